@@ -1,0 +1,100 @@
+# `make demo` and `make test` need git, make and Python 3.11 or newer; each makes its own environment.
+#
+#   make PYTHON=python3.13 test       another interpreter (an existing environment is made anew)
+#   make test ARGS="-k cookie -x"     arguments for pytest
+#   make lock ARGS=--upgrade          newer versions of everything that is pinned
+
+VENV ?= .venv
+ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
+SOURCES := $(wildcard src tests benchmarks examples)
+VECTORS := $(firstword $(wildcard ../shared/vectors/engage.jsonl) tests/conformance/engage.jsonl)
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help demo test env node lint format types check coverage conformance bench lock clean
+
+help:
+	@echo "make demo         start a small shop and watch its events arrive"
+	@echo "make test         run the tests"
+	@echo "make check        lint, formatting and strict types"
+	@echo "make format       put the code into shape"
+	@echo "make coverage     run the tests and say which lines they miss"
+	@echo "make conformance  replay what the vendor's own SDK sends"
+	@echo "make bench        measure"
+	@echo "make env          make the whole environment in $(VENV)"
+	@echo "make node         install the npm packages that some tests need"
+	@echo "make lock         write requirements/*.txt anew"
+	@echo "make clean        remove what the commands above have made"
+
+demo: $(VENV)/demo.stamp
+	$(BIN)/passerby demo $(ARGS)
+
+test: $(VENV)/test.stamp
+	$(BIN)/python -m pytest $(ARGS)
+
+env: $(VENV)/dev.stamp
+
+lint: env
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+
+format: env
+	$(BIN)/ruff check --fix-only --quiet $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+types: env
+	$(BIN)/mypy $(SOURCES)
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+check: lint types
+
+coverage: $(VENV)/test.stamp
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+conformance: $(VENV)/test.stamp
+	$(BIN)/python -m tests.conformance $(VECTORS)
+
+bench: env
+	$(BIN)/python -m benchmarks $(ARGS)
+
+node: tests/conformance/node_modules/.package-lock.json
+
+lock: $(VENV)/lock.stamp
+	PATH="$(abspath $(BIN)):$$PATH" scripts/lock $(ARGS)
+
+clean:
+	rm -rf .venv .venv-* .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache dist
+	rm -rf tests/conformance/node_modules
+	find src tests -name __pycache__ -type d -exec rm -rf {} +
+
+# An environment remembers what is installed by one stamp per requirements file; dev.txt holds what test.txt and
+# demo.txt hold. PYTHON, when given, is compared with the interpreter the environment was made from.
+
+ifdef PYTHON
+$(VENV)/made.stamp: $(if $(shell scripts/find-python "$(PYTHON)" 2>/dev/null | cmp -s - $(VENV)/made.stamp || echo differs),FORCE)
+endif
+
+FORCE:
+
+$(VENV)/made.stamp:
+	@python=$$(scripts/find-python $(if $(PYTHON),"$(PYTHON)")) && \
+	    echo "Making $(VENV) with $$python" && \
+	    "$$python" -m venv --clear $(VENV) && \
+	    echo "$$python" > $@
+
+$(VENV)/%.stamp: requirements/%.txt pyproject.toml $(VENV)/made.stamp
+	@echo "Installing requirements/$*.txt into $(VENV)"
+	@$(PIP) install --require-hashes --requirement requirements/$*.txt
+	@$(if $(filter lock,$*),,$(PIP) install --no-build-isolation --no-deps --editable .)
+	@touch $@ $(if $(filter dev,$*),$(VENV)/test.stamp $(VENV)/demo.stamp)
+
+tests/conformance/node_modules/.package-lock.json: tests/conformance/package-lock.json
+	cd tests/conformance && npm ci --no-audit --no-fund
+	@touch $@

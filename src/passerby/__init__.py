@@ -1,0 +1,36 @@
+"""Server-side visitor tracking for Python web apps: one cookie, one thread of events, delivered."""
+
+from .destinations.sitecore import Sitecore
+from .errors import (
+    BrowserIdUnavailable,
+    PasserbyError,
+    RemoteError,
+    RemoteTimeout,
+    SettingsError,
+    ValidationError,
+)
+from .outcome import Dead, Delivered, Dropped, Pending
+from .receipt import Receipt
+from .request import RequestInfo
+from .tracker import Tracker, current_tracker
+from .tracking import Tracking, init_server
+
+__all__ = [
+    "BrowserIdUnavailable",
+    "Dead",
+    "Delivered",
+    "Dropped",
+    "PasserbyError",
+    "Pending",
+    "Receipt",
+    "RemoteError",
+    "RemoteTimeout",
+    "RequestInfo",
+    "SettingsError",
+    "Sitecore",
+    "Tracker",
+    "Tracking",
+    "ValidationError",
+    "current_tracker",
+    "init_server",
+]

@@ -1,0 +1,67 @@
+"""The ASGI face: one middleware for Starlette, FastAPI and every other ASGI app."""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .request import TRACKER_KEY, ScopeRequest
+from .tracker import Tracker, enter, leave
+from .tracking import Tracking
+
+
+class TrackingMiddleware:
+    """Gives each request a tracker, as `request.state.tracker`, and its response the visitor's cookies.
+
+    Args:
+        app: the ASGI app.
+        tracking: the app's `Tracking`.
+        websocket_cookies: whether the answer to a websocket's handshake may set cookies too.
+    """
+
+    def __init__(self, app: ASGIApp, *, tracking: Tracking, websocket_cookies: bool = False) -> None:
+        self.app = app
+        self.tracking = tracking
+        self._starts = {"http.response.start"} | ({"websocket.accept"} if websocket_cookies else set())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, self._send_of_lifespan(send))
+        elif scope["type"] not in ("http", "websocket") or TRACKER_KEY in scope:
+            await self.app(scope, receive, send)
+        else:
+            await self._track(scope, receive, send)
+
+    async def _track(self, scope: Scope, receive: Receive, send: Send) -> None:
+        tracker = self.tracking.begin(ScopeRequest(scope))
+        if tracker.visit.needs_id:
+            await self.tracking.await_browser_id(tracker.visit)
+        scope[TRACKER_KEY] = tracker
+        scope.setdefault("state", {})["tracker"] = tracker
+        token = enter(tracker)
+        try:
+            await self.app(scope, receive, self._send_of_request(tracker, send))
+        finally:
+            leave(token)
+            self.tracking.end(tracker)
+
+    def _send_of_request(self, tracker: Tracker, send: Send) -> Send:
+        async def send_with_cookies(message: Message) -> None:
+            if message["type"] in self._starts:
+                headers = message.get("headers", ())
+                cookies = self.tracking.cookies(tracker, headers)
+                if cookies:
+                    added = [(b"set-cookie", cookie.header().encode("latin-1")) for cookie in cookies]
+                    message = {**message, "headers": [*headers, *added]}
+            await send(message)
+
+        return send_with_cookies
+
+    def _send_of_lifespan(self, send: Send) -> Send:
+        async def send_around(message: Message) -> None:
+            if message["type"] == "lifespan.startup.complete":
+                self.tracking.start()
+            elif message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
+                await self.tracking.aflush()
+            await send(message)
+
+        return send_around

@@ -1,0 +1,202 @@
+"""Plain values: what an app hands over, made into JSON data of passerby's own, checked and flattened.
+
+A plain value is str, int within 64 bits, finite float, bool, None, list or dict with text keys. Making one copies every
+container, so that what the app does to its own objects afterwards changes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence, Set
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from enum import Enum
+from numbers import Integral, Real
+from typing import Any
+from uuid import UUID
+
+from .errors import ValidationError
+
+MAX_ATTRIBUTES = 50  # Engage SDK: "This event supports maximum 50 attributes"
+MAX_DEPTH = 12  # containers inside containers; the data model of an order needs about six
+MAX_SIZE = 32_768  # characters of text plus 8 per value; Customer.io, the strictest, takes 32 KB a call
+_INT64 = 2**63
+
+_SCALARS = frozenset({bool, type(None)})
+
+
+def plain(value: Mapping[Any, Any] | None, name: str, max_size: int = MAX_SIZE) -> dict[str, Any]:
+    """Copy the app's mapping into plain values.
+
+    `datetime` becomes ISO 8601 in UTC with milliseconds (a naive one is taken as UTC), `date` and `time` their ISO form, `UUID` its
+    text, `Decimal` a number, `Enum` its value; NaN and the infinities, which JSON cannot say, become None.
+
+    Args:
+        value: the mapping; None counts as an empty one.
+        name: what to call it in an error.
+        max_size: the size at which it is refused, in characters of text plus 8 per value.
+
+    Raises:
+        ValidationError: not a mapping, a value of an unknown type, an integer beyond 64 bits, nested too deeply, too large.
+    """
+    if not value:
+        if value is None or isinstance(value, Mapping):
+            return {}
+        raise ValidationError(f"{name}: found {type(value).__name__}, expected a mapping such as a dict")
+    if not isinstance(value, Mapping):
+        raise ValidationError(f"{name}: found {type(value).__name__}, expected a mapping such as a dict")
+    return _Copier(name, max_size).mapping(value, MAX_DEPTH)
+
+
+def flatten(extension: Mapping[str, Any]) -> dict[str, Any]:
+    """Flatten plain values the way the Engage SDK does.
+
+    Keys are joined with an underscore, lists stay whole, None and empty dicts vanish, and the later of two paths to one key
+    wins. Below an empty key the prefix is lost, as it is there.
+    """
+    flat: dict[str, Any] = {}
+    _flatten_into(flat, extension, "")
+    return flat
+
+
+def check_attribute_count(flat: Mapping[str, Any]) -> None:
+    """Raise ValidationError IV-0005 if there are more than 50 attributes."""
+    if len(flat) > MAX_ATTRIBUTES:
+        raise ValidationError(
+            "This event supports maximum 50 attributes. Reduce the number of attributes.", code="IV-0005"
+        )
+
+
+def iso_utc(moment: datetime) -> str:
+    """Write a moment as ISO 8601 in UTC with milliseconds and Z; a naive one is taken as UTC."""
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def _flatten_into(flat: dict[str, Any], values: Mapping[str, Any], prefix: str) -> None:
+    for key, value in values.items():
+        path = f"{prefix}_{key}" if prefix else key
+        if type(value) is dict:
+            _flatten_into(flat, value, path)
+        elif value is not None:
+            flat[path] = value
+
+
+class _Copier:
+    """Copies one mapping; counts what it has copied so that a flood is refused early."""
+
+    __slots__ = ("max_size", "name", "size")
+
+    def __init__(self, name: str, max_size: int) -> None:
+        self.name = name
+        self.max_size = max_size
+        self.size = 0
+
+    def mapping(self, values: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+        self._grow(8 * len(values), depth)
+        copy: dict[str, Any] = {}
+        for key, value in values.items():
+            if type(key) is not str:
+                key = self._key(key)
+            elif not key.isascii():
+                key = _well_formed(key)
+            self.size += len(key)
+            kind = type(value)
+            if kind is str:
+                copy[key] = self._text(value)
+            elif kind in _SCALARS:
+                copy[key] = value
+            else:
+                copy[key] = self._other(value, depth - 1)
+        if self.size > self.max_size:
+            self._refuse_size()
+        return copy
+
+    def _sequence(self, values: Sequence[Any] | Set[Any], depth: int) -> list[Any]:
+        self._grow(8 * len(values), depth)
+        return [value if type(value) in _SCALARS else self._other(value, depth - 1) for value in values]
+
+    def _other(self, value: Any, depth: int) -> Any:
+        """Make a plain value of anything; in the order of how often it is met."""
+        if isinstance(value, Enum):
+            return self._other(value.value, depth)
+        if isinstance(value, str):
+            return self._text(str.__str__(value))
+        if isinstance(value, bool | None):
+            return value
+        if isinstance(value, Integral):
+            return self._integer(int(value))
+        if isinstance(value, Real):
+            return float(value) if math.isfinite(value) else None
+        if isinstance(value, Mapping):
+            return self.mapping(value, depth)
+        if isinstance(value, list | tuple | Set):
+            return self._sequence(value, depth)
+        return self._standard_form(value)
+
+    def _standard_form(self, value: Any) -> Any:
+        if isinstance(value, datetime):
+            return iso_utc(value)
+        if isinstance(value, date | time):
+            return value.isoformat()
+        if isinstance(value, UUID):
+            return str(value)
+        if isinstance(value, Decimal):
+            return self._decimal(value)
+        raise ValidationError(
+            f"{self.name}: found a value of type {type(value).__name__}, which has no JSON form; "
+            "pass text, a number, a bool, None, a list, a dict, or a date, datetime, UUID, Decimal or Enum"
+        )
+
+    def _text(self, text: str) -> str:
+        self.size += len(text)
+        if self.size > self.max_size:
+            self._refuse_size()
+        return text if text.isascii() else _well_formed(text)
+
+    def _decimal(self, value: Decimal) -> int | float | None:
+        if not value.is_finite():
+            return None
+        if value.as_tuple().exponent == 0:
+            return self._integer(int(value))
+        return float(value)
+
+    def _integer(self, number: int) -> int:
+        if -_INT64 <= number < _INT64:
+            return number
+        raise ValidationError(
+            f"{self.name}: found an integer beyond 64 bits, which JSON readers round; pass it as text"
+        )
+
+    def _key(self, key: Any) -> str:
+        if isinstance(key, Enum):
+            key = key.value
+        if isinstance(key, str):
+            return _well_formed(str.__str__(key))
+        if isinstance(key, int) and not isinstance(key, bool):
+            return str(self._integer(key))
+        raise ValidationError(f"{self.name}: found a key of type {type(key).__name__}, expected text")
+
+    def _grow(self, size: int, depth: int) -> None:
+        if depth <= 0:
+            raise ValidationError(
+                f"{self.name}: nested more than {MAX_DEPTH} levels deep (or within itself); pass flatter data"
+            )
+        self.size += size
+        if self.size > self.max_size:
+            self._refuse_size()
+
+    def _refuse_size(self) -> None:
+        raise ValidationError(
+            f"{self.name}: larger than {self.max_size} characters; send less, or a reference to where it is kept"
+        )
+
+
+def _well_formed(text: str) -> str:
+    """Replace lone surrogates, which UTF-8 cannot say, by U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text

@@ -1,0 +1,108 @@
+"""The command line: `passerby collect`, `passerby demo`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from io import TextIOWrapper
+from typing import TextIO
+
+from .version import __version__
+
+Command = Callable[[argparse.Namespace, TextIO, TextIO], int]
+
+OPTIONAL_PACKAGES = ("uvicorn", "fastapi")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; answer 0 when all is well, 1 for a failure, 2 for wrong usage."""
+    options = _make_parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal may lack letters that visitors have
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        return _find_command(options.module)(options, sys.stdout, sys.stderr)
+    except ModuleNotFoundError as exc:
+        if exc.name not in OPTIONAL_PACKAGES:
+            raise
+        print(f"passerby {options.command}: {exc}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever read along has gone; Python would complain once more when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _find_command(module: str) -> Command:
+    # What a command needs is an extra, so it is looked for only when the command is run.
+    run: Command = importlib.import_module(module).run
+    return run
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="passerby", description="Server-side visitor tracking for Python web apps."
+    )
+    parser.add_argument("--version", action="version", version=f"passerby {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_collect(
+        commands.add_parser("collect", help="play Sitecore's Stream API on this machine", description=COLLECT)
+    )
+    _add_demo(
+        commands.add_parser("demo", help="start a small shop and watch its events arrive", description=DEMO)
+    )
+    return parser
+
+
+COLLECT = (
+    "Play Sitecore's Stream API on this machine: answer as it does, keep what arrives, print each event."
+)
+DEMO = "Start a small shop and a collector on this machine, and print each event as it arrives."
+
+
+def _add_collect(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(module="passerby.collector.command")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=_port, default=8600, help="port; 0 takes any free one (default: %(default)s)"
+    )
+    parser.add_argument("--db", metavar="FILE", help="SQLite file to keep everything in (default: memory)")
+    parser.add_argument(
+        "--accept-any-browser-id",
+        action="store_true",
+        help="take events of browser IDs that were not issued here",
+    )
+    parser.add_argument(
+        "--client-key",
+        metavar="KEY",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="client keys that are right; others are refused (default: all are right)",
+    )
+    parser.add_argument(
+        "--unsafe-host",
+        action="store_true",
+        help="allow a --host that other machines can reach; nobody is asked who they are",
+    )
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(module="passerby.demo.command")
+    parser.add_argument("--port", type=_port, default=8000, help="port of the shop (default: %(default)s)")
+    parser.add_argument(
+        "--collector-port", type=_port, default=8600, help="port of the collector (default: %(default)s)"
+    )
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text) <= 65_535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a port; expected a number from 0 to 65535")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""`passerby collect`: the collector in the foreground, with a line for each event."""
+
+from __future__ import annotations
+
+import signal
+from argparse import Namespace
+from collections.abc import Generator
+from contextlib import contextmanager
+from queue import SimpleQueue
+from types import FrameType
+from typing import TextIO
+
+from .json_object import JSONObject
+from .received import Received
+from .server import CollectorServer
+from .terminal import line_of, show
+
+Arrivals = SimpleQueue[Received | None]  # None: it is time to end
+
+
+def run(options: Namespace, out: TextIO, err: TextIO) -> int:
+    """Collect until Ctrl-C or SIGTERM; answer with the exit code."""
+    arrivals = Arrivals()
+    try:
+        collector = CollectorServer(
+            options.db,
+            options.port,
+            options.host,
+            accept_any_browser_id=options.accept_any_browser_id,
+            client_keys=options.client_key,
+            unsafe_host=options.unsafe_host,
+            on_received=arrivals.put,
+        )
+    except ValueError as exc:
+        show(f"passerby collect: {exc}", err)
+        return 2
+    except OSError as exc:
+        show(f"passerby collect: {exc}. Choose another with --db", err)
+        return 1
+    try:
+        collector.start()
+    except OSError as exc:
+        show(f"passerby collect: {about_port(options.host, options.port, exc, '--port')}", err)
+        return 1
+    try:
+        with ends_on_signal(arrivals):
+            show(f"Collecting on {collector.url} (use it as target_url; Ctrl-C ends)", out)
+            follow(arrivals, out)
+        collector.stop()
+        show(_summary(collector.counts), out)
+    finally:
+        collector.close()
+    return 0
+
+
+def follow(arrivals: Arrivals, out: TextIO) -> None:
+    """Print what arrives until it is time to end."""
+    while (received := arrivals.get()) is not None:
+        line = line_of(received)
+        if line is not None:
+            show(line, out)
+
+
+@contextmanager
+def ends_on_signal(arrivals: Arrivals) -> Generator[None, None, None]:
+    """Let Ctrl-C and SIGTERM be the last arrival."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        arrivals.put(None)
+
+    before = {each: signal.signal(each, end) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def about_port(host: str, port: int, exc: OSError, option: str) -> str:
+    """Say why nothing can be served there, and what to do."""
+    return f"cannot listen on {host}, port {port} ({exc.strerror or exc}). Choose another with {option}"
+
+
+def _summary(counts: JSONObject) -> str:
+    return (
+        f"\n{_number(counts['accepted_events'], 'event')} accepted, {counts['refused']} refused, "
+        f"{_number(counts['browser_ids'], 'browser ID')} issued"
+    )
+
+
+def _number(count: int, thing: str) -> str:
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"

@@ -1,0 +1,119 @@
+"""The ASGI side of the Stream API: read a request, decide the answer, keep both, send it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from starlette.types import Receive, Scope, Send
+
+from .json_object import as_object
+from .received import Received
+from .reply import Reply, deliver
+from .scripted import Misbehaviour, Scripted
+from .store import Kept, Store
+from .stream_api import Answer, Ask, StreamApi, too_large
+
+MAX_BODY = 1_048_576  # bytes
+AS_TOLD = "the collector was told to misbehave"
+WELL_BEHAVED = Scripted(status=None)
+
+OnReceived = Callable[[Received], None]
+
+
+class Exchange:
+    """Serve the Stream API, as an ASGI app."""
+
+    def __init__(
+        self,
+        api: StreamApi,
+        store: Store,
+        misbehaviour: Misbehaviour,
+        on_received: OnReceived | None = None,
+    ) -> None:
+        self._api = api
+        self._store = store
+        self._misbehaviour = misbehaviour
+        self._on_received = on_received
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        body = await read_body(receive, MAX_BODY)
+        if body is None:
+            return
+        ask = Ask(scope["method"], wire_path(scope), body)
+        scripted = self._misbehaviour.next_answer(ask.route) or WELL_BEHAVED
+        answer = self._answer(ask, scripted)
+        self._keep(ask, answer, _headers(scope), was_reset=scripted.reset)
+        await deliver(Reply.make(answer, scripted), scripted, scope, receive, send)
+
+    def _answer(self, ask: Ask, scripted: Scripted) -> Answer:
+        if scripted.status is not None:
+            return _scripted_answer(ask, scripted, scripted.status)
+        return too_large(MAX_BODY) if len(ask.body) > MAX_BODY else self._api.answer(ask)
+
+    def _keep(self, ask: Ask, answer: Answer, headers: dict[str, str], *, was_reset: bool) -> None:
+        received = Received(
+            number=self._store.next_number(),
+            time=time.time(),
+            method=ask.method,
+            path=ask.path,
+            headers=headers,
+            body=ask.body[:MAX_BODY],
+            route=ask.route,
+            status=None if was_reset else answer.status,
+            accepted=answer.event is not None,
+            refusal=answer.refusal,
+        )
+        self._store.add(Kept(received, answer.event, answer.browser_id))
+        if self._on_received is not None:
+            self._on_received(received)
+
+
+def wire_path(scope: Scope) -> str:
+    """The path with its query, undecoded."""
+    path: bytes = scope["raw_path"]
+    query: bytes = scope["query_string"]
+    return (path + b"?" + query if query else path).decode("latin-1")
+
+
+async def read_body(receive: Receive, limit: int) -> bytes | None:
+    """The body, cut off just above `limit`; None where the client went away before its end."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        body += message.get("body", b"")
+        if len(body) > limit:
+            return bytes(body[: limit + 1])
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _scripted_answer(ask: Ask, scripted: Scripted, status: int) -> Answer:
+    if scripted.reset or not 200 <= status <= 299:
+        return Answer(status, {}, refusal=AS_TOLD)
+    event = _event_text(ask) if ask.route == "events" else None
+    browser_id = _issued(scripted.body) if ask.route == "create" else None
+    return Answer(status, {}, event=event, browser_id=browser_id)
+
+
+def _event_text(ask: Ask) -> str | None:
+    try:
+        return ask.read_event()[1]
+    except ValueError:
+        return None
+
+
+def _issued(body: object) -> str | None:
+    browser_id = as_object(body).get("ref")
+    return browser_id if isinstance(browser_id, str) and browser_id.isprintable() else None
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers

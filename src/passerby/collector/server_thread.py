@@ -1,0 +1,140 @@
+"""An ASGI app served by uvicorn in a thread of its own, to be stopped and started again on the same port."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+import time
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from .connection import Connection
+
+KEEP_ALIVE = 75  # seconds; longer than the clients under test keep an idle connection
+START_TIMEOUT = 10.0  # seconds
+STOP_GRACE = 0.2  # seconds after which requests that hang are cut off
+
+
+class ServerThread:
+    """Serve an app until told to stop.
+
+    The port is bound from the first start until `close()`, so that nobody else takes it. While stopped
+    nothing listens there, and connections are refused.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, host: str, port: int, name: str, stop_grace: float = STOP_GRACE
+    ) -> None:
+        self._app = app
+        self._address = (host, port)
+        self._name = name
+        self._stop_grace = stop_grace
+        self._reserved: socket.socket | None = None
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def port(self) -> int:
+        """The port, 0 before the first start where any would do."""
+        return self._address[1]
+
+    @property
+    def url(self) -> str:
+        """Where it is served."""
+        host, port = self._address
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def start(self) -> None:
+        """Serve; return when connections are accepted. Raise OSError where the address cannot be had."""
+        if self._thread is not None:
+            return
+        listener = self._reserved or self._bind()
+        self._reserved = None
+        self._server = _Server(self._app, self._stop_grace)
+        self._thread = threading.Thread(
+            target=self._server.run, args=([listener],), name=self._name, daemon=True
+        )
+        self._thread.start()
+        self._wait_for_start(self._server, self._thread)
+
+    def stop(self) -> None:
+        """Finish what is under way, close all connections and keep the port."""
+        if self._thread is None or self._server is None:
+            return
+        self._server.end()
+        self._thread.join()
+        self._thread = self._server = None
+        self._reserved = self._bind()
+
+    def close(self) -> None:
+        """Stop, and give the port back."""
+        self.stop()
+        if self._reserved is not None:
+            self._reserved.close()
+            self._reserved = None
+
+    def _bind(self) -> socket.socket:
+        host, port = self._address
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            if os.name == "posix":  # elsewhere the option lets two servers share a port
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+        except OSError:
+            listener.close()
+            raise
+        self._address = (host, listener.getsockname()[1])
+        return listener
+
+    def _wait_for_start(self, server: _Server, thread: threading.Thread) -> None:
+        gives_up = time.monotonic() + START_TIMEOUT
+        while not server.accepts.wait(0.05):
+            if not thread.is_alive() or time.monotonic() > gives_up:
+                self._thread = self._server = None
+                raise OSError(f"the app on {self.url} did not start")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, told to end from another thread and at once."""
+
+    def __init__(self, app: ASGIApp, stop_grace: float) -> None:
+        # Without log_level and log_config uvicorn leaves the process's logging as it is.
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=Connection,
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                server_header=False,
+                date_header=False,
+                timeout_keep_alive=KEEP_ALIVE,
+            )
+        )
+        self.accepts = threading.Event()
+        self._stop_grace = stop_grace
+        self._ending = asyncio.Event()
+
+    def end(self) -> None:
+        """Begin to shut down; may be called from any thread."""
+        self._loop.call_soon_threadsafe(self._ending.set)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+        self.accepts.set()
+
+    async def main_loop(self) -> None:
+        await self._ending.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        asyncio.get_running_loop().call_later(self._stop_grace, self._cut_off)
+        await super().shutdown(sockets)
+
+    def _cut_off(self) -> None:
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()

@@ -1,0 +1,223 @@
+"""What Sitecore's Stream API answers to a request: values in, values out, no network."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import parse_qsl, unquote
+
+from .json_object import JSONObject, parse_object
+
+Route = Literal["create", "events", "show", "callflows", "other"]
+
+ROUTES: tuple[Route, ...] = ("create", "events", "show", "callflows", "other")
+
+MORE_INFO = "https://doc.sitecore.com/cdp"
+GUESTS = uuid.UUID("5d0ff2b8-6d1c-4f0b-9b7e-2f6f3b5a9c11")
+REASONS = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    413: "Content Too Large",
+}
+
+# Matched at the end of the path: a target URL may bring a path of its own, or a slash too many.
+EVENT_FORM = "/v1.2/event/create.json"
+ROUTE_ENDINGS: tuple[tuple[str, Route], ...] = (
+    ("/v1.2/events", "events"),
+    (EVENT_FORM, "events"),
+    ("/v1.2/browser/create.json", "create"),
+    ("/v2/callFlows", "callflows"),
+)
+SHOW_ENDING = re.compile(r"/v1\.2/browser/(?P<browser_id>[^/]*)/show\.json\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request to the service."""
+
+    method: str
+    path: str  # with its query, as on the wire
+    body: bytes
+
+    @property
+    def bare_path(self) -> str:
+        """The path without its query."""
+        return self.path.partition("?")[0]
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The query, decoded; the last of several values."""
+        return dict(parse_qsl(self.path.partition("?")[2], keep_blank_values=True))
+
+    @property
+    def route(self) -> Route:
+        """The part of the service that is meant."""
+        path = self.bare_path
+        for ending, route in ROUTE_ENDINGS:
+            if path.endswith(ending):
+                return route
+        return "show" if SHOW_ENDING.search(path) else "other"
+
+    @property
+    def is_event_form(self) -> bool:
+        """Whether this is an event in a query instead of a body."""
+        return self.bare_path.endswith(EVENT_FORM)
+
+    def read_event(self) -> tuple[JSONObject, str]:
+        """The event in it and its JSON text; raise ValueError where there is none."""
+        if not self.is_event_form:
+            text = self.body.decode()
+            return parse_object(text), text
+        parameters = self.parameters
+        event = parse_object(parameters.get("message", ""))
+        if "client_key" in parameters:
+            event = {"client_key": parameters["client_key"], **event}
+        return event, json.dumps(event)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the service says to a request."""
+
+    status: int
+    body: JSONObject
+    event: str | None = None  # JSON text of the event it took
+    browser_id: str | None = None  # the ID it issued
+    refusal: str | None = None  # why it said no
+
+
+class StreamApi:
+    """The service: which browser IDs it knows and which client keys are right is told from outside."""
+
+    def __init__(
+        self,
+        *,
+        knows: Callable[[str], bool],
+        client_keys: Collection[str] = (),  # none: every key is right
+        new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+    ) -> None:
+        self._knows = knows
+        self._client_keys = frozenset(client_keys)
+        self._new_id = new_id
+
+    def answer(self, ask: Ask) -> Answer:
+        """Answer a request."""
+        match ask.route:
+            case "events":
+                return self._take_event(ask)
+            case "create":
+                return self._create(ask)
+            case "show":
+                return self._show(ask)
+            case "callflows":
+                return self._personalize(ask)
+            case "other":
+                return _refuse(404, f"The Stream API has no {ask.bare_path[:200]}")
+
+    def _create(self, ask: Ask) -> Answer:
+        client_key = ask.parameters.get("client_key", "")
+        if ask.method != "GET":
+            return _refuse(405, "A browser ID is created with GET")
+        if not self._is_right_key(client_key):
+            return _refuse(401, _about_key(client_key))
+        browser_id = self._new_id()
+        body = {**_ok(client_key), "ref": browser_id, "customer_ref": guest_id_of(browser_id)}
+        return Answer(200, body, browser_id=browser_id)
+
+    def _take_event(self, ask: Ask) -> Answer:
+        method = "GET" if ask.is_event_form else "POST"
+        if ask.method != method:
+            return _refuse(405, f"This address takes events with {method}")
+        try:
+            event, text = ask.read_event()
+        except ValueError as exc:
+            return _refuse(400, f"The event cannot be read: {exc}")
+        refusal = self._refuse_event(event)
+        return refusal or Answer(201, {**_ok(event.get("client_key")), "ref": self._new_id()}, event=text)
+
+    def _refuse_event(self, event: JSONObject) -> Answer | None:
+        if not self._is_right_key(event.get("client_key")):
+            return _refuse(401, _about_key(event.get("client_key")))
+        for name in ("browser_id", "type"):
+            if not _is_filled_text(event.get(name)):
+                return _refuse(400, f"{name} is missing")
+        if not self._knows(event["browser_id"]):
+            return _refuse(404, f"browser_id {_shown(event['browser_id'])} was not issued here")
+        return None
+
+    def _show(self, ask: Ask) -> Answer:
+        found = SHOW_ENDING.search(ask.bare_path)
+        browser_id = unquote(found["browser_id"]) if found else ""
+        client_key = ask.parameters.get("client_key", "")
+        if ask.method != "GET":
+            return _refuse_show(405, "A browser is shown with GET")
+        if not self._is_right_key(client_key):
+            return _refuse_show(401, _about_key(client_key))
+        if not self._knows(browser_id):
+            return _refuse_show(404, f"Browser {_shown(browser_id)} not found")
+        customer = {"ref": guest_id_of(browser_id)}
+        return Answer(200, {**_ok(client_key), "ref": browser_id, "customer": customer})
+
+    def _personalize(self, ask: Ask) -> Answer:
+        if ask.method != "POST":
+            return _refuse(405, "Call flows are called with POST")
+        try:
+            call = parse_object(ask.body)
+        except ValueError as exc:
+            return _refuse(400, f"The call cannot be read: {exc}")
+        if not self._is_right_key(call.get("clientKey")):
+            return _refuse(401, _about_key(call.get("clientKey")))
+        if not _is_filled_text(call.get("friendlyId")):
+            return _refuse(400, "friendlyId is missing")
+        return Answer(200, {"friendlyId": call["friendlyId"], "variant": "A", "decisionOffers": []})
+
+    def _is_right_key(self, client_key: object) -> bool:
+        return not self._client_keys or (isinstance(client_key, str) and client_key in self._client_keys)
+
+
+def guest_id_of(browser_id: str) -> str:
+    """The guest behind a browser ID, always the same one."""
+    return str(uuid.uuid5(GUESTS, ascii(browser_id)))
+
+
+def too_large(limit: int) -> Answer:
+    """The answer to a body of more than `limit` bytes."""
+    return _refuse(413, f"The body is longer than {limit:,} bytes")
+
+
+def _ok(client_key: object) -> JSONObject:
+    return {"status": "OK", "version": "1.2", "client_key": client_key}
+
+
+def _refuse(status: int, reason: str) -> Answer:
+    body = {
+        "status": status,
+        "code": status,
+        "message": REASONS[status],
+        "developerMessage": reason,
+        "moreInfoUrl": MORE_INFO,
+    }
+    return Answer(status, body, refusal=reason)
+
+
+def _refuse_show(status: int, reason: str) -> Answer:
+    body = {"status": "api_error", "version": "1.2", "error_msg": reason, "moreInfo": MORE_INFO}
+    return Answer(status, body, refusal=reason)
+
+
+def _is_filled_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _about_key(client_key: object) -> str:
+    return "The client key is not one of this service" if client_key else "The client key is missing"
+
+
+def _shown(browser_id: str) -> str:
+    return ascii(browser_id[:64])[1:-1]

@@ -1,0 +1,213 @@
+"""Every setting, in one frozen value that is checked at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, TypedDict
+
+from .context import IpPolicy
+from .cookie import MAX_AGE, RENEW_AFTER, CookieAttributes, OnTamper, SameSite, Secure, check_cookie_name
+from .errors import SettingsError
+from .policy import SKIPPED_PATHS, BotPolicy, Consent, GpcPolicy
+
+SecretKeys = str | bytes | Sequence[str | bytes]
+
+_CHOICES: Mapping[str, tuple[Any, ...]] = {
+    "on_invalid": ("raise", "drop"),
+    "gpc": ("respect", "ignore"),
+    "bots": ("drop", "tag", "keep"),
+    "ip": ("truncate", "keep", "drop"),
+    "on_tamper": ("reissue", "adopt"),
+}
+_SECONDS = (
+    "renew_after",
+    "mint_timeout",
+    "close_timeout",
+    "request_timeout",
+    "retry_base",
+    "retry_cap",
+    "retry_age",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """The settings of a `Tracking`, with their defaults. All times are in seconds.
+
+    Attributes:
+        secret_key: signs the cookies; a list rotates keys, the first signs. Without one nothing is signed, the user ID is not
+            remembered over requests, and a cookie is not renewed before its time is up.
+        outbox: where events wait; "memory" loses them with the process.
+        channel: default for event data, such as "WEB".
+        currency: default for event data, three letters (ISO 4217).
+        language: default for event data, two letters (ISO 639-1).
+        identity_provider: the provider whose identifier is the user ID.
+        infer: whether page, language and referrer are taken from the request where the call does not give them.
+        on_invalid: what a tracking call does with what cannot be sent: "raise" ValidationError, or "drop", log and count.
+        consent: called with the request's facts; see `passerby.policy.Policy`.
+        gpc: whether `Sec-GPC: 1` is respected.
+        bots: what to do with known bots.
+        ip: what becomes of the visitor's address: "truncate", "keep" or "drop".
+        skipped_paths: prefixes of paths that are no pages.
+        trusted_proxies: addresses and networks whose forwarded headers are believed.
+        cookie_name: the browser-ID cookie's name where no destination owns it.
+        cookie_domain: the cookies' domain; None binds them to the host.
+        cookie_path: the cookies' path.
+        cookie_max_age: at most 400 days.
+        cookie_same_site: "lax", "strict" or "none" (for embedded sites).
+        cookie_secure: "auto", True or False.
+        cookie_partitioned: for embedded sites with partitioned storage.
+        server_cookie: whether cookies are set at all; False leaves that to the browser SDK.
+        renew_after: how old a signed cookie must be to be set again.
+        on_tamper: what a wrong signature leads to: "reissue" a new ID, or "adopt" the one that is there.
+        spare_browser_ids: how many IDs are kept ready when nobody comes; the busier it is, the more. 0 makes none ahead.
+        mint_timeout: how long a new visitor's request may wait for an ID when none is ready.
+        close_timeout: how long the interpreter's exit may be held up to deliver what waits.
+        request_timeout: how long one call to a destination may take.
+        retry_base: see `passerby.delivery.sender.RetryPlan`.
+        retry_cap: the longest wait between two attempts.
+        retry_age: after which time an event that never got through becomes a dead letter.
+        concurrency: calls at once to one destination.
+        max_events: how many events may wait per destination.
+    """
+
+    secret_key: SecretKeys | None = field(default=None, repr=False)
+    outbox: str = "memory"
+    channel: str | None = None
+    currency: str | None = None
+    language: str | None = None
+    identity_provider: str | None = None
+    infer: bool = True
+    on_invalid: Literal["raise", "drop"] = "raise"
+    consent: Consent | None = None
+    gpc: GpcPolicy = "respect"
+    bots: BotPolicy = "drop"
+    ip: IpPolicy = "truncate"
+    skipped_paths: Sequence[str] = SKIPPED_PATHS
+    trusted_proxies: Sequence[str] = ()
+    cookie_name: str = "passerby_bid"
+    cookie_domain: str | None = None
+    cookie_path: str = "/"
+    cookie_max_age: int = MAX_AGE
+    cookie_same_site: SameSite = "lax"
+    cookie_secure: Secure = "auto"
+    cookie_partitioned: bool = False
+    server_cookie: bool = True
+    renew_after: float = RENEW_AFTER
+    on_tamper: OnTamper = "reissue"
+    spare_browser_ids: int = 2
+    mint_timeout: float = 0.25
+    close_timeout: float = 2.0
+    request_timeout: float = 10.0
+    retry_base: float = 1.0
+    retry_cap: float = 300.0
+    retry_age: float = 72 * 3600.0
+    concurrency: int = 10
+    max_events: int = 100_000
+
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                expected = ", ".join(map(repr, choices))
+                raise SettingsError(f"{name}: found {getattr(self, name)!r}, expected one of {expected}")
+        for name in _SECONDS:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
+                raise SettingsError(f"{name}: found {value!r}, expected a number of seconds")
+        for name in ("concurrency", "max_events"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise SettingsError(f"{name}: found {value!r}, expected a whole number of at least 1")
+        if isinstance(self.spare_browser_ids, bool) or self.spare_browser_ids not in range(101):
+            raise SettingsError(
+                f"spare_browser_ids: found {self.spare_browser_ids!r}, expected a whole number from 0 to 100"
+            )
+        if self.outbox != "memory":
+            raise SettingsError(
+                'outbox: found something else, expected "memory", the only one this version has'
+            )
+        if self.consent is not None and not callable(self.consent):
+            raise SettingsError(
+                "consent: expected a callable that takes the request's facts and gives True, False or None"
+            )
+        if isinstance(self.trusted_proxies, str) or isinstance(self.skipped_paths, str):
+            raise SettingsError("trusted_proxies and skipped_paths: found text, expected a list of texts")
+        check_cookie_name(self.cookie_name)
+        _ = self.secret_keys, self.cookie_attributes
+
+    @property
+    def secret_keys(self) -> tuple[str | bytes, ...]:
+        """The secret keys, the newest first; none if nothing is to be signed."""
+        if self.secret_key is None:
+            return ()
+        keys = (self.secret_key,) if isinstance(self.secret_key, str | bytes) else tuple(self.secret_key)
+        if not keys or not all(isinstance(key, str | bytes) and len(key) >= 8 for key in keys):
+            raise SettingsError(
+                "secret_key: expected text or bytes of at least 8 characters, or a list of such, the newest first"
+            )
+        return keys
+
+    @property
+    def cookie_attributes(self) -> CookieAttributes:
+        """How cookies are set."""
+        return CookieAttributes(
+            domain=self.cookie_domain or None,
+            path=self.cookie_path,
+            max_age=self.cookie_max_age,
+            same_site=self.cookie_same_site,
+            secure=self.cookie_secure,
+            partitioned=self.cookie_partitioned,
+        )
+
+    @property
+    def remembers_users(self) -> bool:
+        """Whether the user ID is remembered over requests."""
+        return self.secret_key is not None
+
+
+class SettingsValues(TypedDict, total=False):
+    """The same names and types, for completion where they are given by keyword."""
+
+    secret_key: SecretKeys | None
+    outbox: str
+    channel: str | None
+    currency: str | None
+    language: str | None
+    identity_provider: str | None
+    infer: bool
+    on_invalid: Literal["raise", "drop"]
+    consent: Consent | None
+    gpc: GpcPolicy
+    bots: BotPolicy
+    ip: IpPolicy
+    skipped_paths: Sequence[str]
+    trusted_proxies: Sequence[str]
+    cookie_name: str
+    cookie_domain: str | None
+    cookie_path: str
+    cookie_max_age: int
+    cookie_same_site: SameSite
+    cookie_secure: Secure
+    cookie_partitioned: bool
+    server_cookie: bool
+    renew_after: float
+    on_tamper: OnTamper
+    spare_browser_ids: int
+    mint_timeout: float
+    close_timeout: float
+    request_timeout: float
+    retry_base: float
+    retry_cap: float
+    retry_age: float
+    concurrency: int
+    max_events: int
+
+
+def make_settings(values: Mapping[str, Any]) -> Settings:
+    """Make the settings from names and values; raises SettingsError for a name that is no setting."""
+    known = [one.name for one in fields(Settings)]
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise SettingsError(f"found the unknown setting {', '.join(unknown)}; there are {', '.join(known)}")
+    return Settings(**values)

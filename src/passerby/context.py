@@ -1,0 +1,146 @@
+"""What of a request travels with its events: page, campaign and visitor, without what must not be kept.
+
+Of the query only campaign parameters stay, the address loses its last part unless the settings keep it, and every text is
+cut to a bounded length where it enters.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from functools import lru_cache
+from typing import Literal
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from .event import Context
+from .request import RequestInfo, TrustedProxies, decode_query
+
+IpPolicy = Literal["truncate", "keep", "drop"]
+
+_MAX_USER_AGENT = 512  # characters; longer ones are attacks on whoever parses them
+_MAX_URL = 2048
+_MAX_QUERY = 8192
+_MAX_PARAMETERS = 200
+_CLICK_IDS = frozenset(
+    {"gclid", "gbraid", "wbraid", "fbclid", "msclkid", "ttclid", "twclid", "li_fat_id", "dclid"}
+)
+
+
+def context_of(
+    request: RequestInfo, proxies: TrustedProxies, ip_policy: IpPolicy = "truncate", bot: bool = False
+) -> Context:
+    """Read the context of a request.
+
+    Args:
+        request: the request.
+        proxies: whose forwarded headers are believed.
+        ip_policy: "truncate" sets the last byte of an IPv4 address and the last 80 bits of an IPv6 one to zero.
+        bot: whether the visitor is a known bot.
+    """
+    header = request.header
+    campaign, variant, kept = (
+        _read_query(request.query_string[:_MAX_QUERY]) if request.query_string else (None, None, "")
+    )
+    path = request.path[:_MAX_URL]
+    address = None if ip_policy == "drop" else proxies.client_ip(request)
+    return Context(
+        ip=truncate_ip(address) if ip_policy == "truncate" and address else address,
+        user_agent=(header("user-agent") or "")[:_MAX_USER_AGENT] or None,
+        locale=preferred_locale((header("accept-language") or "")[:_MAX_USER_AGENT]),
+        url=_url(proxies.scheme(request), header("host") or "", path, kept),
+        path=path,
+        referrer=_without_query((header("referer") or "")[:_MAX_URL]) or None,
+        campaign=campaign,
+        variant=variant,
+        bot=bot,
+    )
+
+
+@lru_cache(maxsize=4096)
+def truncate_ip(address: str) -> str | None:
+    """Set the last byte of an IPv4 address, or the last 80 bits of an IPv6 one, to zero; None if it is no address."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    kept = 24 if ip.version == 4 else 48
+    return str(ipaddress.ip_network(f"{ip}/{kept}", strict=False).network_address)
+
+
+@lru_cache(maxsize=1024)
+def preferred_locale(accept_language: str) -> str | None:
+    """Return the first language of an Accept-Language header by weight, such as ``"en-GB"``; None for none or ``*``."""
+    best: tuple[float, str] | None = None
+    for piece in accept_language.split(","):
+        tag, _, parameters = piece.strip().partition(";")
+        weight = _weight(parameters)
+        if re.fullmatch(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*", tag) and weight > (best[0] if best else 0.0):
+            best = (weight, tag)
+    return best[1] if best else None
+
+
+def language_of(locale: str | None) -> str | None:
+    """Return the language of a locale in upper case: ``"EN"`` for ``"en-GB"``."""
+    return locale.partition("-")[0].upper() if locale else None
+
+
+def page_of(path: str | None) -> str | None:
+    """Return the page's name as the browser SDK gives it: the last part of the path, ``"Home Page"`` at the root."""
+    if path is None:
+        return None
+    return path.rstrip("/").rpartition("/")[2] or "Home Page"
+
+
+def external_referrer(context: Context, host: str) -> str | None:
+    """Return the referrer if it is another site's page."""
+    if not context.referrer:
+        return None
+    try:
+        return context.referrer if urlsplit(context.referrer).hostname != host else None
+    except ValueError:
+        return None
+
+
+@lru_cache(maxsize=1024)
+def _read_query(query: str) -> tuple[dict[str, str] | None, str | None, str]:
+    """Return the campaign parameters, the page variant, and the part of the query that may be kept."""
+    if not _worth_reading(query):
+        return None, None, ""
+    campaign: dict[str, str] = {}
+    kept: list[tuple[str, str]] = []
+    variant = None
+    pairs = "&".join(decode_query(query).partition("#")[0].split("&", _MAX_PARAMETERS)[:_MAX_PARAMETERS])
+    for name, value in parse_qsl(pairs, keep_blank_values=True, errors="replace"):
+        lower = name.lower()
+        if lower.startswith("utm_"):
+            campaign[lower] = value
+            kept.append((lower, value))
+        elif name == "variantid":
+            variant = value if variant is None else variant
+        elif lower in _CLICK_IDS:
+            kept.append((lower, value))
+    return campaign or None, variant, urlencode(kept)
+
+
+def _worth_reading(query: str) -> bool:
+    lower = query.lower()
+    return any(mark in lower for mark in ("%", "utm_", "variantid", "cl", "raid", "li_fat"))
+
+
+def _url(scheme: str, host: str, path: str, query: str) -> str:
+    url = f"{scheme}://{host}{path if path.isascii() else quote(path)}"
+    return (f"{url}?{query}" if query else url)[:_MAX_URL]
+
+
+def _without_query(url: str) -> str:
+    return url.partition("?")[0].partition("#")[0]
+
+
+def _weight(parameters: str) -> float:
+    name, _, value = parameters.strip().partition("=")
+    if name != "q":
+        return 1.0
+    try:
+        return float(value)
+    except ValueError:
+        return 0.0

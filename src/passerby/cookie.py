@@ -1,0 +1,324 @@
+"""The two cookies: one with the browser ID, one with the signed identity, and the signature that goes with the first.
+
+The browser-ID cookie has the plain value and the name that the browser SDK uses, so that both sides share one visitor. Where
+there is a secret key, a second, HttpOnly cookie carries its signature and time. What arrives is validated and never echoed;
+a bad cookie is no error but a new visitor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
+
+from itsdangerous import BadData, BadSignature, TimestampSigner, URLSafeSerializer
+
+from .errors import SettingsError
+from .event import is_uuid
+from .request import is_local_host
+
+MAX_AGE = 34_560_000  # 400 days in seconds: browsers keep no cookie longer (draft-ietf-httpbis-rfc6265bis)
+RENEW_AFTER = 604_800  # 7 days in seconds
+_CACHED = 8192  # verified values remembered, so that a returning visitor costs no HMAC
+
+SameSite = Literal["lax", "strict", "none"]
+OnTamper = Literal["reissue", "adopt"]
+Secure = Literal["auto"] | bool
+
+_is_token = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+_is_path = re.compile(r"/[ -:<-~]*").fullmatch
+_is_domain = re.compile(r"\.?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+").fullmatch
+
+
+class SetCookie(NamedTuple):
+    """One cookie to set: a neutral value that each face renders in its own way.
+
+    Attributes:
+        max_age: in seconds; 0 deletes the cookie.
+    """
+
+    name: str
+    value: str
+    max_age: int
+    path: str
+    domain: str | None
+    same_site: SameSite
+    secure: bool
+    http_only: bool
+    partitioned: bool
+
+    def header(self) -> str:
+        """Return the value of a Set-Cookie header."""
+        text = f"{self.name}={self.value}; Max-Age={self.max_age}; Path={self.path}; SameSite={self.same_site.capitalize()}"
+        if self.domain:
+            text += f"; Domain={self.domain}"
+        if self.secure:
+            text += "; Secure"
+        if self.http_only:
+            text += "; HttpOnly"
+        return text + "; Partitioned" if self.partitioned else text
+
+
+@dataclass(frozen=True, slots=True)
+class CookieAttributes:
+    """How cookies are set; checked once, when the settings are made.
+
+    Attributes:
+        max_age: in seconds, at most 400 days.
+        secure: "auto" leaves Secure out on plain http for hosts that only a developer visits.
+
+    Raises:
+        SettingsError: an attribute is malformed, or two do not fit each other.
+    """
+
+    domain: str | None = None
+    path: str = "/"
+    max_age: int = MAX_AGE
+    same_site: SameSite = "lax"
+    secure: Secure = "auto"
+    partitioned: bool = False
+
+    def __post_init__(self) -> None:
+        if self.domain and (
+            not _is_domain(self.domain.lower()) or self.domain.lstrip(".").replace(".", "").isdigit()
+        ):
+            raise SettingsError(
+                'cookie_domain: expected a domain name of two or more labels such as "example.com"; '
+                "leave it out for localhost and addresses, which take no Domain"
+            )
+        if not _is_path(self.path):
+            raise SettingsError('cookie_path: expected a path that begins with "/" and has no ";"')
+        if not 0 < self.max_age <= MAX_AGE:
+            raise SettingsError(
+                f"cookie_max_age: found {self.max_age} seconds, expected 1 to {MAX_AGE} (400 days, where browsers stop)"
+            )
+        if self.same_site not in ("lax", "strict", "none"):
+            raise SettingsError(
+                f'cookie_same_site: found {self.same_site!r}, expected "lax", "strict" or "none"'
+            )
+        if self.secure not in ("auto", True, False):
+            raise SettingsError(f'cookie_secure: found {self.secure!r}, expected "auto", True or False')
+        if self.same_site == "none" and self.secure is False:
+            raise SettingsError('cookie_same_site="none" needs cookie_secure, browsers refuse it otherwise')
+        if self.partitioned and (self.secure is False or self.same_site != "none"):
+            raise SettingsError('cookie_partitioned needs cookie_secure and cookie_same_site="none"')
+
+    def secure_for(self, scheme: str, host: str) -> bool:
+        """Whether a cookie set on this scheme and host is marked Secure."""
+        if self.secure == "auto":
+            return not (scheme == "http" and is_local_host(host))
+        return self.secure
+
+    def make(
+        self, name: str, value: str, *, secure: bool, http_only: bool, max_age: int | None = None
+    ) -> SetCookie:
+        """Make the cookie; without Secure it cannot be SameSite=None or Partitioned, so it becomes Lax."""
+        return SetCookie(
+            name,
+            value,
+            self.max_age if max_age is None else max_age,
+            self.path,
+            self.domain,
+            self.same_site if secure or self.same_site != "none" else "lax",
+            secure,
+            http_only,
+            self.partitioned and secure,
+        )
+
+
+def check_cookie_name(name: str) -> str:
+    """Return the name if it can be a cookie's, else raise SettingsError."""
+    if not _is_token(name):
+        raise SettingsError("a cookie's name takes ASCII letters, digits and !#$%&'*+-.^_`|~ only")
+    return name
+
+
+def find_cookies(header: str, name: str) -> list[str]:
+    """Return the values of all cookies of a name, in order, reading nothing else of the header.
+
+    One quote at each end belongs to the syntax (RFC 6265, section 4.1.1); no escapes are undone.
+    """
+    if name not in header:
+        return []
+    values: list[str] = []
+    for piece in header.split(";"):
+        key, equals, value = piece.partition("=")
+        if equals and key.strip(" \t") == name:
+            value = value.strip(" \t")
+            values.append(value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value)
+    return values
+
+
+class Sighting(NamedTuple):
+    """What the browser-ID cookie said.
+
+    Attributes:
+        browser_id: the valid ID, or None: a new visitor.
+        refresh: whether to set the cookie again, because it is unsigned or old.
+        present: whether there was a cookie of the name at all, good or bad.
+    """
+
+    browser_id: str | None
+    refresh: bool = False
+    present: bool = False
+
+
+_NOTHING = Sighting(None)
+
+
+class BrowserIdCookie:
+    """Reads and writes the cookie with the browser ID and the one with its signature.
+
+    Args:
+        name: the cookie's name; the signature's is the same with ``_sig`` behind it.
+        attributes: how cookies are set.
+        secret_keys: keys for the signature, the newest first; without any there is no signature.
+        readable: whether scripts may read the ID, as the browser SDK must.
+        renew_after: seconds after which a signed cookie is set again.
+        on_tamper: what to do with a wrong signature: a new ID, or keep the ID and sign it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        attributes: CookieAttributes,
+        secret_keys: Sequence[str | bytes] = (),
+        *,
+        readable: bool = True,
+        renew_after: float = RENEW_AFTER,
+        on_tamper: OnTamper = "reissue",
+    ) -> None:
+        self.name = check_cookie_name(name)
+        self.signature_name = f"{name}_sig"
+        self.attributes = attributes
+        self._readable = readable
+        self._renew_after = renew_after
+        self._on_tamper = on_tamper
+        self._signer = (
+            TimestampSigner(
+                _oldest_first(secret_keys), salt="passerby.browser-id", digest_method=hashlib.sha256
+            )
+            if secret_keys
+            else None
+        )
+        self._signed_at = lru_cache(_CACHED)(self._verify)
+
+    def read(self, header: str, now: float) -> Sighting:
+        """Read a raw Cookie header; `now` is in seconds since 1970."""
+        values = find_cookies(header, self.name)
+        if not values:
+            return _NOTHING
+        valid = [value for value in values if is_uuid(value)]
+        if not valid:
+            return Sighting(None, present=True)
+        if self._signer is None:
+            return Sighting(valid[0], present=True)
+        return self._judge(valid, find_cookies(header, self.signature_name), now)
+
+    def write(self, browser_id: str, *, secure: bool) -> list[SetCookie]:
+        """Make the cookies that give a browser this ID."""
+        make = self.attributes.make
+        cookies = [make(self.name, browser_id, secure=secure, http_only=not self._readable)]
+        if self._signer is not None:
+            signed = self._signer.sign(browser_id).decode()
+            cookies.append(
+                make(self.signature_name, signed[len(browser_id) + 1 :], secure=secure, http_only=True)
+            )
+        return cookies
+
+    def expire(self, *, secure: bool) -> list[SetCookie]:
+        """Make the cookies that take the ID away."""
+        return [
+            self.attributes.make(name, "", secure=secure, http_only=hidden, max_age=0)
+            for name, hidden in ((self.name, not self._readable), (self.signature_name, True))
+        ]
+
+    def _judge(self, valid: list[str], signatures: list[str], now: float) -> Sighting:
+        if not signatures:
+            return Sighting(valid[0], refresh=True, present=True)
+        for browser_id in valid:
+            for signature in signatures:
+                signed_at = self._signed_at(browser_id, signature)
+                if signed_at is not None:
+                    return Sighting(browser_id, now - signed_at > self._renew_after, present=True)
+        if self._on_tamper == "adopt":
+            return Sighting(valid[0], refresh=True, present=True)
+        return Sighting(None, present=True)
+
+    def _verify(self, browser_id: str, signature: str) -> float | None:
+        assert self._signer is not None
+        if len(signature) > 128 or not signature.isascii():
+            return None
+        try:
+            _, signed_at = self._signer.unsign(f"{browser_id}.{signature}", return_timestamp=True)
+        except BadSignature:
+            return None
+        return signed_at.timestamp()
+
+
+class Remembered(NamedTuple):
+    """What the identity cookie remembers of a visitor.
+
+    Attributes:
+        user_id: who they are.
+        digest: of the last identity sent, to know an unchanged one again.
+        sent_at: when it was sent, in seconds since 1970.
+    """
+
+    user_id: str
+    digest: str
+    sent_at: int
+
+
+class IdentityCookie:
+    """Reads and writes the signed, HttpOnly cookie that remembers the user ID, bound to the browser ID.
+
+    Written only when an identity changes, never renewed in passing, so that a parallel response cannot bring a logged-out
+    user back.
+    """
+
+    def __init__(self, name: str, attributes: CookieAttributes, secret_keys: Sequence[str | bytes]) -> None:
+        self.name = check_cookie_name(name)
+        self._attributes = attributes
+        self._serializer = URLSafeSerializer(
+            _oldest_first(secret_keys),
+            salt="passerby.identity",
+            signer_kwargs={"digest_method": hashlib.sha256},
+        )
+        self._loads: Callable[[str], Any] = lru_cache(_CACHED)(self._load)
+
+    def read(self, header: str, browser_id: str) -> Remembered | None:
+        """Return what is remembered of this browser, or None."""
+        for value in find_cookies(header, self.name):
+            payload = self._loads(value)
+            if payload is not None and payload[0] == browser_id:
+                return Remembered(payload[1], payload[2], payload[3])
+        return None
+
+    def write(self, browser_id: str, remembered: Remembered, *, secure: bool) -> SetCookie:
+        """Make the cookie that remembers a user ID for this browser."""
+        value = self._serializer.dumps([browser_id, *remembered])
+        return self._attributes.make(self.name, str(value), secure=secure, http_only=True)
+
+    def expire(self, *, secure: bool) -> SetCookie:
+        """Make the cookie that forgets the user ID."""
+        return self._attributes.make(self.name, "", secure=secure, http_only=True, max_age=0)
+
+    def _load(self, value: str) -> tuple[str, str, str, int] | None:
+        try:
+            payload = self._serializer.loads(value)
+        except BadData:
+            return None
+        match payload:
+            case [str() as browser_id, str() as user_id, str() as digest, int() as sent_at]:
+                return browser_id, user_id, digest, sent_at
+            case _:
+                return None
+
+
+def _oldest_first(secret_keys: Sequence[str | bytes]) -> list[bytes]:
+    """Give the keys in the order itsdangerous wants them: the last one signs."""
+    return [key.encode() if isinstance(key, str) else key for key in reversed(secret_keys)]

@@ -1,0 +1,307 @@
+"""Delivery: everything that happens in the background, behind one object.
+
+It owns the worker thread, a sender for each destination and the pool of browser IDs. What it is given waits in the outbox; the
+app's own threads and loops only add to it and never wait for the network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import TypeVar
+
+from ..destinations import Answer, Call, Destination, IdIssuer, Question
+from ..destinations.answers import judge_status
+from ..errors import RemoteError, RemoteTimeout
+from ..event import Event, new_browser_id
+from ..outbox import Observer, Outbox
+from .breaker import Breaker, BreakerState
+from .pool import BrowserIdPool
+from .sender import NoBrowserId, RetryPlan, Sender
+from .transport import Lane, NoAnswer, make_ssl_context
+from .worker import Worker, watch_process
+
+log = logging.getLogger("passerby.delivery")
+T = TypeVar("T")
+
+_AT_ONCE = 8  # browser IDs that are made at the same time
+
+
+class Delivery:
+    """Brings events from the outbox to their destinations, in the background.
+
+    Args:
+        destinations: where events go.
+        issuer: which of them issues browser IDs, if one does.
+        outbox: where events wait.
+        plan: when to try again.
+        close_timeout: seconds that the interpreter's exit is held up at most.
+        spare_browser_ids: how many IDs are kept ready when nobody comes; 0 makes none ahead.
+        clock: seconds on a clock that never goes back.
+    """
+
+    def __init__(
+        self,
+        destinations: Sequence[Destination],
+        issuer: IdIssuer | None,
+        outbox: Outbox,
+        plan: RetryPlan,
+        close_timeout: float,
+        spare_browser_ids: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._destinations = tuple(destinations)
+        self._issuer = issuer
+        self._outbox = outbox
+        self._plan = plan
+        self._close_timeout = close_timeout
+        self._clock = clock
+        self.pool = BrowserIdPool(self._look_after_pool, spare_browser_ids, clock)
+        self._prepare()
+        watch_process(self)
+
+    def _prepare(self) -> None:
+        self._worker = Worker(self._work, "passerby-delivery")
+        self._drained: list[Future[None]] = []
+        self._links: dict[str, asyncio.Future[str]] = {}
+        self._ssl_context: ssl.SSLContext | None = None
+        self._senders = {
+            destination.name: Sender(
+                destination,
+                self._outbox,
+                self._plan,
+                self._make_lane,
+                self._find_browser_id,
+                self._clock,
+                self._on_done,
+            )
+            for destination in self._destinations
+        }
+        issuer_name = self._issuer.name if self._issuer is not None else None
+        self._issuer_sender = self._senders[issuer_name] if issuer_name is not None else None
+        self._id_breaker = Breaker(f"{issuer_name}, browser IDs", shortest=self._plan.base)
+        self._makers: set[asyncio.Task[None]] = set()
+        self._spare_lanes: list[Lane] = []
+
+    # What the app's threads call.
+
+    def start(self) -> None:
+        """Start the thread and fill the pool."""
+        if self._worker.start():
+            self._worker.wake()
+
+    def enqueue(
+        self, event: Event, destinations: Sequence[str], observer: Observer, held: bool = False
+    ) -> None:
+        """Record an event and see to its delivery."""
+        put = self._outbox.hold if held else self._outbox.put
+        put(event, destinations, observer, self._clock())
+        self.start()
+
+    def release(self, visitor: str) -> int:
+        """Let go of a visitor's held events and see to their delivery."""
+        released = self._outbox.release(visitor)
+        if released:
+            self.start()
+        return released
+
+    def take_browser_id(self) -> str | None:
+        """Take an ID from the pool, if one is ready."""
+        return self.pool.take()
+
+    def wait_for_browser_id(self) -> Future[str | None] | None:
+        """Get in line for the next ID; None if it would be in vain because the service does not answer."""
+        if self._issuer_sender is None or self._issuer_sender.breaker.is_open or self._id_breaker.is_open:
+            return None
+        return self.pool.wait() if self._worker.start() else None
+
+    def ask(self, question: Question[T], timeout: float | None) -> Future[T]:
+        """Perform a call whose answer somebody waits for."""
+        return self._worker.run(self._ask(question, self._plan.timeout if timeout is None else timeout))
+
+    def flush(self, timeout: float) -> int:
+        """Wait until nothing waits any more, or for `timeout` seconds; return how many entries still do."""
+        drained = self._when_drained()
+        if drained is not None:
+            try:
+                drained.result(timeout)
+            except (FutureTimeout, CancelledError):
+                pass
+        return self._outbox.waiting()
+
+    async def aflush(self, timeout: float) -> int:
+        """Do as `flush` does without blocking the event loop."""
+        drained = self._when_drained()
+        if drained is not None:
+            wrapped = asyncio.wrap_future(drained)
+            await asyncio.wait([wrapped], timeout=timeout)
+            wrapped.cancel()
+        return self._outbox.waiting()
+
+    def close(self, timeout: float) -> int:
+        """Flush and end the thread; a later event starts it again."""
+        until = self._clock() + timeout
+        left = self.flush(timeout)
+        self._worker.stop(max(0.1, until - self._clock()))
+        return left
+
+    def breaker_state(self, destination: str) -> BreakerState:
+        """Return where a destination's breaker stands."""
+        return self._senders[destination].breaker.state
+
+    def retries(self, destination: str) -> int:
+        """Return how often deliveries to a destination were put off."""
+        return self._senders[destination].retries
+
+    # What happens to the process.
+
+    def on_exit(self) -> None:
+        """The interpreter exits: deliver what can be delivered in time and say what is left."""
+        if not self._worker.is_running:
+            return
+        left = self.close(self._close_timeout)
+        if left:
+            log.warning("%d events were not delivered before exit and are lost with this process", left)
+
+    def begin_afresh(self) -> None:
+        """A forked child: nothing of the parent's thread, connections, locks and waiting events is ours."""
+        self._outbox.begin_afresh()
+        self.pool.begin_afresh()
+        self._prepare()
+
+    # What happens in the worker's loop.
+
+    async def _work(self, worker: Worker) -> None:
+        try:
+            while not worker.stopping:
+                looks = [sender.dispatch() for sender in self._senders.values()]
+                looks.append(self._fill_pool())
+                self._tell_drained()
+                due = min((look for look in looks if look is not None), default=None)
+                await worker.sleep(None if due is None else max(0.0, due - self._clock()))
+        finally:
+            for sender in self._senders.values():
+                await sender.aclose()
+            for lane in self._spare_lanes:
+                await lane.aclose()
+            self._spare_lanes.clear()
+
+    def _on_done(self) -> None:
+        self._worker.nudge()
+
+    def _make_lane(self) -> Lane:
+        if self._ssl_context is None:
+            self._ssl_context = make_ssl_context()
+        return Lane(self._ssl_context)
+
+    def _when_drained(self) -> Future[None] | None:
+        if not self._outbox.waiting() or not self._worker.start():
+            return None
+        drained: Future[None] = Future()
+        self._drained.append(drained)
+        self._worker.wake()
+        return drained
+
+    def _tell_drained(self) -> None:
+        if self._drained and not self._outbox.waiting():
+            waiters, self._drained = self._drained, []
+            for waiter in waiters:
+                if waiter.set_running_or_notify_cancel():
+                    waiter.set_result(None)
+
+    def _look_after_pool(self) -> None:
+        if self._issuer is not None:
+            self.start()
+
+    def _fill_pool(self) -> float | None:
+        if self._issuer is None or self._issuer_sender is None:
+            return None
+        now = self._clock()
+        breaker = self._id_breaker
+        for _ in range(breaker.slots(now, min(self.pool.missing(), _AT_ONCE - len(self._makers)))):
+            breaker.begin()
+            self.pool.begin()
+            task = asyncio.create_task(self._make_browser_id(self._issuer))
+            self._makers.add(task)
+            task.add_done_callback(self._makers.discard)
+        return breaker.wait_until() if breaker.is_open and breaker.wait_until() > now else None
+
+    async def _make_browser_id(self, issuer: IdIssuer) -> None:
+        try:
+            self.pool.bring(await self._create(issuer))
+        except (NoAnswer, RemoteError, asyncio.CancelledError) as error:
+            self.pool.fail()
+            if isinstance(error, asyncio.CancelledError):
+                raise
+        finally:
+            self._worker.nudge()
+
+    async def _create(self, issuer: IdIssuer) -> str:
+        """Have the service make an ID; its breaker is told how that went."""
+        question = issuer.create_question()
+        try:
+            answer = await self._perform(question.call, self._plan.timeout)
+            browser_id = question.read(answer)
+        except NoAnswer as error:
+            self._id_breaker.on_failure(self._clock(), str(error))
+            raise
+        except RemoteError as error:
+            verdict = judge_status(answer)
+            self._id_breaker.on_failure(self._clock(), str(error), getattr(verdict, "after", None))
+            raise
+        except asyncio.CancelledError:
+            self._id_breaker.on_abandoned()
+            raise
+        self._id_breaker.on_success()
+        return browser_id
+
+    async def _find_browser_id(self, visitor: str) -> str:
+        """Get the ID for a visit that had none, once for all its events, and link it."""
+        pending = self._links.get(visitor)
+        if pending is None:
+            pending = self._links[visitor] = asyncio.ensure_future(self._link(visitor))
+            pending.add_done_callback(lambda _: self._links.pop(visitor, None))
+        return await asyncio.shield(pending)
+
+    async def _link(self, visitor: str) -> str:
+        if self._issuer is None:
+            browser_id = new_browser_id()
+        else:
+            browser_id = self.pool.take() or await self._create_when_allowed(self._issuer)
+        self._outbox.link(visitor, browser_id)
+        return browser_id
+
+    async def _create_when_allowed(self, issuer: IdIssuer) -> str:
+        if not self._id_breaker.slots(self._clock(), 1):
+            raise NoBrowserId("no browser ID to be had")
+        self._id_breaker.begin()
+        self.pool.begin()
+        try:
+            browser_id = await self._create(issuer)
+        except (NoAnswer, RemoteError):
+            self.pool.fail()
+            raise NoBrowserId("no browser ID to be had") from None
+        self.pool.bring_for_sending()
+        return browser_id
+
+    async def _ask(self, question: Question[T], timeout: float) -> T:
+        try:
+            answer = await self._perform(question.call, timeout)
+        except NoAnswer as error:
+            if error.timed_out:
+                raise RemoteTimeout from None
+            raise RemoteError(f"{error}; is the service reachable at the configured address?") from None
+        return question.read(answer)
+
+    async def _perform(self, call: Call, timeout: float) -> Answer:
+        """Perform a call that is no event's, on a lane of its own."""
+        lane = self._spare_lanes.pop() if self._spare_lanes else self._make_lane()
+        try:
+            return await lane.perform(call, timeout)
+        finally:
+            self._spare_lanes.append(lane)

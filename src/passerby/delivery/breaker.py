@@ -1,0 +1,100 @@
+"""The breaker: stops calling a service that does not answer, and lets one call through to see whether it is back."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from typing import Literal
+
+log = logging.getLogger("passerby.delivery")
+
+FAILURES = 5  # in a row, until it opens
+LONGEST = 30.0  # seconds that it stays open at most before a probe
+
+BreakerState = Literal["closed", "open", "half-open"]
+
+
+class Breaker:
+    """Guards one service. Used by one thread; `is_open` may be read by any.
+
+    Args:
+        name: the service's name, for the log.
+        shortest: seconds that it stays open the first time; doubled each time, with jitter, up to 30.
+        jitter: gives a number from 0 to 1.
+    """
+
+    def __init__(self, name: str, shortest: float = 1.0, jitter: Callable[[], float] = random.random) -> None:
+        self._name = name
+        self._shortest = shortest
+        self._jitter = jitter
+        self._failures = 0
+        self._openings = 0
+        self._is_open = False
+        self._not_before = 0.0
+        self._probing = False
+
+    @property
+    def state(self) -> BreakerState:
+        """Where it stands."""
+        if not self._is_open:
+            return "closed"
+        return "half-open" if self._probing else "open"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls are being held back."""
+        return self._is_open
+
+    def slots(self, now: float, wanted: int) -> int:
+        """Return how many of the wanted calls may be made now."""
+        if now < self._not_before:
+            return 0
+        if not self._is_open:
+            return wanted
+        if self._probing:
+            return 0
+        return min(1, wanted)
+
+    def begin(self) -> None:
+        """A call is being made."""
+        self._probing = self._is_open
+
+    def wait_until(self) -> float:
+        """Return the time before which no call may be made."""
+        return self._not_before
+
+    def on_success(self) -> None:
+        """A call was answered, even if with a refusal: the service is there."""
+        self._failures = self._openings = 0
+        self._probing = False
+        if self._is_open:
+            self._is_open = False
+            log.info("%s answers again; delivery goes on", self._name)
+
+    def on_abandoned(self) -> None:
+        """A call ended without saying anything of the service."""
+        self._probing = False
+
+    def on_failure(self, now: float, reason: str, after: float | None = None) -> None:
+        """A call failed for the moment's sake; `after` is how many seconds the service wants to be left alone."""
+        self._failures += 1
+        self._probing = False
+        if after is not None:
+            self._not_before = max(self._not_before, now + after)
+        if self._is_open or self._failures >= FAILURES:
+            self._open(now, reason)
+
+    def _open(self, now: float, reason: str) -> None:
+        if not self._is_open:
+            self._is_open = True
+            log.warning(
+                "%s: %d failures in a row (%s); delivery pauses and is tried again",
+                self._name,
+                self._failures,
+                reason,
+            )
+        if now >= self._not_before:
+            pause = min(LONGEST, self._shortest * 2 ** min(self._openings, 16))
+            self._not_before = now + pause * (0.5 + self._jitter() / 2)
+            self._openings += 1

@@ -1,0 +1,142 @@
+"""The pool of browser IDs: kept filled in the background, so that a new visitor need not wait for the service.
+
+Small, since an ID that is made and never used is a phantom guest in the customer's system: about one second of new visitors,
+and two at least.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+SPARE = 2  # IDs kept ready when nobody comes
+LARGEST = 200
+WINDOW = 2.0  # seconds over which new visitors are counted
+AHEAD = 1.0  # seconds of new visitors kept ready
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserIdCounts:
+    """The counts of the pool.
+
+    Attributes:
+        made: IDs the service has made for this process.
+        assigned: IDs given to visitors.
+        returned: IDs that came back unused.
+        ready: IDs that wait for a visitor.
+        failed: tries to get one that failed.
+    """
+
+    made: int
+    assigned: int
+    returned: int
+    ready: int
+    failed: int
+
+
+class BrowserIdPool:
+    """Holds IDs ready and knows how many to have.
+
+    `take`, `give_back` and `wait` may be called from any thread; what brings IDs (`missing`, `begin`, `bring`, `fail`) belongs to one.
+
+    Args:
+        on_demand: called when an ID was taken, so that whoever fills the pool looks after it.
+        spare: how many IDs are kept ready when nobody comes; 0 makes none ahead, however many come.
+        clock: seconds on a clock that never goes back.
+    """
+
+    def __init__(
+        self, on_demand: Callable[[], None], spare: int = SPARE, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._on_demand = on_demand
+        self._spare = spare
+        self._clock = clock
+        self.begin_afresh()
+
+    def begin_afresh(self) -> None:
+        """Start empty: in a forked child the IDs that were ready are the parent's."""
+        self._ready: deque[str] = deque()
+        self._waiters: deque[Future[str | None]] = deque()
+        self._taken: deque[float] = deque(maxlen=LARGEST * 4)
+        self._coming = 0
+        self._made = self._assigned = self._returned = self._failed = 0
+
+    def take(self) -> str | None:
+        """Take an ID if one is ready; never waits."""
+        self._taken.append(self._clock())
+        try:
+            browser_id = self._ready.popleft()
+        except IndexError:
+            browser_id = None
+        else:
+            self._assigned += 1
+        self._on_demand()
+        return browser_id
+
+    def wait(self) -> Future[str | None]:
+        """Get in line for the next ID; the future's value is None if none could be had."""
+        waiter: Future[str | None] = Future()
+        self._waiters.append(waiter)
+        self._on_demand()
+        return waiter
+
+    def give_back(self, browser_id: str) -> None:
+        """Put back an ID on which nothing depends."""
+        self._assigned -= 1
+        self._returned += 1
+        self._hand_out(browser_id)
+
+    @property
+    def counts(self) -> BrowserIdCounts:
+        """The counts at this moment."""
+        return BrowserIdCounts(self._made, self._assigned, self._returned, len(self._ready), self._failed)
+
+    def missing(self) -> int:
+        """Return how many IDs should be made now, beside those that are coming."""
+        waiting = sum(1 for waiter in list(self._waiters) if not waiter.done())
+        return max(0, self._target() + waiting - len(self._ready) - self._coming)
+
+    def begin(self) -> None:
+        """An ID is being made."""
+        self._coming += 1
+
+    def bring(self, browser_id: str) -> None:
+        """An ID was made."""
+        self._coming -= 1
+        self._made += 1
+        self._hand_out(browser_id)
+
+    def bring_for_sending(self) -> None:
+        """An ID was made for events that wait to be sent, and is already given."""
+        self._coming -= 1
+        self._made += 1
+        self._assigned += 1
+
+    def fail(self) -> None:
+        """An ID could not be made: whoever waits goes on without."""
+        self._coming -= 1
+        self._failed += 1
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if waiter.set_running_or_notify_cancel():
+                waiter.set_result(None)
+
+    def _target(self) -> int:
+        if not self._spare:
+            return 0
+        now = self._clock()
+        recent = sum(1 for moment in list(self._taken) if now - moment <= WINDOW)
+        return min(LARGEST, max(self._spare, math.ceil(recent / WINDOW * AHEAD)))
+
+    def _hand_out(self, browser_id: str) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if waiter.set_running_or_notify_cancel():
+                self._assigned += 1
+                waiter.set_result(browser_id)
+                return
+        self._ready.append(browser_id)

@@ -1,0 +1,10 @@
+"""A small shop to click around in, while its events arrive in a terminal."""
+
+from importlib.util import find_spec
+
+for package in ("fastapi", "uvicorn"):
+    if find_spec(package) is None:
+        raise ModuleNotFoundError(
+            f'The demo needs {package}, which is not installed. Run: pip install "passerby[demo]"',
+            name=package,
+        )

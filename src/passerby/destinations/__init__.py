@@ -1,0 +1,143 @@
+"""Destinations: pure code that says which HTTP calls events become, and what an answer means.
+
+A destination does no I/O and knows neither the outbox nor the network; the one sender performs its calls. Adding a system is
+adding a module beside this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+
+from ..event import Event
+from ..outcome import Delivered
+
+T = TypeVar("T", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP request to be made.
+
+    Attributes:
+        method: GET or POST.
+        url: absolute, already escaped.
+        headers: all but those of the connection.
+        body: the request's body, or None.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back for a call.
+
+    Attributes:
+        status: the HTTP status.
+        headers: by lower-case name; of several with one name the last.
+        body: as received, at most 1 MB.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The call may succeed later.
+
+    Attributes:
+        reason: why, without values of the event.
+        after: seconds that the service asked to be left alone, if it did.
+    """
+
+    reason: str
+    after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The call will never succeed.
+
+    Attributes:
+        reason: why, without values of the event.
+    """
+
+    reason: str
+
+
+Verdict = Delivered | Retry | Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class Question(Generic[T]):
+    """A call whose answer somebody waits for.
+
+    Attributes:
+        call: the call to be made.
+        read: makes the value out of the answer; raises RemoteError if the answer is a refusal.
+    """
+
+    call: Call
+    read: Callable[[Answer], T]
+
+
+class Destination(Protocol):
+    """One system that receives events."""
+
+    @property
+    def name(self) -> str:
+        """The name it goes by in settings, receipts and figures."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """How many events go into one call at most."""
+        ...
+
+    def check(self, event: Event) -> None:
+        """Raise ValidationError if this system can never take the event; called before anything is stored."""
+        ...
+
+    def encode(self, events: Sequence[Event]) -> Call:
+        """Make the call that delivers these events; the same events make the same call, byte for byte."""
+        ...
+
+    def judge(self, answer: Answer) -> Verdict:
+        """Say what an answer to such a call means."""
+        ...
+
+
+@runtime_checkable
+class IdIssuer(Protocol):
+    """A destination that issues the browser IDs and owns their cookie's name."""
+
+    @property
+    def name(self) -> str:
+        """The destination's name."""
+        ...
+
+    @property
+    def cookie_name(self) -> str:
+        """The name of the cookie that the system's browser SDK uses."""
+        ...
+
+    def create_question(self) -> Question[str]:
+        """Ask for a new browser ID."""
+        ...
+
+    def guest_question(self, browser_id: str) -> Question[str]:
+        """Ask for the ID of the guest behind a browser ID."""
+        ...
+
+    def personalize_question(
+        self, data: dict[str, Any], browser_id: str | None, point_of_sale: str | None
+    ) -> Question[dict[str, Any] | None]:
+        """Ask for a personalisation; raises ValidationError if something needed is missing."""
+        ...

@@ -1,0 +1,54 @@
+"""What HTTP answers mean to every destination alike."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from .. import jsontext
+from . import Answer, Rejected, Retry
+
+MAX_RETRY_AFTER = 3600.0  # seconds; a longer wish is taken for a mistake, and asked again after an hour
+
+_RETRIED = frozenset({408, 425, 429})
+
+
+def judge_status(answer: Answer, now: float | None = None) -> Retry | Rejected | None:
+    """Return None for success, else whether trying again makes sense.
+
+    408, 425, 429 and all of 5xx are the moment's fault. Everything else, redirects included, stays as it is: following a
+    redirect would turn a POST into a GET without a body.
+    """
+    status = answer.status
+    if 200 <= status < 300:
+        return None
+    if status in _RETRIED or status >= 500:
+        return Retry(f"status {status}", read_retry_after(answer.headers.get("retry-after"), now))
+    return Rejected(f"status {status}")
+
+
+def read_retry_after(value: str | None, now: float | None = None) -> float | None:
+    """Read a Retry-After header, in seconds or as a date; None if it says nothing usable (RFC 9110, section 10.2.3)."""
+    if value is None or len(value) > 64:
+        return None
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return min(float(value), MAX_RETRY_AFTER)
+    try:
+        moment = parsedate_to_datetime(value)
+    except (TypeError, ValueError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    seconds = moment.timestamp() - (time.time() if now is None else now)
+    return min(seconds, MAX_RETRY_AFTER) if seconds > 0 else None
+
+
+def read_json(answer: Answer) -> Any:
+    """Return the parsed body, or None if it is no JSON."""
+    try:
+        return jsontext.loads(answer.body)
+    except (ValueError, RecursionError):
+        return None

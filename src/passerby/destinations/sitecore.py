@@ -1,0 +1,311 @@
+"""Sitecore CDP's Stream API: what the Engage SDK 1.4.3 sends, and what the answers mean.
+
+Sources of the facts: the requests of `@sitecore/engage` 1.4.3 as observed on the wire, and Sitecore's CDP developer
+documentation.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from .. import jsontext
+from ..attributes import check_attribute_count, flatten
+from ..errors import RemoteError, SettingsError, ValidationError
+from ..event import Event, is_uuid
+from ..outcome import Delivered
+from ..request import RequestInfo, is_local_host
+from . import Answer, Call, Question, Rejected, Retry, Verdict
+from .answers import judge_status, read_json
+
+PROTOCOL_VERSION = "1.4.3"  # the Engage SDK whose requests these are
+
+PointOfSale = str | Callable[[RequestInfo], str | None]
+
+_is_client_key = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+_is_minute = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d", re.ASCII).fullmatch
+# JavaScript's \s: it counts U+FEFF in and the separators U+001C to U+001F and U+0085 out, other than Python's.
+_BLANKS = "\t\n\v\f\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+_is_email = re.compile(rf"[^{_BLANKS}@]+@[^{_BLANKS}@]+\.[^{_BLANKS}@]+").fullmatch
+
+_IDENTITY_FIELDS = (
+    "city", "country", "dob", "email", "gender", "mobile", "phone", "postal_code", "state", "street", "title",
+)  # fmt: skip
+_IDENTITY_RENAMED = {"first_name": "firstname", "last_name": "lastname"}
+
+
+class Sitecore:
+    """Sitecore CDP as a destination, and the issuer of browser IDs.
+
+    Args:
+        client_key: the tenant's public client key.
+        target_url: the Stream API's address, such as ``"https://api-engage-eu.sitecorecloud.io"``.
+        point_of_sale: the default point of sale, or a callable that makes it from a request.
+        include_utm_parameters: whether page views carry the URL's utm parameters.
+        requested_at: whether events carry the time at which they happened, as Sitecore's newer SDK sends it. Without it an event
+            that is delivered late seems to have happened late.
+        name: what this destination goes by in receipts and figures.
+
+    Raises:
+        SettingsError: with the vendor's codes MV-0001, MV-0002, MV-0009, IV-0001.
+    """
+
+    batch_size = 1
+
+    def __init__(
+        self,
+        *,
+        client_key: str,
+        target_url: str,
+        point_of_sale: PointOfSale | None = None,
+        include_utm_parameters: bool = True,
+        requested_at: bool = True,
+        name: str = "sitecore",
+    ) -> None:
+        if not client_key:
+            raise SettingsError('"clientKey" is required.', code="MV-0001")
+        if not target_url:
+            raise SettingsError('"targetURL" is required.', code="MV-0002")
+        if isinstance(point_of_sale, str) and point_of_sale and not point_of_sale.strip():
+            raise SettingsError('"pointOfSale" cannot be empty.', code="MV-0009")
+        if not (point_of_sale is None or isinstance(point_of_sale, str) or callable(point_of_sale)):
+            raise SettingsError(
+                f"point_of_sale: found {type(point_of_sale).__name__}, expected text or a callable"
+            )
+        self._base = _checked_target(target_url)
+        if not isinstance(client_key, str) or not _is_client_key(client_key):
+            raise SettingsError(
+                "client_key: expected ASCII letters, digits and -_. only, since it names the cookie"
+            )
+        self.name = name
+        self.point_of_sale = point_of_sale
+        self._client_key = client_key
+        self._include_utm_parameters = include_utm_parameters
+        self._requested_at = requested_at
+        self._get_headers = {"X-Library-Version": PROTOCOL_VERSION}
+        self._post_headers = {"Content-Type": "application/json", **self._get_headers}
+
+    def __repr__(self) -> str:
+        return f"<Sitecore {self.name!r} at {urlsplit(self._base).hostname}>"
+
+    @property
+    def cookie_name(self) -> str:
+        """The browser SDK's name for the cookie."""
+        return f"bid_{self._client_key}"
+
+    def check(self, event: Event) -> None:
+        """Raise ValidationError with the vendor's code and words, in the vendor's order."""
+        if not event.point_of_sale or not event.point_of_sale.strip():
+            raise ValidationError('"pointOfSale" is required.', code="MV-0003")
+        if event.kind == "identity":
+            _check_identity(event.data)
+        if len(event.extension) > 50:
+            check_attribute_count(event.extension)
+
+    def encode(self, events: Sequence[Event]) -> Call:
+        """Make the POST of one event."""
+        (event,) = events
+        body = _BODIES[event.kind](event, self._include_utm_parameters)
+        page = event.data.get("page")
+        common = {
+            "browser_id": event.browser_id,
+            "client_key": self._client_key,
+            "page": "" if page is None else page,
+            "pos": event.point_of_sale,
+        }
+        body |= common
+        for name in ("channel", "currency"):
+            if name in event.data:
+                body[name] = event.data[name]
+        if event.data.get("language") is not None:
+            body["language"] = event.data["language"]
+        if self._requested_at:
+            body["requested_at"] = event.timestamp_text
+        return Call("POST", f"{self._base}/v1.2/events", self._post_headers, jsontext.dumps(body))
+
+    def judge(self, answer: Answer) -> Verdict:
+        """2xx is delivered; what is the moment's fault is tried again; the rest never succeeds."""
+        verdict = judge_status(answer)
+        return Delivered(read_json(answer)) if verdict is None else verdict
+
+    def create_question(self) -> Question[str]:
+        """Ask for a new browser ID."""
+        url = f"{self._base}/v1.2/browser/create.json?client_key={quote(self._client_key)}&message={{}}"
+        return Question(Call("GET", url, self._get_headers), _read_browser_id)
+
+    def guest_question(self, browser_id: str) -> Question[str]:
+        """Ask for the guest's ID."""
+        key = quote(self._client_key)
+        url = f"{self._base}/v1.2/browser/{quote(browser_id, safe='')}/show.json?client_key={key}&api_token={key}"
+        return Question(Call("GET", url, self._get_headers), _read_guest_id)
+
+    def personalize_question(
+        self, data: dict[str, Any], browser_id: str | None, point_of_sale: str | None
+    ) -> Question[dict[str, Any] | None]:
+        """Ask for a personalisation; raises ValidationError MV-0008 or MV-0003."""
+        asked = {_PERSONALIZE_RENAMED.get(name, name): value for name, value in data.items()}
+        if not str(asked.get("friendlyId") or "").strip():
+            raise ValidationError('"friendlyId" is required.', code="MV-0008")
+        point_of_sale = asked.pop("pointOfSale", None) or point_of_sale
+        if not point_of_sale or not point_of_sale.strip():
+            raise ValidationError('"pointOfSale" is required.', code="MV-0003")
+        body = _personalize_body(asked)
+        body |= {"clientKey": self._client_key, "pointOfSale": point_of_sale}
+        if "email" not in body and "identifiers" not in body:
+            body["browserId"] = browser_id or ""
+        call = Call("POST", f"{self._base}/v2/callFlows", self._post_headers, jsontext.dumps(body))
+        return Question(call, _read_personalization)
+
+
+_PERSONALIZE_RENAMED = {"friendly_id": "friendlyId", "point_of_sale": "pointOfSale"}
+
+
+def _checked_target(target_url: str) -> str:
+    """Return the target without trailing slashes; raise SettingsError IV-0001 unless it is an http(s) URL."""
+    wrong = SettingsError(
+        'Incorrect value for "targetURL". Set the value to a valid URL string.', code="IV-0001"
+    )
+    if not isinstance(target_url, str) or any(
+        ch.isspace() or not ch.isprintable() for ch in target_url.strip()
+    ):
+        raise wrong
+    try:
+        parts = urlsplit(target_url.strip())
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise wrong from None
+    if (
+        parts.scheme not in ("http", "https")
+        or not host
+        or parts.query
+        or parts.fragment
+        or "@" in parts.netloc
+    ):
+        raise wrong
+    if parts.scheme == "http" and not is_local_host(host):
+        raise SettingsError(
+            "target_url: found plain http to a public host, expected https; what visitors do is not for all to read"
+        )
+    return target_url.strip().rstrip("/")
+
+
+def _check_identity(data: dict[str, Any]) -> None:
+    identifiers = data.get("identifiers")
+    if not identifiers or not isinstance(identifiers, list):
+        raise ValidationError('"identifiers" is required.', code="MV-0004")
+    if "dob" in data and not _is_real_minute(data["dob"]):
+        raise ValidationError(
+            'Incorrect value for "dob". Format the value according to ISO 8601.', code="IV-0002"
+        )
+    for identifier in identifiers:
+        if identifier.get("expiry_date") and not _is_real_minute(identifier["expiry_date"]):
+            raise ValidationError(
+                'Incorrect value for "expiryDate". Format the value according to ISO 8601.', code="IV-0004"
+            )
+    email = data.get("email")
+    if email and not (isinstance(email, str) and _is_email(email)):
+        raise ValidationError(
+            'Incorrect value for "email". Set the value to a valid email address.', code="IV-0003"
+        )
+    if any("provider" in one and one["provider"] is None for one in identifiers):
+        raise ValidationError(
+            "identify needs to know by which provider Sitecore CDP knows the user ID: set identity_provider"
+        )
+
+
+def _is_real_minute(text: object) -> bool:
+    """Whether a text is a real YYYY-MM-DDThh:mm; the year 0000, which Python does not know, was a leap year."""
+    if not isinstance(text, str) or not _is_minute(text):
+        return False
+    try:
+        datetime.fromisoformat(text if text[:4] != "0000" else "2000" + text[4:])
+    except ValueError:
+        return False
+    return True
+
+
+def _view_body(event: Event, include_utm_parameters: bool) -> dict[str, Any]:
+    body: dict[str, Any] = {"type": "VIEW"}
+    if include_utm_parameters and event.context.campaign:
+        body |= event.context.campaign
+    if event.data.get("referrer"):
+        body["referrer"] = event.data["referrer"]
+    extension = dict(event.extension)
+    own = extension.pop("pageVariantId", None)
+    variant = event.data.get("page_variant_id") or event.context.variant or own
+    if variant:
+        extension["pageVariantId"] = variant
+    if extension or own is not None:
+        body["ext"] = extension
+    return body
+
+
+def _identity_body(event: Event, include_utm_parameters: bool) -> dict[str, Any]:
+    data = event.data
+    body: dict[str, Any] = {name: data[name] for name in _IDENTITY_FIELDS if name in data}
+    body |= {theirs: data[ours] for ours, theirs in _IDENTITY_RENAMED.items() if ours in data}
+    body["identifiers"] = [
+        {name: one[name] for name in ("id", "provider", "expiry_date") if name in one}
+        for one in data["identifiers"]
+    ]
+    body["type"] = "IDENTITY"
+    return body | ({"ext": event.extension} if event.extension else {})
+
+
+def _event_body(event: Event, include_utm_parameters: bool) -> dict[str, Any]:
+    body = {"type": event.type, **event.data}
+    body.pop("language", None)
+    return body | ({"ext": event.extension} if event.extension else {})
+
+
+_BODIES: dict[str, Callable[[Event, bool], dict[str, Any]]] = {
+    "page_view": _view_body,
+    "identity": _identity_body,
+    "event": _event_body,
+}
+
+
+def _personalize_body(asked: dict[str, Any]) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        name: asked[name] for name in ("channel", "friendlyId", "language") if name in asked
+    }
+    if "currency" in asked:
+        body["currencyCode"] = asked["currency"]
+    if isinstance(asked.get("params"), dict):
+        body["params"] = flatten(asked["params"])
+    if str(asked.get("email") or "").strip():
+        body["email"] = asked["email"]
+    identifier = asked.get("identifier")
+    if isinstance(identifier, dict) and str(identifier.get("id") or "").strip():
+        body["identifiers"] = identifier
+    return body
+
+
+def _read_browser_id(answer: Answer) -> str:
+    body = read_json(answer)
+    reference = body.get("ref") if isinstance(body, dict) else None
+    if judge_status(answer) is None and is_uuid(reference):
+        return str(reference)
+    raise RemoteError(f"browser ID: found status {answer.status} and no usable ref, expected 2xx and a UUID")
+
+
+def _read_guest_id(answer: Answer) -> str:
+    body = read_json(answer)
+    body = body if isinstance(body, dict) else {}
+    customer = body.get("customer")
+    if judge_status(answer) is None and isinstance(customer, dict) and isinstance(customer.get("ref"), str):
+        return str(customer["ref"])
+    if isinstance(body.get("error_msg"), str):
+        raise RemoteError(f"{body['error_msg'][:200]}, for more info: {str(body.get('moreInfo'))[:200]}")
+    raise RemoteError(f"guest ID: found status {answer.status} and no customer ref, expected 2xx with one")
+
+
+def _read_personalization(answer: Answer) -> dict[str, Any] | None:
+    body = read_json(answer)
+    return body if judge_status(answer) is None and isinstance(body, dict) else None
+
+
+__all__ = ["PROTOCOL_VERSION", "Rejected", "Retry", "Sitecore"]

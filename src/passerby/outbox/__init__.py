@@ -1,0 +1,113 @@
+"""The outbox: where events wait until every destination has answered for them.
+
+The contract, to which every outbox is held by the same tests:
+
+* `put` records an event once for each of its destinations, as *waiting*. From the moment the observer hears `on_stored`, the
+  event survives whatever this outbox survives. If the outbox is full the event is dropped and counted, never silently.
+* `hold` records an event as *held*: it waits for `release`, which makes the held events of a visitor waiting, in the order in
+  which they were held, behind whatever of that visitor waits already; or for `clear`, which drops and counts them.
+* `acquire` hands out entries of one destination for sending, at most one of each visitor at a time: the first that is not yet
+  settled. An entry that is waiting for a later attempt is not handed out before it is due, and neither is anything behind it
+  of the same visitor; other visitors are not affected. What is acquired stays so until it is settled.
+* `settle_*` says what became of an acquired entry: delivered, dead, or to be tried again at a given time. Delivered entries
+  are forgotten, dead ones kept as dead letters until they are purged or retried.
+* `link` says which browser ID the events of a visit without one belong to; entries acquired later carry it.
+* `tally` counts, per destination, and always adds up: enqueued = delivered + waiting + held + dead + dropped.
+
+Times are seconds on the clock of whoever calls; an outbox only compares them. All methods may be called from any thread,
+return at once, and raise nothing but what is said here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ..event import Event
+from ..outcome import Outcome
+
+
+class Observer(Protocol):
+    """Who wants to know what becomes of an event."""
+
+    def on_stored(self) -> None:
+        """The event is recorded."""
+        ...
+
+    def on_settled(self, destination: str, outcome: Outcome) -> None:
+        """A destination's outcome is known."""
+        ...
+
+
+class Entry(Protocol):
+    """One event for one destination, acquired for sending."""
+
+    @property
+    def event(self) -> Event: ...
+    @property
+    def attempts(self) -> int: ...
+    @property
+    def since(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An event that a destination will never take.
+
+    Attributes:
+        event: the event.
+        destination: the destination's name.
+        reason: why.
+        attempts: how often it was tried.
+    """
+
+    event: Event
+    destination: str
+    reason: str
+    attempts: int
+
+
+@dataclass(slots=True)
+class Tally:
+    """The counts of one destination.
+
+    Attributes:
+        enqueued: all events that were told.
+        delivered: those the destination took.
+        waiting: those that wait to be sent, are being sent or wait to be tried again.
+        held: those in event queues.
+        dead: those among the dead letters.
+        dropped: those not kept, by reason.
+        unlinked: those recorded before their visitor had a browser ID.
+    """
+
+    enqueued: int = 0
+    delivered: int = 0
+    waiting: int = 0
+    held: int = 0
+    dead: int = 0
+    dropped: dict[str, int] = field(default_factory=dict[str, int])
+    unlinked: int = 0
+
+
+class Outbox(Protocol):
+    """See the contract above."""
+
+    def put(self, event: Event, destinations: Sequence[str], observer: Observer, now: float) -> None: ...
+    def hold(self, event: Event, destinations: Sequence[str], observer: Observer, now: float) -> None: ...
+    def release(self, visitor: str) -> int: ...
+    def clear(self, visitor: str) -> int: ...
+    def drop(self, destinations: Sequence[str], reason: str) -> None: ...
+    def acquire(self, destination: str, limit: int, now: float) -> Sequence[Any]: ...
+    def settle_delivered(self, entry: Any, answer: Any) -> None: ...
+    def settle_dead(self, entry: Any, reason: str) -> None: ...
+    def settle_retry(self, entry: Any, due: float) -> None: ...
+    def next_due(self, destination: str) -> float | None: ...
+    def link(self, visitor: str, browser_id: str) -> None: ...
+    def tally(self, destination: str) -> Tally: ...
+    def waiting(self) -> int: ...
+    def dead_letters(self, destination: str) -> Sequence[DeadLetter]: ...
+    def begin_afresh(self) -> None:
+        """After a fork, in the child: let go of what belongs to the parent, without touching its files."""
+        ...

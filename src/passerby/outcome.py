@@ -1,0 +1,53 @@
+"""What became of an event at one destination."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The destination took the event.
+
+    Attributes:
+        answer: the parsed JSON body of its answer, or None if there was none.
+    """
+
+    answer: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """The destination will never take the event; it lies with the dead letters.
+
+    Attributes:
+        reason: why, without values of the event.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """The event was not kept, on purpose, and counted.
+
+    Attributes:
+        reason: a short fixed word, such as ``"consent"``, ``"gpc"``, ``"bot"``, ``"invalid"``, ``"unchanged"``, ``"full"``, ``"cleared"``.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The event still waits in the outbox.
+
+    Attributes:
+        reason: what it waits for, as far as known.
+    """
+
+    reason: str = "waiting"
+
+
+Outcome = Delivered | Dead | Dropped | Pending

@@ -1,0 +1,183 @@
+"""May we? Consent, Sec-GPC, bots, prefetches, subresources and shared caches, decided once per request.
+
+The decision says three things: whether events are taken, when a visitor without an ID gets one, and whether cookies may be
+set. Only what a request says of itself counts: one that says nothing is taken for a page.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
+
+from .request import RequestInfo
+
+log = logging.getLogger("passerby.policy")
+
+Consent = Callable[[RequestInfo], "bool | str | None"]
+GpcPolicy = Literal["respect", "ignore"]
+BotPolicy = Literal["drop", "tag", "keep"]
+Assign = Literal["at once", "when tracked", "never"]
+
+SKIPPED_PATHS = (
+    "/static/",
+    "/assets/",
+    "/favicon.ico",
+    "/robots.txt",
+    "/health",
+    "/healthz",
+    "/livez",
+    "/readyz",
+    "/ping",
+)
+
+_MAX_USER_AGENT = 512  # characters that are looked at
+_PAGE_DESTINATIONS = frozenset({"document", "iframe", "frame"})  # Sec-Fetch-Dest of a navigation
+_SHARED_CACHE_HEADERS = frozenset({"cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control"})
+
+# Agents that visit many sites and name themselves. General HTTP clients (curl, httpx) are not among them: their requests
+# say nothing of a visitor, and a developer who looks with curl should see what a browser gets.
+_known_bot = re.compile(
+    r"bot\b|bot[/;_-]|crawl|spider|slurp|facebookexternalhit|facebookcatalog|meta-external|mediapartners-google|adsbot|"
+    r"feedfetcher|google-inspectiontool|google-read-aloud|googleother|google-extended|bingpreview|duckduckgo-favicons|"
+    r"chatgpt-user|oai-searchbot|perplexity|claude-user|claude-web|anthropic-ai|cohere-ai|"
+    r"whatsapp/|skypeuripreview|slack-imgproxy|vkshare|pinterest/0|embedly|quora link preview|outbrain|flipboardproxy|"
+    r"lighthouse|pagespeed|gtmetrix|pingdom|uptime|statuscake|site24x7|newrelicpinger|datadog/synthetics|"
+    r"headlesschrome|phantomjs|ia_archiver|archive\.org|wayback|w3c_validator|validator\.nu|"
+    r"yandeximages|yandexmetrika|baiduspider|sogou|mail\.ru|nutch|heritrix|scrapy|screaming frog|netcraft|censys|zgrab|masscan"
+).search
+
+
+class Decision(NamedTuple):
+    """What may be done in a request.
+
+    Attributes:
+        refusal: why events are not taken ("consent", "gpc", "bot"), or None where they are.
+        assign: when a visitor without an ID gets one.
+        forget: whether cookies that are there are to be deleted, because consent was withdrawn.
+        bot: whether the visitor is a known bot.
+    """
+
+    refusal: str | None = None
+    assign: Assign = "at once"
+    forget: bool = False
+    bot: bool = False
+
+    @property
+    def sets_cookies(self) -> bool:
+        """Whether a cookie may be set in answer to this request."""
+        return self.refusal is None and self.assign != "never"
+
+
+PAGE = Decision()
+_ON_TRACKING = Decision(assign="when tracked")
+_NEVER = Decision(assign="never")
+_GPC = Decision("gpc", "never")
+_BOT_DROPPED = Decision("bot", "never", bot=True)
+_BOT_TAGGED = Decision(assign="never", bot=True)
+_DENIED = Decision("consent", "never", forget=True)
+_UNKNOWN = Decision("consent", "never")
+
+
+class Policy:
+    """Decides what may be done in a request.
+
+    Args:
+        consent: called with the request's facts; True or "granted" allows, False or "denied" refuses and deletes the cookies,
+            None or "unknown" refuses and leaves them. An exception in it counts as unknown. None: no consent is asked.
+        gpc: whether `Sec-GPC: 1` counts as a refusal.
+        bots: what to do with the events of known bots.
+        skipped_paths: prefixes of paths that are no pages; nobody gets an ID there unless something is tracked.
+    """
+
+    def __init__(
+        self,
+        consent: Consent | None = None,
+        gpc: GpcPolicy = "respect",
+        bots: BotPolicy = "drop",
+        skipped_paths: Iterable[str] = SKIPPED_PATHS,
+    ) -> None:
+        self._consent = consent
+        self._respects_gpc = gpc == "respect"
+        self._bots = bots
+        self._skipped_paths = tuple(skipped_paths)
+
+    def decide(self, request: RequestInfo) -> Decision:
+        """Decide for one request."""
+        header = request.header
+        if self._consent is not None:
+            refused = self._ask_for_consent(self._consent, request)
+            if refused is not None:
+                return refused
+        if self._respects_gpc and header("sec-gpc") == "1":
+            return _GPC
+        if self._bots != "keep":
+            agent = header("user-agent")
+            if agent and is_known_bot(agent[:_MAX_USER_AGENT]):
+                return _BOT_DROPPED if self._bots == "drop" else _BOT_TAGGED
+        if is_prefetch(request):
+            return _NEVER
+        return PAGE if self._is_page(request) else _ON_TRACKING
+
+    def _ask_for_consent(self, consent: Consent, request: RequestInfo) -> Decision | None:
+        try:
+            answer = consent(request)
+        except Exception:
+            log.exception("the consent callable raised; nothing is tracked in this request")
+            return _UNKNOWN
+        if answer is True or answer == "granted":
+            return None
+        return _DENIED if answer is False or answer == "denied" else _UNKNOWN
+
+    def _is_page(self, request: RequestInfo) -> bool:
+        if request.method in ("HEAD", "OPTIONS", "TRACE") or request.is_websocket:
+            return False
+        if request.path.startswith(self._skipped_paths):
+            return False
+        destination = request.header("sec-fetch-dest")
+        if destination:
+            return destination in _PAGE_DESTINATIONS
+        accept = request.header("accept")
+        return not accept or accept == "*/*" or "text/html" in accept
+
+
+def is_prefetch(request: RequestInfo) -> bool:
+    """Whether a browser fetches a page that nobody has opened yet.
+
+    `Sec-Purpose` decides; the older headers count only if the request does not call itself a navigation, since phones send them
+    with real visits.
+    """
+    header = request.header
+    if header("sec-purpose"):
+        return "prefetch" in (header("sec-purpose") or "")
+    if header("sec-fetch-mode") == "navigate":
+        return False
+    return "prefetch" in (header("purpose") or header("x-purpose") or header("x-moz") or "").lower()
+
+
+@lru_cache(maxsize=4096)
+def is_known_bot(user_agent: str) -> bool:
+    """Whether a user agent names itself as a crawler, preview fetcher or monitor."""
+    return _known_bot(user_agent[:_MAX_USER_AGENT].lower()) is not None
+
+
+def may_be_shared(headers: Iterable[tuple[Any, Any]]) -> bool:
+    """Whether a shared cache may keep a response with these headers and give it to other visitors."""
+    for name, value in headers:
+        key = (name.decode("latin-1") if isinstance(name, bytes) else name).lower()
+        if key == "cache-control" or key in _SHARED_CACHE_HEADERS:
+            text = (value.decode("latin-1") if isinstance(value, bytes) else value).lower()
+            if _is_shared(text, key != "cache-control"):
+                return True
+    return False
+
+
+def _is_shared(cache_control: str, for_shared_caches: bool) -> bool:
+    directives = {piece.partition("=")[0].strip() for piece in cache_control.split(",")}
+    if directives & {"private", "no-store"}:
+        return False
+    if directives & {"public", "s-maxage", "immutable"}:
+        return True
+    return for_shared_caches and "max-age" in directives and "no-cache" not in directives

@@ -1,0 +1,275 @@
+"""Neutral facts of a request, read from an ASGI scope, a WSGI environ, or any framework's request object."""
+
+from __future__ import annotations
+
+import ipaddress
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, MutableMapping
+from functools import lru_cache
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from .errors import SettingsError
+
+TRACKER_KEY = "passerby.tracker"  # where a request's tracker hangs: in the ASGI scope or the WSGI environ
+
+_MAX_HEADER = 16_384  # characters of one header that are looked at; longer ones are nobody's honest header
+
+
+class RequestInfo(ABC):
+    """What passerby knows of one request, whatever framework serves it.
+
+    Attributes:
+        is_websocket: whether this is the opening of a websocket.
+        method: the HTTP method in upper case; a websocket counts as GET.
+        scheme: as the server saw it: http, https, ws or wss.
+        path: the decoded path, beginning with a slash.
+        query_string: the raw query without the question mark.
+        peer: the address of whoever connected to the server, or None for a unix socket.
+        native: the ASGI scope or WSGI environ behind it.
+    """
+
+    __slots__ = ("is_websocket", "method", "native", "path", "peer", "query_string", "scheme")
+
+    is_websocket: bool
+    method: str
+    scheme: str
+    path: str
+    query_string: str
+    peer: str | None
+    native: MutableMapping[str, Any]
+
+    @abstractmethod
+    def header(self, name: str) -> str | None:
+        """Return the header of this name (any case), or None."""
+
+    @property
+    @abstractmethod
+    def cookie_header(self) -> str:
+        """The raw Cookie header; several are joined; empty if there is none or if it is absurdly long."""
+
+    @property
+    def host(self) -> str:
+        """The host name without its port, in lower case; empty if the request names none."""
+        return _host_without_port(self.header("host") or "")
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """All cookies by name, undecoded; of several with one name the first counts."""
+        found: dict[str, str] = {}
+        for piece in self.cookie_header.split(";"):
+            name, _, value = piece.partition("=")
+            found.setdefault(name.strip(), value.strip())
+        return found
+
+
+class ScopeRequest(RequestInfo):
+    """A request read from an ASGI scope of type http or websocket."""
+
+    __slots__ = ("_headers",)
+
+    def __init__(self, scope: MutableMapping[str, Any]) -> None:
+        self.native = scope
+        self.is_websocket = scope["type"] == "websocket"
+        self.method = "GET" if self.is_websocket else scope["method"]
+        self.scheme = scope.get("scheme", "http")
+        self.path = scope["path"]
+        self.query_string = scope["query_string"].decode("utf-8", "replace")
+        client = scope.get("client")
+        self.peer = client[0] if client else None
+        self._headers: dict[bytes, bytes] = dict(scope["headers"])
+
+    def header(self, name: str) -> str | None:
+        value = self._headers.get(name.lower().encode("latin-1"))
+        return None if value is None else value.decode("latin-1")
+
+    @property
+    def cookie_header(self) -> str:
+        if b"cookie" not in self._headers:
+            return ""
+        values = [value for name, value in self.native["headers"] if name == b"cookie"]
+        return _bounded(b"; ".join(values).decode("latin-1"))
+
+
+class EnvironRequest(RequestInfo):
+    """A request read from a WSGI environ."""
+
+    __slots__ = ()
+
+    def __init__(self, environ: MutableMapping[str, Any]) -> None:
+        self.native = environ
+        self.is_websocket = False
+        self.method = environ["REQUEST_METHOD"]
+        self.scheme = environ.get("wsgi.url_scheme", "http")
+        self.path = _utf8(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")) or "/"
+        self.query_string = _utf8(environ.get("QUERY_STRING", ""))
+        self.peer = environ.get("REMOTE_ADDR") or None
+
+    def header(self, name: str) -> str | None:
+        key = name.upper().replace("-", "_")
+        if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            key = "HTTP_" + key
+        value: str | None = self.native.get(key)
+        return value
+
+    @property
+    def cookie_header(self) -> str:
+        return _bounded(self.native.get("HTTP_COOKIE", ""))
+
+
+def read_request(request: Any) -> RequestInfo:
+    """Read the neutral facts of any framework's request.
+
+    Takes an ASGI scope, a WSGI environ, or an object that carries one of them as `scope` (Starlette, FastAPI, Django under
+    ASGI) or `environ` (Flask, Django under WSGI). Raises TypeError for anything else.
+    """
+    if isinstance(request, RequestInfo):
+        return request
+    for native in (request, getattr(request, "scope", None), getattr(request, "environ", None)):
+        if isinstance(native, MutableMapping):
+            if "type" in native and "headers" in native:
+                return ScopeRequest(native)
+            if "REQUEST_METHOD" in native:
+                return EnvironRequest(native)
+    raise TypeError(
+        f"found {type(request).__name__} where a request was expected: pass an ASGI scope, a WSGI environ, "
+        "or the request object of Starlette, FastAPI, Django or Flask"
+    )
+
+
+class TrustedProxies:
+    """The proxies whose forwarded headers are believed; by default none, since anyone can send such headers.
+
+    Args:
+        networks: addresses and networks such as ``"10.0.0.0/8"``; ``"*"`` believes every peer.
+    """
+
+    def __init__(self, networks: Iterable[str] = ()) -> None:
+        listed = tuple(networks)
+        self._everyone = "*" in listed
+        self._networks = tuple(_network(text) for text in listed if text != "*")
+        self._any = bool(listed)
+
+    def scheme(self, request: RequestInfo) -> str:
+        """Return the scheme the visitor used: http or https."""
+        scheme = request.scheme
+        if self._any and self._trusts(request.peer):
+            forwarded = (request.header("x-forwarded-proto") or "").partition(",")[0].strip().lower()
+            if forwarded in ("http", "https"):
+                scheme = forwarded
+        return "https" if scheme in ("https", "wss") else "http"
+
+    def client_ip(self, request: RequestInfo) -> str | None:
+        """Return the visitor's address: the last forwarded one that is not itself a trusted proxy, else the peer."""
+        visitor = request.peer
+        if not (self._any and self._trusts(visitor)):
+            return visitor
+        for hop in reversed((request.header("x-forwarded-for") or "")[:_MAX_HEADER].split(",")):
+            address = _address(hop.strip())
+            if address is None:
+                break
+            visitor = address
+            if not self._trusts(address):
+                break
+        return visitor
+
+    def _trusts(self, address: str | None) -> bool:
+        if self._everyone:
+            return True
+        if address is None:
+            return False
+        try:
+            ip = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(ip in network for network in self._networks)
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise SettingsError(
+            f'trusted_proxies: found {text!r}, expected an address, a network such as "10.0.0.0/8", or "*"'
+        ) from None
+
+
+def _address(text: str) -> str | None:
+    if text.startswith("["):  # [2001:db8::1]:443
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:  # 192.0.2.1:443
+        text = text.partition(":")[0]
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return None
+
+
+@lru_cache(maxsize=1024)
+def _host_without_port(host: str) -> str:
+    host = host.strip().lower()
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+@lru_cache(maxsize=1024)
+def is_local_host(host: str) -> bool:
+    """Whether a host name or address is one that plain http is normal for.
+
+    Loopback, private and link-local addresses, and names of a single label (`localhost`,
+    `testserver`, `collector`), which only a local resolver knows.
+    """
+    name = host.strip().rstrip(".").lower()
+    if not name or "." not in name and ":" not in name:
+        return True
+    if name.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_private or address.is_link_local
+
+
+def decode_query(query_string: str) -> str:
+    """Undo one layer of percent-encoding, but for the characters that part a query, as JavaScript's `decodeURI` does.
+
+    The Engage SDK decodes a query twice, so passerby does too. A malformed escape is left as it stands.
+    """
+    if "%" not in query_string:
+        return query_string
+    pieces = query_string.split("%")
+    decoded = bytearray(pieces[0].encode("utf-8", "replace"))
+    for piece in pieces[1:]:
+        byte = unquote_to_bytes("%" + piece[:2])
+        kept = len(byte) != 1 or byte in b";/?:@&=+$,#"
+        decoded += (
+            f"%{piece}".encode("utf-8", "replace") if kept else byte + piece[2:].encode("utf-8", "replace")
+        )
+    try:
+        return decoded.decode()
+    except UnicodeDecodeError:
+        return query_string
+
+
+def _utf8(text: str) -> str:
+    """Read what PEP 3333 hands over as latin-1 text: bytes that are meant as UTF-8."""
+    return text if text.isascii() else text.encode("latin-1", "replace").decode("utf-8", "replace")
+
+
+def _bounded(header: str) -> str:
+    return header if len(header) <= _MAX_HEADER else ""
+
+
+def header_of(headers: Iterable[tuple[Any, Any]], name: str) -> list[str]:
+    """Return the values of all headers of a name, from pairs of text or of bytes."""
+    values: list[str] = []
+    for key, value in headers:
+        if _text(key).lower() == name:
+            values.append(_text(value))
+    return values
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value

@@ -1,0 +1,58 @@
+"""Adding cookies to any framework's response without touching those it already has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from .cookie import SetCookie
+
+
+def headers_of(response: Any) -> list[tuple[Any, Any]]:
+    """Return the headers of a response as pairs: of a header list, or of the response of Starlette, Flask or Django."""
+    if isinstance(response, list):
+        return list(response)
+    headers = getattr(response, "raw_headers", None)
+    if headers is not None:  # Starlette
+        return list(headers)
+    morsels = getattr(response, "cookies", None)  # Django keeps cookies apart from headers
+    cookies = [("set-cookie", f"{name}=") for name in morsels] if isinstance(morsels, dict) else []
+    return [*getattr(response, "headers", {}).items(), *cookies]
+
+
+def add_cookies(response: Any, cookies: Iterable[SetCookie]) -> None:
+    """Append cookies to a response: a header list (of text or bytes), or the response of Starlette, Flask or Django.
+
+    Raises TypeError for anything else.
+    """
+    for cookie in cookies:
+        if isinstance(response, list):
+            response.append(_pair(cookie, is_bytes=not response or isinstance(response[0][0], bytes)))
+        elif hasattr(response, "raw_headers"):
+            response.raw_headers.append(_pair(cookie, is_bytes=True))
+        elif hasattr(getattr(response, "headers", None), "add"):
+            response.headers.add("Set-Cookie", cookie.header())
+        elif hasattr(response, "set_cookie"):
+            _set_as_django_does(response, cookie)
+        else:
+            raise TypeError(
+                f"found {type(response).__name__} where a response was expected: pass a list of headers, "
+                "or the response object of Starlette, FastAPI, Django or Flask"
+            )
+
+
+def _pair(cookie: SetCookie, *, is_bytes: bool) -> tuple[Any, Any]:
+    return (b"set-cookie", cookie.header().encode("latin-1")) if is_bytes else ("Set-Cookie", cookie.header())
+
+
+def _set_as_django_does(response: Any, cookie: SetCookie) -> None:
+    response.set_cookie(
+        cookie.name,
+        cookie.value,
+        max_age=cookie.max_age,
+        path=cookie.path,
+        domain=cookie.domain,
+        secure=cookie.secure,
+        httponly=cookie.http_only,
+        samesite=cookie.same_site.capitalize(),
+    )

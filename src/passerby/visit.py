@@ -1,0 +1,206 @@
+"""One visitor during one request: who they are, and which cookies the answer must carry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from .cookie import BrowserIdCookie, IdentityCookie, Remembered, SetCookie, Sighting
+from .policy import PAGE, Decision, Policy, may_be_shared
+from .request import RequestInfo, TrustedProxies, header_of
+
+_UNCHANGED: Final = "unchanged"
+_FORGOTTEN: Final = "forgotten"
+
+
+class Visit:
+    """The state of one visitor during one request; a plain value that only its own request changes.
+
+    Attributes:
+        request: what the request said, or None outside of any.
+        decision: what may be done.
+        browser_id: the browser's ID, or None.
+        user_id: who the visitor is, if known.
+        remembered: what the identity cookie said.
+        assigned: whether the browser ID was given out in this request and is not yet in a cookie.
+        used: whether anything depends on the assigned ID: an event, a cookie, or the app, which has read it.
+    """
+
+    __slots__ = (
+        "_identity_change", "assigned", "browser_id", "decision", "remembered", "request", "sighting", "used", "user_id",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        request: RequestInfo | None,
+        decision: Decision,
+        sighting: Sighting,
+        remembered: Remembered | None,
+    ) -> None:
+        self.request = request
+        self.decision = decision
+        self.sighting = sighting
+        self.browser_id = sighting.browser_id
+        self.remembered = remembered
+        self.user_id = remembered.user_id if remembered is not None else None
+        self.assigned = False
+        self.used = False
+        self._identity_change: Remembered | str = _UNCHANGED
+
+    @property
+    def needs_id(self) -> bool:
+        """Whether the visitor should get an ID at once and has none."""
+        return self.browser_id is None and self.decision.assign == "at once"
+
+    def assign(self, browser_id: str) -> None:
+        """Give the visitor an ID that is new to this browser."""
+        self.browser_id = browser_id
+        self.assigned = True
+
+    def identify(self, user_id: str, remembered: Remembered | None) -> None:
+        """From now on the visitor is this user; remembered, if cookies can be signed, over requests too."""
+        self.user_id = user_id
+        if remembered is not None:
+            self.remembered = remembered
+            self._identity_change = remembered
+
+    def forget(self) -> None:
+        """The visitor has logged out: forget the user ID, keep the browser ID."""
+        self.user_id = None
+        self.remembered = None
+        self._identity_change = _FORGOTTEN
+
+    def leave(self) -> None:
+        """Someone else is going to use this browser: forget the user ID and the browser ID."""
+        self.forget()
+        self.browser_id = None
+        self.assigned = False
+
+    @property
+    def identity_change(self) -> Remembered | None:
+        """What the identity cookie must say from now on, if that changed and is not nothing."""
+        return self._identity_change if isinstance(self._identity_change, Remembered) else None
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether the identity cookie must go."""
+        return self._identity_change is _FORGOTTEN
+
+
+_NOTHING_SEEN = Sighting(None)
+
+
+class Reception:
+    """Opens visits from requests and says which cookies their answers carry.
+
+    Args:
+        browser_id_cookie: the cookie with the browser ID.
+        identity_cookie: the cookie with the user ID, or None where nothing can be signed.
+        policy: what may be done.
+        proxies: whose forwarded headers are believed.
+    """
+
+    def __init__(
+        self,
+        browser_id_cookie: BrowserIdCookie,
+        identity_cookie: IdentityCookie | None,
+        policy: Policy,
+        proxies: TrustedProxies,
+    ) -> None:
+        self._browser_id_cookie = browser_id_cookie
+        self._identity_cookie = identity_cookie
+        self._policy = policy
+        self._proxies = proxies
+
+    def open(self, request: RequestInfo, now: float) -> Visit:
+        """Open the visit of a request; `now` is in seconds since 1970."""
+        decision = self._policy.decide(request)
+        header = request.cookie_header
+        if not header or decision.refusal is not None:
+            present = bool(header) and self._is_present(header)
+            return Visit(
+                request, decision, Sighting(None, present=present) if present else _NOTHING_SEEN, None
+            )
+        sighting = self._browser_id_cookie.read(header, now)
+        remembered = None
+        if self._identity_cookie is not None and sighting.browser_id is not None:
+            remembered = self._identity_cookie.read(header, sighting.browser_id)
+        return Visit(request, decision, sighting, remembered)
+
+    def cookies(
+        self, visit: Visit, headers: Iterable[tuple[Any, Any]], now: float, renew: bool = False
+    ) -> list[SetCookie]:
+        """Return the cookies to add to a response with these headers.
+
+        None on a response that a shared cache may keep, and none of a name that the app sets itself.
+
+        Args:
+            visit: the visit the response answers.
+            headers: the response's headers, as pairs of text or bytes.
+            now: seconds since 1970.
+            renew: set the browser-ID cookie again even if it is fresh.
+        """
+        request = visit.request
+        if request is None:
+            return []
+        headers = list(headers)
+        secure = self._browser_id_cookie.attributes.secure_for(self._proxies.scheme(request), request.host)
+        wanted = self._wanted(visit, now, secure, renew)
+        if not wanted or may_be_shared(headers):
+            return []
+        taken = {value.partition("=")[0].strip() for value in header_of(headers, "set-cookie")}
+        if self._browser_id_cookie.name in taken:  # the app's own value must not be signed by us
+            taken.add(self._browser_id_cookie.signature_name)
+        cookies = [cookie for cookie in wanted if cookie.name not in taken]
+        if visit.assigned and any(cookie.name == self._browser_id_cookie.name for cookie in cookies):
+            visit.used = True
+        return cookies
+
+    def has_cookies(self, visit: Visit) -> bool:
+        """Whether the answer to this visit carries any cookie; the common case is that it does not."""
+        return (
+            visit.assigned
+            or visit.sighting.refresh
+            or visit.is_forgotten
+            or visit.decision.forget
+            or visit.identity_change is not None
+        )
+
+    def _wanted(self, visit: Visit, now: float, secure: bool, renew: bool) -> list[SetCookie]:
+        if visit.decision.forget:
+            return self._withdrawal(visit, secure)
+        if not visit.decision.sets_cookies:
+            return []
+        wanted: list[SetCookie] = []
+        if visit.browser_id is not None and (visit.assigned or renew or self._refreshes(visit)):
+            wanted += self._browser_id_cookie.write(visit.browser_id, secure=secure)
+        if self._identity_cookie is not None:
+            if visit.identity_change is not None and visit.browser_id is not None:
+                wanted.append(
+                    self._identity_cookie.write(visit.browser_id, visit.identity_change, secure=secure)
+                )
+            elif visit.is_forgotten:
+                wanted.append(self._identity_cookie.expire(secure=secure))
+        return wanted
+
+    def _refreshes(self, visit: Visit) -> bool:
+        # Renewal waits for a page: an asset's response may be cached by what stands in front of us.
+        return visit.sighting.refresh and visit.decision.assign == "at once"
+
+    def _withdrawal(self, visit: Visit, secure: bool) -> list[SetCookie]:
+        if not visit.sighting.present:
+            return []
+        wanted = self._browser_id_cookie.expire(secure=secure)
+        if self._identity_cookie is not None:
+            wanted.append(self._identity_cookie.expire(secure=secure))
+        return wanted
+
+    def _is_present(self, header: str) -> bool:
+        return self._browser_id_cookie.name in header
+
+
+def visit_of(browser_id: str, user_id: str | None = None) -> Visit:
+    """Make a visit outside of any request."""
+    visit = Visit(None, PAGE, Sighting(browser_id), None)
+    visit.user_id = user_id
+    return visit

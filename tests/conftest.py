@@ -1,0 +1,68 @@
+"""What all tests share: the asyncio backend, what Node needs, and skips that cannot hide."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+
+CONFORMANCE = Path(__file__).parent / "conformance"
+
+# Times differ from machine to machine and are never an assertion; a failure says how to repeat it.
+hypothesis.settings.register_profile("passerby", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("passerby")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run every asynchronous test and fixture on asyncio."""
+    return "asyncio"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip the tests marked `node` where the vendor's own SDK cannot run."""
+    missing = missing_for_node() if item.get_closest_marker("node") else None
+    if missing:
+        pytest.skip(missing)
+
+
+def missing_for_node() -> str | None:
+    if not shutil.which("node"):
+        return "Node.js is not installed"
+    if not (CONFORMANCE / "node_modules").is_dir():
+        return "the npm packages of tests/conformance are not installed: run `make node`"
+    return None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Hold a single test to PASSERBY_REQUIRE_ALL."""
+    report = yield
+    refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Hold a whole module to PASSERBY_REQUIRE_ALL."""
+    report = yield
+    refuse_skip(report)
+    return report
+
+
+def refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turn a skip into a failure where PASSERBY_REQUIRE_ALL=1 says that everything has to run."""
+    if os.environ.get("PASSERBY_REQUIRE_ALL") != "1" or not report.skipped or hasattr(report, "wasxfail"):
+        return
+    report.outcome = "failed"
+    report.longrepr = f"PASSERBY_REQUIRE_ALL=1 allows no skip: {reason_of(report.longrepr)}"
+
+
+def reason_of(longrepr: Any) -> str:
+    return str(longrepr[2]) if isinstance(longrepr, tuple) else str(longrepr)

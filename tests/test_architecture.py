@@ -1,0 +1,169 @@
+"""The shape of the house: imports point one way, and each library has one door."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from graphlib import CycleError, TopologicalSorter
+
+import pytest
+
+from tests.imports import Import, is_within, read_imports, source_files
+
+# The order in which to read the modules. A module imports only from those before it.
+ORDER = """
+    version  errors  jsontext  outcome
+    request  attributes  event  context  cookie  response  policy  visit  receipt  tracker
+
+    destinations  destinations.answers  destinations.sitecore
+    outbox  outbox.memory
+    delivery.breaker  delivery.pool  delivery.worker  delivery.transport  delivery.sender  delivery
+
+    stats  config  tracking  passerby
+    asgi
+
+    collector.json_object  collector.stream_api  collector.received  collector.scripted  collector.store
+    collector.connection  collector.reply  collector.exchange  collector.control
+    collector.server_thread  collector.server  collector  collector.terminal  collector.command
+    demo  demo.product  demo.style  demo.page  demo.shop  demo.ledger  demo.command
+    cli  __main__
+    testing
+"""
+
+# Where a library may be imported: a module, or a package with all that is in it.
+DOORS = {
+    "fastapi": ["demo", "fastapi"],
+    "httpx": ["delivery.transport"],
+    "importlib": ["cli", "demo", "version"],  # what it brings in is not seen by these tests
+    "itsdangerous": ["cookie"],
+    "orjson": ["jsontext"],
+    "sqlite3": ["collector.store"],
+    "starlette": ["asgi", "collector", "demo"],
+    "uvicorn": ["cli", "collector", "demo"],
+}
+
+# Imports that have to wait until a function runs: (module, what it imports) and the reason.
+LATE_IMPORTS: dict[tuple[str, str], str] = {}
+
+# What these hold is decided from plain values alone: nothing in them reaches for a network or waits.
+PURE = "errors jsontext outcome request attributes event context cookie policy destinations"
+NETWORK = """
+    asyncio  concurrent  ftplib  http.client  httpx  select  selectors  smtplib  socket  socketserver  ssl
+    subprocess  threading  urllib.request  xmlrpc
+"""
+
+
+def full_name(short: str) -> str:
+    return short if short == "passerby" else f"passerby.{short}"
+
+
+def stands_in(module: str, places: Iterable[str]) -> bool:
+    return any(is_within(module, full_name(place)) for place in places)
+
+
+PLACE = {full_name(short): place for place, short in enumerate(ORDER.split())}
+
+
+def within_passerby() -> list[Import]:
+    return [found for found in read_imports() if found.reaches("passerby")]
+
+
+def refuse(found: Iterable[object], advice: str) -> None:
+    """Fail with one line for each thing found, and with what to do about them."""
+    lines = [f"  {each}" for each in found]
+    if lines:
+        pytest.fail("\n".join([advice, *lines]), pytrace=False)
+
+
+def test_every_module_has_a_place_in_the_order() -> None:
+    refuse(
+        (module for module in source_files() if module not in PLACE),
+        "Give these modules a place in ORDER (tests/test_architecture.py), after all that they import:",
+    )
+
+
+def test_a_module_imports_only_from_those_before_it() -> None:
+    refuse(
+        (
+            found
+            for found in within_passerby()
+            if found.module in PLACE and PLACE[found.module] <= PLACE.get(found.target, -1)
+        ),
+        "These imports point backwards. Move what is needed to an earlier module, or hand it in:",
+    )
+
+
+def test_imports_form_no_cycle() -> None:
+    graph: dict[str, set[str]] = {module: set() for module in source_files()}
+    for found in within_passerby():
+        graph[found.module].add(found.target)
+
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        refuse(
+            [" -> ".join(error.args[1])],
+            "These modules import each other. Move what they share into one of its own:",
+        )
+
+
+def test_imports_stand_at_the_top_of_their_module() -> None:
+    late = {(found.module, found.target): found for found in read_imports() if found.in_function}
+    allowed = {(full_name(module), target) for module, target in LATE_IMPORTS}
+
+    refuse(
+        (found for key, found in late.items() if key not in allowed),
+        "Move these imports to the top of their module, or add them to LATE_IMPORTS with the reason:",
+    )
+    refuse(allowed - late.keys(), "These imports are gone; take them out of LATE_IMPORTS:")
+
+
+def test_each_library_has_one_door() -> None:
+    refuse(
+        (
+            found
+            for library, doors in DOORS.items()
+            for found in read_imports()
+            if found.reaches(library) and not stands_in(found.module, doors)
+        ),
+        f"Ask the module that is the door to the library instead of importing it; the doors are {DOORS}:",
+    )
+
+
+def test_every_library_is_expected() -> None:
+    refuse(
+        (
+            found
+            for found in read_imports()
+            if not found.reaches("passerby", *DOORS, *sys.stdlib_module_names)
+        ),
+        "Do without these libraries, or give each one door in DOORS:",
+    )
+
+
+def test_destinations_know_only_what_they_are_given() -> None:
+    shared = ("passerby.destinations", "passerby.destinations.answers")
+
+    def is_forbidden(found: Import) -> bool:
+        is_sibling = found.reaches("passerby.destinations") and found.target not in shared
+        return is_sibling or found.reaches("passerby.outbox", "passerby.delivery")
+
+    refuse(
+        (
+            found
+            for found in read_imports()
+            if stands_in(found.module, ["destinations"]) and is_forbidden(found)
+        ),
+        "A destination turns an event into calls and judges answers, no more. Move these imports elsewhere:",
+    )
+
+
+def test_the_core_is_pure() -> None:
+    refuse(
+        (
+            found
+            for found in read_imports()
+            if found.reaches(*NETWORK.split()) and stands_in(found.module, PURE.split())
+        ),
+        "These modules decide from plain values. Move threads, waiting and the network to `delivery`:",
+    )

@@ -1,0 +1,62 @@
+"""`import passerby` costs an app nothing but the import: no effects, no library it did not ask for."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib import metadata
+
+# Whatever starts, opens or resolves something tells the interpreter's audit hooks of it.
+WATCHED_IMPORT = """
+import json, sys
+
+effects = []
+watched = ("socket.", "_thread.start", "subprocess.", "os.fork", "os.exec", "os.posix_spawn", "os.system")
+
+def watch(event, arguments):
+    if event.startswith(watched):
+        effects.append(event)
+
+sys.addaudithook(watch)
+import {modules}
+print(json.dumps({{"effects": effects, "modules": sorted(sys.modules)}}))
+"""
+CORE = "httpx, itsdangerous, starlette.requests, starlette.responses"
+FOR_THOSE_WHO_ASK = {
+    "sqlite3",
+    *(f"passerby.{name}" for name in ("asgi", "cli", "collector", "demo", "testing")),
+}
+
+
+def watch_import(modules: str) -> tuple[list[str], set[str]]:
+    """Import in a fresh interpreter; return what that started or opened, and all modules that are loaded."""
+    command = [sys.executable, "-c", WATCHED_IMPORT.format(modules=modules)]
+    # Under coverage the new interpreter would be measured too, which loads modules of its own.
+    unmeasured = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    run = subprocess.run(command, env=unmeasured, capture_output=True, text=True, timeout=60, check=True)
+    seen = json.loads(run.stdout)
+    return seen["effects"], set(seen["modules"])
+
+
+def test_import_starts_no_thread_and_opens_no_socket() -> None:
+    effects, _ = watch_import("passerby")
+
+    assert not effects, f"{effects} during `import passerby`: do that when the first event comes"
+
+
+def test_import_loads_only_core_libraries() -> None:
+    _, loaded = watch_import("passerby")
+    _, loaded_by_core = watch_import(CORE)
+    libraries = {name.partition(".")[0] for name in loaded - loaded_by_core}
+    optional = libraries & metadata.packages_distributions().keys() - {"passerby", "orjson"}
+
+    assert not optional, f"`import passerby` loads {sorted(optional)}: leave that to the module that needs it"
+
+
+def test_import_loads_no_face_and_no_tool() -> None:
+    _, loaded = watch_import("passerby")
+
+    unasked = loaded & FOR_THOSE_WHO_ASK
+    assert not unasked, f"`import passerby` loads {sorted(unasked)}: leave that to the app that asks for it"
