@@ -132,11 +132,7 @@ def test_each_library_has_one_door() -> None:
 
 def test_every_library_is_expected() -> None:
     refuse(
-        (
-            found
-            for found in read_imports()
-            if not found.reaches("passerby", *DOORS, *sys.stdlib_module_names)
-        ),
+        (found for found in read_imports() if not found.reaches("passerby", *DOORS, *sys.stdlib_module_names)),
         "Do without these libraries, or give each one door in DOORS:",
     )
 
@@ -149,11 +145,7 @@ def test_destinations_know_only_what_they_are_given() -> None:
         return is_sibling or found.reaches("passerby.outbox", "passerby.delivery")
 
     refuse(
-        (
-            found
-            for found in read_imports()
-            if stands_in(found.module, ["destinations"]) and is_forbidden(found)
-        ),
+        (found for found in read_imports() if stands_in(found.module, ["destinations"]) and is_forbidden(found)),
         "A destination turns an event into calls and judges answers, no more. Move these imports elsewhere:",
     )
 

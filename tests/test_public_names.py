@@ -20,9 +20,7 @@ def exported_names() -> set[str]:
 
 
 def test_all_is_what_the_package_exports() -> None:
-    assert set(passerby.__all__) == exported_names(), (
-        "list each public name in passerby.__all__, and no other"
-    )
+    assert set(passerby.__all__) == exported_names(), "list each public name in passerby.__all__, and no other"
 
 
 def test_all_is_sorted() -> None:
@@ -34,8 +32,7 @@ def test_every_public_name_has_a_docstring() -> None:
     silent = [
         name
         for name in passerby.__all__
-        if not name.startswith("__")
-        and (inspect.getdoc(getattr(passerby, name)) or f"{name}(").startswith(f"{name}(")
+        if not name.startswith("__") and (inspect.getdoc(getattr(passerby, name)) or f"{name}(").startswith(f"{name}(")
     ]
     assert not silent, f"say in a docstring what these are for: {silent}"
 

@@ -21,7 +21,7 @@ class TrackingMiddleware:
     def __init__(self, app: ASGIApp, *, tracking: Tracking, websocket_cookies: bool = False) -> None:
         self.app = app
         self.tracking = tracking
-        self._starts = {"http.response.start"} | ({"websocket.accept"} if websocket_cookies else set())
+        self._starts = ("http.response.start", "websocket.accept") if websocket_cookies else ("http.response.start",)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeGuard, cast
 from uuid import UUID
 
 from .errors import ValidationError
@@ -25,7 +25,7 @@ _INT64 = 2**63
 _SCALARS = frozenset({bool, type(None)})
 
 
-def plain(value: Mapping[Any, Any] | None, name: str, max_size: int = MAX_SIZE) -> dict[str, Any]:
+def plain(value: Any, name: str, max_size: int = MAX_SIZE) -> dict[str, Any]:
     """Copy the app's mapping into plain values.
 
     `datetime` becomes ISO 8601 in UTC with milliseconds (a naive one is taken as UTC), `date` and `time` their ISO form, `UUID` its
@@ -39,11 +39,9 @@ def plain(value: Mapping[Any, Any] | None, name: str, max_size: int = MAX_SIZE) 
     Raises:
         ValidationError: not a mapping, a value of an unknown type, an integer beyond 64 bits, nested too deeply, too large.
     """
-    if not value:
-        if value is None or isinstance(value, Mapping):
-            return {}
-        raise ValidationError(f"{name}: found {type(value).__name__}, expected a mapping such as a dict")
-    if not isinstance(value, Mapping):
+    if value is None:
+        return {}
+    if not _is_mapping(value):
         raise ValidationError(f"{name}: found {type(value).__name__}, expected a mapping such as a dict")
     return _Copier(name, max_size).mapping(value, MAX_DEPTH)
 
@@ -77,7 +75,7 @@ def iso_utc(moment: datetime) -> str:
 def _flatten_into(flat: dict[str, Any], values: Mapping[str, Any], prefix: str) -> None:
     for key, value in values.items():
         path = f"{prefix}_{key}" if prefix else key
-        if type(value) is dict:
+        if _is_mapping(value):
             _flatten_into(flat, value, path)
         elif value is not None:
             flat[path] = value
@@ -102,7 +100,7 @@ class _Copier:
             elif not key.isascii():
                 key = _well_formed(key)
             self.size += len(key)
-            kind = type(value)
+            kind: Any = value.__class__
             if kind is str:
                 copy[key] = self._text(value)
             elif kind in _SCALARS:
@@ -129,10 +127,11 @@ class _Copier:
             return self._integer(int(value))
         if isinstance(value, Real):
             return float(value) if math.isfinite(value) else None
-        if isinstance(value, Mapping):
+        if _is_mapping(value):
             return self.mapping(value, depth)
         if isinstance(value, list | tuple | Set):
-            return self._sequence(value, depth)
+            values: Sequence[Any] = cast("Sequence[Any]", value)
+            return self._sequence(values, depth)
         return self._standard_form(value)
 
     def _standard_form(self, value: Any) -> Any:
@@ -191,6 +190,10 @@ class _Copier:
         raise ValidationError(
             f"{self.name}: larger than {self.max_size} characters; send less, or a reference to where it is kept"
         )
+
+
+def _is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    return isinstance(value, dict | Mapping)
 
 
 def _well_formed(text: str) -> str:

@@ -43,32 +43,22 @@ def _find_command(module: str) -> Command:
 
 
 def _make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="passerby", description="Server-side visitor tracking for Python web apps."
-    )
+    parser = argparse.ArgumentParser(prog="passerby", description="Server-side visitor tracking for Python web apps.")
     parser.add_argument("--version", action="version", version=f"passerby {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    _add_collect(
-        commands.add_parser("collect", help="play Sitecore's Stream API on this machine", description=COLLECT)
-    )
-    _add_demo(
-        commands.add_parser("demo", help="start a small shop and watch its events arrive", description=DEMO)
-    )
+    _add_collect(commands.add_parser("collect", help="play Sitecore's Stream API on this machine", description=COLLECT))
+    _add_demo(commands.add_parser("demo", help="start a small shop and watch its events arrive", description=DEMO))
     return parser
 
 
-COLLECT = (
-    "Play Sitecore's Stream API on this machine: answer as it does, keep what arrives, print each event."
-)
+COLLECT = "Play Sitecore's Stream API on this machine: answer as it does, keep what arrives, print each event."
 DEMO = "Start a small shop and a collector on this machine, and print each event as it arrives."
 
 
 def _add_collect(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(module="passerby.collector.command")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument(
-        "--port", type=_port, default=8600, help="port; 0 takes any free one (default: %(default)s)"
-    )
+    parser.add_argument("--port", type=_port, default=8600, help="port; 0 takes any free one (default: %(default)s)")
     parser.add_argument("--db", metavar="FILE", help="SQLite file to keep everything in (default: memory)")
     parser.add_argument(
         "--accept-any-browser-id",

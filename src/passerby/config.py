@@ -124,9 +124,7 @@ class Settings:
                 f"spare_browser_ids: found {self.spare_browser_ids!r}, expected a whole number from 0 to 100"
             )
         if self.outbox != "memory":
-            raise SettingsError(
-                'outbox: found something else, expected "memory", the only one this version has'
-            )
+            raise SettingsError('outbox: found something else, expected "memory", the only one this version has')
         if self.consent is not None and not callable(self.consent):
             raise SettingsError(
                 "consent: expected a callable that takes the request's facts and gives True, False or None"

@@ -10,7 +10,7 @@ import ipaddress
 import re
 from functools import lru_cache
 from typing import Literal
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from .event import Context
 from .request import RequestInfo, TrustedProxies, decode_query
@@ -21,9 +21,7 @@ _MAX_USER_AGENT = 512  # characters; longer ones are attacks on whoever parses t
 _MAX_URL = 2048
 _MAX_QUERY = 8192
 _MAX_PARAMETERS = 200
-_CLICK_IDS = frozenset(
-    {"gclid", "gbraid", "wbraid", "fbclid", "msclkid", "ttclid", "twclid", "li_fat_id", "dclid"}
-)
+_CLICK_IDS = frozenset({"gclid", "gbraid", "wbraid", "fbclid", "msclkid", "ttclid", "twclid", "li_fat_id", "dclid"})
 
 
 def context_of(
@@ -41,7 +39,7 @@ def context_of(
     campaign, variant, kept = (
         _read_query(request.query_string[:_MAX_QUERY]) if request.query_string else (None, None, "")
     )
-    path = request.path[:_MAX_URL]
+    path = request.raw_path[:_MAX_URL]
     address = None if ip_policy == "drop" else proxies.client_ip(request)
     return Context(
         ip=truncate_ip(address) if ip_policy == "truncate" and address else address,
@@ -85,7 +83,9 @@ def language_of(locale: str | None) -> str | None:
 
 
 def page_of(path: str | None) -> str | None:
-    """Return the page's name as the browser SDK gives it: the last part of the path, ``"Home Page"`` at the root."""
+    """Return the page's name as the browser SDK gives it: the last part of the path, still percent-encoded, and
+    ``"Home Page"`` at the root.
+    """
     if path is None:
         return None
     return path.rstrip("/").rpartition("/")[2] or "Home Page"
@@ -128,7 +128,7 @@ def _worth_reading(query: str) -> bool:
 
 
 def _url(scheme: str, host: str, path: str, query: str) -> str:
-    url = f"{scheme}://{host}{path if path.isascii() else quote(path)}"
+    url = f"{scheme}://{host}{path}"
     return (f"{url}?{query}" if query else url)[:_MAX_URL]
 
 

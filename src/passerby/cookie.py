@@ -82,9 +82,7 @@ class CookieAttributes:
     partitioned: bool = False
 
     def __post_init__(self) -> None:
-        if self.domain and (
-            not _is_domain(self.domain.lower()) or self.domain.lstrip(".").replace(".", "").isdigit()
-        ):
+        if self.domain and (not _is_domain(self.domain.lower()) or self.domain.lstrip(".").replace(".", "").isdigit()):
             raise SettingsError(
                 'cookie_domain: expected a domain name of two or more labels such as "example.com"; '
                 "leave it out for localhost and addresses, which take no Domain"
@@ -96,9 +94,7 @@ class CookieAttributes:
                 f"cookie_max_age: found {self.max_age} seconds, expected 1 to {MAX_AGE} (400 days, where browsers stop)"
             )
         if self.same_site not in ("lax", "strict", "none"):
-            raise SettingsError(
-                f'cookie_same_site: found {self.same_site!r}, expected "lax", "strict" or "none"'
-            )
+            raise SettingsError(f'cookie_same_site: found {self.same_site!r}, expected "lax", "strict" or "none"')
         if self.secure not in ("auto", True, False):
             raise SettingsError(f'cookie_secure: found {self.secure!r}, expected "auto", True or False')
         if self.same_site == "none" and self.secure is False:
@@ -112,9 +108,7 @@ class CookieAttributes:
             return not (scheme == "http" and is_local_host(host))
         return self.secure
 
-    def make(
-        self, name: str, value: str, *, secure: bool, http_only: bool, max_age: int | None = None
-    ) -> SetCookie:
+    def make(self, name: str, value: str, *, secure: bool, http_only: bool, max_age: int | None = None) -> SetCookie:
         """Make the cookie; without Secure it cannot be SameSite=None or Partitioned, so it becomes Lax."""
         return SetCookie(
             name,
@@ -198,9 +192,7 @@ class BrowserIdCookie:
         self._renew_after = renew_after
         self._on_tamper = on_tamper
         self._signer = (
-            TimestampSigner(
-                _oldest_first(secret_keys), salt="passerby.browser-id", digest_method=hashlib.sha256
-            )
+            TimestampSigner(_oldest_first(secret_keys), salt="passerby.browser-id", digest_method=hashlib.sha256)
             if secret_keys
             else None
         )
@@ -224,9 +216,7 @@ class BrowserIdCookie:
         cookies = [make(self.name, browser_id, secure=secure, http_only=not self._readable)]
         if self._signer is not None:
             signed = self._signer.sign(browser_id).decode()
-            cookies.append(
-                make(self.signature_name, signed[len(browser_id) + 1 :], secure=secure, http_only=True)
-            )
+            cookies.append(make(self.signature_name, signed[len(browser_id) + 1 :], secure=secure, http_only=True))
         return cookies
 
     def expire(self, *, secure: bool) -> list[SetCookie]:
@@ -249,8 +239,7 @@ class BrowserIdCookie:
         return Sighting(None, present=True)
 
     def _verify(self, browser_id: str, signature: str) -> float | None:
-        assert self._signer is not None
-        if len(signature) > 128 or not signature.isascii():
+        if self._signer is None or len(signature) > 128 or not signature.isascii():
             return None
         try:
             _, signed_at = self._signer.unsign(f"{browser_id}.{signature}", return_timestamp=True)

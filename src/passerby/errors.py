@@ -48,9 +48,7 @@ class RemoteTimeout(PasserbyError):
     """An answer that the caller awaits did not come within the given time."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "Timeout exceeded. The server did not respond within the allotted time.", code="IE-0003"
-        )
+        super().__init__("Timeout exceeded. The server did not respond within the allotted time.", code="IE-0003")
 
 
 class RemoteError(PasserbyError):

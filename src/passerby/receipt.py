@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from typing import Any
 
 from .outcome import Dropped, Outcome, Pending
@@ -75,10 +76,8 @@ class Receipt:
         """Do as `delivered` does, in sync code."""
         waiter = self._waiter(for_storage=False)
         if waiter is not None:
-            try:
+            with suppress(TimeoutError):
                 _wait(waiter, timeout)
-            except TimeoutError:
-                pass
         return self.outcomes
 
     def __await__(self) -> Generator[Any, None, Mapping[str, Outcome]]:

@@ -6,14 +6,15 @@ import ipaddress
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, MutableMapping
 from functools import lru_cache
-from typing import Any
-from urllib.parse import unquote_to_bytes
+from typing import Any, TypeGuard
+from urllib.parse import quote, unquote_to_bytes
 
 from .errors import SettingsError
 
 TRACKER_KEY = "passerby.tracker"  # where a request's tracker hangs: in the ASGI scope or the WSGI environ
 
 _MAX_HEADER = 16_384  # characters of one header that are looked at; longer ones are nobody's honest header
+_PATH_SAFE = "/!$&'()*+,;=:@[]|^%"  # what browsers leave as it is in a path (WHATWG URL, path percent-encode set)
 
 
 class RequestInfo(ABC):
@@ -47,6 +48,11 @@ class RequestInfo(ABC):
     @abstractmethod
     def cookie_header(self) -> str:
         """The raw Cookie header; several are joined; empty if there is none or if it is absurdly long."""
+
+    @property
+    @abstractmethod
+    def raw_path(self) -> str:
+        """The path as the browser wrote it, percent-encoded."""
 
     @property
     def host(self) -> str:
@@ -84,6 +90,11 @@ class ScopeRequest(RequestInfo):
         return None if value is None else value.decode("latin-1")
 
     @property
+    def raw_path(self) -> str:
+        raw: bytes | None = self.native.get("raw_path")
+        return raw.partition(b"?")[0].decode("latin-1") if raw else quote(self.path, safe=_PATH_SAFE)
+
+    @property
     def cookie_header(self) -> str:
         if b"cookie" not in self._headers:
             return ""
@@ -113,6 +124,10 @@ class EnvironRequest(RequestInfo):
         return value
 
     @property
+    def raw_path(self) -> str:
+        return quote(self.path, safe=_PATH_SAFE)
+
+    @property
     def cookie_header(self) -> str:
         return _bounded(self.native.get("HTTP_COOKIE", ""))
 
@@ -126,15 +141,20 @@ def read_request(request: Any) -> RequestInfo:
     if isinstance(request, RequestInfo):
         return request
     for native in (request, getattr(request, "scope", None), getattr(request, "environ", None)):
-        if isinstance(native, MutableMapping):
-            if "type" in native and "headers" in native:
-                return ScopeRequest(native)
-            if "REQUEST_METHOD" in native:
-                return EnvironRequest(native)
+        if not _is_native(native):
+            continue
+        if "type" in native and "headers" in native:
+            return ScopeRequest(native)
+        if "REQUEST_METHOD" in native:
+            return EnvironRequest(native)
     raise TypeError(
         f"found {type(request).__name__} where a request was expected: pass an ASGI scope, a WSGI environ, "
         "or the request object of Starlette, FastAPI, Django or Flask"
     )
+
+
+def _is_native(value: object) -> TypeGuard[MutableMapping[str, Any]]:
+    return isinstance(value, MutableMapping)
 
 
 class TrustedProxies:
@@ -221,7 +241,7 @@ def is_local_host(host: str) -> bool:
     `testserver`, `collector`), which only a local resolver knows.
     """
     name = host.strip().rstrip(".").lower()
-    if not name or "." not in name and ":" not in name:
+    if not name or ("." not in name and ":" not in name):
         return True
     if name.endswith(".localhost"):
         return True
@@ -244,9 +264,7 @@ def decode_query(query_string: str) -> str:
     for piece in pieces[1:]:
         byte = unquote_to_bytes("%" + piece[:2])
         kept = len(byte) != 1 or byte in b";/?:@&=+$,#"
-        decoded += (
-            f"%{piece}".encode("utf-8", "replace") if kept else byte + piece[2:].encode("utf-8", "replace")
-        )
+        decoded += f"%{piece}".encode("utf-8", "replace") if kept else byte + piece[2:].encode("utf-8", "replace")
     try:
         return decoded.decode()
     except UnicodeDecodeError:

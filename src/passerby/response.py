@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from .cookie import SetCookie
 
@@ -11,12 +11,12 @@ from .cookie import SetCookie
 def headers_of(response: Any) -> list[tuple[Any, Any]]:
     """Return the headers of a response as pairs: of a header list, or of the response of Starlette, Flask or Django."""
     if isinstance(response, list):
-        return list(response)
+        return list(cast("list[tuple[Any, Any]]", response))
     headers = getattr(response, "raw_headers", None)
     if headers is not None:  # Starlette
         return list(headers)
-    morsels = getattr(response, "cookies", None)  # Django keeps cookies apart from headers
-    cookies = [("set-cookie", f"{name}=") for name in morsels] if isinstance(morsels, dict) else []
+    morsels: Any = getattr(response, "cookies", ())  # Django keeps cookies apart from headers
+    cookies = [("set-cookie", f"{name}=") for name in morsels]
     return [*getattr(response, "headers", {}).items(), *cookies]
 
 
@@ -27,7 +27,8 @@ def add_cookies(response: Any, cookies: Iterable[SetCookie]) -> None:
     """
     for cookie in cookies:
         if isinstance(response, list):
-            response.append(_pair(cookie, is_bytes=not response or isinstance(response[0][0], bytes)))
+            headers = cast("list[tuple[Any, Any]]", response)
+            headers.append(_pair(cookie, is_bytes=not headers or isinstance(headers[0][0], bytes)))
         elif hasattr(response, "raw_headers"):
             response.raw_headers.append(_pair(cookie, is_bytes=True))
         elif hasattr(getattr(response, "headers", None), "add"):

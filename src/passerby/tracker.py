@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextvars import ContextVar
 from datetime import UTC, date, datetime
-from typing import Any, Protocol, TypedDict, Unpack
+from typing import Any, Protocol, TypedDict, TypeGuard, Unpack, cast
 
 from . import jsontext
 from .attributes import check_attribute_count, flatten, plain
 from .context import external_referrer, language_of, page_of
 from .cookie import Remembered
 from .errors import ValidationError
-from .event import NO_CONTEXT, Context, Event, EventKind, IdentityData, PageViewData, new_event_id
+from .event import Context, Event, EventKind, IdentityData, PageViewData, new_event_id
 from .receipt import Receipt
 from .visit import Visit
 
@@ -38,9 +38,7 @@ _RENAMED = {
         "postalCode": "postal_code",
     },
 }
-_IDENTITY_FIELDS = frozenset(
-    "city country dob email first_name gender last_name mobile phone postal_code state street title".split()
-)
+_IDENTITY_FIELDS = frozenset(IdentityData.__annotations__) - frozenset(PageViewData.__annotations__) - {"identifiers"}
 
 _OF_THE_PAGE = frozenset(
     {"channel", "currency", "language", "page"}
@@ -115,9 +113,7 @@ class Desk(Protocol):
         """Check an event for its destinations and record it; raises ValidationError before anything is stored."""
         ...
 
-    def refuse(
-        self, reason: str, destinations: Sequence[str], error: ValidationError | None = None
-    ) -> Receipt:
+    def refuse(self, reason: str, destinations: Sequence[str], error: ValidationError | None = None) -> Receipt:
         """Count what is not kept. Raises the error if the settings say so."""
         ...
 
@@ -249,9 +245,7 @@ class Tracker:
         """
         return self._tell("identity", None, event_data, extension_data, options)
 
-    def identify(
-        self, user_id: object, traits: Mapping[str, Any] | None = None, **options: Unpack[Options]
-    ) -> Receipt:
+    def identify(self, user_id: object, traits: Mapping[str, Any] | None = None, **options: Unpack[Options]) -> Receipt:
         """Tell who the visitor is, in Customer.io's and Datalyr's words: a user ID and traits.
 
         Safe to call on every page: what has not changed is not sent again within a day.
@@ -314,9 +308,7 @@ class Tracker:
         """Do as `guest_id` does, in sync code."""
         return self._desk.ask_guest_id(self.browser_id, timeout).result()
 
-    async def personalize(
-        self, data: Mapping[str, Any], timeout: float | None = None
-    ) -> dict[str, Any] | None:
+    async def personalize(self, data: Mapping[str, Any], timeout: float | None = None) -> dict[str, Any] | None:
         """Ask Sitecore for a personalisation; the one call that waits for the network.
 
         Args:
@@ -332,15 +324,11 @@ class Tracker:
         """
         return await asyncio.wrap_future(self._ask_personalization(data, timeout))
 
-    def personalize_sync(
-        self, data: Mapping[str, Any], timeout: float | None = None
-    ) -> dict[str, Any] | None:
+    def personalize_sync(self, data: Mapping[str, Any], timeout: float | None = None) -> dict[str, Any] | None:
         """Do as `personalize` does, in sync code."""
         return self._ask_personalization(data, timeout).result()
 
-    def _ask_personalization(
-        self, data: Mapping[str, Any], timeout: float | None
-    ) -> Future[dict[str, Any] | None]:
+    def _ask_personalization(self, data: Mapping[str, Any], timeout: float | None) -> Future[dict[str, Any] | None]:
         asked = plain(data, "personalize data")
         return self._desk.ask_personalization(asked, self.browser_id, self.point_of_sale, timeout)
 
@@ -396,17 +384,19 @@ class Tracker:
     ) -> Event:
         if kind == "event" and not (isinstance(type, str) and type.strip()):
             raise ValidationError('event type: found none, expected text such as "ADD"')
+        if kind == "identity" and isinstance(event_data, Mapping):
+            event_data = _with_minutes(event_data)
         data = plain(event_data, "event data")
         extension = flatten(plain(extension_data, "extension data")) if extension_data else {}
         given_point_of_sale = _rename(data, _RENAMED[kind]).pop("point_of_sale", None)
         context = self._context_of_call(options)
         user_id = self.visit.user_id
         if kind == "identity":
-            user_id = self._read_identity(data, event_data) or user_id
+            user_id = self._read_identity(data) or user_id
         self._fill_in(kind, data, context)
-        moment = options.get("timestamp")
+        moment, event_id, integrations = options.get("timestamp"), options.get("event_id"), options.get("integrations")
         return Event(
-            _checked_event_id(options["event_id"]) if options.get("event_id") else new_event_id(),
+            new_event_id() if event_id is None else _checked_event_id(event_id),
             kind,
             type,
             self._desk.now() if moment is None else _seconds(moment),
@@ -417,7 +407,7 @@ class Tracker:
             extension,
             context,
             given_point_of_sale or self.point_of_sale,
-            plain(options["integrations"], "integrations") if options.get("integrations") else None,
+            plain(integrations, "integrations") if integrations else None,
         )
 
     def _fill_in(self, kind: EventKind, data: dict[str, Any], context: Context) -> None:
@@ -431,9 +421,9 @@ class Tracker:
             data.setdefault("language", defaults.language)
         if not defaults.infer:
             return
-        if "page" not in data and context.path is not None:
+        if data.get("page") is None and context.path is not None:
             data["page"] = page_of(context.path)
-        if "language" not in data and context.locale is not None:
+        if data.get("language") is None and context.locale is not None:
             data["language"] = language_of(context.locale)
         if kind == "page_view" and not self._referrer_told:
             self._referrer_told = True
@@ -442,7 +432,7 @@ class Tracker:
 
     def _context_of_call(self, options: Options) -> Context:
         if self._context is None:
-            self._context = NO_CONTEXT if self.visit.request is None else self._desk.context(self.visit)
+            self._context = self._desk.context(self.visit)
         overrides = options.get("context")
         if not overrides:
             return self._context
@@ -453,21 +443,15 @@ class Tracker:
             )
         return self._context._replace(**plain(overrides, "context"))
 
-    def _read_identity(self, data: dict[str, Any], event_data: Mapping[str, Any] | None) -> str | None:
-        """Bring identifiers and dates into their form; return the user ID that the identifiers say."""
-        given = (event_data or {}).get("dob")
-        if isinstance(given, date):
-            data["dob"] = _minutes(given)
-        identifiers = data.get("identifiers")
-        if not isinstance(identifiers, list):
+    def _read_identity(self, data: dict[str, Any]) -> str | None:
+        """Check the identifiers' form; return the user ID that they say."""
+        identifiers: Any = data.get("identifiers")
+        if identifiers is None:
             return None
-        for position, identifier in enumerate(identifiers):
-            if not isinstance(identifier, dict):
-                raise ValidationError(
-                    'identifiers: expected a list of dicts such as {"id": "123", "provider": "CRM"}'
-                )
+        if not _is_list_of_objects(identifiers):
+            raise ValidationError('identifiers: expected a list of dicts such as {"id": "123", "provider": "CRM"}')
+        for identifier in identifiers:
             _rename(identifier, {"expiryDate": "expiry_date"})
-            _form_expiry(identifier, event_data, position)
         return self._user_id_of(identifiers)
 
     def _user_id_of(self, identifiers: list[dict[str, Any]]) -> str | None:
@@ -498,9 +482,7 @@ class Tracker:
     def _remembered(self, event: Event) -> Remembered:
         person = {name: value for name, value in event.data.items() if name not in _OF_THE_PAGE}
         told = jsontext.dumps([event.browser_id, event.user_id, person, event.extension])
-        return Remembered(
-            event.user_id or "", hashlib.blake2b(told, digest_size=9).hexdigest(), int(self._desk.now())
-        )
+        return Remembered(event.user_id or "", hashlib.blake2b(told, digest_size=9).hexdigest(), int(self._desk.now()))
 
     def _assign(self) -> None:
         """Get an ID, if one is ready, also for what was told before."""
@@ -525,9 +507,7 @@ class Tracker:
             return known
         unknown = [name for name in chosen if name not in known]
         if unknown or isinstance(chosen, str):
-            raise ValidationError(
-                f"destinations: expected a list of names out of {', '.join(known)}; found others"
-            )
+            raise ValidationError(f"destinations: expected a list of names out of {', '.join(known)}; found others")
         return tuple(chosen)
 
 
@@ -549,27 +529,36 @@ def _identity_of(
     extension: dict[str, Any] = {}
     for name, value in (traits or {}).items():
         field = _RENAMED["identity"].get(name, name)
-        (data if field in _IDENTITY_FIELDS else extension)[field if field in _IDENTITY_FIELDS else name] = (
-            value
-        )
+        (data if field in _IDENTITY_FIELDS else extension)[field if field in _IDENTITY_FIELDS else name] = value
     check_attribute_count(flatten(plain(extension, "traits")))
     return data, extension
 
 
-def _form_expiry(identifier: dict[str, Any], event_data: Mapping[str, Any] | None, position: int) -> None:
-    given = (event_data or {}).get("identifiers")
-    if not isinstance(given, Sequence) or position >= len(given) or not isinstance(given[position], Mapping):
-        return
-    expiry = given[position].get("expiry_date", given[position].get("expiryDate"))
-    if isinstance(expiry, date):
-        identifier["expiry_date"] = _minutes(expiry)
+def _is_list_of_objects(value: Any) -> TypeGuard[list[dict[str, Any]]]:
+    return type(value) is list and all(type(one) is dict for one in value)
 
 
-def _minutes(moment: date) -> str:
-    """Write a date or datetime the way Sitecore CDP takes one: to the minute, without a zone."""
-    return (
-        moment.strftime("%Y-%m-%dT%H:%M") if isinstance(moment, datetime) else f"{moment.isoformat()}T00:00"
-    )
+def _with_minutes(event_data: Mapping[str, Any]) -> dict[str, Any]:
+    """Write those dates of an identity that Sitecore CDP takes to the minute only."""
+    data = {name: _minutes(value) if name == "dob" else value for name, value in event_data.items()}
+    identifiers = data.get("identifiers")
+    if isinstance(identifiers, list | tuple):
+        data["identifiers"] = [_identifier_with_minutes(one) for one in cast("Sequence[Any]", identifiers)]
+    return data
+
+
+def _identifier_with_minutes(identifier: Any) -> Any:
+    if not isinstance(identifier, Mapping):
+        return identifier
+    fields = cast("Mapping[str, Any]", identifier)
+    return {name: _minutes(value) if name in ("expiryDate", "expiry_date") else value for name, value in fields.items()}
+
+
+def _minutes(value: Any) -> Any:
+    """Write a date or datetime to the minute, without a zone; leave anything else as it is."""
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%dT%H:%M")
+    return f"{value.isoformat()}T00:00" if isinstance(value, date) else value
 
 
 def _is_repeated(now: Remembered, before: Remembered | None) -> bool:

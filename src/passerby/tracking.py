@@ -17,7 +17,7 @@ from .delivery.sender import RetryPlan
 from .destinations import Destination, IdIssuer
 from .destinations.sitecore import PointOfSale, Sitecore
 from .errors import BrowserIdUnavailable, RemoteError, RemoteTimeout, SettingsError, ValidationError
-from .event import Context, Event, is_uuid, new_browser_id
+from .event import NO_CONTEXT, Context, Event, is_uuid, new_browser_id
 from .outbox import Outbox
 from .outbox.memory import MemoryOutbox
 from .policy import Decision, Policy
@@ -48,9 +48,7 @@ class Tracking:
         self._settings = make_settings(settings)
         self._destinations = _checked(destinations)
         self._issuer = next((one for one in destinations if isinstance(one, IdIssuer)), None)
-        self._point_of_sale = next(
-            (one.point_of_sale for one in destinations if isinstance(one, Sitecore)), None
-        )
+        self._point_of_sale = next((one.point_of_sale for one in destinations if isinstance(one, Sitecore)), None)
         self._proxies = TrustedProxies(self._settings.trusted_proxies)
         self._reception = _make_reception(self._settings, self._issuer, self._proxies)
         self._outbox = MemoryOutbox(tuple(self._destinations), self._settings.max_events)
@@ -265,7 +263,8 @@ class Tracking:
 
     def context(self, visit: Visit) -> Context:
         """Return what a visit's request says."""
-        assert visit.request is not None
+        if visit.request is None:
+            return NO_CONTEXT
         return context_of(visit.request, self._proxies, self._settings.ip, visit.decision.bot)
 
     def point_of_sale(self, visit: Visit) -> str | None:
@@ -287,9 +286,7 @@ class Tracking:
             self._destinations[name].check(event)
         self._delivery.enqueue(event, destinations, receipt, held)
 
-    def refuse(
-        self, reason: str, destinations: Sequence[str], error: ValidationError | None = None
-    ) -> Receipt:
+    def refuse(self, reason: str, destinations: Sequence[str], error: ValidationError | None = None) -> Receipt:
         """Count what is not kept; raise the error if that is wanted."""
         if error is not None:
             if self._settings.on_invalid == "raise":
@@ -310,9 +307,7 @@ class Tracking:
         """Ask for the guest's ID."""
         if browser_id is None:
             raise RemoteError("guest ID: this visitor has no browser ID yet")
-        return self._delivery.ask(
-            self._checked_issuer().guest_question(browser_id), _checked_timeout(timeout)
-        )
+        return self._delivery.ask(self._checked_issuer().guest_question(browser_id), _checked_timeout(timeout))
 
     def ask_personalization(
         self, data: dict[str, Any], browser_id: str | None, point_of_sale: str | None, timeout: float | None
@@ -397,9 +392,7 @@ def _checked(destinations: Sequence[Destination]) -> dict[str, Destination]:
     if len(named) < len(destinations):
         raise SettingsError("two destinations go by one name; give each its own with name=...")
     if sum(isinstance(one, IdIssuer) for one in destinations) > 1:
-        raise SettingsError(
-            "found two destinations that issue browser IDs, expected at most one Sitecore(...)"
-        )
+        raise SettingsError("found two destinations that issue browser IDs, expected at most one Sitecore(...)")
     return named
 
 

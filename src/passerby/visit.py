@@ -118,9 +118,7 @@ class Reception:
         header = request.cookie_header
         if not header or decision.refusal is not None:
             present = bool(header) and self._is_present(header)
-            return Visit(
-                request, decision, Sighting(None, present=present) if present else _NOTHING_SEEN, None
-            )
+            return Visit(request, decision, Sighting(None, present=present) if present else _NOTHING_SEEN, None)
         sighting = self._browser_id_cookie.read(header, now)
         remembered = None
         if self._identity_cookie is not None and sighting.browser_id is not None:
@@ -176,9 +174,7 @@ class Reception:
             wanted += self._browser_id_cookie.write(visit.browser_id, secure=secure)
         if self._identity_cookie is not None:
             if visit.identity_change is not None and visit.browser_id is not None:
-                wanted.append(
-                    self._identity_cookie.write(visit.browser_id, visit.identity_change, secure=secure)
-                )
+                wanted.append(self._identity_cookie.write(visit.browser_id, visit.identity_change, secure=secure))
             elif visit.is_forgotten:
                 wanted.append(self._identity_cookie.expire(secure=secure))
         return wanted

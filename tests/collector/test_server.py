@@ -48,9 +48,7 @@ def test_create_event_show_and_call_flow(client: httpx.Client, collector: Collec
 
 def test_event_in_the_query(client: httpx.Client, collector: CollectorServer, make_event: MakeEvent) -> None:
     event = make_event(page="Süß & teuer", client_key="in the event")
-    answer = client.get(
-        "/v1.2/event/create.json", params={"client_key": "in the query", "message": json.dumps(event)}
-    )
+    answer = client.get("/v1.2/event/create.json", params={"client_key": "in the query", "message": json.dumps(event)})
 
     assert answer.status_code == 201
     assert collector.events == [event]
@@ -322,9 +320,7 @@ def test_reset_by_the_client_does_no_harm(
     connection = socket.create_connection(("127.0.0.1", collector.port))
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     body = json.dumps(make_event()).encode()
-    connection.sendall(
-        b"POST /v1.2/events HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-    )
+    connection.sendall(b"POST /v1.2/events HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
     collector.wait_for_events(1)
     connection.close()
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 from argparse import Namespace
 from collections.abc import Generator
-from contextlib import contextmanager
-from queue import SimpleQueue
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import TextIO
 
@@ -46,8 +46,9 @@ def run(options: Namespace, out: TextIO, err: TextIO) -> int:
         with ends_on_signal(arrivals):
             show(f"Collecting on {collector.url} (use it as target_url; Ctrl-C ends)", out)
             follow(arrivals, out)
-        collector.stop()
-        show(_summary(collector.counts), out)
+            collector.stop()
+            show_rest(arrivals, out)
+            show(_summary(collector.counts), out)
     finally:
         collector.close()
     return 0
@@ -56,14 +57,21 @@ def run(options: Namespace, out: TextIO, err: TextIO) -> int:
 def follow(arrivals: Arrivals, out: TextIO) -> None:
     """Print what arrives until it is time to end."""
     while (received := arrivals.get()) is not None:
-        line = line_of(received)
-        if line is not None:
-            show(line, out)
+        _show_line(received, out)
+
+
+def show_rest(arrivals: Arrivals, out: TextIO) -> None:
+    """Print what has arrived since."""
+    with suppress(Empty):
+        while True:
+            received = arrivals.get_nowait()
+            if received is not None:
+                _show_line(received, out)
 
 
 @contextmanager
 def ends_on_signal(arrivals: Arrivals) -> Generator[None, None, None]:
-    """Let Ctrl-C and SIGTERM be the last arrival."""
+    """Say with None that Ctrl-C or SIGTERM came. An impatient second one changes nothing."""
 
     def end(number: int, frame: FrameType | None) -> None:
         arrivals.put(None)
@@ -79,6 +87,12 @@ def ends_on_signal(arrivals: Arrivals) -> Generator[None, None, None]:
 def about_port(host: str, port: int, exc: OSError, option: str) -> str:
     """Say why nothing can be served there, and what to do."""
     return f"cannot listen on {host}, port {port} ({exc.strerror or exc}). Choose another with {option}"
+
+
+def _show_line(received: Received, out: TextIO) -> None:
+    line = line_of(received)
+    if line is not None:
+        show(line, out)
 
 
 def _summary(counts: JSONObject) -> str:

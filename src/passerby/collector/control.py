@@ -6,10 +6,9 @@ import ipaddress
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .exchange import read_body
@@ -36,7 +35,8 @@ class Control:
             Route("/events", self.events),
             Route("/stats", self.stats),
         ]
-        return Mount(PREFIX, routes=routes, middleware=[Middleware(LoopbackOnly)])
+        router = Router(routes, redirect_slashes=False)
+        return Mount(PREFIX, app=LoopbackOnly(router))
 
     async def misbehave(self, request: Request) -> JSONResponse:
         """Carry out an order such as `{"route": "events", "status": 503, "delay": 0.5, "times": 3}`."""

@@ -12,9 +12,7 @@ JSONObject: TypeAlias = dict[str, Any]
 def parse_object(text: str | bytes) -> JSONObject:
     """Read a JSON object in UTF-8; raise ValueError for anything else."""
     try:
-        value = json.loads(
-            text.decode() if isinstance(text, bytes) else text, parse_constant=_refuse_constant
-        )
+        value = json.loads(text.decode() if isinstance(text, bytes) else text, parse_constant=_refuse_constant)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if not isinstance(value, dict):

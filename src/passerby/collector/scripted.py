@@ -174,10 +174,7 @@ def _check_headers(headers: object) -> None:
         raise ValueError(f"headers is {headers!r}; expected names with values")
     for name, value in cast("Mapping[object, object]", headers).items():
         if not (
-            isinstance(name, str)
-            and isinstance(value, str)
-            and HEADER_NAME.match(name)
-            and HEADER_VALUE.match(value)
+            isinstance(name, str) and isinstance(value, str) and HEADER_NAME.match(name) and HEADER_VALUE.match(value)
         ):
             raise ValueError(f"{name!r} is no header that can be sent")
         if name.lower() in TAKEN_FROM_BODY:

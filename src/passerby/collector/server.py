@@ -125,9 +125,7 @@ class CollectorServer:
         """Answer `route` with these in turn; the last one repeats. None: normal service."""
         self._misbehaviour.script(route, answers)
 
-    def fail(
-        self, route: RouteOrAll, times: int | None = None, *, status: int | None = 503, **accident: Any
-    ) -> None:
+    def fail(self, route: RouteOrAll, times: int | None = None, *, status: int | None = 503, **accident: Any) -> None:
         """Misbehave `times` times (None: until further notice) as a `Scripted` of these arguments says."""
         self._misbehaviour.fail(route, Scripted(status=status, **accident), times)
 
@@ -168,7 +166,5 @@ async def _commit_regularly(store: Store) -> None:
 
 
 async def _answer_error(request: Request, exc: Exception) -> JSONResponse:
-    status, detail = (
-        (exc.status_code, exc.detail) if isinstance(exc, HTTPException) else (500, "Server Error")
-    )
+    status, detail = (exc.status_code, exc.detail) if isinstance(exc, HTTPException) else (500, "Server Error")
     return JSONResponse({"status": status, "message": detail}, status_code=status)

@@ -16,6 +16,7 @@ from .connection import Connection
 KEEP_ALIVE = 75  # seconds; longer than the clients under test keep an idle connection
 START_TIMEOUT = 10.0  # seconds
 STOP_GRACE = 0.2  # seconds after which requests that hang are cut off
+CUT_OFF_TIMEOUT = 1.0  # seconds that are left to their handlers
 
 
 class ServerThread:
@@ -25,9 +26,7 @@ class ServerThread:
     nothing listens there, and connections are refused.
     """
 
-    def __init__(
-        self, app: ASGIApp, *, host: str, port: int, name: str, stop_grace: float = STOP_GRACE
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, host: str, port: int, name: str, stop_grace: float = STOP_GRACE) -> None:
         self._app = app
         self._address = (host, port)
         self._name = name
@@ -54,9 +53,7 @@ class ServerThread:
         listener = self._reserved or self._bind()
         self._reserved = None
         self._server = _Server(self._app, self._stop_grace)
-        self._thread = threading.Thread(
-            target=self._server.run, args=([listener],), name=self._name, daemon=True
-        )
+        self._thread = threading.Thread(target=self._server.run, args=([listener],), name=self._name, daemon=True)
         self._thread.start()
         self._wait_for_start(self._server, self._thread)
 
@@ -132,9 +129,22 @@ class _Server(uvicorn.Server):
         await self._ending.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        asyncio.get_running_loop().call_later(self._stop_grace, self._cut_off)
-        await super().shutdown(sockets)
-
-    def _cut_off(self) -> None:
+        # uvicorn's own way takes a tenth of a second where nothing is under way, and for ever where requests hang.
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(0.01)  # connections that were just accepted become known
         for connection in list(self.server_state.connections):
-            connection.transport.abort()
+            connection.shutdown()
+        if not await self._is_idle_within(self._stop_grace):
+            for connection in list(self.server_state.connections):
+                connection.transport.abort()
+            await self._is_idle_within(CUT_OFF_TIMEOUT)
+        await self.lifespan.shutdown()
+
+    async def _is_idle_within(self, seconds: float) -> bool:
+        gives_up = self._loop.time() + seconds
+        while self.server_state.connections or self.server_state.tasks:
+            if self._loop.time() > gives_up:
+                return False
+            await asyncio.sleep(0.002)
+        return True

@@ -41,9 +41,7 @@ REQUESTS = """
 SELECT number, time, method, path, headers, body, route, status, accepted, refusal
 FROM requests ORDER BY number
 """
-EVENTS = (
-    "SELECT number, time, event FROM events JOIN requests USING (number) WHERE number > ? ORDER BY number"
-)
+EVENTS = "SELECT number, time, event FROM events JOIN requests USING (number) WHERE number > ? ORDER BY number"
 COUNTS = "SELECT route, count(*), sum(accepted), sum(refusal IS NOT NULL) FROM requests GROUP BY route"
 APPLICATION_ID = 0x70617373  # "pass", so that another program's database is not written to
 BATCH = 500  # rows; at a thousand requests a second two commits a second
@@ -70,12 +68,8 @@ class Store:
         self._lock = threading.Lock()
         self._connection = _open(path)
         self._close = weakref.finalize(self, self._connection.close)
-        self._known: set[str] = {
-            row[0] for row in self._connection.execute("SELECT browser_id FROM browser_ids")
-        }
-        self._last_number: int = self._connection.execute(
-            "SELECT coalesce(max(number), 0) FROM requests"
-        ).fetchone()[0]
+        self._known: set[str] = {row[0] for row in self._connection.execute("SELECT browser_id FROM browser_ids")}
+        self._last_number: int = self._connection.execute("SELECT coalesce(max(number), 0) FROM requests").fetchone()[0]
 
     def next_number(self) -> int:
         """The number of the next request."""
@@ -225,6 +219,4 @@ def _row(kept: Kept) -> tuple[Any, ...]:
 
 def _received(row: tuple[Any, ...]) -> Received:
     number, time, method, path, headers, body, route, status, accepted, refusal = row
-    return Received(
-        number, time, method, path, json.loads(headers), body, route, status, bool(accepted), refusal
-    )
+    return Received(number, time, method, path, json.loads(headers), body, route, status, bool(accepted), refusal)

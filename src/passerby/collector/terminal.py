@@ -27,18 +27,14 @@ def line_of(received: Received) -> str | None:
     kind = escaped(event.get("type") or received.route)
     browser_id = escaped(event.get("browser_id") or "-")[:ID_WIDTH]
     time = datetime.fromtimestamp(received.time, UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
-    return (
-        f"{time}  {kind:<{ROUTE_WIDTH}}  {browser_id:<{ID_WIDTH}}  {_what_it_says(received, event)}".rstrip()
-    )
+    return f"{time}  {kind:<{ROUTE_WIDTH}}  {browser_id:<{ID_WIDTH}}  {_what_it_says(received, event)}".rstrip()
 
 
 def escaped(value: Any) -> str:
     """Text with everything written out that a terminal could take for an order."""
     text = value if isinstance(value, str) else str(value)
     shortened = text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode() for each in shortened
-    )
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in shortened)
 
 
 def _what_it_says(received: Received, event: JSONObject) -> str:

@@ -11,8 +11,7 @@ import logging
 import ssl
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, Future
-from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures import Future, wait
 from typing import TypeVar
 
 from ..destinations import Answer, Call, Destination, IdIssuer, Question
@@ -95,9 +94,7 @@ class Delivery:
         if self._worker.start():
             self._worker.wake()
 
-    def enqueue(
-        self, event: Event, destinations: Sequence[str], observer: Observer, held: bool = False
-    ) -> None:
+    def enqueue(self, event: Event, destinations: Sequence[str], observer: Observer, held: bool = False) -> None:
         """Record an event and see to its delivery."""
         put = self._outbox.hold if held else self._outbox.put
         put(event, destinations, observer, self._clock())
@@ -128,10 +125,8 @@ class Delivery:
         """Wait until nothing waits any more, or for `timeout` seconds; return how many entries still do."""
         drained = self._when_drained()
         if drained is not None:
-            try:
-                drained.result(timeout)
-            except (FutureTimeout, CancelledError):
-                pass
+            wait([drained], timeout)
+            drained.cancel()
         return self._outbox.waiting()
 
     async def aflush(self, timeout: float) -> int:
@@ -244,14 +239,12 @@ class Delivery:
     async def _create(self, issuer: IdIssuer) -> str:
         """Have the service make an ID; its breaker is told how that went."""
         question = issuer.create_question()
+        answer: Answer | None = None
         try:
             answer = await self._perform(question.call, self._plan.timeout)
             browser_id = question.read(answer)
-        except NoAnswer as error:
-            self._id_breaker.on_failure(self._clock(), str(error))
-            raise
-        except RemoteError as error:
-            verdict = judge_status(answer)
+        except (NoAnswer, RemoteError) as error:
+            verdict = judge_status(answer) if answer is not None else None
             self._id_breaker.on_failure(self._clock(), str(error), getattr(verdict, "after", None))
             raise
         except asyncio.CancelledError:

@@ -100,11 +100,7 @@ class Sender:
             task.add_done_callback(self._busy.discard)
         if self.breaker.wait_until() > now:
             return self.breaker.wait_until()
-        return (
-            None
-            if len(self._busy) >= self._plan.concurrency
-            else self._outbox.next_due(self.destination.name)
-        )
+        return None if len(self._busy) >= self._plan.concurrency else self._outbox.next_due(self.destination.name)
 
     async def aclose(self) -> None:
         """Let go of all connections; what is being sent is given up and stays in the outbox."""
@@ -154,9 +150,7 @@ class Sender:
             return
         self.breaker.on_success()
         if isinstance(verdict, Rejected):
-            log.error(
-                "event %s is a dead letter at %s: %s", entry.event.id, self.destination.name, verdict.reason
-            )
+            log.error("event %s is a dead letter at %s: %s", entry.event.id, self.destination.name, verdict.reason)
             self._outbox.settle_dead(entry, verdict.reason)
         else:
             self._outbox.settle_delivered(entry, verdict.answer)

@@ -87,9 +87,7 @@ class Lane:
         if origin not in self._transports:
             self._transports[origin] = httpx.AsyncHTTPTransport(
                 verify=self._ssl_context,
-                limits=httpx.Limits(
-                    max_connections=1, max_keepalive_connections=1, keepalive_expiry=_KEEP_ALIVE
-                ),
+                limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=_KEEP_ALIVE),
                 proxy=proxy_for(url.scheme, url.host),
             )
         return self._transports[origin]

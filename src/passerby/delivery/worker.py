@@ -15,12 +15,15 @@ import threading
 import weakref
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 log = logging.getLogger("passerby.delivery")
 T = TypeVar("T")
 
-GATHERING = 0.001  # seconds between waking and looking for work: a busy app wakes the thread a thousand times a second at most
+GATHERING = (
+    0.001  # seconds between waking and looking for work: a busy app wakes the thread a thousand times a second at most
+)
 
 AddressInfo = list[tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]]
 
@@ -106,7 +109,7 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._loop: WorkerLoop | None = None
         self._started = threading.Event()
-        self._wake: asyncio.Event | None = None
+        self._wake = asyncio.Event()
         self._asleep = False
         self._wanted = False
         self.stopping = False
@@ -119,8 +122,9 @@ class Worker:
 
     def start(self) -> bool:
         """Start the thread unless it runs; False if no thread can be started now."""
-        if self._thread is not None:
-            return True
+        return self._thread is not None or self._begin()
+
+    def _begin(self) -> bool:
         with self._starting:
             if self._thread is not None:
                 return True
@@ -151,10 +155,8 @@ class Worker:
         loop = self._loop
         if loop is None:
             return
-        try:
+        with suppress(RuntimeError):  # closed in between
             loop.call_soon_threadsafe(function)
-        except RuntimeError:  # closed in between
-            pass
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         """Run a coroutine in the loop; starts the worker if need be. Raises RuntimeError if that cannot be."""
@@ -165,14 +167,11 @@ class Worker:
 
     async def sleep(self, seconds: float | None) -> None:
         """In the loop: sleep until woken, or for some seconds. What comes while it gathers does not wake it again."""
-        assert self._wake is not None
         self._asleep = True
         if not self._wanted:
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._wake.wait()
-            except TimeoutError:
-                pass
         self._asleep = False
         self._wake.clear()
         if not self.stopping:
@@ -194,8 +193,7 @@ class Worker:
         thread.join(timeout)
 
     def _set_wake(self) -> None:
-        if self._wake is not None:
-            self._wake.set()
+        self._wake.set()
 
     def _run(self) -> None:
         loop = self._loop = WorkerLoop()

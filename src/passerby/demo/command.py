@@ -9,7 +9,7 @@ from typing import TextIO
 
 from .. import Sitecore, Tracking
 from ..collector import CollectorServer
-from ..collector.command import Arrivals, about_port, ends_on_signal, follow
+from ..collector.command import Arrivals, about_port, ends_on_signal, follow, show_rest
 from ..collector.server_thread import ServerThread
 from ..collector.terminal import show
 from .ledger import lines_of
@@ -42,11 +42,10 @@ def run(options: Namespace, out: TextIO, err: TextIO) -> int:
         with ends_on_signal(arrivals):
             show(f"Open http://localhost:{server.port} and click around. Ctrl-C ends.\n", out)
             follow(arrivals, out)
-        server.stop()
-        tracking.flush(FLUSH_TIMEOUT)
-        arrivals.put(None)
-        follow(arrivals, out)
-        show("\n".join(["", *lines_of(tracking.stats())]), out)
+            server.stop()
+            tracking.flush(FLUSH_TIMEOUT)
+            show_rest(arrivals, out)
+            show("\n".join(["", *lines_of(tracking.stats())]), out)
     return 0
 
 

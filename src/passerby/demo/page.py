@@ -56,9 +56,7 @@ def cart(visitor: Visitor) -> str:
 def thanks(visitor: Visitor) -> str:
     """What follows an order."""
     words = "Nothing was charged, and nothing will arrive, except the event in your terminal."
-    return _page(
-        "Thank you", visitor, f"<h1>Thank you</h1><p>{words}</p><p><a href='/'>Back to the shop</a></p>"
-    )
+    return _page("Thank you", visitor, f"<h1>Thank you</h1><p>{words}</p><p><a href='/'>Back to the shop</a></p>")
 
 
 def login(visitor: Visitor, problem: str | None = None, name: str = "", email: str = "") -> str:

@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 from ..event import Event
 from ..outcome import Delivered
 
-T = TypeVar("T", covariant=True)
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ Verdict = Delivered | Retry | Rejected
 
 
 @dataclass(frozen=True, slots=True)
-class Question(Generic[T]):
+class Question(Generic[T_co]):
     """A call whose answer somebody waits for.
 
     Attributes:
@@ -85,7 +85,7 @@ class Question(Generic[T]):
     """
 
     call: Call
-    read: Callable[[Answer], T]
+    read: Callable[[Answer], T_co]
 
 
 class Destination(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, cast
 
 from .. import jsontext
 from . import Answer, Rejected, Retry
@@ -44,6 +44,11 @@ def read_retry_after(value: str | None, now: float | None = None) -> float | Non
         moment = moment.replace(tzinfo=UTC)
     seconds = moment.timestamp() - (time.time() if now is None else now)
     return min(seconds, MAX_RETRY_AFTER) if seconds > 0 else None
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """Return a JSON object, or an empty one in place of anything else."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def read_json(answer: Answer) -> Any:

@@ -18,8 +18,8 @@ from ..errors import RemoteError, SettingsError, ValidationError
 from ..event import Event, is_uuid
 from ..outcome import Delivered
 from ..request import RequestInfo, is_local_host
-from . import Answer, Call, Question, Rejected, Retry, Verdict
-from .answers import judge_status, read_json
+from . import Answer, Call, Question, Verdict
+from .answers import as_object, judge_status, read_json
 
 PROTOCOL_VERSION = "1.4.3"  # the Engage SDK whose requests these are
 
@@ -72,14 +72,10 @@ class Sitecore:
         if isinstance(point_of_sale, str) and point_of_sale and not point_of_sale.strip():
             raise SettingsError('"pointOfSale" cannot be empty.', code="MV-0009")
         if not (point_of_sale is None or isinstance(point_of_sale, str) or callable(point_of_sale)):
-            raise SettingsError(
-                f"point_of_sale: found {type(point_of_sale).__name__}, expected text or a callable"
-            )
+            raise SettingsError(f"point_of_sale: found {type(point_of_sale).__name__}, expected text or a callable")
         self._base = _checked_target(target_url)
         if not isinstance(client_key, str) or not _is_client_key(client_key):
-            raise SettingsError(
-                "client_key: expected ASCII letters, digits and -_. only, since it names the cookie"
-            )
+            raise SettingsError("client_key: expected ASCII letters, digits and -_. only, since it names the cookie")
         self.name = name
         self.point_of_sale = point_of_sale
         self._client_key = client_key
@@ -165,25 +161,15 @@ _PERSONALIZE_RENAMED = {"friendly_id": "friendlyId", "point_of_sale": "pointOfSa
 
 def _checked_target(target_url: str) -> str:
     """Return the target without trailing slashes; raise SettingsError IV-0001 unless it is an http(s) URL."""
-    wrong = SettingsError(
-        'Incorrect value for "targetURL". Set the value to a valid URL string.', code="IV-0001"
-    )
-    if not isinstance(target_url, str) or any(
-        ch.isspace() or not ch.isprintable() for ch in target_url.strip()
-    ):
+    wrong = SettingsError('Incorrect value for "targetURL". Set the value to a valid URL string.', code="IV-0001")
+    if not isinstance(target_url, str) or any(ch.isspace() or not ch.isprintable() for ch in target_url.strip()):
         raise wrong
     try:
         parts = urlsplit(target_url.strip())
         host, _ = parts.hostname, parts.port
     except ValueError:
         raise wrong from None
-    if (
-        parts.scheme not in ("http", "https")
-        or not host
-        or parts.query
-        or parts.fragment
-        or "@" in parts.netloc
-    ):
+    if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment or "@" in parts.netloc:
         raise wrong
     if parts.scheme == "http" and not is_local_host(host):
         raise SettingsError(
@@ -193,23 +179,19 @@ def _checked_target(target_url: str) -> str:
 
 
 def _check_identity(data: dict[str, Any]) -> None:
-    identifiers = data.get("identifiers")
-    if not identifiers or not isinstance(identifiers, list):
+    identifiers: list[dict[str, Any]] = data.get("identifiers") or []
+    if not identifiers:
         raise ValidationError('"identifiers" is required.', code="MV-0004")
     if "dob" in data and not _is_real_minute(data["dob"]):
-        raise ValidationError(
-            'Incorrect value for "dob". Format the value according to ISO 8601.', code="IV-0002"
-        )
+        raise ValidationError('Incorrect value for "dob". Format the value according to ISO 8601.', code="IV-0002")
     for identifier in identifiers:
-        if identifier.get("expiry_date") and not _is_real_minute(identifier["expiry_date"]):
+        if identifier.get("expiry_date") not in (None, "") and not _is_real_minute(identifier["expiry_date"]):
             raise ValidationError(
                 'Incorrect value for "expiryDate". Format the value according to ISO 8601.', code="IV-0004"
             )
     email = data.get("email")
-    if email and not (isinstance(email, str) and _is_email(email)):
-        raise ValidationError(
-            'Incorrect value for "email". Set the value to a valid email address.', code="IV-0003"
-        )
+    if email is not None and email != "" and not (isinstance(email, str) and _is_email(email)):
+        raise ValidationError('Incorrect value for "email". Set the value to a valid email address.', code="IV-0003")
     if any("provider" in one and one["provider"] is None for one in identifiers):
         raise ValidationError(
             "identify needs to know by which provider Sitecore CDP knows the user ID: set identity_provider"
@@ -248,8 +230,7 @@ def _identity_body(event: Event, include_utm_parameters: bool) -> dict[str, Any]
     body: dict[str, Any] = {name: data[name] for name in _IDENTITY_FIELDS if name in data}
     body |= {theirs: data[ours] for ours, theirs in _IDENTITY_RENAMED.items() if ours in data}
     body["identifiers"] = [
-        {name: one[name] for name in ("id", "provider", "expiry_date") if name in one}
-        for one in data["identifiers"]
+        {name: one[name] for name in ("id", "provider", "expiry_date") if name in one} for one in data["identifiers"]
     ]
     body["type"] = "IDENTITY"
     return body | ({"ext": event.extension} if event.extension else {})
@@ -269,43 +250,36 @@ _BODIES: dict[str, Callable[[Event, bool], dict[str, Any]]] = {
 
 
 def _personalize_body(asked: dict[str, Any]) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        name: asked[name] for name in ("channel", "friendlyId", "language") if name in asked
-    }
+    body: dict[str, Any] = {name: asked[name] for name in ("channel", "friendlyId", "language") if name in asked}
     if "currency" in asked:
         body["currencyCode"] = asked["currency"]
     if isinstance(asked.get("params"), dict):
         body["params"] = flatten(asked["params"])
     if str(asked.get("email") or "").strip():
         body["email"] = asked["email"]
-    identifier = asked.get("identifier")
-    if isinstance(identifier, dict) and str(identifier.get("id") or "").strip():
+    identifier = as_object(asked.get("identifier"))
+    if str(identifier.get("id") or "").strip():
         body["identifiers"] = identifier
     return body
 
 
 def _read_browser_id(answer: Answer) -> str:
-    body = read_json(answer)
-    reference = body.get("ref") if isinstance(body, dict) else None
+    reference = as_object(read_json(answer)).get("ref")
     if judge_status(answer) is None and is_uuid(reference):
         return str(reference)
     raise RemoteError(f"browser ID: found status {answer.status} and no usable ref, expected 2xx and a UUID")
 
 
 def _read_guest_id(answer: Answer) -> str:
-    body = read_json(answer)
-    body = body if isinstance(body, dict) else {}
-    customer = body.get("customer")
-    if judge_status(answer) is None and isinstance(customer, dict) and isinstance(customer.get("ref"), str):
-        return str(customer["ref"])
+    body = as_object(read_json(answer))
+    reference = as_object(body.get("customer")).get("ref")
+    if judge_status(answer) is None and isinstance(reference, str):
+        return reference
     if isinstance(body.get("error_msg"), str):
         raise RemoteError(f"{body['error_msg'][:200]}, for more info: {str(body.get('moreInfo'))[:200]}")
     raise RemoteError(f"guest ID: found status {answer.status} and no customer ref, expected 2xx with one")
 
 
 def _read_personalization(answer: Answer) -> dict[str, Any] | None:
-    body = read_json(answer)
-    return body if judge_status(answer) is None and isinstance(body, dict) else None
-
-
-__all__ = ["PROTOCOL_VERSION", "Rejected", "Retry", "Sitecore"]
+    body = as_object(read_json(answer))
+    return body if judge_status(answer) is None and body else None

@@ -73,8 +73,7 @@ class _Shelf:
             lane.last = entry
 
     def remove_first(self, lane: _Lane) -> None:
-        assert lane.first is not None
-        lane.first = lane.first.next
+        lane.first = lane.first.next if lane.first is not None else None
         if lane.first is None:
             del self.lanes[lane.visitor]
         else:
@@ -169,7 +168,8 @@ class MemoryOutbox:
             shelf.wake(now)
             while shelf.ready and len(acquired) < limit:
                 entry = shelf.ready.popleft().first
-                assert entry is not None
+                if entry is None:
+                    continue
                 if entry.event.browser_id is None:
                     entry.event = entry.event._replace(browser_id=self._links.get(entry.event.visitor))
                 entry.attempts += 1

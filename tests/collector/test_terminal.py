@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+
+from passerby.collector import Received
+from passerby.collector.stream_api import Route
+from passerby.collector.terminal import escaped, line_of, show
+
+BROWSER_ID = "7ed103bd-08c2-47f4-8f69-91141ca3200d"
+
+
+def received(
+    event: object = None,
+    *,
+    status: int | None = 201,
+    accepted: bool = True,
+    refusal: str | None = None,
+    route: Route = "events",
+) -> Received:
+    body = json.dumps(event).encode()
+    return Received(1, 0.0, "POST", "/v1.2/events", {}, body, route, status, accepted, refusal)
+
+
+def said(*arguments: Any, **more: Any) -> str:
+    """The line without its time."""
+    line = line_of(received(*arguments, **more))
+    assert line is not None
+    return line.partition("  ")[2]
+
+
+def test_line_of_a_page_view() -> None:
+    line = line_of(received({"type": "VIEW", "browser_id": BROWSER_ID, "page": "Home"})) or ""
+
+    assert line.endswith("  VIEW              7ed103bd  Home")
+    assert line[:12].replace(":", "").replace(".", "").isdigit()
+
+
+def test_line_of_an_identity_names_the_providers() -> None:
+    identifiers: list[Any] = [{"id": "secret", "provider": "BXLP"}, {"provider": "EMAIL"}, {}, 7]
+    line = said({"type": "IDENTITY", "browser_id": BROWSER_ID, "identifiers": identifiers})
+
+    assert line == "IDENTITY          7ed103bd  BXLP, EMAIL, ?, ?"
+
+
+def test_line_of_a_refused_event_says_why() -> None:
+    line = said({"type": "VIEW"}, status=400, accepted=False, refusal="browser_id is missing")
+
+    assert line == "VIEW              -         400 refused: browser_id is missing"
+
+
+def test_line_of_a_refused_request_names_its_route() -> None:
+    line = said(route="create", status=401, accepted=False, refusal="The client key is missing")
+
+    assert line == "create            -         401 refused: The client key is missing"
+
+
+def test_line_of_a_reset() -> None:
+    event = {"type": "VIEW", "browser_id": BROWSER_ID}
+
+    assert said(event, status=None).endswith("connection reset: answer lost")
+    assert said(event, status=None, accepted=False, refusal="told to").endswith("connection reset: told to")
+
+
+def test_line_of_rubbish_that_was_welcomed() -> None:
+    assert said([], accepted=False) == "events            -         201 refused: unreadable"
+
+
+@pytest.mark.parametrize("route", ["create", "show", "callflows"])
+def test_no_line_for_what_is_no_event(route: Route) -> None:
+    assert line_of(received(route=route, accepted=False)) is None
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "\x1b[2J",
+        "\x1b]0;title\x07",
+        "a\nb",
+        "a\rb",
+        "\x9b31m",
+        "\u202egnp.exe",
+        "\ud800",
+        "\u2028",
+        "\x00",
+        "\u200b",
+        "\x7f",
+    ],
+)
+def test_control_characters_are_written_out(hostile: str) -> None:
+    identifiers = [{"provider": hostile}]
+    lines = [
+        said({"type": hostile, "browser_id": hostile, "page": hostile}),
+        said({"type": "IDENTITY", "identifiers": identifiers}),
+        said({"type": [hostile], "browser_id": {hostile: hostile}, "page": 7}),
+        said({}, accepted=False, status=400, refusal=hostile),
+    ]
+
+    assert all(line.isprintable() for line in lines)
+    assert "\\" in lines[0]
+
+
+def test_long_text_is_cut() -> None:
+    assert escaped("x" * 1_000) == "x" * 100 + "..."
+    assert len(said({"type": "T" * 999, "browser_id": "B" * 999, "page": "P" * 999})) < 400
+
+
+def test_letters_of_all_kinds_stay() -> None:
+    assert escaped("Süß, 東京, שלום") == "Süß, 東京, שלום"
+
+
+def test_show_writes_a_whole_line() -> None:
+    out = io.StringIO()
+    show("a", out)
+
+    assert out.getvalue() == "a\n"
