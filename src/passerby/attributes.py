@@ -28,8 +28,9 @@ _SCALARS = frozenset({bool, type(None)})
 def plain(value: Any, name: str, max_size: int = MAX_SIZE) -> dict[str, Any]:
     """Copy the app's mapping into plain values.
 
-    `datetime` becomes ISO 8601 in UTC with milliseconds (a naive one is taken as UTC), `date` and `time` their ISO form, `UUID` its
-    text, `Decimal` a number, `Enum` its value; NaN and the infinities, which JSON cannot say, become None.
+    `datetime` becomes ISO 8601 in UTC with milliseconds (a naive one is taken as UTC), `date` and `time` their ISO
+    form, `UUID` its text, `Decimal` a number, `Enum` its value; NaN and the infinities, which JSON cannot say, become
+    None.
 
     Args:
         value: the mapping; None counts as an empty one.
@@ -37,7 +38,8 @@ def plain(value: Any, name: str, max_size: int = MAX_SIZE) -> dict[str, Any]:
         max_size: the size at which it is refused, in characters of text plus 8 per value.
 
     Raises:
-        ValidationError: not a mapping, a value of an unknown type, an integer beyond 64 bits, nested too deeply, too large.
+        ValidationError: not a mapping, a value of an unknown type, an integer beyond 64 bits, nested too deeply, too
+            large.
     """
     if value is None:
         return {}
@@ -49,8 +51,8 @@ def plain(value: Any, name: str, max_size: int = MAX_SIZE) -> dict[str, Any]:
 def flatten(extension: Mapping[str, Any]) -> dict[str, Any]:
     """Flatten plain values the way the Engage SDK does.
 
-    Keys are joined with an underscore, lists stay whole, None and empty dicts vanish, and the later of two paths to one key
-    wins. Below an empty key the prefix is lost, as it is there.
+    Keys are joined with an underscore, lists stay whole, None and empty dicts vanish, and the later of two paths to one
+    key wins. Below an empty key the prefix is lost, as it is there.
     """
     flat: dict[str, Any] = {}
     _flatten_into(flat, extension, "")

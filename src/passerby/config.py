@@ -36,15 +36,16 @@ class Settings:
     """The settings of a `Tracking`, with their defaults. All times are in seconds.
 
     Attributes:
-        secret_key: signs the cookies; a list rotates keys, the first signs. Without one nothing is signed, the user ID is not
-            remembered over requests, and a cookie is not renewed before its time is up.
+        secret_key: signs the cookies; a list rotates keys, the first signs. Without one nothing is signed, the user ID
+            is not remembered over requests, and a cookie is not renewed before its time is up.
         outbox: where events wait; "memory" loses them with the process.
         channel: default for event data, such as "WEB".
         currency: default for event data, three letters (ISO 4217).
         language: default for event data, two letters (ISO 639-1).
         identity_provider: the provider whose identifier is the user ID.
         infer: whether page, language and referrer are taken from the request where the call does not give them.
-        on_invalid: what a tracking call does with what cannot be sent: "raise" ValidationError, or "drop", log and count.
+        on_invalid: what a tracking call does with what cannot be sent: "raise" ValidationError, or "drop", log and
+            count.
         consent: called with the request's facts; see `passerby.policy.Policy`.
         gpc: whether `Sec-GPC: 1` is respected.
         bots: what to do with known bots.
@@ -61,7 +62,8 @@ class Settings:
         server_cookie: whether cookies are set at all; False leaves that to the browser SDK.
         renew_after: how old a signed cookie must be to be set again.
         on_tamper: what a wrong signature leads to: "reissue" a new ID, or "adopt" the one that is there.
-        spare_browser_ids: how many IDs are kept ready when nobody comes; the busier it is, the more. 0 makes none ahead.
+        spare_browser_ids: how many IDs are kept ready when nobody comes; the busier it is, the more. 0 makes none
+            ahead.
         mint_timeout: how long a new visitor's request may wait for an ID when none is ready.
         close_timeout: how long the interpreter's exit may be held up to deliver what waits.
         request_timeout: how long one call to a destination may take.

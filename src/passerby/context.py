@@ -1,7 +1,7 @@
 """What of a request travels with its events: page, campaign and visitor, without what must not be kept.
 
-Of the query only campaign parameters stay, the address loses its last part unless the settings keep it, and every text is
-cut to a bounded length where it enters.
+Of the query only campaign parameters stay, the address loses its last part unless the settings keep it, and every text
+is cut to a bounded length where it enters.
 """
 
 from __future__ import annotations
@@ -83,8 +83,10 @@ def language_of(locale: str | None) -> str | None:
 
 
 def page_of(path: str | None) -> str | None:
-    """Return the page's name as the browser SDK gives it: the last part of the path, still percent-encoded, and
-    ``"Home Page"`` at the root.
+    """Return the page's name as the browser SDK gives it.
+
+    That is the last part of the path, still percent-encoded, and ``"Home Page"`` at the root. Other than
+    there, a slash at the end does not make the name empty.
     """
     if path is None:
         return None

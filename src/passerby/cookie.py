@@ -1,8 +1,8 @@
 """The two cookies: one with the browser ID, one with the signed identity, and the signature that goes with the first.
 
-The browser-ID cookie has the plain value and the name that the browser SDK uses, so that both sides share one visitor. Where
-there is a secret key, a second, HttpOnly cookie carries its signature and time. What arrives is validated and never echoed;
-a bad cookie is no error but a new visitor.
+The browser-ID cookie has the plain value and the name that the browser SDK uses, so that both sides share one visitor.
+Where there is a secret key, a second, HttpOnly cookie carries its signature and time. What arrives is validated and
+never echoed; a bad cookie is no error but a new visitor.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class SetCookie(NamedTuple):
 
     def header(self) -> str:
         """Return the value of a Set-Cookie header."""
-        text = f"{self.name}={self.value}; Max-Age={self.max_age}; Path={self.path}; SameSite={self.same_site.capitalize()}"
+        text = f"{self.name}={self.value}; Max-Age={self.max_age}; Path={self.path}"
+        text += f"; SameSite={self.same_site.capitalize()}"
         if self.domain:
             text += f"; Domain={self.domain}"
         if self.secure:
@@ -265,8 +266,8 @@ class Remembered(NamedTuple):
 class IdentityCookie:
     """Reads and writes the signed, HttpOnly cookie that remembers the user ID, bound to the browser ID.
 
-    Written only when an identity changes, never renewed in passing, so that a parallel response cannot bring a logged-out
-    user back.
+    Written only when an identity changes, never renewed in passing, so that a parallel response cannot bring a
+    logged-out user back.
     """
 
     def __init__(self, name: str, attributes: CookieAttributes, secret_keys: Sequence[str | bytes]) -> None:

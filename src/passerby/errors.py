@@ -26,7 +26,7 @@ class PasserbyError(Exception):
 
 
 class SettingsError(PasserbyError):
-    """A setting is missing, wrong, or does not fit another one. Raised when the settings are made, never in a request."""
+    """A setting is missing, wrong, or does not fit another one. Raised at start, never in a request."""
 
 
 class ValidationError(PasserbyError):

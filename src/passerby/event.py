@@ -89,8 +89,8 @@ class Event(NamedTuple):
 def new_event_id(time_ns: Callable[[], int] = time.time_ns) -> str:
     """Make a UUIDv7 (RFC 9562): 48 bits of milliseconds, 12 bits of what is below one, 62 random bits.
 
-    The fraction in the 12 bits (method 3 of the RFC's section 6.2) keeps IDs made by one process in order to a quarter of a
-    microsecond.
+    The fraction in the 12 bits (method 3 of the RFC's section 6.2) keeps IDs made by one process in order to a quarter
+    of a microsecond.
     """
     milliseconds, below = divmod(time_ns(), 1_000_000)
     tail = int.from_bytes(os.urandom(8))

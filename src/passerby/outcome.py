@@ -33,7 +33,8 @@ class Dropped:
     """The event was not kept, on purpose, and counted.
 
     Attributes:
-        reason: a short fixed word, such as ``"consent"``, ``"gpc"``, ``"bot"``, ``"invalid"``, ``"unchanged"``, ``"full"``, ``"cleared"``.
+        reason: a short fixed word, such as ``"consent"``, ``"gpc"``, ``"bot"``, ``"invalid"``, ``"unchanged"``,
+            ``"full"``, ``"cleared"``.
     """
 
     reason: str

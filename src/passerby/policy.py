@@ -1,7 +1,7 @@
 """May we? Consent, Sec-GPC, bots, prefetches, subresources and shared caches, decided once per request.
 
-The decision says three things: whether events are taken, when a visitor without an ID gets one, and whether cookies may be
-set. Only what a request says of itself counts: one that says nothing is taken for a page.
+The decision says three things: whether events are taken, when a visitor without an ID gets one, and whether cookies may
+be set. Only what a request says of itself counts: one that says nothing is taken for a page.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _MAX_USER_AGENT = 512  # characters that are looked at
 _PAGE_DESTINATIONS = frozenset({"document", "iframe", "frame"})  # Sec-Fetch-Dest of a navigation
 _SHARED_CACHE_HEADERS = frozenset({"cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control"})
 
-# Agents that visit many sites and name themselves. General HTTP clients (curl, httpx) are not among them: their requests
-# say nothing of a visitor, and a developer who looks with curl should see what a browser gets.
+# Agents that visit many sites and name themselves. General HTTP clients (curl, httpx) are not among them: their
+# requests say nothing of a visitor, and a developer who looks with curl should see what a browser gets.
 _known_bot = re.compile(
     r"bot\b|bot[/;_-]|crawl|spider|slurp|facebookexternalhit|facebookcatalog|meta-external|mediapartners-google|adsbot|"
     r"feedfetcher|google-inspectiontool|google-read-aloud|googleother|google-extended|bingpreview|duckduckgo-favicons|"
@@ -46,7 +46,8 @@ _known_bot = re.compile(
     r"whatsapp/|skypeuripreview|slack-imgproxy|vkshare|pinterest/0|embedly|quora link preview|outbrain|flipboardproxy|"
     r"lighthouse|pagespeed|gtmetrix|pingdom|uptime|statuscake|site24x7|newrelicpinger|datadog/synthetics|"
     r"headlesschrome|phantomjs|ia_archiver|archive\.org|wayback|w3c_validator|validator\.nu|"
-    r"yandeximages|yandexmetrika|baiduspider|sogou|mail\.ru|nutch|heritrix|scrapy|screaming frog|netcraft|censys|zgrab|masscan"
+    r"yandeximages|yandexmetrika|baiduspider|sogou|mail\.ru|nutch|heritrix|scrapy|screaming frog|"
+    r"netcraft|censys|zgrab|masscan"
 ).search
 
 
@@ -85,8 +86,9 @@ class Policy:
     """Decides what may be done in a request.
 
     Args:
-        consent: called with the request's facts; True or "granted" allows, False or "denied" refuses and deletes the cookies,
-            None or "unknown" refuses and leaves them. An exception in it counts as unknown. None: no consent is asked.
+        consent: called with the request's facts; True or "granted" allows, False or "denied" refuses and deletes the
+            cookies, None or "unknown" refuses and leaves them. An exception in it counts as unknown. None: no consent
+            is asked.
         gpc: whether `Sec-GPC: 1` counts as a refusal.
         bots: what to do with the events of known bots.
         skipped_paths: prefixes of paths that are no pages; nobody gets an ID there unless something is tracked.
@@ -146,8 +148,8 @@ class Policy:
 def is_prefetch(request: RequestInfo) -> bool:
     """Whether a browser fetches a page that nobody has opened yet.
 
-    `Sec-Purpose` decides; the older headers count only if the request does not call itself a navigation, since phones send them
-    with real visits.
+    `Sec-Purpose` decides; the older headers count only if the request does not call itself a navigation, since phones
+    send them with real visits.
     """
     header = request.header
     if header("sec-purpose"):

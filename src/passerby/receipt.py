@@ -93,7 +93,8 @@ class Receipt:
     def _waiter(self, for_storage: bool) -> Future[None] | None:
         """Return what to wait for, or None if there is nothing to wait for.
 
-        The outbox's thread first notes the fact and then looks for waiters; this first adds the waiter and then looks for the
+        The outbox's thread first notes the fact and then looks for waiters; this first adds the waiter and then looks
+        for the
         fact: whatever the order of the two, one of them sees the other.
         """
         waiter: Future[None] = Future()

@@ -135,8 +135,8 @@ class EnvironRequest(RequestInfo):
 def read_request(request: Any) -> RequestInfo:
     """Read the neutral facts of any framework's request.
 
-    Takes an ASGI scope, a WSGI environ, or an object that carries one of them as `scope` (Starlette, FastAPI, Django under
-    ASGI) or `environ` (Flask, Django under WSGI). Raises TypeError for anything else.
+    Takes an ASGI scope, a WSGI environ, or an object that carries one of them as `scope` (Starlette, FastAPI, Django
+    under ASGI) or `environ` (Flask, Django under WSGI). Raises TypeError for anything else.
     """
     if isinstance(request, RequestInfo):
         return request

@@ -157,8 +157,8 @@ def current_tracker() -> Tracker:
 class Tracker:
     """One visitor during one request: who they are, and what is told of them.
 
-    A tracking call checks what it is given, records it and returns at once. It raises ValidationError for what no destination
-    could take (unless ``on_invalid="drop"``) and nothing else.
+    A tracking call checks what it is given, records it and returns at once. It raises ValidationError for what no
+    destination could take (unless ``on_invalid="drop"``) and nothing else.
     """
 
     __slots__ = ("__weakref__", "_context", "_desk", "_point_of_sale", "_referrer_told", "_visitor", "visit")
@@ -251,7 +251,8 @@ class Tracker:
         Safe to call on every page: what has not changed is not sent again within a day.
 
         Args:
-            user_id: text, a number or a UUID; best the database key. Not empty, at most 255 characters, not the browser ID.
+            user_id: text, a number or a UUID; best the database key. Not empty, at most 255 characters, not the browser
+                ID.
             traits: what is known of the person; at most 50 attributes beside those that have a field of their own.
             options: see `Options`.
         """
@@ -312,7 +313,8 @@ class Tracker:
         """Ask Sitecore for a personalisation; the one call that waits for the network.
 
         Args:
-            data: `friendly_id`, and as wanted `channel`, `currency`, `language`, `email`, `identifier`, `params`, `point_of_sale`.
+            data: `friendly_id`, and as wanted `channel`, `currency`, `language`, `email`, `identifier`, `params`,
+                `point_of_sale`.
             timeout: in seconds, over the whole answer.
 
         Returns:
@@ -411,7 +413,7 @@ class Tracker:
         )
 
     def _fill_in(self, kind: EventKind, data: dict[str, Any], context: Context) -> None:
-        """Fill in what the call left open: channel and currency from the settings, page and language from the request."""
+        """Fill in what the call left open: channel and currency from the settings, the rest from the request."""
         defaults = self._desk.defaults
         if defaults.channel is not None:
             data.setdefault("channel", defaults.channel)
@@ -524,7 +526,7 @@ def _rename(data: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
 def _identity_of(
     user_id: str, traits: Mapping[str, Any] | None, provider: str | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Say `identify` in the words of `identity`: fields that have a name of their own, and the rest as extension data."""
+    """Say `identify` in the words of `identity`: fields with a name of their own, and the rest as extension data."""
     data: dict[str, Any] = {"identifiers": [{"id": user_id, "provider": provider}]}
     extension: dict[str, Any] = {}
     for name, value in (traits or {}).items():
@@ -535,15 +537,15 @@ def _identity_of(
 
 
 def _is_list_of_objects(value: Any) -> TypeGuard[list[dict[str, Any]]]:
-    return type(value) is list and all(type(one) is dict for one in value)
+    return type(value) is list and all(type(one) is dict for one in cast("list[object]", value))
 
 
 def _with_minutes(event_data: Mapping[str, Any]) -> dict[str, Any]:
     """Write those dates of an identity that Sitecore CDP takes to the minute only."""
     data = {name: _minutes(value) if name == "dob" else value for name, value in event_data.items()}
-    identifiers = data.get("identifiers")
-    if isinstance(identifiers, list | tuple):
-        data["identifiers"] = [_identifier_with_minutes(one) for one in cast("Sequence[Any]", identifiers)]
+    identifiers: Any = data.get("identifiers")
+    if type(identifiers) in (list, tuple):
+        data["identifiers"] = list(map(_identifier_with_minutes, identifiers))
     return data
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 from .config import Settings, SettingsValues, make_settings
 from .context import context_of
@@ -24,6 +25,7 @@ from .policy import Decision, Policy
 from .receipt import DEFAULT_WAIT, Receipt
 from .request import TRACKER_KEY, RequestInfo, TrustedProxies, read_request
 from .response import add_cookies, headers_of
+from .sources import read_environment, read_mapping
 from .stats import DestinationStats, Stats
 from .tracker import Tracker
 from .visit import Reception, Visit, visit_of
@@ -55,9 +57,26 @@ class Tracking:
         self._delivery = _make_delivery(self._settings, destinations, self._issuer, self._outbox)
         if not self._settings.remembers_users:
             log.warning(
-                "no secret_key: cookies are not signed, users are not remembered over requests, cookies are not renewed; "
+                "no secret_key: cookies are not signed and not renewed, users are not remembered over requests; "
                 "set secret_key to a long random text"
             )
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Tracking:
+        """Make it from a mapping such as ``{"sitecore": {"client_key": ...}, "secret_key": ...}``.
+
+        Raises SettingsError as `Tracking` does.
+        """
+        destinations, settings = read_mapping(values)
+        return cls(*destinations, **cast("SettingsValues", settings))
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Tracking:
+        """Make it from the environment: ``PASSERBY_SITECORE_CLIENT_KEY``, ``PASSERBY_SECRET_KEY`` and so on.
+
+        Raises SettingsError as `Tracking` does.
+        """
+        return cls.from_mapping(read_environment(os.environ if environ is None else environ))
 
     def __repr__(self) -> str:
         return f"<Tracking to {', '.join(self._destinations) or 'nowhere'}>"
@@ -361,7 +380,8 @@ def init_server(
         target_url: the Stream API's address.
         point_of_sale: the default point of sale, or a callable that makes it from a request.
         cookie_expiry_days: how long the cookie lives, in days; 400 by default and at most.
-        force_server_cookie_mode: whether `handle_cookie` and the middleware set the cookie; the browser SDK does otherwise.
+        force_server_cookie_mode: whether `handle_cookie` and the middleware set the cookie; the browser SDK does
+            otherwise.
         include_utm_parameters: whether page views carry the URL's utm parameters.
         requested_at: whether events carry the time at which they happened.
         settings: see `passerby.config.Settings`, `cookie_domain` and `cookie_path` among them.

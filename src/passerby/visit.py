@@ -27,8 +27,16 @@ class Visit:
     """
 
     __slots__ = (
-        "_identity_change", "assigned", "browser_id", "decision", "remembered", "request", "sighting", "used", "user_id",
-    )  # fmt: skip
+        "_identity_change",
+        "assigned",
+        "browser_id",
+        "decision",
+        "remembered",
+        "request",
+        "sighting",
+        "used",
+        "user_id",
+    )
 
     def __init__(
         self,
@@ -75,6 +83,11 @@ class Visit:
         self.forget()
         self.browser_id = None
         self.assigned = False
+
+    @property
+    def cookie_header(self) -> str:
+        """The request's raw Cookie header."""
+        return self.request.cookie_header if self.request is not None else ""
 
     @property
     def identity_change(self) -> Remembered | None:
@@ -175,7 +188,7 @@ class Reception:
         if self._identity_cookie is not None:
             if visit.identity_change is not None and visit.browser_id is not None:
                 wanted.append(self._identity_cookie.write(visit.browser_id, visit.identity_change, secure=secure))
-            elif visit.is_forgotten:
+            elif visit.is_forgotten and self._identity_cookie.name in visit.cookie_header:
                 wanted.append(self._identity_cookie.expire(secure=secure))
         return wanted
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from argparse import Namespace
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import TextIO
@@ -13,9 +13,15 @@ from typing import TextIO
 from .json_object import JSONObject
 from .received import Received
 from .server import CollectorServer
+from .server_thread import ServerThread
+from .store import StoreError
 from .terminal import line_of, show
 
 Arrivals = SimpleQueue[Received | None]  # None: it is time to end
+
+
+class CannotListen(Exception):
+    """A port cannot be had."""
 
 
 def run(options: Namespace, out: TextIO, err: TextIO) -> int:
@@ -34,24 +40,26 @@ def run(options: Namespace, out: TextIO, err: TextIO) -> int:
     except ValueError as exc:
         show(f"passerby collect: {exc}", err)
         return 2
-    except OSError as exc:
+    except StoreError as exc:
         show(f"passerby collect: {exc}. Choose another with --db", err)
         return 1
-    try:
-        collector.start()
-    except OSError as exc:
-        show(f"passerby collect: {about_port(options.host, options.port, exc, '--port')}", err)
-        return 1
-    try:
-        with ends_on_signal(arrivals):
-            show(f"Collecting on {collector.url} (use it as target_url; Ctrl-C ends)", out)
-            follow(arrivals, out)
-            collector.stop()
-            show_rest(arrivals, out)
-            show(_summary(collector.counts), out)
-    finally:
-        collector.close()
+    with closing(collector):
+        try:
+            start(collector, "--port")
+        except CannotListen as exc:
+            show(f"passerby collect: {exc}", err)
+            return 1
+        _collect(collector, arrivals, out)
     return 0
+
+
+def start(server: CollectorServer | ServerThread, option: str) -> None:
+    """Start a server; where its port cannot be had, say which option to change."""
+    try:
+        server.start()
+    except OSError as exc:
+        reason = exc.strerror or str(exc)
+        raise CannotListen(f"cannot listen on {server.url} ({reason}). Choose another with {option}") from exc
 
 
 def follow(arrivals: Arrivals, out: TextIO) -> None:
@@ -84,9 +92,13 @@ def ends_on_signal(arrivals: Arrivals) -> Generator[None, None, None]:
             signal.signal(each, handler)
 
 
-def about_port(host: str, port: int, exc: OSError, option: str) -> str:
-    """Say why nothing can be served there, and what to do."""
-    return f"cannot listen on {host}, port {port} ({exc.strerror or exc}). Choose another with {option}"
+def _collect(collector: CollectorServer, arrivals: Arrivals, out: TextIO) -> None:
+    with ends_on_signal(arrivals):
+        show(f"Collecting on {collector.url} (use it as target_url; Ctrl-C ends)", out)
+        follow(arrivals, out)
+        collector.stop()
+        show_rest(arrivals, out)
+        show(_summary(collector.counts), out)
 
 
 def _show_line(received: Received, out: TextIO) -> None:

@@ -48,7 +48,7 @@ class CollectorServer:
         if not unsafe_host and not is_loopback_name(host):
             raise ValueError(
                 f"{host} can be reached from other machines, and the collector asks nobody who they are. "
-                "Use 127.0.0.1, or allow it with unsafe_host"
+                "Use 127.0.0.1, or allow it with unsafe_host (--unsafe-host)"
             )
         self.accept_any_browser_id = accept_any_browser_id
         self._store = Store(db)

@@ -1,7 +1,7 @@
 """Delivery: everything that happens in the background, behind one object.
 
-It owns the worker thread, a sender for each destination and the pool of browser IDs. What it is given waits in the outbox; the
-app's own threads and loops only add to it and never wait for the network.
+It owns the worker thread, a sender for each destination and the pool of browser IDs. What it is given waits in the
+outbox; the app's own threads and loops only add to it and never wait for the network.
 """
 
 from __future__ import annotations

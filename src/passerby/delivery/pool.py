@@ -1,7 +1,7 @@
 """The pool of browser IDs: kept filled in the background, so that a new visitor need not wait for the service.
 
-Small, since an ID that is made and never used is a phantom guest in the customer's system: about one second of new visitors,
-and two at least.
+Small, since an ID that is made and never used is a phantom guest in the customer's system: about one second of new
+visitors, and two at least.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class BrowserIdCounts:
 class BrowserIdPool:
     """Holds IDs ready and knows how many to have.
 
-    `take`, `give_back` and `wait` may be called from any thread; what brings IDs (`missing`, `begin`, `bring`, `fail`) belongs to one.
+    `take`, `give_back` and `wait` may be called from any thread; what brings IDs (`missing`, `begin`, `bring`, `fail`)
+    belongs to one.
 
     Args:
         on_demand: called when an ID was taken, so that whoever fills the pool looks after it.

@@ -1,4 +1,4 @@
-"""The sender of one destination: takes entries from the outbox, performs their calls, and settles what the answers mean."""
+"""The sender of one destination: takes entries from the outbox, performs their calls, and settles them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The one door to httpx: performs calls and gives back answers, or says in words why there is none.
 
-httpcore's connection pool takes time that grows with the square of its connections, so each lane has a transport with a single
-connection, and all share one SSL context (making one takes some 20 ms). The transports are used without `httpx.AsyncClient`:
-it writes every URL to the log, and follows what it was not asked to.
+httpcore's connection pool takes time that grows with the square of its connections, so each lane has a transport with a
+single connection, and all share one SSL context (making one takes some 20 ms). The transports are used without
+`httpx.AsyncClient`: it writes every URL to the log, and follows what it was not asked to.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The worker: one background thread of this process with an event loop of its own.
 
-Begun by the first piece of work, begun afresh after a fork, and asked to finish when the interpreter exits. The app's own event
-loop is never used: it may be closed, replaced or blocked at any time.
+Begun by the first piece of work, begun afresh after a fork, and asked to finish when the interpreter exits. The app's
+own event loop is never used: it may be closed, replaced or blocked at any time.
 """
 
 from __future__ import annotations
@@ -142,8 +142,9 @@ class Worker:
     def wake(self) -> None:
         """Have the loop look for work. Cheap while it is awake.
 
-        The caller first adds its work, then notes that it is wanted, then looks whether the loop sleeps; the loop first notes that
-        it sleeps and then looks whether it is wanted: whatever the order of the two, one of them sees the other.
+        The caller first adds its work, then notes that it is wanted, then looks whether the loop sleeps; the loop first
+        notes that it sleeps and then looks whether it is wanted: whatever the order of the two, one of them sees the
+        other.
         """
         self._wanted = True
         if self._asleep:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import secrets
 from argparse import Namespace
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import TextIO
 
 from .. import Sitecore, Tracking
 from ..collector import CollectorServer
-from ..collector.command import Arrivals, about_port, ends_on_signal, follow, show_rest
+from ..collector.command import Arrivals, CannotListen, ends_on_signal, follow, show_rest, start
 from ..collector.server_thread import ServerThread
 from ..collector.terminal import show
 from .ledger import lines_of
@@ -23,29 +23,16 @@ def run(options: Namespace, out: TextIO, err: TextIO) -> int:
     """Keep shop until Ctrl-C or SIGTERM, then print the ledger; answer with the exit code."""
     arrivals = Arrivals()
     with ExitStack() as stack:
-        collector = CollectorServer(port=options.collector_port, on_received=arrivals.put)
-        stack.callback(collector.close)
+        collector = stack.enter_context(closing(CollectorServer(port=options.collector_port, on_received=arrivals.put)))
         try:
-            collector.start()
-        except OSError as exc:
-            show(f"passerby demo: {about_port(HOST, options.collector_port, exc, '--collector-port')}", err)
+            start(collector, "--collector-port")
+            tracking = stack.enter_context(closing(make_tracking(collector.url)))
+            server = ServerThread(make_shop(tracking), host=HOST, port=options.port, name="passerby shop")
+            start(stack.enter_context(closing(server)), "--port")
+        except CannotListen as exc:
+            show(f"passerby demo: {exc}", err)
             return 1
-        tracking = make_tracking(collector.url)
-        stack.callback(tracking.close)
-        server = ServerThread(make_shop(tracking), host=HOST, port=options.port, name="passerby shop")
-        stack.callback(server.close)
-        try:
-            server.start()
-        except OSError as exc:
-            show(f"passerby demo: {about_port(HOST, options.port, exc, '--port')}", err)
-            return 1
-        with ends_on_signal(arrivals):
-            show(f"Open http://localhost:{server.port} and click around. Ctrl-C ends.\n", out)
-            follow(arrivals, out)
-            server.stop()
-            tracking.flush(FLUSH_TIMEOUT)
-            show_rest(arrivals, out)
-            show("\n".join(["", *lines_of(tracking.stats())]), out)
+        _keep_shop(server, tracking, arrivals, out)
     return 0
 
 
@@ -58,3 +45,13 @@ def make_tracking(collector_url: str) -> Tracking:
         channel="WEB",
         currency="EUR",
     )
+
+
+def _keep_shop(server: ServerThread, tracking: Tracking, arrivals: Arrivals, out: TextIO) -> None:
+    with ends_on_signal(arrivals):
+        show(f"Open http://localhost:{server.port} and click around. Ctrl-C ends.\n", out)
+        follow(arrivals, out)
+        server.stop()
+        tracking.flush(FLUSH_TIMEOUT)
+        show_rest(arrivals, out)
+        show("\n".join(["", *lines_of(tracking.stats())]), out)

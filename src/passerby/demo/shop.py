@@ -54,7 +54,7 @@ def make_shop(tracking: Tracking) -> FastAPI:
             return await _show_not_found(request)
         cart = _cart(request)
         request.session["cart"] = {**cart, product.slug: min(cart.get(product.slug, 0) + 1, 99)}
-        _tracker(request).event("ADD", {"product": product.as_event_data()})
+        _tracker(request).event("ADD", {"page": product.name, "product": product.as_event_data()})
         return _go_to("/cart")
 
     @shop.post("/cart/remove")

@@ -1,7 +1,7 @@
 """Destinations: pure code that says which HTTP calls events become, and what an answer means.
 
-A destination does no I/O and knows neither the outbox nor the network; the one sender performs its calls. Adding a system is
-adding a module beside this one.
+A destination does no I/O and knows neither the outbox nor the network; the one sender performs its calls. Adding a
+system is adding a module beside this one.
 """
 
 from __future__ import annotations

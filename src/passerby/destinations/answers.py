@@ -18,8 +18,8 @@ _RETRIED = frozenset({408, 425, 429})
 def judge_status(answer: Answer, now: float | None = None) -> Retry | Rejected | None:
     """Return None for success, else whether trying again makes sense.
 
-    408, 425, 429 and all of 5xx are the moment's fault. Everything else, redirects included, stays as it is: following a
-    redirect would turn a POST into a GET without a body.
+    408, 425, 429 and all of 5xx are the moment's fault. Everything else stays as it is, redirects included:
+    following one would turn a POST into a GET without a body.
     """
     status = answer.status
     if 200 <= status < 300:

@@ -45,8 +45,8 @@ class Sitecore:
         target_url: the Stream API's address, such as ``"https://api-engage-eu.sitecorecloud.io"``.
         point_of_sale: the default point of sale, or a callable that makes it from a request.
         include_utm_parameters: whether page views carry the URL's utm parameters.
-        requested_at: whether events carry the time at which they happened, as Sitecore's newer SDK sends it. Without it an event
-            that is delivered late seems to have happened late.
+        requested_at: whether events carry the time at which they happened, as Sitecore's newer SDK sends it. Without it
+            an event that is delivered late seems to have happened late.
         name: what this destination goes by in receipts and figures.
 
     Raises:

@@ -2,20 +2,23 @@
 
 The contract, to which every outbox is held by the same tests:
 
-* `put` records an event once for each of its destinations, as *waiting*. From the moment the observer hears `on_stored`, the
-  event survives whatever this outbox survives. If the outbox is full the event is dropped and counted, never silently.
-* `hold` records an event as *held*: it waits for `release`, which makes the held events of a visitor waiting, in the order in
-  which they were held, behind whatever of that visitor waits already; or for `clear`, which drops and counts them.
-* `acquire` hands out entries of one destination for sending, at most one of each visitor at a time: the first that is not yet
-  settled. An entry that is waiting for a later attempt is not handed out before it is due, and neither is anything behind it
-  of the same visitor; other visitors are not affected. What is acquired stays so until it is settled.
-* `settle_*` says what became of an acquired entry: delivered, dead, or to be tried again at a given time. Delivered entries
-  are forgotten, dead ones kept as dead letters until they are purged or retried.
+* `put` records an event once for each of its destinations, as *waiting*. From the moment the observer hears
+  `on_stored`, the event survives whatever this outbox survives. If the outbox is full the event is dropped and counted,
+  never silently.
+* `hold` records an event as *held*: it waits for `release`, which makes the held events of a visitor waiting, in the
+  order in which they were held, behind whatever of that visitor waits already; or for `clear`, which drops and counts
+  them.
+* `acquire` hands out entries of one destination for sending, at most one of each visitor at a time: the first that is
+  not yet settled. An entry that is waiting for a later attempt is not handed out before it is due, and neither is
+  anything behind it of the same visitor; other visitors are not affected. What is acquired stays so until it is
+  settled.
+* `settle_*` says what became of an acquired entry: delivered, dead, or to be tried again at a given time. Delivered
+  entries are forgotten, dead ones kept as dead letters until they are purged or retried.
 * `link` says which browser ID the events of a visit without one belong to; entries acquired later carry it.
 * `tally` counts, per destination, and always adds up: enqueued = delivered + waiting + held + dead + dropped.
 
-Times are seconds on the clock of whoever calls; an outbox only compares them. All methods may be called from any thread,
-return at once, and raise nothing but what is said here.
+Times are seconds on the clock of whoever calls; an outbox only compares them. All methods may be called from any
+thread, return at once, and raise nothing but what is said here.
 """
 
 from __future__ import annotations

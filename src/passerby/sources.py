@@ -1,0 +1,84 @@
+"""Where settings come from other than keywords: a mapping, such as Django's settings, or the environment.
+
+The names are those of the keywords. A mapping holds each destination's own settings under its kind, such as
+``"sitecore"``; in the environment they follow the kind: ``PASSERBY_SITECORE_CLIENT_KEY``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
+from typing import Any, cast
+
+from .config import Settings
+from .destinations import Destination
+from .destinations.sitecore import Sitecore
+from .errors import SettingsError
+
+_KINDS: Mapping[str, Callable[..., Destination]] = {"sitecore": Sitecore}
+_BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+_LISTS = frozenset({"secret_key", "trusted_proxies", "skipped_paths"})
+_NOT_TEXT = frozenset({"consent"})
+
+
+def read_mapping(values: Mapping[str, Any]) -> tuple[list[Destination], dict[str, Any]]:
+    """Part a mapping into destinations and settings.
+
+    Raises:
+        SettingsError: a destination's settings are no mapping, or it knows none of that name.
+    """
+    rest = dict(values)
+    destinations = [_make(kind, rest.pop(kind)) for kind in _KINDS if kind in rest]
+    return destinations, rest
+
+
+def read_environment(environ: Mapping[str, str], prefix: str = "PASSERBY_") -> dict[str, Any]:
+    """Read the mapping out of the environment; lists are parted by commas, times are in seconds.
+
+    Raises:
+        SettingsError: a value is not of its setting's type, or there is no setting of that name.
+    """
+    kinds = {one.name: _type_of(one.default) for one in fields(Settings) if one.name not in _NOT_TEXT}
+    values: dict[str, Any] = {}
+    for variable, text in environ.items():
+        if not variable.startswith(prefix):
+            continue
+        name = variable[len(prefix) :].lower()
+        kind, _, own = name.partition("_")
+        if kind in _KINDS:
+            values.setdefault(kind, {})[own] = _BOOLEANS.get(text.lower(), text)
+        elif name in kinds:
+            values[name] = _read(variable, name, kinds[name], text)
+        else:
+            raise SettingsError(f"{variable}: found no setting of that name; there are {', '.join(sorted(kinds))}")
+    return values
+
+
+def _make(kind: str, own: Any) -> Destination:
+    if not isinstance(own, Mapping):
+        raise SettingsError(f"{kind}: found {type(own).__name__}, expected a mapping of its settings")
+    try:
+        return _KINDS[kind](**cast("Mapping[str, Any]", own))
+    except TypeError as error:
+        raise SettingsError(f"{kind}: {str(error).partition('() ')[2] or 'wrong settings'}") from None
+
+
+def _type_of(default: object) -> type:
+    return str if default is None or default is MISSING else type(default)
+
+
+def _read(variable: str, name: str, kind: type, text: str) -> Any:
+    if name in _LISTS:
+        return [piece.strip() for piece in text.split(",") if piece.strip()]
+    if name == "cookie_secure" and text.lower() == "auto":
+        return "auto"
+    if kind is bool or name == "cookie_secure":
+        if text.lower() not in _BOOLEANS:
+            raise SettingsError(f"{variable}: expected true or false")
+        return _BOOLEANS[text.lower()]
+    if kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            raise SettingsError(f"{variable}: expected a number") from None
+    return text
