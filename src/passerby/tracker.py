@@ -6,135 +6,29 @@ It turns calls into events and does no I/O of its own: whom it hands them to is 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextvars import ContextVar
-from datetime import UTC, date, datetime
-from typing import Any, Protocol, TypedDict, TypeGuard, Unpack, cast
+from typing import Any, Unpack
 
-from . import jsontext
-from .attributes import check_attribute_count, flatten, plain
+from .attributes import flatten, plain
 from .context import external_referrer, language_of, page_of
-from .cookie import Remembered
+from .desk import Desk
 from .errors import ValidationError
 from .event import Context, Event, EventKind, IdentityData, PageViewData, new_event_id
+from .options import Options, checked_event_id, choose, override, seconds_of
+from .person import CAMEL_CASE, checked_user_id, identity_of, is_repeated, read_identity, remember, user_id_in
 from .receipt import Receipt
 from .visit import Visit
 
 log = logging.getLogger("passerby")
 
-MAX_USER_ID = 255  # characters; Datalyr's limit, the strictest
-REPEAT_AFTER = 86_400  # seconds after which an unchanged identity is sent again
-
-_RENAMED = {
+_CAMEL_CASE: Mapping[EventKind, Mapping[str, str]] = {
     "page_view": {"pointOfSale": "point_of_sale", "pageVariantId": "page_variant_id"},
     "event": {"pointOfSale": "point_of_sale"},
-    "identity": {
-        "pointOfSale": "point_of_sale",
-        "firstName": "first_name",
-        "lastName": "last_name",
-        "postalCode": "postal_code",
-    },
+    "identity": {"pointOfSale": "point_of_sale", **CAMEL_CASE},
 }
-_IDENTITY_FIELDS = frozenset(IdentityData.__annotations__) - frozenset(PageViewData.__annotations__) - {"identifiers"}
-
-_OF_THE_PAGE = frozenset(
-    {"channel", "currency", "language", "page"}
-)  # fields of an identity that say nothing of the person
-
-
-class Options(TypedDict, total=False):
-    """What every tracking call takes by keyword.
-
-    Attributes:
-        timestamp: when it happened, if not now: a datetime (a naive one is UTC) or seconds since 1970.
-        event_id: the event's own ID, for backfills that may run twice.
-        context: fields of `Context` to put in place of what the request says.
-        integrations: switches handed through to destinations that know them.
-        destinations: the names of those destinations that get the event; all of them by default.
-    """
-
-    timestamp: datetime | float | None
-    event_id: str | None
-    context: Mapping[str, Any] | None
-    integrations: Mapping[str, Any] | None
-    destinations: Sequence[str] | None
-
-
-class Defaults(Protocol):
-    """The settings a tracker works by."""
-
-    @property
-    def channel(self) -> str | None: ...
-    @property
-    def currency(self) -> str | None: ...
-    @property
-    def language(self) -> str | None: ...
-    @property
-    def infer(self) -> bool: ...
-    @property
-    def identity_provider(self) -> str | None: ...
-    @property
-    def remembers_users(self) -> bool: ...
-
-
-class Desk(Protocol):
-    """Whom a tracker hands its events to, and whom it asks."""
-
-    @property
-    def defaults(self) -> Defaults: ...
-
-    @property
-    def destination_names(self) -> tuple[str, ...]: ...
-
-    def now(self) -> float:
-        """The time in seconds since 1970."""
-        ...
-
-    def assign(self, visit: Visit) -> None:
-        """Give the visit a browser ID if one is at hand; never wait."""
-        ...
-
-    def link(self, visitor: str, browser_id: str) -> None:
-        """Note which browser ID the events told before it was known belong to."""
-        ...
-
-    def context(self, visit: Visit) -> Context:
-        """Return what the visit's request says."""
-        ...
-
-    def point_of_sale(self, visit: Visit) -> str | None:
-        """Return the point of sale of the visit's request."""
-        ...
-
-    def accept(self, event: Event, destinations: Sequence[str], receipt: Receipt, held: bool) -> None:
-        """Check an event for its destinations and record it; raises ValidationError before anything is stored."""
-        ...
-
-    def refuse(self, reason: str, destinations: Sequence[str], error: ValidationError | None = None) -> Receipt:
-        """Count what is not kept. Raises the error if the settings say so."""
-        ...
-
-    def release_held(self, visitor: str) -> int:
-        """Let go of the events held for a visitor, in their order; return how many."""
-        ...
-
-    def clear_held(self, visitor: str) -> int:
-        """Drop the events held for a visitor; return how many."""
-        ...
-
-    def ask_guest_id(self, browser_id: str | None, timeout: float | None) -> Future[str]:
-        """Ask the owner of the browser ID for the guest's."""
-        ...
-
-    def ask_personalization(
-        self, data: dict[str, Any], browser_id: str | None, point_of_sale: str | None, timeout: float | None
-    ) -> Future[dict[str, Any] | None]:
-        """Ask the owner of the browser ID for a personalisation."""
-        ...
-
 
 _current: ContextVar[Tracker | None] = ContextVar("passerby_tracker", default=None)
 
@@ -257,11 +151,10 @@ class Tracker:
             options: see `Options`.
         """
         try:
-            data, extension = _identity_of(
-                self._checked_user_id(user_id), traits, self._desk.defaults.identity_provider
-            )
+            named = checked_user_id(user_id, self.visit.browser_id)
+            data, extension = identity_of(named, traits, self._desk.defaults.identity_provider)
         except ValidationError as error:
-            return self._desk.refuse("invalid", self._names(options), error)
+            return self._desk.refuse("invalid", self._desk.destination_names, error)
         return self._tell("identity", None, data, extension, options)
 
     def reset(self) -> None:
@@ -346,8 +239,9 @@ class Tracker:
         desk = self._desk
         destinations: Sequence[str] = desk.destination_names
         try:
-            if options:
-                destinations = self._names(options)
+            chosen = options.get("destinations")
+            if chosen is not None:
+                destinations = choose(chosen, destinations)
             visit = self.visit
             if visit.browser_id is None and visit.decision.assign != "never":
                 self._assign()
@@ -368,8 +262,8 @@ class Tracker:
 
     def _tell_identity(self, event: Event, destinations: Sequence[str], receipt: Receipt) -> Receipt:
         desk, visit = self._desk, self.visit
-        remembered = self._remembered(event) if desk.defaults.remembers_users and event.user_id else None
-        if remembered is not None and _is_repeated(remembered, visit.remembered):
+        remembered = remember(event, desk.now()) if desk.defaults.remembers_users and event.user_id else None
+        if remembered is not None and is_repeated(remembered, visit.remembered):
             return desk.refuse("unchanged", destinations)
         desk.accept(event, destinations, receipt, held=False)
         if event.user_id is not None:
@@ -386,22 +280,23 @@ class Tracker:
     ) -> Event:
         if kind == "event" and not (isinstance(type, str) and type.strip()):
             raise ValidationError('event type: found none, expected text such as "ADD"')
-        if kind == "identity" and isinstance(event_data, Mapping):
-            event_data = _with_minutes(event_data)
-        data = plain(event_data, "event data")
+        data = read_identity(event_data) if kind == "identity" else plain(event_data, "event data")
         extension = flatten(plain(extension_data, "extension data")) if extension_data else {}
-        given_point_of_sale = _rename(data, _RENAMED[kind]).pop("point_of_sale", None)
+        for camel, snake in _CAMEL_CASE[kind].items():
+            if camel in data:
+                data[snake] = data.pop(camel)
+        given_point_of_sale = data.pop("point_of_sale", None)
         context = self._context_of_call(options)
         user_id = self.visit.user_id
         if kind == "identity":
-            user_id = self._read_identity(data) or user_id
+            user_id = user_id_in(data, self._desk.defaults.identity_provider, self.visit.browser_id) or user_id
         self._fill_in(kind, data, context)
         moment, event_id, integrations = options.get("timestamp"), options.get("event_id"), options.get("integrations")
         return Event(
-            new_event_id() if event_id is None else _checked_event_id(event_id),
+            new_event_id() if event_id is None else checked_event_id(event_id),
             kind,
             type,
-            self._desk.now() if moment is None else _seconds(moment),
+            self._desk.now() if moment is None else seconds_of(moment),
             self.visit.browser_id,
             self._visitor_key(),
             user_id,
@@ -436,55 +331,7 @@ class Tracker:
         if self._context is None:
             self._context = self._desk.context(self.visit)
         overrides = options.get("context")
-        if not overrides:
-            return self._context
-        unknown = set(overrides) - set(Context._fields)
-        if unknown:
-            raise ValidationError(
-                f"context: found {', '.join(sorted(map(str, unknown)))}, expected only {', '.join(Context._fields)}"
-            )
-        return self._context._replace(**plain(overrides, "context"))
-
-    def _read_identity(self, data: dict[str, Any]) -> str | None:
-        """Check the identifiers' form; return the user ID that they say."""
-        identifiers: Any = data.get("identifiers")
-        if identifiers is None:
-            return None
-        if not _is_list_of_objects(identifiers):
-            raise ValidationError('identifiers: expected a list of dicts such as {"id": "123", "provider": "CRM"}')
-        for identifier in identifiers:
-            _rename(identifier, {"expiryDate": "expiry_date"})
-        return self._user_id_of(identifiers)
-
-    def _user_id_of(self, identifiers: list[dict[str, Any]]) -> str | None:
-        provider = self._desk.defaults.identity_provider
-        chosen = next((one for one in identifiers if one.get("provider") == provider), None)
-        if chosen is None and identifiers:
-            chosen = identifiers[0]
-        user_id = str(chosen["id"]) if chosen and chosen.get("id") is not None else ""
-        is_good = user_id.strip() and len(user_id) <= MAX_USER_ID and user_id != self.visit.browser_id
-        return user_id if is_good else None
-
-    def _checked_user_id(self, user_id: object) -> str:
-        text = str(user_id).strip() if user_id is not None and not isinstance(user_id, bool) else ""
-        if not text:
-            raise ValidationError(
-                "user ID: found none, expected text, a number or a UUID that stays the same on all devices"
-            )
-        if len(text) > MAX_USER_ID:
-            raise ValidationError(
-                f"user ID: found {len(text)} characters, expected at most {MAX_USER_ID}; use a database key"
-            )
-        if text == self.visit.browser_id:
-            raise ValidationError(
-                "user ID: found the browser ID, which names a browser and no person; use a database key"
-            )
-        return text
-
-    def _remembered(self, event: Event) -> Remembered:
-        person = {name: value for name, value in event.data.items() if name not in _OF_THE_PAGE}
-        told = jsontext.dumps([event.browser_id, event.user_id, person, event.extension])
-        return Remembered(event.user_id or "", hashlib.blake2b(told, digest_size=9).hexdigest(), int(self._desk.now()))
+        return override(self._context, overrides) if overrides else self._context
 
     def _assign(self) -> None:
         """Get an ID, if one is ready, also for what was told before."""
@@ -502,83 +349,6 @@ class Tracker:
             self._visitor = f"visit:{new_event_id()}"
         return self._visitor
 
-    def _names(self, options: Options) -> Sequence[str]:
-        known = self._desk.destination_names
-        chosen = options.get("destinations")
-        if chosen is None:
-            return known
-        unknown = [name for name in chosen if name not in known]
-        if unknown or isinstance(chosen, str):
-            raise ValidationError(f"destinations: expected a list of names out of {', '.join(known)}; found others")
-        return tuple(chosen)
-
 
 enter: Callable[[Tracker | None], Any] = _current.set
 leave = _current.reset
-
-
-def _rename(data: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    for camel in names.keys() & data.keys():
-        data[names[camel]] = data.pop(camel)
-    return data
-
-
-def _identity_of(
-    user_id: str, traits: Mapping[str, Any] | None, provider: str | None
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Say `identify` in the words of `identity`: fields with a name of their own, and the rest as extension data."""
-    data: dict[str, Any] = {"identifiers": [{"id": user_id, "provider": provider}]}
-    extension: dict[str, Any] = {}
-    for name, value in (traits or {}).items():
-        field = _RENAMED["identity"].get(name, name)
-        (data if field in _IDENTITY_FIELDS else extension)[field if field in _IDENTITY_FIELDS else name] = value
-    check_attribute_count(flatten(plain(extension, "traits")))
-    return data, extension
-
-
-def _is_list_of_objects(value: Any) -> TypeGuard[list[dict[str, Any]]]:
-    return type(value) is list and all(type(one) is dict for one in cast("list[object]", value))
-
-
-def _with_minutes(event_data: Mapping[str, Any]) -> dict[str, Any]:
-    """Write those dates of an identity that Sitecore CDP takes to the minute only."""
-    data = {name: _minutes(value) if name == "dob" else value for name, value in event_data.items()}
-    identifiers: Any = data.get("identifiers")
-    if type(identifiers) in (list, tuple):
-        data["identifiers"] = list(map(_identifier_with_minutes, identifiers))
-    return data
-
-
-def _identifier_with_minutes(identifier: Any) -> Any:
-    if not isinstance(identifier, Mapping):
-        return identifier
-    fields = cast("Mapping[str, Any]", identifier)
-    return {name: _minutes(value) if name in ("expiryDate", "expiry_date") else value for name, value in fields.items()}
-
-
-def _minutes(value: Any) -> Any:
-    """Write a date or datetime to the minute, without a zone; leave anything else as it is."""
-    if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%dT%H:%M")
-    return f"{value.isoformat()}T00:00" if isinstance(value, date) else value
-
-
-def _is_repeated(now: Remembered, before: Remembered | None) -> bool:
-    return before is not None and now.digest == before.digest and now.sent_at - before.sent_at < REPEAT_AFTER
-
-
-def _seconds(moment: datetime | float) -> float:
-    if isinstance(moment, datetime):
-        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
-    if isinstance(moment, int | float) and not isinstance(moment, bool) and 0 <= moment < 253_402_300_800:
-        return float(moment)
-    raise ValidationError("timestamp: expected a datetime, or seconds since 1970 (not milliseconds)")
-
-
-def _checked_event_id(event_id: object) -> str:
-    if isinstance(event_id, str) and 0 < len(event_id) <= 128 and event_id.isprintable():
-        return event_id
-    text = str(event_id)
-    if not isinstance(event_id, str) and len(text) == 36:
-        return text  # a UUID
-    raise ValidationError("event_id: expected printable text of 1 to 128 characters, such as a UUID")

@@ -41,7 +41,7 @@ PRODUCTS = {
             Decimal("34.00"),
             "Boils for two in four minutes and whistles only when asked to.",
             '<path d="M26 46h40l8 30a6 6 0 0 1-6 6H24a6 6 0 0 1-6-6z"/><path d="M28 46a18 18 0 0 1 36 0"/>'
-            '<path d="M74 60c8 0 8-10 12-12"/><circle cx="46" cy="24" r="4"/>',
+            '<path d="M70 62c9 0 9-12 15-14"/><circle cx="46" cy="24" r="4"/>',
         ),
         Product(
             "storm-lantern",

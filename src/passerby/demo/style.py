@@ -28,7 +28,8 @@ nav a, nav button { padding: .5rem 0; }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 3px; border-radius: .2rem; }
 main { padding: 1rem 0 3rem; min-height: 50vh; }
 ul { list-style: none; margin: 0; padding: 0; }
-.tiles { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 9.5rem), 1fr)); }
+.tiles { display: grid; gap: 1.5rem 1rem; grid-template-columns: repeat(2, minmax(0, 1fr)); }
+@media (min-width: 40rem) { .tiles { grid-template-columns: repeat(3, minmax(0, 1fr)); } }
 .tiles a { display: flex; flex-direction: column; text-decoration: none; }
 .tiles svg { margin-bottom: .5rem; }
 svg {
@@ -49,7 +50,8 @@ button.plain {
   padding: .5rem 0; background: none; color: inherit; text-decoration: underline; text-underline-offset: .2em;
 }
 .count {
-  padding: .1rem .5rem; border-radius: 1rem; background: var(--tile); font-variant-numeric: tabular-nums;
+  display: inline-block; padding: .1rem .5rem; border-radius: 1rem; background: var(--tile);
+  font-variant-numeric: tabular-nums;
 }
 .lines li {
   display: grid; grid-template-columns: 1fr auto auto; gap: .25rem 1rem; align-items: center;

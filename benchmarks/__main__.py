@@ -1,0 +1,52 @@
+"""Run all benchmarks, or those that are named."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from . import call, delivery, first_visit, memory, middleware
+from .measure import Result
+from .report import print_environment, print_result, print_table
+from .targets import TOLERANCE, fails_check
+
+BENCHMARKS: dict[str, tuple[str, Callable[[], Iterator[Result]]]] = {
+    "middleware": (middleware.TITLE, middleware.run),
+    "call": (call.TITLE, call.run),
+    "delivery": (delivery.TITLE, delivery.run),
+    "memory": (memory.TITLE, memory.run),
+    "first-visit": (first_visit.TITLE, first_visit.run),
+}
+
+
+def main() -> int:
+    arguments = _read_arguments()
+    logging.getLogger("passerby").setLevel(logging.ERROR)
+    begun = time.monotonic()
+    print_environment()
+    results: list[Result] = []
+    for name in arguments.names or BENCHMARKS:
+        title, run = BENCHMARKS[name]
+        print(f"\n{name}: {title}", flush=True)
+        for result in run():
+            print_result(result)
+            results.append(result)
+    print_table(results)
+    print(f"\nmedian, and (lowest to highest) above; {time.monotonic() - begun:.0f} s in all")
+    return 1 if arguments.check and any(fails_check(result) for result in results) else 0
+
+
+def _read_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure what passerby costs.")
+    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], metavar="NAME", help=", ".join(BENCHMARKS))
+    parser.add_argument(
+        "--check", action="store_true", help=f"fail if a checked target is missed by more than {TOLERANCE}x"
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

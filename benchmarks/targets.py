@@ -1,0 +1,67 @@
+"""What must hold, and how much is forgiven: the one table of both."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .measure import Result
+
+# Shared machines move by up to 1.8x from second to second. Medians over interleaved rounds move by less; what misses its
+# target by more than this is not the machine's fault.
+TOLERANCE = 1.25
+
+
+class Target(NamedTuple):
+    """One target.
+
+    Attributes:
+        limit: the bound.
+        at_least: whether more is better.
+        checked: whether `--check` fails for it. Rates and latencies are for the eye: they say as much of the machine's other
+            guests as of us. CPU time, ratios and sizes are checked.
+    """
+
+    limit: float
+    at_least: bool = False
+    checked: bool = True
+
+    def is_met(self, value: float, tolerance: float = 1.0) -> bool:
+        return value >= self.limit / tolerance if self.at_least else value <= self.limit * tolerance
+
+    def __str__(self) -> str:
+        return f"{'>=' if self.at_least else '<='} {self.limit:,g}"
+
+
+TARGETS: dict[str, Target] = {
+    "middleware: returning visitor": Target(6.0),
+    "middleware: returning visitor, whole request / bare": Target(1.5),
+    "middleware: returning visitor, signed cookie": Target(9.0),
+    "middleware: new visitor, ID from the pool": Target(10.0),
+    "middleware: returning visitor and page_view()": Target(16.0),
+    "call: page_view() / Segment's track()": Target(0.3),
+    "call: page_view(), p99": Target(20.0, checked=False),
+    "call: identity() / Segment's identify()": Target(0.35),
+    "delivery: instant sink, 10 at once": Target(2_700, at_least=True, checked=False),
+    "delivery: instant sink, 10 at once, CPU per 10k": Target(4.0),
+    "delivery: sink of 50 ms, 50 at once": Target(940, at_least=True, checked=False),
+    "memory: per waiting event, 100,000 wait": Target(1_024),
+    "outbox: put, acquire and settle, 100,000 wait / 1,000 wait": Target(1.25),
+    "first visit: added, p50": Target(0.5, checked=False),
+    "first visit: added, p99": Target(2.0, checked=False),
+}
+
+
+def verdict(result: Result) -> str:
+    """How a result stands to its target, in a word or two; empty if there is none."""
+    target = TARGETS.get(result.name)
+    if target is None:
+        return ""
+    if target.is_met(result.spread.median):
+        return "met"
+    return "near" if target.is_met(result.spread.median, TOLERANCE) else "missed"
+
+
+def fails_check(result: Result) -> bool:
+    """Whether a result misses a target that is checked by more than is forgiven."""
+    target = TARGETS.get(result.name)
+    return target is not None and target.checked and verdict(result) == "missed"

@@ -1,0 +1,72 @@
+"""Requests as a browser sends them, made into ASGI scopes, and a destination that never answers."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Unpack
+
+from starlette.types import Message
+
+from passerby import Sitecore, Tracking
+from passerby.config import SettingsValues
+
+CLIENT_KEY = "bench"
+COOKIE_NAME = f"bid_{CLIENT_KEY}"
+OTHER_COOKIES = "_ga=GA1.1.1184637265.1763990400; theme=dark"
+PATH = "/products/shoes"
+
+_HEADERS = (
+    (b"host", b"shop.example"),
+    (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"),
+    (b"accept", b"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"),
+    (b"accept-language", b"en-IE,en;q=0.9,de;q=0.8"),
+    (b"accept-encoding", b"gzip, deflate, br, zstd"),
+    (b"referer", b"https://shop.example/products"),
+    (b"sec-fetch-dest", b"document"),
+    (b"sec-fetch-mode", b"navigate"),
+    (b"sec-fetch-site", b"same-origin"),
+)  # fmt: skip
+
+
+def scope_with(*cookies: str) -> dict[str, Any]:
+    """The scope of a page's request, with some cookies beside those that every site has."""
+    header = "; ".join([OTHER_COOKIES, *cookies]).encode("latin-1")
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "https",
+        "path": PATH,
+        "raw_path": PATH.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [*_HEADERS, (b"cookie", header)],
+        "client": ("203.0.113.7", 50_000),
+        "server": ("shop.example", 443),
+        "state": {},
+    }
+
+
+async def receive() -> Message:
+    """The empty body of a GET."""
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+@contextmanager
+def silent_tracking(**settings: Unpack[SettingsValues]) -> Iterator[Tracking]:
+    """A real `Tracking` to a server that takes one connection and never answers.
+
+    So everything is as in an app, the background thread and its being woken included, but no delivery competes for the CPU:
+    the first event is under way for ever, and all others wait.
+    """
+    settings = {"concurrency": 1, "request_timeout": 3600.0, "max_events": 1_000_000, "spare_browser_ids": 0, **settings}
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        tracking = Tracking(Sitecore(client_key=CLIENT_KEY, target_url=url, point_of_sale="shop"), **settings)
+        try:
+            yield tracking
+        finally:
+            tracking.close(0)

@@ -1,0 +1,85 @@
+"""What a tracker stands in front of: the desk that takes its events and answers its questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any, Protocol
+
+from .errors import ValidationError
+from .event import Context, Event
+from .receipt import Receipt
+from .visit import Visit
+
+
+class Defaults(Protocol):
+    """The settings a tracker works by."""
+
+    @property
+    def channel(self) -> str | None: ...
+    @property
+    def currency(self) -> str | None: ...
+    @property
+    def language(self) -> str | None: ...
+    @property
+    def infer(self) -> bool: ...
+    @property
+    def identity_provider(self) -> str | None: ...
+    @property
+    def remembers_users(self) -> bool: ...
+
+
+class Desk(Protocol):
+    """Whom a tracker hands its events to, and whom it asks."""
+
+    @property
+    def defaults(self) -> Defaults: ...
+
+    @property
+    def destination_names(self) -> tuple[str, ...]: ...
+
+    def now(self) -> float:
+        """The time in seconds since 1970."""
+        ...
+
+    def assign(self, visit: Visit) -> None:
+        """Give the visit a browser ID if one is at hand; never wait."""
+        ...
+
+    def link(self, visitor: str, browser_id: str) -> None:
+        """Note which browser ID the events told before it was known belong to."""
+        ...
+
+    def context(self, visit: Visit) -> Context:
+        """Return what the visit's request says."""
+        ...
+
+    def point_of_sale(self, visit: Visit) -> str | None:
+        """Return the point of sale of the visit's request."""
+        ...
+
+    def accept(self, event: Event, destinations: Sequence[str], receipt: Receipt, held: bool) -> None:
+        """Check an event for its destinations and record it; raises ValidationError before anything is stored."""
+        ...
+
+    def refuse(self, reason: str, destinations: Sequence[str], error: ValidationError | None = None) -> Receipt:
+        """Count what is not kept. Raises the error if the settings say so."""
+        ...
+
+    def release_held(self, visitor: str) -> int:
+        """Let go of the events held for a visitor, in their order; return how many."""
+        ...
+
+    def clear_held(self, visitor: str) -> int:
+        """Drop the events held for a visitor; return how many."""
+        ...
+
+    def ask_guest_id(self, browser_id: str | None, timeout: float | None) -> Future[str]:
+        """Ask the owner of the browser ID for the guest's."""
+        ...
+
+    def ask_personalization(
+        self, data: dict[str, Any], browser_id: str | None, point_of_sale: str | None, timeout: float | None
+    ) -> Future[dict[str, Any] | None]:
+        """Ask the owner of the browser ID for a personalisation."""
+        ...

@@ -1,0 +1,127 @@
+"""Who a visitor turned out to be: the two ways of saying it, brought into one.
+
+`identity` says it in Sitecore's words, with identifiers and fields; `identify` in those of Customer.io and Datalyr,
+with a user ID and traits. Both become the same data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, TypeGuard, cast
+
+from . import jsontext
+from .attributes import check_attribute_count, flatten, plain
+from .cookie import Remembered
+from .errors import ValidationError
+from .event import Event, IdentityData, PageViewData
+
+MAX_USER_ID = 255  # characters; Datalyr's limit, the strictest
+REPEAT_AFTER = 86_400  # seconds after which an unchanged identity is sent again
+
+CAMEL_CASE = {"firstName": "first_name", "lastName": "last_name", "postalCode": "postal_code"}
+
+_FIELDS = frozenset(IdentityData.__annotations__) - frozenset(PageViewData.__annotations__) - {"identifiers"}
+_OF_THE_PAGE = frozenset({"channel", "currency", "language", "page"})  # say nothing of the person
+
+
+def checked_user_id(user_id: object, browser_id: str | None) -> str:
+    """Return the user ID as text; raises ValidationError if it is empty, too long, or the browser's."""
+    text = str(user_id).strip() if user_id is not None and not isinstance(user_id, bool) else ""
+    if not text:
+        raise ValidationError("user ID: found none, expected text, a number or a UUID, the same on all devices")
+    if len(text) > MAX_USER_ID:
+        raise ValidationError(
+            f"user ID: found {len(text)} characters, expected at most {MAX_USER_ID}; use a database key"
+        )
+    if text == browser_id:
+        raise ValidationError("user ID: found the browser ID, which names no person; use a database key")
+    return text
+
+
+def identity_of(
+    user_id: str, traits: Mapping[str, Any] | None, provider: str | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Say `identify` in the words of `identity`.
+
+    Returns the event data, with those traits that have a field of their own, and the rest as extension data. Raises
+    ValidationError if the rest is too much.
+    """
+    data: dict[str, Any] = {"identifiers": [{"id": user_id, "provider": provider}]}
+    extension: dict[str, Any] = {}
+    for name, value in (traits or {}).items():
+        field = CAMEL_CASE.get(name, name)
+        if field in _FIELDS:
+            data[field] = value
+        else:
+            extension[name] = value
+    check_attribute_count(flatten(plain(extension, "traits")))
+    return data, extension
+
+
+def read_identity(event_data: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return plain identity data; raises ValidationError if it is malformed.
+
+    Dates of birth and expiry may be dates: Sitecore CDP takes both to the minute only.
+    """
+    data = plain(_with_minutes(event_data) if isinstance(event_data, Mapping) else event_data, "event data")
+    identifiers: Any = data.get("identifiers")
+    if identifiers is None:
+        return data
+    if not _is_list_of_objects(identifiers):
+        raise ValidationError('identifiers: expected a list of dicts such as {"id": "123", "provider": "CRM"}')
+    for identifier in identifiers:
+        if "expiryDate" in identifier:
+            identifier["expiry_date"] = identifier.pop("expiryDate")
+    return data
+
+
+def user_id_in(data: Mapping[str, Any], provider: str | None, browser_id: str | None) -> str | None:
+    """Return the user ID that identity data says: the provider's identifier, else the first, if it can be one."""
+    identifiers: Sequence[Mapping[str, Any]] = data.get("identifiers") or ()
+    chosen = next((one for one in identifiers if one.get("provider") == provider), None)
+    if chosen is None and identifiers:
+        chosen = identifiers[0]
+    try:
+        return checked_user_id(chosen.get("id"), browser_id) if chosen is not None else None
+    except ValidationError:
+        return None
+
+
+def remember(event: Event, now: float) -> Remembered:
+    """Return what the identity cookie is to remember of an identity event."""
+    person = {name: value for name, value in event.data.items() if name not in _OF_THE_PAGE}
+    told = jsontext.dumps([event.browser_id, event.user_id, person, event.extension])
+    return Remembered(event.user_id or "", hashlib.blake2b(told, digest_size=9).hexdigest(), int(now))
+
+
+def is_repeated(now: Remembered, before: Remembered | None) -> bool:
+    """Whether the same was said of the same person less than a day ago."""
+    return before is not None and now.digest == before.digest and now.sent_at - before.sent_at < REPEAT_AFTER
+
+
+def _is_list_of_objects(value: Any) -> TypeGuard[list[dict[str, Any]]]:
+    return type(value) is list and all(type(one) is dict for one in cast("list[object]", value))
+
+
+def _with_minutes(event_data: Mapping[str, Any]) -> dict[str, Any]:
+    data = {name: _minutes(value) if name == "dob" else value for name, value in event_data.items()}
+    identifiers: Any = data.get("identifiers")
+    if type(identifiers) in (list, tuple):
+        data["identifiers"] = list(map(_identifier_with_minutes, identifiers))
+    return data
+
+
+def _identifier_with_minutes(identifier: Any) -> Any:
+    if not isinstance(identifier, Mapping):
+        return identifier
+    fields = cast("Mapping[str, Any]", identifier)
+    return {name: _minutes(value) if name in ("expiryDate", "expiry_date") else value for name, value in fields.items()}
+
+
+def _minutes(value: Any) -> Any:
+    """Write a date or datetime to the minute, without a zone; leave anything else as it is."""
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%dT%H:%M")
+    return f"{value.isoformat()}T00:00" if isinstance(value, date) else value
