@@ -20,7 +20,7 @@ ORDER = """
     outbox  outbox.memory
     delivery.breaker  delivery.pool  delivery.worker  delivery.transport  delivery.sender  delivery
 
-    stats  config  sources  tracking  passerby
+    stats  config  sources  frontdesk  tracking  engage  passerby
     asgi
 
     collector.json_object  collector.stream_api  collector.received  collector.scripted  collector.store

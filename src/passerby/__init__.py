@@ -1,6 +1,7 @@
 """Server-side visitor tracking for Python web apps: one cookie, one thread of events, delivered."""
 
 from .destinations.sitecore import Sitecore
+from .engage import init_server
 from .errors import (
     BrowserIdUnavailable,
     PasserbyError,
@@ -13,7 +14,7 @@ from .outcome import Dead, Delivered, Dropped, Pending
 from .receipt import Receipt
 from .request import RequestInfo
 from .tracker import Tracker, current_tracker
-from .tracking import Tracking, init_server
+from .tracking import Tracking
 
 __all__ = [
     "BrowserIdUnavailable",

@@ -11,22 +11,17 @@ from concurrent.futures import Future, wait
 from typing import Any, Unpack, cast
 
 from .config import Settings, SettingsValues, make_settings
-from .context import context_of
-from .cookie import MAX_AGE, BrowserIdCookie, IdentityCookie, SetCookie, Sighting
-from .delivery import Delivery
-from .delivery.sender import RetryPlan
+from .cookie import BrowserIdCookie, IdentityCookie, SetCookie, Sighting
 from .destinations import Destination, IdIssuer
-from .destinations.sitecore import PointOfSale, Sitecore
-from .errors import BrowserIdUnavailable, RemoteError, RemoteTimeout, SettingsError, ValidationError
-from .event import NO_CONTEXT, Context, Event, is_uuid, new_browser_id
-from .outbox import Outbox
-from .outbox.memory import MemoryOutbox
+from .errors import BrowserIdUnavailable, RemoteTimeout, SettingsError, ValidationError
+from .event import is_uuid
+from .frontdesk import FrontDesk, checked_timeout
 from .policy import Decision, Policy
 from .receipt import DEFAULT_WAIT, Receipt
 from .request import TRACKER_KEY, RequestInfo, TrustedProxies, read_request
 from .response import add_cookies, headers_of
 from .sources import read_environment, read_mapping
-from .stats import DestinationStats, Stats
+from .stats import Stats
 from .tracker import Tracker
 from .visit import Reception, Visit, visit_of
 
@@ -48,13 +43,11 @@ class Tracking:
 
     def __init__(self, *destinations: Destination, **settings: Unpack[SettingsValues]) -> None:
         self._settings = make_settings(settings)
-        self._destinations = _checked(destinations)
-        self._issuer = next((one for one in destinations if isinstance(one, IdIssuer)), None)
-        self._point_of_sale = next((one.point_of_sale for one in destinations if isinstance(one, Sitecore)), None)
-        self._proxies = TrustedProxies(self._settings.trusted_proxies)
-        self._reception = _make_reception(self._settings, self._issuer, self._proxies)
-        self._outbox = MemoryOutbox(tuple(self._destinations), self._settings.max_events)
-        self._delivery = _make_delivery(self._settings, destinations, self._issuer, self._outbox)
+        _check(destinations)
+        proxies = TrustedProxies(self._settings.trusted_proxies)
+        self._desk = FrontDesk(destinations, self._settings, proxies)
+        self._delivery = self._desk.delivery
+        self._reception = _make_reception(self._settings, self._desk.issuer, proxies)
         if not self._settings.remembers_users:
             log.warning(
                 "no secret_key: cookies are not signed and not renewed, users are not remembered over requests; "
@@ -79,7 +72,7 @@ class Tracking:
         return cls.from_mapping(read_environment(os.environ if environ is None else environ))
 
     def __repr__(self) -> str:
-        return f"<Tracking to {', '.join(self._destinations) or 'nowhere'}>"
+        return f"<Tracking to {', '.join(self._desk.destination_names) or 'nowhere'}>"
 
     # For every framework's face.
 
@@ -88,11 +81,11 @@ class Tracking:
         try:
             visit = self._reception.open(request, time.time())
             if visit.needs_id:
-                self.assign(visit)
+                self._desk.assign(visit)
         except Exception:
             log.exception("a request could not be read; nothing is tracked in it")
             visit = Visit(request, _BROKEN, Sighting(None), None)
-        return Tracker(self, visit)
+        return Tracker(self._desk, visit)
 
     async def await_browser_id(self, visit: Visit, timeout: float | None = None) -> bool:
         """Wait for the ID of a new visitor, at most `mint_timeout` seconds or as long as is given.
@@ -127,7 +120,7 @@ class Tracking:
     def end(self, tracker: Tracker) -> None:
         """End a request: an ID on which nothing depends goes back to the pool."""
         visit = tracker.visit
-        if visit.assigned and not visit.used and visit.browser_id is not None and self._issuer is not None:
+        if visit.assigned and not visit.used and visit.browser_id is not None and self._desk.issuer is not None:
             self._delivery.pool.give_back(visit.browser_id)
             visit.assigned = False
 
@@ -152,7 +145,7 @@ class Tracking:
         """
         if not is_uuid(browser_id):
             raise ValidationError("browser ID: expected the UUID that tracker.browser_id said")
-        return Tracker(self, visit_of(browser_id, user_id))
+        return Tracker(self._desk, visit_of(browser_id, user_id))
 
     async def handle_cookie(self, request: Any, response: Any, timeout: float | None = None) -> None:
         """Set the visitor's cookie on a response, or renew it. With the middleware installed it is not needed.
@@ -172,7 +165,7 @@ class Tracking:
             return
         in_time = True
         if tracker.visit.needs_id:
-            in_time = await self.await_browser_id(tracker.visit, _checked_timeout(timeout))
+            in_time = await self.await_browser_id(tracker.visit, checked_timeout(timeout))
         self._answer(tracker, response, timed_out=timeout is not None and not in_time)
 
     def handle_cookie_sync(self, request: Any, response: Any, timeout: float | None = None) -> None:
@@ -182,7 +175,7 @@ class Tracking:
             return
         in_time = True
         if tracker.visit.needs_id:
-            in_time = self.wait_for_browser_id(tracker.visit, _checked_timeout(timeout))
+            in_time = self.wait_for_browser_id(tracker.visit, checked_timeout(timeout))
         self._answer(tracker, response, timed_out=timeout is not None and not in_time)
 
     def page_view(
@@ -246,99 +239,7 @@ class Tracking:
 
     def stats(self) -> Stats:
         """Return the ledger: per destination, enqueued = delivered + pending + dead + dropped."""
-        destinations = {
-            name: DestinationStats.of(
-                self._outbox.tally(name), self._delivery.retries(name), self._delivery.breaker_state(name)
-            )
-            for name in self._destinations
-        }
-        return Stats(destinations, self._delivery.pool.counts if self._issuer is not None else None)
-
-    # The desk of the trackers.
-
-    @property
-    def defaults(self) -> Settings:
-        """The settings, by which trackers fill in what a call leaves open."""
-        return self._settings
-
-    @property
-    def destination_names(self) -> tuple[str, ...]:
-        """The names of all destinations."""
-        return tuple(self._destinations)
-
-    def now(self) -> float:
-        """The time in seconds since 1970."""
-        return time.time()
-
-    def assign(self, visit: Visit) -> None:
-        """Give a visit an ID if one is ready; never waits."""
-        browser_id = new_browser_id() if self._issuer is None else self._delivery.take_browser_id()
-        if browser_id is not None:
-            visit.assign(browser_id)
-
-    def link(self, visitor: str, browser_id: str) -> None:
-        """Note which browser ID the events told before it was known belong to."""
-        self._outbox.link(visitor, browser_id)
-
-    def context(self, visit: Visit) -> Context:
-        """Return what a visit's request says."""
-        if visit.request is None:
-            return NO_CONTEXT
-        return context_of(visit.request, self._proxies, self._settings.ip, visit.decision.bot)
-
-    def point_of_sale(self, visit: Visit) -> str | None:
-        """Return the point of sale of a visit's request."""
-        chosen = self._point_of_sale
-        if not callable(chosen):
-            return chosen
-        if visit.request is None:
-            return None
-        try:
-            return chosen(visit.request)
-        except Exception:
-            log.exception("the point_of_sale callable raised; there is no point of sale in this request")
-            return None
-
-    def accept(self, event: Event, destinations: Sequence[str], receipt: Receipt, held: bool) -> None:
-        """Check an event for its destinations and record it."""
-        for name in destinations:
-            self._destinations[name].check(event)
-        self._delivery.enqueue(event, destinations, receipt, held)
-
-    def refuse(self, reason: str, destinations: Sequence[str], error: ValidationError | None = None) -> Receipt:
-        """Count what is not kept; raise the error if that is wanted."""
-        if error is not None:
-            if self._settings.on_invalid == "raise":
-                raise error
-            log.error("a tracking call was dropped: %s", error)
-        self._outbox.drop(destinations, reason)
-        return Receipt.dropped(reason, destinations)
-
-    def release_held(self, visitor: str) -> int:
-        """Let go of a visitor's held events."""
-        return self._delivery.release(visitor)
-
-    def clear_held(self, visitor: str) -> int:
-        """Drop a visitor's held events."""
-        return self._outbox.clear(visitor)
-
-    def ask_guest_id(self, browser_id: str | None, timeout: float | None) -> Future[str]:
-        """Ask for the guest's ID."""
-        if browser_id is None:
-            raise RemoteError("guest ID: this visitor has no browser ID yet")
-        return self._delivery.ask(self._checked_issuer().guest_question(browser_id), _checked_timeout(timeout))
-
-    def ask_personalization(
-        self, data: dict[str, Any], browser_id: str | None, point_of_sale: str | None, timeout: float | None
-    ) -> Future[dict[str, Any] | None]:
-        """Ask for a personalisation."""
-        question = self._checked_issuer().personalize_question(data, browser_id, point_of_sale)
-        return self._delivery.ask(question, _checked_timeout(timeout))
-
-    def _checked_issuer(self) -> IdIssuer:
-        if self._issuer is None:
-            raise SettingsError("only Sitecore answers this; add Sitecore(...) to the destinations")
-        return self._issuer
+        return self._desk.stats()
 
     def _tracker_for_cookie(self, request: Any) -> Tracker | None:
         return self.tracker_for(request) if self._settings.server_cookie else None
@@ -362,69 +263,15 @@ class Tracking:
         return True
 
 
-def init_server(
-    *,
-    client_key: str,
-    target_url: str,
-    point_of_sale: PointOfSale | None = None,
-    cookie_expiry_days: float | None = None,
-    force_server_cookie_mode: bool = False,
-    include_utm_parameters: bool = True,
-    requested_at: bool = True,
-    **settings: Unpack[SettingsValues],
-) -> Tracking:
-    """Make a `Tracking` for Sitecore CDP, in the words of the Engage SDK's `initServer`.
-
-    Args:
-        client_key: see `Sitecore`, as for `target_url`, `point_of_sale`, `include_utm_parameters` and `requested_at`.
-        target_url: the Stream API's address.
-        point_of_sale: the default point of sale, or a callable that makes it from a request.
-        cookie_expiry_days: how long the cookie lives, in days; 400 by default and at most.
-        force_server_cookie_mode: whether `handle_cookie` and the middleware set the cookie; the browser SDK does
-            otherwise.
-        include_utm_parameters: whether page views carry the URL's utm parameters.
-        requested_at: whether events carry the time at which they happened.
-        settings: see `passerby.config.Settings`, `cookie_domain` and `cookie_path` among them.
-
-    Raises:
-        SettingsError: with the vendor's codes MV-0001, MV-0002, MV-0009, IV-0001.
-    """
-    sitecore = Sitecore(
-        client_key=client_key,
-        target_url=target_url,
-        point_of_sale=point_of_sale,
-        include_utm_parameters=include_utm_parameters,
-        requested_at=requested_at,
-    )
-    settings["server_cookie"] = bool(force_server_cookie_mode)
-    if cookie_expiry_days:
-        settings["cookie_max_age"] = min(MAX_AGE, round(float(cookie_expiry_days) * 86_400))
-    return Tracking(sitecore, **settings)
-
-
-def _checked(destinations: Sequence[Destination]) -> dict[str, Destination]:
+def _check(destinations: Sequence[Destination]) -> None:
     for one in destinations:
         if not isinstance(getattr(one, "name", None), str) or not callable(getattr(one, "encode", None)):
-            raise SettingsError(
-                f"found {type(one).__name__} where a destination was expected: pass Sitecore(...) or the like"
-            )
-    named = {one.name: one for one in destinations}
-    if len(named) < len(destinations):
+            found = type(one).__name__
+            raise SettingsError(f"found {found} where a destination was expected: pass Sitecore(...) or the like")
+    if len({one.name for one in destinations}) < len(destinations):
         raise SettingsError("two destinations go by one name; give each its own with name=...")
     if sum(isinstance(one, IdIssuer) for one in destinations) > 1:
         raise SettingsError("found two destinations that issue browser IDs, expected at most one Sitecore(...)")
-    return named
-
-
-def _checked_timeout(timeout: float | None) -> float | None:
-    if timeout is None:
-        return None
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
-        raise ValidationError(
-            "Incorrect value for the timeout parameter. Set the value to an integer greater than or equal to 0.",
-            code="IV-0006",
-        )
-    return timeout
 
 
 def _make_reception(settings: Settings, issuer: IdIssuer | None, proxies: TrustedProxies) -> Reception:
@@ -441,16 +288,3 @@ def _make_reception(settings: Settings, issuer: IdIssuer | None, proxies: Truste
     identity = IdentityCookie(f"{name}_uid", attributes, keys) if keys else None
     policy = Policy(settings.consent, settings.gpc, settings.bots, settings.skipped_paths)
     return Reception(cookie, identity, policy, proxies)
-
-
-def _make_delivery(
-    settings: Settings, destinations: Sequence[Destination], issuer: IdIssuer | None, outbox: Outbox
-) -> Delivery:
-    plan = RetryPlan(
-        base=settings.retry_base,
-        cap=settings.retry_cap,
-        age=settings.retry_age,
-        concurrency=settings.concurrency,
-        timeout=settings.request_timeout,
-    )
-    return Delivery(destinations, issuer, outbox, plan, settings.close_timeout, settings.spare_browser_ids)

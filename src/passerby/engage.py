@@ -1,0 +1,50 @@
+"""The Engage SDK's way of saying it: `init_server`."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from .config import SettingsValues
+from .cookie import MAX_AGE
+from .destinations.sitecore import PointOfSale, Sitecore
+from .tracking import Tracking
+
+
+def init_server(
+    *,
+    client_key: str,
+    target_url: str,
+    point_of_sale: PointOfSale | None = None,
+    cookie_expiry_days: float | None = None,
+    force_server_cookie_mode: bool = False,
+    include_utm_parameters: bool = True,
+    requested_at: bool = True,
+    **settings: Unpack[SettingsValues],
+) -> Tracking:
+    """Make a `Tracking` for Sitecore CDP, in the words of the Engage SDK's `initServer`.
+
+    Args:
+        client_key: see `Sitecore`, as for `target_url`, `point_of_sale`, `include_utm_parameters` and `requested_at`.
+        target_url: the Stream API's address.
+        point_of_sale: the default point of sale, or a callable that makes it from a request.
+        cookie_expiry_days: how long the cookie lives, in days; 400 by default and at most.
+        force_server_cookie_mode: whether `handle_cookie` and the middleware set the cookie; the browser SDK does
+            otherwise.
+        include_utm_parameters: whether page views carry the URL's utm parameters.
+        requested_at: whether events carry the time at which they happened.
+        settings: see `passerby.config.Settings`, `cookie_domain` and `cookie_path` among them.
+
+    Raises:
+        SettingsError: with the vendor's codes MV-0001, MV-0002, MV-0009, IV-0001.
+    """
+    sitecore = Sitecore(
+        client_key=client_key,
+        target_url=target_url,
+        point_of_sale=point_of_sale,
+        include_utm_parameters=include_utm_parameters,
+        requested_at=requested_at,
+    )
+    settings["server_cookie"] = bool(force_server_cookie_mode)
+    if cookie_expiry_days:
+        settings["cookie_max_age"] = min(MAX_AGE, round(float(cookie_expiry_days) * 86_400))
+    return Tracking(sitecore, **settings)

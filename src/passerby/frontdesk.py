@@ -1,0 +1,164 @@
+"""The front desk: checks events for their destinations, records them, and has questions answered."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from .config import Settings
+from .context import context_of
+from .delivery import Delivery
+from .delivery.sender import RetryPlan
+from .destinations import Destination, IdIssuer
+from .destinations.sitecore import Sitecore
+from .errors import RemoteError, SettingsError, ValidationError
+from .event import NO_CONTEXT, Context, Event, new_browser_id
+from .outbox.memory import MemoryOutbox
+from .receipt import Receipt
+from .request import TrustedProxies
+from .stats import DestinationStats, Stats
+from .visit import Visit
+
+log = logging.getLogger("passerby")
+
+
+class FrontDesk:
+    """The desk that all trackers of an app stand in front of.
+
+    Args:
+        destinations: where events go.
+        settings: the app's settings.
+        proxies: whose forwarded headers are believed.
+
+    Attributes:
+        defaults: the settings, by which trackers fill in what a call leaves open.
+        destination_names: the names of all destinations.
+        issuer: the destination that issues browser IDs, if one does.
+        delivery: what brings events to their destinations.
+    """
+
+    def __init__(self, destinations: Sequence[Destination], settings: Settings, proxies: TrustedProxies) -> None:
+        self.defaults = settings
+        self.issuer = next((one for one in destinations if isinstance(one, IdIssuer)), None)
+        self._destinations = {one.name: one for one in destinations}
+        self.destination_names = tuple(self._destinations)
+        self._point_of_sale = next((one.point_of_sale for one in destinations if isinstance(one, Sitecore)), None)
+        self._proxies = proxies
+        self._outbox = MemoryOutbox(self.destination_names, settings.max_events)
+        self.delivery = Delivery(
+            destinations,
+            self.issuer,
+            self._outbox,
+            _retry_plan(settings),
+            settings.close_timeout,
+            settings.spare_browser_ids,
+        )
+
+    def now(self) -> float:
+        """The time in seconds since 1970."""
+        return time.time()
+
+    def assign(self, visit: Visit) -> None:
+        """Give a visit an ID if one is ready; never waits."""
+        browser_id = new_browser_id() if self.issuer is None else self.delivery.take_browser_id()
+        if browser_id is not None:
+            visit.assign(browser_id)
+
+    def link(self, visitor: str, browser_id: str) -> None:
+        """Note which browser ID the events told before it was known belong to."""
+        self._outbox.link(visitor, browser_id)
+
+    def context(self, visit: Visit) -> Context:
+        """Return what a visit's request says."""
+        if visit.request is None:
+            return NO_CONTEXT
+        return context_of(visit.request, self._proxies, self.defaults.ip, visit.decision.bot)
+
+    def point_of_sale(self, visit: Visit) -> str | None:
+        """Return the point of sale of a visit's request."""
+        chosen = self._point_of_sale
+        if not callable(chosen):
+            return chosen
+        if visit.request is None:
+            return None
+        try:
+            return chosen(visit.request)
+        except Exception:
+            log.exception("the point_of_sale callable raised; there is no point of sale in this request")
+            return None
+
+    def accept(self, event: Event, destinations: Sequence[str], receipt: Receipt, held: bool) -> None:
+        """Check an event for its destinations and record it."""
+        for name in destinations:
+            self._destinations[name].check(event)
+        self.delivery.enqueue(event, destinations, receipt, held)
+
+    def refuse(self, reason: str, destinations: Sequence[str], error: ValidationError | None = None) -> Receipt:
+        """Count what is not kept; raise the error if that is wanted."""
+        if error is not None:
+            if self.defaults.on_invalid == "raise":
+                raise error
+            log.error("a tracking call was dropped: %s", error)
+        self._outbox.drop(destinations, reason)
+        return Receipt.dropped(reason, destinations)
+
+    def release_held(self, visitor: str) -> int:
+        """Let go of a visitor's held events."""
+        return self.delivery.release(visitor)
+
+    def clear_held(self, visitor: str) -> int:
+        """Drop a visitor's held events."""
+        return self._outbox.clear(visitor)
+
+    def ask_guest_id(self, browser_id: str | None, timeout: float | None) -> Future[str]:
+        """Ask for the guest's ID."""
+        if browser_id is None:
+            raise RemoteError("guest ID: this visitor has no browser ID yet")
+        return self.delivery.ask(self._checked_issuer().guest_question(browser_id), checked_timeout(timeout))
+
+    def ask_personalization(
+        self, data: dict[str, Any], browser_id: str | None, point_of_sale: str | None, timeout: float | None
+    ) -> Future[dict[str, Any] | None]:
+        """Ask for a personalisation."""
+        question = self._checked_issuer().personalize_question(data, browser_id, point_of_sale)
+        return self.delivery.ask(question, checked_timeout(timeout))
+
+    def stats(self) -> Stats:
+        """Return the ledger: per destination, enqueued = delivered + pending + dead + dropped."""
+        destinations = {
+            name: DestinationStats.of(
+                self._outbox.tally(name), self.delivery.retries(name), self.delivery.breaker_state(name)
+            )
+            for name in self.destination_names
+        }
+        return Stats(destinations, self.delivery.pool.counts if self.issuer is not None else None)
+
+    def _checked_issuer(self) -> IdIssuer:
+        if self.issuer is None:
+            raise SettingsError("only Sitecore answers this; add Sitecore(...) to the destinations")
+        return self.issuer
+
+
+def checked_timeout(timeout: float | None) -> float | None:
+    """Return a timeout in seconds; raises ValidationError IV-0006 unless it is None or a number of at least 0."""
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
+        raise ValidationError(
+            "Incorrect value for the timeout parameter. Set the value to an integer greater than or equal to 0.",
+            code="IV-0006",
+        )
+    return timeout
+
+
+def _retry_plan(settings: Settings) -> RetryPlan:
+    return RetryPlan(
+        base=settings.retry_base,
+        cap=settings.retry_cap,
+        age=settings.retry_age,
+        concurrency=settings.concurrency,
+        timeout=settings.request_timeout,
+    )
