@@ -178,7 +178,9 @@ def _check(name: str, contestant: Contestant) -> None:
     asyncio.run(contestant.app(scope_with(*contestant.cookies(0)), receive, send))
     has_cookie = any(header == b"set-cookie" for header, _ in messages[0]["headers"])
     if messages[0]["status"] != 200 or has_cookie is not contestant.sets_cookie:
-        raise RuntimeError(f"{name}: found {messages[0]}, expected 200 with{'' if contestant.sets_cookie else 'out'} cookie")
+        raise RuntimeError(
+            f"{name}: found {messages[0]}, expected 200 with{'' if contestant.sets_cookie else 'out'} cookie"
+        )
 
 
 async def _ignore(message: Message) -> None:

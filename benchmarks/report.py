@@ -31,7 +31,9 @@ def print_table(results: Sequence[Result]) -> None:
     for result in results:
         target = TARGETS.get(result.name)
         line = f"{result.name:<{_WIDTH}} {_number(result.spread.median):>9} {str(target or ''):>9}   {result.unit}"
-        print(f"{line}{'; ' + verdict(result) if target else ''}{'' if not fails_check(result) else ' (fails --check)'}")
+        print(
+            f"{line}{'; ' + verdict(result) if target else ''}{'' if not fails_check(result) else ' (fails --check)'}"
+        )
 
 
 def _spread(spread: Spread) -> str:

@@ -62,7 +62,13 @@ def silent_tracking(**settings: Unpack[SettingsValues]) -> Iterator[Tracking]:
     So everything is as in an app, the background thread and its being woken included, but no delivery competes for the CPU:
     the first event is under way for ever, and all others wait.
     """
-    settings = {"concurrency": 1, "request_timeout": 3600.0, "max_events": 1_000_000, "spare_browser_ids": 0, **settings}
+    settings = {
+        "concurrency": 1,
+        "request_timeout": 3600.0,
+        "max_events": 1_000_000,
+        "spare_browser_ids": 0,
+        **settings,
+    }
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         tracking = Tracking(Sitecore(client_key=CLIENT_KEY, target_url=url, point_of_sale="shop"), **settings)

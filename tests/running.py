@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import IO
 
 PATIENCE = 30  # seconds, on the slowest machine
@@ -20,7 +20,7 @@ class Running:
 
     def __init__(self, *arguments: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-X", "dev", "-W", "error", "-m", "passerby.cli", *arguments],
+            [sys.executable, "-W", "error", "-m", "passerby.cli", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -28,24 +28,22 @@ class Running:
         )
         self.lines: list[str] = []
         self.complaints: list[str] = []
-        self._arriving: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._arriving: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._readers = [
-            threading.Thread(target=self._read, args=(self.process.stdout, self._arriving.put)),
-            threading.Thread(target=self._read, args=(self.process.stderr, self.complaints.append)),
+            threading.Thread(target=self._read_output, args=(self.process.stdout,)),
+            threading.Thread(target=self._read_complaints, args=(self.process.stderr,)),
         ]
         for reader in self._readers:
             reader.start()
 
     def wait_for(self, pattern: str) -> re.Match[str]:
         """Return the first match in a line not waited for before."""
-        while True:
-            try:
-                line = self._arriving.get(timeout=PATIENCE)
-            except queue.Empty:
-                raise AssertionError(f"no {pattern!r} in {self.lines}, {self.complaints}") from None
-            self.lines.append(line)
-            if found := re.search(pattern, line):
-                return found
+        with suppress(queue.Empty):
+            while (line := self._arriving.get(timeout=PATIENCE)) is not None:
+                self.lines.append(line)
+                if found := re.search(pattern, line):
+                    return found
+        raise AssertionError(f"no {pattern!r} in {self.lines}, {self.complaints}")
 
     def end(self, number: signal.Signals = signal.SIGINT) -> int:
         """Send a signal, read the rest, and return the exit code."""
@@ -57,15 +55,20 @@ class Running:
         for reader in self._readers:
             reader.join(PATIENCE)
         while not self._arriving.empty():
-            self.lines.append(self._arriving.get())
+            line = self._arriving.get()
+            if line is not None:
+                self.lines.append(line)
         return code
 
-    @staticmethod
-    def _read(stream: IO[str] | None, take: Callable[[str], object]) -> None:
-        assert stream
+    def _read_output(self, stream: IO[str]) -> None:
         with stream:
             for line in stream:
-                take(line.rstrip("\n"))
+                self._arriving.put(line.rstrip("\n"))
+        self._arriving.put(None)
+
+    def _read_complaints(self, stream: IO[str]) -> None:
+        with stream:
+            self.complaints += [line.rstrip("\n") for line in stream]
 
 
 @contextmanager

@@ -70,8 +70,8 @@ def check_attribute_count(flat: Mapping[str, Any]) -> None:
 def iso_utc(moment: datetime) -> str:
     """Write a moment as ISO 8601 in UTC with milliseconds and Z; a naive one is taken as UTC."""
     if moment.tzinfo is not None:
-        moment = moment.astimezone(UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+        moment = moment.astimezone(UTC).replace(tzinfo=None)
+    return moment.isoformat(timespec="milliseconds") + "Z"
 
 
 def _flatten_into(flat: dict[str, Any], values: Mapping[str, Any], prefix: str) -> None:
@@ -138,7 +138,7 @@ class _Copier:
 
     def _standard_form(self, value: Any) -> Any:
         if isinstance(value, datetime):
-            return iso_utc(value)
+            return self._moment(value)
         if isinstance(value, date | time):
             return value.isoformat()
         if isinstance(value, UUID):
@@ -155,6 +155,12 @@ class _Copier:
         if self.size > self.max_size:
             self._refuse_size()
         return text if text.isascii() else _well_formed(text)
+
+    def _moment(self, value: datetime) -> str:
+        try:
+            return iso_utc(value)
+        except OverflowError:
+            raise ValidationError(f"{self.name}: found a datetime in a year that UTC does not have") from None
 
     def _decimal(self, value: Decimal) -> int | float | None:
         if not value.is_finite():

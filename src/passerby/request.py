@@ -80,7 +80,7 @@ class ScopeRequest(RequestInfo):
         self.method = "GET" if self.is_websocket else scope["method"]
         self.scheme = scope.get("scheme", "http")
         self.path = scope["path"]
-        self.query_string = scope["query_string"].decode("utf-8", "replace")
+        self.query_string = (scope.get("query_string") or b"").decode("utf-8", "replace")  # a websocket may lack it
         client = scope.get("client")
         self.peer = client[0] if client else None
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
@@ -202,6 +202,8 @@ class TrustedProxies:
             ip = ipaddress.ip_address(address)
         except ValueError:
             return False
+        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
+            ip = ip.ipv4_mapped  # how a server that listens on both protocols sees an IPv4 peer
         return any(ip in network for network in self._networks)
 
 

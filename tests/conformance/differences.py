@@ -194,12 +194,6 @@ DIFFERENCES = (
         "each event was told once",
     ),
     Difference(
-        "ids-made-ahead",
-        "asks for an ID when a visitor without one comes",
-        "asks for a few in the background before that",
-        "no page waits for the network",
-    ),
-    Difference(
         "javascript-only",
         "has kinds of request, response and error that only JavaScript knows",
         "does with an ordinary request what it always does",

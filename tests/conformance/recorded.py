@@ -6,7 +6,10 @@ An outcome is plain JSON:
      "request_cookie": Cookie header after the calls, "sent": [{"method", "path", "headers", "body"}]}
 
 An error is null or `{"code", "text"}`; a code of "any" says only that the call fails. A result is `{"answer": JSON}` where the
-call answers something, else `{}`. `held` is how many events are in the queue after the step.
+call answers something, else `{}`. `held` is how many events are in the queue after the step; `sent` is null where it was not
+determined. Where passerby is expected to do something of its own, a result may be `{"pending": true}` or `{"dead": true}`, a sent
+request may be marked `again` (made at least once more) or `maybe`, and `known_id` is the browser ID that the request's tracker
+knows in the end.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ def recorded_outcome(case: Case) -> JSON:
         "cookies": _cookies(recorded),
         "kept": _kept(recorded),
         "request_cookie": recorded.get("request_cookie_after", case.cookie_header),
-        "sent": [_request_of(sent) for sent in recorded["sent"] or ()],
+        "sent": None if recorded["sent"] is None else [_request_of(sent) for sent in recorded["sent"]],
     }
 
 

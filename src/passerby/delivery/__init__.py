@@ -77,7 +77,7 @@ class Delivery:
                 self._make_lane,
                 self._find_browser_id,
                 self._clock,
-                self._on_done,
+                self._worker.nudge,
             )
             for destination in self._destinations
         }
@@ -185,9 +185,6 @@ class Delivery:
             for lane in self._spare_lanes:
                 await lane.aclose()
             self._spare_lanes.clear()
-
-    def _on_done(self) -> None:
-        self._worker.nudge()
 
     def _make_lane(self) -> Lane:
         if self._ssl_context is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -63,7 +63,7 @@ class Sender:
         make_lane: makes what performs calls, one connection each.
         find_browser_id: gets an ID for a visit without one; raises NoBrowserId.
         clock: seconds on a clock that never goes back.
-        on_done: called when a call has been settled.
+        on_change: called when there may be more to begin: a lane is free again, or the breaker closes.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Sender:
         make_lane: Callable[[], CallPerformer],
         find_browser_id: Callable[[str], Coroutine[Any, Any, str]],
         clock: Callable[[], float],
-        on_done: Callable[[], None],
+        on_change: Callable[[], None],
     ) -> None:
         self.destination = destination
         self.breaker = Breaker(destination.name, shortest=plan.base)
@@ -84,18 +84,16 @@ class Sender:
         self._make_lane = make_lane
         self._find_browser_id = find_browser_id
         self._clock = clock
-        self._on_done = on_done
+        self._on_change = on_change
         self._idle: list[CallPerformer] = []
         self._busy: set[asyncio.Task[None]] = set()
 
     def dispatch(self) -> float | None:
         """Begin as many deliveries as may be begun now; return when to look again, or None for when woken."""
         now = self._clock()
-        slots = self.breaker.slots(now, self._plan.concurrency - len(self._busy))
-        for entry in self._outbox.acquire(self.destination.name, slots, now) if slots > 0 else ():
-            self.breaker.begin()
+        for entry in self._acquire(self._plan.concurrency - len(self._busy)):
             lane = self._idle.pop() if self._idle else self._make_lane()
-            task = asyncio.create_task(self._deliver(lane, entry))
+            task = asyncio.create_task(self._use(lane, entry))
             self._busy.add(task)
             task.add_done_callback(self._busy.discard)
         if self.breaker.wait_until() > now:
@@ -112,27 +110,44 @@ class Sender:
             await lane.aclose()
         self._idle.clear()
 
+    def _acquire(self, wanted: int) -> Sequence[Any]:
+        now = self._clock()
+        slots = self.breaker.slots(now, wanted)
+        if slots <= 0:
+            return ()
+        entries = self._outbox.acquire(self.destination.name, slots, now)
+        if entries:
+            self.breaker.begin()
+        return entries
+
+    async def _use(self, lane: CallPerformer, entry: Any) -> None:
+        """Deliver one entry after another on a lane until there is none."""
+        entries: Sequence[Any] = (entry,)
+        try:
+            while entries:
+                await self._deliver(lane, entries[0])
+                entries = self._acquire(1)
+        except asyncio.CancelledError:
+            await lane.aclose()
+            raise
+        self._idle.append(lane)
+        self._on_change()
+
     async def _deliver(self, lane: CallPerformer, entry: Any) -> None:
         try:
             verdict = await self._attempt(lane, entry)
         except asyncio.CancelledError:
             self.breaker.on_abandoned()
             self._outbox.settle_retry(entry, self._clock())
-            await lane.aclose()
             raise
-        except NoBrowserId as error:
+        except NoBrowserId as error:  # says nothing of the destination
             self.breaker.on_abandoned()
-            verdict = Retry(str(error))
-            self._put_off(entry, verdict, self._clock())
-            self._idle.append(lane)
-            self._on_done()
+            self._put_off(entry, Retry(str(error)), self._clock())
             return
         except Exception as error:  # our own mistake must not stop the others' delivery
-            log.exception("event %s for %s could not be encoded", entry.event.id, self.destination.name)
+            log.exception("event %s for %s could not be sent", entry.event.id, self.destination.name)
             verdict = Rejected(f"internal error: {type(error).__name__}")
-        self._idle.append(lane)
         self._settle(entry, verdict)
-        self._on_done()
 
     async def _attempt(self, lane: CallPerformer, entry: Any) -> Any:
         event = entry.event
@@ -148,6 +163,8 @@ class Sender:
         if isinstance(verdict, Retry):
             self._settle_retry(entry, verdict)
             return
+        if self.breaker.is_open:
+            self._on_change()
         self.breaker.on_success()
         if isinstance(verdict, Rejected):
             log.error("event %s is a dead letter at %s: %s", entry.event.id, self.destination.name, verdict.reason)

@@ -105,24 +105,20 @@ class MemoryOutbox:
     def put(self, event: Event, destinations: Sequence[str], observer: Observer, now: float) -> None:
         """Record an event as waiting."""
         with self._lock:
-            for name in destinations:
-                entry = self._admit(name, event, observer, now)
-                if entry is not None:
-                    shelf = self._shelves[name]
-                    shelf.append(event.visitor, entry)
-                    shelf.tally.waiting += 1
-        observer.on_stored()
+            admitted = self._admit(event, destinations, observer, now)
+            for shelf, entry in admitted:
+                shelf.append(event.visitor, entry)
+                shelf.tally.waiting += 1
+        _tell(observer, admitted, destinations)
 
     def hold(self, event: Event, destinations: Sequence[str], observer: Observer, now: float) -> None:
         """Record an event as held."""
         with self._lock:
-            for name in destinations:
-                entry = self._admit(name, event, observer, now)
-                if entry is not None:
-                    shelf = self._shelves[name]
-                    shelf.held.setdefault(event.visitor, []).append(entry)
-                    shelf.tally.held += 1
-        observer.on_stored()
+            admitted = self._admit(event, destinations, observer, now)
+            for shelf, entry in admitted:
+                shelf.held.setdefault(event.visitor, []).append(entry)
+                shelf.tally.held += 1
+        _tell(observer, admitted, destinations)
 
     def release(self, visitor: str) -> int:
         """Make the held events of a visitor waiting; return how many events that were at the most."""
@@ -231,16 +227,33 @@ class MemoryOutbox:
         with self._lock:
             return list(self._shelves[destination].dead)
 
-    def _admit(self, name: str, event: Event, observer: Observer, now: float) -> MemoryEntry | None:
-        tally = self._shelves[name].tally
-        tally.enqueued += 1
-        if tally.waiting + tally.held >= self._max_events:
-            _count(tally.dropped, "full", 1)
-            observer.on_settled(name, Dropped("full"))
-            return None
-        if event.browser_id is None:
-            tally.unlinked += 1
-        return MemoryEntry(event, observer, now)
+    def _admit(
+        self, event: Event, destinations: Sequence[str], observer: Observer, now: float
+    ) -> list[tuple[_Shelf, MemoryEntry]]:
+        """Make the entries of an event, for those destinations that have room."""
+        admitted: list[tuple[_Shelf, MemoryEntry]] = []
+        for name in destinations:
+            shelf = self._shelves[name]
+            tally = shelf.tally
+            tally.enqueued += 1
+            if tally.waiting + tally.held >= self._max_events:
+                _count(tally.dropped, "full", 1)
+                continue
+            if event.browser_id is None:
+                tally.unlinked += 1
+            admitted.append((shelf, MemoryEntry(event, observer, now)))
+        return admitted
+
+
+def _tell(observer: Observer, admitted: Sequence[tuple[_Shelf, MemoryEntry]], destinations: Sequence[str]) -> None:
+    """Tell an observer what was recorded and what was not; outside of the lock, since it may ask the outbox."""
+    if len(admitted) < len(destinations):
+        names = {shelf.name for shelf, _ in admitted}
+        for name in destinations:
+            if name not in names:
+                observer.on_settled(name, Dropped("full"))
+    if admitted:
+        observer.on_stored()
 
 
 def _count(counts: dict[str, int], reason: str, number: int) -> None:

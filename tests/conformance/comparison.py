@@ -1,0 +1,131 @@
+"""Comparing what was expected of passerby with what it did, in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from passerby import (
+    BrowserIdUnavailable,
+    PasserbyError,
+    RemoteError,
+    RemoteTimeout,
+    SettingsError,
+    ValidationError,
+)
+
+from .case import JSON
+
+Error = JSON | None
+BY_CODE: dict[str, type[PasserbyError]] = {"IE-0003": RemoteTimeout, "IE-0004": BrowserIdUnavailable}
+
+
+def compare(expected: JSON, got: JSON) -> list[str]:
+    """Say what differs; nothing if all is as expected."""
+    return [*_compare(expected, got)]
+
+
+def _compare(expected: JSON, got: JSON) -> Iterator[str]:
+    yield from compare_errors("init", expected["init"], got["init"], SettingsError)
+    steps = list(zip(expected["steps"], got["steps"], strict=False))
+    if len(expected["steps"]) != len(got["steps"]):
+        yield _differ("number of steps", len(expected["steps"]), len(got["steps"]))
+    for number, (one, other) in enumerate(steps, 1):
+        yield from _compare_steps(f"step {number} ({one['call']})", one, other)
+    for name in ("cookies", "kept", "request_cookie", "known_id"):
+        if name in expected:
+            yield from differences_of(name, expected[name], got[name])
+    if expected["sent"] is not None:
+        yield from compare_sent(expected["sent"], got["sent"])
+    if not got["is_balanced"]:
+        yield "ledger: enqueued is not delivered + pending + dead + dropped"
+
+
+def _compare_steps(where: str, expected: JSON, got: JSON) -> Iterator[str]:
+    kind = RemoteError if expected["call"] == "getGuestId" else ValidationError
+    yield from compare_errors(f"{where} error", expected["error"], got["error"], kind)
+    yield from differences_of(f"{where} result", expected["result"], got["result"])
+    if "held" in expected:
+        yield from differences_of(f"{where} held events", expected["held"], got["held"])
+
+
+def compare_errors(where: str, expected: Error, got: Error, kind: type[PasserbyError]) -> Iterator[str]:
+    """Compare code, text and class; where the SDK fails with an engine's error, any error of passerby's own will do."""
+    if expected is None or got is None:
+        if expected != got:
+            yield _differ(where, expected, got)
+        return
+    if expected["code"] == "any":
+        if not issubclass(got["class"], PasserbyError):
+            yield _differ(where, "an error of passerby", got)
+        return
+    wanted = BY_CODE.get(expected["code"] or "", kind)
+    if got["code"] != expected["code"] or not issubclass(got["class"], wanted):
+        yield _differ(where, f"{wanted.__name__} {expected}", got)
+    elif expected["text"] is not None and expected["text"] != got["text"]:
+        yield _differ(f"{where} text", expected["text"], got["text"])
+
+
+def compare_sent(expected: list[JSON], got: list[JSON]) -> Iterator[str]:
+    """Compare requests in order, allowing for those that are repeated while they fail."""
+    rest = list(got)
+    for number, one in enumerate(expected, 1):
+        wanted = {name: value for name, value in one.items() if name not in ("again", "maybe")}
+        where = f"request {number}"
+        if not rest or ("maybe" in one and rest[0] != wanted):
+            if "maybe" not in one:
+                yield _differ(where, wanted, None)
+            continue
+        yield from differences_of(where, wanted, rest.pop(0))
+        repeated = 0
+        while "again" in one and rest and canonical(rest[0]) == canonical(wanted):
+            rest.pop(0)
+            repeated += 1
+        if "again" in one and not repeated:
+            yield f"{where}: expected the same again, got no second try"
+    for one in rest:
+        yield _differ("one request more", None, one)
+
+
+def differences_of(where: str, expected: Any, got: Any) -> Iterator[str]:
+    """Compare JSON values down to where they differ."""
+    if isinstance(expected, dict) and isinstance(got, dict):
+        for name in dict.fromkeys([*expected, *got]):
+            yield from differences_of(f"{where}.{name}", expected.get(name, ABSENT), got.get(name, ABSENT))
+    elif isinstance(expected, list) and isinstance(got, list) and len(expected) == len(got):
+        for index, (one, other) in enumerate(zip(expected, got, strict=True)):
+            yield from differences_of(f"{where}[{index}]", one, other)
+    elif canonical(expected) != canonical(got):
+        yield _differ(where, expected, got)
+
+
+def canonical(value: Any) -> str:
+    """One text for equal JSON; 1.0 is 1, as in JavaScript, but true is not."""
+    return json.dumps(_plain(value), sort_keys=True, default=repr)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+class Absent:
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+ABSENT = Absent()
+
+
+def _differ(where: str, expected: Any, got: Any) -> str:
+    return f"{where}\n    expected {_shown(expected)}\n    got      {_shown(got)}"
+
+
+def _shown(value: Any) -> str:
+    if value is None or isinstance(value, str | Absent):
+        return "nothing" if value is None else str(value)
+    return json.dumps(value, sort_keys=True, default=repr)

@@ -1,0 +1,66 @@
+"""Checking cases one by one, and the report on them."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TextIO
+
+from .case import Case
+from .comparison import compare
+from .differences import DIFFERENCES
+from .expectation import expect
+from .replay import Stage, replay
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a case: the problems, none if it passed, and the allowed differences that it makes use of."""
+
+    case: Case
+    problems: list[str]
+    differences: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join([f"FAILED {self.case.id}: {self.case.about}", *(textwrap.indent(one, "  ") for one in self.problems)])
+
+
+def check(case: Case, stage: Stage) -> Verdict:
+    """Replay a case and compare."""
+    expectation = expect(case)
+    got = replay(case, stage, expectation.outcome)
+    return Verdict(case, compare(expectation.outcome, got), expectation.differences)
+
+
+def report(verdicts: Iterable[Verdict], out: TextIO) -> bool:
+    """Write failures as they come, then the allowed differences, then the closing line; whether all passed."""
+    passed: list[Verdict] = []
+    failed = 0
+    for verdict in verdicts:
+        if verdict.problems:
+            failed += 1
+            print(verdict, end="\n\n", file=out)
+        else:
+            passed.append(verdict)
+    _list_differences(passed, out)
+    print(f"{len(passed)} passed, {failed} failed", file=out)
+    return not failed
+
+
+def _list_differences(passed: list[Verdict], out: TextIO) -> None:
+    by_name = {one.name: [verdict.case.id for verdict in passed if one.name in verdict.differences] for one in DIFFERENCES}
+    if not any(by_name.values()):
+        return
+    print("Allowed differences: what passerby does instead was checked in each of these cases.\n", file=out)
+    for one in DIFFERENCES:
+        cases = by_name[one.name]
+        if cases:
+            print(f"{one.name}: {_count(len(cases))}", file=out)
+            print(f"  Engage {one.engage};\n  passerby {one.passerby}:\n  {one.reason}.", file=out)
+            print(textwrap.fill(", ".join(cases), 110, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False), file=out)
+            print(file=out)
+
+
+def _count(number: int) -> str:
+    return f"{number} case" if number == 1 else f"{number} cases"

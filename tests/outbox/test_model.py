@@ -1,0 +1,244 @@
+"""Every outbox beside a model so simple that it is plainly right, through whatever hypothesis thinks of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import hypothesis.strategies as st
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from passerby.outbox import Outbox
+from passerby.outcome import Dead, Delivered, Dropped, Outcome
+
+from .told import MakeOutbox, event_of
+
+DESTINATIONS = ("a", "b")
+VISITORS = ("ada", "ben", "visit:1", "visit:2")
+MAX_EVENTS = 12
+
+visitors = st.sampled_from(VISITORS)
+some_destinations = st.lists(st.sampled_from(DESTINATIONS), min_size=1, max_size=2, unique=True)
+
+
+@dataclass
+class Waiting:
+    """An event of the model at one destination."""
+
+    id: str
+    due: float = 0.0
+    entry: Any = None  # what the outbox handed out, while it is acquired
+    attempts: int = 0
+
+
+@dataclass
+class Shelf:
+    """What the model knows of one destination."""
+
+    lanes: dict[str, list[Waiting]] = field(default_factory=lambda: {visitor: [] for visitor in VISITORS})
+    held: dict[str, list[Waiting]] = field(default_factory=lambda: {visitor: [] for visitor in VISITORS})
+    dead: list[str] = field(default_factory=list)
+    delivered: int = 0
+    enqueued: int = 0
+    unlinked: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def waiting(self) -> int:
+        return sum(map(len, self.lanes.values()))
+
+    @property
+    def holding(self) -> int:
+        return sum(map(len, self.held.values()))
+
+    def drop(self, reason: str, number: int = 1) -> None:
+        if number:
+            self.dropped[reason] = self.dropped.get(reason, 0) + number
+
+    def available(self, now: float) -> dict[str, Waiting]:
+        firsts = {visitor: lane[0] for visitor, lane in self.lanes.items() if lane}
+        return {visitor: one for visitor, one in firsts.items() if one.entry is None and one.due <= now}
+
+    def acquired(self) -> list[tuple[str, Waiting]]:
+        return [(visitor, lane[0]) for visitor, lane in self.lanes.items() if lane and lane[0].entry is not None]
+
+
+class Ledger:
+    """An observer that adds what it hears to what all have heard."""
+
+    def __init__(self, event_id: str, heard: dict[tuple[str, str], list[Outcome]], stored: set[str]) -> None:
+        self._event_id = event_id
+        self._heard = heard
+        self._stored = stored
+
+    def on_stored(self) -> None:
+        self._stored.add(self._event_id)
+
+    def on_settled(self, destination: str, outcome: Outcome) -> None:
+        self._heard.setdefault((self._event_id, destination), []).append(outcome)
+
+
+class OutboxAndModel(RuleBasedStateMachine):
+    """What may happen to an outbox."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        super().__init__()
+        self.outbox = outbox
+        self.shelves = {name: Shelf() for name in DESTINATIONS}
+        self.links: dict[str, str] = {}
+        self.now = 0.0
+        self.serial = 0
+        self.heard: dict[tuple[str, str], list[Outcome]] = {}
+        self.expected: dict[tuple[str, str], list[Outcome]] = {}
+        self.stored: set[str] = set()
+        self.expected_stored: set[str] = set()
+
+    @rule(visitor=visitors, names=some_destinations, held=st.booleans())
+    def tell(self, visitor: str, names: list[str], held: bool) -> None:
+        self.serial += 1
+        event_id = f"event {self.serial}"
+        browser_id = None if visitor.startswith("visit:") else visitor
+        event = event_of(visitor, browser_id=browser_id, id=event_id)
+        record = self.outbox.hold if held else self.outbox.put
+        record(event, names, Ledger(event_id, self.heard, self.stored), self.now)
+
+        for name in names:
+            shelf = self.shelves[name]
+            shelf.enqueued += 1
+            if shelf.waiting + shelf.holding >= MAX_EVENTS:
+                shelf.drop("full")
+                self.expect(event_id, name, Dropped("full"))
+                continue
+            self.expected_stored.add(event_id)
+            shelf.unlinked += browser_id is None
+            (shelf.held if held else shelf.lanes)[visitor].append(Waiting(event_id))
+
+    @rule(visitor=visitors)
+    def release(self, visitor: str) -> None:
+        numbers = [len(shelf.held[visitor]) for shelf in self.shelves.values()]
+        for shelf in self.shelves.values():
+            shelf.lanes[visitor] += shelf.held[visitor]
+            shelf.held[visitor] = []
+        assert self.outbox.release(visitor) >= max(numbers)
+
+    @rule(visitor=visitors)
+    def clear(self, visitor: str) -> None:
+        numbers = [len(shelf.held[visitor]) for shelf in self.shelves.values()]
+        for name, shelf in self.shelves.items():
+            for one in shelf.held[visitor]:
+                self.expect(one.id, name, Dropped("cleared"))
+            shelf.drop("cleared", len(shelf.held[visitor]))
+            shelf.held[visitor] = []
+        assert self.outbox.clear(visitor) >= max(numbers)
+
+    @rule(names=some_destinations, reason=st.sampled_from(["gpc", "bot"]))
+    def drop(self, names: list[str], reason: str) -> None:
+        self.outbox.drop(names, reason)
+        for name in names:
+            self.shelves[name].enqueued += 1
+            self.shelves[name].drop(reason)
+
+    @rule(name=st.sampled_from(DESTINATIONS), limit=st.integers(1, 5))
+    def acquire(self, name: str, limit: int) -> None:
+        available = self.shelves[name].available(self.now)
+        entries = self.outbox.acquire(name, limit, self.now)
+
+        assert len(entries) == min(limit, len(available)), "nobody is held up by another visitor"
+        assert len({entry.event.visitor for entry in entries}) == len(entries)
+        for entry in entries:
+            visitor = entry.event.visitor
+            one = available[visitor]
+            one.entry = entry
+            one.attempts += 1
+            assert (entry.event.id, entry.attempts) == (one.id, one.attempts)
+            expected_id = self.links.get(visitor) if visitor.startswith("visit:") else visitor
+            assert entry.event.browser_id == expected_id
+
+    @precondition(lambda self: any(shelf.acquired() for shelf in self.shelves.values()))
+    @rule(data=st.data(), how=st.sampled_from(["delivered", "dead", "retry", "retry"]), wait=st.integers(0, 20))
+    def settle(self, data: st.DataObject, how: str, wait: int) -> None:
+        acquired = [(name, *pair) for name, shelf in self.shelves.items() for pair in shelf.acquired()]
+        name, visitor, one = data.draw(st.sampled_from(acquired))
+        shelf, entry = self.shelves[name], one.entry
+        if how == "retry":
+            self.outbox.settle_retry(entry, self.now + wait)
+            one.entry, one.due = None, self.now + wait
+            return
+        shelf.lanes[visitor].pop(0)
+        if how == "dead":
+            self.outbox.settle_dead(entry, "no")
+            shelf.dead.append(one.id)
+            self.expect(one.id, name, Dead("no"))
+        else:
+            self.outbox.settle_delivered(entry, {"ref": one.id})
+            shelf.delivered += 1
+            self.expect(one.id, name, Delivered({"ref": one.id}))
+
+    @rule(visitor=st.sampled_from(VISITORS[2:]))
+    def link(self, visitor: str) -> None:
+        if visitor not in self.links:
+            self.links[visitor] = f"browser ID of {visitor}"
+            self.outbox.link(visitor, self.links[visitor])
+
+    @rule(seconds=st.integers(1, 15))
+    def let_time_pass(self, seconds: int) -> None:
+        self.now += seconds
+
+    @invariant()
+    def the_ledger_adds_up(self) -> None:
+        for name, shelf in self.shelves.items():
+            tally = self.outbox.tally(name)
+            assert tally.enqueued == (
+                tally.delivered + tally.waiting + tally.held + tally.dead + sum(tally.dropped.values())
+            )
+            assert (tally.enqueued, tally.delivered, tally.waiting, tally.held, tally.dead, tally.unlinked) == (
+                shelf.enqueued,
+                shelf.delivered,
+                shelf.waiting,
+                shelf.holding,
+                len(shelf.dead),
+                shelf.unlinked,
+            )
+            assert tally.dropped == shelf.dropped
+        assert self.outbox.waiting() == sum(shelf.waiting for shelf in self.shelves.values())
+
+    @invariant()
+    def the_dead_letters_are_there(self) -> None:
+        for name, shelf in self.shelves.items():
+            assert [letter.event.id for letter in self.outbox.dead_letters(name)] == shelf.dead
+
+    @invariant()
+    def the_next_attempt_is_known(self) -> None:
+        for name, shelf in self.shelves.items():
+            later = [lane[0].due for lane in shelf.lanes.values() if lane and lane[0].due > self.now]
+            due = self.outbox.next_due(name)
+            assert due is None or due <= self.now or due == min(later, default=None)
+            assert due is not None or not later
+
+    @invariant()
+    def observers_hear_the_truth(self) -> None:
+        assert self.heard == self.expected
+        assert self.stored == self.expected_stored
+
+    def teardown(self) -> None:
+        """All that still waits comes in the order in which it was told."""
+        for name, shelf in self.shelves.items():
+            for _, one in shelf.acquired():
+                self.outbox.settle_retry(one.entry, self.now)
+            seen: dict[str, list[str]] = {visitor: [] for visitor in VISITORS}
+            while entries := self.outbox.acquire(name, 100, self.now + 1000):
+                for entry in entries:
+                    seen[entry.event.visitor].append(entry.event.id)
+                    self.outbox.settle_delivered(entry, None)
+            assert seen == {visitor: [one.id for one in lane] for visitor, lane in shelf.lanes.items()}
+
+    def expect(self, event_id: str, name: str, outcome: Outcome) -> None:
+        self.expected.setdefault((event_id, name), []).append(outcome)
+
+
+def test_an_outbox_behaves_as_the_model_does(make_outbox: MakeOutbox) -> None:
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        lambda: OutboxAndModel(make_outbox(DESTINATIONS, max_events=MAX_EVENTS)),
+        settings=settings(max_examples=60, stateful_step_count=50, deadline=None),
+    )

@@ -1,0 +1,258 @@
+"""May we? Consent, Sec-GPC, bots, prefetches, subresources, skipped paths, shared caches."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from passerby import RequestInfo
+from passerby.policy import PAGE, Decision, Policy, is_known_bot, is_prefetch, may_be_shared
+
+from .making import CHROME, NAVIGATION, environ_request, request
+from .user_agents import BOTS, PEOPLE
+
+
+def decide(headers: dict[str, str] | None = None, target: str = "/", policy: Policy | None = None, **fields: Any) -> Decision:
+    policy = policy or Policy()
+    decision = policy.decide(request(target, headers or {}, **fields))
+    if fields.get("type") != "websocket":
+        assert policy.decide(environ_request(target, headers or {}, **fields)) == decision
+    return decision
+
+
+def test_there_are_enough_user_agents() -> None:
+    assert len(BOTS) + len(PEOPLE) >= 60
+    assert len(set(BOTS) | set(PEOPLE)) == len(BOTS) + len(PEOPLE)
+
+
+@pytest.mark.parametrize("agent", BOTS)
+def test_a_known_bot_is_dropped(agent: str) -> None:
+    assert is_known_bot(agent)
+    assert decide(NAVIGATION | {"user-agent": agent}) == Decision("bot", "never", bot=True)
+
+
+@pytest.mark.parametrize("agent", PEOPLE)
+def test_people_and_plain_clients_are_no_bots(agent: str) -> None:
+    assert not is_known_bot(agent)
+    assert decide(NAVIGATION | {"user-agent": agent}) == PAGE
+
+
+def test_what_to_do_with_bots_is_a_setting() -> None:
+    bot = NAVIGATION | {"user-agent": BOTS[0]}
+    tagged = decide(bot, policy=Policy(bots="tag"))
+    assert (tagged.refusal, tagged.assign, tagged.bot, tagged.sets_cookies) == (None, "never", True, False)
+    assert decide(bot, policy=Policy(bots="keep")) == PAGE
+
+
+@pytest.mark.parametrize("piece", ["bot", "Mozilla/5.0 (", "a.", "crawl", " ", "\\", "bo-_;/", "archive", "uptim"])
+def test_a_hostile_user_agent_costs_little(piece: str) -> None:
+    """64 KB cost no more than 512 characters do: what is not looked at costs nothing."""
+    hostile = (piece * 65_536)[:65_536]
+
+    def cost(agent: str) -> float:
+        is_known_bot.cache_clear()
+        started = time.perf_counter()
+        for number in range(200):
+            is_known_bot(f"{number}{agent}")
+        return time.perf_counter() - started
+
+    assert min(cost(hostile) for _ in range(3)) < 20 * min(cost(hostile[:512]) for _ in range(3))
+
+
+@pytest.mark.parametrize(
+    ("answer", "refusal", "forget"),
+    [
+        (True, None, False),
+        ("granted", None, False),
+        (False, "consent", True),
+        ("denied", "consent", True),
+        (None, "consent", False),
+        ("unknown", "consent", False),
+        ("yes", "consent", False),
+        (1, "consent", False),
+        (0, "consent", False),
+        ([], "consent", False),
+    ],
+)
+def test_consent(answer: Any, refusal: str | None, forget: bool) -> None:
+    decision = decide(NAVIGATION, policy=Policy(consent=lambda info: answer))
+    assert (decision.refusal, decision.forget, decision.sets_cookies) == (refusal, forget, refusal is None)
+
+
+def test_consent_is_asked_with_the_requests_facts() -> None:
+    def consent(info: RequestInfo) -> bool:
+        return info.cookies.get("choice") == "all" and info.path == "/shop"
+
+    assert decide(NAVIGATION | {"cookie": "choice=all"}, "/shop", Policy(consent)) == PAGE
+    assert decide(NAVIGATION, "/shop", Policy(consent)).forget
+
+
+def test_consent_that_raises_is_unknown(caplog: pytest.LogCaptureFixture) -> None:
+    def consent(info: RequestInfo) -> bool:
+        raise KeyError("no such cookie")
+
+    with caplog.at_level(logging.ERROR):
+        decision = decide(NAVIGATION, policy=Policy(consent))
+    assert (decision.refusal, decision.forget) == ("consent", False)
+    assert "consent callable raised" in caplog.text
+
+
+def test_consent_comes_before_everything() -> None:
+    headers = NAVIGATION | {"sec-gpc": "1", "user-agent": BOTS[0], "sec-purpose": "prefetch"}
+    assert decide(headers, policy=Policy(lambda info: False)).forget
+
+
+@pytest.mark.parametrize(
+    ("value", "setting", "refusal"),
+    [("1", "respect", "gpc"), ("1", "ignore", None), ("0", "respect", None), ("", "respect", None)],
+)
+def test_global_privacy_control(value: str, setting: Any, refusal: str | None) -> None:
+    decision = decide(NAVIGATION | {"sec-gpc": value}, policy=Policy(gpc=setting))
+    assert decision.refusal == refusal
+    assert not decision.forget
+
+
+@pytest.mark.parametrize(
+    ("headers", "prefetch"),
+    [
+        ({}, False),
+        ({"sec-purpose": "prefetch"}, True),
+        ({"sec-purpose": "prefetch;prerender"}, True),
+        ({"sec-purpose": "prefetch;anonymous-client-ip"}, True),
+        ({"sec-purpose": "prefetch", "sec-fetch-mode": "navigate"}, True),
+        ({"sec-purpose": "something-new"}, False),
+        ({"sec-purpose": "something-new", "purpose": "prefetch"}, False),
+        ({"purpose": "prefetch"}, True),
+        ({"purpose": "Prefetch"}, True),
+        ({"purpose": "prefetch", "sec-fetch-mode": "navigate"}, False),
+        ({"purpose": "prefetch", "sec-fetch-mode": "no-cors"}, True),
+        ({"x-purpose": "prefetch"}, True),
+        ({"x-purpose": "preview"}, False),
+        ({"x-moz": "prefetch"}, True),
+        ({"x-moz": "prefetch", "sec-fetch-mode": "navigate"}, False),
+        ({"purpose": "other"}, False),
+        ({"sec-fetch-mode": "navigate"}, False),
+    ],
+)
+def test_prefetch(headers: dict[str, str], prefetch: bool) -> None:
+    """U47: Sec-Purpose decides; the older headers only where the request is no navigation."""
+    assert is_prefetch(request("/", headers)) is prefetch
+    decision = decide({"accept": "text/html", "user-agent": CHROME} | headers)
+    assert decision.sets_cookies is not prefetch
+    assert decision.refusal is None, "explicit calls are never dropped for it"
+
+
+@pytest.mark.parametrize(
+    ("headers", "at_once"),
+    [
+        ({}, True),
+        ({"accept": "*/*"}, True),
+        ({"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}, True),
+        ({"accept": "application/json"}, False),
+        ({"accept": "image/avif,image/webp,*/*;q=0.8"}, False),
+        ({"sec-fetch-dest": "document"}, True),
+        ({"sec-fetch-dest": "iframe"}, True),
+        ({"sec-fetch-dest": "frame"}, True),
+        ({"sec-fetch-dest": "empty", "accept": "text/html"}, False),
+        ({"sec-fetch-dest": "image"}, False),
+        ({"sec-fetch-dest": "script", "accept": "*/*"}, False),
+        ({"sec-fetch-dest": "style"}, False),
+        ({"sec-fetch-dest": "serviceworker"}, False),
+    ],
+)
+def test_a_subresource_gets_no_id_at_once(headers: dict[str, str], at_once: bool) -> None:
+    """U42: only navigations, and requests that say nothing of themselves."""
+    decision = decide({"user-agent": CHROME} | headers)
+    assert decision.assign == ("at once" if at_once else "when tracked")
+    assert decision.sets_cookies
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "TRACE"])
+def test_methods_that_are_no_pages(method: str) -> None:
+    assert decide(NAVIGATION, method=method).assign == "when tracked"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+def test_methods_that_are_pages(method: str) -> None:
+    assert decide(NAVIGATION, method=method).assign == "at once"
+
+
+@pytest.mark.parametrize(
+    "path", ["/static/app.js", "/assets/logo.svg", "/favicon.ico", "/robots.txt", "/health", "/healthz", "/health/live",
+             "/ping", "/readyz", "/livez"]
+)  # fmt: skip
+def test_skipped_paths(path: str) -> None:
+    assert decide({}, path).assign == "when tracked"
+
+
+@pytest.mark.parametrize("path", ["/", "/health-and-beauty/creams", "/pingpong", "/statics", "/favicon.icons", "/a/static/"])
+def test_pages_whose_path_only_begins_alike(path: str) -> None:
+    assert decide({}, path).assign == "at once"
+
+
+def test_skipped_paths_are_a_setting() -> None:
+    policy = Policy(skipped_paths=("/api",))
+    assert decide({}, "/api", policy=policy).assign == "when tracked"
+    assert decide({}, "/api/items", policy=policy).assign == "when tracked"
+    assert decide({}, "/apiary", policy=policy).assign == "at once"
+    assert decide({}, "/static/app.js", policy=policy).assign == "at once"
+
+
+def test_a_websocket_is_no_page() -> None:
+    assert decide(NAVIGATION, type="websocket").assign == "when tracked"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Cache-Control": "public"},
+        {"cache-control": "PUBLIC, max-age=60"},
+        {"Cache-Control": "s-maxage=60"},
+        {"Cache-Control": "max-age=0, s-maxage=60"},
+        {"Cache-Control": "max-age=31536000, immutable"},
+        {"Cache-Control": "max-age=60"},
+        {"Cache-Control": 'max-age="60"'},
+        {"CDN-Cache-Control": "max-age=60"},
+        {"Cloudflare-CDN-Cache-Control": "max-age=60"},
+        {"Vercel-CDN-Cache-Control": "max-age=60"},
+        {"Surrogate-Control": "max-age=60"},
+        {"Cache-Control": "private", "CDN-Cache-Control": "public, max-age=60"},
+        {"Cache-Control": "no-store", "Surrogate-Control": "max-age=60"},
+    ],
+)
+def test_a_response_that_a_shared_cache_may_keep(headers: dict[str, str]) -> None:
+    """C7: RFC 9111 allows it wherever a response says how long it is fresh and does not say private or no-store."""
+    assert may_be_shared(headers.items())
+    assert may_be_shared([(name.encode(), value.encode()) for name, value in headers.items()])
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"content-type": "text/html"},
+        {"Cache-Control": "private"},
+        {"Cache-Control": "private, max-age=60"},
+        {"Cache-Control": "no-store, public"},
+        {"Cache-Control": "no-cache"},
+        {"Cache-Control": "max-age=0, must-revalidate"},
+        {"Cache-Control": "max-age=60, no-cache"},
+        {"Cache-Control": "max-age=soon"},
+        {"CDN-Cache-Control": "no-store"},
+        {"CDN-Cache-Control": "max-age=60, no-cache"},
+        {"Surrogate-Control": 'content="ESI/1.0"'},
+        {"Vary": "Accept"},
+    ],
+)
+def test_a_response_for_one_visitor(headers: dict[str, str]) -> None:
+    assert not may_be_shared(headers.items())
+
+
+@given(st.text(st.characters(max_codepoint=255)))
+def test_no_cache_control_is_too_strange(value: str) -> None:
+    may_be_shared([("cache-control", value), (b"surrogate-control", value.encode("latin-1"))])

@@ -1,0 +1,247 @@
+"""The same facts from an ASGI scope, a WSGI environ and any framework's request; forwarded headers; the query."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from starlette.requests import Request
+
+from passerby import RequestInfo, SettingsError
+from passerby.request import (
+    EnvironRequest,
+    ScopeRequest,
+    TrustedProxies,
+    decode_query,
+    header_of,
+    is_local_host,
+    read_request,
+)
+
+from .making import environ_request, make_environ, make_scope, request
+
+FACTS = ("method", "scheme", "path", "raw_path", "query_string", "peer", "host", "cookie_header", "cookies")
+REQUESTS: list[tuple[str, dict[str, str], dict[str, Any]]] = [
+    ("/", {}, {}),
+    ("/shop/shoes?utm_source=a&x=%C3%A4", {"cookie": "a=1; b=2; a=3", "user-agent": "Mozilla"}, {}),
+    ("/%C3%A4pfel/rot%20gr%C3%BCn", {"accept-language": "de"}, {"method": "POST"}),
+    ("/a", {"cookie": 'quoted="x"; broken; =nameless; tail=;'}, {"scheme": "http", "host": "LOCALHOST:8000"}),
+    ("/a", {"content-type": "text/plain", "content-length": "3"}, {"host": "[2001:DB8::1]:8443"}),
+    ("/a", {"x-forwarded-for": "203.0.113.9"}, {"host": ""}),
+    ("/a", {"cookie": "x=" + "y" * 20_000}, {"host": "shop.example:443"}),
+]
+
+
+@pytest.mark.parametrize(("target", "headers", "fields"), REQUESTS)
+def test_scope_and_environ_say_the_same(target: str, headers: dict[str, str], fields: dict[str, Any]) -> None:
+    scope, environ = request(target, headers, **fields), environ_request(target, headers, **fields)
+    for fact in FACTS:
+        assert getattr(scope, fact) == getattr(environ, fact), fact
+    for name in [*headers, "Host", "User-Agent", "Absent"]:
+        assert scope.header(name) == environ.header(name) == scope.header(name.upper())
+
+
+def test_facts_of_a_request() -> None:
+    info = request("/%C3%A4?q=1", {"cookie": "a=1; b = 2 ;a=3"}, host="Shop.Example:8443", method="PUT")
+    assert (info.method, info.scheme, info.path, info.raw_path) == ("PUT", "https", "/ä", "/%C3%A4")
+    assert (info.query_string, info.peer, info.host) == ("q=1", "192.0.2.7", "shop.example")
+    assert info.cookies == {"a": "1", "b": "2"}
+    assert not info.is_websocket
+
+
+def test_several_cookie_headers_are_joined() -> None:
+    info = request("/", [("cookie", "a=1"), ("cookie", "b=2")])
+    assert info.cookie_header == "a=1; b=2"
+
+
+def test_a_cookie_header_over_16_kb_is_ignored() -> None:
+    assert request("/", {"cookie": "a=" + "x" * 16_382}).cookie_header != ""
+    assert request("/", {"cookie": "a=" + "x" * 16_383}).cookie_header == ""
+    assert request("/", [("cookie", "a=" + "x" * 9_000)] * 2).cookie_header == ""
+    assert environ_request("/", {"cookie": "a=" + "x" * 16_383}).cookies == {"": ""}
+
+
+def test_a_scope_with_nothing_but_what_the_specification_demands() -> None:
+    info = ScopeRequest({"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": []})
+    assert (info.peer, info.scheme, info.host, info.cookie_header, info.raw_path) == (None, "http", "", "", "/")
+
+
+def test_a_websocket_scope_without_query_string() -> None:
+    """The ASGI specification lets servers leave it out there, or pass None."""
+    scope = {"type": "websocket", "path": "/ws", "scheme": "wss", "headers": [], "client": None}
+    info = ScopeRequest(scope)
+    assert (info.is_websocket, info.method, info.query_string) == (True, "GET", "")
+    assert ScopeRequest(scope | {"query_string": None}).query_string == ""
+
+
+def test_a_path_without_raw_path_is_encoded() -> None:
+    scope = make_scope("/")
+    assert ScopeRequest(scope | {"raw_path": None, "path": "/ä b"}).raw_path == "/%C3%A4%20b"
+    assert ScopeRequest(scope | {"raw_path": b"/x?y=1"}).raw_path == "/x"
+
+
+def test_a_query_that_is_no_utf8_is_read_all_the_same() -> None:
+    assert ScopeRequest(make_scope() | {"query_string": b"a=\xff"}).query_string == "a=\ufffd"
+    assert environ_request(QUERY_STRING="a=\xff").query_string == "a=\ufffd"
+
+
+def test_an_environ_mounted_below_a_prefix() -> None:
+    assert environ_request("/shoes", SCRIPT_NAME="/shop").path == "/shop/shoes"
+    assert environ_request("/", SCRIPT_NAME="", PATH_INFO="").path == "/"
+    assert environ_request("/", REMOTE_ADDR="").peer is None
+
+
+def test_any_frameworks_request_is_read() -> None:
+    scope, environ = make_scope("/a"), make_environ("/a")
+    info = read_request(scope)
+    assert isinstance(info, ScopeRequest)
+    assert read_request(info) is info
+    assert isinstance(read_request(environ), EnvironRequest)
+    assert read_request(Request(scope)).native is scope
+    assert read_request(SimpleNamespace(environ=environ)).native is environ
+    assert read_request(SimpleNamespace(scope=scope, environ=None)).native is scope
+
+
+@pytest.mark.parametrize("given", [None, "text", 5, object(), {}, {"type": "http"}, SimpleNamespace(scope="x")])
+def test_what_is_no_request_is_refused(given: Any) -> None:
+    with pytest.raises(TypeError, match="where a request was expected"):
+        read_request(given)
+
+
+def test_request_info_is_abstract() -> None:
+    with pytest.raises(TypeError):
+        RequestInfo()  # type: ignore[abstract]
+
+
+PROXIES = ("10.0.0.0/8", "2001:db8:aaaa::/48")
+
+
+@pytest.mark.parametrize(
+    ("trusted", "peer", "forwarded", "visitor"),
+    [
+        ((), "192.0.2.7", "203.0.113.9", "192.0.2.7"),
+        (PROXIES, "192.0.2.7", "203.0.113.9", "192.0.2.7"),
+        (PROXIES, "10.0.0.1", "203.0.113.9", "203.0.113.9"),
+        (PROXIES, "10.0.0.1", "198.51.100.66, 203.0.113.9", "203.0.113.9"),
+        (PROXIES, "10.0.0.1", "198.51.100.66, 203.0.113.9, 10.1.1.1", "203.0.113.9"),
+        (PROXIES, "10.0.0.1", "10.2.2.2, 10.1.1.1", "10.2.2.2"),
+        (PROXIES, "10.0.0.1", None, "10.0.0.1"),
+        (PROXIES, "10.0.0.1", "", "10.0.0.1"),
+        (PROXIES, "10.0.0.1", "rubbish", "10.0.0.1"),
+        (PROXIES, "10.0.0.1", "203.0.113.9, unknown, 10.1.1.1", "10.1.1.1"),
+        (PROXIES, "10.0.0.1", "203.0.113.9:4711", "203.0.113.9"),
+        (PROXIES, "10.0.0.1", "[2001:db8::5]:443", "2001:db8::5"),
+        (PROXIES, "10.0.0.1", "2001:db8::5", "2001:db8::5"),
+        (PROXIES, "10.0.0.1", "2001:DB8:0:0::5", "2001:db8::5"),
+        (PROXIES, "2001:db8:aaaa::1", "203.0.113.9", "203.0.113.9"),
+        (PROXIES, "::ffff:10.0.0.1", "203.0.113.9", "203.0.113.9"),
+        (PROXIES, "not an address", "203.0.113.9", "not an address"),
+        (PROXIES, None, "203.0.113.9", None),
+        (("*",), None, "203.0.113.9", "203.0.113.9"),
+        (("*",), "192.0.2.7", "198.51.100.66, 203.0.113.9", "198.51.100.66"),
+        (("192.0.2.7",), "192.0.2.7", "203.0.113.9", "203.0.113.9"),
+    ],
+)
+def test_whose_forwarded_address_is_believed(
+    trusted: tuple[str, ...], peer: str | None, forwarded: str | None, visitor: str | None
+) -> None:
+    headers = {} if forwarded is None else {"x-forwarded-for": forwarded}
+    scope = request("/", headers, client=None if peer is None else (peer, 1))
+    environ = environ_request("/", headers, REMOTE_ADDR=peer or "")
+    assert TrustedProxies(trusted).client_ip(scope) == TrustedProxies(trusted).client_ip(environ) == visitor
+
+
+def test_forwarded_addresses_in_several_headers() -> None:
+    """A proxy may append a header of its own: the last address is the one it saw."""
+    headers = [("x-forwarded-for", "198.51.100.66"), ("x-forwarded-for", "203.0.113.9")]
+    for info in (request("/", headers, client=("10.0.0.1", 1)), environ_request("/", headers, REMOTE_ADDR="10.0.0.1")):
+        assert TrustedProxies(PROXIES).client_ip(info) == "203.0.113.9"
+
+
+@pytest.mark.parametrize(
+    ("trusted", "scheme", "forwarded", "used"),
+    [
+        ((), "http", "https", "http"),
+        (("192.0.2.7",), "http", "https", "https"),
+        (("192.0.2.7",), "https", "http", "http"),
+        (("192.0.2.7",), "http", "HTTPS, http", "https"),
+        (("192.0.2.7",), "http", "javascript", "http"),
+        (("192.0.2.7",), "http", "", "http"),
+        (("192.0.2.8",), "http", "https", "http"),
+        (("*",), "http", "https", "https"),
+        ((), "wss", "", "https"),
+        ((), "ws", "", "http"),
+    ],
+)
+def test_whose_forwarded_scheme_is_believed(trusted: tuple[str, ...], scheme: str, forwarded: str, used: str) -> None:
+    info = request("/", {"x-forwarded-proto": forwarded}, scheme=scheme)
+    assert TrustedProxies(trusted).scheme(info) == used
+
+
+@pytest.mark.parametrize("text", ["nonsense", "10.0.0.0/99", "", "10.0.0.0/8,10.1.0.0/16", "**"])
+def test_a_wrong_network_is_a_settings_error(text: str) -> None:
+    with pytest.raises(SettingsError, match="trusted_proxies"):
+        TrustedProxies([text])
+
+
+def test_a_long_chain_of_forwarded_addresses_is_bounded() -> None:
+    chain = ", ".join(["10.1.1.1"] * 100_000)
+    info = request("/", {"x-forwarded-for": chain}, client=("10.0.0.1", 1))
+    assert TrustedProxies(PROXIES).client_ip(info) in ("10.1.1.1", "10.0.0.1")
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST", "app.localhost", "testserver", "collector", "127.0.0.1", "127.9.9.9", "::1",
+             "10.1.2.3", "192.168.1.1", "172.16.0.1", "169.254.1.1", "fe80::1", "fd00::1", "", "localhost."]
+)  # fmt: skip
+def test_a_local_host(host: str) -> None:
+    assert is_local_host(host)
+
+
+@pytest.mark.parametrize(
+    "host", ["example.com", "shop.example", "8.8.8.8", "2606:4700::1111", "localhost.example.com", "my.local.example"]
+)
+def test_a_public_host(host: str) -> None:
+    assert not is_local_host(host)
+
+
+def decode_query_slowly(text: str) -> str:
+    """Byte by byte: an escape of a reserved character stays, another becomes its byte, a broken one stays."""
+    raw, out, at = text.encode("utf-8", "replace"), bytearray(), 0
+    while at < len(raw):
+        digits = raw[at + 1 : at + 3]
+        if raw[at : at + 1] == b"%" and len(digits) == 2 and all(d in b"0123456789abcdefABCDEF" for d in digits):
+            byte = int(digits, 16)
+            out += raw[at : at + 3] if byte in b";/?:@&=+$,#" else bytes([byte])
+            at += 3
+        else:
+            out += raw[at : at + 1]
+            at += 1
+    try:
+        return out.decode()
+    except UnicodeDecodeError:
+        return text
+
+
+queries = st.lists(
+    st.sampled_from(["%", "%2", "%26", "%3d", "%25", "%C3%A4", "%c3", "%A4", "%zz", "+", "&", "=", "a", "ä", "%%20"])
+    | st.text(max_size=3)
+).map("".join)
+
+
+@given(queries)
+@example("utm_source=%25C3%25A4&x=%2526")
+@example("%E0%A4%A")
+def test_decoding_as_a_slow_reference_does(query: str) -> None:
+    if "%" in query:
+        assert decode_query(query) == decode_query_slowly(query)
+    else:
+        assert decode_query(query) is query
+
+
+def test_headers_by_name_from_text_and_bytes() -> None:
+    headers = [(b"Set-Cookie", b"a=1"), ("SET-COOKIE", "b=2"), ("x", "y")]
+    assert header_of(headers, "set-cookie") == ["a=1", "b=2"]
