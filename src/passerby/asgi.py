@@ -8,6 +8,8 @@ from .request import TRACKER_KEY, ScopeRequest
 from .tracker import Tracker, enter, leave
 from .tracking import Tracking
 
+_SEEN_KEY = "passerby.middleware"  # marks a scope, so that a middleware installed twice acts once
+
 
 class TrackingMiddleware:
     """Gives each request a tracker, as `request.state.tracker`, and its response the visitor's cookies.
@@ -26,13 +28,15 @@ class TrackingMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, self._send_of_lifespan(send))
-        elif scope["type"] not in ("http", "websocket") or TRACKER_KEY in scope:
+        elif scope["type"] not in ("http", "websocket") or _SEEN_KEY in scope:
             await self.app(scope, receive, send)
         else:
             await self._track(scope, receive, send)
 
     async def _track(self, scope: Scope, receive: Receive, send: Send) -> None:
-        tracker = self.tracking.begin(ScopeRequest(scope))
+        scope[_SEEN_KEY] = True
+        # Whoever stands before this middleware may have told something already.
+        tracker: Tracker = scope.get(TRACKER_KEY) or self.tracking.begin(ScopeRequest(scope))
         if tracker.visit.needs_id:
             await self.tracking.await_browser_id(tracker.visit)
         scope[TRACKER_KEY] = tracker

@@ -55,7 +55,11 @@ def flatten(extension: Mapping[str, Any]) -> dict[str, Any]:
     key wins. Below an empty key the prefix is lost, as it is there.
     """
     flat: dict[str, Any] = {}
-    _flatten_into(flat, extension, "")
+    for key, value in extension.items():
+        if type(value) is dict:
+            _flatten_into(flat, cast("dict[str, Any]", value), key)
+        elif value is not None:
+            flat[key] = value
     return flat
 
 
@@ -77,8 +81,8 @@ def iso_utc(moment: datetime) -> str:
 def _flatten_into(flat: dict[str, Any], values: Mapping[str, Any], prefix: str) -> None:
     for key, value in values.items():
         path = f"{prefix}_{key}" if prefix else key
-        if _is_mapping(value):
-            _flatten_into(flat, value, path)
+        if type(value) is dict:
+            _flatten_into(flat, cast("dict[str, Any]", value), path)
         elif value is not None:
             flat[path] = value
 
@@ -201,7 +205,7 @@ class _Copier:
 
 
 def _is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
-    return isinstance(value, dict | Mapping)
+    return type(value) is dict or isinstance(value, Mapping)
 
 
 def _well_formed(text: str) -> str:

@@ -50,7 +50,7 @@ class Settings:
         gpc: whether `Sec-GPC: 1` is respected.
         bots: what to do with known bots.
         ip: what becomes of the visitor's address: "truncate", "keep" or "drop".
-        skipped_paths: prefixes of paths that are no pages.
+        skipped_paths: paths that are no pages, nor is anything below them.
         trusted_proxies: addresses and networks whose forwarded headers are believed.
         cookie_name: the browser-ID cookie's name where no destination owns it.
         cookie_domain: the cookies' domain; None binds them to the host.

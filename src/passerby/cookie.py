@@ -23,6 +23,9 @@ from .request import is_local_host
 MAX_AGE = 34_560_000  # 400 days in seconds: browsers keep no cookie longer (draft-ietf-httpbis-rfc6265bis)
 RENEW_AFTER = 604_800  # 7 days in seconds
 _CACHED = 8192  # verified values remembered, so that a returning visitor costs no HMAC
+_MOST = 4  # cookies of one name that are verified: a host, its parents and a path may each have left one
+_LONGEST_SIGNATURE = 128  # characters
+_LONGEST_IDENTITY = 4096  # characters; browsers store no longer cookie
 
 SameSite = Literal["lax", "strict", "none"]
 OnTamper = Literal["reissue", "adopt"]
@@ -83,16 +86,17 @@ class CookieAttributes:
     partitioned: bool = False
 
     def __post_init__(self) -> None:
-        if self.domain and (not _is_domain(self.domain.lower()) or self.domain.lstrip(".").replace(".", "").isdigit()):
+        if self.domain and not _is_cookie_domain(self.domain):
             raise SettingsError(
                 'cookie_domain: expected a domain name of two or more labels such as "example.com"; '
                 "leave it out for localhost and addresses, which take no Domain"
             )
-        if not _is_path(self.path):
+        if not isinstance(self.path, str) or not _is_path(self.path):
             raise SettingsError('cookie_path: expected a path that begins with "/" and has no ";"')
-        if not 0 < self.max_age <= MAX_AGE:
+        if isinstance(self.max_age, bool) or not isinstance(self.max_age, int) or not 0 < self.max_age <= MAX_AGE:
             raise SettingsError(
-                f"cookie_max_age: found {self.max_age} seconds, expected 1 to {MAX_AGE} (400 days, where browsers stop)"
+                f"cookie_max_age: found {self.max_age!r}, expected a whole number of seconds from 1 to {MAX_AGE} "
+                "(400 days, where browsers stop)"
             )
         if self.same_site not in ("lax", "strict", "none"):
             raise SettingsError(f'cookie_same_site: found {self.same_site!r}, expected "lax", "strict" or "none"')
@@ -124,6 +128,12 @@ class CookieAttributes:
         )
 
 
+def _is_cookie_domain(domain: object) -> bool:
+    if not isinstance(domain, str) or not _is_domain(domain.lower()):
+        return False
+    return not domain.lstrip(".").replace(".", "").isdigit()  # an address
+
+
 def check_cookie_name(name: str) -> str:
     """Return the name if it can be a cookie's, else raise SettingsError."""
     if not _is_token(name):
@@ -136,15 +146,27 @@ def find_cookies(header: str, name: str) -> list[str]:
 
     One quote at each end belongs to the syntax (RFC 6265, section 4.1.1); no escapes are undone.
     """
-    if name not in header:
+    key = f"{name}="
+    start = header.find(key)
+    if start < 0 and name not in header:
         return []
-    values: list[str] = []
-    for piece in header.split(";"):
-        key, equals, value = piece.partition("=")
-        if equals and key.strip(" \t") == name:
-            value = value.strip(" \t")
-            values.append(value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value)
-    return values
+    # The usual case: it is there once, and written as every browser writes it.
+    if start == 0 or (start > 0 and header[start - 2 : start] == "; "):
+        start += len(key)
+        if header.find(key, start) < 0:
+            end = header.find(";", start)
+            value = header[start:] if end < 0 else header[start:end]
+            return [_value(value) if value[:1] in _TRIMMED or value[-1:] in _TRIMMED else value]
+    pairs = (piece.partition("=") for piece in header.split(";"))
+    return [_value(value) for found, equals, value in pairs if equals and found.strip(" \t") == name]
+
+
+def _value(text: str) -> str:
+    value = text.strip(" \t")
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
+
+
+_TRIMMED = ("", " ", "\t", '"')  # an end of a value that has one of these is not yet the value's own
 
 
 class Sighting(NamedTuple):
@@ -197,19 +219,24 @@ class BrowserIdCookie:
             if secret_keys
             else None
         )
-        self._signed_at = lru_cache(_CACHED)(self._verify)
+        self._signed = lru_cache(_CACHED)(self._verify)
+        self._plain = lru_cache(_CACHED)(_plain_sighting)
 
     def read(self, header: str, now: float) -> Sighting:
         """Read a raw Cookie header; `now` is in seconds since 1970."""
         values = find_cookies(header, self.name)
         if not values:
             return _NOTHING
-        valid = [value for value in values if is_uuid(value)]
-        if not valid:
-            return Sighting(None, present=True)
+        values = [value for value in values if len(value) == 36][:_MOST]  # the length of a UUID
         if self._signer is None:
-            return Sighting(valid[0], present=True)
-        return self._judge(valid, find_cookies(header, self.signature_name), now)
+            return self._plain(*values)
+        for signature in find_cookies(header, self.signature_name)[:_MOST]:
+            for value in values if len(signature) <= _LONGEST_SIGNATURE else ():
+                signed = self._signed(value, signature)
+                if signed is not None:
+                    signed_at, sighting = signed
+                    return sighting if now - signed_at <= self._renew_after else sighting._replace(refresh=True)
+        return self._judge_unsigned(values, is_tampered=self.signature_name in header)
 
     def write(self, browser_id: str, *, secure: bool) -> list[SetCookie]:
         """Make the cookies that give a browser this ID."""
@@ -227,26 +254,25 @@ class BrowserIdCookie:
             for name, hidden in ((self.name, not self._readable), (self.signature_name, True))
         ]
 
-    def _judge(self, valid: list[str], signatures: list[str], now: float) -> Sighting:
-        if not signatures:
-            return Sighting(valid[0], refresh=True, present=True)
-        for browser_id in valid:
-            for signature in signatures:
-                signed_at = self._signed_at(browser_id, signature)
-                if signed_at is not None:
-                    return Sighting(browser_id, now - signed_at > self._renew_after, present=True)
-        if self._on_tamper == "adopt":
-            return Sighting(valid[0], refresh=True, present=True)
-        return Sighting(None, present=True)
+    def _judge_unsigned(self, values: list[str], *, is_tampered: bool) -> Sighting:
+        valid = next(filter(is_uuid, values), None)
+        if valid is None or (is_tampered and self._on_tamper == "reissue"):
+            return Sighting(None, present=True)
+        return Sighting(valid, refresh=True, present=True)  # the browser SDK made it: adopt and sign
 
-    def _verify(self, browser_id: str, signature: str) -> float | None:
-        if self._signer is None or len(signature) > 128 or not signature.isascii():
+    def _verify(self, browser_id: str, signature: str) -> tuple[float, Sighting] | None:
+        """Return when a browser ID was signed, and what that makes of it; None if the signature is wrong."""
+        if self._signer is None or not signature.isascii() or not is_uuid(browser_id):
             return None
         try:
             _, signed_at = self._signer.unsign(f"{browser_id}.{signature}", return_timestamp=True)
         except BadSignature:
             return None
-        return signed_at.timestamp()
+        return signed_at.timestamp(), Sighting(browser_id, present=True)
+
+
+def _plain_sighting(*values: str) -> Sighting:
+    return Sighting(next(filter(is_uuid, values), None), present=True)
 
 
 class Remembered(NamedTuple):
@@ -282,8 +308,8 @@ class IdentityCookie:
 
     def read(self, header: str, browser_id: str) -> Remembered | None:
         """Return what is remembered of this browser, or None."""
-        for value in find_cookies(header, self.name):
-            payload = self._loads(value)
+        for value in find_cookies(header, self.name)[:_MOST]:
+            payload = self._loads(value) if len(value) <= _LONGEST_IDENTITY else None
             if payload is not None and payload[0] == browser_id:
                 return Remembered(payload[1], payload[2], payload[3])
         return None

@@ -16,12 +16,6 @@ class Defaults(Protocol):
     """The settings a tracker works by."""
 
     @property
-    def channel(self) -> str | None: ...
-    @property
-    def currency(self) -> str | None: ...
-    @property
-    def language(self) -> str | None: ...
-    @property
     def infer(self) -> bool: ...
     @property
     def identity_provider(self) -> str | None: ...
@@ -36,6 +30,11 @@ class Desk(Protocol):
     def defaults(self) -> Defaults: ...
 
     @property
+    def common_data(self) -> Sequence[tuple[str, str]]:
+        """Names and values that event data has where a call does not give them."""
+        ...
+
+    @property
     def destination_names(self) -> tuple[str, ...]: ...
 
     def now(self) -> float:
@@ -46,8 +45,8 @@ class Desk(Protocol):
         """Give the visit a browser ID if one is at hand; never wait."""
         ...
 
-    def link(self, visitor: str, browser_id: str) -> None:
-        """Note which browser ID the events told before it was known belong to."""
+    def link(self, visitor: str, browser_id: str) -> str:
+        """Note whose the events told before the ID was known are; return the ID they got meanwhile, if any."""
         ...
 
     def context(self, visit: Visit) -> Context:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -86,17 +87,26 @@ class Event(NamedTuple):
         return iso_utc(self.timestamp)
 
 
+# Of its own, so that an app that seeds the module's generator gets no event ID twice; a forked child begins elsewhere.
+_random = random.Random()  # noqa: S311 - an ID need not be secret, only its own
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_random.seed)
+
+
 def new_event_id(time_ns: Callable[[], int] = time.time_ns) -> str:
     """Make a UUIDv7 (RFC 9562): 48 bits of milliseconds, 12 bits of what is below one, 62 random bits.
 
-    The fraction in the 12 bits (method 3 of the RFC's section 6.2) keeps IDs made by one process in order to a quarter
-    of a microsecond.
+    The fraction in the 12 bits, in units of 256 ns (method 3 of the RFC's section 6.2), keeps IDs made by one process
+    in order.
     """
-    milliseconds, below = divmod(time_ns(), 1_000_000)
-    tail = int.from_bytes(os.urandom(8))
-    return (
-        f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}-7{below * 4096 // 1_000_000:03x}"
-        f"-{tail >> 48 & 0x3FFF | 0x8000:04x}-{tail & 0xFFFF_FFFF_FFFF:012x}"
+    now = time_ns()
+    milliseconds = now // 1_000_000
+    return "%08x-%04x-7%03x-%04x-%012x" % (  # noqa: UP031 - half the time of an f-string
+        milliseconds >> 16,
+        milliseconds & 0xFFFF,
+        now - milliseconds * 1_000_000 >> 8,
+        _random.getrandbits(14) | 0x8000,
+        _random.getrandbits(48),
     )
 
 

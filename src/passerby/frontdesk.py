@@ -35,6 +35,7 @@ class FrontDesk:
 
     Attributes:
         defaults: the settings, by which trackers fill in what a call leaves open.
+        common_data: names and values that event data has where a call does not give them.
         destination_names: the names of all destinations.
         issuer: the destination that issues browser IDs, if one does.
         delivery: what brings events to their destinations.
@@ -42,6 +43,8 @@ class FrontDesk:
 
     def __init__(self, destinations: Sequence[Destination], settings: Settings, proxies: TrustedProxies) -> None:
         self.defaults = settings
+        given = (("channel", settings.channel), ("currency", settings.currency), ("language", settings.language))
+        self.common_data = tuple((name, value) for name, value in given if value is not None)
         self.issuer = next((one for one in destinations if isinstance(one, IdIssuer)), None)
         self._destinations = {one.name: one for one in destinations}
         self.destination_names = tuple(self._destinations)
@@ -67,9 +70,9 @@ class FrontDesk:
         if browser_id is not None:
             visit.assign(browser_id)
 
-    def link(self, visitor: str, browser_id: str) -> None:
-        """Note which browser ID the events told before it was known belong to."""
-        self._outbox.link(visitor, browser_id)
+    def link(self, visitor: str, browser_id: str) -> str:
+        """Note whose the events told before the ID was known are; return the ID they got meanwhile, if any."""
+        return self.delivery.link(visitor, browser_id)
 
     def context(self, visit: Visit) -> Context:
         """Return what a visit's request says."""

@@ -35,7 +35,7 @@ class Options(TypedDict, total=False):
 def seconds_of(moment: datetime | float) -> float:
     """Return a moment in seconds since 1970; a naive datetime is UTC. Raises ValidationError for anything else."""
     if isinstance(moment, datetime):
-        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+        moment = (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
     if isinstance(moment, int | float) and not isinstance(moment, bool) and 0 <= moment < _END_OF_TIME:
         return float(moment)
     raise ValidationError("timestamp: expected a datetime, or seconds since 1970 (not milliseconds)")
@@ -51,6 +51,8 @@ def checked_event_id(event_id: object) -> str:
 
 def override(context: Context, fields: Mapping[str, Any]) -> Context:
     """Return the context with some fields replaced; raises ValidationError for a field there is not."""
+    if not isinstance(fields, Mapping):
+        raise ValidationError(f"context: found {type(fields).__name__}, expected a mapping such as a dict")
     unknown = set(fields) - set(Context._fields)
     if unknown:
         raise ValidationError(

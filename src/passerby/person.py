@@ -48,6 +48,8 @@ def identity_of(
     Returns the event data, with those traits that have a field of their own, and the rest as extension data. Raises
     ValidationError if the rest is too much.
     """
+    if not isinstance(traits, Mapping | None):
+        raise ValidationError(f"traits: found {type(traits).__name__}, expected a mapping such as a dict")
     data: dict[str, Any] = {"identifiers": [{"id": user_id, "provider": provider}]}
     extension: dict[str, Any] = {}
     for name, value in (traits or {}).items():
@@ -123,5 +125,5 @@ def _identifier_with_minutes(identifier: Any) -> Any:
 def _minutes(value: Any) -> Any:
     """Write a date or datetime to the minute, without a zone; leave anything else as it is."""
     if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%dT%H:%M")
+        return value.replace(tzinfo=None).isoformat(timespec="minutes")
     return f"{value.isoformat()}T00:00" if isinstance(value, date) else value

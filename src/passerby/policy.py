@@ -34,19 +34,21 @@ SKIPPED_PATHS = (
 )
 
 _MAX_USER_AGENT = 512  # characters that are looked at
+_PREFETCH_HEADERS = frozenset({"sec-purpose", "purpose", "x-purpose", "x-moz"})
 _PAGE_DESTINATIONS = frozenset({"document", "iframe", "frame"})  # Sec-Fetch-Dest of a navigation
-_SHARED_CACHE_HEADERS = frozenset({"cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control"})
 
 # Agents that visit many sites and name themselves. General HTTP clients (curl, httpx) are not among them: their
-# requests say nothing of a visitor, and a developer who looks with curl should see what a browser gets.
+# requests say nothing of a visitor, and a developer who looks with curl should see what a browser gets. A Cubot is a
+# telephone.
 _known_bot = re.compile(
-    r"bot\b|bot[/;_-]|crawl|spider|slurp|facebookexternalhit|facebookcatalog|meta-external|mediapartners-google|adsbot|"
+    r"(?<!cu)bot(?:\b|[/;_-])|crawl|spider|slurp|"
+    r"facebookexternalhit|facebookcatalog|meta-external|mediapartners-google|"
     r"feedfetcher|google-inspectiontool|google-read-aloud|googleother|google-extended|bingpreview|duckduckgo-favicons|"
     r"chatgpt-user|oai-searchbot|perplexity|claude-user|claude-web|anthropic-ai|cohere-ai|"
     r"whatsapp/|skypeuripreview|slack-imgproxy|vkshare|pinterest/0|embedly|quora link preview|outbrain|flipboardproxy|"
     r"lighthouse|pagespeed|gtmetrix|pingdom|uptime|statuscake|site24x7|newrelicpinger|datadog/synthetics|"
     r"headlesschrome|phantomjs|ia_archiver|archive\.org|wayback|w3c_validator|validator\.nu|"
-    r"yandeximages|yandexmetrika|baiduspider|sogou|mail\.ru|nutch|heritrix|scrapy|screaming frog|"
+    r"yandeximages|yandexmetrika|baiduspider|yeti/|mail\.ru|nutch|heritrix|scrapy|screaming frog|"
     r"netcraft|censys|zgrab|masscan"
 ).search
 
@@ -91,7 +93,8 @@ class Policy:
             is asked.
         gpc: whether `Sec-GPC: 1` counts as a refusal.
         bots: what to do with the events of known bots.
-        skipped_paths: prefixes of paths that are no pages; nobody gets an ID there unless something is tracked.
+        skipped_paths: paths that are no pages, nor is anything below them; nobody gets an ID there unless something is
+            tracked.
     """
 
     def __init__(
@@ -104,7 +107,8 @@ class Policy:
         self._consent = consent
         self._respects_gpc = gpc == "respect"
         self._bots = bots
-        self._skipped_paths = tuple(skipped_paths)
+        self._skipped_paths = frozenset(skipped_paths)
+        self._skipped_folders = tuple(path.rstrip("/") + "/" for path in self._skipped_paths)
 
     def decide(self, request: RequestInfo) -> Decision:
         """Decide for one request."""
@@ -117,7 +121,7 @@ class Policy:
             return _GPC
         if self._bots != "keep":
             agent = header("user-agent")
-            if agent and is_known_bot(agent[:_MAX_USER_AGENT]):
+            if agent and is_known_bot(agent):
                 return _BOT_DROPPED if self._bots == "drop" else _BOT_TAGGED
         if is_prefetch(request):
             return _NEVER
@@ -136,7 +140,7 @@ class Policy:
     def _is_page(self, request: RequestInfo) -> bool:
         if request.method in ("HEAD", "OPTIONS", "TRACE") or request.is_websocket:
             return False
-        if request.path.startswith(self._skipped_paths):
+        if request.path in self._skipped_paths or request.path.startswith(self._skipped_folders):
             return False
         destination = request.header("sec-fetch-dest")
         if destination:
@@ -151,6 +155,8 @@ def is_prefetch(request: RequestInfo) -> bool:
     `Sec-Purpose` decides; the older headers count only if the request does not call itself a navigation, since phones
     send them with real visits.
     """
+    if not request.has_any(_PREFETCH_HEADERS):
+        return False
     header = request.header
     if header("sec-purpose"):
         return "prefetch" in (header("sec-purpose") or "")
@@ -166,20 +172,21 @@ def is_known_bot(user_agent: str) -> bool:
 
 
 def may_be_shared(headers: Iterable[tuple[Any, Any]]) -> bool:
-    """Whether a shared cache may keep a response with these headers and give it to other visitors."""
+    """Whether a shared cache may keep a response with these headers and give it to others (RFC 9111, section 3)."""
     for name, value in headers:
         key = (name.decode("latin-1") if isinstance(name, bytes) else name).lower()
-        if key == "cache-control" or key in _SHARED_CACHE_HEADERS:
+        if key == "surrogate-control" or key.endswith("cache-control"):
             text = (value.decode("latin-1") if isinstance(value, bytes) else value).lower()
-            if _is_shared(text, key != "cache-control"):
+            if _is_shared(text):
                 return True
     return False
 
 
-def _is_shared(cache_control: str, for_shared_caches: bool) -> bool:
-    directives = {piece.partition("=")[0].strip() for piece in cache_control.split(",")}
-    if directives & {"private", "no-store"}:
+def _is_shared(cache_control: str) -> bool:
+    directives = {name.strip(): value for name, _, value in (one.partition("=") for one in cache_control.split(","))}
+    if directives.keys() & {"private", "no-store"}:
         return False
-    if directives & {"public", "s-maxage", "immutable"}:
+    if directives.keys() & {"public", "s-maxage", "immutable"}:
         return True
-    return for_shared_caches and "max-age" in directives and "no-cache" not in directives
+    age = directives.get("max-age", "").strip(' "')
+    return "no-cache" not in directives and age.isdecimal() and int(age[:9]) > 0

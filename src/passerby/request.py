@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from functools import lru_cache
 from typing import Any, TypeGuard
 from urllib.parse import quote, unquote_to_bytes
@@ -17,32 +17,83 @@ _MAX_HEADER = 16_384  # characters of one header that are looked at; longer ones
 _PATH_SAFE = "/!$&'()*+,;=:@[]|^%"  # what browsers leave as it is in a path (WHATWG URL, path percent-encode set)
 
 
+class _Names(dict[str, Any]):
+    """Header names in the form in which a kind of server has them, made once each, as few are asked for."""
+
+    def __init__(self, form: Callable[[str], Any]) -> None:
+        super().__init__()
+        self._form = form
+
+    def __missing__(self, name: str) -> Any:
+        formed = self._form(name)
+        if len(self) < 1000:
+            self[name] = formed
+        return formed
+
+
+def _cgi_name(name: str) -> str:
+    key = name.upper().replace("-", "_")
+    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+
+
+_ASGI_NAMES = _Names(lambda name: name.lower().encode("latin-1"))
+_CGI_NAMES = _Names(_cgi_name)
+
+
+@lru_cache(maxsize=64)
+def _asgi_names(names: frozenset[str]) -> frozenset[bytes]:
+    return frozenset(_ASGI_NAMES[name] for name in names)
+
+
+@lru_cache(maxsize=4096)
+def _short_text(value: bytes) -> str:
+    return value.decode("latin-1")
+
+
+def _shared_text(value: bytes) -> str:
+    """Decode a header's value; what many requests say alike, such as a user agent, is kept in memory once."""
+    return _short_text(value) if len(value) <= 256 else value.decode("latin-1")
+
+
 class RequestInfo(ABC):
     """What passerby knows of one request, whatever framework serves it.
 
     Attributes:
         is_websocket: whether this is the opening of a websocket.
         method: the HTTP method in upper case; a websocket counts as GET.
-        scheme: as the server saw it: http, https, ws or wss.
         path: the decoded path, beginning with a slash.
-        query_string: the raw query without the question mark.
-        peer: the address of whoever connected to the server, or None for a unix socket.
         native: the ASGI scope or WSGI environ behind it.
     """
 
-    __slots__ = ("is_websocket", "method", "native", "path", "peer", "query_string", "scheme")
+    __slots__ = ("is_websocket", "method", "native", "path")
 
     is_websocket: bool
     method: str
-    scheme: str
     path: str
-    query_string: str
-    peer: str | None
     native: MutableMapping[str, Any]
+
+    @property
+    @abstractmethod
+    def scheme(self) -> str:
+        """The scheme as the server saw it: http, https, ws or wss."""
+
+    @property
+    @abstractmethod
+    def query_string(self) -> str:
+        """The raw query without the question mark."""
+
+    @property
+    @abstractmethod
+    def peer(self) -> str | None:
+        """The address of whoever connected to the server, or None for a unix socket."""
 
     @abstractmethod
     def header(self, name: str) -> str | None:
         """Return the header of this name (any case), or None."""
+
+    @abstractmethod
+    def has_any(self, names: frozenset[str]) -> bool:
+        """Whether there is a header of any of these names (lower case); one look, however many they are."""
 
     @property
     @abstractmethod
@@ -78,16 +129,30 @@ class ScopeRequest(RequestInfo):
         self.native = scope
         self.is_websocket = scope["type"] == "websocket"
         self.method = "GET" if self.is_websocket else scope["method"]
-        self.scheme = scope.get("scheme", "http")
         self.path = scope["path"]
-        self.query_string = (scope.get("query_string") or b"").decode("utf-8", "replace")  # a websocket may lack it
-        client = scope.get("client")
-        self.peer = client[0] if client else None
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
 
+    @property
+    def scheme(self) -> str:
+        scheme: str = self.native.get("scheme", "http")
+        return scheme
+
+    @property
+    def query_string(self) -> str:
+        query: bytes = self.native.get("query_string") or b""  # a websocket may lack it
+        return query.decode("utf-8", "replace") if query else ""
+
+    @property
+    def peer(self) -> str | None:
+        client = self.native.get("client")
+        return client[0] if client else None
+
     def header(self, name: str) -> str | None:
-        value = self._headers.get(name.lower().encode("latin-1"))
-        return None if value is None else value.decode("latin-1")
+        value = self._headers.get(_ASGI_NAMES[name])
+        return None if value is None else _shared_text(value)
+
+    def has_any(self, names: frozenset[str]) -> bool:
+        return not self._headers.keys().isdisjoint(_asgi_names(names))
 
     @property
     def raw_path(self) -> str:
@@ -96,10 +161,13 @@ class ScopeRequest(RequestInfo):
 
     @property
     def cookie_header(self) -> str:
-        if b"cookie" not in self._headers:
+        value = self._headers.get(b"cookie")
+        if value is None:
             return ""
         values = [value for name, value in self.native["headers"] if name == b"cookie"]
-        return _bounded(b"; ".join(values).decode("latin-1"))
+        if len(values) > 1:  # HTTP/2 may part the header
+            value = b"; ".join(values)
+        return value.decode("latin-1") if len(value) <= _MAX_HEADER else ""
 
 
 class EnvironRequest(RequestInfo):
@@ -111,17 +179,27 @@ class EnvironRequest(RequestInfo):
         self.native = environ
         self.is_websocket = False
         self.method = environ["REQUEST_METHOD"]
-        self.scheme = environ.get("wsgi.url_scheme", "http")
         self.path = _utf8(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")) or "/"
-        self.query_string = _utf8(environ.get("QUERY_STRING", ""))
-        self.peer = environ.get("REMOTE_ADDR") or None
+
+    @property
+    def scheme(self) -> str:
+        scheme: str = self.native.get("wsgi.url_scheme", "http")
+        return scheme
+
+    @property
+    def query_string(self) -> str:
+        return _utf8(self.native.get("QUERY_STRING", ""))
+
+    @property
+    def peer(self) -> str | None:
+        return self.native.get("REMOTE_ADDR") or None
 
     def header(self, name: str) -> str | None:
-        key = name.upper().replace("-", "_")
-        if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-            key = "HTTP_" + key
-        value: str | None = self.native.get(key)
+        value: str | None = self.native.get(_CGI_NAMES[name])
         return value
+
+    def has_any(self, names: frozenset[str]) -> bool:
+        return any(_CGI_NAMES[name] in self.native for name in names)
 
     @property
     def raw_path(self) -> str:
@@ -129,7 +207,8 @@ class EnvironRequest(RequestInfo):
 
     @property
     def cookie_header(self) -> str:
-        return _bounded(self.native.get("HTTP_COOKIE", ""))
+        header: str = self.native.get("HTTP_COOKIE", "")
+        return header if len(header) <= _MAX_HEADER else ""
 
 
 def read_request(request: Any) -> RequestInfo:
@@ -276,10 +355,6 @@ def decode_query(query_string: str) -> str:
 def _utf8(text: str) -> str:
     """Read what PEP 3333 hands over as latin-1 text: bytes that are meant as UTF-8."""
     return text if text.isascii() else text.encode("latin-1", "replace").decode("utf-8", "replace")
-
-
-def _bounded(header: str) -> str:
-    return header if len(header) <= _MAX_HEADER else ""
 
 
 def header_of(headers: Iterable[tuple[Any, Any]], name: str) -> list[str]:

@@ -20,15 +20,18 @@ def headers_of(response: Any) -> list[tuple[Any, Any]]:
     return [*getattr(response, "headers", {}).items(), *cookies]
 
 
-def add_cookies(response: Any, cookies: Iterable[SetCookie]) -> None:
+def add_cookies(response: Any, cookies: Iterable[SetCookie], *, is_text: bool = False) -> None:
     """Append cookies to a response: a header list (of text or bytes), or the response of Starlette, Flask or Django.
+
+    An empty list gets text if `is_text` says that it is a WSGI app's, else bytes.
 
     Raises TypeError for anything else.
     """
     for cookie in cookies:
         if isinstance(response, list):
             headers = cast("list[tuple[Any, Any]]", response)
-            headers.append(_pair(cookie, is_bytes=not headers or isinstance(headers[0][0], bytes)))
+            is_bytes = isinstance(headers[0][0], bytes) if headers else not is_text
+            headers.append(_pair(cookie, is_bytes=is_bytes))
         elif hasattr(response, "raw_headers"):
             response.raw_headers.append(_pair(cookie, is_bytes=True))
         elif hasattr(getattr(response, "headers", None), "add"):

@@ -309,14 +309,10 @@ class Tracker:
 
     def _fill_in(self, kind: EventKind, data: dict[str, Any], context: Context) -> None:
         """Fill in what the call left open: channel and currency from the settings, the rest from the request."""
-        defaults = self._desk.defaults
-        if defaults.channel is not None:
-            data.setdefault("channel", defaults.channel)
-        if defaults.currency is not None:
-            data.setdefault("currency", defaults.currency)
-        if defaults.language is not None:
-            data.setdefault("language", defaults.language)
-        if not defaults.infer:
+        for name, value in self._desk.common_data:
+            if name not in data:
+                data[name] = value
+        if not self._desk.defaults.infer:
             return
         if data.get("page") is None and context.path is not None:
             data["page"] = page_of(context.path)
@@ -338,7 +334,7 @@ class Tracker:
         visit = self.visit
         self._desk.assign(visit)
         if visit.browser_id is not None and self._visitor is not None:
-            self._desk.link(self._visitor, visit.browser_id)
+            visit.browser_id = self._desk.link(self._visitor, visit.browser_id)
 
     def _visitor_key(self) -> str:
         """Under what this visitor's events are kept in order."""

@@ -18,7 +18,7 @@ from .event import is_uuid
 from .frontdesk import FrontDesk, checked_timeout
 from .policy import Decision, Policy
 from .receipt import DEFAULT_WAIT, Receipt
-from .request import TRACKER_KEY, RequestInfo, TrustedProxies, read_request
+from .request import TRACKER_KEY, EnvironRequest, RequestInfo, TrustedProxies, read_request
 from .response import add_cookies, headers_of
 from .sources import read_environment, read_mapping
 from .stats import Stats
@@ -95,8 +95,11 @@ class Tracking:
         waiter = self._delivery.wait_for_browser_id()
         if waiter is None:
             return True
-        await asyncio.wait([asyncio.wrap_future(waiter)], timeout=self._mint_timeout(timeout))
-        return self._use(visit, waiter)
+        try:
+            await asyncio.wait([asyncio.wrap_future(waiter)], timeout=self._mint_timeout(timeout))
+        finally:  # given up by the server too, it must not keep its place in the line
+            in_time = self._use(visit, waiter)
+        return in_time
 
     def wait_for_browser_id(self, visit: Visit, timeout: float | None = None) -> bool:
         """Do as `await_browser_id` does, in sync code."""
@@ -122,7 +125,7 @@ class Tracking:
         visit = tracker.visit
         if visit.assigned and not visit.used and visit.browser_id is not None and self._desk.issuer is not None:
             self._delivery.pool.give_back(visit.browser_id)
-            visit.assigned = False
+            visit.withdraw()
 
     # The server object: any framework's request, with or without the middleware.
 
@@ -248,7 +251,8 @@ class Tracking:
         visit = tracker.visit
         if visit.needs_id:
             raise RemoteTimeout if timed_out else BrowserIdUnavailable
-        add_cookies(response, self._reception.cookies(visit, headers_of(response), time.time(), renew=True))
+        cookies = self._reception.cookies(visit, headers_of(response), time.time(), renew=True)
+        add_cookies(response, cookies, is_text=isinstance(visit.request, EnvironRequest))
 
     def _mint_timeout(self, timeout: float | None) -> float:
         return self._settings.mint_timeout if timeout is None else timeout

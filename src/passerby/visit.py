@@ -65,6 +65,11 @@ class Visit:
         self.browser_id = browser_id
         self.assigned = True
 
+    def withdraw(self) -> None:
+        """Take the given ID back: from now on it may be another's."""
+        self.browser_id = None
+        self.assigned = False
+
     def identify(self, user_id: str, remembered: Remembered | None) -> None:
         """From now on the visitor is this user; remembered, if cookies can be signed, over requests too."""
         self.user_id = user_id
@@ -88,6 +93,11 @@ class Visit:
     def cookie_header(self) -> str:
         """The request's raw Cookie header."""
         return self.request.cookie_header if self.request is not None else ""
+
+    @property
+    def has_left(self) -> bool:
+        """Whether the ID that the browser still has is no longer its own, and there is no new one yet."""
+        return self.browser_id is None and self.sighting.browser_id is not None
 
     @property
     def identity_change(self) -> Remembered | None:
@@ -182,6 +192,8 @@ class Reception:
             return self._withdrawal(visit, secure)
         if not visit.decision.sets_cookies:
             return []
+        if visit.has_left:
+            return self._withdrawal(visit, secure)
         wanted: list[SetCookie] = []
         if visit.browser_id is not None and (visit.assigned or renew or self._refreshes(visit)):
             wanted += self._browser_id_cookie.write(visit.browser_id, secure=secure)

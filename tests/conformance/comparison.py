@@ -18,6 +18,18 @@ from passerby import (
 from .case import JSON
 
 Error = JSON | None
+
+
+class Absent:
+    """Stands where there is nothing."""
+
+    def __str__(self) -> str:
+        return "nothing"
+
+    __repr__ = __str__
+
+
+ABSENT = Absent()
 BY_CODE: dict[str, type[PasserbyError]] = {"IE-0003": RemoteTimeout, "IE-0004": BrowserIdUnavailable}
 
 
@@ -54,7 +66,7 @@ def compare_errors(where: str, expected: Error, got: Error, kind: type[PasserbyE
     """Compare code, text and class; where the SDK fails with an engine's error, any error of passerby's own will do."""
     if expected is None or got is None:
         if expected != got:
-            yield _differ(where, expected, got)
+            yield _differ(where, expected or "no error", got or "no error")
         return
     if expected["code"] == "any":
         if not issubclass(got["class"], PasserbyError):
@@ -75,7 +87,7 @@ def compare_sent(expected: list[JSON], got: list[JSON]) -> Iterator[str]:
         where = f"request {number}"
         if not rest or ("maybe" in one and rest[0] != wanted):
             if "maybe" not in one:
-                yield _differ(where, wanted, None)
+                yield _differ(where, wanted, ABSENT)
             continue
         yield from differences_of(where, wanted, rest.pop(0))
         repeated = 0
@@ -85,7 +97,7 @@ def compare_sent(expected: list[JSON], got: list[JSON]) -> Iterator[str]:
         if "again" in one and not repeated:
             yield f"{where}: expected the same again, got no second try"
     for one in rest:
-        yield _differ("one request more", None, one)
+        yield _differ("one request more", ABSENT, one)
 
 
 def differences_of(where: str, expected: Any, got: Any) -> Iterator[str]:
@@ -113,19 +125,12 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-class Absent:
-    def __repr__(self) -> str:
-        return "nothing"
-
-
-ABSENT = Absent()
-
-
 def _differ(where: str, expected: Any, got: Any) -> str:
-    return f"{where}\n    expected {_shown(expected)}\n    got      {_shown(got)}"
+    return f"{where}\n    expected {shown(expected)}\n    got      {shown(got)}"
 
 
-def _shown(value: Any) -> str:
-    if value is None or isinstance(value, str | Absent):
-        return "nothing" if value is None else str(value)
+def shown(value: Any) -> str:
+    """A value as a reader likes to see it."""
+    if isinstance(value, str | Absent):
+        return str(value) or "empty text"
     return json.dumps(value, sort_keys=True, default=repr)

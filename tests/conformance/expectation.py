@@ -6,44 +6,72 @@ from dataclasses import dataclass
 from typing import Any
 
 from .case import JSON, Case
+from .comparison import ABSENT, canonical, shown
 from .differences import ALL, DIFFERENCES
-from .recorded import recorded_outcome
+from .recorded import ANY_ERROR, recorded_outcome
 from .reference import run_reference
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """An outcome, and the differences from the recorded one that it makes use of."""
+    """What is expected.
+
+    Attributes:
+        outcome: to be compared with what passerby does.
+        differences: the allowed differences that made it another than the recorded one.
+        conflicts: where one of them would change something that the SDK, as recorded, does not do.
+    """
 
     outcome: JSON
-    differences: tuple[str, ...]
+    differences: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
 
 
 def expect(case: Case) -> Expectation:
     ours = run_reference(case, ALL)
     if case.is_for_javascript_only:
         return Expectation(ours, ("javascript-only",))
-    applied = tuple(
-        difference.name
-        for difference in DIFFERENCES
-        if run_reference(case, ALL - {difference.name}) != ours
-    )
+    applied = tuple(one.name for one in DIFFERENCES if run_reference(case, ALL - {one.name}) != ours)
     if not applied:
-        return Expectation(recorded_outcome(case), ())
-    return Expectation(merge(run_reference(case, ()), recorded_outcome(case), ours), applied)
+        return Expectation(recorded_outcome(case))
+    merge = Merge()
+    outcome = merge.merge("", run_reference(case, ()), recorded_outcome(case), ours)
+    return Expectation(outcome, applied, tuple(merge.conflicts))
 
 
-def merge(base: Any, recorded: Any, ours: Any) -> Any:
-    """Change `recorded` where `ours` differs from `base`, and nowhere else."""
-    if base == ours:
-        return recorded
-    if isinstance(base, dict) and isinstance(recorded, dict) and isinstance(ours, dict):
-        names = dict.fromkeys([*recorded, *ours])
-        merged = {name: merge(base.get(name, _GONE), recorded.get(name, _GONE), ours.get(name, _GONE)) for name in names}
-        return {name: value for name, value in merged.items() if value is not _GONE}
-    if isinstance(base, list) and isinstance(recorded, list) and isinstance(ours, list) and len(base) == len(recorded) == len(ours):
-        return [merge(*items) for items in zip(base, recorded, ours, strict=True)]
-    return ours
+class Merge:
+    """Takes over into a recorded outcome what differs between two runs of the reference, and nothing else."""
+
+    def __init__(self) -> None:
+        self.conflicts: list[str] = []
+
+    def merge(self, where: str, base: Any, recorded: Any, ours: Any) -> Any:
+        if canonical(base) == canonical(ours):
+            return recorded
+        if isinstance(base, dict) and isinstance(recorded, dict) and isinstance(ours, dict) and not where.endswith("error"):
+            return self._merge_members(where, base, recorded, ours)
+        if isinstance(base, list) and isinstance(recorded, list) and isinstance(ours, list):
+            if len(base) == len(recorded) == len(ours):
+                triples = zip(base, recorded, ours, strict=True)
+                return [self.merge(f"{where}[{index}]", *triple) for index, triple in enumerate(triples)]
+        if not _agree(recorded, base) and not _agree(recorded, ours):
+            self.conflicts.append(
+                f"{where}: the recorded outcome is not the one that the differences change\n"
+                f"    recorded {shown(recorded)}\n    expected {shown(base)}"
+            )
+        return ours
+
+    def _merge_members(self, where: str, base: JSON, recorded: JSON, ours: JSON) -> JSON:
+        merged = {
+            name: self.merge(f"{where}.{name}".lstrip("."), *(one.get(name, ABSENT) for one in (base, recorded, ours)))
+            for name in dict.fromkeys([*recorded, *ours])
+        }
+        return {name: value for name, value in merged.items() if value is not ABSENT}
 
 
-_GONE: Any = object()
+def _agree(one: Any, other: Any) -> bool:
+    """Whether two values say the same; an engine's error says only that there is one."""
+    are_errors = isinstance(one, dict) and isinstance(other, dict) and "code" in one and "code" in other
+    if are_errors and ANY_ERROR in (one, other):
+        return True
+    return canonical(one) == canonical(other)

@@ -7,7 +7,7 @@ import itertools
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import unquote
 
@@ -17,11 +17,12 @@ from passerby import Dead, Delivered, Dropped, PasserbyError, Pending, Receipt, 
 from passerby.asgi import TrackingMiddleware
 from passerby.collector import CollectorServer
 from passerby.collector.scripted import Scripted
+from passerby.request import TRACKER_KEY
 
 from .case import JSON, Case
 from .javascript import is_truthy, trim_url
 from .recorded import COMPARED_HEADERS, parse_set_cookie
-from .reference import ISSUED
+from .reference import ISSUED, UNSCRIPTED
 
 SETTINGS = {
     "clientKey": "client_key",
@@ -46,7 +47,7 @@ CONDITIONS: JSON = {
     "retry_base": 0.01,
     "retry_cap": 0.05,
 }
-ENOUGH = 10.0  # seconds for what is expected to happen
+ENOUGH = 5.0  # seconds for what is expected to happen
 QUIET = 0.05  # seconds in which nothing more is expected to happen
 
 
@@ -75,7 +76,8 @@ class Stage:
         turn = next(self._turns)
         collector = self._collectors[turn % len(self._collectors)]
         base = f"{collector.url}/case-{turn}"
-        for route, answers in case.server.items():
+        unscripted = {route: [answer] for route, answer in UNSCRIPTED.items() if route != "create"}
+        for route, answers in (unscripted | dict(case.server)).items():
             collector.script(route, [_scripted(answer, base) for answer in answers])  # type: ignore[arg-type]
         yield collector, base
         collector.behave()
@@ -116,11 +118,10 @@ class Replay:
             return self._outcome(error_of(error), None, is_balanced=True)
         try:
             asyncio.run(self._perform(tracking))
-            tracker = tracking.tracker_for(self.scope)
-            is_balanced = tracking.stats().destinations["sitecore"].is_balanced
-            return self._outcome(None, tracker, is_balanced=is_balanced)
         finally:
             tracking.close(0)
+        is_balanced = tracking.stats().destinations["sitecore"].is_balanced
+        return self._outcome(None, self.scope.get(TRACKER_KEY), is_balanced=is_balanced)
 
     def _make_tracking(self, stage: Stage) -> Tracking:
         given = {SETTINGS[name]: value for name, value in (self.case.settings or {}).items() if name in SETTINGS}
@@ -179,29 +180,17 @@ class Replay:
         """Wait for the requests that are expected, and a moment for those that are not."""
         expected = self.expected["sent"] or ()
         number = sum(2 if "again" in sent else "maybe" not in sent for sent in expected)
-        async with asyncio.timeout(ENOUGH):
-            try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ENOUGH):
                 while len(self._received()) < number:
                     await asyncio.sleep(0.002)
-            except TimeoutError:
-                return
         for step, receipt in self.receipts:
             if "pending" in step["result"]:
                 await asyncio.sleep(QUIET)
                 step["result"] = result_of(receipt.outcomes["sitecore"])
 
     def _received(self) -> list[JSON]:
-        prefix = self.base.removeprefix(self.collector.url)
-        return [
-            {
-                "method": one.method,
-                "path": one.path.removeprefix(prefix),
-                "headers": {name: one.headers.get(name) for name in COMPARED_HEADERS},
-                "body": one.json,
-            }
-            for one in self.collector.requests
-            if one.path.startswith(prefix + "/")
-        ]
+        return received(self.collector, self.base)
 
     def _outcome(self, init: JSON | None, tracker: Tracker | None, *, is_balanced: bool) -> JSON:
         earlier = self.case.response.get("set_cookie", [])
@@ -225,6 +214,21 @@ class Replay:
         issued = [one for one in self.collector.browser_ids[self._issued_before :] if one not in scripted]
         names = {one: ISSUED if number == 0 else f"{ISSUED[:-1]} {number + 1}>" for number, one in enumerate(issued)}
         return _replace(value, names) if names else value
+
+
+def received(collector: CollectorServer, base: str) -> list[JSON]:
+    """The requests that a case sent to its base URL."""
+    prefix = base.removeprefix(collector.url)
+    return [
+        {
+            "method": one.method,
+            "path": one.path.removeprefix(prefix),
+            "headers": {name: one.headers.get(name) for name in COMPARED_HEADERS},
+            "body": one.json,
+        }
+        for one in collector.requests
+        if one.path.startswith(prefix + "/")
+    ]
 
 
 class ServerCalls:

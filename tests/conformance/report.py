@@ -30,7 +30,7 @@ def check(case: Case, stage: Stage) -> Verdict:
     """Replay a case and compare."""
     expectation = expect(case)
     got = replay(case, stage, expectation.outcome)
-    return Verdict(case, compare(expectation.outcome, got), expectation.differences)
+    return Verdict(case, [*expectation.conflicts, *compare(expectation.outcome, got)], expectation.differences)
 
 
 def report(verdicts: Iterable[Verdict], out: TextIO) -> bool:

@@ -336,6 +336,15 @@ def test_entries_acquired_after_a_link_carry_the_browser_id(outbox: Outbox) -> N
     assert found == {"a visit:1": ["issued"] * 2, "a visit:2": [None], "b visit:1": ["issued"] * 2}
 
 
+def test_the_first_link_of_a_visit_holds(outbox: Outbox) -> None:
+    assert outbox.link("visit:1", "first") == "first"
+    assert outbox.link("visit:1", "second") == "first"
+    assert outbox.link("visit:2", "second") == "second"
+    outbox.put(event_of("visit:1", browser_id=None), ("a",), Listener(), 0.0)
+
+    assert [entry.event.browser_id for entry in outbox.acquire("a", 1, 0.0)] == ["first"]
+
+
 def test_a_link_changes_no_event_that_has_a_browser_id(outbox: Outbox) -> None:
     outbox.put(event_of("ada", browser_id="her own"), ("a",), Listener(), 0.0)
     outbox.link("ada", "another")

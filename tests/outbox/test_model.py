@@ -177,9 +177,9 @@ class OutboxAndModel(RuleBasedStateMachine):
 
     @rule(visitor=st.sampled_from(VISITORS[2:]))
     def link(self, visitor: str) -> None:
-        if visitor not in self.links:
-            self.links[visitor] = f"browser ID of {visitor}"
-            self.outbox.link(visitor, self.links[visitor])
+        self.serial += 1
+        browser_id = f"browser ID {self.serial}"
+        assert self.outbox.link(visitor, browser_id) == self.links.setdefault(visitor, browser_id)
 
     @rule(seconds=st.integers(1, 15))
     def let_time_pass(self, seconds: int) -> None:

@@ -111,6 +111,13 @@ class Delivery:
         """Take an ID from the pool, if one is ready."""
         return self.pool.take()
 
+    def link(self, visitor: str, browser_id: str) -> str:
+        """Give an ID to the events of a visit that had none, unless they have one already; return theirs."""
+        linked = self._outbox.link(visitor, browser_id)
+        if linked != browser_id and self._issuer is not None:
+            self.pool.give_back(browser_id)
+        return linked
+
     def wait_for_browser_id(self) -> Future[str | None] | None:
         """Get in line for the next ID; None if it would be in vain because the service does not answer."""
         if self._issuer_sender is None or self._issuer_sender.breaker.is_open or self._id_breaker.is_open:
@@ -263,8 +270,7 @@ class Delivery:
             browser_id = new_browser_id()
         else:
             browser_id = self.pool.take() or await self._create_when_allowed(self._issuer)
-        self._outbox.link(visitor, browser_id)
-        return browser_id
+        return self.link(visitor, browser_id)
 
     async def _create_when_allowed(self, issuer: IdIssuer) -> str:
         if not self._id_breaker.slots(self._clock(), 1):

@@ -98,10 +98,13 @@ class Sender:
             task.add_done_callback(self._busy.discard)
         if self.breaker.wait_until() > now:
             return self.breaker.wait_until()
-        return None if len(self._busy) >= self._plan.concurrency else self._outbox.next_due(self.destination.name)
+        if self.breaker.state == "half-open" or len(self._busy) >= self._plan.concurrency:
+            return None  # whatever is due: whoever is under way says when there is room
+        return self._outbox.next_due(self.destination.name)
 
     async def aclose(self) -> None:
         """Let go of all connections; what is being sent is given up and stays in the outbox."""
+        await asyncio.sleep(0)  # cancelled before its first step, a task would not give its entry back
         for task in list(self._busy):
             task.cancel()
         if self._busy:

@@ -94,7 +94,7 @@ class Sitecore:
 
     def check(self, event: Event) -> None:
         """Raise ValidationError with the vendor's code and words, in the vendor's order."""
-        if not event.point_of_sale or not event.point_of_sale.strip():
+        if not _is_given(event.point_of_sale):
             raise ValidationError('"pointOfSale" is required.', code="MV-0003")
         if event.kind == "identity":
             _check_identity(event.data)
@@ -146,7 +146,7 @@ class Sitecore:
         if not str(asked.get("friendlyId") or "").strip():
             raise ValidationError('"friendlyId" is required.', code="MV-0008")
         point_of_sale = asked.pop("pointOfSale", None) or point_of_sale
-        if not point_of_sale or not point_of_sale.strip():
+        if not _is_given(point_of_sale):
             raise ValidationError('"pointOfSale" is required.', code="MV-0003")
         body = _personalize_body(asked)
         body |= {"clientKey": self._client_key, "pointOfSale": point_of_sale}
@@ -176,6 +176,10 @@ def _checked_target(target_url: str) -> str:
             "target_url: found plain http to a public host, expected https; what visitors do is not for all to read"
         )
     return target_url.strip().rstrip("/")
+
+
+def _is_given(point_of_sale: object) -> bool:
+    return isinstance(point_of_sale, str) and bool(point_of_sale.strip())
 
 
 def _check_identity(data: dict[str, Any]) -> None:

@@ -205,12 +205,12 @@ class MemoryOutbox:
         later = self._shelves[destination].later
         return later[0][0] if later else None
 
-    def link(self, visitor: str, browser_id: str) -> None:
+    def link(self, visitor: str, browser_id: str) -> str:
         """Note the browser ID of a visit that had none; the oldest of too many notes are forgotten."""
         with self._lock:
             if len(self._links) >= _MAX_LINKS:
                 del self._links[next(iter(self._links))]
-            self._links[visitor] = browser_id
+            return self._links.setdefault(visitor, browser_id)
 
     def tally(self, destination: str) -> Tally:
         """Return a copy of a destination's counts, taken at one moment."""

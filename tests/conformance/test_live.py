@@ -1,0 +1,93 @@
+"""The vendor's own package beside passerby, on inputs that nobody thought of.
+
+Hypothesis makes up the inputs, the package runs them in Node.js and so records a case, which is then checked like every other.
+The inputs are the same in every run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.strategies import SearchStrategy
+
+from . import strategies
+from .case import JSON, Case, read_cases
+from .recorded import recorded_outcome
+from .replay import Stage
+from .report import check
+from .vendor import Vendor
+
+pytestmark = pytest.mark.node
+
+VECTORS = Path(__file__).with_name("engage.jsonl")
+# How many cases of each kind.
+KINDS: dict[str, tuple[SearchStrategy[JSON], int]] = {
+    "settings": (strategies.init_cases, 60),
+    "cookies": (strategies.cookie_cases, 60),
+    "page views": (strategies.view_cases, 60),
+    "identities": (strategies.identity_cases, 60),
+    "events": (strategies.event_cases, 60),
+    "personalisations": (strategies.personalize_cases, 20),
+    "sequences": (strategies.sequence_cases, 25),
+    "pages": (strategies.page_cases, 25),
+}
+
+
+@pytest.fixture(scope="module")
+def vendor() -> Iterator[Vendor]:
+    with Vendor() as vendor:
+        yield vendor
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_passerby_does_what_the_package_does(kind: str, vendor: Vendor, stage: Stage) -> None:
+    """Or what an allowed difference says it does instead."""
+    cases, number = KINDS[kind]
+
+    @settings(
+        max_examples=number,
+        derandomize=True,
+        database=None,
+        phases=[Phase.explicit, Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(cases)
+    def check_one(line: JSON) -> None:
+        verdict = check(vendor.record(line, stage), stage)
+
+        assert not verdict.problems, f"{verdict}\n  inputs {json.dumps(line)}"
+
+    check_one()
+
+
+def test_vectors_are_what_the_package_does(vendor: Vendor, stage: Stage) -> None:
+    for line, case in zip(lines(), read_cases(VECTORS), strict=True):
+        if not can_be_recorded(case):
+            continue
+        if case.request.get("referrer"):
+            with Vendor() as another:  # only the first page view of a process has a referrer
+                recorded = another.record(line, stage)
+        else:
+            recorded = vendor.record(line, stage)
+
+        assert recorded_outcome(recorded) == recorded_outcome(case), case.id
+
+
+def lines() -> Iterator[JSON]:
+    for text in VECTORS.read_text(encoding="utf-8").split("\n")[1:]:
+        if text:
+            line = json.loads(text)
+            line.pop("outcome")
+            yield line
+
+
+def can_be_recorded(case: Case) -> bool:
+    """Whether the runner can do it: plain requests, one thing after the other, and a server of ours."""
+    in_turn = not any("background" in args for _, args in case.steps)
+    target = str((case.settings or {}).get("targetURL"))
+    is_ours = case.call == "initServer" or target.startswith(("{MOCK}", "{CLOSED}"))
+    return in_turn and is_ours and case.settings is not None and not case.is_for_javascript_only

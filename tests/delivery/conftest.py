@@ -1,0 +1,49 @@
+"""A collector, and trackings that are closed when a test is over."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from passerby import Sitecore, Tracking
+from passerby.collector import CollectorServer
+from passerby.destinations import Destination
+
+MakeTracking = Callable[..., Tracking]
+
+QUICK: dict[str, Any] = {"retry_base": 0.02, "retry_cap": 0.1, "request_timeout": 5.0, "secret_key": "a key for tests"}
+
+
+@pytest.fixture
+def collector() -> Iterator[CollectorServer]:
+    with CollectorServer(accept_any_browser_id=True) as server:
+        yield server
+
+
+@pytest.fixture
+def make_tracking() -> Iterator[MakeTracking]:
+    """Make a tracking to a URL or to destinations, that tries again soon."""
+    made: list[Tracking] = []
+
+    def make(*targets: str | Destination, **settings: Any) -> Tracking:
+        destinations = [sitecore_at(target) if isinstance(target, str) else target for target in targets]
+        made.append(Tracking(*destinations, **QUICK | settings))
+        return made[-1]
+
+    yield make
+    for tracking in made:
+        tracking.close(0)
+
+
+def sitecore_at(url: str) -> Sitecore:
+    return Sitecore(client_key="key", target_url=url, point_of_sale="shop")
+
+
+@pytest.fixture
+def black_hole() -> Iterator[str]:
+    """The address of a service that accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=200) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -1,0 +1,81 @@
+"""Destinations and requests for tests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+from passerby import jsontext
+from passerby.destinations import Answer, Call, Verdict
+from passerby.destinations.answers import judge_status, read_json
+from passerby.event import Event
+from passerby.outcome import Delivered
+from passerby.stats import DestinationStats
+
+
+class Plain:
+    """A destination that issues no browser IDs; its calls are such that a collector takes them."""
+
+    batch_size = 1
+
+    def __init__(self, name: str, url: str | Callable[[Event], str]) -> None:
+        self.name = name
+        self._url_of = url if callable(url) else lambda event: url
+
+    def check(self, event: Event) -> None:
+        pass
+
+    def encode(self, events: Sequence[Event]) -> Call:
+        (event,) = events
+        body = {"browser_id": event.browser_id, "type": event.type or event.kind, "id": event.id, **event.data}
+        headers = {"Content-Type": "application/json"}
+        return Call("POST", f"{self._url_of(event)}/v1.2/events", headers, jsontext.dumps(body))
+
+    def judge(self, answer: Answer) -> Verdict:
+        return judge_status(answer) or Delivered(read_json(answer))
+
+
+def new_id() -> str:
+    return str(uuid4())
+
+
+def page_request(path: str = "/", headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """An ASGI scope of a visitor who opens a page for the first time."""
+    lines = {"host": "localhost", "sec-fetch-dest": "document", "sec-fetch-mode": "navigate", **(headers or {})}
+    return {
+        "type": "http",
+        "method": "GET",
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in lines.items()],
+        "server": ("localhost", 80),
+        "client": ("127.0.0.1", 50000),
+    }
+
+
+def numbers_by_visitor(events: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
+    """The `number` of each event, in order of arrival, by browser ID."""
+    numbers: dict[str, list[int]] = {}
+    for event in events:
+        numbers.setdefault(event["browser_id"], []).append(event["number"])
+    return numbers
+
+
+def assert_ledger(stats: DestinationStats, **expected: Any) -> None:
+    assert stats.is_balanced, stats
+    for name, value in expected.items():
+        assert getattr(stats, name) == value, stats
+
+
+def wait_until(is_so: Callable[[], bool], patience: float = 10.0) -> bool:
+    """Wait until something is so; False if that takes more than some seconds."""
+    ends = time.monotonic() + patience
+    while not is_so():
+        if time.monotonic() > ends:
+            return False
+        time.sleep(0.005)
+    return True

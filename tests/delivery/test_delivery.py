@@ -1,0 +1,301 @@
+"""From a tracking call to a real server that misbehaves, and back to the ledger."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections.abc import Iterator
+from email.utils import format_datetime
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from passerby import Dead, Delivered, Pending, Tracking
+from passerby.collector import CollectorServer
+from passerby.collector.scripted import Scripted
+from passerby.event import Event
+
+from .conftest import MakeTracking
+from .doubles import Plain, assert_ledger, new_id, numbers_by_visitor, page_request, wait_until
+
+ACCIDENTS = {
+    **{f"status {status}": Scripted(status=status) for status in (408, 425, 429, 500, 502, 503, 504, 599)},
+    "reset": Scripted(reset=True),
+    "answer lost": Scripted(status=None, reset=True),
+    "truncated": Scripted(status=None, truncate=True),
+    "no answer in time": Scripted(status=200, delay=1.5),
+    "body stalls": Scripted(status=200, body={"ref": "1"}, stall_body=1.5),
+    "not HTTP": Scripted(status=503, raw="<html>"),
+}
+
+
+@pytest.mark.parametrize("accident", ACCIDENTS.values(), ids=ACCIDENTS)
+def test_what_the_moment_did_is_tried_again_with_the_same_bytes(
+    collector: CollectorServer, make_tracking: MakeTracking, accident: Scripted
+) -> None:
+    collector.script("events", [accident, accident, Scripted(status=None)])
+    tracking = make_tracking(collector.url, request_timeout=0.4)
+    tracker = tracking.for_visitor(new_id())
+
+    receipt = tracker.event("ADD", {"price": 9.99, "name": "Müller"}, {"coupon": {"code": "X"}})
+
+    assert isinstance(receipt.wait_delivered(10)["sitecore"], Delivered)
+    sent = [request for request in collector.requests if request.route == "events"]
+    assert len(sent) == 3
+    assert len({(request.method, request.path, request.body) for request in sent}) == 1
+    assert sent[0].json["price"] == 9.99
+    assert_ledger(tracking.stats().destinations["sitecore"], enqueued=1, delivered=1, retries=2)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 451])
+def test_a_refusal_becomes_a_dead_letter_at_once(
+    collector: CollectorServer, make_tracking: MakeTracking, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    collector.script("events", [Scripted(status=status), Scripted(status=None)])
+    tracking = make_tracking(collector.url)
+    tracker = tracking.for_visitor(new_id())
+
+    refused, taken = tracker.event("FIRST"), tracker.event("SECOND")
+
+    assert refused.wait_delivered(10) == {"sitecore": Dead(f"status {status}")}
+    assert isinstance(taken.wait_delivered(10)["sitecore"], Delivered)
+    assert [request.json["type"] for request in collector.requests if request.route == "events"] == ["FIRST", "SECOND"]
+    assert_ledger(tracking.stats().destinations["sitecore"], enqueued=2, delivered=1, dead=1, retries=0)
+    assert [record.levelname for record in caplog.records] == ["ERROR"], "an error is logged at the dead letter only"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed(collector: CollectorServer, make_tracking: MakeTracking, status: int) -> None:
+    collector.script("events", [Scripted(status=status, headers={"Location": f"{collector.url}/elsewhere"})])
+    tracking = make_tracking(collector.url)
+
+    outcome = tracking.for_visitor(new_id()).event("ADD").wait_delivered(10)
+
+    assert outcome == {"sitecore": Dead(f"status {status}")}
+    assert [request.route for request in collector.requests if request.route != "create"] == ["events"]
+
+
+def test_one_warning_at_the_beginning_of_an_outage_and_one_line_at_its_end(
+    collector: CollectorServer, make_tracking: MakeTracking, caplog: pytest.LogCaptureFixture
+) -> None:
+    collector.fail("events", times=12)
+    tracking = make_tracking(collector.url, spare_browser_ids=0)
+    with caplog.at_level(logging.INFO, "passerby"):
+        for _ in range(20):
+            tracking.for_visitor(new_id()).event("ADD")
+        assert tracking.flush(10) == 0
+
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+# Retry-After (T7)
+
+
+def http_date(seconds: float) -> str:
+    return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
+
+
+def attempts(collector: CollectorServer) -> list[float]:
+    return [request.time for request in collector.requests if request.route == "events"]
+
+
+@pytest.mark.parametrize(("status", "as_date"), [(429, False), (503, False), (503, True)])
+def test_retry_after_is_obeyed(
+    collector: CollectorServer, make_tracking: MakeTracking, status: int, as_date: bool
+) -> None:
+    value = http_date(3) if as_date else "1"
+    collector.script("events", [Scripted(status=status, headers={"Retry-After": value}), Scripted(status=None)])
+    tracking = make_tracking(collector.url)
+    first = tracking.for_visitor(new_id()).event("ADD")
+    time.sleep(0.3)
+    second = tracking.for_visitor(new_id()).event("ADD")
+
+    for receipt in (first, second):
+        assert isinstance(receipt.wait_delivered(10)["sitecore"], Delivered)
+    times = attempts(collector)
+    assert len(times) == 3
+    assert times[1] - times[0] >= 0.99, "nothing is sent before the stated time, other visitors' events included"
+
+
+def test_a_very_long_wish_is_cut_to_an_hour(collector: CollectorServer, make_tracking: MakeTracking) -> None:
+    collector.script("events", [Scripted(status=503, headers={"Retry-After": "999999"}), Scripted(status=None)])
+    tracking = make_tracking(collector.url)
+    receipt = tracking.for_visitor(new_id()).event("ADD")
+
+    assert receipt.wait_delivered(1.0) == {"sitecore": Pending()}
+    assert len(attempts(collector)) == 1
+    due = tracking._desk._outbox.next_due("sitecore")
+    assert due is not None
+    assert 3500 < due - time.monotonic() <= 3600
+    assert_ledger(tracking.stats().destinations["sitecore"], pending=1)
+
+
+@pytest.mark.parametrize("value", ["0", "-5", "soon", "1.5", "", "Wed, 21 Oct 2015 07:28:00 GMT", "9" * 500, "\xb2"])
+def test_a_wish_that_says_nothing_is_no_wish(
+    collector: CollectorServer, make_tracking: MakeTracking, value: str
+) -> None:
+    collector.script("events", [Scripted(status=503, headers={"Retry-After": value}), Scripted(status=None)])
+    tracking = make_tracking(collector.url)
+    receipt = tracking.for_visitor(new_id()).event("ADD")
+
+    assert isinstance(receipt.wait_delivered(10)["sitecore"], Delivered)
+    assert len(attempts(collector)) == 2
+
+
+# Order and independence
+
+
+def test_order_per_visitor_is_kept_under_failures(collector: CollectorServer, make_tracking: MakeTracking) -> None:
+    mishaps = [Scripted(status=None), Scripted(status=503), Scripted(reset=True), Scripted(status=None), Scripted(status=429)]
+    collector.script("events", [*itertools.islice(itertools.cycle(mishaps), 300), Scripted(status=None)])
+    tracking = make_tracking(collector.url)
+    visitors = [new_id() for _ in range(8)]
+    for number in range(25):
+        for visitor in visitors:
+            tracking.for_visitor(visitor).event("STEP", {"number": number})
+
+    assert tracking.flush(60) == 0
+
+    assert numbers_by_visitor(collector.events) == {visitor: list(range(25)) for visitor in visitors}
+    assert_ledger(tracking.stats().destinations["sitecore"], enqueued=200, delivered=200, pending=0, dead=0)
+
+
+@pytest.fixture
+def other_collector() -> Iterator[CollectorServer]:
+    with CollectorServer(accept_any_browser_id=True) as server:
+        yield server
+
+
+def test_one_visitors_failing_event_delays_no_other(
+    collector: CollectorServer, other_collector: CollectorServer, make_tracking: MakeTracking
+) -> None:
+    other_collector.fail("events", status=503)
+    unlucky, lucky = new_id(), [new_id() for _ in range(5)]
+
+    def url_of(event: Event) -> str:
+        return other_collector.url if event.browser_id == unlucky else collector.url
+
+    tracking = make_tracking(Plain("plain", url_of), retry_base=5.0, retry_cap=5.0)
+    for number in range(20):
+        for visitor in (unlucky, *lucky):
+            tracking.for_visitor(visitor).event("STEP", {"number": number})
+
+    events = collector.wait_for_events(100)
+
+    assert numbers_by_visitor(events) == {visitor: list(range(20)) for visitor in lucky}
+    assert len(other_collector.requests) <= 2
+    assert_ledger(tracking.stats().destinations["plain"], enqueued=120, pending=20)
+
+
+@pytest.mark.parametrize("death", ["refuses", "resets", "hangs", "refuses all"])
+def test_one_dead_destination_delays_no_other(
+    collector: CollectorServer, other_collector: CollectorServer, make_tracking: MakeTracking, death: str
+) -> None:
+    if death == "refuses":
+        other_collector.stop()
+    elif death == "resets":
+        other_collector.fail("events", reset=True)
+    elif death == "hangs":
+        other_collector.fail("events", delay=30)
+    else:
+        other_collector.fail("events", status=400)
+    tracking = make_tracking(Plain("alive", collector.url), Plain("dead", other_collector.url))
+    visitors = [new_id() for _ in range(10)]
+    receipts = [
+        tracking.for_visitor(visitor).event("STEP", {"number": number}) for number in range(20) for visitor in visitors
+    ]
+
+    events = collector.wait_for_events(200)
+
+    assert numbers_by_visitor(events) == {visitor: list(range(20)) for visitor in visitors}
+    for receipt in receipts:
+        receipt.wait_delivered(0.01)
+        assert isinstance(receipt.outcomes["alive"], Delivered)
+    alive, dead = (tracking.stats().destinations[name] for name in ("alive", "dead"))
+    assert_ledger(alive, enqueued=200, delivered=200, retries=0, breaker="closed")
+    assert_ledger(dead, enqueued=200, delivered=0)
+
+
+def test_what_a_dead_destination_missed_arrives_in_order_once_it_is_back(
+    collector: CollectorServer, other_collector: CollectorServer, make_tracking: MakeTracking
+) -> None:
+    other_collector.stop()
+    tracking = make_tracking(Plain("alive", collector.url), Plain("dead", other_collector.url))
+    visitors = [new_id() for _ in range(5)]
+    for number in range(20):
+        for visitor in visitors:
+            tracking.for_visitor(visitor).event("STEP", {"number": number})
+    collector.wait_for_events(100)
+
+    other_collector.start()
+
+    assert tracking.flush(20) == 0
+    assert numbers_by_visitor(other_collector.events) == {visitor: list(range(20)) for visitor in visitors}
+    for stats in tracking.stats().destinations.values():
+        assert_ledger(stats, enqueued=100, delivered=100)
+
+
+def test_an_event_can_be_for_some_destinations_only(
+    collector: CollectorServer, other_collector: CollectorServer, make_tracking: MakeTracking
+) -> None:
+    tracking = make_tracking(Plain("one", collector.url), Plain("two", other_collector.url))
+    outcomes = tracking.for_visitor(new_id()).event("ADD", destinations=["two"]).wait_delivered(10)
+
+    assert list(outcomes) == ["two"]
+    assert (len(collector.events), len(other_collector.events)) == (0, 1)
+    assert_ledger(tracking.stats().destinations["one"], enqueued=0)
+
+
+# Visits without a browser ID
+
+
+def test_events_without_an_id_get_one_for_the_whole_visit(
+    collector: CollectorServer, make_tracking: MakeTracking
+) -> None:
+    collector.accept_any_browser_id = False
+    collector.fail("create", status=503)
+    tracking = make_tracking(collector.url)
+    visits = [tracking.tracker_for(page_request()) for _ in range(4)]
+    receipts = [visit.event("STEP", {"number": number}) for number in range(3) for visit in visits]
+    assert all(visit.browser_id is None for visit in visits)
+    assert tracking.flush(0.3) == 12
+    assert collector.events == []
+
+    collector.behave()
+
+    assert tracking.flush(20) == 0
+    assert all(isinstance(receipt.outcomes["sitecore"], Delivered) for receipt in receipts)
+    numbers = numbers_by_visitor(collector.events)
+    assert list(numbers.values()) == [[0, 1, 2]] * 4, "all events of a visit have one ID, and keep their order"
+    assert set(numbers) <= set(collector.browser_ids)
+    assert_ledger(tracking.stats().destinations["sitecore"], enqueued=12, delivered=12, unlinked=12)
+    counts = tracking.stats().browser_ids
+    assert counts is not None
+    assert (counts.made, counts.assigned) == (len(collector.browser_ids), 4)
+
+
+def test_a_visit_that_gets_its_id_late_is_one_visitor(collector: CollectorServer, make_tracking: MakeTracking) -> None:
+    """No ID is ready at the first call of a request and one is at the second: both events are of one visitor."""
+    collector.accept_any_browser_id = False
+    collector.fail("create", status=503)
+    collector.fail("events", status=503)
+    tracking = make_tracking(collector.url)
+    tracker = tracking.tracker_for(page_request())
+    tracker.event("STEP")
+    collector.behave()
+    assert wait_until(lambda: bool(collector.events))
+    assert wait_until(lambda: ready_ids(tracking) == 2)
+
+    tracker.event("STEP")
+
+    assert tracking.flush(10) == 0
+    assert [event["browser_id"] for event in collector.events] == [tracker.browser_id] * 2
+    counts = tracking.stats().browser_ids
+    assert counts is not None
+    assert (counts.made, counts.assigned, counts.returned) == (len(collector.browser_ids), 1, 1)
+
+
+def ready_ids(tracking: Tracking) -> int:
+    counts = tracking.stats().browser_ids
+    return counts.ready if counts is not None else 0
