@@ -1,8 +1,8 @@
 """What one tracking call costs the handler that makes it, beside the same call of Segment's client.
 
-Each of passerby's calls is the first of its request, so that reading the request's context is part of it; the request's tracker is
-there before, as it is in a handler. Segment's client is told not to send (`send=False`), so that its thread does not compete;
-passerby's background thread runs and is woken, and has a server that never answers.
+Each of passerby's calls is the first of its request, so that reading the request's context is part of it; the
+request's tracker is there before, as it is in a handler. Segment's client is told not to send (`send=False`), so that
+its thread does not compete; passerby's background thread runs and is woken, and has a server that never answers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from segment.analytics.client import Client
 from passerby import Tracker, Tracking
 
 from .measure import Result, Spread, cpu_of, pairwise, percentile, take_turns
-from .traffic import COOKIE_NAME, scope_with, silent_tracking
+from .traffic import COOKIE_NAME, USER_AGENT, scope_with, silent_tracking
 
 TITLE = "one tracking call as the handler sees it: CPU of its thread, and the time that single calls take"
 
@@ -90,7 +90,7 @@ def _context() -> dict[str, Any]:
     """What Segment leaves to the user and passerby reads from the request."""
     return {
         "ip": "203.0.113.0",
-        "userAgent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
+        "userAgent": USER_AGENT,
         "locale": "en-IE",
         "page": {"url": "https://shop.example/products/shoes", "path": "/products/shoes"},
     }

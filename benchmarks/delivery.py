@@ -1,8 +1,8 @@
 """How fast single events get to a sink, and what CPU time that takes, beside a plain loop over `httpx.AsyncClient`.
 
-The sink is another process. Both send the same requests with as many connections. passerby's events are told first and counted
-from then on, so that telling them is not part of the figure; all of this process's CPU time is. A loop over raw asyncio
-streams, which understands no HTTP, shows what the machine allows.
+The sink is another process. Both send the same requests with as many connections. passerby's events are told first and
+counted from then on, so that telling them is not part of the figure; all of this process's CPU time is. A loop over raw
+asyncio streams, which understands no HTTP, shows what the machine allows.
 """
 
 from __future__ import annotations

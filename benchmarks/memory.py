@@ -1,4 +1,4 @@
-"""Memory that an event takes while it waits, and whether what is done with it costs the same however many others wait."""
+"""Memory that an event takes while it waits, and whether it costs the same however many others wait."""
 
 from __future__ import annotations
 

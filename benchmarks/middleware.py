@@ -1,7 +1,7 @@
 """CPU time that middleware adds to a request of a Starlette app, called in process without a network.
 
-The CPU time is that of the thread that serves the requests. passerby's background thread has nothing to do here but to wake up
-now and then; what the whole process takes is shown beside.
+The CPU time is that of the thread that serves the requests. passerby's background thread has nothing to do here but to
+wake up now and then; what the whole process takes is shown beside.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _results(measured: dict[str, list[Cpu]]) -> Iterator[Result]:
     yield Result(f"middleware: {BARE}, whole request", Spread.of(threads[BARE]), "us")
     for name in (name for name in measured if name != BARE):
         yield Result(f"middleware: {name}", pairwise(sub, threads[name], threads[BARE]), "us")
-    for name in (name for name in measured if name != BARE):
+    for name in (name for name in measured if "visitor" in name):
         yield Result(f"middleware: {name}, process", pairwise(sub, processes[name], processes[BARE]), "us")
     yield Result(
         "middleware: returning visitor, whole request / bare",
@@ -163,6 +163,7 @@ def _timer(contestant: Contestant) -> Callable[[], Cpu]:
     def measure() -> Cpu:
         scopes = [scope_with(*contestant.cookies(number)) for number in range(REQUESTS)]
         with asyncio.Runner() as runner:
+            runner.get_loop()
             return cpu_of(lambda: runner.run(serve(scopes)))
 
     return measure

@@ -30,7 +30,7 @@ def print_table(results: Sequence[Result]) -> None:
     print(f"\n{'':<{_WIDTH}} {'median':>9} {'target':>9}   (unit; met, near: within {TOLERANCE}x, missed)")
     for result in results:
         target = TARGETS.get(result.name)
-        line = f"{result.name:<{_WIDTH}} {_number(result.spread.median):>9} {str(target or ''):>9}   {result.unit}"
+        line = f"{result.name:<{_WIDTH}} {_number(result.spread.median):>9} {target or ''!s:>9}   {result.unit}"
         print(
             f"{line}{'; ' + verdict(result) if target else ''}{'' if not fails_check(result) else ' (fails --check)'}"
         )

@@ -1,7 +1,8 @@
-"""A server that swallows events, in a process of its own: what it costs is not counted, and it does not wait for our GIL.
+"""A server that swallows events, in a process of its own: its cost is not counted, and it does not wait for our GIL.
 
-`python -m benchmarks.sink` says its port and ends when its input does. It speaks as much HTTP/1.1 as its callers need: kept-alive
-connections, requests behind one another, bodies of a given length; what it does not understand ends the connection.
+`python -m benchmarks.sink` says its port and ends when its input does. It speaks as much HTTP/1.1 as its callers need:
+kept-alive connections, requests behind one another, bodies of a given length; what it does not understand ends the
+connection.
 """
 
 from __future__ import annotations

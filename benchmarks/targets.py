@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from .measure import Result
 
-# Shared machines move by up to 1.8x from second to second. Medians over interleaved rounds move by less; what misses its
-# target by more than this is not the machine's fault.
+# Shared machines move by up to 1.8x from second to second. Medians over interleaved rounds move by less; what misses
+# its target by more than this is not the machine's fault.
 TOLERANCE = 1.25
 
 
@@ -17,8 +17,8 @@ class Target(NamedTuple):
     Attributes:
         limit: the bound.
         at_least: whether more is better.
-        checked: whether `--check` fails for it. Rates and latencies are for the eye: they say as much of the machine's other
-            guests as of us. CPU time, ratios and sizes are checked.
+        checked: whether `--check` fails for it. Rates and latencies are for the eye: they say as much of the machine's
+            other guests as of us. CPU time, ratios and sizes are checked.
     """
 
     limit: float

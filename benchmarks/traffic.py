@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_network
 from typing import Any, Unpack
 
 from starlette.types import Message
@@ -17,9 +19,10 @@ COOKIE_NAME = f"bid_{CLIENT_KEY}"
 OTHER_COOKIES = "_ga=GA1.1.1184637265.1763990400; theme=dark"
 PATH = "/products/shoes"
 
+USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
 _HEADERS = (
     (b"host", b"shop.example"),
-    (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"),
+    (b"user-agent", USER_AGENT.encode()),
     (b"accept", b"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"),
     (b"accept-language", b"en-IE,en;q=0.9,de;q=0.8"),
     (b"accept-encoding", b"gzip, deflate, br, zstd"),
@@ -31,7 +34,10 @@ _HEADERS = (
 
 
 def scope_with(*cookies: str) -> dict[str, Any]:
-    """The scope of a page's request, with some cookies beside those that every site has."""
+    """The scope of a page's request, with some cookies beside those that every site has.
+
+    As from a server, each has headers of its own, not yet hashed, and its visitor's address.
+    """
     header = "; ".join([OTHER_COOKIES, *cookies]).encode("latin-1")
     return {
         "type": "http",
@@ -43,11 +49,18 @@ def scope_with(*cookies: str) -> dict[str, Any]:
         "raw_path": PATH.encode(),
         "query_string": b"",
         "root_path": "",
-        "headers": [*_HEADERS, (b"cookie", header)],
-        "client": ("203.0.113.7", 50_000),
+        "headers": [(_fresh(name), _fresh(value)) for name, value in (*_HEADERS, (b"cookie", header))],
+        "client": (next(_addresses), 50_000),
         "server": ("shop.example", 443),
         "state": {},
     }
+
+
+def _fresh(text: bytes) -> bytes:
+    return bytes(bytearray(text))
+
+
+_addresses = map(str, itertools.cycle(ip_network("198.18.0.0/15").hosts()))
 
 
 async def receive() -> Message:
@@ -59,8 +72,8 @@ async def receive() -> Message:
 def silent_tracking(**settings: Unpack[SettingsValues]) -> Iterator[Tracking]:
     """A real `Tracking` to a server that takes one connection and never answers.
 
-    So everything is as in an app, the background thread and its being woken included, but no delivery competes for the CPU:
-    the first event is under way for ever, and all others wait.
+    So everything is as in an app, the background thread and its being woken included, but no delivery competes for the
+    CPU: the first event is under way for ever, and all others wait.
     """
     settings = {
         "concurrency": 1,

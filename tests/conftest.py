@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
+
+from passerby import Sitecore, Tracking
+from passerby.collector import CollectorServer
+
+from .making import KEY, MakeTracking
 
 CONFORMANCE = Path(__file__).parent / "conformance"
 
@@ -22,6 +27,30 @@ hypothesis.settings.load_profile("passerby")
 def anyio_backend() -> str:
     """Run every asynchronous test and fixture on asyncio."""
     return "asyncio"
+
+
+@pytest.fixture
+def collector() -> Iterator[CollectorServer]:
+    """A stand-in for Sitecore on this machine."""
+    with CollectorServer() as server:
+        yield server
+
+
+@pytest.fixture
+def make_tracking(collector: CollectorServer) -> Iterator[MakeTracking]:
+    """Make a `Tracking` to the collector; it is closed in the end."""
+    made: list[Tracking] = []
+
+    def make(**settings: Any) -> Tracking:
+        own = {name: settings.pop(name) for name in ("point_of_sale", "requested_at") if name in settings}
+        destination = Sitecore(**{"client_key": "key", "target_url": collector.url, "point_of_sale": "shop"} | own)
+        usual = {"secret_key": KEY, "channel": "WEB", "currency": "EUR", "mint_timeout": 10.0, "retry_base": 0.02}
+        made.append(Tracking(destination, **(usual | settings)))  # type: ignore[misc]
+        return made[-1]
+
+    yield make
+    for tracking in made:
+        tracking.close(1.0)
 
 
 @pytest.hookimpl(tryfirst=True)

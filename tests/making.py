@@ -6,13 +6,14 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from passerby import Tracking
 from passerby.request import EnvironRequest, ScopeRequest
 
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 Message = dict[str, Any]
+MakeTracking = Callable[..., Tracking]
 App = Callable[..., Awaitable[None]]
 
 BROWSER_ID = "7b0d5b0e-1f5c-4f8e-9a52-2f1d1c7a9d10"
@@ -158,7 +159,3 @@ async def eventually_async(holds: Callable[[], object], timeout: float = 10.0) -
 
 def dropped(tracking: Tracking, name: str = "sitecore") -> dict[str, int]:
     return dict(tracking.stats().destinations[name].dropped)
-
-
-def encoded_path(path: str) -> str:
-    return quote(path)

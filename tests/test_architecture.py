@@ -18,7 +18,7 @@ ORDER = """
 
     destinations  destinations.answers  destinations.sitecore
     outbox  outbox.memory
-    delivery.breaker  delivery.pool  delivery.worker  delivery.transport  delivery.sender  delivery
+    delivery.breaker  delivery.pool  delivery.worker  delivery.stream  delivery.transport  delivery.sender  delivery
 
     stats  config  sources  frontdesk  tracking  engage  passerby
     asgi
@@ -34,6 +34,7 @@ ORDER = """
 # Where a library may be imported: a module, or a package with all that is in it.
 DOORS = {
     "fastapi": ["demo", "fastapi"],
+    "h11": ["collector", "delivery.stream", "delivery.transport"],  # it comes with httpx
     "httpx": ["delivery.transport"],
     "importlib": ["cli", "demo", "version"],  # what it brings in is not seen by these tests
     "itsdangerous": ["cookie"],

@@ -32,6 +32,17 @@ class Options(TypedDict, total=False):
     destinations: Sequence[str] | None
 
 
+_NAMES = frozenset(Options.__annotations__)
+
+
+def check_names(options: Options) -> None:
+    """Raise ValidationError for a keyword that no tracking call takes, such as a misspelt one."""
+    unknown = options.keys() - _NAMES
+    if unknown:
+        found, known = ", ".join(sorted(unknown)), ", ".join(sorted(_NAMES))
+        raise ValidationError(f"found the unknown option {found}; there are {known}")
+
+
 def seconds_of(moment: datetime | float) -> float:
     """Return a moment in seconds since 1970; a naive datetime is UTC. Raises ValidationError for anything else."""
     if isinstance(moment, datetime):

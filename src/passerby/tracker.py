@@ -17,7 +17,7 @@ from .context import external_referrer, language_of, page_of
 from .desk import Desk
 from .errors import ValidationError
 from .event import Context, Event, EventKind, IdentityData, PageViewData, new_event_id
-from .options import Options, checked_event_id, choose, override, seconds_of
+from .options import Options, check_names, checked_event_id, choose, override, seconds_of
 from .person import CAMEL_CASE, checked_user_id, identity_of, is_repeated, read_identity, remember, user_id_in
 from .receipt import Receipt
 from .visit import Visit
@@ -86,7 +86,7 @@ class Tracker:
 
     @point_of_sale.setter
     def point_of_sale(self, value: str | None) -> None:
-        if value is not None and not value.strip():
+        if value is not None and not (isinstance(value, str) and value.strip()):
             raise ValidationError('"pointOfSale" cannot be empty.', code="MV-0009")
         self._point_of_sale = value
 
@@ -239,6 +239,8 @@ class Tracker:
         desk = self._desk
         destinations: Sequence[str] = desk.destination_names
         try:
+            if options:
+                check_names(options)
             chosen = options.get("destinations")
             if chosen is not None:
                 destinations = choose(chosen, destinations)

@@ -172,6 +172,8 @@ class Bodies:
 
     def _identifier(self, one: Any) -> JSON:
         names = {"id": "id", "provider": "provider", "expiryDate": "expiry_date"}
+        if not isinstance(one, dict):
+            return {}
         if "snake-case-names" in self.on and "expiry_date" in one:
             one = {"expiryDate": one["expiry_date"]} | one
         expiry = one.get("expiryDate")
@@ -187,13 +189,16 @@ class Bodies:
             raise Refused(coded("MV-0004"))
         if not isinstance(identifiers, list):
             raise Refused(coded("MV-0004") if "types-checked" in self.on else ANY_ERROR)
-        if any(not isinstance(one, dict) for one in identifiers):
-            raise Refused(OWN_ERROR if "types-checked" in self.on else ANY_ERROR)
+        if None in identifiers and "types-checked" not in self.on:
+            raise Refused(ANY_ERROR)
+        if any(not isinstance(one, dict) for one in identifiers) and "types-checked" in self.on:
+            raise Refused(OWN_ERROR)
         if "dob" in data and not self._is_minute(data["dob"]):
             raise Refused(coded("IV-0002"))
         for one in identifiers:
-            snake = one.get("expiry_date") if "snake-case-names" in self.on else None
-            expiry = one.get("expiryDate", snake)
+            is_mapping = isinstance(one, dict)
+            snake = one.get("expiry_date") if is_mapping and "snake-case-names" in self.on else None
+            expiry = one.get("expiryDate", snake) if is_mapping else None
             if is_truthy(expiry) and not self._is_minute(expiry):
                 raise Refused(coded("IV-0004"))
         email = data.get("email")

@@ -113,7 +113,7 @@ def differences_of(where: str, expected: Any, got: Any) -> Iterator[str]:
 
 
 def canonical(value: Any) -> str:
-    """One text for equal JSON; 1.0 is 1, as in JavaScript, but true is not."""
+    """One text for equal JSON; 1.0 is 1, as in JavaScript, but true is not, and numbers are as exact as they are there."""
     return json.dumps(_plain(value), sort_keys=True, default=repr)
 
 
@@ -122,7 +122,10 @@ def _plain(value: Any) -> Any:
         return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    number = float(value)
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
 
 def _differ(where: str, expected: Any, got: Any) -> str:

@@ -95,10 +95,10 @@ def _check_own(settings: JSON, on: Collection[str]) -> None:
     if "cookie-domain-checked" in on and is_truthy(domain) and not DOMAIN.fullmatch(str(domain)):
         raise Refused(OWN_ERROR)
     path = settings.get("cookiePath")
-    if "cookie-path" in on and is_truthy(path) and not PATH.fullmatch(str(path)):
+    if "cookie-path" in on and path is not None and not PATH.fullmatch(str(path)):
         raise Refused(OWN_ERROR)
     days = settings.get("cookieExpiryDays")
-    if "cookie-age" in on and is_truthy(days) and not _number(days) * DAY >= 0.5:
+    if "cookie-age" in on and days not in (None, 0, "") and not _number(days) * DAY >= 0.5:
         raise Refused(OWN_ERROR)
 
 

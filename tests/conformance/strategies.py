@@ -27,9 +27,9 @@ numbers = (
     | st.floats(allow_nan=False, allow_infinity=False, width=32)
     | st.sampled_from([0, -0.0, 1.0, 1e21, 1e-7, 0.1, {"$js": "NaN"}, {"$js": "Infinity"}, {"$js": "-Infinity"}])
 )
-scalars = st.none() | st.booleans() | numbers | texts | dates | st.just(UNDEFINED)
+scalars = st.none() | st.booleans() | numbers | texts | dates
 values = st.recursive(
-    scalars,
+    scalars | st.just(UNDEFINED),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=4),
     max_leaves=8,
 )
@@ -43,7 +43,14 @@ def members(**optional: st.SearchStrategy[Any]) -> st.SearchStrategy[JSON]:
 
 @st.composite
 def joined(draw: st.DrawFn, one: st.SearchStrategy[JSON], other: st.SearchStrategy[JSON]) -> JSON:
-    return draw(other) | draw(one)
+    """Members of both; nobody writes the same name in snake_case and in camelCase."""
+    both = draw(other) | draw(one)
+    return {name: value for name, value in both.items() if "_" not in name or camel(name) not in both}
+
+
+def camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
 
 
 @st.composite
@@ -168,7 +175,7 @@ any_settings = members(
 
 # Calls
 
-view_data = st.one_of(
+known_views = (
     joined(
         common,
         members(
@@ -178,10 +185,10 @@ view_data = st.one_of(
             point_of_sale=st.sampled_from(["de.example", None]),
             sku=values,
         ),
-    ),
-    st.sampled_from([None, UNDEFINED, {}, [], "xy", 5]),
+    )
 )
-view_args = members(eventData=view_data, extensionData=extensions)
+view_data = st.one_of(*[known_views] * 9, st.sampled_from([None, UNDEFINED, {}, [], "xy", 5]))
+view_args = st.fixed_dictionaries({"eventData": view_data}, optional={"extensionData": extensions})
 
 BLANKS = [chr(code) for code in (0x20, 0x09, 0x0A, 0x0D, 0x1C, 0x1F, 0x85, 0xA0, 0x1680, 0x180E, 0x2003, 0x200B, 0x2028, 0x3000, 0xFEFF)]
 emails = st.builds("".join, st.lists(st.sampled_from(["a", "@", ".", "\u00e9", "+", *BLANKS]), max_size=7)) | st.builds(
@@ -203,12 +210,14 @@ minutes = st.builds(
 )  # fmt: skip
 moments = minutes | minutes | dates | st.sampled_from(["", None, 0, UNDEFINED, [], {}, "\uff12000-01-01T00:00", "2000-01-01T0\u0660:00"])
 identifiers = st.lists(
-    members(
-        id=st.sampled_from(["123456", "", 5, None]),
-        provider=st.sampled_from(["BXLP", "CRM"]),
-        expiryDate=moments,
-        expiry_date=minutes,
-        note=scalars,
+    joined(
+        members(
+            id=st.sampled_from(["123456", "", 5, None]),
+            provider=st.sampled_from(["BXLP", "CRM"]),
+            expiryDate=moments,
+            note=scalars,
+        ),
+        members(expiry_date=minutes),
     ),
     min_size=1,
     max_size=2,
@@ -235,33 +244,33 @@ persons = joined(
         },
     ),
 )
-identity_args = members(eventData=st.one_of(*[persons] * 9, st.sampled_from([None, UNDEFINED, {}])), extensionData=extensions)
+identity_args = st.fixed_dictionaries(
+    {"eventData": st.one_of(*[persons] * 9, st.sampled_from([None, UNDEFINED, {}]))}, optional={"extensionData": extensions}
+)
 
 event_data = st.one_of(
-    *[joined(common, mappings)] * 3,
-    joined(common, members(browser_id=texts, client_key=scalars, pos=scalars, type=scalars, ext=values, point_of_sale=texts)),
+    *[joined(common, mappings)] * 6,
+    joined(common, members(browser_id=texts, client_key=scalars, pos=scalars, type=scalars, ext=scalars | mappings, point_of_sale=texts)),
     st.sampled_from([None, UNDEFINED, {}]),
 )
-event_args = st.fixed_dictionaries(
-    {"eventData": event_data},
-    optional={"type": st.one_of(*[st.sampled_from(["CUSTOM", "ADD", "caf\u00e9"])] * 4, st.sampled_from(["", " ", None, 5, UNDEFINED]))},
-)
-event_args = joined(event_args, members(extensionData=extensions))
+event_types = st.one_of(*[st.sampled_from(["CUSTOM", "ADD", "caf\u00e9"])] * 9, st.sampled_from(["", " ", None, 5, UNDEFINED]))
+event_args = st.fixed_dictionaries({"type": event_types, "eventData": event_data}, optional={"extensionData": extensions})
 
-personalize_data = members(
-    friendlyId=st.one_of(*[st.just("exp_1")] * 5, st.sampled_from(["", " ", None, UNDEFINED])),
-    friendly_id=st.just("exp_2"),
-    channel=st.sampled_from(["WEB", None]),
-    currency=st.sampled_from(["EUR", None]),
-    language=st.sampled_from(["EN", "", None]),
-    pointOfSale=st.sampled_from(["eu.example", "", " ", None]),
-    email=st.sampled_from(["a@b.de", "", "  ", None, "not one"]),
-    identifier=st.sampled_from([{"id": "1", "provider": "P", "x": [1]}, {"id": " ", "provider": "P"}, {"provider": "P"}, None]),
-    params=st.none() | mappings,
-    page=texts,
-    browserId=texts,
+personalize_data = st.fixed_dictionaries(
+    {"friendlyId": st.one_of(*[st.just("exp_1")] * 6, st.sampled_from(["", " ", None, UNDEFINED]))},
+    optional={
+        "channel": st.sampled_from(["WEB", None]),
+        "currency": st.sampled_from(["EUR", None]),
+        "language": st.sampled_from(["EN", "", None]),
+        "pointOfSale": st.sampled_from(["eu.example", "eu.example", "", " ", None]),
+        "email": st.sampled_from(["a@b.de", "", "  ", None, "not one"]),
+        "identifier": st.sampled_from([{"id": "1", "provider": "P", "x": [1]}, {"id": " ", "provider": "P"}, {"provider": "P"}, None]),
+        "params": st.none() | mappings,
+        "page": texts,
+        "browserId": texts,
+    },
 )
-personalize_args = st.fixed_dictionaries({"personalizeData": personalize_data | st.none()}, optional={"timeout": st.just(4000)})
+personalize_args = st.fixed_dictionaries({"personalizeData": st.one_of(*[personalize_data] * 9, st.sampled_from([None, {"friendly_id": "exp_2"}]))}, optional={"timeout": st.just(4000)})
 
 
 def call(name: str, args: st.SearchStrategy[JSON]) -> st.SearchStrategy[JSON]:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import ssl
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from typing import TypeVar
@@ -66,7 +67,7 @@ class Delivery:
 
     def _prepare(self) -> None:
         self._worker = Worker(self._work, "passerby-delivery")
-        self._drained: list[Future[None]] = []
+        self._drained: deque[Future[None]] = deque()
         self._links: dict[str, asyncio.Future[str]] = {}
         self._ssl_context: ssl.SSLContext | None = None
         self._senders = {
@@ -164,11 +165,23 @@ class Delivery:
 
     def on_exit(self) -> None:
         """The interpreter exits: deliver what can be delivered in time and say what is left."""
-        if not self._worker.is_running:
+        left = self._outbox.waiting()
+        if not left and not self._worker.is_running:
             return
-        left = self.close(self._close_timeout)
+        try:
+            left = self.close(self._close_timeout)
+        except KeyboardInterrupt:  # whoever presses Ctrl-C again does not want to wait
+            left = self._outbox.waiting()
         if left:
             log.warning("%d events were not delivered before exit and are lost with this process", left)
+
+    def hold_still(self) -> None:
+        """The process is about to fork: the thread is not to be in the middle of something."""
+        self._worker.hold_still()
+
+    def go_on(self) -> None:
+        """The process has forked: the thread goes on."""
+        self._worker.go_on()
 
     def begin_afresh(self) -> None:
         """A forked child: nothing of the parent's thread, connections, locks and waiting events is ours."""
@@ -207,11 +220,10 @@ class Delivery:
         return drained
 
     def _tell_drained(self) -> None:
-        if self._drained and not self._outbox.waiting():
-            waiters, self._drained = self._drained, []
-            for waiter in waiters:
-                if waiter.set_running_or_notify_cancel():
-                    waiter.set_result(None)
+        while self._drained and not self._outbox.waiting():
+            waiter = self._drained.popleft()
+            if waiter.set_running_or_notify_cancel():
+                waiter.set_result(None)
 
     def _look_after_pool(self) -> None:
         if self._issuer is not None:

@@ -1,23 +1,29 @@
-"""The one door to httpx: performs calls and gives back answers, or says in words why there is none.
+"""The one door to httpx and to the network: performs calls and gives back answers, or says in words why there is none.
 
-httpcore's connection pool takes time that grows with the square of its connections, so each lane has a transport with a
-single connection, and all share one SSL context (making one takes some 20 ms). The transports are used without
-`httpx.AsyncClient`: it writes every URL to the log, and follows what it was not asked to.
+Each lane has its own connections, since a shared pool takes time that grows with the square of its connections; all
+lanes share one SSL context, as making one takes some 20 ms. Where the environment names a proxy, httpx goes through it;
+everything else takes the direct way. `httpx.AsyncClient` is not used: it writes every URL to the log, and follows where
+it was not sent.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+from typing import Protocol
+from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+import h11
 import httpx
 
 from ..destinations import Answer, Call
 from ..version import __version__
+from .stream import MAX_BODY, Stream, TooLarge
 
 USER_AGENT = f"passerby/{__version__}"
-MAX_BODY = 1_000_000  # bytes of an answer that are read; the rest cannot be an answer to what we send
+_HEADERS = {"User-Agent": USER_AGENT, "Accept": "application/json"}
 _KEEP_ALIVE = 30.0  # seconds; below the 60 at which common load balancers hang up
 
 
@@ -31,17 +37,31 @@ class NoAnswer(Exception):
 
 # From the most specific to the most general; the first that fits says the reason.
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
-    (TimeoutError, "no answer in time"),
     (httpx.TimeoutException, "no answer in time"),
+    (TimeoutError, "no answer in time"),
+    (ssl.SSLCertVerificationError, "certificate not accepted"),
+    (ssl.SSLError, "TLS failed"),
+    (socket.gaierror, "host name not found"),
+    (ConnectionRefusedError, "connection refused"),
     (httpx.ProxyError, "proxy refused"),
     (httpx.ConnectError, "cannot connect"),
     (httpx.RemoteProtocolError, "answer is not HTTP or was cut off"),
+    (h11.RemoteProtocolError, "answer is not HTTP or was cut off"),
     (httpx.DecodingError, "answer cannot be decoded"),
+    (TooLarge, "answer is too large"),
     (httpx.TransportError, "connection lost"),
     (httpx.InvalidURL, "URL is not valid"),
-    (ssl.SSLError, "TLS failed"),
+    (h11.ProtocolError, "call cannot be written as HTTP"),
     (OSError, "connection lost"),
 )
+_TIMEOUTS = (TimeoutError, httpx.TimeoutException)
+
+
+class _Way(Protocol):
+    """A way to one origin."""
+
+    async def perform(self, call: Call, target: str) -> Answer: ...
+    async def aclose(self) -> None: ...
 
 
 class Lane:
@@ -49,48 +69,49 @@ class Lane:
 
     def __init__(self, ssl_context: ssl.SSLContext) -> None:
         self._ssl_context = ssl_context
-        self._transports: dict[bytes, httpx.AsyncHTTPTransport] = {}
+        self._ways: dict[tuple[str, str], _Way] = {}
 
     async def perform(self, call: Call, timeout: float) -> Answer:
         """Perform a call within `timeout` seconds, body included. Raises NoAnswer."""
+        url = urlsplit(call.url)
+        way = self._ways.get((url.scheme, url.netloc))
+        if way is None:
+            way = self._ways[url.scheme, url.netloc] = self._make_way(url)
         try:
             async with asyncio.timeout(timeout):
-                return await self._perform(call, timeout)
+                return await way.perform(call, f"{url.path or '/'}?{url.query}" if url.query else url.path or "/")
         except tuple(kind for kind, _ in _REASONS) as error:
-            timed_out = isinstance(error, TimeoutError | httpx.TimeoutException)
-            raise NoAnswer(_reason(error), timed_out) from None
+            raise NoAnswer(_reason(error), isinstance(error, _TIMEOUTS)) from None
 
     async def aclose(self) -> None:
-        """Close the connection."""
-        for transport in self._transports.values():
-            await transport.aclose()
-        self._transports.clear()
+        """Let go of the connections at once."""
+        for way in self._ways.values():
+            await way.aclose()
+        self._ways.clear()
 
-    async def _perform(self, call: Call, timeout: float) -> Answer:
-        url = httpx.URL(call.url)
-        request = httpx.Request(
-            call.method,
-            url,
-            headers={"User-Agent": USER_AGENT, "Accept": "application/json", **call.headers},
-            content=call.body,
-            extensions={"timeout": {"connect": timeout, "read": timeout, "write": timeout, "pool": timeout}},
-        )
-        response = await self._transport_for(url).handle_async_request(request)
+    def _make_way(self, url: SplitResult) -> _Way:
+        proxy = proxy_for(url.scheme, url.hostname or "")
+        return Stream(url, _HEADERS, self._ssl_context) if proxy is None else _ProxyWay(proxy, self._ssl_context)
+
+
+class _ProxyWay:
+    """The way through a proxy."""
+
+    def __init__(self, proxy: str, ssl_context: ssl.SSLContext) -> None:
+        limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=_KEEP_ALIVE)
+        self._transport = httpx.AsyncHTTPTransport(verify=ssl_context, limits=limits, proxy=proxy)
+
+    async def perform(self, call: Call, target: str) -> Answer:
+        request = httpx.Request(call.method, call.url, headers={**_HEADERS, **call.headers}, content=call.body)
+        response = await self._transport.handle_async_request(request)
         try:
             body = await _read(response)
         finally:
             await response.aclose()
         return Answer(response.status_code, dict(response.headers), body)
 
-    def _transport_for(self, url: httpx.URL) -> httpx.AsyncHTTPTransport:
-        origin = url.raw_scheme + url.netloc
-        if origin not in self._transports:
-            self._transports[origin] = httpx.AsyncHTTPTransport(
-                verify=self._ssl_context,
-                limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=_KEEP_ALIVE),
-                proxy=proxy_for(url.scheme, url.host),
-            )
-        return self._transports[origin]
+    async def aclose(self) -> None:
+        await self._transport.aclose()
 
 
 def make_ssl_context() -> ssl.SSLContext:
@@ -114,7 +135,7 @@ async def _read(response: httpx.Response) -> bytes:
         pieces.append(piece)
         size += len(piece)
         if size > MAX_BODY:
-            raise httpx.DecodingError("too large")
+            raise TooLarge
     return b"".join(pieces)
 
 

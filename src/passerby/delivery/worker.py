@@ -10,7 +10,9 @@ import asyncio
 import atexit
 import logging
 import os
+import selectors
 import socket
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
@@ -25,6 +27,8 @@ GATHERING = (
     0.001  # seconds between waking and looking for work: a busy app wakes the thread a thousand times a second at most
 )
 
+HOLDING = 1.0  # seconds that a fork waits for the loop at most
+
 AddressInfo = list[tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]]
 
 
@@ -33,6 +37,14 @@ class Process(Protocol):
 
     def on_exit(self) -> None:
         """The interpreter exits."""
+        ...
+
+    def hold_still(self) -> None:
+        """The process is about to fork."""
+        ...
+
+    def go_on(self) -> None:
+        """The process has forked, and this is the parent."""
         ...
 
     def begin_afresh(self) -> None:
@@ -53,19 +65,61 @@ def _on_exit() -> None:
         process.on_exit()
 
 
+def _before_fork() -> None:
+    for process in list(_living):
+        process.hold_still()
+
+
+def _after_fork_in_parent() -> None:
+    for process in list(_living):
+        process.go_on()
+
+
 def _after_fork_in_child() -> None:
     for process in list(_living):
         process.begin_afresh()
+    multiprocessing = sys.modules.get("multiprocessing.util")
+    if multiprocessing is not None:  # its forked children end without what is registered with atexit
+        multiprocessing.register_after_fork(
+            _on_exit, lambda on_exit: multiprocessing.Finalize(None, on_exit, exitpriority=0)
+        )
 
 
 # Once per process, never per object: neither registration can be undone.
 atexit.register(_on_exit)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+    )
+
+
+class WorkerSelector(selectors.DefaultSelector):
+    """Waits for the network, and says whether it does.
+
+    Attributes:
+        working: locked unless the loop sleeps.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.working = threading.Lock()
+        self.working.acquire()
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Wait; whoever has taken `working` meanwhile keeps the loop from going on."""
+        self.working.release()
+        try:
+            return super().select(timeout)
+        finally:
+            self.working.acquire()
 
 
 class WorkerLoop(asyncio.SelectorEventLoop):
     """An event loop whose name lookups need no executor, since there is none any more when the interpreter exits."""
+
+    def __init__(self) -> None:
+        self.selector = WorkerSelector()
+        super().__init__(self.selector)
 
     async def getaddrinfo(  # type: ignore[override]
         self,
@@ -112,6 +166,7 @@ class Worker:
         self._wake = asyncio.Event()
         self._asleep = False
         self._wanted = False
+        self._held: WorkerSelector | None = None
         self.stopping = False
 
     @property
@@ -150,6 +205,21 @@ class Worker:
         if self._asleep:
             self._asleep = False
             self.call(self._set_wake)
+
+    def hold_still(self) -> None:
+        """Wait until the loop sleeps and keep it from going on.
+
+        A fork while it works, say in OpenSSL or in an import, would leave the child with locks that nobody will ever release.
+        """
+        loop = self._loop
+        if loop is not None and loop.selector.working.acquire(timeout=HOLDING):
+            self._held = loop.selector
+
+    def go_on(self) -> None:
+        """Let the loop go on."""
+        held, self._held = self._held, None
+        if held is not None:
+            held.working.release()
 
     def call(self, function: Callable[[], object]) -> None:
         """Call a function in the loop soon; nothing happens if the loop is gone."""

@@ -1,0 +1,156 @@
+"""One connection to one origin, kept alive between calls: asyncio's streams for bytes and TLS, h11 for HTTP.
+
+h11 comes with httpx, which speaks through it too. Used directly it delivers an event for less than a third of the CPU
+time, which is the app's own: the background thread and the app share one interpreter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+from urllib.parse import SplitResult
+
+import h11
+
+from ..destinations import Answer, Call
+
+MAX_BODY = 1_000_000  # bytes of an answer that are read; the rest cannot be an answer to what we send
+_MAX_HEAD = 65_536  # bytes of status line and headers
+_READ = 65_536  # bytes read at once
+_KEEP_ALIVE = 30.0  # seconds; below the 60 at which common load balancers hang up
+
+
+class TooLarge(Exception):
+    """The answer is larger than any that makes sense."""
+
+
+class HungUp(Exception):
+    """The other side ended a kept connection before it said anything to this call."""
+
+
+class _Head(NamedTuple):
+    status: int
+    headers: dict[str, str]
+
+
+class Stream:
+    """A connection, made when it is first needed and again when it is gone. Belongs to one event loop.
+
+    Args:
+        origin: the URL whose scheme, host and port are meant.
+        headers: sent with every call.
+        ssl_context: verifies certificates and host names of https origins.
+    """
+
+    def __init__(self, origin: SplitResult, headers: Mapping[str, str], ssl_context: ssl.SSLContext) -> None:
+        self._host = origin.hostname or ""
+        self._is_https = origin.scheme == "https"
+        self._port = origin.port or (443 if self._is_https else 80)
+        self._headers = {"Host": origin.netloc, **headers}
+        self._ssl_context = ssl_context
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._http = h11.Connection(h11.CLIENT)
+        self._used_at = 0.0
+
+    async def perform(self, call: Call, target: str) -> Answer:
+        """Perform a call. Raises OSError, h11.ProtocolError or TooLarge; no time limit is kept."""
+        if self._is_usable():
+            try:
+                return await self._exchange(call, target)
+            except HungUp:  # it did so while nothing was going on; that is no failure of this call
+                pass
+        await self._connect()
+        try:
+            return await self._exchange(call, target)
+        except HungUp:
+            raise ConnectionResetError from None
+
+    async def aclose(self) -> None:
+        """Let go of the connection at once."""
+        self._close()
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.transport.abort()
+        self._reader = self._writer = None
+
+    def _is_usable(self) -> bool:
+        if self._reader is None or self._reader.at_eof():
+            return False
+        return time.monotonic() - self._used_at < _KEEP_ALIVE
+
+    async def _connect(self) -> None:
+        self._close()
+        context = self._ssl_context if self._is_https else None
+        self._reader, self._writer = await asyncio.open_connection(self._host, self._port, ssl=context)
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD)
+
+    async def _exchange(self, call: Call, target: str) -> Answer:
+        try:
+            self._send(call, target)
+            head = await self._read_head()
+            body = await self._read_body()
+        except BaseException:
+            self._close()
+            raise
+        self._finish()
+        return Answer(head.status, head.headers, body)
+
+    def _send(self, call: Call, target: str) -> None:
+        if self._writer is None:
+            raise HungUp
+        headers = [*self._headers.items(), *call.headers.items()]
+        if call.body is not None:
+            headers.append(("Content-Length", str(len(call.body))))
+        text = self._http.send(h11.Request(method=call.method, target=target, headers=headers)) or b""
+        if call.body is not None:
+            text += self._http.send(h11.Data(data=call.body)) or b""
+        self._writer.write(text + (self._http.send(h11.EndOfMessage()) or b""))
+
+    async def _read_head(self) -> _Head:
+        heard_anything = False
+        while True:
+            event = self._http.next_event()
+            if event is h11.NEED_DATA:
+                try:
+                    data = await self._read()
+                except ConnectionError:
+                    if heard_anything:
+                        raise
+                    raise HungUp from None
+                if not data and not heard_anything:
+                    raise HungUp
+                heard_anything = True
+                self._http.receive_data(data)
+            elif isinstance(event, h11.Response):
+                names = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
+                return _Head(event.status_code, names)
+
+    async def _read_body(self) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        while True:
+            event = self._http.next_event()
+            if event is h11.NEED_DATA:
+                self._http.receive_data(await self._read())
+            elif isinstance(event, h11.Data):
+                pieces.append(bytes(event.data))
+                size += len(event.data)
+                if size > MAX_BODY:
+                    raise TooLarge
+            elif isinstance(event, h11.EndOfMessage):
+                return b"".join(pieces)
+
+    async def _read(self) -> bytes:
+        return await self._reader.read(_READ) if self._reader is not None else b""
+
+    def _finish(self) -> None:
+        if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
+            self._http.start_next_cycle()
+            self._used_at = time.monotonic()
+        else:
+            self._close()

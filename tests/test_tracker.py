@@ -1,0 +1,587 @@
+"""The tracker: calls become events, with everything decided when they are made; what is wrong is refused in words."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from datetime import UTC, date, datetime, timedelta, timezone
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from passerby import Dropped, Receipt, RequestInfo, Tracker, ValidationError, current_tracker
+from passerby.context import context_of
+from passerby.cookie import Remembered, Sighting
+from passerby.destinations.sitecore import Sitecore
+from passerby.event import NO_CONTEXT, Context, Event
+from passerby.policy import PAGE, Decision
+from passerby.request import TrustedProxies
+from passerby.tracker import enter, leave
+from passerby.visit import Visit, visit_of
+
+from .making import BROWSER_ID, NAVIGATION, OTHER_ID, request
+
+MARKER = "a-value-that-nobody-may-see"
+NOW = 1_767_225_600.0
+
+
+class Desk:
+    """Keeps what trackers hand over; checks as Sitecore does."""
+
+    def __init__(self, **defaults: Any) -> None:
+        usual = {"channel": None, "currency": None, "language": None, "infer": True, "identity_provider": None}
+        self.defaults = SimpleNamespace(**(usual | {"remembers_users": True} | defaults))
+        self.destination_names = ("sitecore", "other")
+        self.time = NOW
+        self.ready: list[str] = []
+        self.events: list[Event] = []
+        self.accepted: list[tuple[Event, tuple[str, ...], bool]] = []
+        self.refused: list[tuple[str, tuple[str, ...]]] = []
+        self.links: dict[str, str] = {}
+        self.released: list[str] = []
+        self.cleared: list[str] = []
+        self.on_invalid = "raise"
+        self.point_of_sale_of: Callable[[Visit], Any] = lambda visit: "shop"
+        self._sitecore = Sitecore(client_key="key", target_url="http://localhost")
+
+    def now(self) -> float:
+        return self.time
+
+    def assign(self, visit: Visit) -> None:
+        if self.ready:
+            visit.assign(self.ready.pop(0))
+
+    @property
+    def common_data(self) -> list[tuple[str, str]]:
+        named = [(name, getattr(self.defaults, name)) for name in ("channel", "currency", "language")]
+        return [(name, value) for name, value in named if value is not None]
+
+    def link(self, visitor: str, browser_id: str) -> str:
+        return self.links.setdefault(visitor, browser_id)
+
+    def context(self, visit: Visit) -> Context:
+        return NO_CONTEXT if visit.request is None else context_of(visit.request, TrustedProxies())
+
+    def point_of_sale(self, visit: Visit) -> Any:
+        return self.point_of_sale_of(visit)
+
+    def accept(self, event: Event, destinations: Sequence[str], receipt: Receipt, held: bool) -> None:
+        self._sitecore.check(event)
+        self.events.append(event)
+        self.accepted.append((event, tuple(destinations), held))
+
+    def refuse(self, reason: str, destinations: Sequence[str], error: ValidationError | None = None) -> Receipt:
+        if error is not None and self.on_invalid == "raise":
+            raise error
+        self.refused.append((reason, tuple(destinations)))
+        return Receipt.dropped(reason, destinations)
+
+    def release_held(self, visitor: str) -> int:
+        self.released.append(visitor)
+        return 2
+
+    def clear_held(self, visitor: str) -> int:
+        self.cleared.append(visitor)
+        return 3
+
+    def ask_guest_id(self, browser_id: str | None, timeout: float | None) -> Future[str]:
+        answer: Future[str] = Future()
+        answer.set_result(f"guest of {browser_id} within {timeout}")
+        return answer
+
+    def ask_personalization(
+        self, data: dict[str, Any], browser_id: str | None, point_of_sale: str | None, timeout: float | None
+    ) -> Future[dict[str, Any] | None]:
+        answer: Future[dict[str, Any] | None] = Future()
+        answer.set_result({"data": data, "browser_id": browser_id, "pos": point_of_sale, "timeout": timeout})
+        return answer
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+@pytest.fixture
+def tracker(desk: Desk) -> Tracker:
+    return Tracker(desk, visit_of(BROWSER_ID))
+
+
+def visiting(
+    desk: Desk, target: str = "/", headers: dict[str, str] | None = None, decision: Decision = PAGE, **seen: Any
+) -> Tracker:
+    sighting = Sighting(seen.get("browser_id"), present="browser_id" in seen)
+    return Tracker(desk, Visit(request(target, NAVIGATION | (headers or {})), decision, sighting, seen.get("remembered")))
+
+
+class TestEvents:
+    def test_a_page_view(self, desk: Desk) -> None:
+        desk.defaults.channel, desk.defaults.currency = "WEB", "EUR"
+        headers = {"accept-language": "de-CH,de;q=0.9", "referer": "https://search.example/find?q=x"}
+        receipt = visiting(desk, "/shop/shoes?utm_source=news", headers, browser_id=BROWSER_ID).page_view(
+            {"page": "Shoes"}, {"theme": {"dark": True}}
+        )
+        (event,) = desk.events
+        assert receipt.event_id == event.id
+        assert UUID(event.id).version == 7
+        assert (event.kind, event.type, event.time) == ("page_view", None, NOW)
+        assert (event.browser_id, event.visitor, event.user_id) == (BROWSER_ID, BROWSER_ID, None)
+        assert event.extension == {"theme_dark": True}
+        assert event.point_of_sale == "shop"
+        assert event.context.campaign == {"utm_source": "news"}
+        assert event.data == {
+            "page": "Shoes", "channel": "WEB", "currency": "EUR", "language": "DE",
+            "referrer": "https://search.example/find",
+        }  # fmt: skip
+
+    def test_page_and_language_are_inferred(self, desk: Desk) -> None:
+        tracker = visiting(desk, "/shop/shoes", {"accept-language": "en-GB"}, browser_id=BROWSER_ID)
+        tracker.event("ADD", {"product": {"id": 1}})
+        tracker.page_view()
+        assert [event.data.get("page") for event in desk.events] == ["shoes", "shoes"]
+        assert [event.data.get("language") for event in desk.events] == ["EN", "EN"]
+
+    def test_what_the_call_says_is_not_inferred(self, desk: Desk) -> None:
+        desk.defaults.channel = "WEB"
+        headers = {"accept-language": "en-GB", "referer": "https://search.example/"}
+        data = {"page": "Home", "language": "FR", "channel": "CALL_CENTER", "referrer": "https://own.example/"}
+        visiting(desk, "/shop", headers, browser_id=BROWSER_ID).page_view(data)
+        assert desk.events[0].data == data
+
+    def test_nothing_is_inferred_where_that_is_off(self, desk: Desk) -> None:
+        desk.defaults.infer, desk.defaults.language = False, "IT"
+        visiting(desk, "/shop", {"accept-language": "en-GB"}, browser_id=BROWSER_ID).page_view()
+        assert desk.events[0].data == {"language": "IT"}
+
+    def test_the_referrer_is_told_once_and_only_of_page_views(self, desk: Desk) -> None:
+        tracker = visiting(desk, "/", {"referer": "https://search.example/"}, browser_id=BROWSER_ID)
+        tracker.event("ADD")
+        tracker.page_view()
+        tracker.page_view()
+        assert [event.data.get("referrer") for event in desk.events] == [None, "https://search.example/", None]
+
+    def test_camel_case_and_snake_case_are_the_same(self, tracker: Tracker, desk: Desk) -> None:
+        tracker.page_view({"pointOfSale": "a", "pageVariantId": "v"})
+        tracker.page_view({"point_of_sale": "a", "page_variant_id": "v"})
+        tracker.event("ADD", {"pointOfSale": "b"})
+        for keys in (("firstName", "lastName", "postalCode", "expiryDate"), ("first_name", "last_name", "postal_code", "expiry_date")):
+            first, last, code, expiry = keys
+            one = {"id": "1", "provider": "p", expiry: "2030-01-01T00:00"}
+            tracker.identity({first: "Ada", last: "L", code: "1", "identifiers": [one]})
+        views, camel, snake = desk.events[:2], desk.events[3], desk.events[4]
+        assert views[0].data == views[1].data == {"page_variant_id": "v"}
+        assert views[0].point_of_sale == "a"
+        assert desk.events[2].point_of_sale == "b"
+        assert camel.data == snake.data
+        assert camel.data["identifiers"] == [{"id": "1", "provider": "p", "expiry_date": "2030-01-01T00:00"}]
+
+    def test_keyword_options(self, tracker: Tracker, desk: Desk) -> None:
+        moment = datetime(2020, 1, 2, tzinfo=timezone(timedelta(hours=1)))
+        tracker.event(
+            "ADD",
+            timestamp=moment,
+            event_id="order-7",
+            context={"ip": "1.2.3.4", "path": "/imported"},
+            integrations={"All": False},
+            destinations=["other"],
+        )
+        event, destinations, held = desk.accepted[0]
+        assert event.timestamp == moment
+        assert event.id == "order-7"
+        assert (event.context.ip, event.context.path, event.data["page"]) == ("1.2.3.4", "/imported", "imported")
+        assert event.integrations == {"All": False}
+        assert destinations == ("other",)
+        assert not held
+
+    @pytest.mark.parametrize("moment", [datetime(2020, 1, 2), 1_577_923_200, 1_577_923_200.0])  # noqa: DTZ001
+    def test_a_timestamp_without_zone_is_utc(self, tracker: Tracker, desk: Desk, moment: Any) -> None:
+        tracker.page_view(timestamp=moment)
+        assert desk.events[0].timestamp_text == "2020-01-02T00:00:00.000Z"
+
+    def test_a_uuid_as_event_id(self, tracker: Tracker, desk: Desk) -> None:
+        made = uuid4()
+        tracker.page_view(event_id=made)  # type: ignore[arg-type]
+        assert desk.events[0].id == str(made)
+
+    def test_what_the_app_changes_later_changes_nothing(self, tracker: Tracker, desk: Desk) -> None:
+        data = {"items": [1]}
+        tracker.event("ADD", data, {"more": data})
+        data["items"].append(2)
+        assert desk.events[0].data["items"] == [1]
+        assert desk.events[0].extension["more_items"] == [1]
+
+    def test_the_queue_holds_events(self, tracker: Tracker, desk: Desk) -> None:
+        tracker.add_to_event_queue("ADD", {"a": 1})
+        assert desk.accepted[0][2] is True
+        assert (tracker.process_event_queue(), desk.released) == (2, [BROWSER_ID])
+        assert (tracker.clear_event_queue(), desk.cleared) == (3, [BROWSER_ID])
+
+    async def test_questions(self, tracker: Tracker) -> None:
+        assert await tracker.guest_id(1.5) == tracker.guest_id_sync(1.5) == f"guest of {BROWSER_ID} within 1.5"
+        answer = await tracker.personalize({"friendly_id": "x"}, 0.5)
+        assert answer == tracker.personalize_sync({"friendly_id": "x"}, 0.5)
+        assert answer == {"data": {"friendly_id": "x"}, "browser_id": BROWSER_ID, "pos": "shop", "timeout": 0.5}
+
+    def test_current_tracker(self, tracker: Tracker) -> None:
+        with pytest.raises(LookupError, match="for_visitor"):
+            current_tracker()
+        token = enter(tracker)
+        assert current_tracker() is tracker
+        leave(token)
+        with pytest.raises(LookupError):
+            current_tracker()
+
+
+class TestPointOfSale:
+    def test_the_settings(self, tracker: Tracker) -> None:
+        assert tracker.point_of_sale == "shop"
+
+    def test_it_can_be_changed_for_a_request(self, tracker: Tracker, desk: Desk) -> None:
+        tracker.page_view()
+        tracker.point_of_sale = "outlet"
+        tracker.page_view()
+        tracker.page_view({"point_of_sale": "call"})
+        tracker.point_of_sale = None
+        tracker.page_view()
+        assert [event.point_of_sale for event in desk.events] == ["shop", "outlet", "call", "shop"]
+
+    @pytest.mark.parametrize("blank", ["", " ", "\t\n", 5])
+    def test_a_blank_one_is_refused(self, tracker: Tracker, blank: Any) -> None:
+        with pytest.raises(ValidationError) as caught:
+            tracker.point_of_sale = blank
+        assert str(caught.value) == '[MV-0009] "pointOfSale" cannot be empty.'
+
+
+class TestIds:
+    def test_the_first_call_gives_an_id_where_one_is_ready(self, desk: Desk) -> None:
+        tracker = visiting(desk, decision=Decision(assign="when tracked"))
+        desk.ready = [OTHER_ID]
+        assert tracker.browser_id is None
+        tracker.page_view()
+        assert tracker.browser_id == desk.events[0].browser_id == OTHER_ID
+        assert desk.links == {}
+
+    def test_without_an_id_events_are_kept_and_linked_later(self, desk: Desk) -> None:
+        tracker = visiting(desk)
+        tracker.page_view()
+        tracker.event("ADD")
+        desk.ready = [OTHER_ID]
+        tracker.event("CHECKOUT")
+        assert [event.browser_id for event in desk.events] == [None, None, OTHER_ID]
+        assert desk.events[0].visitor == desk.events[1].visitor
+        assert desk.links == {desk.events[0].visitor: OTHER_ID}
+
+    def test_two_visits_without_ids_are_not_one(self, desk: Desk) -> None:
+        visiting(desk).page_view()
+        visiting(desk).page_view()
+        assert desk.events[0].visitor != desk.events[1].visitor
+
+    def test_a_prefetch_takes_no_id(self, desk: Desk) -> None:
+        desk.ready = [OTHER_ID]
+        visiting(desk, decision=Decision(assign="never")).page_view()
+        assert desk.events[0].browser_id is None
+        assert desk.ready == [OTHER_ID]
+
+    def test_reading_or_telling_uses_an_id(self, desk: Desk) -> None:
+        for use in (lambda one: one.browser_id, lambda one: one.page_view()):
+            tracker = visiting(desk)
+            tracker.visit.assign(OTHER_ID)
+            assert not tracker.visit.used
+            use(tracker)
+            assert tracker.visit.used
+
+    def test_rotate_gives_another_id(self, desk: Desk) -> None:
+        tracker = visiting(desk, browser_id=BROWSER_ID, remembered=Remembered("user_123", "", 0))
+        desk.ready = [OTHER_ID]
+        tracker.page_view()
+        tracker.rotate()
+        tracker.page_view()
+        assert [(event.browser_id, event.user_id) for event in desk.events] == [(BROWSER_ID, "user_123"), (OTHER_ID, None)]
+
+    def test_rotate_without_an_id_at_hand(self, desk: Desk) -> None:
+        """What follows is not told of the one who was there before."""
+        tracker = visiting(desk, browser_id=BROWSER_ID)
+        tracker.rotate()
+        tracker.page_view()
+        assert tracker.browser_id is None
+        assert desk.events[0].visitor.startswith("visit:")
+
+    def test_rotate_where_no_cookie_may_be_set(self, desk: Desk) -> None:
+        desk.ready = [OTHER_ID]
+        tracker = visiting(desk, decision=Decision("consent", "never"))
+        tracker.rotate()
+        assert desk.ready == [OTHER_ID]
+
+
+class TestIdentity:
+    def test_identify_and_identity_say_the_same(self, tracker: Tracker, desk: Desk) -> None:
+        desk.defaults.identity_provider = "CRM"
+        desk.defaults.remembers_users = False
+        tracker.identify("user_123", {"email": "ada@b.example", "firstName": "Ada", "plan": {"name": "pro"}})
+        tracker.identity(
+            {"identifiers": [{"id": "user_123", "provider": "CRM"}], "email": "ada@b.example", "first_name": "Ada"},
+            {"plan": {"name": "pro"}},
+        )
+        one, other = desk.events
+        assert one.data == other.data
+        assert one.extension == other.extension == {"plan_name": "pro"}
+        assert one.user_id == other.user_id == tracker.user_id == "user_123"
+
+    @pytest.mark.parametrize(
+        ("identifiers", "user_id"),
+        [
+            ([{"id": "1", "provider": "A"}, {"id": "2", "provider": "CRM"}], "2"),
+            ([{"id": "1", "provider": "A"}, {"id": "2", "provider": "B"}], "1"),
+            ([{"id": 7, "provider": "CRM"}], "7"),
+            ([{"id": "", "provider": "CRM"}], None),
+            ([{"id": None, "provider": "CRM"}], None),
+            ([{"provider": "CRM"}], None),
+            ([{"id": BROWSER_ID, "provider": "CRM"}], None),
+            ([{"id": "x" * 256, "provider": "CRM"}], None),
+        ],
+    )
+    def test_the_user_id_of_identifiers(
+        self, tracker: Tracker, desk: Desk, identifiers: list[dict[str, Any]], user_id: str | None
+    ) -> None:
+        desk.defaults.identity_provider = "CRM"
+        tracker.identity({"identifiers": identifiers})
+        assert tracker.user_id == desk.events[0].user_id == user_id
+
+    @pytest.mark.parametrize(("given", "text"), [(5, "5"), (UUID(BROWSER_ID[::-1][:8] * 4), None), (" u ", "u")])
+    def test_a_user_id_may_be_a_number_or_a_uuid(self, tracker: Tracker, desk: Desk, given: Any, text: str | None) -> None:
+        desk.defaults.identity_provider = "CRM"
+        tracker.identify(given)
+        assert tracker.user_id == (text or str(given))
+
+    @pytest.mark.parametrize(
+        ("given", "says"),
+        [
+            ("", "found none"),
+            ("  ", "found none"),
+            (None, "found none"),
+            (True, "found none"),
+            ("x" * 256, "found 256 characters"),
+            (BROWSER_ID, "found the browser ID"),
+        ],
+    )
+    def test_a_user_id_that_is_none(self, tracker: Tracker, desk: Desk, given: Any, says: str) -> None:
+        with pytest.raises(ValidationError, match=says):
+            tracker.identify(given)
+        assert desk.events == []
+        assert tracker.user_id is None
+
+    def test_dates_are_written_to_the_minute(self, tracker: Tracker, desk: Desk) -> None:
+        tracker.identity(
+            {
+                "dob": date(815, 12, 10),
+                "identifiers": ({"id": "1", "provider": "p", "expiryDate": datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)},),
+            }
+        )
+        assert desk.events[0].data["dob"] == "0815-12-10T00:00"
+        assert desk.events[0].data["identifiers"][0]["expiry_date"] == "2030-01-02T03:04"
+        tracker.identity({"dob": datetime(815, 12, 10, 5, 6), "identifiers": [{"id": "1"}]})  # noqa: DTZ001
+        assert desk.events[1].data["dob"] == "0815-12-10T05:06"
+
+    def test_later_events_know_the_user(self, tracker: Tracker, desk: Desk) -> None:
+        desk.defaults.identity_provider = "CRM"
+        tracker.page_view()
+        tracker.identify("user_123")
+        tracker.page_view()
+        tracker.reset()
+        tracker.page_view()
+        assert [event.user_id for event in desk.events] == [None, "user_123", "user_123", None]
+
+    def test_an_unchanged_identity_is_not_sent_again(self, desk: Desk) -> None:
+        desk.defaults.identity_provider = "CRM"
+        tracker = visiting(desk, "/a", browser_id=BROWSER_ID)
+        tracker.identify("user_123", {"email": "ada@b.example"})
+        remembered = tracker.visit.remembered
+        later = visiting(desk, "/b", browser_id=BROWSER_ID, remembered=remembered)
+        receipt = later.identify("user_123", {"email": "ada@b.example"})
+        assert receipt.event_id is None
+        assert receipt.outcomes == {"sitecore": Dropped("unchanged"), "other": Dropped("unchanged")}
+        assert desk.refused == [("unchanged", ("sitecore", "other"))]
+        assert later.visit.identity_change is None
+        assert later.user_id == "user_123"
+
+    @pytest.mark.parametrize(
+        ("user_id", "traits", "passed", "browser_id"),
+        [
+            ("user_123", {"email": "ada@c.example"}, 0, BROWSER_ID),
+            ("user_124", {"email": "ada@b.example"}, 0, BROWSER_ID),
+            ("user_123", {"email": "ada@b.example", "plan": "pro"}, 0, BROWSER_ID),
+            ("user_123", {"email": "ada@b.example"}, 86_400, BROWSER_ID),
+            ("user_123", {"email": "ada@b.example"}, 0, OTHER_ID),
+        ],
+        ids=["changed trait", "other user", "further trait", "a day later", "other browser"],
+    )
+    def test_a_changed_or_old_identity_is_sent(
+        self, desk: Desk, user_id: str, traits: dict[str, Any], passed: float, browser_id: str
+    ) -> None:
+        desk.defaults.identity_provider = "CRM"
+        tracker = visiting(desk, browser_id=BROWSER_ID)
+        tracker.identify("user_123", {"email": "ada@b.example"})
+        desk.time += passed
+        later = visiting(desk, browser_id=browser_id, remembered=tracker.visit.remembered)
+        later.identify(user_id, traits)
+        assert len(desk.events) == 2
+        assert later.visit.identity_change is not None
+        assert later.visit.identity_change.sent_at == NOW + passed
+
+    def test_without_signed_cookies_it_is_sent_each_time(self, tracker: Tracker, desk: Desk) -> None:
+        desk.defaults.remembers_users, desk.defaults.identity_provider = False, "CRM"
+        tracker.identify("user_123")
+        tracker.identify("user_123")
+        assert len(desk.events) == 2
+        assert tracker.visit.identity_change is None
+
+    def test_more_than_fifty_traits(self, tracker: Tracker, desk: Desk) -> None:
+        desk.defaults.identity_provider = "CRM"
+        tracker.identify("user_123", {"email": "ada@b.example"} | {f"t{n}": n for n in range(50)})
+        with pytest.raises(ValidationError) as caught:
+            tracker.identify("user_123", {f"t{n}": MARKER for n in range(51)})
+        assert caught.value.code == "IV-0005"
+        assert len(desk.events) == 1
+
+    def test_identify_without_provider_says_which_setting_is_missing(self, tracker: Tracker) -> None:
+        with pytest.raises(ValidationError, match="identity_provider"):
+            tracker.identify("user_123")
+
+
+CYCLE: dict[str, Any] = {"marker": MARKER}
+CYCLE["self"] = CYCLE
+ONE = [{"id": MARKER, "provider": "p"}]
+BAD: dict[str, tuple[Callable[[Tracker], Any], str]] = {
+    "51 attributes": (
+        lambda t: t.page_view(None, {f"a{n}": MARKER for n in range(51)}),
+        "[IV-0005] This event supports maximum 50 attributes. Reduce the number of attributes.",
+    ),
+    "no identifiers": (lambda t: t.identity({"email": MARKER}), '[MV-0004] "identifiers" is required.'),
+    "empty identifiers": (lambda t: t.identity({"identifiers": []}), '[MV-0004] "identifiers" is required.'),
+    "identity of nothing": (lambda t: t.identity(None), '[MV-0004] "identifiers" is required.'),  # type: ignore[arg-type]
+    "identifiers that are no list": (lambda t: t.identity({"identifiers": {"id": MARKER}}), "identifiers: expected a list"),
+    "an identifier that is no dict": (lambda t: t.identity({"identifiers": [MARKER]}), "identifiers: expected a list"),
+    "bad email": (
+        lambda t: t.identity({"identifiers": ONE, "email": f"{MARKER}@"}),
+        '[IV-0003] Incorrect value for "email". Set the value to a valid email address.',
+    ),
+    "an email that is no text": (lambda t: t.identity({"identifiers": ONE, "email": 5}), "[IV-0003]"),
+    "bad dob": (
+        lambda t: t.identity({"identifiers": ONE, "dob": MARKER}),
+        '[IV-0002] Incorrect value for "dob". Format the value according to ISO 8601.',
+    ),
+    "a dob there is not": (lambda t: t.identity({"identifiers": ONE, "dob": "2025-02-29T00:00"}), "[IV-0002]"),
+    "bad expiry": (
+        lambda t: t.identity({"identifiers": [{"id": "1", "expiryDate": MARKER}]}),
+        '[IV-0004] Incorrect value for "expiryDate". Format the value according to ISO 8601.',
+    ),
+    "blank point of sale": (lambda t: t.page_view({"point_of_sale": "  "}), '[MV-0003] "pointOfSale" is required.'),
+    "a point of sale that is no text": (lambda t: t.page_view({"pointOfSale": 5}), '[MV-0003] "pointOfSale" is required.'),
+    "cycle": (lambda t: t.event("ADD", CYCLE), "event data: nested more than"),
+    "depth": (lambda t: t.page_view(None, CYCLE), "extension data: nested more than"),
+    "huge integer": (lambda t: t.event("ADD", {"n": 2**64}), "event data: found an integer beyond 64 bits"),
+    "bytes": (lambda t: t.event("ADD", {"b": MARKER.encode()}), "event data: found a value of type bytes"),
+    "10 MB": (lambda t: t.event("ADD", {"b": MARKER * 400_000}), "event data: larger than"),
+    "event data that are no mapping": (lambda t: t.event("ADD", [MARKER]), "event data: found list"),  # type: ignore[arg-type]
+    "identity data that are no mapping": (lambda t: t.identity(MARKER), "event data: found str"),  # type: ignore[arg-type]
+    "extension data that are no mapping": (lambda t: t.page_view(None, MARKER), "extension data: found str"),  # type: ignore[arg-type]
+    "traits that are no mapping": (lambda t: t.identify("u", [MARKER]), "traits: found list"),  # type: ignore[arg-type]
+    "no type": (lambda t: t.event(""), "event type: found none"),
+    "blank type": (lambda t: t.event(" "), "event type: found none"),
+    "a type that is no text": (lambda t: t.event(5), "event type: found none"),  # type: ignore[arg-type]
+    "unknown destination": (lambda t: t.page_view(destinations=[MARKER]), "destinations: expected a list of names"),
+    "destinations as text": (lambda t: t.page_view(destinations="sitecore"), "destinations: expected a list of names"),
+    "timestamp in milliseconds": (lambda t: t.page_view(timestamp=1_767_225_600_000), "timestamp: expected"),
+    "timestamp as text": (lambda t: t.page_view(timestamp=MARKER), "timestamp: expected"),  # type: ignore[arg-type]
+    "timestamp true": (lambda t: t.page_view(timestamp=True), "timestamp: expected"),
+    "timestamp NaN": (lambda t: t.page_view(timestamp=math.nan), "timestamp: expected"),
+    "timestamp before 1970": (lambda t: t.page_view(timestamp=-1), "timestamp: expected"),
+    "timestamp beyond the calendar": (
+        lambda t: t.page_view(timestamp=datetime.max.replace(tzinfo=timezone(timedelta(hours=-12)))), "timestamp: expected",
+    ),
+    "event ID that is no text": (lambda t: t.page_view(event_id=5), "event_id: expected"),  # type: ignore[arg-type]
+    "empty event ID": (lambda t: t.page_view(event_id=""), "event_id: expected"),
+    "long event ID": (lambda t: t.page_view(event_id=MARKER * 10), "event_id: expected"),
+    "event ID with a line break": (lambda t: t.page_view(event_id="a\r\nb"), "event_id: expected"),
+    "unknown context": (lambda t: t.page_view(context={"ipp": MARKER}), "context: found ipp"),
+    "context that is no mapping": (lambda t: t.page_view(context=[MARKER]), "context: found list"),  # type: ignore[arg-type]
+    "context with bytes": (lambda t: t.page_view(context={"ip": b"1"}), "context: found a value of type bytes"),
+    "integrations that are no mapping": (lambda t: t.page_view(integrations=[1]), "integrations: found list"),  # type: ignore[arg-type]
+    "unknown option": (lambda t: t.page_view(time_stamp=5), "time_stamp"),  # type: ignore[call-arg]
+    "personalize data that are no mapping": (lambda t: t.personalize_sync([MARKER]), "personalize data: found list"),  # type: ignore[arg-type]
+}  # fmt: skip
+
+
+class TestBadInput:
+    @pytest.mark.parametrize("case", BAD)
+    def test_it_is_refused_in_words_without_values(self, tracker: Tracker, desk: Desk, case: str) -> None:
+        call, words = BAD[case]
+        with pytest.raises(ValidationError) as caught:
+            call(tracker)
+        assert words in str(caught.value)
+        assert MARKER not in str(caught.value)
+        assert desk.accepted == desk.refused == []
+        assert tracker.user_id is None
+
+    @pytest.mark.parametrize("case", [case for case in BAD if "personalize" not in case])
+    def test_it_may_be_dropped(
+        self, tracker: Tracker, desk: Desk, case: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        desk.on_invalid = "drop"
+        with caplog.at_level(logging.DEBUG):
+            receipt = BAD[case][0](tracker)
+        assert receipt.event_id is None
+        assert receipt.outcomes == {"sitecore": Dropped("invalid"), "other": Dropped("invalid")}
+        assert desk.refused == [("invalid", ("sitecore", "other"))]
+        assert desk.accepted == []
+        assert MARKER not in caplog.text
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf, "\ud800"])
+    def test_what_json_cannot_say_is_written_as_well_as_it_can(self, tracker: Tracker, desk: Desk, value: Any) -> None:
+        tracker.event("ADD", {"value": value}, {"value": value})
+        assert desk.events[0].data["value"] in (None, "\ufffd")
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("reason", ["consent", "gpc", "bot"])
+    def test_what_may_not_be_told_is_counted(self, desk: Desk, reason: str) -> None:
+        tracker = visiting(desk, decision=Decision(reason, "never"))
+        desk.defaults.identity_provider = "CRM"
+        receipts = [tracker.page_view(), tracker.event("ADD", destinations=["other"]), tracker.identify("u")]
+        assert [receipt.event_id for receipt in receipts] == [None] * 3
+        assert receipts[1].outcomes == {"other": Dropped(reason)}
+        assert desk.refused == [(reason, ("sitecore", "other")), (reason, ("other",)), (reason, ("sitecore", "other"))]
+        assert desk.accepted == []
+        assert tracker.user_id is None
+        assert tracker.visit.identity_change is None
+
+    def test_our_own_mistakes_do_not_reach_the_app(
+        self, desk: Desk, tracker: Tracker, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def fail(visit: Visit) -> Context:
+            raise RuntimeError("broken inside")
+
+        desk.context = fail  # type: ignore[method-assign]
+        with caplog.at_level(logging.ERROR):
+            receipt = tracker.page_view()
+        assert receipt.outcomes == {"sitecore": Dropped("internal"), "other": Dropped("internal")}
+        assert "a tracking call failed inside" in caplog.text
+
+
+def test_the_point_of_sale_is_asked_once_per_request(desk: Desk) -> None:
+    asked: list[RequestInfo | None] = []
+
+    def point_of_sale(visit: Visit) -> str:
+        asked.append(visit.request)
+        return "site"
+
+    desk.point_of_sale_of = point_of_sale
+    tracker = visiting(desk, browser_id=BROWSER_ID)
+    tracker.page_view()
+    tracker.page_view()
+    assert len(asked) == 1
+    assert {event.point_of_sale for event in desk.events} == {"site"}
