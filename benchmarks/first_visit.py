@@ -1,7 +1,7 @@
 """What a visitor's very first page waits for, when the service takes 100 ms to make a browser ID.
 
-New visitors come at an even pace, each beside the same request without the middleware. For comparison some come where no
-IDs are kept ready: they wait for theirs, as with an SDK that asks for it in the request.
+New visitors come at an even pace, each beside the same request without the middleware. For comparison some come where
+no IDs are kept ready: they wait for theirs, as with an SDK that asks for it in the request.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ SKIPPED_PATHS = (
 )
 
 _MAX_USER_AGENT = 512  # characters that are looked at
-_PREFETCH_HEADERS = frozenset({"sec-purpose", "purpose", "x-purpose", "x-moz"})
+_TELLING_HEADERS = frozenset({"sec-gpc", "sec-purpose", "purpose", "x-purpose", "x-moz"})  # most requests have none
 _PAGE_DESTINATIONS = frozenset({"document", "iframe", "frame"})  # Sec-Fetch-Dest of a navigation
 
 # Agents that visit many sites and name themselves. General HTTP clients (curl, httpx) are not among them: their
@@ -117,13 +117,14 @@ class Policy:
             refused = self._ask_for_consent(self._consent, request)
             if refused is not None:
                 return refused
-        if self._respects_gpc and header("sec-gpc") == "1":
+        tells_more = request.has_any(_TELLING_HEADERS)
+        if tells_more and self._respects_gpc and header("sec-gpc") == "1":
             return _GPC
         if self._bots != "keep":
             agent = header("user-agent")
             if agent and is_known_bot(agent):
                 return _BOT_DROPPED if self._bots == "drop" else _BOT_TAGGED
-        if is_prefetch(request):
+        if tells_more and is_prefetch(request):
             return _NEVER
         return PAGE if self._is_page(request) else _ON_TRACKING
 
@@ -155,8 +156,6 @@ def is_prefetch(request: RequestInfo) -> bool:
     `Sec-Purpose` decides; the older headers count only if the request does not call itself a navigation, since phones
     send them with real visits.
     """
-    if not request.has_any(_PREFETCH_HEADERS):
-        return False
     header = request.header
     if header("sec-purpose"):
         return "prefetch" in (header("sec-purpose") or "")

@@ -105,6 +105,11 @@ class Visit:
         return self._identity_change if isinstance(self._identity_change, Remembered) else None
 
     @property
+    def has_identity_news(self) -> bool:
+        """Whether the identity cookie has to say something else, or go."""
+        return self._identity_change is not _UNCHANGED
+
+    @property
     def is_forgotten(self) -> bool:
         """Whether the identity cookie must go."""
         return self._identity_change is _FORGOTTEN
@@ -144,7 +149,7 @@ class Reception:
             return Visit(request, decision, Sighting(None, present=present) if present else _NOTHING_SEEN, None)
         sighting = self._browser_id_cookie.read(header, now)
         remembered = None
-        if self._identity_cookie is not None and sighting.browser_id is not None:
+        if self._identity_cookie is not None and sighting.browser_id and self._identity_cookie.name in header:
             remembered = self._identity_cookie.read(header, sighting.browser_id)
         return Visit(request, decision, sighting, remembered)
 
@@ -179,13 +184,7 @@ class Reception:
 
     def has_cookies(self, visit: Visit) -> bool:
         """Whether the answer to this visit carries any cookie; the common case is that it does not."""
-        return (
-            visit.assigned
-            or visit.sighting.refresh
-            or visit.is_forgotten
-            or visit.decision.forget
-            or visit.identity_change is not None
-        )
+        return visit.assigned or visit.sighting.refresh or visit.decision.forget or visit.has_identity_news
 
     def _wanted(self, visit: Visit, now: float, secure: bool, renew: bool) -> list[SetCookie]:
         if visit.decision.forget:

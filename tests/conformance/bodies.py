@@ -196,16 +196,24 @@ class Bodies:
         if "dob" in data and not self._is_minute(data["dob"]):
             raise Refused(coded("IV-0002"))
         for one in identifiers:
-            is_mapping = isinstance(one, dict)
-            snake = one.get("expiry_date") if is_mapping and "snake-case-names" in self.on else None
-            expiry = one.get("expiryDate", snake) if is_mapping else None
-            if is_truthy(expiry) and not self._is_minute(expiry):
-                raise Refused(coded("IV-0004"))
-        email = data.get("email")
-        if "types-checked" not in self.on and isinstance(email, list):
-            email = ",".join(map(str, email))
-        if is_truthy(email) and not (isinstance(email, str) and EMAIL.fullmatch(email)):
+            self._check_expiry(one if isinstance(one, dict) else {})
+        self._check_email(data.get("email"))
+        if "types-checked" in self.on and any(one.get("provider", "") is None for one in identifiers):
+            raise Refused(OWN_ERROR)
+
+    def _check_expiry(self, one: JSON) -> None:
+        expiry = one.get("expiryDate", one.get("expiry_date") if "snake-case-names" in self.on else None)
+        if self._is_given(expiry) and not self._is_minute(expiry):
+            raise Refused(coded("IV-0004"))
+
+    def _check_email(self, email: Any) -> None:
+        text = ",".join(map(str, email)) if isinstance(email, list) and "types-checked" not in self.on else email
+        if self._is_given(email) and not (isinstance(text, str) and EMAIL.fullmatch(text)):
             raise Refused(coded("IV-0003"))
+
+    def _is_given(self, value: Any) -> bool:
+        """Whether there is something to be checked."""
+        return value not in (None, "") if "types-checked" in self.on else is_truthy(value)
 
     def _is_minute(self, value: Any) -> bool:
         if isinstance(value, datetime):

@@ -29,6 +29,8 @@ def check_settings(settings: JSON | None, on: Collection[str]) -> None:
     if not is_truthy(settings.get("targetURL")):
         raise Refused(coded("MV-0002"))
     point_of_sale = settings.get("pointOfSale")
+    if "types-checked" in on and not isinstance(point_of_sale, str | None):
+        raise Refused(OWN_ERROR)
     if is_truthy(point_of_sale):
         if not isinstance(point_of_sale, str):
             raise Refused(ANY_ERROR)

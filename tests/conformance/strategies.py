@@ -81,7 +81,8 @@ common = members(
 query_names = st.sampled_from(
     ["utm_source", "utm_medium", "UTM_Campaign", "utm_", "utm_\u00e4", "Utm_\u0130d", "variantid", "variantId", "q", "gclid", "", "xutm_a"]
 )
-query_values = texts | st.sampled_from(["a&b=c", "a+b", "100%", "%41", "%E9", "a;b", "a#b", "%", "%2", "%zz", "=", "\u20ac"])
+# Not "%E9" escaped once more: Node.js then garbles what else is in the text, which says nothing of the SDK.
+query_values = texts | st.sampled_from(["a&b=c", "a+b", "100%", "%41", "a;b", "a#b", "%", "%2", "%zz", "=", "\u20ac"])
 
 
 @st.composite
@@ -107,7 +108,7 @@ def query_pieces(draw: st.DrawFn) -> str:
 @st.composite
 def urls(draw: st.DrawFn) -> str:
     path = draw(st.sampled_from(["/", "/a/b", "/caf%C3%A9", "/%E9", "https://other.example/p", "/products/shoes"]))
-    pieces = draw(st.lists(query_pieces(), max_size=4))
+    pieces = draw(st.lists(st.one_of(*[query_pieces()] * 9, st.sampled_from(["q=%E9", "utm_source=100%", "utm_term=%C3%28&a"])), max_size=4))
     query = draw(st.sampled_from(["&", "&", "&&", ";"])).join(pieces)
     return f"{path}?{query}" if pieces or draw(st.booleans()) else path
 
@@ -213,7 +214,7 @@ identifiers = st.lists(
     joined(
         members(
             id=st.sampled_from(["123456", "", 5, None]),
-            provider=st.sampled_from(["BXLP", "CRM"]),
+            provider=st.sampled_from(["BXLP", "BXLP", "CRM", None]),
             expiryDate=moments,
             note=scalars,
         ),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import encodings.idna  # noqa: F401  looking up a name would import it in a thread, which neither fork nor exit waits for
 import logging
 import os
 import selectors
@@ -88,30 +89,40 @@ def _after_fork_in_child() -> None:
 # Once per process, never per object: neither registration can be undone.
 atexit.register(_on_exit)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-    )
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
 
 
 class WorkerSelector(selectors.DefaultSelector):
-    """Waits for the network, and says whether it does.
-
-    Attributes:
-        working: locked unless the loop sleeps.
-    """
+    """Waits for the network, and can be kept from going on."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.working = threading.Lock()
-        self.working.acquire()
+        self._holding = threading.Lock()  # whoever has it keeps the loop from going on after its sleep
+        self._working = threading.Lock()  # the loop has it unless it sleeps
+        self._working.acquire()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Wait; whoever has taken `working` meanwhile keeps the loop from going on."""
-        self.working.release()
+        """Wait as long as there is nothing to do, or as it is held."""
+        self._working.release()
         try:
             return super().select(timeout)
         finally:
-            self.working.acquire()
+            with self._holding:
+                self._working.acquire()
+
+    def hold(self, timeout: float) -> bool:
+        """Wait until the loop sleeps and keep it from going on; False if it has not slept in time."""
+        if not self._holding.acquire(timeout=timeout):
+            return False
+        if not self._working.acquire(timeout=timeout):
+            self._holding.release()
+            return False
+        return True
+
+    def let_go(self) -> None:
+        """Let the loop go on."""
+        self._working.release()
+        self._holding.release()
 
 
 class WorkerLoop(asyncio.SelectorEventLoop):
@@ -212,14 +223,14 @@ class Worker:
         A fork while it works, say in OpenSSL or in an import, would leave the child with locks that nobody will ever release.
         """
         loop = self._loop
-        if loop is not None and loop.selector.working.acquire(timeout=HOLDING):
+        if loop is not None and loop.selector.hold(HOLDING):
             self._held = loop.selector
 
     def go_on(self) -> None:
         """Let the loop go on."""
         held, self._held = self._held, None
         if held is not None:
-            held.working.release()
+            held.let_go()
 
     def call(self, function: Callable[[], object]) -> None:
         """Call a function in the loop soon; nothing happens if the loop is gone."""
