@@ -85,12 +85,14 @@ def cookie_header(**cookies: str) -> dict[str, str]:
 
 
 async def call(app: App, scope: Mapping[str, Any], *received: Message) -> list[Message]:
-    """Run an ASGI app on one scope; return what it sent. After what is given, the client has gone."""
+    """Run an ASGI app on one scope; return what it sent. After what it is given the client stays and is silent."""
     sent: list[Message] = []
     incoming = list(received) or [{"type": "http.request", "body": b"", "more_body": False}]
 
     async def receive() -> Message:
-        return incoming.pop(0) if incoming else {"type": f"{scope['type']}.disconnect"}
+        if not incoming:
+            await asyncio.Event().wait()
+        return incoming.pop(0)
 
     async def send(message: Message) -> None:
         sent.append(message)

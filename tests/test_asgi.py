@@ -547,8 +547,9 @@ class TestApp:
             await send({"type": "http.response.start", "status": 200, "headers": []})
             raise OSError("client disconnected")
 
+        gone: list[Message] = [{"type": "http.request", "body": b""}, {"type": "http.disconnect"}]
         with pytest.raises(OSError, match="disconnected"):
-            await call(install(app, tracking), make_scope("/", NAVIGATION))
+            await call(install(app, tracking), make_scope("/", NAVIGATION), *gone)
         assert seen == ["http.disconnect"]
 
     async def test_a_cancelled_request_leaves_nothing_behind(self, tracking: Tracking) -> None:

@@ -21,11 +21,12 @@ MAX_ATTRIBUTES = 50  # Engage SDK: "This event supports maximum 50 attributes"
 MAX_DEPTH = 12  # containers inside containers; the data model of an order needs about six
 MAX_SIZE = 32_768  # characters of text plus 8 per value; Customer.io, the strictest, takes 32 KB a call
 _INT64 = 2**63
+_NOT_A_NUMBER = math.nan  # this very object stands for a value that is not dropped but written as null
 
 _SCALARS = frozenset({bool, type(None)})
 
 
-def plain(value: Any, name: str, max_size: int = MAX_SIZE) -> dict[str, Any]:
+def plain(value: Any, name: str, max_size: int = MAX_SIZE, not_a_number: float | None = None) -> dict[str, Any]:
     """Copy the app's mapping into plain values.
 
     `datetime` becomes ISO 8601 in UTC with milliseconds (a naive one is taken as UTC), `date` and `time` their ISO
@@ -35,6 +36,7 @@ def plain(value: Any, name: str, max_size: int = MAX_SIZE) -> dict[str, Any]:
     Args:
         value: the mapping; None counts as an empty one.
         name: what to call it in an error.
+        not_a_number: what becomes of NaN and the infinities.
         max_size: the size at which it is refused, in characters of text plus 8 per value.
 
     Raises:
@@ -45,7 +47,15 @@ def plain(value: Any, name: str, max_size: int = MAX_SIZE) -> dict[str, Any]:
         return {}
     if not _is_mapping(value):
         raise ValidationError(f"{name}: found {type(value).__name__}, expected a mapping such as a dict")
-    return _Copier(name, max_size).mapping(value, MAX_DEPTH)
+    return _Copier(name, max_size, not_a_number).mapping(value, MAX_DEPTH)
+
+
+def read_extension(value: Any, name: str) -> dict[str, Any]:
+    """Copy the app's own attributes and flatten them; raises ValidationError as `plain` does.
+
+    The Engage SDK drops what is null, but sends what is no number as null, and so does this.
+    """
+    return flatten(plain(value, name, not_a_number=_NOT_A_NUMBER))
 
 
 def flatten(extension: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,7 +69,7 @@ def flatten(extension: Mapping[str, Any]) -> dict[str, Any]:
         if type(value) is dict:
             _flatten_into(flat, cast("dict[str, Any]", value), key)
         elif value is not None:
-            flat[key] = value
+            flat[key] = None if value is _NOT_A_NUMBER else value
     return flat
 
 
@@ -84,17 +94,18 @@ def _flatten_into(flat: dict[str, Any], values: Mapping[str, Any], prefix: str) 
         if type(value) is dict:
             _flatten_into(flat, cast("dict[str, Any]", value), path)
         elif value is not None:
-            flat[path] = value
+            flat[path] = None if value is _NOT_A_NUMBER else value
 
 
 class _Copier:
     """Copies one mapping; counts what it has copied so that a flood is refused early."""
 
-    __slots__ = ("max_size", "name", "size")
+    __slots__ = ("max_size", "name", "not_a_number", "size")
 
-    def __init__(self, name: str, max_size: int) -> None:
+    def __init__(self, name: str, max_size: int, not_a_number: float | None) -> None:
         self.name = name
         self.max_size = max_size
+        self.not_a_number = not_a_number
         self.size = 0
 
     def mapping(self, values: Mapping[Any, Any], depth: int) -> dict[str, Any]:
@@ -119,7 +130,8 @@ class _Copier:
 
     def _sequence(self, values: Sequence[Any] | Set[Any], depth: int) -> list[Any]:
         self._grow(8 * len(values), depth)
-        return [value if type(value) in _SCALARS else self._other(value, depth - 1) for value in values]
+        copies = (value if type(value) in _SCALARS else self._other(value, depth - 1) for value in values)
+        return [None if copy is _NOT_A_NUMBER else copy for copy in copies]
 
     def _other(self, value: Any, depth: int) -> Any:
         """Make a plain value of anything; in the order of how often it is met."""
@@ -132,7 +144,7 @@ class _Copier:
         if isinstance(value, Integral):
             return self._integer(int(value))
         if isinstance(value, Real):
-            return float(value) if math.isfinite(value) else None
+            return float(value) if math.isfinite(value) else self.not_a_number
         if _is_mapping(value):
             return self.mapping(value, depth)
         if isinstance(value, list | tuple | Set):
@@ -168,7 +180,7 @@ class _Copier:
 
     def _decimal(self, value: Decimal) -> int | float | None:
         if not value.is_finite():
-            return None
+            return self.not_a_number
         if value.as_tuple().exponent == 0:
             return self._integer(int(value))
         return float(value)

@@ -17,7 +17,7 @@ def init_server(
     point_of_sale: PointOfSale | None = None,
     cookie_expiry_days: float | None = None,
     force_server_cookie_mode: bool = False,
-    include_utm_parameters: bool = True,
+    include_utm_parameters: bool | None = True,
     requested_at: bool = True,
     **settings: Unpack[SettingsValues],
 ) -> Tracking:

@@ -12,7 +12,7 @@ from datetime import date, datetime
 from typing import Any, TypeGuard, cast
 
 from . import jsontext
-from .attributes import check_attribute_count, flatten, plain
+from .attributes import check_attribute_count, plain, read_extension
 from .cookie import Remembered
 from .errors import ValidationError
 from .event import Event, IdentityData, PageViewData
@@ -58,7 +58,7 @@ def identity_of(
             data[field] = value
         else:
             extension[name] = value
-    check_attribute_count(flatten(plain(extension, "traits")))
+    check_attribute_count(read_extension(extension, "traits"))
     return data, extension
 
 

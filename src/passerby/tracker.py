@@ -12,10 +12,10 @@ from concurrent.futures import Future
 from contextvars import ContextVar
 from typing import Any, Unpack
 
-from .attributes import flatten, plain
+from .attributes import plain, read_extension
 from .context import external_referrer, language_of, page_of
 from .desk import Desk
-from .errors import ValidationError
+from .errors import RemoteError, ValidationError
 from .event import Context, Event, EventKind, IdentityData, PageViewData, new_event_id
 from .options import Options, check_names, checked_event_id, choose, override, seconds_of
 from .person import CAMEL_CASE, checked_user_id, identity_of, is_repeated, read_identity, remember, user_id_in
@@ -217,11 +217,19 @@ class Tracker:
             ValidationError: friendly ID or point of sale is missing.
             RemoteTimeout: no answer in time.
         """
-        return await asyncio.wrap_future(self._ask_personalization(data, timeout))
+        try:
+            return await asyncio.wrap_future(self._ask_personalization(data, timeout))
+        except RemoteError as error:
+            log.warning("no personalisation: %s", error)
+            return None
 
     def personalize_sync(self, data: Mapping[str, Any], timeout: float | None = None) -> dict[str, Any] | None:
         """Do as `personalize` does, in sync code."""
-        return self._ask_personalization(data, timeout).result()
+        try:
+            return self._ask_personalization(data, timeout).result()
+        except RemoteError as error:
+            log.warning("no personalisation: %s", error)
+            return None
 
     def _ask_personalization(self, data: Mapping[str, Any], timeout: float | None) -> Future[dict[str, Any] | None]:
         asked = plain(data, "personalize data")
@@ -283,7 +291,7 @@ class Tracker:
         if kind == "event" and not (isinstance(type, str) and type.strip()):
             raise ValidationError('event type: found none, expected text such as "ADD"')
         data = read_identity(event_data) if kind == "identity" else plain(event_data, "event data")
-        extension = flatten(plain(extension_data, "extension data")) if extension_data else {}
+        extension = read_extension(extension_data, "extension data") if extension_data else {}
         for camel, snake in _CAMEL_CASE[kind].items():
             if camel in data:
                 data[snake] = data.pop(camel)

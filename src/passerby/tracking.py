@@ -92,7 +92,7 @@ class Tracking:
 
         Returns False if time ran out, True if there is an ID or none is to be had.
         """
-        waiter = self._delivery.wait_for_browser_id()
+        waiter = self._get_in_line()
         if waiter is None:
             return True
         try:
@@ -103,7 +103,7 @@ class Tracking:
 
     def wait_for_browser_id(self, visit: Visit, timeout: float | None = None) -> bool:
         """Do as `await_browser_id` does, in sync code."""
-        waiter = self._delivery.wait_for_browser_id()
+        waiter = self._get_in_line()
         if waiter is None:
             return True
         wait([waiter], timeout=self._mint_timeout(timeout))
@@ -112,9 +112,9 @@ class Tracking:
     def cookies(self, tracker: Tracker, headers: Iterable[tuple[Any, Any]]) -> list[SetCookie]:
         """Return the cookies to add to the response of a request, given its headers as pairs of text or bytes."""
         visit = tracker.visit
-        if not (self._settings.server_cookie and self._reception.has_cookies(visit)):
-            return []
         try:
+            if not (self._settings.server_cookie and self._reception.has_cookies(visit)):
+                return []
             return self._reception.cookies(visit, headers, time.time())
         except Exception:
             log.exception("cookies could not be made; the response goes without")
@@ -124,7 +124,10 @@ class Tracking:
         """End a request: an ID on which nothing depends goes back to the pool."""
         visit = tracker.visit
         if visit.assigned and not visit.used and visit.browser_id is not None and self._desk.issuer is not None:
-            self._delivery.pool.give_back(visit.browser_id)
+            try:
+                self._delivery.pool.give_back(visit.browser_id)
+            except Exception:
+                log.exception("an unused browser ID could not be given back")
             visit.withdraw()
 
     # The server object: any framework's request, with or without the middleware.
@@ -256,6 +259,13 @@ class Tracking:
 
     def _mint_timeout(self, timeout: float | None) -> float:
         return self._settings.mint_timeout if timeout is None else timeout
+
+    def _get_in_line(self) -> Future[str | None] | None:
+        try:
+            return self._delivery.wait_for_browser_id()
+        except Exception:
+            log.exception("a browser ID could not be asked for; the visitor goes on without")
+            return None
 
     def _use(self, visit: Visit, waiter: Future[str | None]) -> bool:
         """Take what a waiter brought; one that brought nothing yet gets out of the line."""

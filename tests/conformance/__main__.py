@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from .case import read_cases
-from .replay import Stage
+from .stage import Stage
 from .report import check, report
 
 

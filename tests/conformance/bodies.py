@@ -9,33 +9,11 @@ from datetime import datetime
 from typing import Any
 
 from .case import JSON
-from .javascript import decode_uri, form_pairs, is_truthy, is_url, to_json, trim_url, well_formed, write_date, URIMalformed
+from .identity import Identity
+from .javascript import URIMalformed, decode_uri, form_pairs, is_truthy, is_url, to_json, trim_url, well_formed
 from .recorded import ANY_ERROR
+from .refusal import OWN_ERROR, Refused, coded
 
-MESSAGES = {
-    "MV-0001": '"clientKey" is required.',
-    "MV-0002": '"targetURL" is required.',
-    "MV-0003": '"pointOfSale" is required.',
-    "MV-0004": '"identifiers" is required.',
-    "MV-0008": '"friendlyId" is required.',
-    "MV-0009": '"pointOfSale" cannot be empty.',
-    "IV-0001": 'Incorrect value for "targetURL". Set the value to a valid URL string.',
-    "IV-0002": 'Incorrect value for "dob". Format the value according to ISO 8601.',
-    "IV-0003": 'Incorrect value for "email". Set the value to a valid email address.',
-    "IV-0004": 'Incorrect value for "expiryDate". Format the value according to ISO 8601.',
-    "IV-0005": "This event supports maximum 50 attributes. Reduce the number of attributes.",
-    "IV-0006": "Incorrect value for the timeout parameter. Set the value to an integer greater than or equal to 0.",
-    "IE-0001": 'The "window" object is not available on the server side. Use the "window" object only on the client side, '
-    "and in the correct execution context.",
-    "IE-0003": "Timeout exceeded. The server did not respond within the allotted time.",
-    "IE-0004": "Unable to set the cookie because the browser ID could not be retrieved from the server. "
-    "Try again later, or use try-catch blocks to handle this error.",
-}
-IDENTITY_FIELDS = {
-    "city": "city", "country": "country", "dob": "dob", "email": "email", "firstName": "firstname", "gender": "gender",
-    "lastName": "lastname", "mobile": "mobile", "phone": "phone", "postalCode": "postal_code", "state": "state",
-    "street": "street", "title": "title",
-}  # fmt: skip
 SNAKE_CASE = {
     "pageView": {"point_of_sale": "pointOfSale", "page_variant_id": "pageVariantId"},
     "event": {"point_of_sale": "pointOfSale"},
@@ -44,26 +22,8 @@ SNAKE_CASE = {
     },
     "personalize": {"point_of_sale": "pointOfSale", "friendly_id": "friendlyId"},
 }  # fmt: skip
-BLANK = "\t\n\v\f\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
-EMAIL = re.compile(rf"[^{BLANK}@]+@[^{BLANK}@]+\.[^{BLANK}@]+")
-MINUTE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2})")
 MAX_DEPTH = 12
 MAX_SIZE = 32_768
-
-
-class Refused(Exception):
-    """The call fails."""
-
-    def __init__(self, error: JSON) -> None:
-        self.error = error
-        super().__init__(error)
-
-
-def coded(code: str) -> JSON:
-    return {"code": code, "text": f"[{code}] {MESSAGES[code]}"}
-
-
-OWN_ERROR: JSON = {"code": None, "text": None}  # passerby's own words
 
 
 @dataclass
@@ -85,6 +45,7 @@ class Bodies:
     def __init__(self, page: Page, on: Collection[str]) -> None:
         self.page = page
         self.on = on
+        self._identity = Identity(on)
 
     def make(self, call: str, args: Mapping[str, Any]) -> JSON:
         """The body of `call` without its browser ID; raises Refused."""
@@ -94,11 +55,10 @@ class Bodies:
             raise Refused(OWN_ERROR)
         data = self._data(call, args.get("eventData"))
         extension = self._checked(self._mapping(args.get("extensionData")))
-        body = {"pageView": self._view, "identity": self._identity, "event": self._event}[call](data, args)
+        body = self._view(data) if call == "pageView" else self._event(data, args) if call == "event" else {}
         common = self._common(call, data)
         if call == "identity":
-            self._check_identity(data)
-            body["identifiers"] = [self._identifier(one) for one in data["identifiers"]]
+            body |= self._identity.body(data)
         self._add_extension(call, body, data, extension)
         return body | common
 
@@ -147,7 +107,7 @@ class Bodies:
             raise Refused(coded("MV-0003"))
         return chosen
 
-    def _view(self, data: JSON, args: Mapping[str, Any]) -> JSON:
+    def _view(self, data: JSON) -> JSON:
         body: JSON = {"type": "VIEW"}
         pairs = self._query_pairs()
         if self.page.include_utm_parameters:
@@ -159,74 +119,10 @@ class Bodies:
             body["referrer"] = self.page.referrer
         return body
 
-    def _identity(self, data: JSON, args: Mapping[str, Any]) -> JSON:
-        body = {theirs: to_json(data[ours]) for ours, theirs in IDENTITY_FIELDS.items() if ours in data}
-        if "dates-written" in self.on and isinstance(data.get("dob"), datetime):
-            body["dob"] = _minutes(data["dob"])
-        return body | {"type": "IDENTITY"}
-
     def _event(self, data: JSON, args: Mapping[str, Any]) -> JSON:
         named = ("channel", "currency", "language", "page", "pointOfSale")
         body: JSON = {"type": args["type"]} if "type" in args else {}
         return body | {name: to_json(value) for name, value in data.items() if name not in named}
-
-    def _identifier(self, one: Any) -> JSON:
-        names = {"id": "id", "provider": "provider", "expiryDate": "expiry_date"}
-        if not isinstance(one, dict):
-            return {}
-        if "snake-case-names" in self.on and "expiry_date" in one:
-            one = {"expiryDate": one["expiry_date"]} | one
-        expiry = one.get("expiryDate")
-        if "dates-written" in self.on and isinstance(expiry, datetime):
-            one = one | {"expiryDate": _minutes(expiry)}
-        return {theirs: to_json(one[ours]) for ours, theirs in names.items() if ours in one}
-
-    def _check_identity(self, data: JSON) -> None:
-        identifiers = data.get("identifiers")
-        if identifiers is None:
-            raise Refused(coded("MV-0004") if "absent-data" in self.on else ANY_ERROR)
-        if identifiers in ([], ""):
-            raise Refused(coded("MV-0004"))
-        if not isinstance(identifiers, list):
-            raise Refused(coded("MV-0004") if "types-checked" in self.on else ANY_ERROR)
-        if None in identifiers and "types-checked" not in self.on:
-            raise Refused(ANY_ERROR)
-        if any(not isinstance(one, dict) for one in identifiers) and "types-checked" in self.on:
-            raise Refused(OWN_ERROR)
-        if "dob" in data and not self._is_minute(data["dob"]):
-            raise Refused(coded("IV-0002"))
-        for one in identifiers:
-            self._check_expiry(one if isinstance(one, dict) else {})
-        self._check_email(data.get("email"))
-        if "types-checked" in self.on and any(one.get("provider", "") is None for one in identifiers):
-            raise Refused(OWN_ERROR)
-
-    def _check_expiry(self, one: JSON) -> None:
-        expiry = one.get("expiryDate", one.get("expiry_date") if "snake-case-names" in self.on else None)
-        if self._is_given(expiry) and not self._is_minute(expiry):
-            raise Refused(coded("IV-0004"))
-
-    def _check_email(self, email: Any) -> None:
-        text = ",".join(map(str, email)) if isinstance(email, list) and "types-checked" not in self.on else email
-        if self._is_given(email) and not (isinstance(text, str) and EMAIL.fullmatch(text)):
-            raise Refused(coded("IV-0003"))
-
-    def _is_given(self, value: Any) -> bool:
-        """Whether there is something to be checked."""
-        return value not in (None, "") if "types-checked" in self.on else is_truthy(value)
-
-    def _is_minute(self, value: Any) -> bool:
-        if isinstance(value, datetime):
-            return "dates-written" in self.on
-        found = MINUTE.fullmatch(value) if isinstance(value, str) else None
-        if found is None:
-            return False
-        year, month, day, hour, minute = map(int, found.groups())
-        try:
-            datetime(year or 2000, month, day, hour, minute)  # noqa: DTZ001 - only whether it exists is asked
-        except ValueError:
-            return False
-        return True
 
     def _add_extension(self, call: str, body: JSON, data: JSON, extension: JSON) -> None:
         flat = self._flatten(extension)
@@ -235,7 +131,8 @@ class Bodies:
         had_attributes = bool(flat)
         if call == "pageView":
             chosen = (data.get("pageVariantId"), self._variant_of_url(), flat.pop("pageVariantId", None))
-            variant = next(filter(is_truthy, chosen), None)
+            is_one = bool if "types-checked" in self.on else is_truthy
+            variant = next(filter(is_one, chosen), None)
             if variant is not None:
                 flat["pageVariantId"] = to_json(variant)
         if flat or had_attributes:
@@ -261,7 +158,7 @@ class Bodies:
             raise Refused(ANY_ERROR)
         if not _is_filled(friendly):
             raise Refused(coded("MV-0008"))
-        body = {name: to_json(data[name]) for name in ("channel", "friendlyId") if name in data}
+        body: JSON = {name: to_json(data[name]) for name in ("channel", "friendlyId") if name in data}
         body |= {"clientKey": self.page.client_key, "pointOfSale": self._point_of_sale(data)}
         language = data.get("language")
         if language is None and self.page.infers:
@@ -315,10 +212,6 @@ def _is_filled(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def _minutes(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M")
-
-
 def _depth(value: Any) -> int:
     items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
     return 0 if items is None else 1 + max(map(_depth, items), default=0)
@@ -332,6 +225,3 @@ def _size(value: Any) -> int:
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         return MAX_SIZE + 1
     return len(value) if isinstance(value, str) else 0
-
-
-__all__ = ["OWN_ERROR", "Bodies", "Page", "Refused", "coded", "language_of", "write_date"]

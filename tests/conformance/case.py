@@ -93,7 +93,10 @@ class Case:
         if self.call not in ("sequence", "browser"):
             return [(self.call, given(self.args))]
         return [
-            (step["call"], given(step.get("args", {})) | {name: step[name] for name in ("background", "ms") if name in step})
+            (
+                step["call"],
+                given(step.get("args", {})) | {name: step[name] for name in ("background", "ms") if name in step},
+            )
             for step in self.args["steps"]
         ]
 

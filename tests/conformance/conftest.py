@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .replay import Stage
+from .stage import Stage
 
 
 @pytest.fixture(scope="session")

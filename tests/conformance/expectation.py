@@ -51,7 +51,12 @@ class Merge:
     def merge(self, where: str, base: Any, recorded: Any, ours: Any) -> Any:
         if canonical(base) == canonical(ours):
             return recorded
-        if isinstance(base, dict) and isinstance(recorded, dict) and isinstance(ours, dict) and not where.endswith("error"):
+        if (
+            isinstance(base, dict)
+            and isinstance(recorded, dict)
+            and isinstance(ours, dict)
+            and not where.endswith("error")
+        ):
             return self._merge_members(where, base, recorded, ours)
         if isinstance(base, list) and isinstance(recorded, list) and isinstance(ours, list):
             if len(base) == len(recorded) == len(ours):

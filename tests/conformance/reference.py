@@ -6,88 +6,24 @@ differently is what `expectation` puts in the recorded outcome's place.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urldefrag, urljoin
 
-from .bodies import OWN_ERROR, Bodies, Page, Refused, coded, language_of
+from .bodies import Bodies, Page, language_of
 from .case import JSON, Case
+from .cookies import UUID, cookie_of, read_cookie, write_cookie
 from .javascript import is_truthy
 from .recorded import ANSWERING, ANY_ERROR, parse_set_cookie
-from .settings import base_url, check_settings, cookie_of
+from .refusal import OWN_ERROR, Refused, coded
+from .server import ISSUED, Answer, Server
+from .settings import base_url, check_settings
 
-UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 RETRIED = frozenset({408, 425, 429, *range(500, 600)})
-ISSUED = "<issued>"  # an ID that no answer of the case names
 VERSION = {"x-library-version": "1.4.3"}
 PENDING: JSON = {"pending": True}
-UNSCRIPTED: dict[str, JSON] = {  # what the server answers where the case does not say
-    "create": {"status": 200, "body": {"ref": ISSUED}},
-    "events": {"status": 201, "body": {"status": "OK"}},
-    "show": {"status": 200, "body": {"customer": {"ref": "guest"}}},
-    "callflows": {"status": 200, "body": {}},
-    "other": {"status": 200, "body": {}},
-}
-
-
-@dataclass
-class Answer:
-    """One scripted answer, or what stands for none."""
-
-    script: JSON
-
-    @property
-    def status(self) -> int | None:
-        """The status, or None where no answer comes."""
-        gone = self.script.get("reset") or self.script.get("refused")
-        return None if gone else int(self.script.get("status", 200))
-
-    @property
-    def is_good(self) -> bool:
-        return self.status is not None and 200 <= self.status < 300 and not self.script.get("truncate")
-
-    @property
-    def json(self) -> Any:
-        if self.status in (None, 204, 304) or self.script.get("truncate"):
-            return None
-        if "raw" not in self.script:
-            return self.script.get("body")
-        try:
-            return json.loads(self.script["raw"])
-        except ValueError:
-            return None
-
-    def seconds(self, *, with_body: bool) -> float:
-        stall = self.script.get("stall_body_ms", 0) if with_body else 0
-        return float(self.script.get("delay_ms", 0) + stall) / 1000
-
-
-class Server:
-    """Gives a case's answers, each in turn, the last one again and again."""
-
-    def __init__(self, case: Case) -> None:
-        self._scripts = case.server
-        self._is_closed = not str((case.settings or {}).get("targetURL", "")).startswith("{MOCK}")
-        self._given: dict[str, int] = {}
-
-    def next(self, route: str) -> Answer:
-        position = self._given.get(route, 0)
-        self._given[route] = position + 1
-        return Answer(self._at(route, position))
-
-    def is_last(self, route: str) -> bool:
-        return self._is_closed or self._given.get(route, 0) >= len(self._scripts.get(route) or (None,))
-
-    def _at(self, route: str, position: int) -> JSON:
-        if self._is_closed:
-            return {"refused": True}
-        script = self._scripts.get(route) or [UNSCRIPTED[route]]
-        return script[min(position, len(script) - 1)]
-
-
 @dataclass
 class Visitor:
     """What is known of the visitor while a case runs; an ID of None is no cookie, an empty one is an empty cookie."""
@@ -405,28 +341,6 @@ class Reference:
     def _set_cookie(self, browser_id: str) -> None:
         cookie = cookie_of(self.settings, self.case.cookie_name, browser_id, self.on)
         self.cookies.append(parse_set_cookie(write_cookie(cookie)))
-
-
-def write_cookie(cookie: JSON) -> str:
-    """A Set-Cookie line as the SDK writes it."""
-    line = f"{cookie['name']}={cookie['value']}; Max-Age={cookie['max-age']}; SameSite=None; Secure; Path={cookie['path']}"
-    return line + (f"; Domain={cookie['domain']}" if "domain" in cookie else "")
-
-
-def read_cookie(header: str | None, name: str, on: Collection[str]) -> str | None:
-    """The browser ID in a Cookie header: None if there is no cookie of the name."""
-    found: list[str] = []
-    for piece in (header or "").split(";" if "cookie-header-syntax" in on else "; "):
-        key, equals, value = piece.partition("=")
-        if "cookie-header-syntax" in on:
-            key, value = key.strip(" \t"), value.strip(" \t")
-            value = value[1:-1] if re.fullmatch('".*"', value) else value
-        if key == name and key and equals:
-            found.append(value if "cookie-values-checked" in on else value.partition("=")[0])
-    if "cookie-values-checked" in on:
-        found = [value for value in found if not value or UUID.fullmatch(value)]
-        found.sort(key=lambda value: not value)  # an empty one counts only where there is no other
-    return found[0] if found else None
 
 
 def _host(url: str) -> str:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import re
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote
 
@@ -16,13 +13,14 @@ from starlette.responses import Response
 from passerby import Dead, Delivered, Dropped, PasserbyError, Pending, Receipt, Tracker, Tracking, init_server
 from passerby.asgi import TrackingMiddleware
 from passerby.collector import CollectorServer
-from passerby.collector.scripted import Scripted
 from passerby.request import TRACKER_KEY
 
+from .calls import PageCalls, ServerCalls
 from .case import JSON, Case
-from .javascript import is_truthy, trim_url
-from .recorded import COMPARED_HEADERS, parse_set_cookie
-from .reference import ISSUED, UNSCRIPTED
+from .javascript import trim_url
+from .recorded import ANSWERING, parse_set_cookie
+from .server import ISSUED
+from .stage import Stage, received
 
 SETTINGS = {
     "clientKey": "client_key",
@@ -49,44 +47,6 @@ CONDITIONS: JSON = {
 }
 ENOUGH = 5.0  # seconds for what is expected to happen
 QUIET = 0.05  # seconds in which nothing more is expected to happen
-
-
-class Stage:
-    """Collectors to replay cases on, in turn: what a case leaves on its way cannot reach the next one."""
-
-    def __init__(self, size: int = 4) -> None:
-        self._collectors = [CollectorServer(accept_any_browser_id=True) for _ in range(size)]
-        self._turns = itertools.count()
-        self._closed = socket.socket()
-
-    def __enter__(self) -> Stage:
-        self._closed.bind(("127.0.0.1", 0))  # taken, and nobody listens
-        for collector in self._collectors:
-            collector.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for collector in self._collectors:
-            collector.close()
-        self._closed.close()
-
-    @contextmanager
-    def collector_for(self, case: Case) -> Iterator[tuple[CollectorServer, str]]:
-        """A collector that answers as the case says, and the base URL of the case on it."""
-        turn = next(self._turns)
-        collector = self._collectors[turn % len(self._collectors)]
-        base = f"{collector.url}/case-{turn}"
-        unscripted = {route: [answer] for route, answer in UNSCRIPTED.items() if route != "create"}
-        for route, answers in (unscripted | dict(case.server)).items():
-            collector.script(route, [_scripted(answer, base) for answer in answers])  # type: ignore[arg-type]
-        yield collector, base
-        collector.behave()
-
-    def fill_in(self, text: Any, base: str) -> Any:
-        """Put addresses in the place of {MOCK} and {CLOSED}."""
-        if not isinstance(text, str):
-            return text
-        return text.replace("{MOCK}", base).replace("{CLOSED}", f"http://127.0.0.1:{self._closed.getsockname()[1]}")
 
 
 def replay(case: Case, stage: Stage, expected: JSON) -> JSON:
@@ -136,7 +96,7 @@ class Replay:
             await self._serve_page(tracking)
         else:
             for call, args in self.case.steps:
-                await self._step(ServerCalls(self, tracking), call, args)
+                await self._step(tracking, ServerCalls(tracking, self.scope, self.response), call, args)
         await self._settle()
 
     async def _serve_page(self, tracking: Tracking) -> None:
@@ -144,34 +104,48 @@ class Replay:
 
         async def view(scope: Any, receive: Any, send: Any) -> None:
             for call, args in self.case.steps:
-                await self._step(PageCalls(self, tracking, scope["state"]["tracker"]), call, args)
+                await self._step(tracking, PageCalls(scope["state"]["tracker"]), call, args)
             await self.response(scope, receive, send)
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b"", "more_body": False}
 
         async def send(message: Any) -> None:
             if message["type"] == "http.response.start":
                 self.response.raw_headers = list(message["headers"])
 
-        await TrackingMiddleware(view, tracking=tracking)(self.scope, _receive, send)
+        await TrackingMiddleware(view, tracking=tracking)(self.scope, receive, send)
 
-    async def _step(self, calls: Any, call: str, args: JSON) -> None:
+    async def _step(self, tracking: Tracking, calls: ServerCalls | PageCalls, call: str, args: JSON) -> None:
+        if call == "wait":
+            await asyncio.sleep(args["ms"] / 1000)
+            return
         step: JSON = {"call": call, "error": None, "result": {}}
         try:
-            step["result"] = await getattr(calls, call)(step, args) or {}
+            came = None if call == "settle" else await getattr(calls, call)(args)
         except Exception as error:
             step["error"] = error_of(error)
-        step["held"] = calls.tracking.stats().destinations["sitecore"].held
-        if call != "wait":
-            self.steps.append(step)
+        else:
+            step["result"] = await self._result(step, came, args)
+            if call in ("settle", "processEventQueue") and not args.get("background") and not self._is_blocked():
+                await tracking.aflush(ENOUGH)
+        step["held"] = tracking.stats().destinations["sitecore"].held
+        self.steps.append(step)
 
-    async def wait_for(self, receipt: Receipt) -> JSON:
-        """What becomes of an event, as soon as that is known, or pending where that is expected."""
-        outcome = (await receipt.delivered(0 if self._is_pending_expected() else ENOUGH))["sitecore"]
-        return result_of(outcome)
+    async def _result(self, step: JSON, came: Any, args: JSON) -> JSON:
+        """What comes of a call; of an event as soon as that is known, or pending where that is expected."""
+        if isinstance(came, Receipt):
+            self.receipts.append((step, came))
+        if step["call"] not in ANSWERING or args.get("background"):
+            return {}
+        if not isinstance(came, Receipt):
+            return {"answer": came}
+        patience = 0 if self._is_pending_expected() else ENOUGH
+        return result_of((await came.delivered(patience))["sitecore"])
 
     def _is_pending_expected(self) -> bool:
-        steps = self.expected["steps"]
-        position = len(self.steps)
-        return position >= len(steps) or "pending" in steps[position]["result"] or self._is_blocked()
+        steps, position = self.expected["steps"], len(self.steps)
+        return position >= len(steps) or "pending" in steps[position]["result"]
 
     def _is_blocked(self) -> bool:
         return any("again" in sent for sent in self.expected["sent"] or ())
@@ -182,15 +156,13 @@ class Replay:
         number = sum(2 if "again" in sent else "maybe" not in sent for sent in expected)
         with suppress(TimeoutError):
             async with asyncio.timeout(ENOUGH):
-                while len(self._received()) < number:
+                while len(received(self.collector, self.base)) < number:
                     await asyncio.sleep(0.002)
-        for step, receipt in self.receipts:
-            if "pending" in step["result"]:
-                await asyncio.sleep(QUIET)
-                step["result"] = result_of(receipt.outcomes["sitecore"])
-
-    def _received(self) -> list[JSON]:
-        return received(self.collector, self.base)
+        waiting = [(step, receipt) for step, receipt in self.receipts if "pending" in step["result"]]
+        if waiting:
+            await asyncio.sleep(QUIET)
+        for step, receipt in waiting:
+            step["result"] = result_of(receipt.outcomes["sitecore"])
 
     def _outcome(self, init: JSON | None, tracker: Tracker | None, *, is_balanced: bool) -> JSON:
         earlier = self.case.response.get("set_cookie", [])
@@ -203,7 +175,7 @@ class Replay:
             "kept": [line for line in lines if line in earlier],
             "request_cookie": cookies[0].encode("latin-1").decode() if cookies else None,
             "known_id": tracker.browser_id if tracker is not None else None,
-            "sent": self._received(),
+            "sent": received(self.collector, self.base),
             "is_balanced": is_balanced,
         }
         return self._name_issued(outcome)
@@ -213,107 +185,7 @@ class Replay:
         scripted = str(self.case.server)
         issued = [one for one in self.collector.browser_ids[self._issued_before :] if one not in scripted]
         names = {one: ISSUED if number == 0 else f"{ISSUED[:-1]} {number + 1}>" for number, one in enumerate(issued)}
-        return _replace(value, names) if names else value
-
-
-def received(collector: CollectorServer, base: str) -> list[JSON]:
-    """The requests that a case sent to its base URL."""
-    prefix = base.removeprefix(collector.url)
-    return [
-        {
-            "method": one.method,
-            "path": one.path.removeprefix(prefix),
-            "headers": {name: one.headers.get(name) for name in COMPARED_HEADERS},
-            "body": one.json,
-        }
-        for one in collector.requests
-        if one.path.startswith(prefix + "/")
-    ]
-
-
-class ServerCalls:
-    """The calls of `initServer`, on the server object."""
-
-    def __init__(self, replay: Replay, tracking: Tracking) -> None:
-        self.replay = replay
-        self.tracking = tracking
-        self.scope = replay.scope
-
-    async def handleCookie(self, step: JSON, args: JSON) -> None:  # noqa: N802 - the SDK's name, as all below
-        await self.tracking.handle_cookie(self.scope, self.replay.response, **_timeout(args))
-
-    async def pageView(self, step: JSON, args: JSON) -> JSON:  # noqa: N802
-        return await self._told(step, self.tracking.page_view(args.get("eventData"), self.scope, args.get("extensionData")))
-
-    async def identity(self, step: JSON, args: JSON) -> JSON:
-        return await self._told(step, self.tracking.identity(args.get("eventData"), self.scope, args.get("extensionData")))  # type: ignore[arg-type]
-
-    async def event(self, step: JSON, args: JSON) -> JSON:
-        receipt = self.tracking.event(args.get("type"), args.get("eventData"), self.scope, args.get("extensionData"))  # type: ignore[arg-type]
-        return await self._told(step, receipt)
-
-    async def personalize(self, step: JSON, args: JSON) -> JSON:
-        data: Any = args.get("personalizeData")
-        return {"answer": await self.tracking.personalize(data, self.scope, **_timeout(args))}
-
-    async def _told(self, step: JSON, receipt: Receipt) -> JSON:
-        self.replay.receipts.append((step, receipt))
-        return await self.replay.wait_for(receipt)
-
-
-class PageCalls:
-    """The calls of `init`, on the tracker of a page's request."""
-
-    def __init__(self, replay: Replay, tracking: Tracking, tracker: Tracker) -> None:
-        self.replay = replay
-        self.tracking = tracking
-        self.tracker = tracker
-
-    async def pageView(self, step: JSON, args: JSON) -> JSON:  # noqa: N802
-        return await self._told(step, self.tracker.page_view(args.get("eventData"), args.get("extensionData")), args)
-
-    async def identity(self, step: JSON, args: JSON) -> JSON:
-        return await self._told(step, self.tracker.identity(args.get("eventData"), args.get("extensionData")), args)  # type: ignore[arg-type]
-
-    async def event(self, step: JSON, args: JSON) -> JSON:
-        receipt = self.tracker.event(args.get("type"), args.get("eventData"), args.get("extensionData"))  # type: ignore[arg-type]
-        return await self._told(step, receipt, args)
-
-    async def personalize(self, step: JSON, args: JSON) -> JSON:
-        data: Any = args.get("personalizeData")
-        return {"answer": await self.tracker.personalize(data, **_timeout(args))}
-
-    async def getBrowserId(self, step: JSON, args: JSON) -> JSON:  # noqa: N802
-        return {"answer": self.tracker.browser_id or ""}
-
-    async def getGuestId(self, step: JSON, args: JSON) -> JSON:  # noqa: N802
-        return {"answer": await self.tracker.guest_id()}
-
-    async def updatePointOfSale(self, step: JSON, args: JSON) -> None:  # noqa: N802
-        self.tracker.point_of_sale = args.get("pointOfSale")
-
-    async def addToEventQueue(self, step: JSON, args: JSON) -> None:  # noqa: N802
-        receipt = self.tracker.add_to_event_queue(args.get("type"), args.get("eventData"), args.get("extensionData"))  # type: ignore[arg-type]
-        self.replay.receipts.append(({"result": {}}, receipt))
-
-    async def clearEventQueue(self, step: JSON, args: JSON) -> None:  # noqa: N802
-        self.tracker.clear_event_queue()
-
-    async def processEventQueue(self, step: JSON, args: JSON) -> None:  # noqa: N802
-        self.tracker.process_event_queue()
-        if not args.get("background"):
-            await self.settle(step, args)
-
-    async def settle(self, step: JSON, args: JSON) -> None:
-        if not self.replay._is_blocked():
-            await self.tracking.aflush(ENOUGH)
-
-    async def wait(self, step: JSON, args: JSON) -> None:
-        await asyncio.sleep(args["ms"] / 1000)
-
-    async def _told(self, step: JSON, receipt: Receipt, args: JSON) -> JSON:
-        self.replay.receipts.append((step, receipt))
-        return {} if args.get("background") else await self.replay.wait_for(receipt)
+        return replaced(value, names) if names else value
 
 
 def make_scope(case: Case) -> dict[str, Any]:
@@ -358,39 +230,12 @@ def error_of(error: Exception) -> JSON:
     return {"code": code, "text": str(error), "class": type(error)}
 
 
-def _timeout(args: JSON) -> dict[str, Any]:
-    """The timeout as passerby takes it, in seconds."""
-    if "timeout" not in args:
-        return {}
-    timeout = args["timeout"]
-    is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
-    return {"timeout": timeout / 1000 if is_number else timeout}
-
-
-def _scripted(answer: JSON, base: str) -> Scripted:
-    headers = {name: str(value).replace("{MOCK}", base) for name, value in answer.get("headers", {}).items()}
-    return Scripted(
-        status=answer.get("status", 200),
-        headers=headers,
-        body=answer.get("body"),
-        raw=answer.get("raw"),
-        delay=answer.get("delay_ms", 0) / 1000,
-        stall_body=answer.get("stall_body_ms", 0) / 1000,
-        reset=is_truthy(answer.get("reset")),
-        truncate=is_truthy(answer.get("truncate")),
-    )
-
-
-def _replace(value: Any, names: dict[str, str]) -> Any:
+def replaced(value: Any, names: dict[str, str]) -> Any:
     if isinstance(value, dict):
-        return {key: _replace(item, names) for key, item in value.items()}
+        return {key: replaced(item, names) for key, item in value.items()}
     if isinstance(value, list):
-        return [_replace(item, names) for item in value]
+        return [replaced(item, names) for item in value]
     if isinstance(value, str):
         for issued, name in names.items():
             value = value.replace(issued, name)
     return value
-
-
-async def _receive() -> Any:
-    return {"type": "http.request", "body": b"", "more_body": False}

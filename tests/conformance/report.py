@@ -11,7 +11,8 @@ from .case import Case
 from .comparison import compare
 from .differences import DIFFERENCES
 from .expectation import expect
-from .replay import Stage, replay
+from .replay import replay
+from .stage import Stage
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,9 @@ class Verdict:
     differences: tuple[str, ...]
 
     def __str__(self) -> str:
-        return "\n".join([f"FAILED {self.case.id}: {self.case.about}", *(textwrap.indent(one, "  ") for one in self.problems)])
+        return "\n".join(
+            [f"FAILED {self.case.id}: {self.case.about}", *(textwrap.indent(one, "  ") for one in self.problems)]
+        )
 
 
 def check(case: Case, stage: Stage) -> Verdict:
@@ -49,7 +52,9 @@ def report(verdicts: Iterable[Verdict], out: TextIO) -> bool:
 
 
 def _list_differences(passed: list[Verdict], out: TextIO) -> None:
-    by_name = {one.name: [verdict.case.id for verdict in passed if one.name in verdict.differences] for one in DIFFERENCES}
+    by_name = {
+        one.name: [verdict.case.id for verdict in passed if one.name in verdict.differences] for one in DIFFERENCES
+    }
     if not any(by_name.values()):
         return
     print("Allowed differences: what passerby does instead was checked in each of these cases.\n", file=out)
@@ -58,7 +63,12 @@ def _list_differences(passed: list[Verdict], out: TextIO) -> None:
         if cases:
             print(f"{one.name}: {_count(len(cases))}", file=out)
             print(f"  Engage {one.engage};\n  passerby {one.passerby}:\n  {one.reason}.", file=out)
-            print(textwrap.fill(", ".join(cases), 110, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False), file=out)
+            print(
+                textwrap.fill(
+                    ", ".join(cases), 110, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+                ),
+                file=out,
+            )
             print(file=out)
 
 

@@ -1,20 +1,19 @@
-"""The reference's settings: which are refused, and the cookie they lead to."""
+"""The reference's settings: which are refused."""
 
 from __future__ import annotations
 
 import ipaddress
-import math
 import re
 from collections.abc import Collection
 from typing import Any
 from urllib.parse import urlsplit
 
-from .bodies import OWN_ERROR, Refused, coded
 from .case import JSON
-from .javascript import is_truthy, is_url, number_text
+from .cookies import DAY, number_of
+from .javascript import is_truthy, is_url
 from .recorded import ANY_ERROR
+from .refusal import OWN_ERROR, Refused, coded
 
-DAY = 86_400
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 DOMAIN = re.compile(r"\.?([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]*[a-z0-9])?", re.IGNORECASE)
 PATH = re.compile(r"/[ -:<-~]*")
@@ -38,30 +37,6 @@ def check_settings(settings: JSON | None, on: Collection[str]) -> None:
             raise Refused(coded("MV-0009"))
     _check_target(str(settings["targetURL"]), on)
     _check_own(settings, on)
-
-
-def max_age(days: Any, on: Collection[str]) -> str:
-    """The cookie's age in seconds, as text."""
-    number = _number(days)
-    if "cookie-age" not in on:
-        return number_text(number * DAY if is_truthy(days) else 730 * DAY)
-    return number_text(round(min(400.0, number) * DAY) if is_truthy(days) else 400 * DAY)
-
-
-def cookie_of(settings: JSON, name: str, value: str, on: Collection[str]) -> JSON:
-    """The cookie that is set, by its parts."""
-    path = settings.get("cookiePath") if "cookie-path" in on else None
-    cookie: JSON = {
-        "name": name,
-        "value": value,
-        "max-age": max_age(settings.get("cookieExpiryDays"), on),
-        "samesite": "None",
-        "secure": True,
-        "path": path if is_truthy(path) else "/",
-    }
-    if is_truthy(settings.get("cookieDomain")):
-        cookie["domain"] = settings["cookieDomain"]
-    return cookie
 
 
 def base_url(target: str, on: Collection[str]) -> str:
@@ -100,12 +75,7 @@ def _check_own(settings: JSON, on: Collection[str]) -> None:
     if "cookie-path" in on and path is not None and not PATH.fullmatch(str(path)):
         raise Refused(OWN_ERROR)
     days = settings.get("cookieExpiryDays")
-    if "cookie-age" in on and days not in (None, 0, "") and not _number(days) * DAY >= 0.5:
+    if "cookie-age" in on and days not in (None, 0, "") and not number_of(days) * DAY >= 0.5:
         raise Refused(OWN_ERROR)
 
 
-def _number(value: Any) -> float:
-    try:
-        return float(value or 0)
-    except (TypeError, ValueError):
-        return math.nan

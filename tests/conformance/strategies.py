@@ -16,12 +16,33 @@ COOKIE = "bid_ck_demo_0001"
 CREATED = [{"status": 200, "body": {"status": "OK", "ref": NEW_ID, "customer_ref": OTHER_ID}}]
 UNDEFINED = {"$js": "undefined"}
 
-ODD_TEXTS = ["", " ", "\u00e9", "\u8cb7\u7269", "\U0001f6d2", "a_b", "x" * 300, "\u2028", "\0", "<b>", "\ufeff", "\ud83d", "0", "null"]
+ODD_TEXTS = [
+    "",
+    " ",
+    "\u00e9",
+    "\u8cb7\u7269",
+    "\U0001f6d2",
+    "a_b",
+    "x" * 300,
+    "\u2028",
+    "\0",
+    "<b>",
+    "\ufeff",
+    "\ud83d",
+    "0",
+    "null",
+]
 texts = st.sampled_from(ODD_TEXTS) | st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
-words = st.sampled_from(["a", "b", "a_b", "items", "x1", "1", "10", "", "\u043a\u043b\u044e\u0447", "pageVariantId", "type", "ext"])
+words = st.sampled_from(
+    ["a", "b", "a_b", "items", "x1", "1", "10", "", "\u043a\u043b\u044e\u0447", "pageVariantId", "type", "ext"]
+)
 # JavaScript takes __proto__ for something else than a key.
-names = words | st.text(st.characters(exclude_categories=["Cs"]), max_size=5).filter(lambda name: name not in ("__proto__", "$js"))
-dates = st.sampled_from(["1970-01-01T00:00:00.000Z", "2024-05-06T07:08:09.120Z"]).map(lambda text: {"$js": "Date", "value": text})
+names = words | st.text(st.characters(exclude_categories=["Cs"]), max_size=5).filter(
+    lambda name: name not in ("__proto__", "$js")
+)
+dates = st.sampled_from(["1970-01-01T00:00:00.000Z", "2024-05-06T07:08:09.120Z"]).map(
+    lambda text: {"$js": "Date", "value": text}
+)
 numbers = (
     st.integers(-(2**53), 2**53)
     | st.floats(allow_nan=False, allow_infinity=False, width=32)
@@ -79,7 +100,20 @@ common = members(
 # Requests
 
 query_names = st.sampled_from(
-    ["utm_source", "utm_medium", "UTM_Campaign", "utm_", "utm_\u00e4", "Utm_\u0130d", "variantid", "variantId", "q", "gclid", "", "xutm_a"]
+    [
+        "utm_source",
+        "utm_medium",
+        "UTM_Campaign",
+        "utm_",
+        "utm_\u00e4",
+        "Utm_\u0130d",
+        "variantid",
+        "variantId",
+        "q",
+        "gclid",
+        "",
+        "xutm_a",
+    ]
 )
 # Not "%E9" escaped once more: Node.js then garbles what else is in the text, which says nothing of the SDK.
 query_values = texts | st.sampled_from(["a&b=c", "a+b", "100%", "%41", "a;b", "a#b", "%", "%2", "%zz", "=", "\u20ac"])
@@ -108,15 +142,45 @@ def query_pieces(draw: st.DrawFn) -> str:
 @st.composite
 def urls(draw: st.DrawFn) -> str:
     path = draw(st.sampled_from(["/", "/a/b", "/caf%C3%A9", "/%E9", "https://other.example/p", "/products/shoes"]))
-    pieces = draw(st.lists(st.one_of(*[query_pieces()] * 9, st.sampled_from(["q=%E9", "utm_source=100%", "utm_term=%C3%28&a"])), max_size=4))
+    pieces = draw(
+        st.lists(
+            st.one_of(*[query_pieces()] * 9, st.sampled_from(["q=%E9", "utm_source=100%", "utm_term=%C3%28&a"])),
+            max_size=4,
+        )
+    )
     query = draw(st.sampled_from(["&", "&", "&&", ";"])).join(pieces)
     return f"{path}?{query}" if pieces or draw(st.booleans()) else path
 
 
 cookie_values = st.sampled_from(
-    [BROWSER_ID, BROWSER_ID, BROWSER_ID, OTHER_ID, "", "abc", "abc=def", f'"{BROWSER_ID}"', f"{BROWSER_ID}x", BROWSER_ID[:-1], "<b>", "\u00e9"]
+    [
+        BROWSER_ID,
+        BROWSER_ID,
+        BROWSER_ID,
+        OTHER_ID,
+        "",
+        "abc",
+        "abc=def",
+        f'"{BROWSER_ID}"',
+        f"{BROWSER_ID}x",
+        BROWSER_ID[:-1],
+        "<b>",
+        "\u00e9",
+    ]
 )
-other_cookies = st.sampled_from(["a=1", "theme=dark", "a", "", "=x", f"{COOKIE}x=1", f"x{COOKIE}={OTHER_ID}", f"{COOKIE.upper()}={OTHER_ID}", COOKIE])
+other_cookies = st.sampled_from(
+    [
+        "a=1",
+        "theme=dark",
+        "a",
+        "",
+        "=x",
+        f"{COOKIE}x=1",
+        f"x{COOKIE}={OTHER_ID}",
+        f"{COOKIE.upper()}={OTHER_ID}",
+        COOKIE,
+    ]
+)
 
 
 @st.composite
@@ -128,7 +192,11 @@ def cookie_headers(draw: st.DrawFn) -> str:
     return separator.join(pieces) + around if draw(st.booleans()) else around.strip(";") + separator.join(pieces)
 
 
-headers = st.just({"cookie": f"{COOKIE}={BROWSER_ID}"}) | st.just({}) | st.builds(lambda header: {"cookie": header}, cookie_headers())
+headers = (
+    st.just({"cookie": f"{COOKIE}={BROWSER_ID}"})
+    | st.just({})
+    | st.builds(lambda header: {"cookie": header}, cookie_headers())
+)
 known_visitor = st.just({"cookie": f"{COOKIE}={BROWSER_ID}"})
 requests = st.fixed_dictionaries({"url": urls(), "headers": st.one_of(known_visitor, known_visitor, headers)})
 
@@ -166,7 +234,9 @@ targets = st.sampled_from(
     ]
 )  # fmt: skip
 any_settings = members(
-    clientKey=st.sampled_from(["ck_demo_0001", "", None, UNDEFINED, "   ", "a b", "a;b", "a=b", "\u00e9", "a.b-c_d", "x" * 200, "a\n"]),
+    clientKey=st.sampled_from(
+        ["ck_demo_0001", "", None, UNDEFINED, "   ", "a b", "a;b", "a=b", "\u00e9", "a.b-c_d", "x" * 200, "a\n"]
+    ),
     targetURL=targets,
     pointOfSale=st.sampled_from(["shop.example", "", " ", "\t", None, UNDEFINED, 5, 0, "\u00a0"]),
     cookieDomain=st.sampled_from(["shop.example", "a b", "x; HttpOnly", "", None]),
@@ -176,24 +246,27 @@ any_settings = members(
 
 # Calls
 
-known_views = (
-    joined(
-        common,
-        members(
-            referrer=st.sampled_from(["https://ref.example/?q=1", "", None, 5]),
-            pageVariantId=st.sampled_from(["v", "", None, 0, 7]),
-            page_variant_id=st.sampled_from(["w", None]),
-            point_of_sale=st.sampled_from(["de.example", None]),
-            sku=values,
-        ),
-    )
+known_views = joined(
+    common,
+    members(
+        referrer=st.sampled_from(["https://ref.example/?q=1", "", None, 5]),
+        pageVariantId=st.sampled_from(["v", "", None, 0, 7]),
+        page_variant_id=st.sampled_from(["w", None]),
+        point_of_sale=st.sampled_from(["de.example", None]),
+        sku=values,
+    ),
 )
 view_data = st.one_of(*[known_views] * 9, st.sampled_from([None, UNDEFINED, {}, [], "xy", 5]))
 view_args = st.fixed_dictionaries({"eventData": view_data}, optional={"extensionData": extensions})
 
-BLANKS = [chr(code) for code in (0x20, 0x09, 0x0A, 0x0D, 0x1C, 0x1F, 0x85, 0xA0, 0x1680, 0x180E, 0x2003, 0x200B, 0x2028, 0x3000, 0xFEFF)]
+BLANKS = [
+    chr(code)
+    for code in (0x20, 0x09, 0x0A, 0x0D, 0x1C, 0x1F, 0x85, 0xA0, 0x1680, 0x180E, 0x2003, 0x200B, 0x2028, 0x3000, 0xFEFF)
+]
 emails = st.builds("".join, st.lists(st.sampled_from(["a", "@", ".", "\u00e9", "+", *BLANKS]), max_size=7)) | st.builds(
-    lambda place, blank: "a@b.de"[:place] + blank + "a@b.de"[place:], st.integers(0, 6), st.sampled_from(["", "", "@", ".", *BLANKS])
+    lambda place, blank: "a@b.de"[:place] + blank + "a@b.de"[place:],
+    st.integers(0, 6),
+    st.sampled_from(["", "", "@", ".", *BLANKS]),
 )
 minutes = st.builds(
     lambda year, month, day, hour, minute, form: form.format(year, month, day, hour, minute),
@@ -209,7 +282,12 @@ minutes = st.builds(
         ]
     ),
 )  # fmt: skip
-moments = minutes | minutes | dates | st.sampled_from(["", None, 0, UNDEFINED, [], {}, "\uff12000-01-01T00:00", "2000-01-01T0\u0660:00"])
+moments = (
+    minutes
+    | minutes
+    | dates
+    | st.sampled_from(["", None, 0, UNDEFINED, [], {}, "\uff12000-01-01T00:00", "2000-01-01T0\u0660:00"])
+)
 identifiers = st.lists(
     joined(
         members(
@@ -226,7 +304,11 @@ identifiers = st.lists(
 persons = joined(
     common,
     st.fixed_dictionaries(
-        {"identifiers": st.one_of(*[identifiers] * 6, st.sampled_from([[], None, UNDEFINED, "", "abc", {}, 5, [None], ["x"]]))},
+        {
+            "identifiers": st.one_of(
+                *[identifiers] * 6, st.sampled_from([[], None, UNDEFINED, "", "abc", {}, 5, [None], ["x"]])
+            )
+        },
         optional={
             "email": emails | st.sampled_from([None, "", UNDEFINED, 0, [], {}]),
             "dob": moments,
@@ -246,16 +328,26 @@ persons = joined(
     ),
 )
 identity_args = st.fixed_dictionaries(
-    {"eventData": st.one_of(*[persons] * 9, st.sampled_from([None, UNDEFINED, {}]))}, optional={"extensionData": extensions}
+    {"eventData": st.one_of(*[persons] * 9, st.sampled_from([None, UNDEFINED, {}]))},
+    optional={"extensionData": extensions},
 )
 
 event_data = st.one_of(
     *[joined(common, mappings)] * 6,
-    joined(common, members(browser_id=texts, client_key=scalars, pos=scalars, type=scalars, ext=scalars | mappings, point_of_sale=texts)),
+    joined(
+        common,
+        members(
+            browser_id=texts, client_key=scalars, pos=scalars, type=scalars, ext=scalars | mappings, point_of_sale=texts
+        ),
+    ),
     st.sampled_from([None, UNDEFINED, {}]),
 )
-event_types = st.one_of(*[st.sampled_from(["CUSTOM", "ADD", "caf\u00e9"])] * 9, st.sampled_from(["", " ", None, 5, UNDEFINED]))
-event_args = st.fixed_dictionaries({"type": event_types, "eventData": event_data}, optional={"extensionData": extensions})
+event_types = st.one_of(
+    *[st.sampled_from(["CUSTOM", "ADD", "caf\u00e9"])] * 9, st.sampled_from(["", " ", None, 5, UNDEFINED])
+)
+event_args = st.fixed_dictionaries(
+    {"type": event_types, "eventData": event_data}, optional={"extensionData": extensions}
+)
 
 personalize_data = st.fixed_dictionaries(
     {"friendlyId": st.one_of(*[st.just("exp_1")] * 6, st.sampled_from(["", " ", None, UNDEFINED]))},
@@ -265,28 +357,41 @@ personalize_data = st.fixed_dictionaries(
         "language": st.sampled_from(["EN", "", None]),
         "pointOfSale": st.sampled_from(["eu.example", "eu.example", "", " ", None]),
         "email": st.sampled_from(["a@b.de", "", "  ", None, "not one"]),
-        "identifier": st.sampled_from([{"id": "1", "provider": "P", "x": [1]}, {"id": " ", "provider": "P"}, {"provider": "P"}, None]),
+        "identifier": st.sampled_from(
+            [{"id": "1", "provider": "P", "x": [1]}, {"id": " ", "provider": "P"}, {"provider": "P"}, None]
+        ),
         "params": st.none() | mappings,
         "page": texts,
         "browserId": texts,
     },
 )
-personalize_args = st.fixed_dictionaries({"personalizeData": st.one_of(*[personalize_data] * 9, st.sampled_from([None, {"friendly_id": "exp_2"}]))}, optional={"timeout": st.just(4000)})
+personalize_args = st.fixed_dictionaries(
+    {"personalizeData": st.one_of(*[personalize_data] * 9, st.sampled_from([None, {"friendly_id": "exp_2"}]))},
+    optional={"timeout": st.just(4000)},
+)
 
 
 def call(name: str, args: st.SearchStrategy[JSON]) -> st.SearchStrategy[JSON]:
     return st.fixed_dictionaries({"call": st.just(name), "args": args})
 
 
-handle_cookie = call("handleCookie", st.sampled_from([{}, {}, {"timeout": 4000}, {"timeout": None}, {"timeout": -1}, {"timeout": "x"}]))
+handle_cookie = call(
+    "handleCookie", st.sampled_from([{}, {}, {"timeout": 4000}, {"timeout": None}, {"timeout": -1}, {"timeout": "x"}])
+)
 tracking_calls = st.one_of(
-    call("pageView", view_args), call("identity", identity_args), call("event", event_args), call("personalize", personalize_args)
+    call("pageView", view_args),
+    call("identity", identity_args),
+    call("event", event_args),
+    call("personalize", personalize_args),
 )
 queue_calls = st.one_of(
     *[call("addToEventQueue", event_args)] * 3,
     st.just({"call": "processEventQueue"}),
     st.just({"call": "clearEventQueue"}),
-    call("updatePointOfSale", st.sampled_from([{"pointOfSale": "new.example"}, {"pointOfSale": " "}, {"pointOfSale": ""}])),
+    call(
+        "updatePointOfSale",
+        st.sampled_from([{"pointOfSale": "new.example"}, {"pointOfSale": " "}, {"pointOfSale": ""}]),
+    ),
     st.just({"call": "getBrowserId"}),
     tracking_calls,
 )
@@ -314,14 +419,20 @@ sequence_cases = case(
     "sequence",
     settings=st.builds(lambda chosen: {"forceServerCookieMode": True} | chosen, shop),
     request=requests,
-    args=st.builds(lambda first, rest: {"steps": [*first, *rest]}, st.lists(handle_cookie, max_size=1), st.lists(tracking_calls, max_size=4)),
+    args=st.builds(
+        lambda first, rest: {"steps": [*first, *rest]},
+        st.lists(handle_cookie, max_size=1),
+        st.lists(tracking_calls, max_size=4),
+    ),
 )
 page_cases = case(
     "browser",
     settings=shop,
     request=st.fixed_dictionaries(
         {
-            "url": st.sampled_from(["https://shop.example/", "https://shop.example/a/b", "https://shop.example/p?utm_source=x&variantid=v"]),
+            "url": st.sampled_from(
+                ["https://shop.example/", "https://shop.example/a/b", "https://shop.example/p?utm_source=x&variantid=v"]
+            ),
             "lang": st.sampled_from(["", "en", "en-GB", "zh-Hant-TW", "DE"]),
         },
         optional={"cookie": st.just(f"{COOKIE}={BROWSER_ID}")},

@@ -11,7 +11,7 @@ from .differences import ALL, DIFFERENCES
 from .expectation import expect
 from .recorded import recorded_outcome
 from .reference import run_reference
-from .replay import Stage
+from .stage import Stage
 from .report import check
 
 CASES = list(read_cases(Path(__file__).with_name("engage.jsonl")))

@@ -17,7 +17,7 @@ from hypothesis.strategies import SearchStrategy
 from . import strategies
 from .case import JSON, Case, read_cases
 from .recorded import recorded_outcome
-from .replay import Stage
+from .stage import Stage
 from .report import check
 from .vendor import Vendor
 

@@ -17,9 +17,9 @@ import pytest
 from .case import JSON, Case, read_cases
 from .comparison import compare
 from .expectation import expect
-from .replay import Stage
 from .replay import replay as replay_case
 from .report import Verdict, check, report
+from .stage import Stage
 
 ROOT = Path(__file__).parents[2]
 VECTORS = Path(__file__).with_name("engage.jsonl")

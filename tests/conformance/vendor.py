@@ -10,7 +10,7 @@ from typing import Any
 
 from .case import JSON, Case
 from .recorded import COMPARED_HEADERS
-from .replay import Stage, received
+from .stage import Stage, received
 
 RUNNER = Path(__file__).with_name("engage_runner.mjs")
 
@@ -20,13 +20,16 @@ class Vendor:
 
     def __init__(self) -> None:
         command = [shutil.which("node") or "node", str(RUNNER)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+        )
 
     def __enter__(self) -> Vendor:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait(10)
         self._process.stdout.close()
@@ -41,7 +44,8 @@ class Vendor:
         return Case.from_json(line | {"outcome": outcome})
 
     def _run(self, job: JSON) -> Any:
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
         return json.loads(self._process.stdout.readline())

@@ -106,10 +106,10 @@ def test_what_was_told_just_before_the_end_is_delivered(
 
 
 def test_what_another_thread_tells_before_the_end_is_delivered(collector: CollectorServer, tmp_path: Path) -> None:
-    script = Script(tmp_path, "threading.Thread(target=tell, args=('thread', 20)).start()", by_name(collector))
+    text = "tell('main', 1)\nthreading.Thread(target=tell, args=('thread', 20)).start()"
 
-    assert script.end() == (0, "", "")
-    assert told(collector) == {"thread": 20}
+    assert Script(tmp_path, text, by_name(collector)).end() == (0, "", "")
+    assert told(collector) == {"main": 1, "thread": 20}
 
 
 def test_what_was_told_before_an_exception_or_ctrl_c_is_delivered(collector: CollectorServer, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from .connection import Connection
 KEEP_ALIVE = 75  # seconds; longer than the clients under test keep an idle connection
 START_TIMEOUT = 10.0  # seconds
 STOP_GRACE = 0.2  # seconds after which requests that hang are cut off
+TURNS = 10  # of the event loop, more than enough for connections just accepted to become known
 CUT_OFF_TIMEOUT = 1.0  # seconds that are left to their handlers
 
 
@@ -132,7 +133,8 @@ class _Server(uvicorn.Server):
         # uvicorn's own way takes a tenth of a second where nothing is under way, and for ever where requests hang.
         for server in self.servers:
             server.close()
-        await asyncio.sleep(0.01)  # connections that were just accepted become known
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
         for connection in list(self.server_state.connections):
             connection.shutdown()
         if not await self._is_idle_within(self._stop_grace):

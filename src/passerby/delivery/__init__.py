@@ -202,9 +202,8 @@ class Delivery:
         finally:
             for sender in self._senders.values():
                 await sender.aclose()
-            for lane in self._spare_lanes:
-                await lane.aclose()
-            self._spare_lanes.clear()
+            while self._spare_lanes:
+                await self._spare_lanes.pop().aclose()
 
     def _make_lane(self) -> Lane:
         if self._ssl_context is None:
@@ -311,5 +310,8 @@ class Delivery:
         lane = self._spare_lanes.pop() if self._spare_lanes else self._make_lane()
         try:
             return await lane.perform(call, timeout)
+        except asyncio.CancelledError:  # the worker ends, and nobody else would close it
+            await lane.aclose()
+            raise
         finally:
             self._spare_lanes.append(lane)

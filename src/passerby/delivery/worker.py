@@ -177,6 +177,7 @@ class Worker:
         self._wake = asyncio.Event()
         self._asleep = False
         self._wanted = False
+        self._is_thwarted = False
         self._held: WorkerSelector | None = None
         self.stopping = False
 
@@ -200,8 +201,11 @@ class Worker:
             try:
                 thread.start()
             except RuntimeError as error:
-                log.warning("no thread for delivery (%s); events wait and the next one tries again", error)
+                if not self._is_thwarted:
+                    log.warning("no thread for delivery (%s); events wait and the next one tries again", error)
+                self._is_thwarted = True
                 return False
+            self._is_thwarted = False
             self._thread = thread
         return True
 

@@ -44,7 +44,7 @@ class Sitecore:
         client_key: the tenant's public client key.
         target_url: the Stream API's address, such as ``"https://api-engage-eu.sitecorecloud.io"``.
         point_of_sale: the default point of sale, or a callable that makes it from a request.
-        include_utm_parameters: whether page views carry the URL's utm parameters.
+        include_utm_parameters: whether page views carry the URL's utm parameters; None means the default.
         requested_at: whether events carry the time at which they happened, as Sitecore's newer SDK sends it. Without it
             an event that is delivered late seems to have happened late.
         name: what this destination goes by in receipts and figures.
@@ -61,7 +61,7 @@ class Sitecore:
         client_key: str,
         target_url: str,
         point_of_sale: PointOfSale | None = None,
-        include_utm_parameters: bool = True,
+        include_utm_parameters: bool | None = True,
         requested_at: bool = True,
         name: str = "sitecore",
     ) -> None:
@@ -79,7 +79,7 @@ class Sitecore:
         self.name = name
         self.point_of_sale = point_of_sale
         self._client_key = client_key
-        self._include_utm_parameters = include_utm_parameters
+        self._include_utm_parameters = include_utm_parameters is None or bool(include_utm_parameters)
         self._requested_at = requested_at
         self._get_headers = {"X-Library-Version": PROTOCOL_VERSION}
         self._post_headers = {"Content-Type": "application/json", **self._get_headers}

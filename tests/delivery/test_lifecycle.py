@@ -1,0 +1,339 @@
+"""Starting, flushing, closing, and starting again; whatever becomes of the app's own loops and threads."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from passerby import Delivered, Pending, RemoteError, Tracking
+from passerby.asgi import TrackingMiddleware
+from passerby.collector import CollectorServer
+
+from .conftest import QUICK, MakeTracking
+from .doubles import Plain, assert_ledger, new_id, page_request, wait_until
+
+WORKER = "passerby-delivery"
+
+
+def workers() -> int:
+    return sum(thread.name == WORKER for thread in threading.enumerate())
+
+
+def tell(tracking: Tracking, number: int = 1) -> None:
+    for _ in range(number):
+        tracking.for_visitor(new_id()).event("ADD")
+
+
+def timed(action: Callable[[], object]) -> float:
+    begun = time.monotonic()
+    action()
+    return time.monotonic() - begun
+
+
+# Bounds (U5)
+
+
+@pytest.mark.parametrize("timeout", [0.0, 0.3, 1.0])
+def test_flush_and_close_end_in_time_though_nobody_answers(
+    make_tracking: MakeTracking, black_hole: str, timeout: float
+) -> None:
+    tracking = make_tracking(black_hole)
+    tell(tracking, 30)
+
+    async def timed_async(action: Callable[[float], Any]) -> float:
+        begun = time.monotonic()
+        assert await action(timeout) == 30
+        return time.monotonic() - begun
+
+    assert timed(lambda: tracking.flush(timeout)) <= timeout + 0.5
+    assert asyncio.run(timed_async(tracking.aflush)) <= timeout + 0.5
+    assert timed(lambda: tracking.close(timeout)) <= timeout + 0.5
+    tell(tracking, 0)
+    assert asyncio.run(timed_async(tracking.aclose)) <= timeout + 0.5
+    assert_ledger(tracking.stats().destinations["sitecore"], enqueued=30, pending=30)
+
+
+def test_close_says_how_many_wait_and_ends_the_thread(make_tracking: MakeTracking, black_hole: str) -> None:
+    before = workers()
+    tracking = make_tracking(black_hole, close_timeout=0.2)
+    tell(tracking, 5)
+    assert workers() == before + 1
+
+    assert tracking.close() == 5
+    assert workers() == before
+
+
+def test_flush_with_nothing_waiting_returns_at_once_and_starts_nothing(
+    make_tracking: MakeTracking, collector: CollectorServer
+) -> None:
+    before = workers()
+    tracking = make_tracking(collector.url)
+
+    assert (tracking.flush(30), tracking.close(30)) == (0, 0)
+    assert workers() == before
+
+
+def test_flush_returns_as_soon_as_all_is_delivered(make_tracking: MakeTracking, collector: CollectorServer) -> None:
+    tracking = make_tracking(collector.url)
+    tell(tracking, 50)
+
+    assert timed(lambda: tracking.flush(60)) < 30
+    assert len(collector.events) == 50
+
+
+def test_many_may_flush_at_the_same_time(make_tracking: MakeTracking, collector: CollectorServer) -> None:
+    tracking = make_tracking(collector.url)
+    results: list[int] = []
+
+    def tell_and_flush() -> None:
+        for _ in range(20):
+            tell(tracking)
+            results.append(tracking.flush(30))
+
+    threads = [threading.Thread(target=tell_and_flush) for _ in range(6)]
+    begun = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert time.monotonic() - begun < 25, "nobody waits in vain"
+    assert len(results) == 120
+    assert tracking.flush(10) == 0
+    assert len(collector.events) == 120
+
+
+# Starting again
+
+
+def test_an_event_after_close_starts_it_again(make_tracking: MakeTracking, collector: CollectorServer) -> None:
+    tracking = make_tracking(collector.url)
+    for _ in range(5):
+        tell(tracking, 3)
+        assert tracking.close(10) == 0
+
+    assert len(collector.events) == 15
+    assert_ledger(tracking.stats().destinations["sitecore"], enqueued=15, delivered=15)
+
+
+def test_what_close_gave_up_is_delivered_after_the_next_start(
+    make_tracking: MakeTracking, collector: CollectorServer
+) -> None:
+    collector.fail("all", delay=30)
+    tracking = make_tracking(collector.url, request_timeout=60.0)
+    visitor = tracking.for_visitor(new_id())
+    for number in range(5):
+        visitor.event("STEP", {"number": number})
+    tell(tracking, 20)
+    assert wait_until(lambda: len(collector.requests) >= 10)
+    assert tracking.close(0.2) == 25
+    collector.behave()
+
+    tell(tracking)
+
+    assert tracking.flush(20) == 0
+    assert [event["number"] for event in collector.events if "number" in event] == list(range(5))
+    assert_ledger(tracking.stats().destinations["sitecore"], enqueued=26, delivered=26)
+    counts = tracking.stats().browser_ids
+    assert counts is not None
+    assert wait_until(lambda: getattr(tracking.stats().browser_ids, "ready", 0) == 2), "the pool is filled again too"
+
+
+def test_events_told_while_it_closes_are_not_forgotten(make_tracking: MakeTracking, collector: CollectorServer) -> None:
+    tracking = make_tracking(collector.url)
+    done = threading.Event()
+
+    def keep_closing() -> None:
+        while not done.is_set():
+            tracking.close(0.05)
+
+    closing = threading.Thread(target=keep_closing)
+    closing.start()
+    for _ in range(200):
+        tell(tracking)
+        time.sleep(0.001)
+    done.set()
+    closing.join()
+
+    assert tracking.flush(20) == 0
+    assert len(collector.events) >= 200
+    assert len({event["browser_id"] for event in collector.events}) == 200
+
+
+# The app's loops (U27)
+
+
+def test_each_asyncio_run_has_a_loop_of_its_own(make_tracking: MakeTracking, collector: CollectorServer) -> None:
+    tracking = make_tracking(collector.url)
+
+    async def tell_and_wait() -> object:
+        return (await tracking.for_visitor(new_id()).event("ADD").delivered(10))["sitecore"]
+
+    for _ in range(8):
+        assert isinstance(asyncio.run(tell_and_wait()), Delivered)
+
+
+def test_each_test_client_has_a_loop_of_its_own(make_tracking: MakeTracking, collector: CollectorServer) -> None:
+    tracking = make_tracking(collector.url)
+
+    async def page(request: Request) -> Response:
+        outcomes = await request.state.tracker.page_view().delivered(10)
+        return PlainTextResponse(type(outcomes["sitecore"]).__name__)
+
+    app = Starlette(routes=[Route("/", page)])
+    app.add_middleware(TrackingMiddleware, tracking=tracking)
+    for _ in range(5):
+        with TestClient(app) as client:  # with its lifespan, whose end flushes
+            assert client.get("/").text == "Delivered"
+        assert TestClient(app).get("/").text == "Delivered"
+    assert len(collector.events) == 10
+
+
+@pytest.mark.parametrize("wait", ["delivered", "stored", "aflush", "guest_id", "handle_cookie"])
+def test_a_loop_that_is_closed_while_something_is_awaited_disturbs_nobody(
+    make_tracking: MakeTracking, collector: CollectorServer, wait: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    collector.fail("all", times=None, status=None, delay=0.4)
+    tracking = make_tracking(collector.url)
+    tracker = tracking.for_visitor(new_id())
+    receipt = tracker.event("ADD")
+
+    async def begin_to_wait() -> None:
+        awaited: dict[str, Callable[[], Any]] = {
+            "delivered": lambda: receipt.delivered(30),
+            "stored": receipt.stored,
+            "aflush": lambda: tracking.aflush(30),
+            "guest_id": lambda: tracker.guest_id(30),
+            "handle_cookie": lambda: tracking.handle_cookie(page_request(), [], 30),
+        }
+        waiting = asyncio.ensure_future(awaited[wait]())
+        await asyncio.sleep(0.05)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+    asyncio.run(begin_to_wait())
+
+    assert tracking.flush(10) == 0
+    assert wait_until(lambda: getattr(tracking.stats().browser_ids, "ready", 0) == 2)
+    assert receipt.outcomes["sitecore"] == Delivered(collector.requests and receipt.outcomes["sitecore"].answer)  # type: ignore[union-attr]
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def test_a_request_that_is_cancelled_while_it_waits_for_an_id_wastes_none(
+    make_tracking: MakeTracking, collector: CollectorServer
+) -> None:
+    collector.fail("create", times=1, status=None, delay=0.4)
+    tracking = make_tracking(collector.url, spare_browser_ids=0)
+
+    async def give_up() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await tracking.handle_cookie(page_request(), [], 30)
+
+    asyncio.run(give_up())
+
+    assert wait_until(lambda: getattr(tracking.stats().browser_ids, "made", 0) == 1)
+    headers: list[tuple[bytes, bytes]] = []
+    tracking.handle_cookie_sync(page_request(), headers, 10)
+    assert collector.browser_ids[0].encode() in headers[0][1]
+    assert len(collector.browser_ids) == 1
+
+
+def test_closing_while_a_question_is_asked_answers_it(make_tracking: MakeTracking, collector: CollectorServer) -> None:
+    collector.fail("all", delay=30)
+    tracking = make_tracking(collector.url, request_timeout=60.0)
+    tracking.start()
+    threading.Timer(0.3, tracking.close, [0.0]).start()
+
+    with pytest.raises(RemoteError):
+        tracking.for_visitor(new_id()).guest_id_sync(30)
+
+
+# No thread to be had (U9)
+
+
+@pytest.fixture
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    """Let no thread of passerby's start, as long as that is wanted."""
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("passerby-"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    def switch(on: bool) -> None:
+        monkeypatch.setattr(threading.Thread, "start", refuse if on else start)
+
+    return switch
+
+
+def test_without_a_thread_the_page_is_answered_and_the_event_waits(
+    make_tracking: MakeTracking,
+    collector: CollectorServer,
+    no_threads: Callable[[bool], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tracking = make_tracking(collector.url)
+    receipts = []
+
+    async def page(request: Request) -> Response:
+        receipts.append(request.state.tracker.page_view())
+        return PlainTextResponse("hello")
+
+    app = Starlette(routes=[Route("/", page)])
+    app.add_middleware(TrackingMiddleware, tracking=tracking)
+    no_threads(True)
+    client = TestClient(app)
+    for _ in range(10):
+        assert client.get("/").text == "hello"
+    assert tracking.flush(0.1) == 10
+    assert receipts[0].outcomes == {"sitecore": Pending()}
+    assert caplog.text.count("no thread for delivery") == 1, "it is said once, not at every event"
+    with pytest.raises(RemoteError):
+        tracking.for_visitor(new_id()).guest_id_sync(1)
+
+    no_threads(False)
+    client.get("/")
+
+    assert tracking.flush(20) == 0
+    assert len(collector.events) == 11
+    assert_ledger(tracking.stats().destinations["sitecore"], enqueued=11, delivered=11, unlinked=10)
+
+
+# Nothing is left behind (U2)
+
+
+def test_a_thousand_trackings_leave_nothing_behind(collector: CollectorServer) -> None:
+    before = workers()
+    gc.collect()
+    left: list[weakref.ref[Any]] = []
+    for number in range(1000):
+        tracking = Tracking(Plain("plain", collector.url), **QUICK)
+        left += [weakref.ref(tracking), weakref.ref(tracking._delivery)]
+        if number % 100 == 0:
+            tell(tracking)
+            assert tracking.close(10) == 0
+        elif number % 2:
+            tracking.start()
+            tracking.close()
+        del tracking
+
+    gc.collect()
+
+    assert sum(one() is not None for one in left) == 0
+    assert workers() == before
+    assert len(collector.events) == 10
