@@ -33,13 +33,18 @@ def test_the_first_example_runs_and_shows_what_it_says() -> None:
     with CollectorServer() as collector:
         names: dict[str, Any] = {}
         exec(first_example().replace("http://localhost:8600", collector.url), names)
-        tracking: Tracking = names["tracking"]
+        tracking: Tracking = names["app"].user_middleware[0].kwargs["tracking"]
         with TestClient(names["app"]) as client:
             visitor = client.get("/").json()["visitor"]
         assert tracking.close() == 0
 
         (event,) = collector.events
         assert (event["type"], event["page"], event["browser_id"]) == ("VIEW", "Home Page", visitor)
+
+
+def test_the_first_example_is_the_quickstart() -> None:
+    quickstart = Path(__file__).parents[1] / "examples" / "quickstart" / "main.py"
+    assert quickstart.read_text(encoding="utf-8").partition('"""\n\n')[2] == first_example()
 
 
 def test_the_first_example_is_short() -> None:

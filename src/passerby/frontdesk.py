@@ -16,6 +16,7 @@ from .destinations import Destination, IdIssuer
 from .destinations.sitecore import Sitecore
 from .errors import RemoteError, SettingsError, ValidationError
 from .event import NO_CONTEXT, Context, Event, new_browser_id
+from .outbox import DeadLetter
 from .outbox.memory import MemoryOutbox
 from .receipt import Receipt
 from .request import TrustedProxies
@@ -128,6 +129,10 @@ class FrontDesk:
         """Ask for a personalisation."""
         question = self._checked_issuer().personalize_question(data, browser_id, point_of_sale)
         return self.delivery.ask(question, checked_timeout(timeout))
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """Return what the destinations will never take, by destination, the oldest first."""
+        return [letter for name in self.destination_names for letter in self._outbox.dead_letters(name)]
 
     def stats(self) -> Stats:
         """Return the ledger: per destination, enqueued = delivered + pending + dead + dropped."""

@@ -16,6 +16,7 @@ from .destinations import Destination, IdIssuer
 from .errors import BrowserIdUnavailable, RemoteTimeout, SettingsError, ValidationError
 from .event import is_uuid
 from .frontdesk import FrontDesk, checked_timeout
+from .outbox import DeadLetter
 from .policy import Decision, Policy
 from .receipt import DEFAULT_WAIT, Receipt
 from .request import TRACKER_KEY, EnvironRequest, RequestInfo, TrustedProxies, read_request
@@ -242,6 +243,10 @@ class Tracking:
     async def aclose(self, timeout: float | None = None) -> int:
         """Do as `close` does without blocking the event loop."""
         return await asyncio.to_thread(self.close, timeout)
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """Return the events that a destination will never take, each with the reason."""
+        return self._desk.dead_letters()
 
     def stats(self) -> Stats:
         """Return the ledger: per destination, enqueued = delivered + pending + dead + dropped."""

@@ -1,5 +1,6 @@
 """Conformance with Sitecore's Engage SDK: recorded cases are replayed against passerby.
 
-The way of a case: `case` reads it, `recorded` brings what the SDK did into a neutral outcome, `reference` says what the SDK
-does and, with differences switched on, what passerby does instead, `replay` makes passerby do it, `comparison` compares.
+The way of a case: `case` reads it, `recorded` brings what the SDK did into a neutral outcome, `reference` says what the
+SDK does and, with differences switched on, what passerby does instead, `replay` makes passerby do it, `comparison`
+compares.
 """

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from .case import read_cases
-from .stage import Stage
 from .report import check, report
+from .stage import Stage
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -113,7 +113,7 @@ def differences_of(where: str, expected: Any, got: Any) -> Iterator[str]:
 
 
 def canonical(value: Any) -> str:
-    """One text for equal JSON; 1.0 is 1, as in JavaScript, but true is not, and numbers are as exact as they are there."""
+    """One text for equal JSON: 1.0 is 1, true is not, and numbers are as exact as in JavaScript."""
     return json.dumps(_plain(value), sort_keys=True, default=repr)
 
 

@@ -58,10 +58,9 @@ class Merge:
             and not where.endswith("error")
         ):
             return self._merge_members(where, base, recorded, ours)
-        if isinstance(base, list) and isinstance(recorded, list) and isinstance(ours, list):
-            if len(base) == len(recorded) == len(ours):
-                triples = zip(base, recorded, ours, strict=True)
-                return [self.merge(f"{where}[{index}]", *triple) for index, triple in enumerate(triples)]
+        if _are_of_one_length(base, recorded, ours):
+            triples = zip(base, recorded, ours, strict=True)
+            return [self.merge(f"{where}[{index}]", *triple) for index, triple in enumerate(triples)]
         if not _agree(recorded, base) and not _agree(recorded, ours):
             self.conflicts.append(
                 f"{where}: the recorded outcome is not the one that the differences change\n"
@@ -75,6 +74,10 @@ class Merge:
             for name in dict.fromkeys([*recorded, *ours])
         }
         return {name: value for name, value in merged.items() if value is not ABSENT}
+
+
+def _are_of_one_length(*values: Any) -> bool:
+    return all(isinstance(one, list) and len(one) == len(values[0]) for one in values)
 
 
 def _agree(one: Any, other: Any) -> bool:

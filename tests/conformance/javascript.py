@@ -38,8 +38,8 @@ class URIMalformed(Exception):
 def decode(value: Any) -> Any:
     """Make Python values of JSON with `$js` markers.
 
-    Undefined members are left out, undefined items of lists become None; keys that look like integers come first, as in every
-    object of JavaScript.
+    Undefined members are left out, undefined items of lists become None; keys that look like integers come first, as in
+    every object of JavaScript.
     """
     if isinstance(value, list):
         return [None if item is UNDEFINED else item for item in map(decode, value)]

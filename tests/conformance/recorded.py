@@ -5,11 +5,13 @@ An outcome is plain JSON:
     {"init": error, "steps": [{"call", "error", "result", "held"}], "cookies": [cookie], "kept": [Set-Cookie line],
      "request_cookie": Cookie header after the calls, "sent": [{"method", "path", "headers", "body"}]}
 
-An error is null or `{"code", "text"}`; a code of "any" says only that the call fails. A result is `{"answer": JSON}` where the
-call answers something, else `{}`. `held` is how many events are in the queue after the step; `sent` is null where it was not
-determined. Where passerby is expected to do something of its own, a result may be `{"pending": true}` or `{"dead": true}`, a sent
-request may be marked `again` (made at least once more) or `maybe`, and `known_id` is the browser ID that the request's tracker
-knows in the end.
+An error is null or `{"code", "text"}`; a code of "any" says only that the call fails. A result is `{"answer": JSON}`
+where the call answers something, else `{}`. `held` is how many events are in the queue after the step; `sent` is null
+where it was not determined.
+
+Where passerby is expected to do something of its own, a result may be `{"pending": true}` or `{"dead": true}`, a sent
+request may be marked `again` (made at least once more) or `maybe`, and `known_id` is the browser ID that the request's
+tracker knows in the end.
 """
 
 from __future__ import annotations
@@ -47,14 +49,14 @@ def error_of(entry: JSON) -> JSON | None:
 def step_of(call: str, entry: JSON) -> JSON:
     error = error_of(entry)
     answers = call in ANSWERING and error is None and not entry.get("background")
-    step = {"call": call, "error": error, "result": {"answer": entry.get("returned")} if answers else {}}
+    step: JSON = {"call": call, "error": error, "result": {"answer": entry.get("returned")} if answers else {}}
     if "queue" in entry:
         step["held"] = len(entry["queue"] or ())
     return step
 
 
 def parse_set_cookie(line: str) -> JSON:
-    """A Set-Cookie line by its parts, names of attributes in lower case; what comes twice is kept under its own name."""
+    """A Set-Cookie line by its parts, names of attributes in lower case; none is lost if it comes twice."""
     first, *rest = line.split("; ")
     name, _, value = first.partition("=")
     cookie: JSON = {"name": name, "value": value}

@@ -18,8 +18,6 @@ MESSAGES = {
     "IV-0004": 'Incorrect value for "expiryDate". Format the value according to ISO 8601.',
     "IV-0005": "This event supports maximum 50 attributes. Reduce the number of attributes.",
     "IV-0006": "Incorrect value for the timeout parameter. Set the value to an integer greater than or equal to 0.",
-    "IE-0001": 'The "window" object is not available on the server side. Use the "window" object only on the client side, '
-    "and in the correct execution context.",
     "IE-0003": "Timeout exceeded. The server did not respond within the allotted time.",
     "IE-0004": "Unable to set the cookie because the browser ID could not be retrieved from the server. "
     "Try again later, or use try-catch blocks to handle this error.",

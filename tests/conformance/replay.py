@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote
 
@@ -46,6 +45,7 @@ CONDITIONS: JSON = {
     "retry_cap": 0.05,
 }
 ENOUGH = 5.0  # seconds for what is expected to happen
+LOOKS = 2000  # how often to look whether it has
 QUIET = 0.05  # seconds in which nothing more is expected to happen
 
 
@@ -154,10 +154,10 @@ class Replay:
         """Wait for the requests that are expected, and a moment for those that are not."""
         expected = self.expected["sent"] or ()
         number = sum(2 if "again" in sent else "maybe" not in sent for sent in expected)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(ENOUGH):
-                while len(received(self.collector, self.base)) < number:
-                    await asyncio.sleep(0.002)
+        for _ in range(LOOKS):
+            if len(received(self.collector, self.base)) >= number:
+                break
+            await asyncio.sleep(ENOUGH / LOOKS)
         waiting = [(step, receipt) for step, receipt in self.receipts if "pending" in step["result"]]
         if waiting:
             await asyncio.sleep(QUIET)
@@ -180,12 +180,12 @@ class Replay:
         }
         return self._name_issued(outcome)
 
-    def _name_issued(self, value: Any) -> Any:
+    def _name_issued(self, outcome: JSON) -> JSON:
         """Put a name in the place of IDs that the collector made up."""
         scripted = str(self.case.server)
         issued = [one for one in self.collector.browser_ids[self._issued_before :] if one not in scripted]
         names = {one: ISSUED if number == 0 else f"{ISSUED[:-1]} {number + 1}>" for number, one in enumerate(issued)}
-        return replaced(value, names) if names else value
+        return {name: replaced(value, names) for name, value in outcome.items()} if names else outcome
 
 
 def make_scope(case: Case) -> dict[str, Any]:

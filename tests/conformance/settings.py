@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Collection
-from typing import Any
 from urllib.parse import urlsplit
 
 from .case import JSON
@@ -77,5 +76,3 @@ def _check_own(settings: JSON, on: Collection[str]) -> None:
     days = settings.get("cookieExpiryDays")
     if "cookie-age" in on and days not in (None, 0, "") and not number_of(days) * DAY >= 0.5:
         raise Refused(OWN_ERROR)
-
-

@@ -11,8 +11,8 @@ from .differences import ALL, DIFFERENCES
 from .expectation import expect
 from .recorded import recorded_outcome
 from .reference import run_reference
-from .stage import Stage
 from .report import check
+from .stage import Stage
 
 CASES = list(read_cases(Path(__file__).with_name("engage.jsonl")))
 

@@ -1,7 +1,7 @@
 """The vendor's own package beside passerby, on inputs that nobody thought of.
 
-Hypothesis makes up the inputs, the package runs them in Node.js and so records a case, which is then checked like every other.
-The inputs are the same in every run.
+Hypothesis makes up the inputs, the package runs them in Node.js and so records a case,
+which is then checked like every other. The inputs are the same in every run.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import SearchStrategy
 
-from . import strategies
+from . import inputs
 from .case import JSON, Case, read_cases
 from .recorded import recorded_outcome
-from .stage import Stage
 from .report import check
+from .stage import Stage
 from .vendor import Vendor
 
 pytestmark = pytest.mark.node
@@ -26,14 +26,14 @@ pytestmark = pytest.mark.node
 VECTORS = Path(__file__).with_name("engage.jsonl")
 # How many cases of each kind.
 KINDS: dict[str, tuple[SearchStrategy[JSON], int]] = {
-    "settings": (strategies.init_cases, 60),
-    "cookies": (strategies.cookie_cases, 60),
-    "page views": (strategies.view_cases, 60),
-    "identities": (strategies.identity_cases, 60),
-    "events": (strategies.event_cases, 60),
-    "personalisations": (strategies.personalize_cases, 20),
-    "sequences": (strategies.sequence_cases, 25),
-    "pages": (strategies.page_cases, 25),
+    "settings": (inputs.init_cases, 60),
+    "cookies": (inputs.cookie_cases, 60),
+    "page views": (inputs.view_cases, 60),
+    "identities": (inputs.identity_cases, 60),
+    "events": (inputs.event_cases, 60),
+    "personalisations": (inputs.personalize_cases, 20),
+    "sequences": (inputs.sequence_cases, 25),
+    "pages": (inputs.page_cases, 25),
 }
 
 

@@ -13,7 +13,7 @@ The contract, to which every outbox is held by the same tests:
   anything behind it of the same visitor; other visitors are not affected. What is acquired stays so until it is
   settled.
 * `settle_*` says what became of an acquired entry: delivered, dead, or to be tried again at a given time. Delivered
-  entries are forgotten, dead ones kept as dead letters until they are purged or retried.
+  entries are forgotten, dead ones kept as dead letters; when there are too many the oldest is dropped and counted.
 * `link` says which browser ID the events of a visit without one belong to, unless that was said before, and returns the
   one that holds; entries acquired later carry it.
 * `tally` counts, per destination, and always adds up: enqueued = delivered + waiting + held + dead + dropped.
