@@ -2,7 +2,10 @@
 
 Each of passerby's calls is the first of its request, so that reading the request's context is part of it; the
 request's tracker is there before, as it is in a handler. Segment's client is told not to send (`send=False`), so that
-its thread does not compete; passerby's background thread runs and is woken, and has a server that never answers.
+its thread does not compete; passerby's background thread runs, and has a server that never answers.
+
+The last figures are of calls made a thousand times a second while the background thread delivers as many to a sink in
+another process: what its competing for the interpreter costs the handler.
 """
 
 from __future__ import annotations
@@ -16,15 +19,17 @@ from uuid import uuid4
 
 from segment.analytics.client import Client
 
-from passerby import Tracker, Tracking
+from passerby import Sitecore, Tracker, Tracking
 
 from .measure import Result, Spread, cpu_of, pairwise, percentile, take_turns
-from .traffic import COOKIE_NAME, USER_AGENT, scope_with, silent_tracking
+from .sink import running_sink
+from .traffic import CLIENT_KEY, COOKIE_NAME, USER_AGENT, scope_with, silent_tracking
 
 TITLE = "one tracking call as the handler sees it: CPU of its thread, and the time that single calls take"
 
 ROUNDS = 15
 CALLS = 400  # a round
+DELIVERED = 2_000
 SECRET = "a long secret that only the benchmark knows"
 
 PAGE = {"page": "Shoes", "channel": "WEB", "currency": "EUR"}
@@ -51,19 +56,36 @@ def run() -> Iterator[Result]:
         yield Result(f"call: {name}", Spread.of(values), "us")
     yield Result("call: page_view() / Segment's track()", _ratio(cpu, "page_view()", "Segment's track()"), "x")
     yield Result("call: identity() / Segment's identify()", _ratio(cpu, "identity()", "Segment's identify()"), "x")
+    with running_sink() as url:
+        singly["page_view(), 1,000 a second being delivered"] = [_times_while_delivering(url)]
     for name, rounds in singly.items():
         for percent in (50, 99):
             values = [percentile(times, percent) for times in rounds]
             yield Result(f"call: {name}, p{percent}", Spread.of(values), "us, wall clock")
 
 
+def _times_while_delivering(url: str) -> list[float]:
+    tracking = Tracking(Sitecore(client_key=CLIENT_KEY, target_url=url, point_of_sale="shop"), secret_key=SECRET)
+    times: list[float] = []
+    trackers = _trackers(tracking, DELIVERED)
+    due = time.perf_counter()
+    for tracker in trackers:
+        time.sleep(max(0.0, due - time.perf_counter()))
+        due += 0.001
+        begun = time.perf_counter_ns()
+        _view(tracker)
+        times.append((time.perf_counter_ns() - begun) / 1e3)
+    tracking.close(10.0)
+    return times
+
+
 def _ratio(cpu: dict[str, list[float]], ours: str, theirs: str) -> Spread:
     return pairwise(truediv, cpu[ours], cpu[theirs])
 
 
-def _trackers(tracking: Tracking) -> list[Tracker]:
+def _trackers(tracking: Tracking, count: int = CALLS) -> list[Tracker]:
     """The trackers of so many requests of returning visitors."""
-    return [tracking.tracker_for(scope_with(f"{COOKIE_NAME}={uuid4()}")) for _ in range(CALLS)]
+    return [tracking.tracker_for(scope_with(f"{COOKIE_NAME}={uuid4()}")) for _ in range(count)]
 
 
 def _visitors() -> list[str]:

@@ -50,9 +50,9 @@ class Pace(NamedTuple):
 
 
 def run() -> Iterator[Result]:
-    counts = {PASSERBY: 2_000, HTTPX: 500, RAW: 4_000}
+    counts = {PASSERBY: 2_000, HTTPX: 250, RAW: 4_000}
     yield from _compare("delivery: instant sink, 10 at once", 0.0, 10, counts, rounds=5)
-    counts = {PASSERBY: 1_500, HTTPX: 300, RAW: 1_500}
+    counts = {PASSERBY: 1_500, HTTPX: 120, RAW: 1_500}
     yield from _compare("delivery: sink of 50 ms, 50 at once", 0.05, 50, counts, rounds=3)
 
 

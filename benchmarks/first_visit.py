@@ -31,8 +31,8 @@ TITLE = (
 
 DELAY = 0.1  # seconds
 PACE = 0.1  # seconds from visitor to visitor
-VISITORS = 60
-WITHOUT_POOL = 10
+VISITORS = 50
+WITHOUT_POOL = 5
 WARMING = 0.5  # seconds from the start of the app to the first visitor
 
 

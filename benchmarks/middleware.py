@@ -28,7 +28,7 @@ from .traffic import COOKIE_NAME, PATH, receive, scope_with, silent_tracking
 
 TITLE = "CPU time added to a request of a Starlette app; the thread that serves, beside it the whole process"
 
-ROUNDS = 21
+ROUNDS = 15
 REQUESTS = 400  # a round
 VISITORS = 400
 SECRET = "a long secret that only the benchmark knows"

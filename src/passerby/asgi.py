@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .request import TRACKER_KEY, ScopeRequest
@@ -28,19 +30,16 @@ class TrackingMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, self._send_of_lifespan(send))
-        elif scope["type"] not in ("http", "websocket") or _SEEN_KEY in scope:
+            return
+        if scope["type"] not in ("http", "websocket") or _SEEN_KEY in scope:
             await self.app(scope, receive, send)
-        else:
-            await self._track(scope, receive, send)
-
-    async def _track(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope[_SEEN_KEY] = True
+            return
         # Whoever stands before this middleware may have told something already.
         tracker: Tracker = scope.get(TRACKER_KEY) or self.tracking.begin(ScopeRequest(scope))
         if tracker.visit.needs_id:
             await self.tracking.await_browser_id(tracker.visit)
-        scope[TRACKER_KEY] = tracker
-        scope.setdefault("state", {})["tracker"] = tracker
+        scope[_SEEN_KEY] = True
+        scope[TRACKER_KEY] = scope.setdefault("state", {})["tracker"] = tracker
         token = enter(tracker)
         try:
             await self.app(scope, receive, self._send_of_request(tracker, send))
@@ -49,14 +48,14 @@ class TrackingMiddleware:
             self.tracking.end(tracker)
 
     def _send_of_request(self, tracker: Tracker, send: Send) -> Send:
-        async def send_with_cookies(message: Message) -> None:
+        def send_with_cookies(message: Message) -> Awaitable[None]:
             if message["type"] in self._starts:
                 headers = message.get("headers", ())
                 cookies = self.tracking.cookies(tracker, headers)
                 if cookies:
                     added = [(b"set-cookie", cookie.header().encode("latin-1")) for cookie in cookies]
                     message = {**message, "headers": [*headers, *added]}
-            await send(message)
+            return send(message)
 
         return send_with_cookies
 

@@ -146,17 +146,17 @@ def find_cookies(header: str, name: str) -> list[str]:
 
     One quote at each end belongs to the syntax (RFC 6265, section 4.1.1); no escapes are undone.
     """
-    key = f"{name}="
-    start = header.find(key)
-    if start < 0 and name not in header:
-        return []
     # The usual case: it is there once, and written as every browser writes it.
-    if start == 0 or (start > 0 and header[start - 2 : start] == "; "):
-        start += len(key)
-        if header.find(key, start) < 0:
-            end = header.find(";", start)
-            value = header[start:] if end < 0 else header[start:end]
+    text, key = f"; {header}", f"{name}="
+    start = text.find(f"; {key}")
+    if start >= 0:
+        start += len(key) + 2
+        if text.find(key, start) < 0:
+            end = text.find(";", start)
+            value = text[start:] if end < 0 else text[start:end]
             return [_value(value) if value[:1] in _TRIMMED or value[-1:] in _TRIMMED else value]
+    elif name not in header:
+        return []
     pairs = (piece.partition("=") for piece in header.split(";"))
     return [_value(value) for found, equals, value in pairs if equals and found.strip(" \t") == name]
 

@@ -110,6 +110,11 @@ class Policy:
         self._skipped_paths = frozenset(skipped_paths)
         self._skipped_folders = tuple(path.rstrip("/") + "/" for path in self._skipped_paths)
 
+    @property
+    def asks_consent(self) -> bool:
+        """Whether there is a callable to ask."""
+        return self._consent is not None
+
     def decide(self, request: RequestInfo) -> Decision:
         """Decide for one request."""
         header = request.header

@@ -13,6 +13,7 @@ from .errors import SettingsError
 
 TRACKER_KEY = "passerby.tracker"  # where a request's tracker hangs: in the ASGI scope or the WSGI environ
 
+_SCOPE_FACTS = ("scheme", "client", "query_string", "raw_path", "headers")
 _MAX_HEADER = 16_384  # characters of one header that are looked at; longer ones are nobody's honest header
 _PATH_SAFE = "/!$&'()*+,;=:@[]|^%"  # what browsers leave as it is in a path (WHATWG URL, path percent-encode set)
 
@@ -105,6 +106,13 @@ class RequestInfo(ABC):
     def raw_path(self) -> str:
         """The path as the browser wrote it, percent-encoded."""
 
+    @abstractmethod
+    def detach(self) -> None:
+        """Let go of the server's own object once the request is over, but for the facts.
+
+        The object holds the tracker, which holds these facts: a circle that only the garbage collector would part.
+        """
+
     @property
     def host(self) -> str:
         """The host name without its port, in lower case; empty if the request names none."""
@@ -151,6 +159,9 @@ class ScopeRequest(RequestInfo):
         value = self._headers.get(_ASGI_NAMES[name])
         return None if value is None else _shared_text(value)
 
+    def detach(self) -> None:
+        self.native = {name: self.native[name] for name in _SCOPE_FACTS if name in self.native}
+
     def has_any(self, names: frozenset[str]) -> bool:
         return not self._headers.keys().isdisjoint(_asgi_names(names))
 
@@ -164,9 +175,9 @@ class ScopeRequest(RequestInfo):
         value = self._headers.get(b"cookie")
         if value is None:
             return ""
-        values = [value for name, value in self.native["headers"] if name == b"cookie"]
-        if len(values) > 1:  # HTTP/2 may part the header
-            value = b"; ".join(values)
+        headers = self.native["headers"]
+        if len(headers) > len(self._headers):  # some header comes twice; HTTP/2 may part this one
+            value = b"; ".join([value for name, value in headers if name == b"cookie"])
         return value.decode("latin-1") if len(value) <= _MAX_HEADER else ""
 
 
@@ -197,6 +208,9 @@ class EnvironRequest(RequestInfo):
     def header(self, name: str) -> str | None:
         value: str | None = self.native.get(_CGI_NAMES[name])
         return value
+
+    def detach(self) -> None:
+        self.native = {name: value for name, value in self.native.items() if name.isupper()}
 
     def has_any(self, names: frozenset[str]) -> bool:
         return any(_CGI_NAMES[name] in self.native for name in names)

@@ -344,7 +344,7 @@ class Tracker:
         visit = self.visit
         self._desk.assign(visit)
         if visit.browser_id is not None and self._visitor is not None:
-            visit.browser_id = self._desk.link(self._visitor, visit.browser_id)
+            visit.assign(self._desk.link(self._visitor, visit.browser_id))
 
     def _visitor_key(self) -> str:
         """Under what this visitor's events are kept in order."""

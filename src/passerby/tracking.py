@@ -124,6 +124,8 @@ class Tracking:
     def end(self, tracker: Tracker) -> None:
         """End a request: an ID on which nothing depends goes back to the pool."""
         visit = tracker.visit
+        if visit.request is not None:
+            visit.request.detach()
         if visit.assigned and not visit.used and visit.browser_id is not None and self._desk.issuer is not None:
             try:
                 self._delivery.pool.give_back(visit.browser_id)

@@ -18,76 +18,110 @@ class Visit:
 
     Attributes:
         request: what the request said, or None outside of any.
-        decision: what may be done.
-        browser_id: the browser's ID, or None.
-        user_id: who the visitor is, if known.
+        sighting: what the browser-ID cookie said.
         remembered: what the identity cookie said.
         assigned: whether the browser ID was given out in this request and is not yet in a cookie.
         used: whether anything depends on the assigned ID: an event, a cookie, or the app, which has read it.
     """
 
     __slots__ = (
+        "_browser_id",
+        "_decision",
         "_identity_change",
+        "_policy",
+        "_user_id",
         "assigned",
-        "browser_id",
-        "decision",
         "remembered",
         "request",
         "sighting",
         "used",
-        "user_id",
     )
 
     def __init__(
         self,
         request: RequestInfo | None,
-        decision: Decision,
+        decision: Decision | None,
         sighting: Sighting,
         remembered: Remembered | None,
+        policy: Policy | None = None,
+        user_id: str | None = None,
     ) -> None:
         self.request = request
-        self.decision = decision
         self.sighting = sighting
-        self.browser_id = sighting.browser_id
         self.remembered = remembered
-        self.user_id = remembered.user_id if remembered is not None else None
         self.assigned = False
         self.used = False
+        self._browser_id = sighting.browser_id
+        self._user_id = remembered.user_id if remembered is not None else user_id
         self._identity_change: Remembered | str = _UNCHANGED
+        self._decision = decision
+        self._policy = policy
+
+    @property
+    def decision(self) -> Decision:
+        """What may be done. A returning visitor's request is judged only when something depends on it."""
+        if self._decision is None:
+            self._decide()
+        return self._decision or PAGE
+
+    @property
+    def browser_id(self) -> str | None:
+        """The browser's ID, or None where there is none or it may not be used."""
+        if self._decision is None:
+            self._decide()
+        return self._browser_id
+
+    @property
+    def user_id(self) -> str | None:
+        """Who the visitor is, if that is known and may be used."""
+        if self._decision is None:
+            self._decide()
+        return self._user_id
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether consent was withdrawn, so that cookies that are there must go."""
+        return self._decision is not None and self._decision.forget
 
     @property
     def needs_id(self) -> bool:
         """Whether the visitor should get an ID at once and has none."""
-        return self.browser_id is None and self.decision.assign == "at once"
+        return self._browser_id is None and self.decision.assign == "at once"
 
     def assign(self, browser_id: str) -> None:
         """Give the visitor an ID that is new to this browser."""
-        self.browser_id = browser_id
+        self._browser_id = browser_id
         self.assigned = True
 
     def withdraw(self) -> None:
         """Take the given ID back: from now on it may be another's."""
-        self.browser_id = None
+        self._browser_id = None
         self.assigned = False
 
     def identify(self, user_id: str, remembered: Remembered | None) -> None:
         """From now on the visitor is this user; remembered, if cookies can be signed, over requests too."""
-        self.user_id = user_id
+        self._user_id = user_id
         if remembered is not None:
             self.remembered = remembered
             self._identity_change = remembered
 
     def forget(self) -> None:
         """The visitor has logged out: forget the user ID, keep the browser ID."""
-        self.user_id = None
+        self._user_id = None
         self.remembered = None
         self._identity_change = _FORGOTTEN
 
     def leave(self) -> None:
         """Someone else is going to use this browser: forget the user ID and the browser ID."""
         self.forget()
-        self.browser_id = None
+        self._browser_id = None
         self.assigned = False
+
+    def _decide(self) -> None:
+        self._decision = PAGE if self._policy is None or self.request is None else self._policy.decide(self.request)
+        if self._decision.refusal is not None:
+            self._browser_id = self._user_id = self.remembered = None
+            self.sighting = self.sighting._replace(browser_id=None, refresh=False)
 
     @property
     def cookie_header(self) -> str:
@@ -142,16 +176,19 @@ class Reception:
 
     def open(self, request: RequestInfo, now: float) -> Visit:
         """Open the visit of a request; `now` is in seconds since 1970."""
-        decision = self._policy.decide(request)
+        # Consent that was withdrawn deletes cookies, so it is asked for every request.
+        decision = self._policy.decide(request) if self._policy.asks_consent else None
         header = request.cookie_header
-        if not header or decision.refusal is not None:
-            present = bool(header) and self._is_present(header)
-            return Visit(request, decision, Sighting(None, present=present) if present else _NOTHING_SEEN, None)
+        if not header:
+            return Visit(request, decision, _NOTHING_SEEN, None, self._policy)
+        if decision is not None and decision.refusal is not None:
+            present = self._browser_id_cookie.name in header
+            return Visit(request, decision, Sighting(None, present=present), None)
         sighting = self._browser_id_cookie.read(header, now)
         remembered = None
         if self._identity_cookie is not None and sighting.browser_id and self._identity_cookie.name in header:
             remembered = self._identity_cookie.read(header, sighting.browser_id)
-        return Visit(request, decision, sighting, remembered)
+        return Visit(request, decision, sighting, remembered, self._policy)
 
     def cookies(
         self, visit: Visit, headers: Iterable[tuple[Any, Any]], now: float, renew: bool = False
@@ -184,10 +221,10 @@ class Reception:
 
     def has_cookies(self, visit: Visit) -> bool:
         """Whether the answer to this visit carries any cookie; the common case is that it does not."""
-        return visit.assigned or visit.sighting.refresh or visit.decision.forget or visit.has_identity_news
+        return visit.assigned or visit.sighting.refresh or visit.has_identity_news or visit.is_withdrawn
 
     def _wanted(self, visit: Visit, now: float, secure: bool, renew: bool) -> list[SetCookie]:
-        if visit.decision.forget:
+        if visit.is_withdrawn:
             return self._withdrawal(visit, secure)
         if not visit.decision.sets_cookies:
             return []
@@ -215,12 +252,7 @@ class Reception:
             wanted.append(self._identity_cookie.expire(secure=secure))
         return wanted
 
-    def _is_present(self, header: str) -> bool:
-        return self._browser_id_cookie.name in header
-
 
 def visit_of(browser_id: str, user_id: str | None = None) -> Visit:
     """Make a visit outside of any request."""
-    visit = Visit(None, PAGE, Sighting(browser_id), None)
-    visit.user_id = user_id
-    return visit
+    return Visit(None, PAGE, Sighting(browser_id), None, user_id=user_id)

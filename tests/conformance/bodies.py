@@ -167,8 +167,9 @@ class Bodies:
             body["language"] = to_json(language)
         if "currency" in data:
             body["currencyCode"] = to_json(data["currency"])
-        if data.get("params") is not None:
-            body["params"] = self._flatten(self._mapping(data["params"]))
+        params = self._mapping(data.get("params"))
+        if params:
+            body["params"] = self._flatten(params)
         if _is_filled(data.get("email")):
             body["email"] = data["email"]
         identifier = data.get("identifier")

@@ -80,7 +80,15 @@ def compare_errors(where: str, expected: Error, got: Error, kind: type[PasserbyE
 
 
 def compare_sent(expected: list[JSON], got: list[JSON]) -> Iterator[str]:
-    """Compare requests in order, allowing for those that are repeated while they fail."""
+    """Compare requests in order; what is tried again and again goes on beside calls to other paths."""
+    if not any("again" in one for one in expected):
+        yield from _compare_in_order(expected, got)
+        return
+    for path in dict.fromkeys(one["path"] for one in [*expected, *got]):
+        yield from _compare_in_order(*([one for one in sent if one["path"] == path] for sent in (expected, got)))
+
+
+def _compare_in_order(expected: list[JSON], got: list[JSON]) -> Iterator[str]:
     rest = list(got)
     for number, one in enumerate(expected, 1):
         wanted = {name: value for name, value in one.items() if name not in ("again", "maybe")}

@@ -34,7 +34,7 @@ def recorded_outcome(case: Case) -> JSON:
         "cookies": _cookies(recorded),
         "kept": _kept(recorded),
         "request_cookie": recorded.get("request_cookie_after", case.cookie_header),
-        "sent": None if recorded["sent"] is None else [_request_of(sent) for sent in recorded["sent"]],
+        "sent": None if recorded.get("sent") is None else [_request_of(sent) for sent in recorded["sent"]],
     }
 
 

@@ -30,9 +30,12 @@ class Verdict:
 
 
 def check(case: Case, stage: Stage) -> Verdict:
-    """Replay a case and compare."""
-    expectation = expect(case)
-    got = replay(case, stage, expectation.outcome)
+    """Replay a case and compare; a case that cannot be replayed has failed."""
+    try:
+        expectation = expect(case)
+        got = replay(case, stage, expectation.outcome)
+    except Exception as error:
+        return Verdict(case, [f"cannot be replayed: {type(error).__name__}: {error}"], ())
     return Verdict(case, [*expectation.conflicts, *compare(expectation.outcome, got)], expectation.differences)
 
 

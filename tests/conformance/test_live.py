@@ -16,6 +16,8 @@ from hypothesis.strategies import SearchStrategy
 
 from . import inputs
 from .case import JSON, Case, read_cases
+from .inputs.requests import BROWSER_ID, COOKIE
+from .inputs.values import nested
 from .recorded import recorded_outcome
 from .report import check
 from .stage import Stage
@@ -62,6 +64,31 @@ def test_passerby_does_what_the_package_does(kind: str, vendor: Vendor, stage: S
         assert not verdict.problems, f"{verdict}\n  inputs {json.dumps(line)}"
 
     check_one()
+
+
+@pytest.mark.parametrize(
+    ("name", "extension"),
+    [
+        ("data-bounded", nested(14, in_lists=False)),
+        ("data-bounded", {"large": "x" * 40_000}),
+        ("text-well-formed", {"cut": "\ud83d"}),
+    ],
+    ids=["deep", "large", "cut"],
+)
+def test_difference_that_no_vector_shows(name: str, extension: JSON, vendor: Vendor, stage: Stage) -> None:
+    args = {"type": "CUSTOM", "eventData": {"channel": "WEB"}, "extensionData": extension}
+    line = {
+        "id": f"live/{name}",
+        "call": "event",
+        "settings": {"clientKey": "ck_demo_0001", "targetURL": "{MOCK}", "pointOfSale": "shop.example"},
+        "request": {"url": "/", "headers": {"cookie": f"{COOKIE}={BROWSER_ID}"}},
+        "args": args,
+    }
+
+    verdict = check(vendor.record(line, stage), stage)
+
+    assert not verdict.problems, str(verdict)
+    assert verdict.differences == (name,)
 
 
 def test_vectors_are_what_the_package_does(vendor: Vendor, stage: Stage) -> None:

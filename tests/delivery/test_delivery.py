@@ -6,12 +6,12 @@ import itertools
 import logging
 import time
 from collections.abc import Iterator
-from email.utils import format_datetime
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 
-from passerby import Dead, Delivered, Pending, Tracking
+from passerby import BrowserIdUnavailable, Dead, Delivered, Pending, Tracking
 from passerby.collector import CollectorServer
 from passerby.collector.scripted import Scripted
 from passerby.event import Event
@@ -143,11 +143,45 @@ def test_a_wish_that_says_nothing_is_no_wish(
     assert len(attempts(collector)) == 2
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_nobody_waits_for_an_id_while_the_service_wants_to_be_left_alone(
+    collector: CollectorServer, make_tracking: MakeTracking, status: int
+) -> None:
+    collector.fail("create", status=status, headers={"Retry-After": "60"})
+    tracking = make_tracking(collector.url)
+    tracking.start()
+    assert wait_until(lambda: getattr(tracking.stats().browser_ids, "failed", 0) >= 2)
+    asked = len(collector.requests)
+
+    begun = time.monotonic()
+    with pytest.raises(BrowserIdUnavailable):
+        tracking.handle_cookie_sync(page_request(), [], 30)
+
+    assert time.monotonic() - begun < 5
+    assert len(collector.requests) == asked
+
+
+def test_the_pool_is_filled_when_the_time_it_was_asked_to_wait_is_over(
+    collector: CollectorServer, make_tracking: MakeTracking
+) -> None:
+    collector.fail("create", times=2, status=429, headers={"Retry-After": "1"})
+    tracking = make_tracking(collector.url)
+    tracking.start()
+
+    assert wait_until(lambda: getattr(tracking.stats().browser_ids, "ready", 0) == 2)
+
+
 # Order and independence
 
 
 def test_order_per_visitor_is_kept_under_failures(collector: CollectorServer, make_tracking: MakeTracking) -> None:
-    mishaps = [Scripted(status=None), Scripted(status=503), Scripted(reset=True), Scripted(status=None), Scripted(status=429)]
+    mishaps = [
+        Scripted(status=None),
+        Scripted(status=503),
+        Scripted(reset=True),
+        Scripted(status=None),
+        Scripted(status=429),
+    ]
     collector.script("events", [*itertools.islice(itertools.cycle(mishaps), 300), Scripted(status=None)])
     tracking = make_tracking(collector.url)
     visitors = [new_id() for _ in range(8)]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -203,9 +203,7 @@ def test_threads_never_get_the_same_id() -> None:
 
     def come() -> None:
         for number in range(300):
-            browser_id = filled.pool.take()
-            waiter: Future[str | None] | None = None if browser_id else filled.pool.wait()
-            browser_id = browser_id or (waiter and waiter.result(10))
+            browser_id = filled.pool.take() or filled.pool.wait().result(10)
             assert browser_id is not None
             if number % 7 == 0:
                 filled.pool.give_back(browser_id)

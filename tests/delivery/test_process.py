@@ -47,7 +47,9 @@ def collector() -> Iterator[CollectorServer]:
 class Script:
     """A script in a process of its own."""
 
-    def __init__(self, folder: Path, text: str, url: str, close_timeout: float = 10.0, options: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, folder: Path, text: str, url: str, close_timeout: float = 10.0, options: tuple[str, ...] = ()
+    ) -> None:
         file = folder / "script.py"
         file.write_text(BEGIN + textwrap.dedent(text))
         self.process = subprocess.Popen(
@@ -277,6 +279,33 @@ def test_what_a_forked_child_answers_for_is_its_own(collector: CollectorServer, 
     code, out, err = script.end()
 
     assert (code, out.split()) == (0, ["0", "0", "0", "0", "5"]), err
+
+
+def test_a_fork_leaves_the_parents_connections_alone(collector: CollectorServer, tmp_path: Path) -> None:
+    """What the child lets go of are copies: the parent sends on, over the same connections."""
+    script = Script(
+        tmp_path,
+        """
+        import gc
+        for _ in range(5):
+            tell('parent', 5)
+            assert tracking.flush(30) == 0
+            child = os.fork()
+            if not child:
+                gc.collect()
+                os._exit(0)
+            os.waitpid(child, 0)
+        tell('parent', 5)
+        assert tracking.flush(30) == 0
+        print(tracking.stats().destinations['sitecore'].retries)
+        """,
+        by_name(collector),
+    )
+    begun = time.monotonic()
+
+    assert script.end() == (0, "0\n", "")
+    assert time.monotonic() - begun < 9, "no call had to be given up and repeated"
+    assert told(collector) == {"parent": 30}
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])

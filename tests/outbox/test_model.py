@@ -238,7 +238,8 @@ class OutboxAndModel(RuleBasedStateMachine):
 
 
 def test_an_outbox_behaves_as_the_model_does(make_outbox: MakeOutbox) -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        lambda: OutboxAndModel(make_outbox(DESTINATIONS, max_events=MAX_EVENTS)),
-        settings=settings(max_examples=60, stateful_step_count=50, deadline=None),
-    )
+    class WithThisOutbox(OutboxAndModel):
+        def __init__(self) -> None:
+            super().__init__(make_outbox(DESTINATIONS, max_events=MAX_EVENTS))
+
+    run_state_machine_as_test(WithThisOutbox, settings=settings(max_examples=60, stateful_step_count=50, deadline=None))

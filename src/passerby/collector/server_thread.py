@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import time
+from contextlib import suppress
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -131,10 +132,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # uvicorn's own way takes a tenth of a second where nothing is under way, and for ever where requests hang.
-        for server in self.servers:
-            server.close()
-        for _ in range(TURNS):
-            await asyncio.sleep(0)
+        await self._stop_listening(sockets or [])
         for connection in list(self.server_state.connections):
             connection.shutdown()
         if not await self._is_idle_within(self._stop_grace):
@@ -142,6 +140,19 @@ class _Server(uvicorn.Server):
                 connection.transport.abort()
             await self._is_idle_within(CUT_OFF_TIMEOUT)
         await self.lifespan.shutdown()
+
+    async def _stop_listening(self, listeners: list[socket.socket]) -> None:
+        # asyncio loses a connection that is accepted in the moment its server closes: accept no more, take in
+        # those that were accepted, then close.
+        with suppress(NotImplementedError):  # of event loops without readers
+            for listener in listeners:
+                self._loop.remove_reader(listener.fileno())
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        for server in self.servers:
+            server.close()
+        for listener in listeners:
+            listener.close()
 
     async def _is_idle_within(self, seconds: float) -> bool:
         gives_up = self._loop.time() + seconds

@@ -123,11 +123,16 @@ class Delivery:
         """Get in line for the next ID; None if it would be in vain because the service does not answer."""
         if self._issuer_sender is None or self._issuer_sender.breaker.is_open or self._id_breaker.is_open:
             return None
+        if self._id_breaker.wait_until() > self._clock():  # it asked to be left alone
+            return None
         return self.pool.wait() if self._worker.start() else None
 
     def ask(self, question: Question[T], timeout: float | None) -> Future[T]:
-        """Perform a call whose answer somebody waits for."""
-        return self._worker.run(self._ask(question, self._plan.timeout if timeout is None else timeout))
+        """Perform a call whose answer somebody waits for. Raises RemoteError if no thread can be started."""
+        try:
+            return self._worker.run(self._ask(question, self._plan.timeout if timeout is None else timeout))
+        except RuntimeError as error:
+            raise RemoteError(f"{error}; try again later") from None
 
     def flush(self, timeout: float) -> int:
         """Wait until nothing waits any more, or for `timeout` seconds; return how many entries still do."""
@@ -239,7 +244,7 @@ class Delivery:
             task = asyncio.create_task(self._make_browser_id(self._issuer))
             self._makers.add(task)
             task.add_done_callback(self._makers.discard)
-        return breaker.wait_until() if breaker.is_open and breaker.wait_until() > now else None
+        return breaker.wait_until() if breaker.wait_until() > now else None
 
     async def _make_browser_id(self, issuer: IdIssuer) -> None:
         try:
@@ -290,8 +295,10 @@ class Delivery:
         self.pool.begin()
         try:
             browser_id = await self._create(issuer)
-        except (NoAnswer, RemoteError):
+        except (NoAnswer, RemoteError, asyncio.CancelledError) as error:
             self.pool.fail()
+            if isinstance(error, asyncio.CancelledError):
+                raise
             raise NoBrowserId("no browser ID to be had") from None
         self.pool.bring_for_sending()
         return browser_id
@@ -303,6 +310,10 @@ class Delivery:
             if error.timed_out:
                 raise RemoteTimeout from None
             raise RemoteError(f"{error}; is the service reachable at the configured address?") from None
+        except asyncio.CancelledError:
+            if self._worker.stopping:
+                raise RemoteError("delivery was closed before the answer came; ask again") from None
+            raise
         return question.read(answer)
 
     async def _perform(self, call: Call, timeout: float) -> Answer:

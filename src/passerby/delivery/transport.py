@@ -42,6 +42,7 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (ssl.SSLCertVerificationError, "certificate not accepted"),
     (ssl.SSLError, "TLS failed"),
     (socket.gaierror, "host name not found"),
+    (UnicodeError, "host name is not valid"),
     (ConnectionRefusedError, "connection refused"),
     (httpx.ProxyError, "proxy refused"),
     (httpx.ConnectError, "cannot connect"),

@@ -33,6 +33,15 @@ HOLDING = 1.0  # seconds that a fork waits for the loop at most
 AddressInfo = list[tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]]
 
 
+class HasFileno(Protocol):
+    """A socket or the like."""
+
+    def fileno(self) -> int: ...
+
+
+FileDescriptorLike = int | HasFileno
+
+
 class Process(Protocol):
     """What wants to know of the life of the process."""
 
@@ -93,10 +102,15 @@ if hasattr(os, "register_at_fork"):
 
 
 class WorkerSelector(selectors.DefaultSelector):
-    """Waits for the network, and can be kept from going on."""
+    """Waits for the network, and can be kept from going on.
+
+    The kernel's set of connections is shared with forked children: what is left of the parent's loop there must not touch it,
+    or the parent would never hear of its connections again.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self._process = os.getpid()
         self._holding = threading.Lock()  # whoever has it keeps the loop from going on after its sleep
         self._working = threading.Lock()  # the loop has it unless it sleeps
         self._working.acquire()
@@ -109,6 +123,19 @@ class WorkerSelector(selectors.DefaultSelector):
         finally:
             with self._holding:
                 self._working.acquire()
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether it is the parent's, and this is a forked child."""
+        return os.getpid() != self._process
+
+    def unregister(self, fileobj: FileDescriptorLike) -> selectors.SelectorKey:
+        """Stop to wait for a connection."""
+        return self.get_key(fileobj) if self.is_inherited else super().unregister(fileobj)
+
+    def modify(self, fileobj: FileDescriptorLike, events: int, data: Any = None) -> selectors.SelectorKey:
+        """Wait for something else at a connection."""
+        return self.get_key(fileobj) if self.is_inherited else super().modify(fileobj, events, data)
 
     def hold(self, timeout: float) -> bool:
         """Wait until the loop sleeps and keep it from going on; False if it has not slept in time."""
@@ -131,6 +158,10 @@ class WorkerLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self.selector = WorkerSelector()
         super().__init__(self.selector)
+
+    def is_closed(self) -> bool:
+        """Whether it is over; in a forked child the parent's is, so that nothing says farewell on the parent's connections."""
+        return super().is_closed() or self.selector.is_inherited
 
     async def getaddrinfo(  # type: ignore[override]
         self,
@@ -302,3 +333,4 @@ def _cancel_rest(loop: asyncio.AbstractEventLoop) -> None:
         task.cancel()
     if tasks:
         loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    loop.run_until_complete(asyncio.sleep(0))  # connections that were let go close their sockets in the next round

@@ -22,6 +22,48 @@ from .settings import any_settings, cookie_settings, shop
 CREATED = [{"status": 200, "body": {"status": "OK", "ref": NEW_ID, "customer_ref": OTHER_ID}}]
 
 
+OK = {"status": 201, "body": {"status": "OK", "ref": NEW_ID}}
+event_answers: st.SearchStrategy[list[JSON]] = st.sampled_from(
+    [
+        *[[OK]] * 4,
+        [{"status": 503, "raw": "busy"}, OK],
+        [{"status": 429, "body": {}}, OK],
+        [{"status": 408, "raw": ""}, OK],
+        [OK, {"reset": True}, OK],
+        [OK, {"status": 500, "body": {"a": 1}}],
+        [{"status": 400, "body": {"status": 400}}, OK],
+        [{"status": 404, "raw": ""}],
+        [{"status": 302, "headers": {"location": "{MOCK}/moved"}, "raw": ""}, OK],
+        [{"status": 204}],
+        [{"status": 200, "raw": "{"}],
+        [{"status": 200, "raw": "[1]"}],
+    ]
+)
+create_answers: st.SearchStrategy[list[JSON]] = st.sampled_from(
+    [
+        *[CREATED] * 8,
+        [{"status": 500, "raw": "<h1>"}],
+        [{"status": 401, "body": {"ref": NEW_ID}}],
+        [{"status": 200, "body": {"ref": "abc"}}],
+        [{"status": 200, "body": {"ref": 5}}],
+        [{"status": 200, "body": {}}],
+        [{"status": 200, "raw": "null"}],
+    ]
+)
+flow_answers: st.SearchStrategy[list[JSON]] = st.sampled_from(
+    [
+        *[[{"status": 200, "body": {"variant": "B"}}]] * 4,
+        [{"status": 200, "body": {}}],
+        [{"status": 200, "raw": "null"}],
+        [{"status": 204}],
+        [{"status": 400, "body": {"code": 1}}],
+        [{"status": 500, "raw": "<h1>"}],
+        [{"reset": True}],
+    ]
+)
+servers = st.fixed_dictionaries({"create": create_answers, "events": event_answers, "callflows": flow_answers})
+
+
 def case(call: str, **parts: st.SearchStrategy[Any]) -> st.SearchStrategy[JSON]:
     fixed = {"id": st.just(f"live/{call}"), "call": st.just(call), "server": st.just({"create": CREATED})}
     return st.fixed_dictionaries(fixed | parts)
@@ -37,9 +79,10 @@ cookie_cases = case(
 view_cases = case("pageView", settings=shop, request=requests, args=view_args)
 identity_cases = case("identity", settings=shop, request=requests, args=identity_args)
 event_cases = case("event", settings=shop, request=requests, args=event_args)
-personalize_cases = case("personalize", settings=shop, request=requests, args=personalize_args)
+personalize_cases = case("personalize", settings=shop, request=requests, args=personalize_args, server=servers)
 sequence_cases = case(
     "sequence",
+    server=servers,
     settings=st.builds(lambda chosen: {"forceServerCookieMode": True} | chosen, shop),
     request=requests,
     args=st.builds(

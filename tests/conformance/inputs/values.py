@@ -84,7 +84,19 @@ def many_attributes(draw: st.DrawFn) -> JSON:
     return (nested if draw(st.booleans()) else flat) | extra
 
 
-extensions = st.just(UNDEFINED) | st.none() | mappings | mappings | many_attributes()
+def nested(depth: int, in_lists: bool) -> JSON:
+    """A mapping so many containers deep."""
+    value: Any = 1
+    for _ in range(depth - 1):
+        value = [value] if in_lists else {"d": value}
+    return {"deep": value}
+
+
+deep = st.builds(nested, st.integers(11, 14), st.booleans())
+large = st.builds(lambda size: {"large": "x" * size}, st.sampled_from([32_700, 32_755, 32_756, 40_000]))
+extensions = st.one_of(
+    st.just(UNDEFINED), st.none(), *[mappings] * 6, *[many_attributes()] * 2, deep, st.one_of(deep, large)
+)
 
 points_of_sale = st.sampled_from(["eu.example", "", " ", " x ", None, UNDEFINED, "\u00e9", 5, 0])
 common = members(

@@ -1,0 +1,386 @@
+"""The door to the network: real sockets, real certificates, and servers that behave badly."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import shutil
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import h11
+import httpx
+import pytest
+
+from passerby.delivery.stream import MAX_BODY
+from passerby.delivery.transport import _REASONS, Lane, NoAnswer, _reason, make_ssl_context, proxy_for
+from passerby.destinations import Answer, Call
+
+from .certificates import Authority
+
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+SECRET = "secret-client-key"
+PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+@pytest.fixture(autouse=True)
+def no_proxy_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in PROXY_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+async def lane() -> AsyncIterator[Lane]:
+    lane = Lane(make_ssl_context())
+    yield lane
+    await lane.aclose()
+
+
+def answers(*answers: bytes, keep: bool = False) -> Talk:
+    """Talk that reads a request and sends the next answer, again and again."""
+    waiting = list(answers)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while waiting:
+            await read_request(reader)
+            writer.write(waiting.pop(0))
+            await writer.drain()
+            if not keep:
+                return
+
+    return talk
+
+
+async def read_request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next(
+        (int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")), 0
+    )
+    return head, await reader.readexactly(length)
+
+
+@asynccontextmanager
+async def serving(talk: Talk, context: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """Serve on a port of this machine; yield the port."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        tasks.add(task)
+        try:
+            await talk(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def call_to(port: int, path: str = "/v1.2/events", scheme: str = "http", host: str = "localhost") -> Call:
+    url = f"{scheme}://{host}:{port}{path}?client_key={SECRET}"
+    return Call("POST", url, {"Content-Type": "application/json", "X-Key": SECRET}, b'{"secret": "value"}')
+
+
+async def reason_of(lane: Lane, call: Call, timeout: float = 5.0) -> str:
+    with pytest.raises(NoAnswer) as caught:
+        await lane.perform(call, timeout)
+    reason = str(caught.value)
+    assert caught.value.__cause__ is None
+    for word in (SECRET, "localhost", "127.0.0.1", "http:", "https:", "secret", "/v1.2"):
+        assert word not in reason
+    return reason
+
+
+# Good answers
+
+
+async def test_what_is_sent_and_what_comes_back(lane: Lane) -> None:
+    seen: list[tuple[bytes, bytes]] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await read_request(reader))
+        writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\nRetry-After: 7\r\n\r\n{}")
+
+    async with serving(talk) as port:
+        answer = await lane.perform(call_to(port), 5.0)
+
+    assert answer == Answer(201, {"content-length": "2", "retry-after": "7"}, b"{}")
+    head, body = seen[0]
+    lines = head.decode().split("\r\n")
+    assert lines[0] == f"POST /v1.2/events?client_key={SECRET} HTTP/1.1"
+    assert body == b'{"secret": "value"}'
+    names = [line.partition(":")[0].lower() for line in lines[1:] if line]
+    assert sorted(names) == ["accept", "content-length", "content-type", "host", "user-agent", "x-key"]
+    assert f"localhost:{port}" in head.decode()
+
+
+async def test_a_connection_is_kept_for_the_next_call(lane: Lane) -> None:
+    connections = 0
+    ok = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await answers(*[ok] * 9, keep=True)(reader, writer)
+
+    async with serving(talk) as port:
+        for _ in range(9):
+            assert (await lane.perform(call_to(port), 5.0)).status == 200
+    assert connections == 1
+
+
+async def test_a_kept_connection_that_was_ended_meanwhile_is_made_again(lane: Lane) -> None:
+    async with serving(answers(*[b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"] * 3)) as port:
+        for _ in range(3):
+            assert (await lane.perform(call_to(port), 5.0)).status == 200
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "body"),
+    [
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 200, b"{}"),
+        (b"HTTP/1.0 200 OK\r\n\r\nuntil the end", 200, b"until the end"),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", 204, b""),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200, b""),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://elsewhere/\r\nContent-Length: 0\r\n\r\n", 302, b""),
+        (b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy", 503, b"busy"),
+    ],
+)
+async def test_answers_of_all_forms(lane: Lane, answer: bytes, status: int, body: bytes) -> None:
+    async with serving(answers(answer)) as port:
+        found = await lane.perform(call_to(port), 5.0)
+
+    assert (found.status, found.body) == (status, body)
+
+
+# No answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"", "connection lost"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "answer is not HTTP or was cut off"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", "answer is not HTTP or was cut off"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "answer is not HTTP or was cut off"),
+        (b"HTTP/1.1 200 OK\r\nContent-", "answer is not HTTP or was cut off"),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: " + b"y" * 300_000, "answer is not HTTP or was cut off"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n" + b"x" * 3_000_000, "answer is too large"),
+        (b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (MAX_BODY + 70_000), "answer is too large"),
+    ],
+    ids=["nothing", "not HTTP", "cut off", "bad chunk", "half a head", "huge head", "huge body", "endless body"],
+)
+async def test_bad_answers_are_told_apart(lane: Lane, answer: bytes, reason: str) -> None:
+    async with serving(answers(answer)) as port:
+        assert await reason_of(lane, call_to(port)) == reason
+        assert await reason_of(lane, call_to(port), 1.0), "the next call starts anew"
+
+
+async def test_a_body_of_the_largest_size_is_read(lane: Lane) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % MAX_BODY
+    async with serving(answers(head + b"x" * MAX_BODY)) as port:
+        assert len((await lane.perform(call_to(port), 5.0)).body) == MAX_BODY
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"])
+async def test_the_time_limit_holds_over_the_whole_answer(lane: Lane, said: bytes) -> None:
+    async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(said)
+        await asyncio.sleep(60)
+
+    async with serving(stall) as port:
+        assert await reason_of(lane, call_to(port), 0.2) == "no answer in time"
+
+
+async def test_a_drip_of_bytes_does_not_stretch_the_time(lane: Lane) -> None:
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n")
+        while True:
+            writer.write(b"x")
+            await asyncio.sleep(0.02)
+
+    async with serving(drip) as port:
+        assert await reason_of(lane, call_to(port), 0.3) == "no answer in time"
+
+
+async def test_nobody_there_and_no_such_host(lane: Lane) -> None:
+    async with serving(answers()) as port:
+        pass
+    assert await reason_of(lane, call_to(port)) == "connection refused"
+    assert await reason_of(lane, call_to(port, host="nowhere.invalid")) == "host name not found"
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".example", "a..example", ".example", "xn--\u00fc.example"])
+async def test_a_host_that_no_name_lookup_takes(lane: Lane, host: str) -> None:
+    assert await reason_of(lane, call_to(80, host=host)) == "host name is not valid"
+
+
+# TLS
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("certificates")
+
+
+@pytest.fixture(scope="session")
+def authority(folder: Path) -> Authority:
+    if not shutil.which("openssl"):
+        pytest.skip("the openssl command is not installed")
+    return Authority.make(folder, "trusted")
+
+
+def serving_with(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
+@pytest.fixture
+async def trusting_lane(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Lane]:
+    """A lane that trusts our authority, as an operator would have it do."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
+    lane = Lane(make_ssl_context())
+    yield lane
+    await lane.aclose()
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+
+async def test_a_good_certificate_is_accepted(authority: Authority, trusting_lane: Lane) -> None:
+    async with serving(answers(OK), serving_with(authority.issue("localhost"))) as port:
+        assert (await trusting_lane.perform(call_to(port, scheme="https"), 10.0)).status == 200
+
+
+@pytest.mark.parametrize("fault", ["expired", "wrong host", "unknown authority"])
+async def test_a_bad_certificate_is_refused_and_nothing_is_said(
+    authority: Authority, trusting_lane: Lane, lane: Lane, fault: str
+) -> None:
+    heard: list[bytes] = []
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read(1000))
+
+    certificate = {
+        "expired": lambda: authority.issue("localhost", days=-1),
+        "wrong host": lambda: authority.issue("elsewhere.example"),
+        "unknown authority": lambda: Authority.make(authority.folder, "stranger").issue("localhost"),
+    }[fault]()
+    async with serving(listen, serving_with(certificate)) as port:
+        assert await reason_of(trusting_lane, call_to(port, scheme="https"), 10.0) == "certificate not accepted"
+    assert b"".join(heard) == b"", "there is no falling back to plain text"
+
+
+async def test_https_to_a_server_without_tls(lane: Lane) -> None:
+    heard: list[bytes] = []
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read(1000))
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async with serving(listen) as port:
+        assert await reason_of(lane, call_to(port, scheme="https"), 10.0) == "TLS failed"
+    assert SECRET.encode() not in b"".join(heard)
+
+
+# Proxies
+
+
+@pytest.mark.parametrize(
+    ("environment", "scheme", "host", "proxy"),
+    [
+        ({}, "https", "api.example", None),
+        ({"HTTPS_PROXY": "http://proxy.example:3128"}, "https", "api.example", "http://proxy.example:3128"),
+        ({"https_proxy": "proxy.example:3128"}, "https", "api.example", "http://proxy.example:3128"),
+        ({"HTTP_PROXY": "http://proxy.example:3128"}, "https", "api.example", None),
+        ({"ALL_PROXY": "http://proxy.example:3128"}, "https", "api.example", "http://proxy.example:3128"),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "api.example"}, "https", "api.example", None),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": ".example"}, "https", "api.example", None),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, "https", "api.example", None),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "other.example"}, "https", "api.example", "http://p:1"),
+    ],
+)
+def test_the_proxy_that_the_environment_names(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], scheme: str, host: str, proxy: str | None
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    assert proxy_for(scheme, host) == proxy
+
+
+async def test_calls_go_through_the_proxy(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
+    heads: list[bytes] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head, _ = await read_request(reader)
+        heads.append(head.split(b"\r\n")[0])
+        writer.write(b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n" if head.startswith(b"CONNECT") else OK)
+
+    async with serving(talk) as port:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        assert (await lane.perform(call_to(80, host="api.example"), 5.0)).status == 200
+        assert await reason_of(lane, call_to(443, scheme="https", host="api.example")) == "proxy refused"
+
+    assert heads == [
+        f"POST http://api.example/v1.2/events?client_key={SECRET} HTTP/1.1".encode(),
+        b"CONNECT api.example:443 HTTP/1.1",
+    ]
+
+
+async def test_bad_answers_through_a_proxy(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
+    faults = {
+        b"": "answer is not HTTP or was cut off",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n" + b"x" * 3_000_000: "answer is too large",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf": "answer is not HTTP or was cut off",
+    }
+    for answer, reason in faults.items():
+        async with serving(answers(answer)) as port:
+            monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
+            assert await reason_of(Lane(make_ssl_context()), call_to(80, host="api.example")) == reason
+
+
+# Every exception
+
+
+def all_subclasses(kind: type[BaseException]) -> set[type[BaseException]]:
+    return {kind}.union(*(all_subclasses(one) for one in kind.__subclasses__()))
+
+
+def test_no_exception_of_the_libraries_is_forgotten() -> None:
+    """What has no reason of its own here can only come from what we do not use: clients, redirects, streamed bodies."""
+    not_used = {
+        httpx.HTTPError, httpx.RequestError, httpx.HTTPStatusError, httpx.TooManyRedirects, httpx.CookieConflict,
+        httpx.StreamError, httpx.StreamConsumed, httpx.StreamClosed, httpx.ResponseNotRead, httpx.RequestNotRead,
+    }  # fmt: skip
+    known = tuple(kind for kind, _ in _REASONS)
+    exceptions = {one for _, one in inspect.getmembers(httpx, inspect.isclass) if issubclass(one, Exception)}
+    exceptions |= {one for _, one in inspect.getmembers(h11, inspect.isclass) if issubclass(one, Exception)}
+
+    assert {one for one in exceptions if not issubclass(one, known)} == not_used
+    assert all(issubclass(one, known) for one in all_subclasses(OSError))
+
+
+def test_every_reason_can_be_reached() -> None:
+    """None stands behind one that is more general."""
+    for kind, reason in _REASONS:
+        error = kind.__new__(kind)
+        assert _reason(error) == reason
