@@ -13,8 +13,7 @@ import pytest
 
 from passerby import Sitecore, Tracking
 from passerby.collector import CollectorServer
-
-from .making import KEY, MakeTracking
+from tests.making import KEY, MakeTracking
 
 CONFORMANCE = Path(__file__).parent / "conformance"
 

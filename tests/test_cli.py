@@ -141,6 +141,20 @@ def test_collect_ends_while_a_request_hangs() -> None:
     assert collect.complaints == []
 
 
+def test_second_signal_changes_nothing() -> None:
+    with running("collect", "--port", "0") as collect:
+        url = collect.wait_for(r"Collecting on (\S+)")[1]
+        httpx.post(f"{url}/_collector/misbehave", json={"delay": 600})
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as hanging:
+            hanging.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+                collect.process.send_signal(number)
+            assert collect.wait() == 0
+
+    assert collect.lines[-1].startswith("0 events accepted")
+    assert collect.complaints == []
+
+
 def test_collect_keeps_everything_in_a_file(tmp_path: Path) -> None:
     path = tmp_path / "collector.db"
     with running("collect", "--port", "0", "--db", str(path), "--client-key", "a", "b", "--client-key", "c") as collect:

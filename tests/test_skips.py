@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-CONFTEST = Path(__file__).with_name("conftest.py").read_text()
+CONFTEST_FILE = Path(__file__).with_name("conftest.py")
 TESTS = {
     "test_inside.py": "def test_inside(): pytest.skip('skipped inside')",
     "test_mark.py": "@pytest.mark.skip(reason='skipped by mark')\ndef test_mark(): pass",
@@ -20,12 +20,13 @@ TESTS = {
 
 def run_skipped_tests(folder: Path, *, require_all: bool) -> str:
     """Run the tests above under this project's conftest, in a folder without any npm package."""
-    (folder / "conftest.py").write_text(CONFTEST)
+    (folder / "conftest.py").write_text(CONFTEST_FILE.read_text())
     (folder / "pytest.ini").write_text("[pytest]\nmarkers = node\n")
     for name, body in TESTS.items():
         (folder / name).write_text(f"import pytest\n{body}\n")
     options = ["-ra", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
     settings = {"PASSERBY_REQUIRE_ALL": "1" if require_all else "0", "PYTEST_ADDOPTS": "", "COLUMNS": "200"}
+    settings["PYTHONPATH"] = str(CONFTEST_FILE.parents[1])  # the conftest takes fixtures from its own package
     command = [sys.executable, "-m", "pytest", *options]
     run = subprocess.run(
         command,

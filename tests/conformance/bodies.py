@@ -11,7 +11,7 @@ from typing import Any
 from .case import JSON
 from .identity import Identity
 from .javascript import URIMalformed, decode_uri, form_pairs, is_truthy, is_url, to_json, trim_url, well_formed
-from .recorded import ANY_ERROR
+from .recorded import ANY_ERROR, ANYTHING
 from .refusal import OWN_ERROR, Refused, coded
 
 SNAKE_CASE = {
@@ -24,6 +24,8 @@ SNAKE_CASE = {
 }  # fmt: skip
 MAX_DEPTH = 12
 MAX_SIZE = 32_768
+MAX_QUERY = 8192
+MAX_PARAMETERS = 200
 
 
 @dataclass
@@ -183,30 +185,35 @@ class Bodies:
         if not is_url(url, has_base=True) and not lenient:
             raise Refused(ANY_ERROR)
         query = url.partition("#")[0].partition("?")[2]
+        is_bounded = "data-bounded" in self.on
         try:
-            decoded = decode_uri(query, lenient=lenient)
+            decoded = decode_uri(query[:MAX_QUERY] if is_bounded else query, lenient=lenient)
         except URIMalformed:
             raise Refused(ANY_ERROR) from None
-        return form_pairs(decoded)
+        return form_pairs("&".join(decoded.split("&")[:MAX_PARAMETERS]) if is_bounded else decoded)
 
     def _variant_of_url(self) -> str | None:
         return next((value for name, value in self._query_pairs() if name == "variantid"), None)
 
     def _inferred_page(self) -> str:
         path = re.sub(r"^[a-z]+://[^/?#]*", "", self.page.url).partition("?")[0].partition("#")[0]
+        if "page-without-slash" in self.on:
+            path = path.rstrip("/")
         return path.rpartition("/")[2] if path not in ("", "/") else "Home Page"
 
     def _inferred_language(self) -> str | None:
         return self.page.language
 
 
-def language_of(tag: str) -> str | None:
-    """The language a page's `lang` gives, of plain tags such as en-GB; a malformed one raises Refused."""
+def language_of(tag: str, on: Collection[str]) -> str | None:
+    """The language a page's `lang` gives; of rare ones only Intl.Locale knows. A malformed one raises Refused."""
     if len(tag) < 2:
         return None
     if not re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*", tag):
         raise Refused(ANY_ERROR)
-    return tag.partition("-")[0].upper()
+    language = tag.partition("-")[0]
+    is_rare = len(language) > 2 or language.lower() in ("in", "iw", "ji", "jw", "mo", "sh", "tl")
+    return ANYTHING if is_rare and "language-as-sent" not in on else language.upper()
 
 
 def _is_filled(value: Any) -> bool:

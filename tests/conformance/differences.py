@@ -40,7 +40,7 @@ DIFFERENCES = (
     Difference(
         "cookies-appended",
         "replaces all Set-Cookie headers of the response",
-        "appends its own and leaves the others",
+        "appends its own and leaves the others, also one of the same name",
         "an app's session cookie must survive",
     ),
     Difference(
@@ -63,8 +63,8 @@ DIFFERENCES = (
     ),
     Difference(
         "client-key-checked",
-        "takes any text for a client key",
-        "refuses one whose characters do not fit a cookie name and a URL at the start",
+        "takes any text for a client key, and pastes it into URLs as it is",
+        "refuses one whose characters do not fit a cookie name at the start, and escapes it in URLs",
         "the key names the cookie and is part of the URL",
     ),
     Difference(
@@ -141,8 +141,9 @@ DIFFERENCES = (
     ),
     Difference(
         "data-bounded",
-        "sends data of any size and depth",
-        "refuses what is nested more than 12 deep, larger than 32 KB, or an integer beyond 64 bits",
+        "sends data of any size and depth, and reads queries of any length",
+        "refuses data nested more than 12 deep, larger than 32 KB, or with integers beyond 64 bits, "
+        "and reads 8 KB and 200 parameters of a query",
         "what no service takes should be heard of at the call",
     ),
     Difference(
@@ -171,7 +172,7 @@ DIFFERENCES = (
     ),
     Difference(
         "guest-errors-in-words",
-        'says "undefined, for more info: undefined" if the error has another form',
+        'asks for the guest of an empty browser ID too, and says "undefined" where an error or answer has another form',
         "says in words what was wrong",
         "an error should say what was found",
     ),
@@ -180,6 +181,24 @@ DIFFERENCES = (
         "sends the page's referrer whole",
         "sends it without query and fragment, where it was not given by the app",
         "other sites' queries hold what is not ours to store",
+    ),
+    Difference(
+        "page-without-slash",
+        'names a page whose path ends with a slash ""',
+        "names it by the last part of the path",
+        "that is how many Python frameworks write their paths",
+    ),
+    Difference(
+        "language-as-sent",
+        "replaces outdated and three-letter language codes by their modern ones",
+        "takes the language as the request says it",
+        "the table for it is the browser's",
+    ),
+    Difference(
+        "point-of-sale-none",
+        "refuses null for the point of sale",
+        "goes back to the setting for None",
+        "None is Python's word for the default",
     ),
     Difference(
         "server-issues-cookie",

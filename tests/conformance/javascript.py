@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -103,7 +104,7 @@ def well_formed(value: Any) -> Any:
 
 
 def number_text(number: float) -> str:
-    return str(int(number)) if float(number).is_integer() else repr(number)
+    return str(int(number)) if float(number).is_integer() else f"{Decimal(repr(number)):f}"
 
 
 def decode_uri(text: str, *, lenient: bool = False) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from .bodies import Bodies, Page, language_of
 from .case import JSON, Case
 from .cookies import cookie_of, read_cookie, write_cookie
-from .javascript import is_truthy
+from .javascript import is_truthy, is_url
 from .recorded import ANSWERING, ANY_ERROR, parse_set_cookie
 from .refusal import OWN_ERROR, Refused, coded
 from .server import Answer
@@ -86,6 +86,14 @@ class Reference:
             return None
         return re.split("[?#]", referrer)[0] if "referrer-without-query" in self.on else referrer
 
+    def _check_referrer(self, args: JSON) -> None:
+        data = args.get("eventData")
+        is_given = isinstance(data, dict) and is_truthy(data.get("referrer"))
+        if self.page.referrer and not is_given and not is_url(self.page.referrer):
+            if "malformed-input-read" not in self.on:
+                raise Refused(ANY_ERROR)
+            self.page.referrer = None
+
     def _step(self, call: str, args: JSON) -> JSON:
         step: JSON = {"call": call, "error": None, "result": {}}
         try:
@@ -117,6 +125,7 @@ class Reference:
             self._set_cookie(str(visitor.browser_id))
 
     def _pageView(self, call: str, args: JSON) -> JSON:  # noqa: N802
+        self._check_referrer(args)
         body = self._body(call, args)
         self.page.referrer = None  # the next page view of this page has none
         return self.wire.send(body)
@@ -137,15 +146,23 @@ class Reference:
         return {"answer": answer.json}
 
     def _getGuestId(self, call: str, args: JSON) -> JSON:  # noqa: N802
-        key, browser_id = self.settings["clientKey"], self.visitor.browser_id or ""
+        key, browser_id = self.wire.key_in_url, self.visitor.browser_id or ""
+        is_in_words = "guest-errors-in-words" in self.on
+        if is_in_words and not browser_id:
+            raise Refused(OWN_ERROR)
         path = f"/v1.2/browser/{browser_id}/show.json?client_key={key}&api_token={key}"
         answer = self.wire.call("GET", path, "show")
         found = answer.json if isinstance(answer.json, dict) else {}
         if answer.status is None:
             raise Refused(ANY_ERROR)
+        if answer.is_good and isinstance(found.get("customer"), dict):
+            guest_id = found["customer"].get("ref")
+            if is_in_words and not isinstance(guest_id, str):
+                raise Refused(OWN_ERROR)
+            return {"answer": guest_id}
         if answer.is_good:
-            return {"answer": found["customer"]["ref"]}
-        if "guest-errors-in-words" in self.on and not isinstance(found.get("error_msg"), str):
+            raise Refused(ANY_ERROR)
+        if is_in_words and not all(isinstance(found.get(name), str) for name in ("error_msg", "moreInfo")):
             raise Refused(OWN_ERROR)
         words = [str(found.get(name, "undefined")) for name in ("error_msg", "moreInfo")]
         raise Refused({"code": None, "text": ", for more info: ".join(words)})
@@ -155,6 +172,9 @@ class Reference:
 
     def _updatePointOfSale(self, call: str, args: JSON) -> None:  # noqa: N802
         chosen = args.get("pointOfSale")
+        if chosen is None and "point-of-sale-none" in self.on:
+            self.page.point_of_sale = self.settings.get("pointOfSale")
+            return
         if not (isinstance(chosen, str) and chosen.strip()):
             raise Refused(ANY_ERROR if is_truthy(chosen) and not isinstance(chosen, str) else coded("MV-0009"))
         self.page.point_of_sale = chosen
@@ -207,7 +227,7 @@ class Reference:
         if not self.case.is_in_browser or (isinstance(data, dict) and data.get("language") is not None):
             return None
         try:
-            return language_of(str(self.case.request.get("lang", "")))
+            return language_of(str(self.case.request.get("lang", "")), self.on)
         except Refused:
             if "malformed-input-read" in self.on:
                 return None
@@ -235,8 +255,10 @@ class Reference:
             self.request_cookie = f"{self.request_cookie}; {line}" if self.request_cookie else line
 
     def _set_cookie(self, browser_id: str) -> None:
-        cookie = cookie_of(self.settings, self.case.cookie_name, browser_id, self.on)
-        self.cookies.append(parse_set_cookie(write_cookie(cookie)))
+        name = self.case.cookie_name
+        earlier = [line.partition("=")[0] for line in self.case.response.get("set_cookie", ())]
+        if "cookies-appended" not in self.on or name not in earlier:
+            self.cookies.append(parse_set_cookie(write_cookie(cookie_of(self.settings, name, browser_id, self.on))))
 
 
 def _host(url: str) -> str:

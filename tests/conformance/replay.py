@@ -153,7 +153,7 @@ class Replay:
     async def _settle(self) -> None:
         """Wait for the requests that are expected, and a moment for those that are not."""
         expected = self.expected["sent"] or ()
-        number = sum(2 if "again" in sent else "maybe" not in sent for sent in expected)
+        number = sum(2 if "again" in sent else 1 for sent in expected)
         for _ in range(LOOKS):
             if len(received(self.collector, self.base)) >= number:
                 break

@@ -27,16 +27,20 @@ class Answer:
     @property
     def status(self) -> int | None:
         """The status, or None where no answer comes."""
-        gone = self.script.get("reset") or self.script.get("refused")
-        return None if gone else int(self.script.get("status", 200))
+        is_gone = any(self.script.get(accident) for accident in ("reset", "refused", "truncate"))
+        return None if is_gone else int(self.script.get("status", 200))
 
     @property
     def is_good(self) -> bool:
-        return self.status is not None and 200 <= self.status < 300 and not self.script.get("truncate")
+        return self.status is not None and 200 <= self.status < 300
+
+    @property
+    def asks_to_wait(self) -> bool:
+        return str(self.script.get("headers", {}).get("retry-after", "0")) != "0"
 
     @property
     def json(self) -> Any:
-        if self.status in (None, 204, 304) or self.script.get("truncate"):
+        if self.status in (None, 204, 304):
             return None
         if "raw" not in self.script:
             return self.script.get("body")

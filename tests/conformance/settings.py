@@ -68,7 +68,8 @@ def _check_own(settings: JSON, on: Collection[str]) -> None:
     if "client-key-checked" in on and not TOKEN.fullmatch(str(settings["clientKey"])):
         raise Refused(OWN_ERROR)
     domain = settings.get("cookieDomain")
-    if "cookie-domain-checked" in on and is_truthy(domain) and not DOMAIN.fullmatch(str(domain)):
+    is_domain = DOMAIN.fullmatch(str(domain)) and not re.fullmatch("[0-9.]+", str(domain))
+    if "cookie-domain-checked" in on and is_truthy(domain) and not is_domain:
         raise Refused(OWN_ERROR)
     path = settings.get("cookiePath")
     if "cookie-path" in on and path is not None and not PATH.fullmatch(str(path)):

@@ -15,6 +15,8 @@ from .server import ISSUED, Answer, Server
 from .settings import base_url
 
 RETRIED = frozenset({408, 425, 429, *range(500, 600)})
+HURRY = 0.002  # seconds: no answer comes in less, and whether the call still goes out is chance
+KEPT_IN_QUERY = "!#$%&()*+,-./:;=?@[\\]^_`{|}~"  # what the URL parser does not escape in a query
 VERSION = {"x-library-version": "1.4.3"}
 PENDING: JSON = {"pending": True}
 
@@ -46,8 +48,7 @@ class Wire:
         if "events-get-an-id" in self.on and not self._find_id(body):
             return PENDING
         if "events-retried" not in self.on:
-            answer = self.call("POST", "/v1.2/events", "events", body)
-            return {"answer": self._follow(answer).json}
+            return {"answer": self.call("POST", "/v1.2/events", "events", body).json}
         return self._send_until_settled(body)
 
     def _send_until_settled(self, body: JSON) -> JSON:
@@ -55,16 +56,16 @@ class Wire:
             return PENDING
         while True:
             is_last = self.server.is_last("events")
-            answer = self._follow(self.call("POST", "/v1.2/events", "events", body))
+            answer = self.call("POST", "/v1.2/events", "events", body)
             if answer.is_good:
                 return {"answer": answer.json}
             if answer.status is not None and answer.status not in RETRIED:
                 return {"dead": True}
-            if is_last or "retry-after" in answer.script.get("headers", {}):
+            if is_last or answer.asks_to_wait:
                 break
         self.visitor.is_blocked = True
-        if "retry-after" not in answer.script.get("headers", {}):
-            self.mark_last("again")
+        if not answer.asks_to_wait:
+            self._mark_last_again()
         return PENDING
 
     def _find_id(self, body: JSON) -> bool:
@@ -86,7 +87,7 @@ class Wire:
                 break
         if browser_id is None:
             self.visitor.is_blocked = True
-            self.mark_last("again")
+            self._mark_last_again()
         return browser_id
 
     def _follow(self, answer: Answer) -> Answer:
@@ -95,12 +96,12 @@ class Wire:
             return answer
         kept = answer.status in (307, 308)
         path = re.sub(r"^\{\w+\}", "", location)
-        return self.call("POST" if kept else "GET", path, "other", self.sent[-1]["body"] if kept else None, base="")
+        last = self.sent[-1]
+        return self._call(last["method"] if kept else "GET", path, "other", last["body"] if kept else None)
 
     def create(self) -> tuple[str | None, Answer]:
         """Ask for a browser ID."""
-        key = quote(self.client_key, safe="&=+$,/?:@!#%'()*[]~;")
-        path = f"/v1.2/browser/create.json?client_key={key}&message={{}}"
+        path = f"/v1.2/browser/create.json?client_key={self.key_in_url}&message={{}}"
         answer = self.call("GET", path, "create")
         ref = answer.json.get("ref") if isinstance(answer.json, dict) else None
         if "browser-id-checked" in self.on:
@@ -108,25 +109,30 @@ class Wire:
             return (ref if answer.is_good and is_id else None), answer
         return (str(ref) if is_truthy(ref) else None), answer
 
-    def call(self, method: str, path: str, route: str, body: JSON | None = None, base: str | None = None) -> Answer:
+    @property
+    def key_in_url(self) -> str:
+        """The client key as it stands in a URL."""
+        return quote(self.client_key, safe="/" if "client-key-checked" in self.on else KEPT_IN_QUERY)
+
+    def call(self, method: str, path: str, route: str, body: JSON | None = None) -> Answer:
+        """Make a call below the target URL."""
+        return self._follow(self._call(method, self.base + path, route, body))
+
+    def _call(self, method: str, path: str, route: str, body: JSON | None = None) -> Answer:
         answer = self.server.next(route)
         if not answer.script.get("refused"):
             headers = {"content-type": None if body is None else "application/json", **VERSION}
-            path = (self.base if base is None else base) + path
             self.sent.append({"method": method, "path": _resolved(path), "headers": headers, "body": body})
         return answer
 
-    def mark_last(self, mark: str) -> None:
-        """Note of the last call that it is made again and again, or that nobody knows whether it is made."""
+    def _mark_last_again(self) -> None:
+        """Note of the last call that it is made again and again."""
         if self.sent:
-            self.sent[-1] = self.sent[-1] | {mark: True}
+            self.sent[-1] = self.sent[-1] | {"again": True}
 
     def check_time(self, answer: Answer, limit: float | None) -> None:
         takes = answer.seconds(with_body="timeout-covers-body" in self.on)
-        is_short = limit is not None and limit < 0.001 and "timeout-in-seconds" in self.on
-        if answer.status is not None and limit is not None and (takes > limit or is_short):
-            if is_short:
-                self.mark_last("maybe")
+        if answer.status is not None and limit is not None and (takes > limit or limit < HURRY):
             raise Refused(coded("IE-0003"))
 
 

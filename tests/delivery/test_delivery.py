@@ -175,14 +175,9 @@ def test_the_pool_is_filled_when_the_time_it_was_asked_to_wait_is_over(
 
 
 def test_order_per_visitor_is_kept_under_failures(collector: CollectorServer, make_tracking: MakeTracking) -> None:
-    mishaps = [
-        Scripted(status=None),
-        Scripted(status=503),
-        Scripted(reset=True),
-        Scripted(status=None),
-        Scripted(status=429),
-    ]
-    collector.script("events", [*itertools.islice(itertools.cycle(mishaps), 300), Scripted(status=None)])
+    good, bad = Scripted(status=None), [Scripted(status=503), Scripted(reset=True), Scripted(status=429)]
+    mishaps = itertools.cycle([good, *bad[:2], good, bad[2]])
+    collector.script("events", [*itertools.islice(mishaps, 300), good])
     tracking = make_tracking(collector.url)
     visitors = [new_id() for _ in range(8)]
     for number in range(25):

@@ -101,7 +101,7 @@ def told(collector: CollectorServer) -> Counter[str]:
 def test_what_was_told_just_before_the_end_is_delivered(
     collector: CollectorServer, tmp_path: Path, ending: str
 ) -> None:
-    script = Script(tmp_path, f"tell('script', 20)\n{ending}\n", by_name(collector), options=("-W", "error"))
+    script = Script(tmp_path, f"tell('script', 20)\n{ending}\n", by_name(collector), 10.0, "-W", "error")
 
     assert script.end() == (0, "", "")
     assert told(collector) == {"script": 20}
@@ -144,7 +144,7 @@ def test_ctrl_c_ends_the_waiting_at_exit(black_hole: str, tmp_path: Path) -> Non
     script.process.send_signal(signal.SIGINT)
     begun = time.monotonic()
 
-    code, out, err = script.end()
+    _, _, err = script.end()
 
     assert time.monotonic() - begun < 5
     assert "Traceback" not in err

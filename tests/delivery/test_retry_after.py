@@ -10,6 +10,7 @@ from hypothesis import example, given
 from passerby.destinations.answers import MAX_RETRY_AFTER, read_retry_after
 
 NOW = 1_750_000_000.0
+DATES = r"[A-Z][a-z]{2}, \d{1,3} [A-Z][a-z]{2} \d{1,6} \d+:\d+:\d+ [A-Z+-]?\d{0,5}"
 
 
 @pytest.mark.parametrize(
@@ -43,10 +44,7 @@ def test_what_a_retry_after_says(value: str | None, seconds: float | None) -> No
     assert read_retry_after(value, NOW) == seconds
 
 
-@given(
-    st.text(max_size=80)
-    | st.from_regex(r"[A-Z][a-z]{2}, \\d{1,3} [A-Z][a-z]{2} \\d{1,6} \\d+:\\d+:\\d+ [A-Z+-]?\\d{0,5}")
-)
+@given(st.text(max_size=80) | st.from_regex(DATES))
 @example("Mon, 01 Jan 99999 00:00:00 GMT")
 def test_whatever_it_says_it_is_a_bounded_number_or_nothing(value: str) -> None:
     seconds = read_retry_after(value, NOW)

@@ -175,7 +175,11 @@ async def test_what_fails_for_the_moment_is_put_off_with_growing_jittered_waits(
 
 
 async def test_full_jitter_lies_anywhere_between_nothing_and_the_whole() -> None:
-    assert [RetryPlan(base=1.0, cap=300.0, jitter=lambda: jitter).wait(4) for jitter in (0.0, 0.25, 1.0)] == [0, 2, 8]
+    assert [RetryPlan(base=1.0, jitter=jitter).wait(4) for jitter in (lambda: 0.0, lambda: 0.25, lambda: 1.0)] == [
+        0,
+        2,
+        8,
+    ]
     assert RetryPlan(jitter=lambda: 1.0).wait(10_000) == 300.0
 
 

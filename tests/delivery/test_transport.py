@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 import shutil
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -57,9 +58,8 @@ def answers(*answers: bytes, keep: bool = False) -> Talk:
 
 async def read_request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     head = await reader.readuntil(b"\r\n\r\n")
-    length = next(
-        (int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")), 0
-    )
+    found = re.search(rb"(?i)content-length: *(\d+)", head)
+    length = int(found[1]) if found else 0
     return head, await reader.readexactly(length)
 
 

@@ -54,23 +54,23 @@ class ServerThread:
             return
         listener = self._reserved or self._bind()
         self._reserved = None
-        self._server = _Server(self._app, self._stop_grace)
-        self._thread = threading.Thread(target=self._server.run, args=([listener],), name=self._name, daemon=True)
-        self._thread.start()
-        self._wait_for_start(self._server, self._thread)
+        try:
+            listener.listen()
+        except OSError:
+            listener.close()
+            raise
+        self._serve(listener)
 
     def stop(self) -> None:
         """Finish what is under way, close all connections and keep the port."""
-        if self._thread is None or self._server is None:
-            return
-        self._server.end()
-        self._thread.join()
-        self._thread = self._server = None
-        self._reserved = self._bind()
+        if self._thread is not None:
+            self._end()
+            with suppress(OSError):  # whoever was quicker keeps it, and the next start says so
+                self._reserved = self._bind()
 
     def close(self) -> None:
         """Stop, and give the port back."""
-        self.stop()
+        self._end()
         if self._reserved is not None:
             self._reserved.close()
             self._reserved = None
@@ -89,12 +89,22 @@ class ServerThread:
         self._address = (host, listener.getsockname()[1])
         return listener
 
-    def _wait_for_start(self, server: _Server, thread: threading.Thread) -> None:
+    def _serve(self, listener: socket.socket) -> None:
+        self._server = _Server(self._app, self._stop_grace)
+        self._thread = threading.Thread(target=self._server.run, args=([listener],), name=self._name, daemon=True)
+        self._thread.start()
         gives_up = time.monotonic() + START_TIMEOUT
-        while not server.accepts.wait(0.05):
-            if not thread.is_alive() or time.monotonic() > gives_up:
+        while not self._server.accepts.wait(0.05):
+            if not self._thread.is_alive() or time.monotonic() > gives_up:
                 self._thread = self._server = None
+                listener.close()
                 raise OSError(f"the app on {self.url} did not start")
+
+    def _end(self) -> None:
+        if self._server is not None and self._thread is not None:
+            self._server.end()
+            self._thread.join()
+            self._thread = self._server = None
 
 
 class _Server(uvicorn.Server):

@@ -104,8 +104,8 @@ if hasattr(os, "register_at_fork"):
 class WorkerSelector(selectors.DefaultSelector):
     """Waits for the network, and can be kept from going on.
 
-    The kernel's set of connections is shared with forked children: what is left of the parent's loop there must not touch it,
-    or the parent would never hear of its connections again.
+    The kernel's set of connections is shared with forked children: what is left of the parent's loop there must not
+    touch it, or the parent would never hear of its connections again.
     """
 
     def __init__(self) -> None:
@@ -160,7 +160,7 @@ class WorkerLoop(asyncio.SelectorEventLoop):
         super().__init__(self.selector)
 
     def is_closed(self) -> bool:
-        """Whether it is over; in a forked child the parent's is, so that nothing says farewell on the parent's connections."""
+        """Whether it is over. In a forked child the parent's is: nothing says farewell on the parent's connections."""
         return super().is_closed() or self.selector.is_inherited
 
     async def getaddrinfo(  # type: ignore[override]
@@ -255,7 +255,7 @@ class Worker:
     def hold_still(self) -> None:
         """Wait until the loop sleeps and keep it from going on.
 
-        A fork while it works, say in OpenSSL or in an import, would leave the child with locks that nobody will ever release.
+        A fork while it works, say in OpenSSL or in an import, would leave the child with locks that nobody releases.
         """
         loop = self._loop
         if loop is not None and loop.selector.hold(HOLDING):
