@@ -77,6 +77,9 @@ def running(*arguments: str) -> Iterator[Running]:
     try:
         yield command
     finally:
-        if command.process.poll() is None:
+        try:
+            if command.process.poll() is None:
+                command.end(signal.SIGTERM)
+        finally:
             command.process.kill()
-        command.wait()
+            command.wait()

@@ -81,7 +81,9 @@ def install(app: App, tracking: Tracking, **options: Any) -> App:
 
 
 class TestCookie:
-    async def test_the_very_first_request_has_the_id_that_is_set(self, tracking: Tracking, collector: CollectorServer) -> None:
+    async def test_the_very_first_request_has_the_id_that_is_set(
+        self, tracking: Tracking, collector: CollectorServer
+    ) -> None:
         """U41."""
         sent = await call(install(viewing(), tracking), make_scope("/", NAVIGATION))
         cookies = by_name(set_cookies(sent))
@@ -465,7 +467,9 @@ class TestApp:
                 assert (ours.status_code, ours.content) == (plain.status_code, plain.content)
                 cookies = ours.headers.get_list("set-cookie")
                 assert len(cookies) == (2 if method == "GET" else 0)
-                assert [pair for pair in ours.headers.multi_items() if pair[0] != "set-cookie"] == plain.headers.multi_items()
+                assert [
+                    pair for pair in ours.headers.multi_items() if pair[0] != "set-cookie"
+                ] == plain.headers.multi_items()
         part = TestClient(tracked).get("/file", headers=NAVIGATION | {"range": "bytes=5-9"})
         assert (part.status_code, part.content) == (206, b"xxxxx")
         assert done == ["done"] * 4
@@ -477,12 +481,17 @@ class TestApp:
             {"type": "http.response.body", "body": b"", "more_body": False},
         ],
         st.integers(200, 599),
-        st.lists(st.tuples(st.sampled_from([b"x-a", b"set-cookie", b"cache-control", b"vary"]), st.binary(max_size=20))),
+        st.lists(
+            st.tuples(st.sampled_from([b"x-a", b"set-cookie", b"cache-control", b"vary"]), st.binary(max_size=20))
+        ),
         st.lists(st.binary(max_size=50), max_size=4),
     )
 
     @settings(max_examples=200)
-    @given(messages=messages, came=st.dictionaries(st.sampled_from(["cookie", "accept", "sec-gpc", "user-agent"]), st.just("1")))
+    @given(
+        messages=messages,
+        came=st.dictionaries(st.sampled_from(["cookie", "accept", "sec-gpc", "user-agent"]), st.just("1")),
+    )
     def test_every_message_is_equal_but_for_our_cookies(self, messages: list[Message], came: dict[str, str]) -> None:
         tracking = Tracking(secret_key="a key of some length")
 
@@ -634,7 +643,9 @@ class TestInstallation:
         first = client.get("/sync", headers=NAVIGATION).text
         assert client.get("/async", headers=NAVIGATION).text == first
 
-    async def test_interleaved_requests_are_never_mixed(self, make_tracking: MakeTracking, collector: CollectorServer) -> None:
+    async def test_interleaved_requests_are_never_mixed(
+        self, make_tracking: MakeTracking, collector: CollectorServer
+    ) -> None:
         """U34: 500 requests at once, in coroutines, threads and streams."""
         collector.accept_any_browser_id = True
         tracking = make_tracking()
@@ -764,7 +775,9 @@ class TestLifespan:
         sent = await call(install(app, tracking), {"type": "lifespan", "state": {}})
         assert all(one is other for one, other in zip(sent, listed, strict=True))
 
-    async def test_three_loops_one_after_the_other(self, make_tracking: MakeTracking, collector: CollectorServer) -> None:
+    async def test_three_loops_one_after_the_other(
+        self, make_tracking: MakeTracking, collector: CollectorServer
+    ) -> None:
         """U27: delivery does not live in the app's loop."""
         tracking = make_tracking()
 
@@ -838,7 +851,9 @@ class TestFaults:
 class TestSharedCache:
     """C8: a cache in front that keeps what it may, and gives it to everybody."""
 
-    @pytest.mark.parametrize("control", [None, "public, max-age=60", "max-age=60", "s-maxage=1", "private, max-age=60", "no-store"])
+    @pytest.mark.parametrize(
+        "control", [None, "public, max-age=60", "max-age=60", "s-maxage=1", "private, max-age=60", "no-store"]
+    )
     async def test_two_visitors_never_get_one_id(self, tracking: Tracking, control: str | None) -> None:
         kept: dict[str, list[Message]] = {}
         hits: list[str] = []
@@ -856,7 +871,9 @@ class TestSharedCache:
 
         seen: list[str] = []
         for _ in range(5):
-            seen += [line for line in set_cookies(await through_cache("/page", NAVIGATION)) if line.startswith("bid_key=")]
+            seen += [
+                line for line in set_cookies(await through_cache("/page", NAVIGATION)) if line.startswith("bid_key=")
+            ]
         assert len(seen) == len(set(seen))
         assert len(hits) == (4 if control in ("public, max-age=60", "max-age=60", "s-maxage=1") else 0)
         assert len(seen) == (0 if hits else 5)

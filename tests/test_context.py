@@ -171,7 +171,9 @@ def test_campaign_parameters(query: str, campaign: dict[str, str] | None) -> Non
 
 def test_everything_is_bounded() -> None:
     long = "x" * 100_000
-    found = context(f"/{long}?utm_source={long}", {"user-agent": long, "referer": f"https://{long}", "accept-language": long})
+    found = context(
+        f"/{long}?utm_source={long}", {"user-agent": long, "referer": f"https://{long}", "accept-language": long}
+    )
     assert len(found.user_agent or "") == 512
     assert len(found.url or "") == len(found.path or "") == len(found.referrer or "") == 2048
     assert all(len(value) < 8192 for value in (found.campaign or {}).values())

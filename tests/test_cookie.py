@@ -73,7 +73,8 @@ class TestReading:
         assert cookie().read(f"bid_key={BROWSER_ID}", 0) == Sighting(BROWSER_ID, present=True)
 
     @pytest.mark.parametrize(
-        "value", ["", "x", BROWSER_ID + "x", BROWSER_ID + "=", BROWSER_ID + "%0d%0a", "a\r\nSet-Cookie: x=y", "x" * 8000, '"']
+        "value",
+        ["", "x", BROWSER_ID + "x", BROWSER_ID + "=", BROWSER_ID + "%0d%0a", "a\r\nSet-Cookie: x=y", "x" * 8000, '"'],
     )
     def test_a_value_that_is_no_id_is_a_new_visitor(self, value: str) -> None:
         assert cookie(KEY).read(f"bid_key={value}", 0) == Sighting(None, present=True)
@@ -88,7 +89,9 @@ class TestReading:
         assert cookie(KEY).read(f"bid_key={BROWSER_ID}; {signed}", time.time()) == Sighting(OTHER_ID, present=True)
         assert cookie(KEY).read(f"bid_key_sig=x; {signed}", time.time()).browser_id == OTHER_ID
 
-    @pytest.mark.parametrize("piece", ["\\", '"', "=", ";", "; ", "bid_key=", "bid_key;", f"bid_key={OTHER_ID}x;", "%", "\\073"])
+    @pytest.mark.parametrize(
+        "piece", ["\\", '"', "=", ";", "; ", "bid_key=", "bid_key;", f"bid_key={OTHER_ID}x;", "%", "\\073"]
+    )
     def test_eight_kb_of_hostile_cookie_costs_little(self, piece: str) -> None:
         """As measured beside 8 KB of an ordinary cookie."""
 
@@ -232,7 +235,9 @@ class TestIdentity:
         line = self.jar(*keys.values()).write(browser_id, remembered, secure=True)
         return f"{line.name}={line.value}"
 
-    @pytest.mark.parametrize("user_id", ["user_123", "ada@b.example", "é\U0001f600", "x" * 255, "\U0001f600" * 255, '";\\'])
+    @pytest.mark.parametrize(
+        "user_id", ["user_123", "ada@b.example", "é\U0001f600", "x" * 255, "\U0001f600" * 255, '";\\']
+    )
     def test_round_trip(self, user_id: str) -> None:
         remembered = Remembered(user_id, "digest", 1_767_225_600)
         text = self.written(remembered)
@@ -258,7 +263,9 @@ class TestIdentity:
         assert self.jar("new key", "old key").read(text, BROWSER_ID) is not None
         assert self.jar("new key").read(text, BROWSER_ID) is None
 
-    @pytest.mark.parametrize("payload", [[], {}, 5, None, [BROWSER_ID, "u", "d"], [BROWSER_ID, 5, "d", 1], [BROWSER_ID, "u", "d", "1"]])
+    @pytest.mark.parametrize(
+        "payload", [[], {}, 5, None, [BROWSER_ID, "u", "d"], [BROWSER_ID, 5, "d", 1], [BROWSER_ID, "u", "d", "1"]]
+    )
     def test_a_payload_of_another_shape_says_nothing(self, payload: Any) -> None:
         jar = self.jar()
         assert jar.read(f"bid_key_uid={jar._serializer.dumps(payload)!s}", BROWSER_ID) is None
@@ -302,13 +309,28 @@ class TestAttributes:
         """C5, C6."""
         assert CookieAttributes(secure=secure).secure_for(scheme, host) is is_secure
 
-    @pytest.mark.parametrize("domain", [None, "", "example.com", ".example.com", "Shop.Example.COM", "xn--bcher-kva.example"])
+    @pytest.mark.parametrize(
+        "domain", [None, "", "example.com", ".example.com", "Shop.Example.COM", "xn--bcher-kva.example"]
+    )
     def test_a_good_domain(self, domain: str | None) -> None:
         CookieAttributes(domain=domain)
 
     @pytest.mark.parametrize(
         "domain",
-        ["localhost", "127.0.0.1", "::1", "a.b; HttpOnly", "a b.c", "a..b", "-a.b", "a.b\r\nX: y", "http://a.b", "a.b/c", "a.b,", 5],
+        [
+            "localhost",
+            "127.0.0.1",
+            "::1",
+            "a.b; HttpOnly",
+            "a b.c",
+            "a..b",
+            "-a.b",
+            "a.b\r\nX: y",
+            "http://a.b",
+            "a.b/c",
+            "a.b,",
+            5,
+        ],
     )
     def test_a_bad_domain(self, domain: Any) -> None:
         with pytest.raises(SettingsError, match="cookie_domain"):

@@ -28,14 +28,18 @@ def test_whatever_is_plain_is_the_same_in_both(data: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        {"b": 1, "a": [True, None, "é\u2028\"\\\x00\x1f"]},
+        {"b": 1, "a": [True, None, 'é\u2028"\\\x00\x1f']},
         {"price": 12.5, "large": 2**63 - 1, "small": -(2**63), "zero": 0.0, "none": None},
         {"emoji": "\U0001f600", "rtl": "\u202e", "empty": [], "nothing": {}},
     ],
     ids=["order and escapes", "numbers", "beyond the BMP"],
 )
 def test_bytes_are_equal(value: dict[str, Any]) -> None:
-    assert dumps(value) == dumps_with_stdlib(value) == json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    assert (
+        dumps(value)
+        == dumps_with_stdlib(value)
+        == json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    )
 
 
 def test_text_is_compact_utf8() -> None:

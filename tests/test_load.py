@@ -119,9 +119,11 @@ async def report(port: int) -> dict[str, Any]:
 async def report_once(port: int, is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """The report as soon as something is so, or when patience has come to its end."""
     ends = time.monotonic() + PATIENCE
-    while not is_so(found := await report(port)) and time.monotonic() < ends:
+    while True:
+        found = await report(port)
+        if is_so(found) or time.monotonic() > ends:
+            return found
         await asyncio.sleep(0.1)
-    return found
 
 
 async def keep_visiting(visitor: Visitor, until: float) -> None:
@@ -156,9 +158,12 @@ async def test_an_outage_under_load(collector: CollectorServer, port: int) -> No
         await asyncio.sleep(OUTAGE)
         await asyncio.to_thread(collector.start)
 
-    newcomers, *_ = await asyncio.gather(
-        keep_coming(come_once, ends), break_down(), *(keep_visiting(regular, ends) for regular in regulars)
-    )
+    async with asyncio.TaskGroup() as group:
+        coming = group.create_task(keep_coming(come_once, ends))
+        group.create_task(break_down())
+        for regular in regulars:
+            group.create_task(keep_visiting(regular, ends))
+    newcomers = coming.result()
     visitors = [*regulars, *newcomers]
     number = sum(visitor.told for visitor in visitors)
     waited = (await report(port))["destinations"]["sitecore"]["pending"]
@@ -178,7 +183,8 @@ async def test_an_outage_under_load(collector: CollectorServer, port: int) -> No
     assert slowest < 3
     print(
         f"\noutage of {OUTAGE:.0f} s: {number} requests, none failed, the slowest took {slowest * 1000:.0f} ms;"
-        f" {waited} events waited at the end of the load, {ledger['unlinked']} without an ID, {ledger['retries']} retries"
+        f" {waited} events waited at the end of the load,"
+        f" {ledger['unlinked']} without an ID, {ledger['retries']} retries"
     )
 
 

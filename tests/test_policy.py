@@ -17,7 +17,9 @@ from .making import CHROME, NAVIGATION, environ_request, request
 from .user_agents import BOTS, PEOPLE
 
 
-def decide(headers: dict[str, str] | None = None, target: str = "/", policy: Policy | None = None, **fields: Any) -> Decision:
+def decide(
+    headers: dict[str, str] | None = None, target: str = "/", policy: Policy | None = None, **fields: Any
+) -> Decision:
     policy = policy or Policy()
     decision = policy.decide(request(target, headers or {}, **fields))
     if fields.get("type") != "websocket":
@@ -49,7 +51,9 @@ def test_what_to_do_with_bots_is_a_setting() -> None:
     assert decide(bot, policy=Policy(bots="keep")) == PAGE
 
 
-@pytest.mark.parametrize("piece", ["bo", "Mozilla/5.0 (", "a.", "craw", " ", "\\", "bo-_;/", "archive", "uptim", "cubot"])
+@pytest.mark.parametrize(
+    "piece", ["bo", "Mozilla/5.0 (", "a.", "craw", " ", "\\", "bo-_;/", "archive", "uptim", "cubot"]
+)
 def test_a_hostile_user_agent_costs_little(piece: str) -> None:
     """However long, it costs not much more than 512 characters of an ordinary one."""
 
@@ -191,7 +195,9 @@ def test_skipped_paths(path: str) -> None:
     assert decide({}, path).assign == "when tracked"
 
 
-@pytest.mark.parametrize("path", ["/", "/health-and-beauty/creams", "/pingpong", "/statics", "/favicon.icons", "/a/static/"])
+@pytest.mark.parametrize(
+    "path", ["/", "/health-and-beauty/creams", "/pingpong", "/statics", "/favicon.icons", "/a/static/"]
+)
 def test_pages_whose_path_only_begins_alike(path: str) -> None:
     assert decide({}, path).assign == "at once"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -209,21 +210,19 @@ def test_a_public_host(host: str) -> None:
 
 
 def decode_query_slowly(text: str) -> str:
-    """Byte by byte: an escape of a reserved character stays, another becomes its byte, a broken one stays."""
+    """Byte by byte: an escape of a reserved character stays, another becomes its byte, what is broken stays."""
     raw, out, at = text.encode("utf-8", "replace"), bytearray(), 0
     while at < len(raw):
         digits = raw[at + 1 : at + 3]
         if raw[at : at + 1] == b"%" and len(digits) == 2 and all(d in b"0123456789abcdefABCDEF" for d in digits):
             byte = int(digits, 16)
-            out += raw[at : at + 3] if byte in b";/?:@&=+$,#" else bytes([byte])
+            out += b"%%%02X" % byte if byte in b";/?:@&=+$,#" else bytes([byte])
             at += 3
         else:
             out += raw[at : at + 1]
             at += 1
-    try:
-        return out.decode()
-    except UnicodeDecodeError:
-        return text
+    decoded = out.decode("utf-8", "surrogateescape")
+    return re.sub("[\udc80-\udcff]", lambda found: f"%{ord(found[0]) - 0xDC00:02X}", decoded)
 
 
 queries = st.lists(

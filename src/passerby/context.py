@@ -78,7 +78,7 @@ def preferred_locale(accept_language: str) -> str | None:
     for piece in accept_language.split(","):
         tag, _, parameters = piece.strip().partition(";")
         weight = _weight(parameters)
-        if re.fullmatch(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*", tag) and weight > (best[0] if best else 0.0):
+        if re.fullmatch(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*", tag) and weight > (best[0] if best else 0.0):
             best = (weight, tag)
     return best[1] if best else None
 

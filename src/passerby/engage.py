@@ -7,6 +7,7 @@ from typing import Unpack
 from .config import SettingsValues
 from .cookie import MAX_AGE
 from .destinations.sitecore import PointOfSale, Sitecore
+from .errors import SettingsError
 from .tracking import Tracking
 
 
@@ -46,5 +47,16 @@ def init_server(
     )
     settings["server_cookie"] = bool(force_server_cookie_mode)
     if cookie_expiry_days:
-        settings["cookie_max_age"] = min(MAX_AGE, round(float(cookie_expiry_days) * 86_400))
+        settings["cookie_max_age"] = _seconds(cookie_expiry_days)
+    if settings.get("cookie_path") is None:
+        settings.pop("cookie_path", None)
     return Tracking(sitecore, **settings)
+
+
+def _seconds(days: object) -> int:
+    """Return a cookie's age, at most 400 days; numbers may be text, as there."""
+    try:
+        seconds = float(str(days)) * 86_400
+        return MAX_AGE if seconds > MAX_AGE else round(seconds)
+    except ValueError:
+        raise SettingsError(f"cookie_expiry_days: found {days!r}, expected a number of days") from None

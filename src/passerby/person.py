@@ -7,7 +7,7 @@ with a user ID and traits. Both become the same data.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any, TypeGuard, cast
 
@@ -63,25 +63,26 @@ def identity_of(
 
 
 def read_identity(event_data: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return plain identity data; raises ValidationError if it is malformed.
+    """Return plain identity data; raises ValidationError as `plain` does.
 
     Dates of birth and expiry may be dates: Sitecore CDP takes both to the minute only.
     """
     data = plain(_with_minutes(event_data) if isinstance(event_data, Mapping) else event_data, "event data")
-    identifiers: Any = data.get("identifiers")
-    if identifiers is None:
-        return data
-    if not _is_list_of_objects(identifiers):
-        raise ValidationError('identifiers: expected a list of dicts such as {"id": "123", "provider": "CRM"}')
-    for identifier in identifiers:
+    for identifier in identifiers_in(data):
         if "expiryDate" in identifier:
             identifier["expiry_date"] = identifier.pop("expiryDate")
     return data
 
 
+def identifiers_in(data: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the identifiers of identity data, or none if they are not a list of mappings."""
+    identifiers: Any = data.get("identifiers")
+    return identifiers if _is_list_of_objects(identifiers) else []
+
+
 def user_id_in(data: Mapping[str, Any], provider: str | None, browser_id: str | None) -> str | None:
     """Return the user ID that identity data says: the provider's identifier, else the first, if it can be one."""
-    identifiers: Sequence[Mapping[str, Any]] = data.get("identifiers") or ()
+    identifiers = identifiers_in(data)
     chosen = next((one for one in identifiers if one.get("provider") == provider), None)
     if chosen is None and identifiers:
         chosen = identifiers[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, MutableMapping
 from functools import lru_cache
@@ -350,20 +351,22 @@ def is_local_host(host: str) -> bool:
 def decode_query(query_string: str) -> str:
     """Undo one layer of percent-encoding, but for the characters that part a query, as JavaScript's `decodeURI` does.
 
-    The Engage SDK decodes a query twice, so passerby does too. A malformed escape is left as it stands.
+    The Engage SDK decodes a query twice, so passerby does too. What is malformed, or no UTF-8, is left as it stands.
     """
-    if "%" not in query_string:
-        return query_string
-    pieces = query_string.split("%")
-    decoded = bytearray(pieces[0].encode("utf-8", "replace"))
-    for piece in pieces[1:]:
-        byte = unquote_to_bytes("%" + piece[:2])
-        kept = len(byte) != 1 or byte in b";/?:@&=+$,#"
-        decoded += f"%{piece}".encode("utf-8", "replace") if kept else byte + piece[2:].encode("utf-8", "replace")
-    try:
-        return decoded.decode()
-    except UnicodeDecodeError:
-        return query_string
+    return _escapes.sub(_decode_escapes, query_string) if "%" in query_string else query_string
+
+
+_escapes = re.compile("(?:%[0-9A-Fa-f]{2})+")
+
+
+def _decode_escapes(found: re.Match[str]) -> str:
+    text = unquote_to_bytes(found[0]).decode("utf-8", "surrogateescape")
+    return "".join(f"%{_byte_of(ch):02X}" if ch in ";/?:@&=+$,#" or "\udc80" <= ch <= "\udcff" else ch for ch in text)
+
+
+def _byte_of(character: str) -> int:
+    """Return the byte that stands behind an ASCII character, or behind a surrogate that stands for one."""
+    return ord(character) & 0xFF
 
 
 def _utf8(text: str) -> str:

@@ -233,6 +233,12 @@ class Tracker:
 
     def _ask_personalization(self, data: Mapping[str, Any], timeout: float | None) -> Future[dict[str, Any] | None]:
         asked = plain(data, "personalize data")
+        params = asked.pop("params", None)
+        if params:
+            asked["params"] = read_extension(data["params"], "params")
+        context = self._context_of_call({})
+        if asked.get("language") is None and self._desk.defaults.infer and context.locale is not None:
+            asked["language"] = language_of(context.locale)
         return self._desk.ask_personalization(asked, self.browser_id, self.point_of_sale, timeout)
 
     def _tell(
@@ -263,6 +269,7 @@ class Tracker:
             if kind == "identity":
                 return self._tell_identity(event, destinations, receipt)
             desk.accept(event, destinations, receipt, held)
+            self._referrer_told = self._referrer_told or kind == "page_view"
             return receipt
         except ValidationError as error:
             return desk.refuse("invalid", destinations, error)
@@ -328,10 +335,9 @@ class Tracker:
             data["page"] = page_of(context.path)
         if data.get("language") is None and context.locale is not None:
             data["language"] = language_of(context.locale)
-        if kind == "page_view" and not self._referrer_told:
-            self._referrer_told = True
-            if not data.get("referrer") and self.visit.request is not None:
-                data["referrer"] = external_referrer(context, self.visit.request.host)
+        request = self.visit.request
+        if kind == "page_view" and not self._referrer_told and not data.get("referrer") and request is not None:
+            data["referrer"] = external_referrer(context, request.host)
 
     def _context_of_call(self, options: Options) -> Context:
         if self._context is None:

@@ -10,8 +10,8 @@ where the call answers something, else `{}`. `held` is how many events are in th
 where it was not determined.
 
 Where passerby is expected to do something of its own, a result may be `{"pending": true}` or `{"dead": true}`, a sent
-request may be marked `again` (made at least once more), and `known_id` is the browser ID that the request's tracker knows
-in the end.
+request may be marked `again` (made at least once more), and `known_id` is the browser ID that the request's tracker
+knows in the end.
 """
 
 from __future__ import annotations

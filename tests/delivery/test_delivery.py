@@ -19,6 +19,8 @@ from passerby.event import Event
 from .conftest import MakeTracking
 from .doubles import Plain, assert_ledger, new_id, numbers_by_visitor, page_request, wait_until
 
+PATIENCE = 30.0  # seconds, on the slowest machine
+
 ACCIDENTS = {
     **{f"status {status}": Scripted(status=status) for status in (408, 425, 429, 500, 502, 503, 504, 599)},
     "reset": Scripted(reset=True),
@@ -210,7 +212,7 @@ def test_one_visitors_failing_event_delays_no_other(
         for visitor in (unlucky, *lucky):
             tracking.for_visitor(visitor).event("STEP", {"number": number})
 
-    events = collector.wait_for_events(100)
+    events = collector.wait_for_events(100, PATIENCE)
 
     assert numbers_by_visitor(events) == {visitor: list(range(20)) for visitor in lucky}
     assert len(other_collector.requests) <= 2
@@ -235,7 +237,7 @@ def test_one_dead_destination_delays_no_other(
         tracking.for_visitor(visitor).event("STEP", {"number": number}) for number in range(20) for visitor in visitors
     ]
 
-    events = collector.wait_for_events(200)
+    events = collector.wait_for_events(200, PATIENCE)
 
     assert numbers_by_visitor(events) == {visitor: list(range(20)) for visitor in visitors}
     for receipt in receipts:
@@ -255,7 +257,7 @@ def test_what_a_dead_destination_missed_arrives_in_order_once_it_is_back(
     for number in range(20):
         for visitor in visitors:
             tracking.for_visitor(visitor).event("STEP", {"number": number})
-    collector.wait_for_events(100)
+    collector.wait_for_events(100, PATIENCE)
 
     other_collector.start()
 

@@ -245,7 +245,7 @@ def test_a_loop_that_is_closed_while_something_is_awaited_disturbs_nobody(
     asyncio.run(begin_to_wait())
 
     assert tracking.flush(10) == 0
-    assert wait_until(lambda: getattr(tracking.stats().browser_ids, "ready", 0) == 2)
+    assert wait_until(lambda: getattr(tracking.stats().browser_ids, "ready", 0) >= 2)
     assert isinstance(receipt.outcomes["sitecore"], Delivered)
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 

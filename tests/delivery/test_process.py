@@ -47,9 +47,7 @@ def collector() -> Iterator[CollectorServer]:
 class Script:
     """A script in a process of its own."""
 
-    def __init__(
-        self, folder: Path, text: str, url: str, close_timeout: float = 10.0, options: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, folder: Path, text: str, url: str, close_timeout: float = 10.0, *options: str) -> None:
         file = folder / "script.py"
         file.write_text(BEGIN + textwrap.dedent(text))
         self.process = subprocess.Popen(

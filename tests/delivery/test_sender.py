@@ -175,11 +175,8 @@ async def test_what_fails_for_the_moment_is_put_off_with_growing_jittered_waits(
 
 
 async def test_full_jitter_lies_anywhere_between_nothing_and_the_whole() -> None:
-    assert [RetryPlan(base=1.0, jitter=jitter).wait(4) for jitter in (lambda: 0.0, lambda: 0.25, lambda: 1.0)] == [
-        0,
-        2,
-        8,
-    ]
+    jitters: list[Callable[[], float]] = [lambda: 0.0, lambda: 0.25, lambda: 1.0]
+    assert [RetryPlan(base=1.0, jitter=jitter).wait(4) for jitter in jitters] == [0, 2, 8]
     assert RetryPlan(jitter=lambda: 1.0).wait(10_000) == 300.0
 
 

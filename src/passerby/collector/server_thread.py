@@ -91,7 +91,9 @@ class ServerThread:
 
     def _serve(self, listener: socket.socket) -> None:
         self._server = _Server(self._app, self._stop_grace)
-        self._thread = threading.Thread(target=self._server.run, args=([listener],), name=self._name, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.run_to_end, args=([listener],), name=self._name, daemon=True
+        )
         self._thread.start()
         gives_up = time.monotonic() + START_TIMEOUT
         while not self._server.accepts.wait(0.05):
@@ -127,6 +129,11 @@ class _Server(uvicorn.Server):
         self.accepts = threading.Event()
         self._stop_grace = stop_grace
         self._ending = asyncio.Event()
+
+    def run_to_end(self, listeners: list[socket.socket]) -> None:
+        """Serve until `end()`, or until the app says it cannot start."""
+        with suppress(SystemExit):  # what uvicorn raises in that case, after logging why
+            self.run(listeners)
 
     def end(self) -> None:
         """Begin to shut down; may be called from any thread."""

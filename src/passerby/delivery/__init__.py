@@ -207,6 +207,7 @@ class Delivery:
         finally:
             for sender in self._senders.values():
                 await sender.aclose()
+            await _cancel_others()
             while self._spare_lanes:
                 await self._spare_lanes.pop().aclose()
 
@@ -326,3 +327,11 @@ class Delivery:
             raise
         finally:
             self._spare_lanes.append(lane)
+
+
+async def _cancel_others() -> None:
+    """Cancel what is still asked for in this loop and see it end, so that no lane comes back afterwards."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)

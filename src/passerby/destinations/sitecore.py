@@ -13,10 +13,11 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from .. import jsontext
-from ..attributes import check_attribute_count, flatten
+from ..attributes import check_attribute_count
 from ..errors import RemoteError, SettingsError, ValidationError
 from ..event import Event, is_uuid
 from ..outcome import Delivered
+from ..person import identifiers_in
 from ..request import RequestInfo, is_local_host
 from . import Answer, Call, Question, Verdict
 from .answers import as_object, judge_status, read_json
@@ -183,9 +184,11 @@ def _is_given(point_of_sale: object) -> bool:
 
 
 def _check_identity(data: dict[str, Any]) -> None:
-    identifiers: list[dict[str, Any]] = data.get("identifiers") or []
-    if not identifiers:
+    if not data.get("identifiers") or not isinstance(data["identifiers"], list):
         raise ValidationError('"identifiers" is required.', code="MV-0004")
+    identifiers = identifiers_in(data)
+    if not identifiers:
+        raise ValidationError('identifiers: expected a list of dicts such as {"id": "123", "provider": "CRM"}')
     if "dob" in data and not _is_real_minute(data["dob"]):
         raise ValidationError('Incorrect value for "dob". Format the value according to ISO 8601.', code="IV-0002")
     for identifier in identifiers:
@@ -254,11 +257,13 @@ _BODIES: dict[str, Callable[[Event, bool], dict[str, Any]]] = {
 
 
 def _personalize_body(asked: dict[str, Any]) -> dict[str, Any]:
-    body: dict[str, Any] = {name: asked[name] for name in ("channel", "friendlyId", "language") if name in asked}
+    body: dict[str, Any] = {name: asked[name] for name in ("channel", "friendlyId") if name in asked}
+    if asked.get("language") is not None:
+        body["language"] = asked["language"]
     if "currency" in asked:
         body["currencyCode"] = asked["currency"]
-    if isinstance(asked.get("params"), dict):
-        body["params"] = flatten(asked["params"])
+    if "params" in asked:
+        body["params"] = asked["params"]
     if str(asked.get("email") or "").strip():
         body["email"] = asked["email"]
     identifier = as_object(asked.get("identifier"))
@@ -280,10 +285,11 @@ def _read_guest_id(answer: Answer) -> str:
     if judge_status(answer) is None and isinstance(reference, str):
         return reference
     if isinstance(body.get("error_msg"), str):
-        raise RemoteError(f"{body['error_msg'][:200]}, for more info: {str(body.get('moreInfo'))[:200]}")
+        more = body.get("moreInfo")
+        raise RemoteError(body["error_msg"][:200] + (f", for more info: {more[:200]}" if isinstance(more, str) else ""))
     raise RemoteError(f"guest ID: found status {answer.status} and no customer ref, expected 2xx with one")
 
 
 def _read_personalization(answer: Answer) -> dict[str, Any] | None:
-    body = as_object(read_json(answer))
-    return body if judge_status(answer) is None and body else None
+    body = read_json(answer)
+    return as_object(body) if judge_status(answer) is None and isinstance(body, dict) else None

@@ -1,0 +1,84 @@
+"""The receipt: it can be ignored, awaited, or asked."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from passerby import Dead, Delivered, Dropped, Pending, Receipt
+
+
+def later(action: object, delay: float = 0.02) -> None:
+    assert callable(action)
+    threading.Timer(delay, action).start()
+
+
+def test_at_first_nothing_is_known() -> None:
+    receipt = Receipt("id", ("a", "b"))
+    assert receipt.outcomes == {"a": Pending(), "b": Pending()}
+    assert repr(receipt) == "<Receipt id {'a': Pending(reason='waiting'), 'b': Pending(reason='waiting')}>"
+    assert receipt.wait_delivered(0) == receipt.outcomes
+    with pytest.raises(TimeoutError):
+        receipt.wait_stored(0)
+
+
+def test_what_was_dropped_is_settled() -> None:
+    receipt = Receipt.dropped("consent", ("a", "b"))
+    assert receipt.event_id is None
+    assert receipt.wait_delivered() == {"a": Dropped("consent"), "b": Dropped("consent")}
+    receipt.wait_stored()
+
+
+def test_waiting_in_sync_code() -> None:
+    receipt = Receipt("id", ("a", "b"))
+    later(receipt.on_stored)
+    receipt.wait_stored(5)
+    receipt.wait_stored(0)
+    later(lambda: receipt.on_settled("a", Dead("status 400")))
+    later(lambda: receipt.on_settled("b", Delivered({"ref": "x"})), 0.05)
+    assert receipt.wait_delivered(5) == {"a": Dead("status 400"), "b": Delivered({"ref": "x"})}
+
+
+async def test_waiting_in_async_code() -> None:
+    receipt = Receipt("id", ("a",))
+    later(receipt.on_stored)
+    await receipt.stored()
+    await receipt.stored()
+    later(lambda: receipt.on_settled("a", Delivered()))
+    assert await receipt == {"a": Delivered()}
+    assert await receipt.delivered(0) == {"a": Delivered()}
+
+
+async def test_time_runs_out() -> None:
+    receipt = Receipt("id", ("a",))
+    assert await receipt.delivered(0.01) == {"a": Pending()}
+    receipt.on_settled("a", Delivered())
+    assert await receipt.delivered() == {"a": Delivered()}
+
+
+async def test_many_wait_at_once() -> None:
+    receipt = Receipt("id", ("a",))
+    waiting = [asyncio.create_task(receipt.delivered(5)) for _ in range(20)]
+    waiting += [asyncio.create_task(receipt.delivered(0.001)) for _ in range(5)]
+    given_up = asyncio.create_task(receipt.stored())
+    await asyncio.sleep(0.02)
+    given_up.cancel()
+    later(lambda: receipt.on_settled("a", Delivered()))
+    outcomes = await asyncio.gather(*waiting)
+    assert outcomes == [{"a": Delivered()}] * 25 or outcomes[:20] == [{"a": Delivered()}] * 20
+
+
+def test_settled_is_stored_too() -> None:
+    receipt = Receipt("id", ("a",))
+    later(lambda: receipt.on_settled("a", Delivered()))
+    receipt.wait_stored(5)
+
+
+def test_a_loop_that_is_gone_by_then() -> None:
+    """The answer comes after the app's loop was closed: nobody minds."""
+    receipt = Receipt("id", ("a",))
+    assert asyncio.run(receipt.delivered(0.001)) == {"a": Pending()}
+    receipt.on_stored()
+    receipt.on_settled("a", Delivered())
