@@ -30,6 +30,7 @@ from passerby.delivery import Delivery
 from passerby.event import is_uuid
 from passerby.frontdesk import FrontDesk
 from passerby.outbox.memory import MemoryOutbox
+from passerby.policy import Policy
 from passerby.visit import Reception
 
 from .making import (
@@ -259,6 +260,8 @@ class TestCookie:
         cookies = by_name(set_cookies(await call(install(viewing(), tracking), make_scope("/", headers))))
         assert list(cookies) == [BID, "bid_key_sig", "bid_key_uid"]
         assert all("=; Max-Age=0; Path=/" in line for line in cookies.values())
+        silent = await call(install(page(), tracking), make_scope("/", headers))
+        assert set_cookies(silent) == list(cookies.values()), "also where the app tells nothing"
         unknown = make_tracking(consent=lambda info: None)
         assert set_cookies(await call(install(viewing(), unknown), make_scope("/", headers))) == []
 
@@ -796,6 +799,7 @@ class TestFaults:
     @pytest.mark.parametrize(
         ("owner", "name"),
         [
+            (Policy, "decide"),
             (Reception, "open"),
             (Reception, "cookies"),
             (Reception, "has_cookies"),
@@ -825,16 +829,19 @@ class TestFaults:
             raise RuntimeError("injected")
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
-            current_tracker().page_view()
-            current_tracker().event("ADD")
+            tracker = current_tracker()
+            tracker.page_view()
+            tracker.event("ADD")
+            assert (tracker.browser_id, tracker.user_id) is not None
             await page({"x-app": "yes"}, status=201)(scope, receive, send)
 
         monkeypatch.setattr(owner, name, fail)
-        with caplog.at_level(logging.ERROR):
-            sent = await call(install(app, tracking), make_scope("/", NAVIGATION))
+        for came in (NAVIGATION, NAVIGATION | cookie_header(bid_key=BROWSER_ID)):
+            with caplog.at_level(logging.ERROR):
+                sent = await call(install(app, tracking), make_scope("/", came))
+            assert (start_of(sent)["status"], body_of(sent)) == (201, b"a page")
+            assert start_of(sent)["headers"][0] == (b"x-app", b"yes")
         monkeypatch.undo()
-        assert (start_of(sent)["status"], body_of(sent)) == (201, b"a page")
-        assert start_of(sent)["headers"][0] == (b"x-app", b"yes")
         assert tracking.stats().destinations["sitecore"].is_balanced
 
     async def test_giving_an_id_back_fails(

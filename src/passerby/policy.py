@@ -75,6 +75,7 @@ class Decision(NamedTuple):
 
 
 PAGE = Decision()
+BROKEN = Decision("internal", "never")  # something of ours failed
 _ON_TRACKING = Decision(assign="when tracked")
 _NEVER = Decision(assign="never")
 _GPC = Decision("gpc", "never")

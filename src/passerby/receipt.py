@@ -7,11 +7,14 @@ from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any
 
 from .outcome import Dropped, Outcome, Pending
 
 DEFAULT_WAIT = 2.0  # seconds
+
+_NONE_YET: Mapping[str, Outcome] = MappingProxyType({})  # shared: many events wait, and each has a receipt
 
 
 class Receipt:
@@ -26,7 +29,7 @@ class Receipt:
     def __init__(self, event_id: str | None, destinations: Sequence[str]) -> None:
         self.event_id = event_id
         self._awaited = destinations
-        self._outcomes: dict[str, Outcome] = {}
+        self._outcomes: Mapping[str, Outcome] = _NONE_YET
         self._stored = False
         self._waiters: list[tuple[bool, Future[None]]] | None = None
 
@@ -45,7 +48,7 @@ class Receipt:
 
     def on_settled(self, destination: str, outcome: Outcome) -> None:
         """A destination's outcome is known. Called by the outbox, in any thread."""
-        self._outcomes[destination] = outcome
+        self._outcomes = {**self._outcomes, destination: outcome}
         self._wake()
 
     @property

@@ -17,7 +17,7 @@ from .errors import BrowserIdUnavailable, RemoteTimeout, SettingsError, Validati
 from .event import is_uuid
 from .frontdesk import FrontDesk, checked_timeout
 from .outbox import DeadLetter
-from .policy import Decision, Policy
+from .policy import BROKEN, Policy
 from .receipt import DEFAULT_WAIT, Receipt
 from .request import TRACKER_KEY, EnvironRequest, RequestInfo, TrustedProxies, read_request
 from .response import add_cookies, headers_of
@@ -27,8 +27,6 @@ from .tracker import Tracker
 from .visit import Reception, Visit, visit_of
 
 log = logging.getLogger("passerby")
-
-_BROKEN = Decision("internal", "never")
 
 
 class Tracking:
@@ -85,7 +83,7 @@ class Tracking:
                 self._desk.assign(visit)
         except Exception:
             log.exception("a request could not be read; nothing is tracked in it")
-            visit = Visit(request, _BROKEN, Sighting(None), None)
+            visit = Visit(request, BROKEN, Sighting(None), None)
         return Tracker(self._desk, visit)
 
     async def await_browser_id(self, visit: Visit, timeout: float | None = None) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Any, Final
 
 from .cookie import BrowserIdCookie, IdentityCookie, Remembered, SetCookie, Sighting
-from .policy import PAGE, Decision, Policy, may_be_shared
+from .policy import BROKEN, PAGE, Decision, Policy, may_be_shared
 from .request import RequestInfo, TrustedProxies, header_of
+
+log = logging.getLogger("passerby")
 
 _UNCHANGED: Final = "unchanged"
 _FORGOTTEN: Final = "forgotten"
@@ -118,7 +121,11 @@ class Visit:
         self.assigned = False
 
     def _decide(self) -> None:
-        self._decision = PAGE if self._policy is None or self.request is None else self._policy.decide(self.request)
+        try:
+            self._decision = PAGE if self._policy is None or self.request is None else self._policy.decide(self.request)
+        except Exception:  # our own mistake must not break the page
+            log.exception("a request could not be judged; nothing is tracked in it")
+            self._decision = BROKEN
         if self._decision.refusal is not None:
             self._browser_id = self._user_id = self.remembered = None
             self.sighting = self.sighting._replace(browser_id=None, refresh=False)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 import pytest
@@ -83,6 +84,12 @@ def test_event_in_the_query_is_taken() -> None:
 
     assert answer.status == 201
     assert json.loads(answer.event or "") == {"client_key": "key", "type": "VIEW", "browser_id": KNOWN}
+
+
+def test_client_key_may_stand_in_the_event_alone() -> None:
+    message = quote(json.dumps(EVENT))
+
+    assert json.loads(ask("GET", f"/v1.2/event/create.json?message={message}").event or "") == EVENT
 
 
 def test_show_tells_the_guest_of_a_browser() -> None:

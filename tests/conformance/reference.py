@@ -153,7 +153,7 @@ class Reference:
         path = f"/v1.2/browser/{browser_id}/show.json?client_key={key}&api_token={key}"
         answer = self.wire.call("GET", path, "show")
         found = answer.json if isinstance(answer.json, dict) else {}
-        if answer.status is None:
+        if answer.json is None:
             raise Refused(ANY_ERROR)
         if answer.is_good and isinstance(found.get("customer"), dict):
             guest_id = found["customer"].get("ref")

@@ -45,7 +45,7 @@ class Answer:
         if "raw" not in self.script:
             return self.script.get("body")
         try:
-            return json.loads(self.script["raw"])
+            return json.loads(self.script["raw"].removeprefix("\ufeff"))
         except ValueError:
             return None
 

@@ -53,7 +53,7 @@ def _check_target(target: str, on: Collection[str]) -> None:
 
 
 def _is_plain_address(target: str) -> bool:
-    return re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", target, re.ASCII | re.IGNORECASE) is not None
+    return re.fullmatch(r"https?://[^\s/?#@%]+(/[^\s?#]*)?", target, re.ASCII | re.IGNORECASE) is not None
 
 
 def _is_local(host: str) -> bool:

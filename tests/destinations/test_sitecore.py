@@ -252,7 +252,7 @@ class TestPersonalize:
         return made
 
     def test_a_question(self) -> None:
-        data = {"friendly_id": "f", "channel": "WEB", "currency": "EUR", "language": "EN", "params": {"a": {"b": 1}}}
+        data = {"friendly_id": "f", "channel": "WEB", "currency": "EUR", "language": "EN", "params": {"a_b": 1}}
         assert self.asked(data) == {
             "friendlyId": "f", "channel": "WEB", "currencyCode": "EUR", "language": "EN", "params": {"a_b": 1},
             "clientKey": "key", "pointOfSale": "shop", "browserId": BROWSER_ID,

@@ -24,9 +24,7 @@ from typing import Any, Protocol, TypeVar
 log = logging.getLogger("passerby.delivery")
 T = TypeVar("T")
 
-GATHERING = (
-    0.001  # seconds between waking and looking for work: a busy app wakes the thread a thousand times a second at most
-)
+GATHERING = 0.005  # seconds between waking and looking for work: a busy app wakes the thread 200 times a second at most
 
 HOLDING = 1.0  # seconds that a fork waits for the loop at most
 
