@@ -41,10 +41,11 @@ def make_tracking(collector: CollectorServer) -> Iterator[MakeTracking]:
     made: list[Tracking] = []
 
     def make(**settings: Any) -> Tracking:
-        own = {name: settings.pop(name) for name in ("point_of_sale", "requested_at") if name in settings}
-        destination = Sitecore(**{"client_key": "key", "target_url": collector.url, "point_of_sale": "shop"} | own)
-        usual = {"secret_key": KEY, "channel": "WEB", "currency": "EUR", "mint_timeout": 10.0, "retry_base": 0.02}
-        made.append(Tracking(destination, **(usual | settings)))  # type: ignore[misc]
+        address: dict[str, Any] = {"client_key": "key", "target_url": collector.url, "point_of_sale": "shop"}
+        address |= {name: settings.pop(name) for name in ("point_of_sale", "requested_at") if name in settings}
+        usual: dict[str, Any] = {"secret_key": KEY, "channel": "WEB", "currency": "EUR"}
+        usual |= {"mint_timeout": 10.0, "retry_base": 0.02}
+        made.append(Tracking(Sitecore(**address), **(usual | settings)))
         return made[-1]
 
     yield make

@@ -32,8 +32,7 @@ from passerby.frontdesk import FrontDesk
 from passerby.outbox.memory import MemoryOutbox
 from passerby.policy import Policy
 from passerby.visit import Reception
-
-from .making import (
+from tests.making import (
     BROWSER_ID,
     NAVIGATION,
     OTHER_ID,
@@ -55,7 +54,7 @@ from .making import (
     start_of,
     value_of,
 )
-from .user_agents import BOTS
+from tests.user_agents import BOTS
 
 BID = "bid_key"
 
@@ -714,7 +713,7 @@ class TestWebsocket:
         with client.websocket_connect("/ws") as session:
             session.send_text("hello")
             browser_id = session.receive_text()
-        headers = dict(session.extra_headers or [])
+        headers: dict[bytes, bytes] = dict(session.extra_headers or [])
         assert headers[b"x-app"] == b"yes"
         assert (b"set-cookie" in headers) is cookies
         tracking.flush(5)

@@ -228,8 +228,8 @@ def test_anything_is_plain_or_refused(data: dict[str, Any]) -> None:
     """Whatever comes, it can be written as JSON afterwards, or a ValidationError says what to do."""
     try:
         copy = plain(data, "data")
-    except ValidationError as error:
-        assert str(error).startswith("data: ")
+    except ValidationError:
+        assert refusal(data)
     else:
         dumps(copy)
         assert plain(copy, "data") == copy

@@ -24,8 +24,7 @@ from passerby.cookie import (
     check_cookie_name,
     find_cookies,
 )
-
-from .making import BROWSER_ID, KEY, OTHER_ID, by_name, sent_back, value_of
+from tests.making import BROWSER_ID, KEY, OTHER_ID, by_name, sent_back, value_of
 
 NAME = "bid_key"
 PLAIN = CookieAttributes()

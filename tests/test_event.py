@@ -57,7 +57,7 @@ def test_a_uuid(text: str) -> None:
         "7b0d5b0e-1f5c-4f8e-9a52-2f1d1c7a9d10\n",
         " 7b0d5b0e-1f5c-4f8e-9a52-2f1d1c7a9d10",
         "{7b0d5b0e-1f5c-4f8e-9a52-2f1d1c7a9d1}",
-        "٧b0d5b0e-1f5c-4f8e-9a52-2f1d1c7a9d10",
+        "\u0667b0d5b0e-1f5c-4f8e-9a52-2f1d1c7a9d10",
         UUID(int=1),
     ],
 )

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from passerby import RequestInfo
 from passerby.policy import PAGE, Decision, Policy, is_known_bot, is_prefetch, may_be_shared
-
-from .making import CHROME, NAVIGATION, environ_request, request
-from .user_agents import BOTS, PEOPLE
+from tests.making import CHROME, NAVIGATION, environ_request, request
+from tests.user_agents import BOTS, PEOPLE
 
 
 def decide(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,8 +20,7 @@ from passerby.request import (
     is_local_host,
     read_request,
 )
-
-from .making import environ_request, make_environ, make_scope, request
+from tests.making import environ_request, make_environ, make_scope, request
 
 FACTS = ("method", "scheme", "path", "raw_path", "query_string", "peer", "host", "cookie_header", "cookies")
 REQUESTS: list[tuple[str, dict[str, str], dict[str, Any]]] = [
@@ -72,7 +70,7 @@ def test_a_scope_with_nothing_but_what_the_specification_demands() -> None:
 
 def test_a_websocket_scope_without_query_string() -> None:
     """The ASGI specification lets servers leave it out there, or pass None."""
-    scope = {"type": "websocket", "path": "/ws", "scheme": "wss", "headers": [], "client": None}
+    scope: dict[str, Any] = {"type": "websocket", "path": "/ws", "scheme": "wss", "headers": [], "client": None}
     info = ScopeRequest(scope)
     assert (info.is_websocket, info.method, info.query_string) == (True, "GET", "")
     assert ScopeRequest(scope | {"query_string": None}).query_string == ""

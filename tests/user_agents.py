@@ -14,7 +14,8 @@ BOTS = [
     "APIs-Google (+https://developers.google.com/webmasters/APIs-Google.html) FeedFetcher-Google",
     "Mozilla/5.0 (compatible; Google-InspectionTool/1.0;)",
     "GoogleOther",
-    f"Mozilla/5.0 {_WEBKIT}; compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm) Chrome/116.0.1938.76 Safari/537.36",
+    f"Mozilla/5.0 {_WEBKIT}; compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm) Chrome/116.0.1938.76"
+    " Safari/537.36",
     f"Mozilla/5.0 (Windows NT 6.1; WOW64) {_WEBKIT} Chrome/60.0 Safari/537.36 BingPreview/1.0b",
     "Mozilla/5.0 (compatible; Yahoo! Slurp; http://help.yahoo.com/help/us/ysearch/slurp)",
     "DuckDuckBot/1.1; (+http://duckduckgo.com/duckduckbot.html)",
@@ -27,7 +28,8 @@ BOTS = [
     "Mozilla/5.0 (compatible; PetalBot;+https://webmaster.petalsearch.com/site/petalbot)",
     "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_5) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/13.1.1"
     " Safari/605.1.15 (Applebot/0.1; +http://www.apple.com/go/applebot)",
-    f"Mozilla/5.0 (Linux; Android 5.0) {_WEBKIT} Mobile Safari/537.36 (compatible; Bytespider; spider-feedback@bytedance.com)",
+    f"Mozilla/5.0 (Linux; Android 5.0) {_WEBKIT} Mobile Safari/537.36 (compatible; Bytespider;"
+    " spider-feedback@bytedance.com)",
     f"Mozilla/5.0 {_WEBKIT}; compatible; GPTBot/1.2; +https://openai.com/gptbot)",
     f"Mozilla/5.0 {_WEBKIT}; compatible; ChatGPT-User/1.0; +https://openai.com/bot",
     f"Mozilla/5.0 {_WEBKIT}; compatible; OAI-SearchBot/1.0; +https://openai.com/searchbot",
@@ -84,10 +86,12 @@ PEOPLE = [
     f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {_WEBKIT} Chrome/139.0.0.0 Safari/537.36 OPR/124.0.0.0",
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:142.0) Gecko/20100101 Firefox/142.0",
     "Mozilla/5.0 (Android 15; Mobile; rv:142.0) Gecko/142.0 Firefox/142.0",
-    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.6 Safari/605.1.15",
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.6"
+    " Safari/605.1.15",
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.6"
     " Mobile/15E148 Safari/604.1",
-    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/140.0.7339.39"
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"
+    " CriOS/140.0.7339.39"
     " Mobile/15E148 Safari/604.1",
     f"Mozilla/5.0 (Linux; Android 10; K) {_WEBKIT} Chrome/140.0.0.0 Mobile Safari/537.36",
     f"Mozilla/5.0 (Linux; Android 13; SM-S911B) {_WEBKIT} SamsungBrowser/28.0 Chrome/130.0.0.0 Mobile Safari/537.36",
@@ -96,11 +100,12 @@ PEOPLE = [
     f"Mozilla/5.0 (Windows NT 10.0; WOW64) {_WEBKIT} Chrome/58.0.3029.110 Safari/537.36 SE 2.X MetaSr 1.0",
     f"Mozilla/5.0 (Linux; U; Android 9; zh-cn; MI 8) {_WEBKIT} Version/4.0 Chrome/70.0 Mobile Safari/537.36"
     " SogouMSE,SogouMobileBrowser/5.21.12",
-    f"Mozilla/5.0 (Linux; arm_64; Android 13; M2101K6G) {_WEBKIT} Chrome/136.0.0.0 YaBrowser/25.6.4.128.00 SA/3 Mobile Safari/537.36",
+    f"Mozilla/5.0 (Linux; arm_64; Android 13; M2101K6G) {_WEBKIT} Chrome/136.0.0.0 YaBrowser/25.6.4.128.00 SA/3"
+    " Mobile Safari/537.36",
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148"
     " Instagram 340.0.0.22.109 (iPhone15,2; iOS 17_5; en_GB; en-GB; scale=3.00; 1179x2556; 617786533)",
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/21F90"
-    " [FBAN/FBIOS;FBAV/470.0.0.40.104;FBBV/617786533;FBDV/iPhone15,2;FBMD/iPhone;FBSN/iOS;FBSV/17.5;FBSS/3;FBLC/en_GB;FBOP/5]",
+    " [FBAN/FBIOS;FBAV/470.0.0.40.104;FBBV/617786533;FBDV/iPhone15,2;FBMD/iPhone;FBSN/iOS;FBSV/17.5;FBSS/3;FBLC/en_GB]",
     f"Mozilla/5.0 (Linux; Android 14; Pixel 8 Build/AP1A.240505.004; wv) {_WEBKIT} Version/4.0 Chrome/125.0 Mobile"
     " Safari/537.36 [Pinterest/Android]",
     f"Mozilla/5.0 (Linux; Android 14; Pixel 8) {_WEBKIT} Version/4.0 Chrome/125.0 Mobile DuckDuckGo/5 Safari/537.36",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypedDict
 
@@ -131,8 +131,10 @@ class Settings:
             raise SettingsError(
                 "consent: expected a callable that takes the request's facts and gives True, False or None"
             )
-        if isinstance(self.trusted_proxies, str) or isinstance(self.skipped_paths, str):
-            raise SettingsError("trusted_proxies and skipped_paths: found text, expected a list of texts")
+        for name in ("trusted_proxies", "skipped_paths"):
+            value = getattr(self, name)
+            if isinstance(value, str) or not isinstance(value, Collection) or not _are_texts(value):
+                raise SettingsError(f"{name}: expected a list of texts")
         check_cookie_name(self.cookie_name)
         _ = self.secret_keys, self.cookie_attributes
 
@@ -141,12 +143,13 @@ class Settings:
         """The secret keys, the newest first; none if nothing is to be signed."""
         if self.secret_key is None:
             return ()
-        keys = (self.secret_key,) if isinstance(self.secret_key, str | bytes) else tuple(self.secret_key)
-        if not keys or not all(isinstance(key, str | bytes) and len(key) >= 8 for key in keys):
+        key = self.secret_key
+        keys: Sequence[str | bytes] = (key,) if isinstance(key, str | bytes) else key
+        if not isinstance(keys, Sequence) or not keys or not all(map(_is_key, keys)):
             raise SettingsError(
                 "secret_key: expected text or bytes of at least 8 characters, or a list of such, the newest first"
             )
-        return keys
+        return tuple(keys)
 
     @property
     def cookie_attributes(self) -> CookieAttributes:
@@ -202,6 +205,14 @@ class SettingsValues(TypedDict, total=False):
     retry_age: float
     concurrency: int
     max_events: int
+
+
+def _is_key(key: object) -> bool:
+    return isinstance(key, str | bytes) and len(key) >= 8
+
+
+def _are_texts(values: Collection[object]) -> bool:
+    return all(isinstance(value, str) for value in values)
 
 
 def make_settings(values: Mapping[str, Any]) -> Settings:

@@ -136,8 +136,8 @@ def _is_cookie_domain(domain: object) -> bool:
 
 def check_cookie_name(name: str) -> str:
     """Return the name if it can be a cookie's, else raise SettingsError."""
-    if not _is_token(name):
-        raise SettingsError("a cookie's name takes ASCII letters, digits and !#$%&'*+-.^_`|~ only")
+    if not isinstance(name, str) or not _is_token(name):
+        raise SettingsError("cookie_name: expected ASCII letters, digits and !#$%&'*+-.^_`|~ only")
     return name
 
 

@@ -16,6 +16,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
     parser.add_argument("file", type=Path, help="cases in the format of tests/conformance/engage.jsonl")
     chosen = parser.parse_args(arguments)
+    if not chosen.file.is_file():
+        parser.error(f"{chosen.file} is not there")
     logging.getLogger("passerby").addHandler(logging.NullHandler())
     logging.getLogger("passerby").propagate = False  # what a case provokes is no news
     with Stage() as stage:

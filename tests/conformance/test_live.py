@@ -44,6 +44,7 @@ def vendor() -> Iterator[Vendor]:
         yield vendor
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")
 @pytest.mark.parametrize("kind", KINDS)
 def test_passerby_does_what_the_package_does(kind: str, vendor: Vendor, stage: Stage) -> None:
     """Or what an allowed difference says it does instead."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,8 +11,7 @@ import pytest
 from passerby import Delivered, RemoteError, SettingsError, Sitecore, ValidationError
 from passerby.destinations import Answer, IdIssuer, Rejected, Retry
 from passerby.event import Context, Event
-
-from ..making import BROWSER_ID
+from tests.making import BROWSER_ID
 
 URL = "https://api.example.com"
 TIME = 1_767_225_600.5
@@ -189,13 +189,14 @@ class TestChecks:
         data: dict[str, Any] = {"dob": "x", "email": "x", "identifiers": [{"id": "1", "expiry_date": "x"}]}
         told = event("identity", data=data, extension={str(n): n for n in range(51)}, point_of_sale=None)
         codes = []
-        for cure in (
+        cures: list[Callable[[Event], Event]] = [
             lambda one: one._replace(point_of_sale="shop"),
             lambda one: one._replace(data=one.data | {"dob": "2000-01-01T00:00"}),
             lambda one: one._replace(data=one.data | {"identifiers": [{"id": "1", "expiry_date": ""}]}),
             lambda one: one._replace(data=one.data | {"email": ""}),
             lambda one: one._replace(extension={}),
-        ):
+        ]
+        for cure in cures:
             with pytest.raises(ValidationError) as caught:
                 sitecore().check(told)
             codes.append(caught.value.code)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import encodings.idna  # noqa: F401  looking up a name would import it in a thread, which neither fork nor exit waits for
+import codecs
 import logging
 import os
 import selectors
@@ -29,6 +29,10 @@ GATHERING = 0.005  # seconds between waking and looking for work: a busy app wak
 HOLDING = 1.0  # seconds that a fork waits for the loop at most
 
 AddressInfo = list[tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]]
+
+
+# Looking up a host name would load it in a thread that neither a fork nor the interpreter's exit waits for.
+codecs.lookup("idna")
 
 
 class HasFileno(Protocol):
@@ -88,9 +92,11 @@ def _after_fork_in_child() -> None:
         process.begin_afresh()
     multiprocessing = sys.modules.get("multiprocessing.util")
     if multiprocessing is not None:  # its forked children end without what is registered with atexit
-        multiprocessing.register_after_fork(
-            _on_exit, lambda on_exit: multiprocessing.Finalize(None, on_exit, exitpriority=0)
-        )
+        multiprocessing.register_after_fork(_on_exit, _finish_with_multiprocessing)
+
+
+def _finish_with_multiprocessing(on_exit: Callable[[], None]) -> None:
+    sys.modules["multiprocessing.util"].Finalize(None, on_exit, exitpriority=0)
 
 
 # Once per process, never per object: neither registration can be undone.

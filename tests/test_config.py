@@ -1,0 +1,228 @@
+"""Every setting is checked when it is made; what is wrong is said by name and never shows a key."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from passerby import SettingsError, Sitecore, Tracking, init_server
+from passerby.config import Settings, SettingsValues, make_settings
+from tests.making import BROWSER_ID
+
+SECRET = "s3cr3t-key-of-this-shop"
+
+
+def refusal(**settings: Any) -> str:
+    with pytest.raises(SettingsError) as caught:
+        make_settings({"secret_key": SECRET} | settings)
+    assert SECRET not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_defaults_are_safe() -> None:
+    settings = make_settings({})
+    assert settings.gpc == "respect"
+    assert settings.ip == "truncate"
+    assert settings.bots == "drop"
+    assert settings.trusted_proxies == ()
+    assert settings.cookie_attributes.same_site == "lax"
+    assert not settings.remembers_users
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, "other") for name in ("on_invalid", "gpc", "bots", "ip", "on_tamper", "outbox")),
+        *((name, None) for name in ("on_invalid", "gpc", "bots", "ip", "on_tamper", "outbox")),
+        *(
+            (name, value)
+            for name in (
+                "renew_after", "mint_timeout", "close_timeout", "request_timeout",
+                "retry_base", "retry_cap", "retry_age",
+            )
+            for value in (-1, "5", None, True, float("nan"), float("inf"), 1e9)
+        ),
+        *((name, value) for name in ("concurrency", "max_events") for value in (0, -1, 1.5, "5", True, None)),
+        *(("spare_browser_ids", value) for value in (-1, 101, True, "2", None, 1.5)),
+        ("consent", "granted"),
+        ("consent", True),
+        *(("trusted_proxies", value) for value in ("10.0.0.0/8", 5, None, [5], [None])),
+        *(("skipped_paths", value) for value in ("/api", 5, None, [5], [None])),
+        *(("cookie_name", value) for value in ("", "a b", "a;b", "ä", None)),
+        *(("cookie_domain", value) for value in ("localhost", "127.0.0.1", "a;b.c", 5)),
+        *(("cookie_path", value) for value in ("", "shop", "/;", None)),
+        *(("cookie_max_age", value) for value in (0, -1, 34_560_001, 1.5, "60", True, None)),
+        *(("cookie_same_site", value) for value in ("None", "", None)),
+        *(("cookie_secure", value) for value in ("yes", None)),
+        ("cookie_partitioned", True),
+        *(("secret_key", value) for value in ("", "short", b"short", [], 5, {SECRET: 1})),
+        ("secret_key", [SECRET, "short"]),
+        ("secret_key", [SECRET, None]),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_a_wrong_value_is_refused_by_name(name: str, value: Any) -> None:
+    assert name in refusal(**{name: value})
+
+
+def test_an_unknown_setting_is_refused_by_name() -> None:
+    assert "found the unknown setting colour" in refusal(colour="red")
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"cookie_same_site": "none", "cookie_secure": False}, "cookie_same_site"),
+        ({"cookie_partitioned": True, "cookie_same_site": "lax"}, "cookie_partitioned"),
+    ],
+)
+def test_settings_that_do_not_fit_each_other(settings: dict[str, Any], named: str) -> None:
+    assert named in refusal(**settings)
+
+
+@pytest.mark.parametrize(
+    ("key", "keys"),
+    [(None, ()), (SECRET, (SECRET,)), (b"12345678", (b"12345678",)), ([SECRET, "older-key"], (SECRET, "older-key"))],
+)
+def test_keys(key: Any, keys: tuple[str | bytes, ...]) -> None:
+    settings = make_settings({"secret_key": key})
+    assert settings.secret_keys == keys
+    assert settings.remembers_users is bool(keys)
+
+
+def test_no_repr_shows_a_secret() -> None:
+    settings = make_settings({"secret_key": SECRET})
+    tracking = Tracking(Sitecore(client_key="client-key-7", target_url="http://localhost"), secret_key=SECRET)
+    for shown in (repr(settings), str(settings), repr(tracking), repr(tracking.for_visitor(BROWSER_ID))):
+        assert SECRET not in shown
+        assert "client-key-7" not in shown
+
+
+def test_names_for_completion_are_those_of_the_settings() -> None:
+    assert list(SettingsValues.__annotations__) == [one.name for one in fields(Settings)]
+
+
+class TestTracking:
+    @pytest.mark.parametrize("given", ["sitecore", None, object(), {"name": "x"}])
+    def test_what_is_no_destination(self, given: Any) -> None:
+        with pytest.raises(SettingsError, match="where a destination was expected"):
+            Tracking(given)
+
+    def test_two_of_one_name(self) -> None:
+        one = Sitecore(client_key="a", target_url="http://localhost")
+        with pytest.raises(SettingsError, match="by one name"):
+            Tracking(one, Sitecore(client_key="b", target_url="http://localhost"))
+
+    def test_two_that_issue_ids(self) -> None:
+        one = Sitecore(client_key="a", target_url="http://localhost")
+        with pytest.raises(SettingsError, match="two destinations that issue"):
+            Tracking(one, Sitecore(client_key="b", target_url="http://localhost", name="other"))
+
+    def test_a_wrong_network(self) -> None:
+        with pytest.raises(SettingsError, match="trusted_proxies"):
+            Tracking(trusted_proxies=["nonsense"])
+
+    def test_without_a_key_there_is_one_warning(self, caplog: pytest.LogCaptureFixture) -> None:
+        Tracking()
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+        assert "secret_key" in caplog.text
+
+
+class TestInitServer:
+    def make(self, **settings: Any) -> Tracking:
+        return init_server(**{"client_key": "key", "target_url": "http://localhost", "secret_key": SECRET} | settings)
+
+    @pytest.mark.parametrize(
+        ("settings", "code"),
+        [
+            ({"client_key": ""}, "MV-0001"),
+            ({"target_url": ""}, "MV-0002"),
+            ({"point_of_sale": " "}, "MV-0009"),
+            ({"target_url": "x"}, "IV-0001"),
+            ({"cookie_expiry_days": -1}, None),
+            ({"cookie_expiry_days": "many"}, None),
+            ({"cookie_expiry_days": float("nan")}, None),
+            ({"cookie_expiry_days": 0.000001}, None),
+        ],
+    )
+    def test_what_is_wrong(self, settings: dict[str, Any], code: str | None) -> None:
+        with pytest.raises(SettingsError) as caught:
+            self.make(**settings)
+        assert caught.value.code == code
+        assert SECRET not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("days", "seconds"), [(None, 34_560_000), (0, 34_560_000), (1, 86_400), (0.5, 43_200), (730, 34_560_000)]
+    )
+    def test_days(self, days: Any, seconds: int) -> None:
+        assert self.make(cookie_expiry_days=days)._settings.cookie_max_age == seconds
+
+    def test_the_browser_sets_the_cookie_unless_told_otherwise(self) -> None:
+        assert not self.make()._settings.server_cookie
+        assert self.make(force_server_cookie_mode=True)._settings.server_cookie
+
+
+class TestSources:
+    def test_a_mapping(self) -> None:
+        tracking = Tracking.from_mapping(
+            {"sitecore": {"client_key": "key", "target_url": "http://localhost"}, "secret_key": SECRET}
+        )
+        assert repr(tracking) == "<Tracking to sitecore>"
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            {"sitecore": "key"},
+            {"sitecore": {}},
+            {"sitecore": {"client_key": "key", "target_url": "http://localhost", "colour": "red"}},
+            {"colour": "red"},
+        ],
+    )
+    def test_a_wrong_mapping(self, values: dict[str, Any]) -> None:
+        with pytest.raises(SettingsError):
+            Tracking.from_mapping(values)
+
+    def test_the_environment(self) -> None:
+        tracking = Tracking.from_env(
+            {
+                "PASSERBY_SITECORE_CLIENT_KEY": "key",
+                "PASSERBY_SITECORE_TARGET_URL": "http://localhost",
+                "PASSERBY_SITECORE_INCLUDE_UTM_PARAMETERS": "off",
+                "PASSERBY_SECRET_KEY": f"{SECRET}, an-older-key",
+                "PASSERBY_CURRENCY": "EUR",
+                "PASSERBY_INFER": "false",
+                "PASSERBY_MINT_TIMEOUT": "0.5",
+                "PASSERBY_CONCURRENCY": "3",
+                "PASSERBY_COOKIE_SECURE": "true",
+                "PASSERBY_TRUSTED_PROXIES": "10.0.0.0/8,192.0.2.1",
+                "OTHER": "ignored",
+            }
+        )
+        settings = tracking._settings
+        assert settings.secret_keys == (SECRET, "an-older-key")
+        assert (settings.currency, settings.infer, settings.mint_timeout, settings.concurrency) == (
+            "EUR",
+            False,
+            0.5,
+            3,
+        )
+        assert settings.cookie_secure is True
+        assert settings.trusted_proxies == ["10.0.0.0/8", "192.0.2.1"]
+        assert Tracking.from_env({"PASSERBY_COOKIE_SECURE": "auto"})._settings.cookie_secure == "auto"
+
+    @pytest.mark.parametrize(
+        ("variable", "value"),
+        [
+            ("PASSERBY_COLOUR", "red"),
+            ("PASSERBY_INFER", "maybe"),
+            ("PASSERBY_COOKIE_SECURE", "maybe"),
+            ("PASSERBY_CONCURRENCY", "many"),
+            ("PASSERBY_MINT_TIMEOUT", "soon"),
+            ("PASSERBY_CONSENT", "granted"),
+        ],
+    )
+    def test_a_wrong_environment(self, variable: str, value: str) -> None:
+        with pytest.raises(SettingsError, match=variable):
+            Tracking.from_env({variable: value})

@@ -1,0 +1,146 @@
+"""A visit: who is there during one request, and which cookies the answer must carry."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from passerby.cookie import BrowserIdCookie, CookieAttributes, IdentityCookie, Remembered
+from passerby.policy import Policy
+from passerby.request import TrustedProxies
+from passerby.visit import Reception, Visit, visit_of
+from tests.making import BROWSER_ID, KEY, NAVIGATION, OTHER_ID, by_name, cookie_header, request, sent_back
+
+NOW = 1_767_225_600.0
+
+
+def reception(policy: Policy | None = None, keys: tuple[str, ...] = (KEY,), **options: Any) -> Reception:
+    attributes = CookieAttributes()
+    return Reception(
+        BrowserIdCookie("bid_key", attributes, keys, **options),
+        IdentityCookie("bid_key_uid", attributes, keys) if keys else None,
+        policy or Policy(),
+        TrustedProxies(),
+    )
+
+
+def opened(desk: Reception, cookies: dict[str, str] | None = None, **headers: str) -> Visit:
+    return desk.open(request("/", NAVIGATION | (cookies or {}) | headers), time.time())
+
+
+def names(desk: Reception, visit: Visit, headers: Any = (), **options: Any) -> list[str]:
+    lines = [one.header() for one in desk.cookies(visit, headers, time.time(), **options)]
+    assert desk.has_cookies(visit) or options or not lines
+    return list(by_name(lines))
+
+
+def signed(desk: Reception, browser_id: str = BROWSER_ID) -> dict[str, str]:
+    visit = opened(desk)
+    visit.assign(browser_id)
+    return sent_back(one.header() for one in desk.cookies(visit, (), time.time()))
+
+
+def test_a_new_visitor_needs_an_id() -> None:
+    desk = reception()
+    visit = opened(desk)
+    assert visit.needs_id
+    assert names(desk, visit) == []
+    visit.assign(BROWSER_ID)
+    assert (visit.needs_id, visit.used) == (False, False)
+    assert (names(desk, visit), visit.used) == (["bid_key", "bid_key_sig"], True)
+
+
+def test_a_returning_visitor() -> None:
+    desk = reception()
+    visit = opened(desk, signed(desk))
+    assert (visit.browser_id, visit.needs_id, names(desk, visit)) == (BROWSER_ID, False, [])
+    assert names(desk, visit, renew=True) == ["bid_key", "bid_key_sig"]
+
+
+def test_an_unsigned_cookie_is_signed_on_a_page_only() -> None:
+    desk = reception()
+    cookies = cookie_header(bid_key=BROWSER_ID)
+    assert names(desk, opened(desk, cookies)) == ["bid_key", "bid_key_sig"]
+    assert names(desk, opened(desk, cookies, **{"sec-fetch-dest": "image"})) == []
+    assert names(reception(keys=()), opened(reception(keys=()), cookies)) == []
+
+
+def test_the_identity_is_remembered_and_forgotten() -> None:
+    desk = reception()
+    visit = opened(desk, signed(desk))
+    visit.identify("user_123", Remembered("user_123", "digest", 1))
+    lines = [one.header() for one in desk.cookies(visit, (), time.time())]
+    assert list(by_name(lines)) == ["bid_key_uid"]
+    came = {"cookie": signed(desk)["cookie"] + "; " + sent_back(lines)["cookie"]}
+    later = opened(desk, came)
+    assert (later.user_id, names(desk, later)) == ("user_123", [])
+    later.forget()
+    assert later.user_id is None
+    assert names(desk, later) == ["bid_key_uid"]
+    elsewhere = {"cookie": signed(desk, OTHER_ID)["cookie"] + "; " + sent_back(lines)["cookie"]}
+    assert opened(desk, elsewhere).user_id is None, "bound to the browser ID"
+
+
+def test_a_refused_request_says_nothing_of_the_visitor() -> None:
+    """Nobody without consent has an ID or a name, however they are asked for."""
+    desk, willing = reception(Policy(consent=lambda info: None)), reception()
+    visit = opened(willing, signed(willing))
+    visit.identify("user_123", Remembered("user_123", "digest", 1))
+    lines = [one.header() for one in willing.cookies(visit, (), time.time())]
+    came = {"cookie": signed(willing)["cookie"] + "; " + sent_back(lines)["cookie"]}
+    assert opened(willing, came).user_id == "user_123"
+    for refusing, headers in ((desk, {}), (willing, {"sec-gpc": "1"}), (willing, {"user-agent": "Googlebot/2.1"})):
+        asked = opened(refusing, came, **headers)
+        assert (asked.user_id, asked.browser_id) == (None, None)
+        assert names(refusing, asked) == []
+
+
+def test_withdrawal_takes_only_what_is_there() -> None:
+    desk = reception(Policy(consent=lambda info: False))
+    assert names(desk, opened(desk)) == []
+    assert names(desk, opened(desk, {"cookie": "other=1"})) == []
+    assert names(desk, opened(desk, cookie_header(bid_key="rubbish"))) == ["bid_key", "bid_key_sig", "bid_key_uid"]
+
+
+def test_nothing_is_taken_away_on_a_response_that_is_shared() -> None:
+    desk = reception(Policy(consent=lambda info: False))
+    assert names(desk, opened(desk, cookie_header(bid_key=BROWSER_ID)), [("cache-control", "public")]) == []
+
+
+@pytest.mark.parametrize("name", ["bid_key", b"bid_key"], ids=["text", "bytes"])
+def test_what_the_app_sets_itself(name: Any) -> None:
+    desk = reception()
+    visit = opened(desk)
+    visit.assign(BROWSER_ID)
+    visit.identify("user_123", Remembered("user_123", "digest", 1))
+    value = b"bid_key=x" if isinstance(name, bytes) else "bid_key=x"
+    header = b"Set-Cookie" if isinstance(name, bytes) else "Set-Cookie"
+    assert names(desk, visit, [(header, value)]) == ["bid_key_uid"]
+    assert not visit.used
+
+
+def test_leaving_without_a_new_id_takes_everything_away() -> None:
+    desk = reception()
+    visit = opened(desk, signed(desk))
+    visit.leave()
+    visit.identify("user_124", Remembered("user_124", "digest", 1))
+    lines = [one.header() for one in desk.cookies(visit, (), time.time())]
+    assert list(by_name(lines)) == ["bid_key", "bid_key_sig", "bid_key_uid"]
+    assert all("Max-Age=0" in line for line in lines)
+
+
+def test_an_id_may_be_taken_back() -> None:
+    visit = opened(reception())
+    visit.assign(BROWSER_ID)
+    visit.withdraw()
+    assert (visit.browser_id, visit.assigned) == (None, False)
+
+
+def test_outside_of_any_request() -> None:
+    visit = visit_of(BROWSER_ID, "user_123")
+    assert (visit.browser_id, visit.user_id, visit.needs_id) == (BROWSER_ID, "user_123", False)
+    assert visit.decision.refusal is None
+    assert reception().cookies(visit, (), NOW) == []
+    assert visit.cookie_header == ""
