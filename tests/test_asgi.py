@@ -766,7 +766,9 @@ class TestLifespan:
         with pytest.raises(AssertionError, match="no lifespan here"):
             await call(install(app, tracking), {"type": "lifespan"})
 
-    @pytest.mark.parametrize("outcome", ["lifespan.shutdown.complete", "lifespan.shutdown.failed"])
+    @pytest.mark.parametrize(
+        "outcome", ["lifespan.shutdown.complete", "lifespan.shutdown.failed", "lifespan.startup.failed"]
+    )
     async def test_messages_pass_untouched(self, tracking: Tracking, outcome: str) -> None:
         listed = [{"type": "lifespan.startup.complete"}, {"type": outcome, "message": "why"}]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, cast
 
 from .context import IpPolicy
 from .cookie import MAX_AGE, RENEW_AFTER, CookieAttributes, OnTamper, SameSite, Secure, check_cookie_name
@@ -132,8 +132,7 @@ class Settings:
                 "consent: expected a callable that takes the request's facts and gives True, False or None"
             )
         for name in ("trusted_proxies", "skipped_paths"):
-            value = getattr(self, name)
-            if isinstance(value, str) or not isinstance(value, Collection) or not _are_texts(value):
+            if not _are_texts(getattr(self, name)):
                 raise SettingsError(f"{name}: expected a list of texts")
         check_cookie_name(self.cookie_name)
         _ = self.secret_keys, self.cookie_attributes
@@ -211,8 +210,11 @@ def _is_key(key: object) -> bool:
     return isinstance(key, str | bytes) and len(key) >= 8
 
 
-def _are_texts(values: Collection[object]) -> bool:
-    return all(isinstance(value, str) for value in values)
+def _are_texts(values: object) -> bool:
+    """Whether it is a collection of texts, and not one text."""
+    if isinstance(values, str) or not isinstance(values, Collection):
+        return False
+    return all(isinstance(value, str) for value in cast("Collection[object]", values))
 
 
 def make_settings(values: Mapping[str, Any]) -> Settings:

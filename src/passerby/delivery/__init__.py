@@ -22,9 +22,10 @@ from ..event import Event, new_browser_id
 from ..outbox import Observer, Outbox
 from .breaker import Breaker, BreakerState
 from .pool import BrowserIdPool
+from .process import watch_process
 from .sender import NoBrowserId, RetryPlan, Sender
 from .transport import Lane, NoAnswer, make_ssl_context
-from .worker import Worker, watch_process
+from .worker import Worker
 
 log = logging.getLogger("passerby.delivery")
 T = TypeVar("T")

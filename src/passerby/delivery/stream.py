@@ -23,10 +23,6 @@ _READ = 65_536  # bytes read at once
 _KEEP_ALIVE = 30.0  # seconds; below the 60 at which common load balancers hang up
 
 
-class TooLarge(Exception):
-    """The answer is larger than any that makes sense."""
-
-
 class HungUp(Exception):
     """The other side ended a kept connection before it said anything to this call."""
 
@@ -57,7 +53,7 @@ class Stream:
         self._used_at = 0.0
 
     async def perform(self, call: Call, target: str) -> Answer:
-        """Perform a call. Raises OSError, h11.ProtocolError or TooLarge; no time limit is kept."""
+        """Perform a call. Raises OSError or h11.ProtocolError; no time limit is kept."""
         if self._is_usable():
             try:
                 return await self._exchange(call, target)
@@ -140,8 +136,8 @@ class Stream:
             elif isinstance(event, h11.Data):
                 pieces.append(bytes(event.data))
                 size += len(event.data)
-                if size > MAX_BODY:
-                    raise TooLarge
+                if size > MAX_BODY:  # no answer to what we send; its status says enough
+                    return b""
             elif isinstance(event, h11.EndOfMessage):
                 return b"".join(pieces)
 

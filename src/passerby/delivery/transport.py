@@ -20,7 +20,7 @@ import httpx
 
 from ..destinations import Answer, Call
 from ..version import __version__
-from .stream import MAX_BODY, Stream, TooLarge
+from .stream import MAX_BODY, Stream
 
 USER_AGENT = f"passerby/{__version__}"
 _HEADERS = {"User-Agent": USER_AGENT, "Accept": "application/json"}
@@ -49,7 +49,6 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (httpx.RemoteProtocolError, "answer is not HTTP or was cut off"),
     (h11.RemoteProtocolError, "answer is not HTTP or was cut off"),
     (httpx.DecodingError, "answer cannot be decoded"),
-    (TooLarge, "answer is too large"),
     (httpx.TransportError, "connection lost"),
     (httpx.InvalidURL, "URL is not valid"),
     (h11.ProtocolError, "call cannot be written as HTTP"),
@@ -135,8 +134,8 @@ async def _read(response: httpx.Response) -> bytes:
     async for piece in response.aiter_bytes():
         pieces.append(piece)
         size += len(piece)
-        if size > MAX_BODY:
-            raise TooLarge
+        if size > MAX_BODY:  # no answer to what we send; its status says enough
+            return b""
     return b"".join(pieces)
 
 

@@ -7,19 +7,14 @@ own event loop is never used: it may be closed, replaced or blocked at any time.
 from __future__ import annotations
 
 import asyncio
-import atexit
-import codecs
 import logging
-import os
-import selectors
-import socket
-import sys
 import threading
-import weakref
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
+
+from .loop import WorkerLoop, WorkerSelector
 
 log = logging.getLogger("passerby.delivery")
 T = TypeVar("T")
@@ -27,171 +22,6 @@ T = TypeVar("T")
 GATHERING = 0.005  # seconds between waking and looking for work: a busy app wakes the thread 200 times a second at most
 
 HOLDING = 1.0  # seconds that a fork waits for the loop at most
-
-AddressInfo = list[tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]]
-
-
-# Looking up a host name would load it in a thread that neither a fork nor the interpreter's exit waits for.
-codecs.lookup("idna")
-
-
-class HasFileno(Protocol):
-    """A socket or the like."""
-
-    def fileno(self) -> int: ...
-
-
-FileDescriptorLike = int | HasFileno
-
-
-class Process(Protocol):
-    """What wants to know of the life of the process."""
-
-    def on_exit(self) -> None:
-        """The interpreter exits."""
-        ...
-
-    def hold_still(self) -> None:
-        """The process is about to fork."""
-        ...
-
-    def go_on(self) -> None:
-        """The process has forked, and this is the parent."""
-        ...
-
-    def begin_afresh(self) -> None:
-        """This is a forked child; threads, locks and connections of the parent are not ours."""
-        ...
-
-
-_living: weakref.WeakSet[Process] = weakref.WeakSet()
-
-
-def watch_process(process: Process) -> None:
-    """Tell an object of exit and fork for as long as it lives; it is not kept alive by this."""
-    _living.add(process)
-
-
-def _on_exit() -> None:
-    for process in list(_living):
-        process.on_exit()
-
-
-def _before_fork() -> None:
-    for process in list(_living):
-        process.hold_still()
-
-
-def _after_fork_in_parent() -> None:
-    for process in list(_living):
-        process.go_on()
-
-
-def _after_fork_in_child() -> None:
-    for process in list(_living):
-        process.begin_afresh()
-    multiprocessing = sys.modules.get("multiprocessing.util")
-    if multiprocessing is not None:  # its forked children end without what is registered with atexit
-        multiprocessing.register_after_fork(_on_exit, _finish_with_multiprocessing)
-
-
-def _finish_with_multiprocessing(on_exit: Callable[[], None]) -> None:
-    sys.modules["multiprocessing.util"].Finalize(None, on_exit, exitpriority=0)
-
-
-# Once per process, never per object: neither registration can be undone.
-atexit.register(_on_exit)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
-
-
-class WorkerSelector(selectors.DefaultSelector):
-    """Waits for the network, and can be kept from going on.
-
-    The kernel's set of connections is shared with forked children: what is left of the parent's loop there must not
-    touch it, or the parent would never hear of its connections again.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._process = os.getpid()
-        self._holding = threading.Lock()  # whoever has it keeps the loop from going on after its sleep
-        self._working = threading.Lock()  # the loop has it unless it sleeps
-        self._working.acquire()
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Wait as long as there is nothing to do, or as it is held."""
-        self._working.release()
-        try:
-            return super().select(timeout)
-        finally:
-            with self._holding:
-                self._working.acquire()
-
-    @property
-    def is_inherited(self) -> bool:
-        """Whether it is the parent's, and this is a forked child."""
-        return os.getpid() != self._process
-
-    def unregister(self, fileobj: FileDescriptorLike) -> selectors.SelectorKey:
-        """Stop to wait for a connection."""
-        return self.get_key(fileobj) if self.is_inherited else super().unregister(fileobj)
-
-    def modify(self, fileobj: FileDescriptorLike, events: int, data: Any = None) -> selectors.SelectorKey:
-        """Wait for something else at a connection."""
-        return self.get_key(fileobj) if self.is_inherited else super().modify(fileobj, events, data)
-
-    def hold(self, timeout: float) -> bool:
-        """Wait until the loop sleeps and keep it from going on; False if it has not slept in time."""
-        if not self._holding.acquire(timeout=timeout):
-            return False
-        if not self._working.acquire(timeout=timeout):
-            self._holding.release()
-            return False
-        return True
-
-    def let_go(self) -> None:
-        """Let the loop go on."""
-        self._working.release()
-        self._holding.release()
-
-
-class WorkerLoop(asyncio.SelectorEventLoop):
-    """An event loop whose name lookups need no executor, since there is none any more when the interpreter exits."""
-
-    def __init__(self) -> None:
-        self.selector = WorkerSelector()
-        super().__init__(self.selector)
-
-    def is_closed(self) -> bool:
-        """Whether it is over. In a forked child the parent's is: nothing says farewell on the parent's connections."""
-        return super().is_closed() or self.selector.is_inherited
-
-    async def getaddrinfo(  # type: ignore[override]
-        self,
-        host: str | bytes | None,
-        port: str | bytes | int | None,
-        *,
-        family: int = 0,
-        type: int = 0,
-        proto: int = 0,
-        flags: int = 0,
-    ) -> AddressInfo:
-        """Resolve in a daemon thread, which nothing waits for at exit; where no thread can start, in this one."""
-        found: Future[Any] = Future()
-
-        def resolve() -> None:
-            try:
-                found.set_result(socket.getaddrinfo(host, port, family, type, proto, flags))
-            except BaseException as error:  # handed on to whoever awaits
-                found.set_exception(error)
-
-        try:
-            threading.Thread(target=resolve, name="passerby-resolver", daemon=True).start()
-        except RuntimeError:
-            resolve()
-        result: AddressInfo = await asyncio.wrap_future(found, loop=self)
-        return result
 
 
 class Worker:
@@ -232,16 +62,16 @@ class Worker:
                 return True
             self.stopping = False
             self._started = threading.Event()
-            thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             try:
-                thread.start()
+                self._thread.start()
             except RuntimeError as error:
+                self._thread = None
                 if not self._is_thwarted:
                     log.warning("no thread for delivery (%s); events wait and the next one tries again", error)
                 self._is_thwarted = True
                 return False
             self._is_thwarted = False
-            self._thread = thread
         return True
 
     def wake(self) -> None:

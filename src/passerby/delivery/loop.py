@@ -1,0 +1,116 @@
+"""An event loop that survives what happens to a process: forks, and the end of the interpreter."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import os
+import selectors
+import socket
+import threading
+from concurrent.futures import Future
+from typing import Any, Protocol
+
+AddressInfo = list[tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]]
+
+
+# Looking up a host name would load it in a thread that neither a fork nor the interpreter's exit waits for.
+codecs.lookup("idna")
+
+
+class HasFileno(Protocol):
+    """A socket or the like."""
+
+    def fileno(self) -> int: ...
+
+
+FileDescriptorLike = int | HasFileno
+
+
+class WorkerSelector(selectors.DefaultSelector):
+    """Waits for the network, and can be kept from going on.
+
+    The kernel's set of connections is shared with forked children: what is left of the parent's loop there must not
+    touch it, or the parent would never hear of its connections again.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._process = os.getpid()
+        self._holding = threading.Lock()  # whoever has it keeps the loop from going on after its sleep
+        self._working = threading.Lock()  # the loop has it unless it sleeps
+        self._working.acquire()
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Wait as long as there is nothing to do, or as it is held."""
+        self._working.release()
+        try:
+            return super().select(timeout)
+        finally:
+            with self._holding:
+                self._working.acquire()
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether it is the parent's, and this is a forked child."""
+        return os.getpid() != self._process
+
+    def unregister(self, fileobj: FileDescriptorLike) -> selectors.SelectorKey:
+        """Stop to wait for a connection."""
+        return self.get_key(fileobj) if self.is_inherited else super().unregister(fileobj)
+
+    def modify(self, fileobj: FileDescriptorLike, events: int, data: Any = None) -> selectors.SelectorKey:
+        """Wait for something else at a connection."""
+        return self.get_key(fileobj) if self.is_inherited else super().modify(fileobj, events, data)
+
+    def hold(self, timeout: float) -> bool:
+        """Wait until the loop sleeps and keep it from going on; False if it has not slept in time."""
+        if not self._holding.acquire(timeout=timeout):
+            return False
+        if not self._working.acquire(timeout=timeout):
+            self._holding.release()
+            return False
+        return True
+
+    def let_go(self) -> None:
+        """Let the loop go on."""
+        self._working.release()
+        self._holding.release()
+
+
+class WorkerLoop(asyncio.SelectorEventLoop):
+    """An event loop whose name lookups need no executor, since there is none any more when the interpreter exits."""
+
+    def __init__(self) -> None:
+        self.selector = WorkerSelector()
+        super().__init__(self.selector)
+
+    def is_closed(self) -> bool:
+        """Whether it is over. In a forked child the parent's is: nothing says farewell on the parent's connections."""
+        return super().is_closed() or self.selector.is_inherited
+
+    async def getaddrinfo(  # type: ignore[override]
+        self,
+        host: str | bytes | None,
+        port: str | bytes | int | None,
+        *,
+        family: int = 0,
+        type: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+    ) -> AddressInfo:
+        """Resolve in a daemon thread, which nothing waits for at exit; where no thread can start, in this one."""
+        found: Future[Any] = Future()
+
+        def resolve() -> None:
+            try:
+                found.set_result(socket.getaddrinfo(host, port, family, type, proto, flags))
+            except BaseException as error:  # handed on to whoever awaits
+                found.set_exception(error)
+
+        try:
+            threading.Thread(target=resolve, name="passerby-resolver", daemon=True).start()
+        except RuntimeError:
+            resolve()
+        result: AddressInfo = await asyncio.wrap_future(found, loop=self)
+        return result
