@@ -8,14 +8,20 @@ import sys
 from pathlib import Path
 
 from .case import read_cases
-from .report import check, report
+from .report import check, report, table
 from .stage import Stage
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
-    parser.add_argument("file", type=Path, help="cases in the format of tests/conformance/engage.jsonl")
+    parser.add_argument("file", type=Path, nargs="?", help="cases in the format of tests/conformance/engage.jsonl")
+    parser.add_argument("--table", action="store_true", help="print the README's table of differences instead")
     chosen = parser.parse_args(arguments)
+    if chosen.table:
+        print(table(), end="")
+        return 0
+    if chosen.file is None:
+        parser.error("a file with cases is needed")
     if not chosen.file.is_file():
         parser.error(f"{chosen.file} is not there")
     logging.getLogger("passerby").addHandler(logging.NullHandler())

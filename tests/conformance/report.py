@@ -54,6 +54,13 @@ def report(verdicts: Iterable[Verdict], out: TextIO) -> bool:
     return not failed
 
 
+def table() -> str:
+    """The table of differences for the README, in Markdown."""
+    rows = ["| the Engage SDK | passerby | why |", "|---|---|---|"]
+    rows += [f"| {one.engage} | {one.passerby} | {one.reason} |" for one in DIFFERENCES]
+    return "\n".join(rows) + "\n"
+
+
 def _list_differences(passed: list[Verdict], out: TextIO) -> None:
     by_name = {
         one.name: [verdict.case.id for verdict in passed if one.name in verdict.differences] for one in DIFFERENCES

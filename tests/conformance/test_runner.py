@@ -16,9 +16,10 @@ import pytest
 
 from .case import JSON, Case, read_cases
 from .comparison import compare
+from .differences import DIFFERENCES
 from .expectation import expect
 from .replay import replay as replay_case
-from .report import Verdict, check, report
+from .report import Verdict, check, report, table
 from .stage import Stage
 
 ROOT = Path(__file__).parents[2]
@@ -144,6 +145,12 @@ def test_report_lists_differences_and_closes_with_a_line() -> None:
     assert "cookie-age: 1 case\n" in text
     assert "  cookie/returning\n" in text
     assert text.splitlines()[-1] == "1 passed, 1 failed"
+
+
+def test_table_has_a_row_for_each_difference() -> None:
+    rows = table().splitlines()[2:]
+
+    assert [row.count(" | ") for row in rows] == [2] * len(DIFFERENCES)
 
 
 def run_command(file: Path) -> subprocess.CompletedProcess[str]:

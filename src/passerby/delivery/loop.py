@@ -8,6 +8,7 @@ import os
 import selectors
 import socket
 import threading
+import time
 from concurrent.futures import Future
 from typing import Any, Protocol
 
@@ -83,7 +84,24 @@ class WorkerLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self.selector = WorkerSelector()
+        self._lookups: set[threading.Thread] = set()
         super().__init__(self.selector)
+
+    def hold(self, timeout: float) -> bool:
+        """Wait until the loop sleeps and no name is being looked up, and keep it from going on; False if that failed.
+
+        The C library's locks of a lookup that a fork interrupts would never be released in the child.
+        """
+        until = time.monotonic() + timeout
+        if not self.selector.hold(timeout):
+            return False
+        for lookup in list(self._lookups):
+            lookup.join(max(0.0, until - time.monotonic()))
+        return True
+
+    def let_go(self) -> None:
+        """Let the loop go on."""
+        self.selector.let_go()
 
     def is_closed(self) -> bool:
         """Whether it is over. In a forked child the parent's is: nothing says farewell on the parent's connections."""
@@ -107,9 +125,13 @@ class WorkerLoop(asyncio.SelectorEventLoop):
                 found.set_result(socket.getaddrinfo(host, port, family, type, proto, flags))
             except BaseException as error:  # handed on to whoever awaits
                 found.set_exception(error)
+            finally:
+                self._lookups.discard(thread)
 
+        thread = threading.Thread(target=resolve, name="passerby-resolver", daemon=True)
+        self._lookups.add(thread)
         try:
-            threading.Thread(target=resolve, name="passerby-resolver", daemon=True).start()
+            thread.start()
         except RuntimeError:
             resolve()
         result: AddressInfo = await asyncio.wrap_future(found, loop=self)

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from .loop import WorkerLoop, WorkerSelector
+from .loop import WorkerLoop
 
 log = logging.getLogger("passerby.delivery")
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class Worker:
         self._asleep = False
         self._wanted = False
         self._is_thwarted = False
-        self._held: WorkerSelector | None = None
+        self._held: WorkerLoop | None = None
         self.stopping = False
 
     @property
@@ -92,8 +92,8 @@ class Worker:
         A fork while it works, say in OpenSSL or in an import, would leave the child with locks that nobody releases.
         """
         loop = self._loop
-        if loop is not None and loop.selector.hold(HOLDING):
-            self._held = loop.selector
+        if loop is not None and loop.hold(HOLDING):
+            self._held = loop
 
     def go_on(self) -> None:
         """Let the loop go on."""
@@ -136,7 +136,8 @@ class Worker:
 
     def stop(self, timeout: float | None) -> None:
         """Ask the thread to end and wait for it."""
-        thread = self._thread
+        with self._starting:
+            thread = self._thread
         if thread is None:
             return
         self.stopping = True
