@@ -18,7 +18,8 @@ ORDER = """
 
     destinations  destinations.answers  destinations.sitecore
     outbox  outbox.memory
-    delivery.breaker  delivery.pool  delivery.process  delivery.loop  delivery.worker  delivery.stream  delivery.transport  delivery.sender  delivery
+    delivery.breaker  delivery.pool  delivery.process  delivery.loop  delivery.worker
+    delivery.stream  delivery.transport  delivery.sender  delivery
 
     stats  config  sources  frontdesk  tracking  engage  passerby
     asgi

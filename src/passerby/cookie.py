@@ -146,17 +146,15 @@ def find_cookies(header: str, name: str) -> list[str]:
 
     One quote at each end belongs to the syntax (RFC 6265, section 4.1.1); no escapes are undone.
     """
+    if name not in header:
+        return []
     # The usual case: it is there once, and written as every browser writes it.
     text, key = f"; {header}", f"{name}="
-    start = text.find(f"; {key}")
-    if start >= 0:
-        start += len(key) + 2
-        if text.find(key, start) < 0:
-            end = text.find(";", start)
-            value = text[start:] if end < 0 else text[start:end]
+    if text.count(key) == 1 and f"{name} " not in text and f"{name}\t" not in text:
+        _, found, rest = text.partition(f"; {key}")
+        if found:
+            value = rest.partition(";")[0]
             return [_value(value) if value[:1] in _TRIMMED or value[-1:] in _TRIMMED else value]
-    elif name not in header:
-        return []
     pairs = (piece.partition("=") for piece in header.split(";"))
     return [_value(value) for found, equals, value in pairs if equals and found.strip(" \t") == name]
 

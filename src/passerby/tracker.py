@@ -354,12 +354,12 @@ class Tracker:
 
     def _visitor_key(self) -> str:
         """Under what this visitor's events are kept in order."""
-        browser_id = self.visit.browser_id
-        if browser_id is not None:
-            return browser_id
         if self._visitor is None:
+            browser_id = self.visit.browser_id
+            if browser_id is not None:
+                return browser_id
             self._visitor = f"visit:{new_event_id()}"
-        return self._visitor
+        return self._visitor  # also once there is an ID: what is told now must not overtake what was told before
 
 
 enter: Callable[[Tracker | None], Any] = _current.set

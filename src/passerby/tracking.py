@@ -305,5 +305,7 @@ def _make_reception(settings: Settings, issuer: IdIssuer | None, proxies: Truste
         on_tamper=settings.on_tamper,
     )
     identity = IdentityCookie(f"{name}_uid", attributes, keys) if keys else None
-    policy = Policy(settings.consent, settings.gpc, settings.bots, settings.skipped_paths)
+    # Where the browser SDK sets the cookie, no page waits for an ID: all of them count as none.
+    skipped_paths = settings.skipped_paths if settings.server_cookie else ("/",)
+    policy = Policy(settings.consent, settings.gpc, settings.bots, skipped_paths)
     return Reception(cookie, identity, policy, proxies)

@@ -193,7 +193,7 @@ async def test_bad_answers_are_told_apart(lane: Lane, answer: bytes, reason: str
 async def test_of_a_body_beyond_the_limit_the_status_is_taken(lane: Lane, length: bytes) -> None:
     """The service has taken the call; to send it again would be worse than not to read what it says."""
     answer = b"HTTP/1.1 201 OK\r\n" + length + b"\r\n" + b"x" * (MAX_BODY + 70_000)
-    async with serving(answers(answer)) as port:
+    async with serving(answers(answer, answer)) as port:
         for _ in range(2):  # the next call starts anew
             assert await lane.perform(call_to(port), 5.0) == Answer(201, ANY, b"")
 

@@ -170,7 +170,14 @@ def _checked_target(target_url: str) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError:
         raise wrong from None
-    if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment or "@" in parts.netloc:
+    if (
+        parts.scheme not in ("http", "https")
+        or not host
+        or "%" in host
+        or parts.query
+        or parts.fragment
+        or "@" in parts.netloc
+    ):
         raise wrong
     if parts.scheme == "http" and not is_local_host(host):
         raise SettingsError(

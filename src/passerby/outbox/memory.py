@@ -116,7 +116,7 @@ class MemoryOutbox:
         with self._lock:
             admitted = self._admit(event, destinations, observer, now)
             for shelf, entry in admitted:
-                shelf.held.setdefault(event.visitor, []).append(entry)
+                shelf.held.setdefault(self._whose(event.visitor), []).append(entry)
                 shelf.tally.held += 1
         _tell(observer, admitted, destinations)
 
@@ -125,7 +125,7 @@ class MemoryOutbox:
         released = 0
         with self._lock:
             for shelf in self._shelves.values():
-                entries = shelf.held.pop(visitor, [])
+                entries = shelf.held.pop(self._whose(visitor), [])
                 for entry in entries:
                     shelf.append(visitor, entry)
                 shelf.tally.held -= len(entries)
@@ -139,7 +139,7 @@ class MemoryOutbox:
         gone: list[tuple[str, MemoryEntry]] = []
         with self._lock:
             for shelf in self._shelves.values():
-                entries = shelf.held.pop(visitor, [])
+                entries = shelf.held.pop(self._whose(visitor), [])
                 shelf.tally.held -= len(entries)
                 _count(shelf.tally.dropped, "cleared", len(entries))
                 gone += [(shelf.name, entry) for entry in entries]
@@ -210,7 +210,16 @@ class MemoryOutbox:
         with self._lock:
             if len(self._links) >= _MAX_LINKS:
                 del self._links[next(iter(self._links))]
-            return self._links.setdefault(visitor, browser_id)
+            linked = self._links.setdefault(visitor, browser_id)
+            for shelf in self._shelves.values():
+                held = shelf.held.pop(visitor, [])
+                if held:  # from now on the browser's later requests can let go of them
+                    shelf.held.setdefault(linked, []).extend(held)
+            return linked
+
+    def _whose(self, visitor: str) -> str:
+        """Return under what a visitor's events are held: the browser ID once it is known."""
+        return self._links.get(visitor, visitor)
 
     def tally(self, destination: str) -> Tally:
         """Return a copy of a destination's counts, taken at one moment."""
