@@ -17,7 +17,7 @@ from .errors import SettingsError
 
 _KINDS: Mapping[str, Callable[..., Destination]] = {"sitecore": Sitecore}
 _BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-_LISTS = frozenset({"trusted_proxies", "skipped_paths"})
+_LISTS = frozenset({"secret_key", "trusted_proxies", "skipped_paths"})
 _NOT_TEXT = frozenset({"consent"})
 
 
