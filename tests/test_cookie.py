@@ -17,12 +17,12 @@ from passerby.cookie import (
     RENEW_AFTER,
     BrowserIdCookie,
     CookieAttributes,
+    CookieFinder,
     IdentityCookie,
     Remembered,
     SetCookie,
     Sighting,
     check_cookie_name,
-    find_cookies,
 )
 from tests.making import BROWSER_ID, KEY, OTHER_ID, by_name, sent_back, value_of
 
@@ -63,7 +63,7 @@ class TestReading:
         ],
     )
     def test_only_our_name_is_read(self, text: str, values: list[str]) -> None:
-        assert find_cookies(text, NAME) == values
+        assert CookieFinder(NAME).find(text) == values
 
     def test_a_new_visitor(self) -> None:
         assert cookie().read("a=1", 0) == Sighting(None)

@@ -22,6 +22,7 @@ from .request import is_local_host
 
 MAX_AGE = 34_560_000  # 400 days in seconds: browsers keep no cookie longer (draft-ietf-httpbis-rfc6265bis)
 RENEW_AFTER = 604_800  # 7 days in seconds
+_LENGTH_OF_ID = 36  # characters of a UUID
 _CACHED = 8192  # verified values remembered, so that a returning visitor costs no HMAC
 _MOST = 4  # cookies of one name that are verified: a host, its parents and a path may each have left one
 _LONGEST_SIGNATURE = 128  # characters
@@ -141,30 +142,37 @@ def check_cookie_name(name: str) -> str:
     return name
 
 
-def find_cookies(header: str, name: str) -> list[str]:
-    """Return the values of all cookies of a name, in order, reading nothing else of the header.
+class CookieFinder:
+    """Finds the cookies of one name in a raw Cookie header, reading nothing else of it."""
 
-    One quote at each end belongs to the syntax (RFC 6265, section 4.1.1); no escapes are undone.
-    """
-    if name not in header:
-        return []
-    # The usual case: it is there once, and written as every browser writes it.
-    text, key = f"; {header}", f"{name}="
-    if text.count(key) == 1 and f"{name} " not in text and f"{name}\t" not in text:
-        _, found, rest = text.partition(f"; {key}")
-        if found:
+    __slots__ = ("_key", "_start", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = check_cookie_name(name)
+        self._key = f"{name}="
+        self._start = f"; {name}="
+
+    def find(self, header: str) -> list[str]:
+        """Return the values of all cookies of the name, in order.
+
+        One quote at each end belongs to the syntax (RFC 6265, section 4.1.1); no escapes are undone.
+        """
+        text = f"; {header}"
+        if text.count(self._key) == 1 and " =" not in text and "\t" not in text:
+            # The usual case: it is there once, and written as every browser writes it.
+            _, found, rest = text.partition(self._start)
             value = rest.partition(";")[0]
-            return [_value(value) if value[:1] in _TRIMMED or value[-1:] in _TRIMMED else value]
-    pairs = (piece.partition("=") for piece in header.split(";"))
-    return [_value(value) for found, equals, value in pairs if equals and found.strip(" \t") == name]
+            if found and '"' not in value and " " not in value:
+                return [value]
+        elif self.name not in text:
+            return []
+        pairs = (piece.partition("=") for piece in header.split(";"))
+        return [_value(value) for name, equals, value in pairs if equals and name.strip(" \t") == self.name]
 
 
 def _value(text: str) -> str:
     value = text.strip(" \t")
     return value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
-
-
-_TRIMMED = ("", " ", "\t", '"')  # an end of a value that has one of these is not yet the value's own
 
 
 class Sighting(NamedTuple):
@@ -206,8 +214,10 @@ class BrowserIdCookie:
         renew_after: float = RENEW_AFTER,
         on_tamper: OnTamper = "reissue",
     ) -> None:
-        self.name = check_cookie_name(name)
+        self.name = name
         self.signature_name = f"{name}_sig"
+        self._ids = CookieFinder(name)
+        self._signatures = CookieFinder(self.signature_name)
         self.attributes = attributes
         self._readable = readable
         self._renew_after = renew_after
@@ -222,19 +232,28 @@ class BrowserIdCookie:
 
     def read(self, header: str, now: float) -> Sighting:
         """Read a raw Cookie header; `now` is in seconds since 1970."""
-        values = find_cookies(header, self.name)
+        values = self._ids.find(header)
         if not values:
             return _NOTHING
-        values = [value for value in values if len(value) == 36][:_MOST]  # the length of a UUID
+        signatures = self._signatures.find(header) if self._signer is not None else []
+        if len(values) == len(signatures) == 1 and len(signatures[0]) <= _LONGEST_SIGNATURE:
+            signed = self._signed(values[0], signatures[0]) if len(values[0]) == _LENGTH_OF_ID else None
+            if signed is not None and now - signed[0] <= self._renew_after:
+                return signed[1]
+        return self._read_any(values, signatures, now)
+
+    def _read_any(self, values: Sequence[str], signatures: Sequence[str], now: float) -> Sighting:
+        """Read what is not the usual case of one good value with one fresh signature."""
+        values = [value for value in values if len(value) == _LENGTH_OF_ID][:_MOST]
         if self._signer is None:
             return self._plain(*values)
-        for signature in find_cookies(header, self.signature_name)[:_MOST]:
+        for signature in signatures[:_MOST]:
             for value in values if len(signature) <= _LONGEST_SIGNATURE else ():
                 signed = self._signed(value, signature)
                 if signed is not None:
                     signed_at, sighting = signed
                     return sighting if now - signed_at <= self._renew_after else sighting._replace(refresh=True)
-        return self._judge_unsigned(values, is_tampered=self.signature_name in header)
+        return self._judge_unsigned(values, is_tampered=bool(signatures))
 
     def write(self, browser_id: str, *, secure: bool) -> list[SetCookie]:
         """Make the cookies that give a browser this ID."""
@@ -252,7 +271,7 @@ class BrowserIdCookie:
             for name, hidden in ((self.name, not self._readable), (self.signature_name, True))
         ]
 
-    def _judge_unsigned(self, values: list[str], *, is_tampered: bool) -> Sighting:
+    def _judge_unsigned(self, values: Sequence[str], *, is_tampered: bool) -> Sighting:
         valid = next(filter(is_uuid, values), None)
         if valid is None or (is_tampered and self._on_tamper == "reissue"):
             return Sighting(None, present=True)
@@ -295,7 +314,8 @@ class IdentityCookie:
     """
 
     def __init__(self, name: str, attributes: CookieAttributes, secret_keys: Sequence[str | bytes]) -> None:
-        self.name = check_cookie_name(name)
+        self.name = name
+        self._cookies = CookieFinder(name)
         self._attributes = attributes
         self._serializer = URLSafeSerializer(
             _oldest_first(secret_keys),
@@ -306,7 +326,7 @@ class IdentityCookie:
 
     def read(self, header: str, browser_id: str) -> Remembered | None:
         """Return what is remembered of this browser, or None."""
-        for value in find_cookies(header, self.name)[:_MOST]:
+        for value in self._cookies.find(header)[:_MOST]:
             payload = self._loads(value) if len(value) <= _LONGEST_IDENTITY else None
             if payload is not None and payload[0] == browser_id:
                 return Remembered(payload[1], payload[2], payload[3])

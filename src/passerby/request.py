@@ -14,7 +14,6 @@ from .errors import SettingsError
 
 TRACKER_KEY = "passerby.tracker"  # where a request's tracker hangs: in the ASGI scope or the WSGI environ
 
-_SCOPE_FACTS = ("scheme", "client", "query_string", "raw_path", "headers")
 _MAX_HEADER = 16_384  # characters of one header that are looked at; longer ones are nobody's honest header
 _PATH_SAFE = "/!$&'()*+,;=:@[]|^%"  # what browsers leave as it is in a path (WHATWG URL, path percent-encode set)
 
@@ -161,7 +160,9 @@ class ScopeRequest(RequestInfo):
         return None if value is None else _shared_text(value)
 
     def detach(self) -> None:
-        self.native = {name: self.native[name] for name in _SCOPE_FACTS if name in self.native}
+        get = self.native.get
+        self.native = {"scheme": self.scheme, "client": get("client"), "query_string": get("query_string")}
+        self.native["raw_path"] = get("raw_path")
 
     def has_any(self, names: frozenset[str]) -> bool:
         return not self._headers.keys().isdisjoint(_asgi_names(names))
