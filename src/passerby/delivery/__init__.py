@@ -94,19 +94,19 @@ class Delivery:
     def start(self) -> None:
         """Start the thread and fill the pool."""
         if self._worker.start():
-            self._worker.wake()
+            self._worker.rouse()
 
     def enqueue(self, event: Event, destinations: Sequence[str], observer: Observer, held: bool = False) -> None:
         """Record an event and see to its delivery."""
         put = self._outbox.hold if held else self._outbox.put
         put(event, destinations, observer, self._clock())
-        self.start()
+        self._send_soon()
 
     def release(self, visitor: str) -> int:
         """Let go of a visitor's held events and see to their delivery."""
         released = self._outbox.release(visitor)
         if released:
-            self.start()
+            self._send_soon()
         return released
 
     def take_browser_id(self) -> str | None:
@@ -204,7 +204,8 @@ class Delivery:
                 looks.append(self._fill_pool())
                 self._tell_drained()
                 due = min((look for look in looks if look is not None), default=None)
-                await worker.sleep(None if due is None else max(0.0, due - self._clock()))
+                has_room = any(sender.has_room for sender in self._senders.values())
+                await worker.sleep(None if due is None else max(0.0, due - self._clock()), for_events=has_room)
         finally:
             for sender in self._senders.values():
                 await sender.aclose()
@@ -222,7 +223,7 @@ class Delivery:
             return None
         drained: Future[None] = Future()
         self._drained.append(drained)
-        self._worker.wake()
+        self._worker.rouse()
         return drained
 
     def _tell_drained(self) -> None:
@@ -230,6 +231,10 @@ class Delivery:
             waiter = self._drained.popleft()
             if waiter.set_running_or_notify_cancel():
                 waiter.set_result(None)
+
+    def _send_soon(self) -> None:
+        if self._worker.start():
+            self._worker.wake()
 
     def _look_after_pool(self) -> None:
         if self._issuer is not None:

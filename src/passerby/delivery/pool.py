@@ -63,6 +63,7 @@ class BrowserIdPool:
         self._ready: deque[str] = deque()
         self._waiters: deque[Future[str | None]] = deque()
         self._taken: deque[float] = deque(maxlen=LARGEST * 4)
+        self._low = self._spare  # at how many that are ready more are wanted
         self._coming = 0
         self._made = self._assigned = self._returned = self._failed = 0
 
@@ -75,7 +76,8 @@ class BrowserIdPool:
             browser_id = None
         else:
             self._assigned += 1
-        self._on_demand()
+        if len(self._ready) <= self._low:
+            self._on_demand()
         return browser_id
 
     def wait(self) -> Future[str | None]:
@@ -131,7 +133,9 @@ class BrowserIdPool:
             return 0
         now = self._clock()
         recent = sum(1 for moment in list(self._taken) if now - moment <= WINDOW)
-        return min(LARGEST, max(self._spare, math.ceil(recent / WINDOW * AHEAD)))
+        target = min(LARGEST, max(self._spare, math.ceil(recent / WINDOW * AHEAD)))
+        self._low = target // 2
+        return target
 
     def _hand_out(self, browser_id: str) -> None:
         while self._waiters:

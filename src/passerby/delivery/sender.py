@@ -102,6 +102,11 @@ class Sender:
             return None  # whatever is due: whoever is under way says when there is room
         return self._outbox.next_due(self.destination.name)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether an event that came now could be sent now."""
+        return self.breaker.slots(self._clock(), self._plan.concurrency - len(self._busy)) > 0
+
     async def aclose(self) -> None:
         """Let go of all connections; what is being sent is given up and stays in the outbox."""
         await asyncio.sleep(0)  # cancelled before its first step, a task would not give its entry back

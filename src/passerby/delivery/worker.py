@@ -41,6 +41,8 @@ class Worker:
         self._started = threading.Event()
         self._wake = asyncio.Event()
         self._asleep = False
+        self._is_sleeping = False
+        self._is_roused = False
         self._wanted = False
         self._is_thwarted = False
         self._held: WorkerLoop | None = None
@@ -75,7 +77,7 @@ class Worker:
         return True
 
     def wake(self) -> None:
-        """Have the loop look for work. Cheap while it is awake.
+        """Have the loop look for events to send. Cheap while it is awake, or while there is no room for any.
 
         The caller first adds its work, then notes that it is wanted, then looks whether the loop sleeps; the loop first
         notes that it sleeps and then looks whether it is wanted: whatever the order of the two, one of them sees the
@@ -84,6 +86,12 @@ class Worker:
         self._wanted = True
         if self._asleep:
             self._asleep = False
+            self.call(self._set_wake)
+
+    def rouse(self) -> None:
+        """Have the loop look around, whatever it sleeps for."""
+        self._is_roused = True
+        if self._is_sleeping:
             self.call(self._set_wake)
 
     def hold_still(self) -> None:
@@ -116,22 +124,26 @@ class Worker:
             raise RuntimeError("the delivery thread cannot be started")
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
-    async def sleep(self, seconds: float | None) -> None:
-        """In the loop: sleep until woken, or for some seconds. What comes while it gathers does not wake it again."""
-        self._asleep = True
-        if not self._wanted:
+    async def sleep(self, seconds: float | None, *, for_events: bool) -> None:
+        """In the loop: sleep until roused, or for some seconds; and until woken, if events would find room.
+
+        What comes while it gathers does not wake it again.
+        """
+        self._is_sleeping = True
+        self._asleep = for_events
+        if not (self._is_roused or (self._wanted and for_events)):
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._wake.wait()
-        self._asleep = False
+        self._is_sleeping = self._asleep = False
         self._wake.clear()
         if not self.stopping:
             await asyncio.sleep(GATHERING)
-        self._wanted = False
+        self._wanted = self._is_roused = False
 
     def nudge(self) -> None:
         """In the loop: end its sleep."""
-        self._wanted = True
+        self._is_roused = True
         self._set_wake()
 
     def stop(self, timeout: float | None) -> None:
