@@ -119,8 +119,9 @@ class _Copier:
             self.size += len(key)
             kind: Any = value.__class__
             if kind is str:
-                copy[key] = self._text(value)
-            elif kind in _SCALARS:
+                self.size += len(value)
+                copy[key] = value if value.isascii() else _well_formed(value)
+            elif kind in _SCALARS or (kind is int and -_INT64 <= value < _INT64):
                 copy[key] = value
             else:
                 copy[key] = self._other(value, depth - 1)

@@ -83,6 +83,7 @@ def preferred_locale(accept_language: str) -> str | None:
     return best[1] if best else None
 
 
+@lru_cache(maxsize=1024)
 def language_of(locale: str | None) -> str | None:
     """Return the language of a locale in upper case: ``"EN"`` for ``"en-GB"``."""
     return locale.partition("-")[0].upper() if locale else None

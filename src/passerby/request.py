@@ -14,6 +14,7 @@ from .errors import SettingsError
 
 TRACKER_KEY = "passerby.tracker"  # where a request's tracker hangs: in the ASGI scope or the WSGI environ
 
+_SHARED = 256  # bytes of a header's value that is worth sharing
 _MAX_HEADER = 16_384  # characters of one header that are looked at; longer ones are nobody's honest header
 _PATH_SAFE = "/!$&'()*+,;=:@[]|^%"  # what browsers leave as it is in a path (WHATWG URL, path percent-encode set)
 
@@ -47,13 +48,9 @@ def _asgi_names(names: frozenset[str]) -> frozenset[bytes]:
 
 
 @lru_cache(maxsize=4096)
-def _short_text(value: bytes) -> str:
-    return value.decode("latin-1")
-
-
 def _shared_text(value: bytes) -> str:
     """Decode a header's value; what many requests say alike, such as a user agent, is kept in memory once."""
-    return _short_text(value) if len(value) <= 256 else value.decode("latin-1")
+    return value.decode("latin-1")
 
 
 class RequestInfo(ABC):
@@ -157,7 +154,9 @@ class ScopeRequest(RequestInfo):
 
     def header(self, name: str) -> str | None:
         value = self._headers.get(_ASGI_NAMES[name])
-        return None if value is None else _shared_text(value)
+        if value is None:
+            return None
+        return _shared_text(value) if len(value) <= _SHARED else value.decode("latin-1")
 
     def detach(self) -> None:
         get = self.native.get
