@@ -400,6 +400,43 @@ class TestIdentity:
         assert [event["type"] for event in collector.events] == ["IDENTITY"]
         assert dropped(tracking) == {"unchanged": 1}
 
+    @pytest.mark.parametrize(
+        "refusing", [{"sec-gpc": "1"}, {"user-agent": "Googlebot/2.1"}, {"sec-purpose": "prefetch"}]
+    )
+    async def test_reset_works_whatever_else_is_refused(
+        self, make_tracking: MakeTracking, refusing: dict[str, str]
+    ) -> None:
+        """To log out takes nobody's permission."""
+        tracking = make_tracking(identity_provider="CRM")
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            if scope["path"] == "/login":
+                current_tracker().identify("user_123")
+            else:
+                current_tracker().reset()
+            await page()(scope, receive, send)
+
+        came = sent_back(set_cookies(await call(install(app, tracking), make_scope("/login", NAVIGATION))))
+        sent = await call(install(app, tracking), make_scope("/logout", NAVIGATION | came | refusing))
+        assert "Max-Age=0" in by_name(set_cookies(sent))["bid_key_uid"]
+
+    async def test_an_identity_that_was_not_kept_is_not_remembered_as_told(
+        self, make_tracking: MakeTracking, collector: CollectorServer
+    ) -> None:
+        collector.stop()
+        tracking = make_tracking(identity_provider="CRM", max_events=1)
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            current_tracker().page_view()
+            current_tracker().identify("user_123")
+            await page()(scope, receive, send)
+
+        came = NAVIGATION | cookie_header(bid_key=BROWSER_ID)
+        for _ in range(2):
+            sent = await call(install(app, tracking), make_scope("/", came))
+            came |= sent_back(set_cookies(sent))
+        assert dropped(tracking) == {"full": 3}
+
     async def test_rotate_gives_a_new_id_and_forgets_the_user(self, make_tracking: MakeTracking) -> None:
         tracking = make_tracking(identity_provider="CRM")
 
@@ -444,6 +481,16 @@ class TestApp:
         sent = await call(install(page(status=status, body=b""), tracking), make_scope("/", NAVIGATION))
         assert start_of(sent)["status"] == status
         assert sent[1:] == [{"type": "http.response.body", "body": b""}]
+
+    async def test_headers_of_any_iterable(self, tracking: Tracking) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            headers = [(b"content-type", b"text/plain"), (b"set-cookie", b"session=1")]
+            await send({"type": "http.response.start", "status": 200, "headers": (pair for pair in headers)})
+            await send({"type": "http.response.body", "body": b""})
+
+        headers = list(start_of(await call(install(app, tracking), make_scope("/", NAVIGATION)))["headers"])
+        assert headers[:2] == [(b"content-type", b"text/plain"), (b"set-cookie", b"session=1")]
+        assert any(value.startswith(b"bid_key=") for _, value in headers)
 
     def test_starlettes_own_responses(self, make_tracking: MakeTracking, tmp_path: Path) -> None:
         file = tmp_path / "file.txt"

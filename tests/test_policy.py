@@ -209,6 +209,14 @@ def test_skipped_paths_are_a_setting() -> None:
     assert decide({}, "/static/app.js", policy=policy).assign == "at once"
 
 
+def test_what_is_remembered_of_a_user_agent_is_short() -> None:
+    """What strangers send must not fill the memory: what differs behind the 512th character is the same agent."""
+    is_known_bot.cache_clear()
+    for number in range(3):
+        decide(NAVIGATION | {"user-agent": "x" * 512 + str(number) * 60_000})
+    assert is_known_bot.cache_info().currsize == 1
+
+
 def test_a_websocket_is_no_page() -> None:
     assert decide(NAVIGATION, type="websocket").assign == "when tracked"
 
@@ -227,6 +235,7 @@ def test_a_websocket_is_no_page() -> None:
         {"Cloudflare-CDN-Cache-Control": "max-age=60"},
         {"Vercel-CDN-Cache-Control": "max-age=60"},
         {"Surrogate-Control": "max-age=60"},
+        {"Expires": "Thu, 01 Jan 2099 00:00:00 GMT"},
         {"Cache-Control": "private", "CDN-Cache-Control": "public, max-age=60"},
         {"Cache-Control": "no-store", "Surrogate-Control": "max-age=60"},
     ],
@@ -253,6 +262,10 @@ def test_a_response_that_a_shared_cache_may_keep(headers: dict[str, str]) -> Non
         {"CDN-Cache-Control": "max-age=60, no-cache"},
         {"Surrogate-Control": 'content="ESI/1.0"'},
         {"Vary": "Accept"},
+        {"Expires": "0"},
+        {"Expires": "Thu, 01 Jan 1970 00:00:00 GMT"},
+        {"Expires": "Mon, 01 Jan 2099 00:00:00 +99999999999999999"},
+        {"Cache-Control": "private", "Expires": "Thu, 01 Jan 2099 00:00:00 GMT"},
     ],
 )
 def test_a_response_for_one_visitor(headers: dict[str, str]) -> None:

@@ -18,7 +18,7 @@ def later(action: object, delay: float = 0.02) -> None:
 def test_at_first_nothing_is_known() -> None:
     receipt = Receipt("id", ("a", "b"))
     assert receipt.outcomes == {"a": Pending(), "b": Pending()}
-    assert repr(receipt) == "<Receipt id {'a': Pending(reason='waiting'), 'b': Pending(reason='waiting')}>"
+    assert repr(receipt) == "<Receipt id a: Pending, b: Pending>"
     assert receipt.wait_delivered(0) == receipt.outcomes
     with pytest.raises(TimeoutError):
         receipt.wait_stored(0)

@@ -309,9 +309,29 @@ class TestServerObject:
     def test_the_language_of_a_personalisation_is_inferred(
         self, tracking: Tracking, collector: CollectorServer
     ) -> None:
-        headers = NAVIGATION | {"accept-language": "de-CH", "sec-gpc": "1"}
+        headers = NAVIGATION | {"accept-language": "de-CH"}
         tracking.tracker_for(make_environ("/", headers)).personalize_sync({"friendly_id": "offer"}, 5)
-        assert collector.requests[-1].json["language"] == "DE"
+        (asked,) = [one for one in collector.requests if one.route == "callflows"]
+        assert asked.json["language"] == "DE"
+
+    async def test_without_consent_nothing_is_asked(self, tracking: Tracking, collector: CollectorServer) -> None:
+        tracker = tracking.tracker_for(make_environ("/", NAVIGATION | {"sec-gpc": "1"}))
+        assert await tracker.personalize({"friendly_id": "offer", "email": "ada@example.com"}, 5) is None
+        assert tracker.personalize_sync({"friendly_id": "offer", "email": "ada@example.com"}, 5) is None
+        assert not [one for one in collector.requests if one.route == "callflows"]
+
+    async def test_a_cookie_that_comes_after_an_event_is_its_visitors(
+        self, make_tracking: MakeTracking, collector: CollectorServer
+    ) -> None:
+        tracking = make_tracking(spare_browser_ids=0, retry_base=0.01)
+        collector.fail("create", times=1)
+        scope, headers = make_scope("/", NAVIGATION), list[tuple[bytes, bytes]]()
+        receipt = tracking.page_view(None, scope)
+        await receipt.delivered(5)
+        await tracking.handle_cookie(scope, headers, 5)
+        (event,) = collector.events
+        assert event["browser_id"] == tracking.tracker_for(scope).browser_id
+        assert event["browser_id"].encode() in headers[0][1]
 
     async def test_questions_without_an_id(self, make_tracking: MakeTracking) -> None:
         tracker = make_tracking().tracker_for(make_scope("/", NAVIGATION | {"sec-gpc": "1"}))

@@ -37,7 +37,7 @@ class TrackingMiddleware:
         # Whoever stands before this middleware may have told something already.
         tracker: Tracker = scope.get(TRACKER_KEY) or self.tracking.begin(ScopeRequest(scope))
         if tracker.visit.needs_id:
-            await self.tracking.await_browser_id(tracker.visit)
+            await self.tracking.await_browser_id(tracker)
         scope[_SEEN_KEY] = True
         scope[TRACKER_KEY] = scope.setdefault("state", {})["tracker"] = tracker
         token = enter(tracker)
@@ -50,7 +50,7 @@ class TrackingMiddleware:
     def _send_of_request(self, tracker: Tracker, send: Send) -> Send:
         def send_with_cookies(message: Message) -> Awaitable[None]:
             if message["type"] in self._starts:
-                headers = message.get("headers", ())
+                headers = list(message.get("headers", ()))
                 cookies = self.tracking.cookies(tracker, headers)
                 if cookies:
                     added = [(b"set-cookie", cookie.header().encode("latin-1")) for cookie in cookies]

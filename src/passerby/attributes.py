@@ -184,7 +184,7 @@ class _Copier:
             return self.not_a_number
         if value.as_tuple().exponent == 0:
             return self._integer(int(value))
-        return float(value)
+        return float(value) if math.isfinite(float(value)) else self.not_a_number
 
     def _integer(self, number: int) -> int:
         if -_INT64 <= number < _INT64:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from inspect import iscoroutinefunction
 from typing import Any, Literal, TypedDict, cast
 
 from .context import IpPolicy
@@ -71,7 +72,7 @@ class Settings:
         retry_cap: the longest wait between two attempts.
         retry_age: after which time an event that never got through becomes a dead letter.
         concurrency: calls at once to one destination.
-        max_events: how many events may wait per destination.
+        max_events: how many events may wait per destination, and how many may be held in event queues.
     """
 
     secret_key: SecretKeys | None = field(default=None, repr=False)
@@ -127,9 +128,9 @@ class Settings:
             )
         if self.outbox != "memory":
             raise SettingsError('outbox: found something else, expected "memory", the only one this version has')
-        if self.consent is not None and not callable(self.consent):
+        if self.consent is not None and (not callable(self.consent) or iscoroutinefunction(self.consent)):
             raise SettingsError(
-                "consent: expected a callable that takes the request's facts and gives True, False or None"
+                "consent: expected a plain function that takes the request's facts and gives True, False or None"
             )
         for name in ("trusted_proxies", "skipped_paths"):
             if not _are_texts(getattr(self, name)):

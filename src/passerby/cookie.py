@@ -305,6 +305,9 @@ class Remembered(NamedTuple):
     digest: str
     sent_at: int
 
+    def __repr__(self) -> str:
+        return "<Remembered>"  # what it holds is about a person
+
 
 class IdentityCookie:
     """Reads and writes the signed, HttpOnly cookie that remembers the user ID, bound to the browser ID.

@@ -41,6 +41,9 @@ class Context(NamedTuple):
     variant: str | None = None
     bot: bool = False
 
+    def __repr__(self) -> str:
+        return "<Context>"  # what it holds is about a person
+
 
 NO_CONTEXT = Context()
 
@@ -75,6 +78,9 @@ class Event(NamedTuple):
     context: Context = NO_CONTEXT
     point_of_sale: str | None = None
     integrations: dict[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Event {self.id} {self.type or self.kind}>"  # the rest is about a person
 
     @property
     def timestamp(self) -> datetime:

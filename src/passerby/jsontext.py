@@ -1,7 +1,8 @@
 """The one door to JSON text: the standard library, or orjson where it is installed, with the same results.
 
 Both write compact UTF-8 and keep the order of keys. Callers pass only values that `passerby.attributes.plain` made:
-str, int within 64 bits, finite float, bool, None, list and dict with text keys. For these the two agree.
+str, int within 64 bits, finite float, bool, None, list and dict with text keys. For these the two say the same, if not
+always with the same characters: very small numbers have more than one form.
 """
 
 import json

@@ -19,7 +19,7 @@ class Options(TypedDict, total=False):
 
     Attributes:
         timestamp: when it happened, if not now: a datetime (a naive one is UTC) or seconds since 1970.
-        event_id: the event's own ID, for backfills that may run twice.
+        event_id: the event's own ID; destinations that know one take two events with the same for one.
         context: fields of `Context` to put in place of what the request says.
         integrations: switches handed through to destinations that know them.
         destinations: the names of those destinations that get the event; all of them by default.
@@ -69,7 +69,12 @@ def override(context: Context, fields: Mapping[str, Any]) -> Context:
         raise ValidationError(
             f"context: found {', '.join(sorted(map(str, unknown)))}, expected only {', '.join(Context._fields)}"
         )
-    return context._replace(**plain(fields, "context"))
+    given = plain(fields, "context")
+    for name, value in given.items():
+        expected = dict if name == "campaign" else bool if name == "bot" else str
+        if value is not None and not isinstance(value, expected):
+            raise ValidationError(f"context: {name} is {type(value).__name__}, expected {expected.__name__}")
+    return context._replace(**given)
 
 
 def choose(chosen: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:

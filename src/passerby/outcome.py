@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -14,7 +14,7 @@ class Delivered:
         answer: the parsed JSON body of its answer, or None if there was none.
     """
 
-    answer: Any = None
+    answer: Any = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any, TypeGuard, cast
+from uuid import UUID
 
 from . import jsontext
 from .attributes import check_attribute_count, plain, read_extension
@@ -28,7 +29,11 @@ _OF_THE_PAGE = frozenset({"channel", "currency", "language", "page"})  # say not
 
 def checked_user_id(user_id: object, browser_id: str | None) -> str:
     """Return the user ID as text; raises ValidationError if it is empty, too long, or the browser's."""
-    text = str(user_id).strip() if user_id is not None and not isinstance(user_id, bool) else ""
+    if isinstance(user_id, bool) or not isinstance(user_id, str | int | UUID | None):
+        raise ValidationError(f"user ID: found {type(user_id).__name__}, expected text, a whole number or a UUID")
+    if isinstance(user_id, int) and abs(user_id) >= 2**63:
+        raise ValidationError("user ID: found a number beyond 64 bits; pass it as text")
+    text = "" if user_id is None else str(user_id).strip()
     if not text:
         raise ValidationError("user ID: found none, expected text, a number or a UUID, the same on all devices")
     if len(text) > MAX_USER_ID:
@@ -95,7 +100,7 @@ def user_id_in(data: Mapping[str, Any], provider: str | None, browser_id: str | 
 def remember(event: Event, now: float) -> Remembered:
     """Return what the identity cookie is to remember of an identity event."""
     person = {name: value for name, value in event.data.items() if name not in _OF_THE_PAGE}
-    told = jsontext.dumps([event.browser_id, event.user_id, person, event.extension])
+    told = jsontext.dumps([event.browser_id, event.user_id, event.point_of_sale, person, event.extension])
     return Remembered(event.user_id or "", hashlib.blake2b(told, digest_size=9).hexdigest(), int(now))
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Callable, Iterable
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
@@ -128,7 +130,7 @@ class Policy:
             return _GPC
         if self._bots != "keep":
             agent = header("user-agent")
-            if agent and is_known_bot(agent):
+            if agent and is_known_bot(agent[:_MAX_USER_AGENT]):
                 return _BOT_DROPPED if self._bots == "drop" else _BOT_TAGGED
         if tells_more and is_prefetch(request):
             return _NEVER
@@ -178,13 +180,22 @@ def is_known_bot(user_agent: str) -> bool:
 
 def may_be_shared(headers: Iterable[tuple[Any, Any]]) -> bool:
     """Whether a shared cache may keep a response with these headers and give it to others (RFC 9111, section 3)."""
-    for name, value in headers:
-        key = (name.decode("latin-1") if isinstance(name, bytes) else name).lower()
-        if key == "surrogate-control" or key.endswith("cache-control"):
-            text = (value.decode("latin-1") if isinstance(value, bytes) else value).lower()
-            if _is_shared(text):
-                return True
-    return False
+    said = [(_text(name).lower(), _text(value)) for name, value in headers]
+    rules = [value.lower() for name, value in said if name == "surrogate-control" or name.endswith("cache-control")]
+    if rules:
+        return any(map(_is_shared, rules))
+    return any(name == "expires" and _is_in_future(value) for name, value in said)
+
+
+def _is_in_future(date: str) -> bool:
+    try:
+        return parsedate_to_datetime(date).timestamp() > time.time()
+    except (ValueError, TypeError, OverflowError):
+        return False
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
 def _is_shared(cache_control: str) -> bool:

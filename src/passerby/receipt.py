@@ -87,7 +87,8 @@ class Receipt:
         return self.delivered().__await__()
 
     def __repr__(self) -> str:
-        return f"<Receipt {self.event_id} {dict(self.outcomes)}>"
+        known = ", ".join(f"{name}: {type(outcome).__name__}" for name, outcome in self.outcomes.items())
+        return f"<Receipt {self.event_id} {known}>"
 
     @property
     def _is_settled(self) -> bool:

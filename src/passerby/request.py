@@ -14,6 +14,7 @@ from .errors import SettingsError
 
 TRACKER_KEY = "passerby.tracker"  # where a request's tracker hangs: in the ASGI scope or the WSGI environ
 
+_MAX_HOST = 255  # characters of a host name (RFC 1035)
 _SHARED = 256  # bytes of a header's value that is worth sharing
 _MAX_HEADER = 16_384  # characters of one header that are looked at; longer ones are nobody's honest header
 _PATH_SAFE = "/!$&'()*+,;=:@[]|^%"  # what browsers leave as it is in a path (WHATWG URL, path percent-encode set)
@@ -113,7 +114,7 @@ class RequestInfo(ABC):
     @property
     def host(self) -> str:
         """The host name without its port, in lower case; empty if the request names none."""
-        return _host_without_port(self.header("host") or "")
+        return _host_without_port((self.header("host") or "")[:_MAX_HOST])
 
     @property
     def cookies(self) -> dict[str, str]:

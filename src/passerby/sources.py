@@ -18,6 +18,7 @@ from .errors import SettingsError
 _KINDS: Mapping[str, Callable[..., Destination]] = {"sitecore": Sitecore}
 _BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 _LISTS = frozenset({"secret_key", "trusted_proxies", "skipped_paths"})
+_SWITCHES = frozenset({"include_utm_parameters", "requested_at"})  # of destinations
 _NOT_TEXT = frozenset({"consent"})
 
 
@@ -46,12 +47,16 @@ def read_environment(environ: Mapping[str, str], prefix: str = "PASSERBY_") -> d
         name = variable[len(prefix) :].lower()
         kind, _, own = name.partition("_")
         if kind in _KINDS:
-            values.setdefault(kind, {})[own] = _BOOLEANS.get(text.lower(), text)
+            values.setdefault(kind, {})[own] = _read_own(variable, own, text)
         elif name in kinds:
             values[name] = _read(variable, name, kinds[name], text)
         else:
             raise SettingsError(f"{variable}: found no setting of that name; there are {', '.join(sorted(kinds))}")
     return values
+
+
+def _read_own(variable: str, own: str, text: str) -> Any:
+    return _read(variable, own, bool if own in _SWITCHES else str, text.strip())
 
 
 def _make(kind: str, own: Any) -> Destination:

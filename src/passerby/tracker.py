@@ -18,6 +18,7 @@ from .desk import Desk
 from .errors import RemoteError, ValidationError
 from .event import Context, Event, EventKind, IdentityData, PageViewData, new_event_id
 from .options import Options, check_names, checked_event_id, choose, override, seconds_of
+from .outcome import Dropped
 from .person import CAMEL_CASE, checked_user_id, identity_of, is_repeated, read_identity, remember, user_id_in
 from .receipt import Receipt
 from .visit import Visit
@@ -211,12 +212,14 @@ class Tracker:
             timeout: in seconds, over the whole answer.
 
         Returns:
-            What the experience answers, or None if there was no good answer.
+            What the experience answers, or None if there was no good answer, or if consent is missing.
 
         Raises:
             ValidationError: friendly ID or point of sale is missing.
             RemoteTimeout: no answer in time.
         """
+        if self.visit.decision.refusal is not None:
+            return None
         try:
             return await asyncio.wrap_future(self._ask_personalization(data, timeout))
         except RemoteError as error:
@@ -225,6 +228,8 @@ class Tracker:
 
     def personalize_sync(self, data: Mapping[str, Any], timeout: float | None = None) -> dict[str, Any] | None:
         """Do as `personalize` does, in sync code."""
+        if self.visit.decision.refusal is not None:
+            return None
         try:
             return self._ask_personalization(data, timeout).result()
         except RemoteError as error:
@@ -284,7 +289,8 @@ class Tracker:
             return desk.refuse("unchanged", destinations)
         desk.accept(event, destinations, receipt, held=False)
         if event.user_id is not None:
-            visit.identify(event.user_id, remembered)
+            kept = any(not isinstance(outcome, Dropped) for outcome in receipt.outcomes.values())
+            visit.identify(event.user_id, remembered if kept else None)
         return receipt
 
     def _event(
@@ -345,12 +351,18 @@ class Tracker:
         overrides = options.get("context")
         return override(self._context, overrides) if overrides else self._context
 
+    def take_up(self, browser_id: str) -> None:
+        """Go by an ID that is new to this browser, also with what was told before there was one."""
+        if self._visitor is not None:
+            browser_id = self._desk.link(self._visitor, browser_id)
+        self.visit.assign(browser_id)
+
     def _assign(self) -> None:
-        """Get an ID, if one is ready, also for what was told before."""
+        """Get an ID, if one is ready."""
         visit = self.visit
         self._desk.assign(visit)
-        if visit.browser_id is not None and self._visitor is not None:
-            visit.assign(self._desk.link(self._visitor, visit.browser_id))
+        if visit.browser_id is not None:
+            self.take_up(visit.browser_id)
 
     def _visitor_key(self) -> str:
         """Under what this visitor's events are kept in order."""

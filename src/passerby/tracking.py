@@ -86,7 +86,7 @@ class Tracking:
             visit = Visit(request, BROKEN, Sighting(None), None)
         return Tracker(self._desk, visit)
 
-    async def await_browser_id(self, visit: Visit, timeout: float | None = None) -> bool:
+    async def await_browser_id(self, tracker: Tracker, timeout: float | None = None) -> bool:
         """Wait for the ID of a new visitor, at most `mint_timeout` seconds or as long as is given.
 
         Returns False if time ran out, True if there is an ID or none is to be had.
@@ -96,17 +96,19 @@ class Tracking:
             return True
         try:
             await asyncio.wait([asyncio.wrap_future(waiter)], timeout=self._mint_timeout(timeout))
+        except RuntimeError:
+            log.exception("a browser ID can only be awaited in asyncio; the request goes on without")
         finally:  # given up by the server too, it must not keep its place in the line
-            in_time = self._use(visit, waiter)
+            in_time = self._use(tracker, waiter)
         return in_time
 
-    def wait_for_browser_id(self, visit: Visit, timeout: float | None = None) -> bool:
+    def wait_for_browser_id(self, tracker: Tracker, timeout: float | None = None) -> bool:
         """Do as `await_browser_id` does, in sync code."""
         waiter = self._get_in_line()
         if waiter is None:
             return True
         wait([waiter], timeout=self._mint_timeout(timeout))
-        return self._use(visit, waiter)
+        return self._use(tracker, waiter)
 
     def cookies(self, tracker: Tracker, headers: Iterable[tuple[Any, Any]]) -> list[SetCookie]:
         """Return the cookies to add to the response of a request, given its headers as pairs of text or bytes."""
@@ -172,7 +174,7 @@ class Tracking:
             return
         in_time = True
         if tracker.visit.needs_id:
-            in_time = await self.await_browser_id(tracker.visit, checked_timeout(timeout))
+            in_time = await self.await_browser_id(tracker, checked_timeout(timeout))
         self._answer(tracker, response, timed_out=timeout is not None and not in_time)
 
     def handle_cookie_sync(self, request: Any, response: Any, timeout: float | None = None) -> None:
@@ -182,7 +184,7 @@ class Tracking:
             return
         in_time = True
         if tracker.visit.needs_id:
-            in_time = self.wait_for_browser_id(tracker.visit, checked_timeout(timeout))
+            in_time = self.wait_for_browser_id(tracker, checked_timeout(timeout))
         self._answer(tracker, response, timed_out=timeout is not None and not in_time)
 
     def page_view(
@@ -272,13 +274,13 @@ class Tracking:
             log.exception("a browser ID could not be asked for; the visitor goes on without")
             return None
 
-    def _use(self, visit: Visit, waiter: Future[str | None]) -> bool:
+    def _use(self, tracker: Tracker, waiter: Future[str | None]) -> bool:
         """Take what a waiter brought; one that brought nothing yet gets out of the line."""
         if not waiter.done() and waiter.cancel():
             return False
         browser_id = waiter.result()  # it is there, or coming this very moment
         if browser_id is not None:
-            visit.assign(browser_id)
+            tracker.take_up(browser_id)
         return True
 
 

@@ -30,6 +30,7 @@ class Visit:
     __slots__ = (
         "_browser_id",
         "_decision",
+        "_has_left",
         "_identity_change",
         "_policy",
         "_user_id",
@@ -59,6 +60,7 @@ class Visit:
         self._identity_change: Remembered | str = _UNCHANGED
         self._decision = decision
         self._policy = policy
+        self._has_left = False
 
     @property
     def decision(self) -> Decision:
@@ -117,6 +119,7 @@ class Visit:
     def leave(self) -> None:
         """Someone else is going to use this browser: forget the user ID and the browser ID."""
         self.forget()
+        self._has_left = True
         self._browser_id = None
         self.assigned = False
 
@@ -138,7 +141,7 @@ class Visit:
     @property
     def has_left(self) -> bool:
         """Whether the ID that the browser still has is no longer its own, and there is no new one yet."""
-        return self.browser_id is None and self.sighting.browser_id is not None
+        return self._has_left and self._browser_id is None and self.sighting.present
 
     @property
     def identity_change(self) -> Remembered | None:
@@ -233,19 +236,22 @@ class Reception:
     def _wanted(self, visit: Visit, now: float, secure: bool, renew: bool) -> list[SetCookie]:
         if visit.is_withdrawn:
             return self._withdrawal(visit, secure)
-        if not visit.decision.sets_cookies:
-            return []
         if visit.has_left:
             return self._withdrawal(visit, secure)
+        if not visit.decision.sets_cookies:  # to forget somebody takes no permission
+            return self._farewell(visit, secure)
         wanted: list[SetCookie] = []
         if visit.browser_id is not None and (visit.assigned or renew or self._refreshes(visit)):
             wanted += self._browser_id_cookie.write(visit.browser_id, secure=secure)
-        if self._identity_cookie is not None:
-            if visit.identity_change is not None and visit.browser_id is not None:
-                wanted.append(self._identity_cookie.write(visit.browser_id, visit.identity_change, secure=secure))
-            elif visit.is_forgotten and self._identity_cookie.name in visit.cookie_header:
-                wanted.append(self._identity_cookie.expire(secure=secure))
-        return wanted
+        if self._identity_cookie is not None and visit.identity_change is not None and visit.browser_id is not None:
+            wanted.append(self._identity_cookie.write(visit.browser_id, visit.identity_change, secure=secure))
+        return wanted + self._farewell(visit, secure)
+
+    def _farewell(self, visit: Visit, secure: bool) -> list[SetCookie]:
+        if not visit.is_forgotten or self._identity_cookie is None:
+            return []
+        has_cookie = self._identity_cookie.name in visit.cookie_header
+        return [self._identity_cookie.expire(secure=secure)] if has_cookie else []
 
     def _refreshes(self, visit: Visit) -> bool:
         # Renewal waits for a page: an asset's response may be cached by what stands in front of us.

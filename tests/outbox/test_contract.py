@@ -43,16 +43,49 @@ def test_the_observer_hears_when_an_event_is_recorded(outbox: Outbox) -> None:
 
 
 def test_a_full_outbox_drops_and_counts_what_is_new(make_outbox: MakeOutbox) -> None:
-    outbox = make_outbox(max_events=3)
-    kept = [put(outbox, "ada"), put(outbox, "ben"), hold(outbox, "cyd")]
+    outbox = make_outbox(max_events=2)
+    kept = [put(outbox, "ada"), put(outbox, "ben"), hold(outbox, "cyd"), hold(outbox, "cyd")]
 
     for record in (outbox.put, outbox.hold):
         listener = Listener()
         record(event_of("dan"), ("a",), listener, 0.0)
         assert listener.heard == [("a", Dropped("full"))], "what was not recorded must not be called stored"
 
-    assert outbox.tally("a") == Tally(enqueued=5, waiting=2, held=1, dropped={"full": 2})
+    assert outbox.tally("a") == Tally(enqueued=6, waiting=2, held=2, dropped={"full": 2})
     assert delivered_ids(outbox) == kept[:2]
+
+
+def test_queues_that_nobody_comes_back_to_keep_nothing_out(make_outbox: MakeOutbox) -> None:
+    outbox = make_outbox(max_events=2)
+    for visitor in ("ada", "ben", "cyd"):
+        hold(outbox, visitor)
+
+    told = put(outbox, "dan")
+
+    assert delivered_ids(outbox) == [told]
+
+
+def test_more_visits_than_notes_keep_one_browser_id_each(outbox: Outbox) -> None:
+    """What waits knows its browser ID, however many others got theirs meanwhile."""
+    outbox.put(event_of("visit:1", browser_id=None), ("a",), Listener(), 0.0)
+    assert outbox.link("visit:1", "first") == "first"
+    for number in range(2, 10_100):
+        outbox.link(f"visit:{number}", f"id {number}")
+
+    assert outbox.link("visit:1", "second") == "first"
+    (entry,) = outbox.acquire("a", 10, 0.0)
+    assert entry.event.browser_id == "first"
+
+
+def test_what_the_browser_tells_comes_behind_what_its_visit_told(outbox: Outbox) -> None:
+    first = event_of("visit:1", browser_id=None)
+    outbox.put(first, ("a",), Listener(), 0.0)
+    outbox.link("visit:1", "ada")
+    second = put(outbox, "ada")
+
+    assert acquired_ids(outbox) == [first.id]
+    assert outbox.tally("a").waiting == 2
+    assert second != first.id
 
 
 def test_a_full_outbox_has_room_again_once_events_are_settled(make_outbox: MakeOutbox) -> None:

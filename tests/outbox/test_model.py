@@ -106,7 +106,7 @@ class OutboxAndModel(RuleBasedStateMachine):
         for name in names:
             shelf = self.shelves[name]
             shelf.enqueued += 1
-            if shelf.waiting + shelf.holding >= MAX_EVENTS:
+            if (shelf.holding if held else shelf.waiting) >= MAX_EVENTS:
                 shelf.drop("full")
                 self.expect(event_id, name, Dropped("full"))
                 continue

@@ -119,6 +119,8 @@ class Sitecore:
                 body[name] = event.data[name]
         if event.data.get("language") is not None:
             body["language"] = event.data["language"]
+        if event.context.bot:
+            body["ext"] = {**body.get("ext", {}), "bot": True}
         if self._requested_at:
             body["requested_at"] = event.timestamp_text
         return Call("POST", f"{self._base}/v1.2/events", self._post_headers, jsontext.dumps(body))

@@ -15,7 +15,8 @@ The contract, to which every outbox is held by the same tests:
 * `settle_*` says what became of an acquired entry: delivered, dead, or to be tried again at a given time. Delivered
   entries are forgotten, dead ones kept as dead letters; when there are too many the oldest is dropped and counted.
 * `link` says which browser ID the events of a visit without one belong to, unless that was said before, and returns the
-  one that holds; entries acquired later carry it, and what is held for the visit is held for the browser.
+  one that holds; entries acquired later carry it, what is held for the visit is held for the browser,
+  and what the browser tells comes behind what its visit told.
 * `tally` counts, per destination, and always adds up: enqueued = delivered + waiting + held + dead + dropped.
 
 Times are seconds on the clock of whoever calls; an outbox only compares them. All methods may be called from any

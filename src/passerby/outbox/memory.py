@@ -36,11 +36,12 @@ class MemoryEntry:
 class _Lane:
     """The waiting events of one visitor at one destination, linked in order; the first may be acquired or due later."""
 
-    __slots__ = ("first", "last", "shelf", "visitor")
+    __slots__ = ("browser_id", "first", "last", "shelf", "visitor")
 
     def __init__(self, shelf: _Shelf, visitor: str) -> None:
         self.shelf = shelf
         self.visitor = visitor
+        self.browser_id: str | None = None  # of a visit that had none, once it is known
         self.first: MemoryEntry | None = None
         self.last: MemoryEntry | None = None
 
@@ -76,8 +77,20 @@ class _Shelf:
         lane.first = lane.first.next if lane.first is not None else None
         if lane.first is None:
             del self.lanes[lane.visitor]
+            if lane.browser_id is not None and self.lanes.get(lane.browser_id) is lane:
+                del self.lanes[lane.browser_id]
         else:
             self.ready.append(lane)
+
+    def link(self, visitor: str, browser_id: str) -> None:
+        """Let what waits for a visit go by a browser ID, and what the browser tells from now on come behind it."""
+        lane = self.lanes.get(visitor)
+        if lane is not None and lane.browser_id is None:
+            lane.browser_id = browser_id
+            self.lanes.setdefault(browser_id, lane)
+        held = self.held.pop(visitor, [])
+        if held:  # from now on the browser's later requests can let go of them
+            self.held.setdefault(browser_id, []).extend(held)
 
     def wait_until(self, lane: _Lane, due: float) -> None:
         self.serial += 1
@@ -114,7 +127,7 @@ class MemoryOutbox:
     def hold(self, event: Event, destinations: Sequence[str], observer: Observer, now: float) -> None:
         """Record an event as held."""
         with self._lock:
-            admitted = self._admit(event, destinations, observer, now)
+            admitted = self._admit(event, destinations, observer, now, is_held=True)
             for shelf, entry in admitted:
                 shelf.held.setdefault(self._whose(event.visitor), []).append(entry)
                 shelf.tally.held += 1
@@ -167,7 +180,8 @@ class MemoryOutbox:
                 if entry is None:
                     continue
                 if entry.event.browser_id is None:
-                    entry.event = entry.event._replace(browser_id=self._links.get(entry.event.visitor))
+                    browser_id = entry.lane.browser_id or self._links.get(entry.event.visitor)
+                    entry.event = entry.event._replace(browser_id=browser_id)
                 entry.attempts += 1
                 acquired.append(entry)
         return acquired
@@ -208,14 +222,18 @@ class MemoryOutbox:
     def link(self, visitor: str, browser_id: str) -> str:
         """Note the browser ID of a visit that had none; the oldest of too many notes are forgotten."""
         with self._lock:
+            linked = self._linked(visitor) or browser_id
             if len(self._links) >= _MAX_LINKS:
                 del self._links[next(iter(self._links))]
-            linked = self._links.setdefault(visitor, browser_id)
+            self._links[visitor] = linked
             for shelf in self._shelves.values():
-                held = shelf.held.pop(visitor, [])
-                if held:  # from now on the browser's later requests can let go of them
-                    shelf.held.setdefault(linked, []).extend(held)
+                shelf.link(visitor, linked)
             return linked
+
+    def _linked(self, visitor: str) -> str | None:
+        """Return the browser ID that a visit has got, if it has; what waits knows it longer than the notes do."""
+        lanes = (shelf.lanes.get(visitor) for shelf in self._shelves.values())
+        return next((lane.browser_id for lane in lanes if lane and lane.browser_id), None) or self._links.get(visitor)
 
     def _whose(self, visitor: str) -> str:
         """Return under what a visitor's events are held: the browser ID once it is known."""
@@ -237,15 +255,18 @@ class MemoryOutbox:
             return list(self._shelves[destination].dead)
 
     def _admit(
-        self, event: Event, destinations: Sequence[str], observer: Observer, now: float
+        self, event: Event, destinations: Sequence[str], observer: Observer, now: float, *, is_held: bool = False
     ) -> list[tuple[_Shelf, MemoryEntry]]:
-        """Make the entries of an event, for those destinations that have room."""
+        """Make the entries of an event, for those destinations that have room.
+
+        Queues that nobody comes back to must not keep out what is to be sent, so the two have room of their own.
+        """
         admitted: list[tuple[_Shelf, MemoryEntry]] = []
         for name in destinations:
             shelf = self._shelves[name]
             tally = shelf.tally
             tally.enqueued += 1
-            if tally.waiting + tally.held >= self._max_events:
+            if (tally.held if is_held else tally.waiting) >= self._max_events:
                 _count(tally.dropped, "full", 1)
                 continue
             if event.browser_id is None:
