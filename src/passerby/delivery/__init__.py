@@ -197,13 +197,21 @@ class Delivery:
 
     # What happens in the worker's loop.
 
+    def _look_around(self) -> float | None:
+        """Begin what may be begun now; return when to look again, or None for when woken."""
+        try:
+            looks = [sender.dispatch() for sender in self._senders.values()]
+            looks.append(self._fill_pool())
+            self._tell_drained()
+        except Exception:  # one part that fails must not end the delivery of all
+            log.exception("delivery failed inside; it goes on in a second")
+            return self._clock() + 1.0
+        return min((look for look in looks if look is not None), default=None)
+
     async def _work(self, worker: Worker) -> None:
         try:
             while not worker.stopping:
-                looks = [sender.dispatch() for sender in self._senders.values()]
-                looks.append(self._fill_pool())
-                self._tell_drained()
-                due = min((look for look in looks if look is not None), default=None)
+                due = self._look_around()
                 has_room = any(sender.has_room for sender in self._senders.values())
                 await worker.sleep(None if due is None else max(0.0, due - self._clock()), for_events=has_room)
         finally:
@@ -256,10 +264,11 @@ class Delivery:
     async def _make_browser_id(self, issuer: IdIssuer) -> None:
         try:
             self.pool.bring(await self._create(issuer))
-        except (NoAnswer, RemoteError, asyncio.CancelledError) as error:
+        except (NoAnswer, RemoteError):
             self.pool.fail()
-            if isinstance(error, asyncio.CancelledError):
-                raise
+        except BaseException:
+            self.pool.fail()
+            raise
         finally:
             self._worker.nudge()
 
@@ -274,7 +283,7 @@ class Delivery:
             verdict = judge_status(answer) if answer is not None else None
             self._id_breaker.on_failure(self._clock(), str(error), getattr(verdict, "after", None))
             raise
-        except asyncio.CancelledError:
+        except BaseException:
             self._id_breaker.on_abandoned()
             raise
         self._id_breaker.on_success()
@@ -302,11 +311,12 @@ class Delivery:
         self.pool.begin()
         try:
             browser_id = await self._create(issuer)
-        except (NoAnswer, RemoteError, asyncio.CancelledError) as error:
+        except (NoAnswer, RemoteError):
             self.pool.fail()
-            if isinstance(error, asyncio.CancelledError):
-                raise
             raise NoBrowserId("no browser ID to be had") from None
+        except BaseException:
+            self.pool.fail()
+            raise
         self.pool.bring_for_sending()
         return browser_id
 

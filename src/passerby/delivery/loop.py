@@ -9,7 +9,8 @@ import selectors
 import socket
 import threading
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from typing import Any, Protocol
 
 AddressInfo = list[tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]]
@@ -122,9 +123,12 @@ class WorkerLoop(asyncio.SelectorEventLoop):
 
         def resolve() -> None:
             try:
-                found.set_result(socket.getaddrinfo(host, port, family, type, proto, flags))
+                addresses = socket.getaddrinfo(host, port, family, type, proto, flags)
+                with suppress(InvalidStateError):  # nobody waits any more
+                    found.set_result(addresses)
             except BaseException as error:  # handed on to whoever awaits
-                found.set_exception(error)
+                with suppress(InvalidStateError):
+                    found.set_exception(error)
             finally:
                 self._lookups.discard(thread)
 

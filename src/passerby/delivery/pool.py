@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 
 SPARE = 2  # IDs kept ready when nobody comes
@@ -69,13 +70,12 @@ class BrowserIdPool:
 
     def take(self) -> str | None:
         """Take an ID if one is ready; never waits."""
-        self._taken.append(self._clock())
         try:
             browser_id = self._ready.popleft()
         except IndexError:
             browser_id = None
         else:
-            self._assigned += 1
+            self._count()
         if len(self._ready) <= self._low:
             self._on_demand()
         return browser_id
@@ -84,6 +84,8 @@ class BrowserIdPool:
         """Get in line for the next ID; the future's value is None if none could be had."""
         waiter: Future[str | None] = Future()
         self._waiters.append(waiter)
+        with suppress(IndexError):  # one may have come back meanwhile
+            self._hand_out(self._ready.popleft())
         self._on_demand()
         return waiter
 
@@ -137,11 +139,16 @@ class BrowserIdPool:
         self._low = target // 2
         return target
 
+    def _count(self) -> None:
+        """Another visitor has got an ID; those who go without are not counted, as they would be at every call."""
+        self._assigned += 1
+        self._taken.append(self._clock())
+
     def _hand_out(self, browser_id: str) -> None:
         while self._waiters:
             waiter = self._waiters.popleft()
             if waiter.set_running_or_notify_cancel():
-                self._assigned += 1
+                self._count()
                 waiter.set_result(browser_id)
                 return
         self._ready.append(browser_id)

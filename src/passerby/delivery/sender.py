@@ -92,8 +92,7 @@ class Sender:
         """Begin as many deliveries as may be begun now; return when to look again, or None for when woken."""
         now = self._clock()
         for entry in self._acquire(self._plan.concurrency - len(self._busy)):
-            lane = self._idle.pop() if self._idle else self._make_lane()
-            task = asyncio.create_task(self._use(lane, entry))
+            task = asyncio.create_task(self._use_lane(entry))
             self._busy.add(task)
             task.add_done_callback(self._busy.discard)
         if self.breaker.wait_until() > now:
@@ -128,18 +127,27 @@ class Sender:
             self.breaker.begin()
         return entries
 
-    async def _use(self, lane: CallPerformer, entry: Any) -> None:
+    async def _use_lane(self, entry: Any) -> None:
         """Deliver one entry after another on a lane until there is none."""
+        lane: CallPerformer | None = None
         entries: Sequence[Any] = (entry,)
         try:
+            lane = self._idle.pop() if self._idle else self._make_lane()
             while entries:
                 await self._deliver(lane, entries[0])
                 entries = self._acquire(1)
+            self._idle.append(lane)
         except asyncio.CancelledError:
-            await lane.aclose()
+            if lane is not None:
+                await lane.aclose()
             raise
-        self._idle.append(lane)
-        self._on_change()
+        except Exception:  # what was acquired must come back, or nothing of its visitor is ever sent again
+            log.exception("delivery to %s failed inside; it is tried again", self.destination.name)
+            self.breaker.on_abandoned()
+            for given_back in entries:
+                self._outbox.settle_retry(given_back, self._clock() + self._plan.wait(given_back.attempts))
+        finally:
+            self._on_change()
 
     async def _deliver(self, lane: CallPerformer, entry: Any) -> None:
         try:

@@ -76,7 +76,7 @@ class Lane:
         url = urlsplit(call.url)
         way = self._ways.get((url.scheme, url.netloc))
         if way is None:
-            way = self._ways[url.scheme, url.netloc] = self._make_way(url)
+            way = self._ways[url.scheme, url.netloc] = self._make_way_or_say_why(url)
         try:
             async with asyncio.timeout(timeout):
                 return await way.perform(call, f"{url.path or '/'}?{url.query}" if url.query else url.path or "/")
@@ -88,6 +88,12 @@ class Lane:
         for way in self._ways.values():
             await way.aclose()
         self._ways.clear()
+
+    def _make_way_or_say_why(self, url: SplitResult) -> _Way:
+        try:
+            return self._make_way(url)
+        except Exception:  # httpx has many: a proxy's URL that is none, or a kind that needs another package
+            raise NoAnswer("the proxy that the environment names cannot be used") from None
 
     def _make_way(self, url: SplitResult) -> _Way:
         proxy = proxy_for(url.scheme, url.hostname or "")

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from ..errors import RemoteError
 from .loop import WorkerLoop
 
 log = logging.getLogger("passerby.delivery")
@@ -41,6 +42,7 @@ class Worker:
         self._started = threading.Event()
         self._wake = asyncio.Event()
         self._asleep = False
+        self._asked: set[Future[Any]] = set()
         self._is_sleeping = False
         self._is_roused = False
         self._wanted = False
@@ -122,7 +124,10 @@ class Worker:
         if not self.start() or not self._started.wait(5) or self._loop is None:
             coroutine.close()
             raise RuntimeError("the delivery thread cannot be started")
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        self._asked.add(future)
+        future.add_done_callback(self._asked.discard)
+        return future
 
     async def sleep(self, seconds: float | None, *, for_events: bool) -> None:
         """In the loop: sleep until roused, or for some seconds; and until woken, if events would find room.
@@ -137,13 +142,14 @@ class Worker:
                     await self._wake.wait()
         self._is_sleeping = self._asleep = False
         self._wake.clear()
-        if not self.stopping:
-            await asyncio.sleep(GATHERING)
+        if self.stopping:
+            return  # who wants something from now on has to be remembered
+        await asyncio.sleep(GATHERING)
         self._wanted = self._is_roused = False
 
     def nudge(self) -> None:
-        """In the loop: end its sleep."""
-        self._is_roused = True
+        """In the loop: end its sleep. What ends because the loop stops is no reason to begin again."""
+        self._is_roused = not self.stopping or self._is_roused
         self._set_wake()
 
     def stop(self, timeout: float | None) -> None:
@@ -152,6 +158,7 @@ class Worker:
             thread = self._thread
         if thread is None:
             return
+        self._wanted = self._is_roused = False
         self.stopping = True
         self.call(self._set_wake)
         thread.join(timeout)
@@ -160,8 +167,9 @@ class Worker:
         self._wake.set()
 
     def _run(self) -> None:
-        loop = self._loop = WorkerLoop()
+        loop: WorkerLoop | None = None
         try:
+            loop = self._loop = WorkerLoop()
             self._wake = asyncio.Event()
             self._started.set()
             loop.run_until_complete(self._main(self))
@@ -170,11 +178,24 @@ class Worker:
             log.exception("the delivery thread failed; the next event starts it again")
         finally:
             self._loop = None
-            self._thread = None
-            loop.close()
+            with self._starting:
+                self._thread = None
+            self._started.set()
+            if loop is not None:
+                loop.close()
+            self._disappoint()
+        if self.stopping and (self._wanted or self._is_roused):  # somebody came while it stopped
+            self._begin()
+
+    def _disappoint(self) -> None:
+        """Answer whoever still waits for what the loop can no longer do."""
+        for future in list(self._asked):
+            if not future.done():
+                future.set_exception(RemoteError("delivery was closed before there was an answer; ask again"))
 
 
 def _cancel_rest(loop: asyncio.AbstractEventLoop) -> None:
+    loop.run_until_complete(asyncio.sleep(0))  # a task that is cancelled before its first step could not say why
     tasks = asyncio.all_tasks(loop)
     for task in tasks:
         task.cancel()
