@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import logging
 import threading
 import time
 import weakref
 from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -21,6 +24,7 @@ from starlette.testclient import TestClient
 from passerby import Delivered, Pending, RemoteError, Tracking
 from passerby.asgi import TrackingMiddleware
 from passerby.collector import CollectorServer
+from passerby.delivery.loop import WorkerLoop
 
 from .conftest import QUICK, MakeTracking
 from .doubles import Plain, assert_ledger, new_id, page_request, wait_until
@@ -189,6 +193,128 @@ def test_events_told_while_it_closes_are_not_forgotten(make_tracking: MakeTracki
     assert tracking.flush(20) == 0
     assert len(collector.events) >= 200
     assert len({event["browser_id"] for event in collector.events}) == 200
+
+
+def test_an_event_told_as_it_closes_needs_no_other_to_be_sent(
+    make_tracking: MakeTracking, collector: CollectorServer
+) -> None:
+    tracking = make_tracking(collector.url)
+    for number in range(30):
+        tell(tracking)
+        tracking.flush(5)
+        closing = threading.Thread(target=tracking.close)
+        closing.start()
+        time.sleep(number * 0.0002)
+        tell(tracking)
+        closing.join()
+        assert wait_until(lambda: tracking.stats().destinations["sitecore"].pending == 0, 5.0)
+
+
+def test_one_part_that_fails_holds_up_no_other(
+    make_tracking: MakeTracking, collector: CollectorServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracking = make_tracking(Plain("broken", collector.url), Plain("whole", collector.url))
+    broken = tracking._delivery._senders["broken"]
+    dispatch = broken.dispatch
+
+    def fail() -> float | None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(broken, "dispatch", fail)
+    tell(tracking)
+    assert wait_until(lambda: tracking.stats().destinations["whole"].delivered == 1)
+    assert tracking.stats().destinations["broken"].pending == 1
+
+    monkeypatch.setattr(broken, "dispatch", dispatch)
+    assert wait_until(lambda: tracking.stats().destinations["broken"].delivered == 1)
+
+
+def test_a_loop_that_cannot_be_made_is_tried_again(
+    make_tracking: MakeTracking, collector: CollectorServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the process has no file descriptor left, at either of the two places that need one."""
+
+    def fail(*args: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    tracking = make_tracking(collector.url)
+    for place in ("passerby.delivery.loop.WorkerSelector", "asyncio.selector_events.socket.socketpair"):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, fail)
+            tell(tracking)
+            assert wait_until(lambda: not tracking._delivery._worker.is_running)
+            begun = time.monotonic()
+            with pytest.raises(RemoteError):
+                tracking.for_visitor(new_id()).guest_id_sync(1)
+            assert time.monotonic() - begun < 3.0
+        gc.collect()
+
+    tell(tracking)
+    assert tracking.flush(10) == 0
+    assert_ledger(tracking.stats().destinations["sitecore"], delivered=3)
+
+
+def test_a_name_found_after_nobody_waits_for_it_disturbs_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = threading.Event()
+    monkeypatch.setattr("passerby.delivery.loop.socket.getaddrinfo", lambda *args: found.wait(5) and [])
+    loop = WorkerLoop()
+
+    with pytest.raises(TimeoutError):
+        loop.run_until_complete(asyncio.wait_for(loop.getaddrinfo("api.example", 443), 0.05))
+    found.set()
+    assert wait_until(lambda: not loop._lookups)
+    loop.close()
+
+
+def test_a_mistake_with_ids_is_not_made_again_at_once(
+    make_tracking: MakeTracking, collector: CollectorServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracking = make_tracking(collector.url, retry_base=5.0)
+    issuer = tracking._delivery._issuer
+    mistakes = []
+
+    def fail() -> None:
+        mistakes.append(1)
+        raise KeyError("secret value")
+
+    monkeypatch.setattr(issuer, "create_question", fail)
+    tracking.start()
+    assert wait_until(lambda: tracking._delivery._id_breaker.is_open)
+    time.sleep(0.2)
+
+    assert len(mistakes) < 10
+    assert tracking._delivery.pool._coming == 0
+
+
+def test_a_burst_of_questions_leaves_few_connections(make_tracking: MakeTracking, collector: CollectorServer) -> None:
+    collector.fail("all", delay=0.1)
+    tracking = make_tracking(collector.url, concurrency=3)
+    question = tracking._delivery._issuer
+    assert question is not None
+
+    asked = [tracking._delivery.ask(question.create_question(), 5.0) for _ in range(20)]
+    for answer in asked:
+        answer.exception(10)
+
+    assert wait_until(lambda: len(tracking._delivery._spare_lanes) == 3)
+
+
+def test_questions_asked_as_it_closes_are_all_answered(make_tracking: MakeTracking, collector: CollectorServer) -> None:
+    tracking = make_tracking(collector.url)
+    issuer = tracking._delivery._issuer
+    assert issuer is not None
+    asked: list[Future[str]] = []
+    for _ in range(10):
+        tracking.start()
+        closing = threading.Thread(target=tracking.close, args=(0.2,))
+        closing.start()
+        while closing.is_alive():
+            with suppress(RemoteError):
+                asked.append(tracking._delivery.ask(issuer.create_question(), 1.0))
+            time.sleep(0.0002)
+
+    errors = [answer.exception(10) for answer in asked]
+    assert all(error is None or isinstance(error, RemoteError) for error in errors)
 
 
 # The app's loops (U27)

@@ -174,6 +174,16 @@ def test_an_unused_id_goes_to_who_waits() -> None:
     assert waiter.result(0) == browser_id
 
 
+def test_who_comes_to_wait_gets_the_id_that_is_ready() -> None:
+    filled = Filled(spare=0)
+    filled.pool.wait()
+    filled.fill()
+    filled.pool.give_back("ID 1")
+
+    assert filled.pool.wait().result(0) == "ID 1"
+    assert filled.pool.missing() == 0
+
+
 def test_ids_made_at_sending_count_as_assigned() -> None:
     pool = Filled().pool
     pool.begin()

@@ -49,3 +49,9 @@ def test_what_a_retry_after_says(value: str | None, seconds: float | None) -> No
 def test_whatever_it_says_it_is_a_bounded_number_or_nothing(value: str) -> None:
     seconds = read_retry_after(value, NOW)
     assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER
+
+
+@pytest.mark.parametrize("zone", ["+99999999999999999", "-2300", "+9999999999999999999999"])
+def test_a_date_that_no_calendar_has_says_nothing_or_an_hour(zone: str) -> None:
+    assert read_retry_after(f"Mon, 01 Jan 99999 00:00:00 {zone}", NOW) is None
+    assert read_retry_after(f"Fri, 31 Dec 9999 23:59:59 {zone}", NOW) in (None, MAX_RETRY_AFTER)

@@ -337,3 +337,62 @@ async def test_what_was_given_up_before_it_began_stays_in_the_outbox_too() -> No
 
     assert len(stage.outbox.acquire("a", 10, stage.now)) == 1
     assert all(lane.is_closed for lane in stage.lanes)
+
+
+async def test_without_a_lane_the_event_waits_for_the_next_try(caplog: pytest.LogCaptureFixture) -> None:
+    stage = Stage()
+    make_lane = stage.sender._make_lane
+
+    def fail() -> Performer:
+        raise OSError("no lane")
+
+    stage.sender._make_lane = fail
+    stage.tell("Ada", "1")
+    await stage.settle()
+    assert stage.tally.waiting == 1
+    assert "is tried again" in caplog.text
+
+    stage.sender._make_lane = make_lane
+    stage.now += 100.0
+    await stage.settle()
+    assert stage.tally.delivered == 1
+
+
+async def test_an_outbox_that_fails_once_keeps_the_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage()
+    settle = stage.outbox.settle_delivered
+    failures = [OSError("disk full")]
+
+    def fail_once(*args: Any) -> None:
+        if failures:
+            raise failures.pop()
+        settle(*args)
+
+    monkeypatch.setattr(stage.outbox, "settle_delivered", fail_once)
+    stage.tell("Ada", "1")
+    await stage.settle()
+    assert stage.tally.waiting == 1
+    assert stage.lanes[0].is_closed
+
+    stage.now += 100.0
+    await stage.settle()
+    assert stage.tally.delivered == 1
+
+
+async def test_an_outbox_that_gives_nothing_more_takes_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage()
+    acquire = stage.outbox.acquire
+    calls = iter([acquire])
+
+    def fail_later(*args: Any) -> Any:
+        return next(calls, fail)(*args)
+
+    def fail(*args: Any) -> Any:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(stage.outbox, "acquire", fail_later)
+    stage.tell("Ada", "1")
+    stage.sender.dispatch()
+    await stage.sender._busy.copy().pop()
+
+    assert (stage.tally.delivered, stage.tally.waiting) == (1, 0)

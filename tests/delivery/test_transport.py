@@ -37,7 +37,7 @@ def no_proxy_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def lane() -> AsyncIterator[Lane]:
-    lane = Lane(make_ssl_context())
+    lane = Lane(make_ssl_context)
     yield lane
     await lane.aclose()
 
@@ -264,7 +264,7 @@ def serving_with(certificate: Path) -> ssl.SSLContext:
 async def trusting_lane(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Lane]:
     """A lane that trusts our authority, as an operator would have it do."""
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
-    lane = Lane(make_ssl_context())
+    lane = Lane(make_ssl_context)
     yield lane
     await lane.aclose()
 
@@ -362,7 +362,7 @@ async def test_bad_answers_through_a_proxy(lane: Lane, monkeypatch: pytest.Monke
     for answer, reason in faults.items():
         async with serving(answers(answer)) as port:
             monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
-            assert await reason_of(Lane(make_ssl_context()), call_to(80, host="api.example")) == reason
+            assert await reason_of(Lane(make_ssl_context), call_to(80, host="api.example")) == reason
 
 
 # Every exception
@@ -370,6 +370,23 @@ async def test_bad_answers_through_a_proxy(lane: Lane, monkeypatch: pytest.Monke
 
 def all_subclasses(kind: type[BaseException]) -> set[type[BaseException]]:
     return {kind}.union(*(all_subclasses(one) for one in kind.__subclasses__()))
+
+
+@pytest.mark.parametrize("proxy", ["http://[::1", "http://localhost:port", "gopher://localhost:70"])
+async def test_a_proxy_that_cannot_be_used(lane: Lane, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+
+    assert "proxy" in await reason_of(lane, call_to(80, host="api.example"))
+
+
+async def test_without_certificates_only_tls_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
+    lane = Lane(make_ssl_context)
+
+    assert await reason_of(lane, call_to(443, scheme="https")) == "TLS cannot be set up"
+    async with serving(answers(OK)) as port:
+        assert (await lane.perform(call_to(port), 5.0)).status == 200
+    await lane.aclose()
 
 
 def test_no_exception_of_the_libraries_is_forgotten() -> None:

@@ -25,7 +25,7 @@ from .pool import BrowserIdPool
 from .process import watch_process
 from .sender import NoBrowserId, RetryPlan, Sender
 from .transport import Lane, NoAnswer, make_ssl_context
-from .worker import Worker
+from .worker import Worker, cancel_others
 
 log = logging.getLogger("passerby.delivery")
 T = TypeVar("T")
@@ -157,6 +157,8 @@ class Delivery:
         until = self._clock() + timeout
         left = self.flush(timeout)
         self._worker.stop(max(0.1, until - self._clock()))
+        if self._outbox.waiting() > left:  # somebody told an event after the flush and before the stop
+            self._send_soon()
         return left
 
     def breaker_state(self, destination: str) -> BreakerState:
@@ -199,14 +201,17 @@ class Delivery:
 
     def _look_around(self) -> float | None:
         """Begin what may be begun now; return when to look again, or None for when woken."""
-        try:
-            looks = [sender.dispatch() for sender in self._senders.values()]
-            looks.append(self._fill_pool())
-            self._tell_drained()
-        except Exception:  # one part that fails must not end the delivery of all
-            log.exception("delivery failed inside; it goes on in a second")
-            return self._clock() + 1.0
+        parts = [*(sender.dispatch for sender in self._senders.values()), self._fill_pool, self._tell_drained]
+        looks = [self._look_at(part) for part in parts]
         return min((look for look in looks if look is not None), default=None)
+
+    def _look_at(self, part: Callable[[], float | None]) -> float | None:
+        """Have one part begin what it may; if it fails, that must not end the delivery of all."""
+        try:
+            return part()
+        except Exception:
+            log.exception("delivery failed inside; it is tried again in a second")
+            return self._clock() + 1.0
 
     async def _work(self, worker: Worker) -> None:
         try:
@@ -217,14 +222,17 @@ class Delivery:
         finally:
             for sender in self._senders.values():
                 await sender.aclose()
-            await _cancel_others()
+            await cancel_others()  # so that no lane comes back afterwards
             while self._spare_lanes:
                 await self._spare_lanes.pop().aclose()
 
     def _make_lane(self) -> Lane:
+        return Lane(self._get_ssl_context)
+
+    def _get_ssl_context(self) -> ssl.SSLContext:
         if self._ssl_context is None:
             self._ssl_context = make_ssl_context()
-        return Lane(self._ssl_context)
+        return self._ssl_context
 
     def _when_drained(self) -> Future[None] | None:
         if not self._outbox.waiting() or not self._worker.start():
@@ -274,15 +282,19 @@ class Delivery:
 
     async def _create(self, issuer: IdIssuer) -> str:
         """Have the service make an ID; its breaker is told how that went."""
-        question = issuer.create_question()
         answer: Answer | None = None
         try:
+            question = issuer.create_question()
             answer = await self._perform(question.call, self._plan.timeout)
             browser_id = question.read(answer)
         except (NoAnswer, RemoteError) as error:
             verdict = judge_status(answer) if answer is not None else None
             self._id_breaker.on_failure(self._clock(), str(error), getattr(verdict, "after", None))
             raise
+        except Exception as error:  # our own mistake must not be made again at once and for ever
+            log.exception("no browser ID could be made")
+            self._id_breaker.on_failure(self._clock(), f"internal error: {type(error).__name__}")
+            raise RemoteError(f"internal error: {type(error).__name__}") from error
         except BaseException:
             self._id_breaker.on_abandoned()
             raise
@@ -337,17 +349,19 @@ class Delivery:
         """Perform a call that is no event's, on a lane of its own."""
         lane = self._spare_lanes.pop() if self._spare_lanes else self._make_lane()
         try:
-            return await lane.perform(call, timeout)
-        except asyncio.CancelledError:  # the worker ends, and nobody else would close it
+            answer = await lane.perform(call, timeout)
+        except NoAnswer:
+            await self._put_back(lane)
+            raise
+        except BaseException:  # the worker ends, say, and nobody else would close it
             await lane.aclose()
             raise
-        finally:
+        await self._put_back(lane)
+        return answer
+
+    async def _put_back(self, lane: Lane) -> None:
+        """Keep a lane for the next call, unless a burst has left enough of them."""
+        if len(self._spare_lanes) < self._plan.concurrency:
             self._spare_lanes.append(lane)
-
-
-async def _cancel_others() -> None:
-    """Cancel what is still asked for in this loop and see it end, so that no lane comes back afterwards."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
+        else:
+            await lane.aclose()

@@ -83,10 +83,14 @@ class WorkerSelector(selectors.DefaultSelector):
 class WorkerLoop(asyncio.SelectorEventLoop):
     """An event loop whose name lookups need no executor, since there is none any more when the interpreter exits."""
 
+    _is_whole = False
+
     def __init__(self) -> None:
-        self.selector = WorkerSelector()
+        self.asked: set[Future[Any]] = set()  # what the app waits for
         self._lookups: set[threading.Thread] = set()
+        self.selector = WorkerSelector()
         super().__init__(self.selector)
+        self._is_whole = True
 
     def hold(self, timeout: float) -> bool:
         """Wait until the loop sleeps and no name is being looked up, and keep it from going on; False if that failed.
@@ -106,6 +110,8 @@ class WorkerLoop(asyncio.SelectorEventLoop):
 
     def is_closed(self) -> bool:
         """Whether it is over. In a forked child the parent's is: nothing says farewell on the parent's connections."""
+        if not self._is_whole:  # no file descriptor was left for it; asyncio asks once more when it is let go
+            return True
         return super().is_closed() or self.selector.is_inherited
 
     async def getaddrinfo(  # type: ignore[override]

@@ -135,19 +135,24 @@ class Sender:
             lane = self._idle.pop() if self._idle else self._make_lane()
             while entries:
                 await self._deliver(lane, entries[0])
+                entries = ()
                 entries = self._acquire(1)
             self._idle.append(lane)
-        except asyncio.CancelledError:
+        except BaseException as error:
             if lane is not None:
                 await lane.aclose()
-            raise
-        except Exception:  # what was acquired must come back, or nothing of its visitor is ever sent again
+            if not isinstance(error, Exception):
+                raise
             log.exception("delivery to %s failed inside; it is tried again", self.destination.name)
             self.breaker.on_abandoned()
-            for given_back in entries:
-                self._outbox.settle_retry(given_back, self._clock() + self._plan.wait(given_back.attempts))
+            self._give_back(entries)
         finally:
             self._on_change()
+
+    def _give_back(self, entries: Sequence[Any]) -> None:
+        """What was acquired must come back, or nothing of its visitor is ever sent again."""
+        for entry in entries:
+            self._outbox.settle_retry(entry, self._clock() + self._plan.wait(entry.attempts))
 
     async def _deliver(self, lane: CallPerformer, entry: Any) -> None:
         try:

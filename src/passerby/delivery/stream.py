@@ -38,13 +38,12 @@ class Stream:
     Args:
         origin: the URL whose scheme, host and port are meant.
         headers: sent with every call.
-        ssl_context: verifies certificates and host names of https origins.
+        ssl_context: verifies certificates and host names; None for http origins.
     """
 
-    def __init__(self, origin: SplitResult, headers: Mapping[str, str], ssl_context: ssl.SSLContext) -> None:
+    def __init__(self, origin: SplitResult, headers: Mapping[str, str], ssl_context: ssl.SSLContext | None) -> None:
         self._host = origin.hostname or ""
-        self._is_https = origin.scheme == "https"
-        self._port = origin.port or (443 if self._is_https else 80)
+        self._port = origin.port or (443 if origin.scheme == "https" else 80)
         self._headers = {"Host": origin.netloc, **headers}
         self._ssl_context = ssl_context
         self._reader: asyncio.StreamReader | None = None
@@ -81,8 +80,7 @@ class Stream:
 
     async def _connect(self) -> None:
         self._close()
-        context = self._ssl_context if self._is_https else None
-        self._reader, self._writer = await asyncio.open_connection(self._host, self._port, ssl=context)
+        self._reader, self._writer = await asyncio.open_connection(self._host, self._port, ssl=self._ssl_context)
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD)
 
     async def _exchange(self, call: Call, target: str) -> Answer:

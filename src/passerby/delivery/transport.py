@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections.abc import Callable
 from typing import Protocol
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -65,10 +66,14 @@ class _Way(Protocol):
 
 
 class Lane:
-    """One connection to each origin that is called, kept alive between calls. Belongs to one event loop."""
+    """One connection to each origin that is called, kept alive between calls. Belongs to one event loop.
 
-    def __init__(self, ssl_context: ssl.SSLContext) -> None:
-        self._ssl_context = ssl_context
+    Args:
+        get_ssl_context: gives the context that verifies certificates; asked only where there is TLS.
+    """
+
+    def __init__(self, get_ssl_context: Callable[[], ssl.SSLContext]) -> None:
+        self._get_ssl_context = get_ssl_context
         self._ways: dict[tuple[str, str], _Way] = {}
 
     async def perform(self, call: Call, timeout: float) -> Answer:
@@ -76,7 +81,7 @@ class Lane:
         url = urlsplit(call.url)
         way = self._ways.get((url.scheme, url.netloc))
         if way is None:
-            way = self._ways[url.scheme, url.netloc] = self._make_way_or_say_why(url)
+            way = self._ways[url.scheme, url.netloc] = self._make_way(url)
         try:
             async with asyncio.timeout(timeout):
                 return await way.perform(call, f"{url.path or '/'}?{url.query}" if url.query else url.path or "/")
@@ -89,15 +94,21 @@ class Lane:
             await way.aclose()
         self._ways.clear()
 
-    def _make_way_or_say_why(self, url: SplitResult) -> _Way:
+    def _make_way(self, url: SplitResult) -> _Way:
+        proxy = proxy_for(url.scheme, url.hostname or "")
+        if proxy is None:
+            return Stream(url, _HEADERS, self._ssl_context() if url.scheme == "https" else None)
+        context = self._ssl_context()
         try:
-            return self._make_way(url)
+            return _ProxyWay(proxy, context)
         except Exception:  # httpx has many: a proxy's URL that is none, or a kind that needs another package
             raise NoAnswer("the proxy that the environment names cannot be used") from None
 
-    def _make_way(self, url: SplitResult) -> _Way:
-        proxy = proxy_for(url.scheme, url.hostname or "")
-        return Stream(url, _HEADERS, self._ssl_context) if proxy is None else _ProxyWay(proxy, self._ssl_context)
+    def _ssl_context(self) -> ssl.SSLContext:
+        try:
+            return self._get_ssl_context()
+        except (OSError, ValueError):  # SSL_CERT_FILE, say, names no file of certificates
+            raise NoAnswer("TLS cannot be set up") from None
 
 
 class _ProxyWay:

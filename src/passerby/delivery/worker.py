@@ -10,7 +10,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -42,7 +42,6 @@ class Worker:
         self._started = threading.Event()
         self._wake = asyncio.Event()
         self._asleep = False
-        self._asked: set[Future[Any]] = set()
         self._is_sleeping = False
         self._is_roused = False
         self._wanted = False
@@ -89,12 +88,14 @@ class Worker:
         if self._asleep:
             self._asleep = False
             self.call(self._set_wake)
+        self.start()  # in case it has ended since the caller looked
 
     def rouse(self) -> None:
         """Have the loop look around, whatever it sleeps for."""
         self._is_roused = True
         if self._is_sleeping:
             self.call(self._set_wake)
+        self.start()  # in case it has ended since the caller looked
 
     def hold_still(self) -> None:
         """Wait until the loop sleeps and keep it from going on.
@@ -121,13 +122,22 @@ class Worker:
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         """Run a coroutine in the loop; starts the worker if need be. Raises RuntimeError if that cannot be."""
-        if not self.start() or not self._started.wait(5) or self._loop is None:
+        loop = self._loop if self.start() and self._started.wait(5) else None
+        if loop is None or self.stopping:
             coroutine.close()
-            raise RuntimeError("the delivery thread cannot be started")
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        self._asked.add(future)
-        future.add_done_callback(self._asked.discard)
-        return future
+            raise RuntimeError("the delivery thread " + ("is ending" if self.stopping else "cannot be started"))
+        try:
+            running = asyncio.run_coroutine_threadsafe(coroutine, loop)
+        except RuntimeError:  # closed in between
+            coroutine.close()
+            raise RuntimeError("the delivery thread is ending") from None
+        answer = _follow(running)
+        loop.asked.add(answer)
+        answer.add_done_callback(loop.asked.discard)
+        if loop.is_closed():  # too late for the thread to see it
+            coroutine.close()
+            _disappoint(answer)
+        return answer
 
     async def sleep(self, seconds: float | None, *, for_events: bool) -> None:
         """In the loop: sleep until roused, or for some seconds; and until woken, if events would find room.
@@ -145,7 +155,9 @@ class Worker:
         if self.stopping:
             return  # who wants something from now on has to be remembered
         await asyncio.sleep(GATHERING)
-        self._wanted = self._is_roused = False
+        with self._starting:
+            if not self.stopping:
+                self._wanted = self._is_roused = False
 
     def nudge(self) -> None:
         """In the loop: end its sleep. What ends because the loop stops is no reason to begin again."""
@@ -156,10 +168,10 @@ class Worker:
         """Ask the thread to end and wait for it."""
         with self._starting:
             thread = self._thread
-        if thread is None:
-            return
-        self._wanted = self._is_roused = False
-        self.stopping = True
+            if thread is None:
+                return
+            self._wanted = self._is_roused = False
+            self.stopping = True
         self.call(self._set_wake)
         thread.join(timeout)
 
@@ -173,7 +185,8 @@ class Worker:
             self._wake = asyncio.Event()
             self._started.set()
             loop.run_until_complete(self._main(self))
-            _cancel_rest(loop)
+            loop.run_until_complete(cancel_others())
+            loop.run_until_complete(asyncio.sleep(0))  # connections that were let go close their sockets now
         except Exception:
             log.exception("the delivery thread failed; the next event starts it again")
         finally:
@@ -183,22 +196,42 @@ class Worker:
             self._started.set()
             if loop is not None:
                 loop.close()
-            self._disappoint()
+                for answer in list(loop.asked):
+                    _disappoint(answer)
         if self.stopping and (self._wanted or self._is_roused):  # somebody came while it stopped
             self._begin()
 
-    def _disappoint(self) -> None:
-        """Answer whoever still waits for what the loop can no longer do."""
-        for future in list(self._asked):
-            if not future.done():
-                future.set_exception(RemoteError("delivery was closed before there was an answer; ask again"))
+
+def _follow(running: Future[T]) -> Future[T]:
+    """Return a future that ends as another does, except that only the app can cancel it."""
+    answer: Future[T] = Future()
+
+    def hand_on(ended: Future[T]) -> None:
+        if ended.cancelled():  # by the end of the loop, perhaps before its first step
+            _disappoint(answer)
+            return
+        error = ended.exception()
+        with suppress(InvalidStateError):  # the app has given up
+            if error is not None:
+                answer.set_exception(error)
+            else:
+                answer.set_result(ended.result())
+
+    running.add_done_callback(hand_on)
+    answer.add_done_callback(lambda given_up: given_up.cancelled() and running.cancel())
+    return answer
 
 
-def _cancel_rest(loop: asyncio.AbstractEventLoop) -> None:
-    loop.run_until_complete(asyncio.sleep(0))  # a task that is cancelled before its first step could not say why
-    tasks = asyncio.all_tasks(loop)
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-    loop.run_until_complete(asyncio.sleep(0))  # connections that were let go close their sockets in the next round
+def _disappoint(answer: Future[Any]) -> None:
+    """Tell whoever waits for what the loop can no longer do."""
+    with suppress(InvalidStateError):
+        answer.set_exception(RemoteError("delivery was closed before there was an answer; ask again"))
+
+
+async def cancel_others() -> None:
+    """Cancel all other tasks of this loop and see them end, with those that they begin or leave behind."""
+    await asyncio.sleep(0)  # a task that is cancelled before its first step could not say why
+    while others := asyncio.all_tasks() - {asyncio.current_task()}:
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)

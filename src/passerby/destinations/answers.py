@@ -38,7 +38,7 @@ def read_retry_after(value: str | None, now: float | None = None) -> float | Non
         return min(float(value), MAX_RETRY_AFTER)
     try:
         moment = parsedate_to_datetime(value)
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, LookupError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
