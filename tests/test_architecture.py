@@ -14,34 +14,42 @@ from tests.imports import Import, is_within, read_imports, source_files
 ORDER = """
     version  errors  jsontext  outcome
     request  attributes  event  context  cookie  response  policy  visit  receipt
-    options  person  desk  tracker
+    options  person  rehearsal  transaction  desk  tracker
 
     destinations  destinations.answers  destinations.sitecore
     outbox  outbox.memory
     delivery.breaker  delivery.pool  delivery.process  delivery.loop  delivery.worker
     delivery.stream  delivery.transport  delivery.sender  delivery
 
-    stats  config  sources  frontdesk  tracking  engage  passerby
-    asgi
+    stats  config  sources  frontdesk  door  tracking  sites  engage  passerby
+    cli  __main__
+    asgi  wsgi  fastapi  flask
+    testing.told  testing  testing.plugin
+    django.transactions  django.conf  django.middleware  django.signals  django.checks  django.apps  django
+    django.test  django.templatetags  django.templatetags.passerby
+    django.management  django.management.commands  django.management.commands.passerby
 
     collector.json_object  collector.stream_api  collector.received  collector.scripted  collector.store
     collector.connection  collector.reply  collector.exchange  collector.control
     collector.server_thread  collector.server  collector  collector.terminal  collector.command
     demo  demo.product  demo.style  demo.page  demo.shop  demo.ledger  demo.command
-    cli  __main__
-    testing
 """
 
 # Where a library may be imported: a module, or a package with all that is in it.
 DOORS = {
+    "asgiref": ["django"],  # it comes with Django
+    "click": ["flask"],  # it comes with Flask
+    "django": ["django"],
     "fastapi": ["demo", "fastapi"],
+    "flask": ["flask"],
     "h11": ["collector", "delivery.stream", "delivery.transport"],  # it comes with httpx
     "httpx": ["delivery.transport"],
     "importlib": ["cli", "demo", "version"],  # what it brings in is not seen by these tests
     "itsdangerous": ["cookie"],
     "orjson": ["jsontext"],
+    "pytest": ["testing.plugin"],
     "sqlite3": ["collector.store"],
-    "starlette": ["asgi", "collector", "demo"],
+    "starlette": ["asgi", "collector", "demo", "fastapi"],
     "uvicorn": ["cli", "collector", "demo"],
 }
 

@@ -325,7 +325,7 @@ class TestPool:
     async def test_no_id_in_time_no_cookie_and_the_next_request_tries_again(
         self, make_tracking: MakeTracking, collector: CollectorServer
     ) -> None:
-        collector.fail("create", times=2, delay=0.4, status=None)
+        collector.fail("create", times=3, delay=0.4, status=None)
         tracking = make_tracking(mint_timeout=0.02)
         app = install(viewing("first"), tracking)
         sent = await call(app, make_scope("/", NAVIGATION))

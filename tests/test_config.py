@@ -69,7 +69,7 @@ def test_a_wrong_value_is_refused_by_name(name: str, value: Any) -> None:
 
 
 def test_an_unknown_setting_is_refused_by_name() -> None:
-    assert "found the unknown setting colour" in refusal(colour="red")
+    assert "colour: found no setting of that name; there are secret_key, " in refusal(colour="red")
 
 
 @pytest.mark.parametrize(

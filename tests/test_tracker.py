@@ -68,7 +68,14 @@ class Desk:
     def point_of_sale(self, visit: Visit) -> Any:
         return self.point_of_sale_of(visit)
 
-    def accept(self, event: Event, destinations: Sequence[str], receipt: Receipt, held: bool) -> None:
+    def accept(
+        self,
+        event: Event,
+        destinations: Sequence[str],
+        receipt: Receipt,
+        held: bool,
+        undo: Callable[[], None] | None = None,
+    ) -> None:
         self._sitecore.check(event)
         self.events.append(event)
         self.accepted.append((event, tuple(destinations), held))

@@ -71,6 +71,7 @@ class Silent:
     """A destination that refuses to be reached: what is told of it waits."""
 
     name = "silent"
+    origin = "http://127.0.0.1:9"
     batch_size = 1
 
     def check(self, event: Event) -> None:
@@ -128,7 +129,7 @@ class TestHandleCookie:
         cookies = by_name(lines_of(started[0][1]))
         assert list(cookies) == [BID, "bid_key_sig"]
         assert value_of(cookies[BID]) == body.decode()
-        tracking.end(tracking.tracker_for(environ))
+        tracking._door.end(tracking.tracker_for(environ))
         assert tracking.tracker_for(environ).browser_id == body.decode(), "used, so it stays"
 
     def test_an_object_with_an_environ(self, tracking: Tracking) -> None:

@@ -13,6 +13,7 @@ from .errors import (
 from .outcome import Dead, Delivered, Dropped, Pending
 from .receipt import Receipt
 from .request import RequestInfo
+from .sites import Sites
 from .tracker import Tracker, current_tracker
 from .tracking import Tracking
 
@@ -29,6 +30,7 @@ __all__ = [
     "RequestInfo",
     "SettingsError",
     "Sitecore",
+    "Sites",
     "Tracker",
     "Tracking",
     "ValidationError",

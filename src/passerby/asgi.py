@@ -6,11 +6,10 @@ from collections.abc import Awaitable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .request import TRACKER_KEY, ScopeRequest
+from .door import Door
+from .request import SEEN_KEY, ScopeRequest
+from .sites import TrackingSource
 from .tracker import Tracker, enter, leave
-from .tracking import Tracking
-
-_SEEN_KEY = "passerby.middleware"  # marks a scope, so that a middleware installed twice acts once
 
 
 class TrackingMiddleware:
@@ -18,11 +17,11 @@ class TrackingMiddleware:
 
     Args:
         app: the ASGI app.
-        tracking: the app's `Tracking`.
+        tracking: the app's `Tracking`, or `Sites` where an app serves several.
         websocket_cookies: whether the answer to a websocket's handshake may set cookies too.
     """
 
-    def __init__(self, app: ASGIApp, *, tracking: Tracking, websocket_cookies: bool = False) -> None:
+    def __init__(self, app: ASGIApp, *, tracking: TrackingSource, websocket_cookies: bool = False) -> None:
         self.app = app
         self.tracking = tracking
         self._starts = ("http.response.start", "websocket.accept") if websocket_cookies else ("http.response.start",)
@@ -31,27 +30,26 @@ class TrackingMiddleware:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, self._send_of_lifespan(send))
             return
-        if scope["type"] not in ("http", "websocket") or _SEEN_KEY in scope:
+        if scope["type"] not in ("http", "websocket") or SEEN_KEY in scope:
             await self.app(scope, receive, send)
             return
-        # Whoever stands before this middleware may have told something already.
-        tracker: Tracker = scope.get(TRACKER_KEY) or self.tracking.begin(ScopeRequest(scope))
+        request = ScopeRequest(scope)
+        door = self.tracking.for_request(request)
+        tracker = scope.setdefault("state", {})["tracker"] = door.open(request)
         if tracker.visit.needs_id:
-            await self.tracking.await_browser_id(tracker)
-        scope[_SEEN_KEY] = True
-        scope[TRACKER_KEY] = scope.setdefault("state", {})["tracker"] = tracker
+            await door.await_browser_id(tracker)
         token = enter(tracker)
         try:
-            await self.app(scope, receive, self._send_of_request(tracker, send))
+            await self.app(scope, receive, self._send_of_request(door, tracker, send))
         finally:
             leave(token)
-            self.tracking.end(tracker)
+            door.end(tracker)
 
-    def _send_of_request(self, tracker: Tracker, send: Send) -> Send:
+    def _send_of_request(self, door: Door, tracker: Tracker, send: Send) -> Send:
         def send_with_cookies(message: Message) -> Awaitable[None]:
             if message["type"] in self._starts:
                 headers = list(message.get("headers", ()))
-                cookies = self.tracking.cookies(tracker, headers)
+                cookies = door.respond(tracker, message.get("status", 101), headers)
                 if cookies:
                     added = [(b"set-cookie", cookie.header().encode("latin-1")) for cookie in cookies]
                     message = {**message, "headers": [*headers, *added]}

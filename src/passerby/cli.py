@@ -17,9 +17,14 @@ Command = Callable[[argparse.Namespace, TextIO, TextIO], int]
 OPTIONAL_PACKAGES = ("uvicorn", "fastapi")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; answer 0 when all is well, 1 for a failure, 2 for wrong usage."""
-    options = _make_parser().parse_args(argv)
+def main(argv: Sequence[str] | None = None, program: str = "passerby") -> int:
+    """Run a command; answer 0 when all is well, 1 for a failure, 2 for wrong usage.
+
+    Args:
+        argv: the command and its arguments; those of the process by default.
+        program: how the user calls it, such as ``"manage.py passerby"``.
+    """
+    options = _make_parser(program).parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal may lack letters that visitors have
             stream.reconfigure(errors="backslashreplace")
@@ -42,17 +47,19 @@ def _find_command(module: str) -> Command:
     return run
 
 
-def _make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="passerby", description="Server-side visitor tracking for Python web apps.")
+def _make_parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=program, description="Server-side visitor tracking for Python web apps.")
     parser.add_argument("--version", action="version", version=f"passerby {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    _add_collect(commands.add_parser("collect", help="play Sitecore's Stream API on this machine", description=COLLECT))
-    _add_demo(commands.add_parser("demo", help="start a small shop and watch its events arrive", description=DEMO))
+    for name, summary in SUMMARIES.items():
+        _ADD[name](commands.add_parser(name, help=summary, description=summary))
     return parser
 
 
-COLLECT = "Play Sitecore's Stream API on this machine: answer as it does, keep what arrives, print each event."
-DEMO = "Start a small shop and a collector on this machine, and print each event as it arrives."
+SUMMARIES = {
+    "collect": "Play Sitecore's Stream API on this machine: answer as it does, keep what arrives, print each event.",
+    "demo": "Start a small shop and a collector on this machine, and print each event as it arrives.",
+}
 
 
 def _add_collect(parser: argparse.ArgumentParser) -> None:
@@ -86,6 +93,9 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--collector-port", type=_port, default=8600, help="port of the collector (default: %(default)s)"
     )
+
+
+_ADD = {"collect": _add_collect, "demo": _add_demo}
 
 
 def _port(text: str) -> int:

@@ -21,6 +21,7 @@ _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "ip": ("truncate", "keep", "drop"),
     "on_tamper": ("reissue", "adopt"),
 }
+_SWITCHES = ("infer", "auto_page_views", "cookie_partitioned", "server_cookie")
 _SECONDS = (
     "renew_after",
     "mint_timeout",
@@ -45,6 +46,8 @@ class Settings:
         language: default for event data, two letters (ISO 639-1).
         identity_provider: the provider whose identifier is the user ID.
         infer: whether page, language and referrer are taken from the request where the call does not give them.
+        auto_page_views: whether a page view is told of every page that a visitor sees: HTML with a 2xx status, in
+            answer to a browser that goes to a document, unless the app has told one itself.
         on_invalid: what a tracking call does with what cannot be sent: "raise" ValidationError, or "drop", log and
             count.
         consent: called with the request's facts; see `passerby.policy.Policy`.
@@ -82,6 +85,7 @@ class Settings:
     language: str | None = None
     identity_provider: str | None = None
     infer: bool = True
+    auto_page_views: bool = False
     on_invalid: Literal["raise", "drop"] = "raise"
     consent: Consent | None = None
     gpc: GpcPolicy = "respect"
@@ -110,31 +114,19 @@ class Settings:
     max_events: int = 100_000
 
     def __post_init__(self) -> None:
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                expected = ", ".join(map(repr, choices))
-                raise SettingsError(f"{name}: found {getattr(self, name)!r}, expected one of {expected}")
-        for name in _SECONDS:
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
-                raise SettingsError(f"{name}: found {value!r}, expected a number of seconds")
-        for name in ("concurrency", "max_events"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise SettingsError(f"{name}: found {value!r}, expected a whole number of at least 1")
-        if isinstance(self.spare_browser_ids, bool) or self.spare_browser_ids not in range(101):
-            raise SettingsError(
-                f"spare_browser_ids: found {self.spare_browser_ids!r}, expected a whole number from 0 to 100"
-            )
+        _check_values(self)
         if self.outbox != "memory":
-            raise SettingsError('outbox: found something else, expected "memory", the only one this version has')
+            raise SettingsError(
+                'found something else, expected "memory", the only one this version has', setting="outbox"
+            )
         if self.consent is not None and (not callable(self.consent) or iscoroutinefunction(self.consent)):
             raise SettingsError(
-                "consent: expected a plain function that takes the request's facts and gives True, False or None"
+                "expected a plain function that takes the request's facts and gives True, False or None",
+                setting="consent",
             )
         for name in ("trusted_proxies", "skipped_paths"):
             if not _are_texts(getattr(self, name)):
-                raise SettingsError(f"{name}: expected a list of texts")
+                raise SettingsError("expected a list of texts", setting=name)
         check_cookie_name(self.cookie_name)
         _ = self.secret_keys, self.cookie_attributes
 
@@ -147,7 +139,8 @@ class Settings:
         keys: Sequence[str | bytes] = (key,) if isinstance(key, str | bytes) else key
         if not isinstance(keys, Sequence) or not keys or not all(map(_is_key, keys)):
             raise SettingsError(
-                "secret_key: expected text or bytes of at least 8 characters, or a list of such, the newest first"
+                "expected text or bytes of at least 8 characters, or a list of such, the newest first",
+                setting="secret_key",
             )
         return tuple(keys)
 
@@ -179,6 +172,7 @@ class SettingsValues(TypedDict, total=False):
     language: str | None
     identity_provider: str | None
     infer: bool
+    auto_page_views: bool
     on_invalid: Literal["raise", "drop"]
     consent: Consent | None
     gpc: GpcPolicy
@@ -207,6 +201,28 @@ class SettingsValues(TypedDict, total=False):
     max_events: int
 
 
+def _check_values(settings: Settings) -> None:
+    for name, choices in _CHOICES.items():
+        if getattr(settings, name) not in choices:
+            expected = ", ".join(map(repr, choices))
+            raise SettingsError(f"found {getattr(settings, name)!r}, expected one of {expected}", setting=name)
+    for name in _SWITCHES:
+        if not isinstance(getattr(settings, name), bool):
+            raise SettingsError(f"found {getattr(settings, name)!r}, expected True or False", setting=name)
+    for name in _SECONDS:
+        value = getattr(settings, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
+            raise SettingsError(f"found {value!r}, expected a number of seconds", setting=name)
+    for name in ("concurrency", "max_events"):
+        value = getattr(settings, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise SettingsError(f"found {value!r}, expected a whole number of at least 1", setting=name)
+    if isinstance(settings.spare_browser_ids, bool) or settings.spare_browser_ids not in range(101):
+        raise SettingsError(
+            f"found {settings.spare_browser_ids!r}, expected a whole number from 0 to 100", setting="spare_browser_ids"
+        )
+
+
 def _is_key(key: object) -> bool:
     return isinstance(key, str | bytes) and len(key) >= 8
 
@@ -223,5 +239,5 @@ def make_settings(values: Mapping[str, Any]) -> Settings:
     known = [one.name for one in fields(Settings)]
     unknown = sorted(set(values) - set(known))
     if unknown:
-        raise SettingsError(f"found the unknown setting {', '.join(unknown)}; there are {', '.join(known)}")
+        raise SettingsError(f"found no setting of that name; there are {', '.join(known)}", setting=unknown[0])
     return Settings(**values)

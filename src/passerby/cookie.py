@@ -89,24 +89,33 @@ class CookieAttributes:
     def __post_init__(self) -> None:
         if self.domain and not _is_cookie_domain(self.domain):
             raise SettingsError(
-                'cookie_domain: expected a domain name of two or more labels such as "example.com"; '
-                "leave it out for localhost and addresses, which take no Domain"
+                'expected a domain name of two or more labels such as "example.com"; '
+                "leave it out for localhost and addresses, which take no Domain",
+                setting="cookie_domain",
             )
         if not isinstance(self.path, str) or not _is_path(self.path):
-            raise SettingsError('cookie_path: expected a path that begins with "/" and has no ";"')
+            raise SettingsError('expected a path that begins with "/" and has no ";"', setting="cookie_path")
         if isinstance(self.max_age, bool) or not isinstance(self.max_age, int) or not 0 < self.max_age <= MAX_AGE:
             raise SettingsError(
-                f"cookie_max_age: found {self.max_age!r}, expected a whole number of seconds from 1 to {MAX_AGE} "
-                "(400 days, where browsers stop)"
+                f"found {self.max_age!r}, expected a whole number of seconds from 1 to {MAX_AGE} "
+                "(400 days, where browsers stop)",
+                setting="cookie_max_age",
             )
         if self.same_site not in ("lax", "strict", "none"):
-            raise SettingsError(f'cookie_same_site: found {self.same_site!r}, expected "lax", "strict" or "none"')
+            raise SettingsError(
+                f'found {self.same_site!r}, expected "lax", "strict" or "none"', setting="cookie_same_site"
+            )
         if self.secure not in ("auto", True, False):
-            raise SettingsError(f'cookie_secure: found {self.secure!r}, expected "auto", True or False')
+            raise SettingsError(f'found {self.secure!r}, expected "auto", True or False', setting="cookie_secure")
         if self.same_site == "none" and self.secure is False:
-            raise SettingsError('cookie_same_site="none" needs cookie_secure, browsers refuse it otherwise')
+            raise SettingsError(
+                'found False, but cookie_same_site="none" needs it: browsers refuse the cookie otherwise',
+                setting="cookie_secure",
+            )
         if self.partitioned and (self.secure is False or self.same_site != "none"):
-            raise SettingsError('cookie_partitioned needs cookie_secure and cookie_same_site="none"')
+            raise SettingsError(
+                'found True, which needs cookie_secure and cookie_same_site="none"', setting="cookie_partitioned"
+            )
 
     def secure_for(self, scheme: str, host: str) -> bool:
         """Whether a cookie set on this scheme and host is marked Secure."""
@@ -138,7 +147,7 @@ def _is_cookie_domain(domain: object) -> bool:
 def check_cookie_name(name: str) -> str:
     """Return the name if it can be a cookie's, else raise SettingsError."""
     if not isinstance(name, str) or not _is_token(name):
-        raise SettingsError("cookie_name: expected ASCII letters, digits and !#$%&'*+-.^_`|~ only")
+        raise SettingsError("expected ASCII letters, digits and !#$%&'*+-.^_`|~ only", setting="cookie_name")
     return name
 
 

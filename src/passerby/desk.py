@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol
 
@@ -57,8 +57,18 @@ class Desk(Protocol):
         """Return the point of sale of the visit's request."""
         ...
 
-    def accept(self, event: Event, destinations: Sequence[str], receipt: Receipt, held: bool) -> None:
-        """Check an event for its destinations and record it; raises ValidationError before anything is stored."""
+    def accept(
+        self,
+        event: Event,
+        destinations: Sequence[str],
+        receipt: Receipt,
+        held: bool,
+        undo: Callable[[], None] | None = None,
+    ) -> None:
+        """Check an event for its destinations and record it; raises ValidationError before anything is stored.
+
+        In a database transaction that fails it is not recorded after all, and `undo` is called.
+        """
         ...
 
     def refuse(self, reason: str, destinations: Sequence[str], error: ValidationError | None = None) -> Receipt:

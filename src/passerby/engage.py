@@ -59,4 +59,4 @@ def _seconds(days: object) -> int:
         seconds = float(str(days)) * 86_400
         return MAX_AGE if seconds > MAX_AGE else round(seconds)
     except ValueError:
-        raise SettingsError(f"cookie_expiry_days: found {days!r}, expected a number of days") from None
+        raise SettingsError(f"found {days!r}, expected a number of days", setting="cookie_expiry_days") from None

@@ -10,6 +10,8 @@
 A message says what was found, what was expected and what to do. It never contains a key, a cookie or a visitor's data.
 """
 
+from collections.abc import Callable
+
 
 class PasserbyError(Exception):
     """Root of all errors raised by passerby.
@@ -26,7 +28,31 @@ class PasserbyError(Exception):
 
 
 class SettingsError(PasserbyError):
-    """A setting is missing, wrong, or does not fit another one. Raised at start, never in a request."""
+    """A setting is missing, wrong, or does not fit another one. Raised at start, never in a request.
+
+    Attributes:
+        setting: the setting's name, such as ``"cookie_path"`` or ``"sitecore.client_key"``; None where it is about none
+            in particular.
+    """
+
+    def __init__(self, message: str, code: str | None = None, setting: str | None = None) -> None:
+        self.setting = setting
+        self._words = f"[{code}] {message}" if code else message
+        # The vendor's words, which have a code, name the setting themselves.
+        super().__init__(f"{setting}: {message}" if setting and not code else message, code)
+
+    def spelled(self, spelling: Callable[[str], str]) -> "SettingsError":
+        """Return the same error, naming the setting as its author wrote it.
+
+        Args:
+            spelling: makes out of a setting's name what stands in the author's source.
+        """
+        if self.setting is None:
+            return self
+        again = SettingsError(self.message, self.code, spelling(self.setting))
+        again._words = self._words
+        again.args = (f"{again.setting}: {self._words}",)
+        return again
 
 
 class ValidationError(PasserbyError):

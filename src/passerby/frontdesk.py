@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -18,9 +18,12 @@ from .errors import RemoteError, SettingsError, ValidationError
 from .event import NO_CONTEXT, Context, Event, new_browser_id
 from .outbox import DeadLetter
 from .outbox.memory import MemoryOutbox
+from .outcome import Dropped
 from .receipt import Receipt
+from .rehearsal import REFUSED, rehearsal
 from .request import TrustedProxies
 from .stats import DestinationStats, Stats
+from .transaction import Transactions
 from .visit import Visit
 
 log = logging.getLogger("passerby")
@@ -40,6 +43,7 @@ class FrontDesk:
         destination_names: the names of all destinations.
         issuer: the destination that issues browser IDs, if one does.
         delivery: what brings events to their destinations.
+        transactions: what an app's database transactions do to the events told in them, if anything.
     """
 
     def __init__(self, destinations: Sequence[Destination], settings: Settings, proxies: TrustedProxies) -> None:
@@ -51,6 +55,7 @@ class FrontDesk:
         self.destination_names = tuple(self._destinations)
         self._point_of_sale = next((one.point_of_sale for one in destinations if isinstance(one, Sitecore)), None)
         self._proxies = proxies
+        self.transactions: Transactions | None = None
         self._outbox = MemoryOutbox(self.destination_names, settings.max_events)
         self.delivery = Delivery(
             destinations,
@@ -67,7 +72,8 @@ class FrontDesk:
 
     def assign(self, visit: Visit) -> None:
         """Give a visit an ID if one is ready; never waits."""
-        browser_id = new_browser_id() if self.issuer is None else self.delivery.take_browser_id()
+        is_ours = self.issuer is None or rehearsal.refuses(self.issuer.origin)
+        browser_id = new_browser_id() if is_ours else self.delivery.take_browser_id()
         if browser_id is not None:
             visit.assign(browser_id)
 
@@ -94,11 +100,56 @@ class FrontDesk:
             log.exception("the point_of_sale callable raised; there is no point of sale in this request")
             return None
 
-    def accept(self, event: Event, destinations: Sequence[str], receipt: Receipt, held: bool) -> None:
-        """Check an event for its destinations and record it."""
+    def accept(
+        self,
+        event: Event,
+        destinations: Sequence[str],
+        receipt: Receipt,
+        held: bool,
+        undo: Callable[[], None] | None = None,
+    ) -> None:
+        """Check an event for its destinations and record it, in a database transaction when that is committed."""
         for name in destinations:
             self._destinations[name].check(event)
+        for watcher in rehearsal.watchers:
+            watcher.on_told(event, destinations)
+        if self.transactions is not None and self.transactions.defer(
+            lambda: self._record_late(event, destinations, receipt, held),
+            lambda: self._roll_back(event, destinations, receipt, undo),
+        ):
+            return
+        self._record(event, destinations, receipt, held)
+
+    def _record(self, event: Event, destinations: Sequence[str], receipt: Receipt, held: bool) -> None:
+        if rehearsal.is_on:
+            refused = [name for name in destinations if rehearsal.refuses(self._destinations[name].origin)]
+            self._drop(refused, receipt, REFUSED)
+            destinations = [name for name in destinations if name not in refused]
+            if not destinations:
+                return
         self.delivery.enqueue(event, destinations, receipt, held)
+
+    def _record_late(self, event: Event, destinations: Sequence[str], receipt: Receipt, held: bool) -> None:
+        """Record an event when its call has long returned and there is nobody to hear of a mistake of ours."""
+        try:
+            self._record(event, destinations, receipt, held)
+        except Exception:
+            log.exception("an event could not be recorded after its transaction; it is dropped")
+            self._drop(destinations, receipt, "internal")
+
+    def _roll_back(
+        self, event: Event, destinations: Sequence[str], receipt: Receipt, undo: Callable[[], None] | None
+    ) -> None:
+        self._drop(destinations, receipt, "rollback")
+        for watcher in rehearsal.watchers:
+            watcher.on_rolled_back(event)
+        if undo is not None:
+            undo()
+
+    def _drop(self, destinations: Sequence[str], receipt: Receipt, reason: str) -> None:
+        self._outbox.drop(destinations, reason)
+        for name in destinations:
+            receipt.on_settled(name, Dropped(reason))
 
     def refuse(self, reason: str, destinations: Sequence[str], error: ValidationError | None = None) -> Receipt:
         """Count what is not kept; raise the error if that is wanted."""
@@ -106,16 +157,28 @@ class FrontDesk:
             if self.defaults.on_invalid == "raise":
                 raise error
             log.error("a tracking call was dropped: %s", error)
-        self._outbox.drop(destinations, reason)
+        self.count_refused(reason, destinations)
         return Receipt.dropped(reason, destinations)
+
+    def count_refused(self, reason: str, destinations: Sequence[str] | None = None) -> None:
+        """Count what is not kept, at all destinations by default."""
+        for watcher in rehearsal.watchers:
+            watcher.on_refused(reason)
+        self._outbox.drop(self.destination_names if destinations is None else destinations, reason)
 
     def release_held(self, visitor: str) -> int:
         """Let go of a visitor's held events."""
-        return self.delivery.release(visitor)
+        return self._when_committed(visitor, self.delivery.release)
 
     def clear_held(self, visitor: str) -> int:
         """Drop a visitor's held events."""
-        return self._outbox.clear(visitor)
+        return self._when_committed(visitor, self._outbox.clear)
+
+    def _when_committed(self, visitor: str, act: Callable[[str], int]) -> int:
+        """Do something to a visitor's held events, in a transaction once it is committed; return how many there are."""
+        if self.transactions is not None and self.transactions.defer(lambda: act(visitor), lambda: None):
+            return self._outbox.held(visitor)
+        return act(visitor)
 
     def ask_guest_id(self, browser_id: str | None, timeout: float | None) -> Future[str]:
         """Ask for the guest's ID."""

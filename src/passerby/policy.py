@@ -98,6 +98,7 @@ class Policy:
         bots: what to do with the events of known bots.
         skipped_paths: paths that are no pages, nor is anything below them; nobody gets an ID there unless something is
             tracked.
+        assigns_ids: whether a page gives its visitor an ID; where the browser SDK does, none waits for one.
     """
 
     def __init__(
@@ -106,7 +107,9 @@ class Policy:
         gpc: GpcPolicy = "respect",
         bots: BotPolicy = "drop",
         skipped_paths: Iterable[str] = SKIPPED_PATHS,
+        assigns_ids: bool = True,
     ) -> None:
+        self.assigns_ids = assigns_ids
         self._consent = consent
         self._respects_gpc = gpc == "respect"
         self._bots = bots
@@ -134,7 +137,14 @@ class Policy:
                 return _BOT_DROPPED if self._bots == "drop" else _BOT_TAGGED
         if tells_more and is_prefetch(request):
             return _NEVER
-        return PAGE if self._is_page(request) else _ON_TRACKING
+        return PAGE if self.assigns_ids and self._is_page(request) else _ON_TRACKING
+
+    def is_document(self, request: RequestInfo) -> bool:
+        """Whether somebody goes to a page and will see it: no frame, no fetch by a script, no prefetch."""
+        if request.method != "GET" or not self._is_page(request) or is_prefetch(request):
+            return False
+        destination = request.header("sec-fetch-dest")  # browsers send it to https and localhost only
+        return destination == "document" if destination else "text/html" in (request.header("accept") or "")
 
     def _ask_for_consent(self, consent: Consent, request: RequestInfo) -> Decision | None:
         try:
@@ -176,6 +186,12 @@ def is_prefetch(request: RequestInfo) -> bool:
 def is_known_bot(user_agent: str) -> bool:
     """Whether a user agent names itself as a crawler, preview fetcher or monitor."""
     return _known_bot(user_agent[:_MAX_USER_AGENT].lower()) is not None
+
+
+def is_html(headers: Iterable[tuple[Any, Any]]) -> bool:
+    """Whether a response with these headers is a page for people."""
+    kinds = [_text(value) for name, value in headers if _text(name).lower() == "content-type"]
+    return bool(kinds) and kinds[-1].partition(";")[0].strip().lower() in ("text/html", "application/xhtml+xml")
 
 
 def may_be_shared(headers: Iterable[tuple[Any, Any]]) -> bool:

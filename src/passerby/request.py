@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote_to_bytes
 from .errors import SettingsError
 
 TRACKER_KEY = "passerby.tracker"  # where a request's tracker hangs: in the ASGI scope or the WSGI environ
+SEEN_KEY = "passerby.middleware"  # marks a request that a face has taken charge of: installed twice it acts once
 
 _MAX_HOST = 255  # characters of a host name (RFC 1035)
 _SHARED = 256  # bytes of a header's value that is worth sharing
@@ -191,7 +192,7 @@ class EnvironRequest(RequestInfo):
     def __init__(self, environ: MutableMapping[str, Any]) -> None:
         self.native = environ
         self.is_websocket = False
-        self.method = environ["REQUEST_METHOD"]
+        self.method = environ.get("REQUEST_METHOD", "GET")
         self.path = _utf8(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")) or "/"
 
     @property
@@ -212,7 +213,8 @@ class EnvironRequest(RequestInfo):
         return value
 
     def detach(self) -> None:
-        self.native = {name: value for name, value in self.native.items() if name.isupper()}
+        kept = (name for name in self.native if name.isupper() or name == "wsgi.url_scheme")
+        self.native = {name: self.native[name] for name in kept if isinstance(self.native[name], str)}
 
     def has_any(self, names: frozenset[str]) -> bool:
         return any(_CGI_NAMES[name] in self.native for name in names)
@@ -307,7 +309,7 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
         return ipaddress.ip_network(text, strict=False)
     except ValueError:
         raise SettingsError(
-            f'trusted_proxies: found {text!r}, expected an address, a network such as "10.0.0.0/8", or "*"'
+            f'found {text!r}, expected an address, a network such as "10.0.0.0/8", or "*"', setting="trusted_proxies"
         ) from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from http.cookies import Morsel
 from typing import Any, cast
 
 from .cookie import SetCookie
@@ -60,3 +61,19 @@ def _set_as_django_does(response: Any, cookie: SetCookie) -> None:
         httponly=cookie.http_only,
         samesite=cookie.same_site.capitalize(),
     )
+    if cookie.partitioned:
+        response.cookies[cookie.name] = _PartitionedMorsel.of(response.cookies[cookie.name])
+
+
+class _PartitionedMorsel(Morsel[str]):
+    """A cookie with `Partitioned`, which the standard library knows from Python 3.14 on and Django not yet."""
+
+    @classmethod
+    def of(cls, morsel: Morsel[str]) -> _PartitionedMorsel:
+        partitioned = cls()
+        partitioned.__setstate__(morsel.__getstate__())  # type: ignore[attr-defined]
+        partitioned.update(morsel)
+        return partitioned
+
+    def OutputString(self, attrs: Any = None) -> str:  # noqa: N802 - the standard library's name
+        return f"{super().OutputString(attrs)}; Partitioned"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
+from inspect import Parameter, signature
 from typing import Any, cast
 
 from .config import Settings
@@ -20,6 +21,7 @@ _BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "fals
 _LISTS = frozenset({"secret_key", "trusted_proxies", "skipped_paths"})
 _SWITCHES = frozenset({"include_utm_parameters", "requested_at"})  # of destinations
 _NOT_TEXT = frozenset({"consent"})
+_PREFIX = "PASSERBY_"
 
 
 def read_mapping(values: Mapping[str, Any]) -> tuple[list[Destination], dict[str, Any]]:
@@ -33,7 +35,12 @@ def read_mapping(values: Mapping[str, Any]) -> tuple[list[Destination], dict[str
     return destinations, rest
 
 
-def read_environment(environ: Mapping[str, str], prefix: str = "PASSERBY_") -> dict[str, Any]:
+def variable_of(name: str) -> str:
+    """Return the environment variable of a setting such as ``"sitecore.client_key"``."""
+    return _PREFIX + name.replace(".", "_").upper()
+
+
+def read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     """Read the mapping out of the environment; lists are parted by commas, times are in seconds.
 
     Raises:
@@ -42,9 +49,9 @@ def read_environment(environ: Mapping[str, str], prefix: str = "PASSERBY_") -> d
     kinds = {one.name: _type_of(one.default) for one in fields(Settings) if one.name not in _NOT_TEXT}
     values: dict[str, Any] = {}
     for variable, text in environ.items():
-        if not variable.startswith(prefix):
+        if not variable.startswith(_PREFIX):
             continue
-        name = variable[len(prefix) :].lower()
+        name = variable[len(_PREFIX) :].lower()
         kind, _, own = name.partition("_")
         if kind in _KINDS:
             values.setdefault(kind, {})[own] = _read_own(variable, own, text)
@@ -61,11 +68,18 @@ def _read_own(variable: str, own: str, text: str) -> Any:
 
 def _make(kind: str, own: Any) -> Destination:
     if not isinstance(own, Mapping):
-        raise SettingsError(f"{kind}: found {type(own).__name__}, expected a mapping of its settings")
+        raise SettingsError(f"found {type(own).__name__}, expected a mapping of its settings", setting=kind)
+    make, values = _KINDS[kind], cast("Mapping[str, Any]", own)
+    known = signature(make).parameters
+    for name in values.keys() - known.keys():
+        raise SettingsError(f"found no setting of that name; there are {', '.join(known)}", setting=f"{kind}.{name}")
+    for name in known.keys() - values.keys():
+        if known[name].default is Parameter.empty:
+            raise SettingsError("found none, expected one", setting=f"{kind}.{name}")
     try:
-        return _KINDS[kind](**cast("Mapping[str, Any]", own))
-    except TypeError as error:
-        raise SettingsError(f"{kind}: {str(error).partition('() ')[2] or 'wrong settings'}") from None
+        return make(**values)
+    except SettingsError as error:
+        raise error.spelled(lambda name: f"{kind}.{name}") from None
 
 
 def _type_of(default: object) -> type:

@@ -54,16 +54,20 @@ class Tracker:
 
     A tracking call checks what it is given, records it and returns at once. It raises ValidationError for what no
     destination could take (unless ``on_invalid="drop"``) and nothing else.
+
+    Attributes:
+        visit: what is known of the visitor in this request.
+        has_page_view: whether a page view was told in this request.
     """
 
-    __slots__ = ("__weakref__", "_context", "_desk", "_point_of_sale", "_referrer_told", "_visitor", "visit")
+    __slots__ = ("__weakref__", "_context", "_desk", "_point_of_sale", "_visitor", "has_page_view", "visit")
 
     def __init__(self, desk: Desk, visit: Visit) -> None:
         self._desk = desk
         self.visit = visit
         self._context: Context | None = None
         self._point_of_sale: str | None = None
-        self._referrer_told = False
+        self.has_page_view = False
         self._visitor: str | None = None
 
     @property
@@ -104,7 +108,9 @@ class Tracker:
             extension_data: the app's own attributes; at most 50 once flattened.
             options: see `Options`.
         """
-        return self._tell("page_view", None, event_data, extension_data, options)
+        receipt = self._tell("page_view", None, event_data, extension_data, options)
+        self.has_page_view = True
+        return receipt
 
     def event(
         self,
@@ -274,7 +280,6 @@ class Tracker:
             if kind == "identity":
                 return self._tell_identity(event, destinations, receipt)
             desk.accept(event, destinations, receipt, held)
-            self._referrer_told = self._referrer_told or kind == "page_view"
             return receipt
         except ValidationError as error:
             return desk.refuse("invalid", destinations, error)
@@ -287,7 +292,7 @@ class Tracker:
         remembered = remember(event, desk.now()) if desk.defaults.remembers_users and event.user_id else None
         if remembered is not None and is_repeated(remembered, visit.remembered):
             return desk.refuse("unchanged", destinations)
-        desk.accept(event, destinations, receipt, held=False)
+        desk.accept(event, destinations, receipt, False, undo=visit.remember_identity())
         if event.user_id is not None:
             kept = any(not isinstance(outcome, Dropped) for outcome in receipt.outcomes.values())
             visit.identify(event.user_id, remembered if kept else None)
@@ -342,7 +347,7 @@ class Tracker:
         if data.get("language") is None and context.locale is not None:
             data["language"] = language_of(context.locale)
         request = self.visit.request
-        if kind == "page_view" and not self._referrer_told and not data.get("referrer") and request is not None:
+        if kind == "page_view" and not self.has_page_view and not data.get("referrer") and request is not None:
             data["referrer"] = external_referrer(context, request.host)
 
     def _context_of_call(self, options: Options) -> Context:
@@ -376,3 +381,9 @@ class Tracker:
 
 enter: Callable[[Tracker | None], Any] = _current.set
 leave = _current.reset
+
+
+def dismiss(tracker: Tracker) -> None:
+    """Let a tracker no longer be the current one, wherever it may still be."""
+    if _current.get() is tracker:
+        _current.set(None)

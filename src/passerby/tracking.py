@@ -6,25 +6,26 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future, wait
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Unpack, cast
 
 from .config import Settings, SettingsValues, make_settings
-from .cookie import BrowserIdCookie, IdentityCookie, SetCookie, Sighting
+from .cookie import BrowserIdCookie, IdentityCookie
 from .destinations import Destination, IdIssuer
+from .door import Door
 from .errors import BrowserIdUnavailable, RemoteTimeout, SettingsError, ValidationError
 from .event import is_uuid
 from .frontdesk import FrontDesk, checked_timeout
 from .outbox import DeadLetter
-from .policy import BROKEN, Policy
+from .policy import Policy
 from .receipt import DEFAULT_WAIT, Receipt
 from .request import TRACKER_KEY, EnvironRequest, RequestInfo, TrustedProxies, read_request
 from .response import add_cookies, headers_of
-from .sources import read_environment, read_mapping
+from .sources import read_environment, read_mapping, variable_of
 from .stats import Stats
 from .tracker import Tracker
-from .visit import Reception, Visit, visit_of
+from .transaction import Transactions
+from .visit import Reception, visit_of
 
 log = logging.getLogger("passerby")
 
@@ -47,20 +48,28 @@ class Tracking:
         self._desk = FrontDesk(destinations, self._settings, proxies)
         self._delivery = self._desk.delivery
         self._reception = _make_reception(self._settings, self._desk.issuer, proxies)
-        if not self._settings.remembers_users:
+        self._door = Door(self._desk, self._reception, self._settings)
+        if self._settings.server_cookie and not self._settings.remembers_users:
             log.warning(
                 "no secret_key: cookies are not signed and not renewed, users are not remembered over requests; "
                 "set secret_key to a long random text"
             )
 
     @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> Tracking:
+    def from_mapping(cls, values: Mapping[str, Any], spelling: Callable[[str], str] = str) -> Tracking:
         """Make it from a mapping such as ``{"sitecore": {"client_key": ...}, "secret_key": ...}``.
+
+        Args:
+            values: the settings, those of a destination under its kind.
+            spelling: makes out of a setting's name, such as ``"sitecore.client_key"``, how errors are to call it.
 
         Raises SettingsError as `Tracking` does.
         """
-        destinations, settings = read_mapping(values)
-        return cls(*destinations, **cast("SettingsValues", settings))
+        try:
+            destinations, settings = read_mapping(values)
+            return cls(*destinations, **cast("SettingsValues", settings))
+        except SettingsError as error:
+            raise error.spelled(spelling) from None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Tracking:
@@ -68,70 +77,14 @@ class Tracking:
 
         Raises SettingsError as `Tracking` does.
         """
-        return cls.from_mapping(read_environment(os.environ if environ is None else environ))
+        return cls.from_mapping(read_environment(os.environ if environ is None else environ), variable_of)
 
     def __repr__(self) -> str:
         return f"<Tracking to {', '.join(self._desk.destination_names) or 'nowhere'}>"
 
-    # For every framework's face.
-
-    def begin(self, request: RequestInfo) -> Tracker:
-        """Begin a request: read its cookies, decide what may be done, give a new visitor an ID if one is ready."""
-        try:
-            visit = self._reception.open(request, time.time())
-            if visit.needs_id:
-                self._desk.assign(visit)
-        except Exception:
-            log.exception("a request could not be read; nothing is tracked in it")
-            visit = Visit(request, BROKEN, Sighting(None), None)
-        return Tracker(self._desk, visit)
-
-    async def await_browser_id(self, tracker: Tracker, timeout: float | None = None) -> bool:
-        """Wait for the ID of a new visitor, at most `mint_timeout` seconds or as long as is given.
-
-        Returns False if time ran out, True if there is an ID or none is to be had.
-        """
-        waiter = self._get_in_line()
-        if waiter is None:
-            return True
-        try:
-            await asyncio.wait([asyncio.wrap_future(waiter)], timeout=self._mint_timeout(timeout))
-        except RuntimeError:
-            log.exception("a browser ID can only be awaited in asyncio; the request goes on without")
-        finally:  # given up by the server too, it must not keep its place in the line
-            in_time = self._use(tracker, waiter)
-        return in_time
-
-    def wait_for_browser_id(self, tracker: Tracker, timeout: float | None = None) -> bool:
-        """Do as `await_browser_id` does, in sync code."""
-        waiter = self._get_in_line()
-        if waiter is None:
-            return True
-        wait([waiter], timeout=self._mint_timeout(timeout))
-        return self._use(tracker, waiter)
-
-    def cookies(self, tracker: Tracker, headers: Iterable[tuple[Any, Any]]) -> list[SetCookie]:
-        """Return the cookies to add to the response of a request, given its headers as pairs of text or bytes."""
-        visit = tracker.visit
-        try:
-            if not (self._settings.server_cookie and self._reception.has_cookies(visit)):
-                return []
-            return self._reception.cookies(visit, headers, time.time())
-        except Exception:
-            log.exception("cookies could not be made; the response goes without")
-            return []
-
-    def end(self, tracker: Tracker) -> None:
-        """End a request: an ID on which nothing depends goes back to the pool."""
-        visit = tracker.visit
-        if visit.request is not None:
-            visit.request.detach()
-        if visit.assigned and not visit.used and visit.browser_id is not None and self._desk.issuer is not None:
-            try:
-                self._delivery.pool.give_back(visit.browser_id)
-            except Exception:
-                log.exception("an unused browser ID could not be given back")
-            visit.withdraw()
+    def for_request(self, request: RequestInfo) -> Door:
+        """Return the door through which a request comes in; for every framework's face."""
+        return self._door
 
     # The server object: any framework's request, with or without the middleware.
 
@@ -144,7 +97,7 @@ class Tracking:
         info = read_request(request)
         tracker: Tracker | None = info.native.get(TRACKER_KEY)
         if tracker is None:
-            tracker = info.native[TRACKER_KEY] = self.begin(info)
+            tracker = info.native[TRACKER_KEY] = self._door.begin(info)
         return tracker
 
     def for_visitor(self, browser_id: str, user_id: str | None = None) -> Tracker:
@@ -174,7 +127,7 @@ class Tracking:
             return
         in_time = True
         if tracker.visit.needs_id:
-            in_time = await self.await_browser_id(tracker, checked_timeout(timeout))
+            in_time = await self._door.await_browser_id(tracker, checked_timeout(timeout))
         self._answer(tracker, response, timed_out=timeout is not None and not in_time)
 
     def handle_cookie_sync(self, request: Any, response: Any, timeout: float | None = None) -> None:
@@ -184,7 +137,7 @@ class Tracking:
             return
         in_time = True
         if tracker.visit.needs_id:
-            in_time = self.wait_for_browser_id(tracker, checked_timeout(timeout))
+            in_time = self._door.wait_for_browser_id(tracker, checked_timeout(timeout))
         self._answer(tracker, response, timed_out=timeout is not None and not in_time)
 
     def page_view(
@@ -246,6 +199,14 @@ class Tracking:
         """Do as `close` does without blocking the event loop."""
         return await asyncio.to_thread(self.close, timeout)
 
+    def record_with(self, transactions: Transactions | None) -> None:
+        """Have events that are told in a database transaction recorded when it is committed, and dropped if it fails.
+
+        What is dropped is counted as "rollback", and an identity told in the transaction is forgotten with it. The face
+        for Django does this by itself.
+        """
+        self._desk.transactions = transactions
+
     def dead_letters(self) -> list[DeadLetter]:
         """Return the events that a destination will never take, each with the reason."""
         return self._desk.dead_letters()
@@ -263,25 +224,6 @@ class Tracking:
             raise RemoteTimeout if timed_out else BrowserIdUnavailable
         cookies = self._reception.cookies(visit, headers_of(response), time.time(), renew=True)
         add_cookies(response, cookies, is_text=isinstance(visit.request, EnvironRequest))
-
-    def _mint_timeout(self, timeout: float | None) -> float:
-        return self._settings.mint_timeout if timeout is None else timeout
-
-    def _get_in_line(self) -> Future[str | None] | None:
-        try:
-            return self._delivery.wait_for_browser_id()
-        except Exception:
-            log.exception("a browser ID could not be asked for; the visitor goes on without")
-            return None
-
-    def _use(self, tracker: Tracker, waiter: Future[str | None]) -> bool:
-        """Take what a waiter brought; one that brought nothing yet gets out of the line."""
-        if not waiter.done() and waiter.cancel():
-            return False
-        browser_id = waiter.result()  # it is there, or coming this very moment
-        if browser_id is not None:
-            tracker.take_up(browser_id)
-        return True
 
 
 def _check(destinations: Sequence[Destination]) -> None:
@@ -307,7 +249,6 @@ def _make_reception(settings: Settings, issuer: IdIssuer | None, proxies: Truste
         on_tamper=settings.on_tamper,
     )
     identity = IdentityCookie(f"{name}_uid", attributes, keys) if keys else None
-    # Where the browser SDK sets the cookie, no page waits for an ID: all of them count as none.
-    skipped_paths = settings.skipped_paths if settings.server_cookie else ("/",)
-    policy = Policy(settings.consent, settings.gpc, settings.bots, skipped_paths)
+    # Where the browser SDK sets the cookie, no page waits for an ID.
+    policy = Policy(settings.consent, settings.gpc, settings.bots, settings.skipped_paths, settings.server_cookie)
     return Reception(cookie, identity, policy, proxies)

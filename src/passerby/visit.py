@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from .cookie import BrowserIdCookie, IdentityCookie, Remembered, SetCookie, Sighting
-from .policy import BROKEN, PAGE, Decision, Policy, may_be_shared
+from .policy import BROKEN, PAGE, Decision, Policy, is_html, may_be_shared
 from .request import RequestInfo, TrustedProxies, header_of
 
 log = logging.getLogger("passerby")
@@ -109,6 +109,15 @@ class Visit:
         if remembered is not None:
             self.remembered = remembered
             self._identity_change = remembered
+
+    def remember_identity(self) -> Callable[[], None]:
+        """Return what brings back the identity as it is now."""
+        user_id, remembered, change = self._user_id, self.remembered, self._identity_change
+
+        def bring_back() -> None:
+            self._user_id, self.remembered, self._identity_change = user_id, remembered, change
+
+        return bring_back
 
     def forget(self) -> None:
         """The visitor has logged out: forget the user ID, keep the browser ID."""
@@ -228,6 +237,19 @@ class Reception:
         if visit.assigned and any(cookie.name == self._browser_id_cookie.name for cookie in cookies):
             visit.used = True
         return cookies
+
+    def is_page_view(self, visit: Visit, status: int, headers: Iterable[tuple[Any, Any]]) -> bool:
+        """Whether a response is a page that its visitor sees, and that may be told.
+
+        Not for a new visitor if a shared cache may keep it: without a cookie they would be a new one at every page.
+        """
+        request, decision = visit.request, visit.decision
+        if request is None or decision.refusal is not None or decision.bot or not 200 <= status < 300:
+            return False
+        headers = list(headers)
+        if not (is_html(headers) and self._policy.is_document(request)):
+            return False
+        return visit.sighting.browser_id is not None or (self._policy.assigns_ids and not may_be_shared(headers))
 
     def has_cookies(self, visit: Visit) -> bool:
         """Whether the answer to this visit carries any cookie; the common case is that it does not."""

@@ -19,6 +19,7 @@ class Plain:
     """A destination that issues no browser IDs; its calls are such that a collector takes them."""
 
     batch_size = 1
+    origin = "http://localhost"
 
     def __init__(self, name: str, url: str | Callable[[Event], str]) -> None:
         self.name = name

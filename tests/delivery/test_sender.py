@@ -27,6 +27,7 @@ class Echo:
     """A destination whose calls are the events' IDs."""
 
     name = "a"
+    origin = "http://localhost"
     batch_size = 1
 
     def check(self, event: Event) -> None:

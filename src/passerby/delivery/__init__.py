@@ -20,6 +20,7 @@ from ..destinations.answers import judge_status
 from ..errors import RemoteError, RemoteTimeout
 from ..event import Event, new_browser_id
 from ..outbox import Observer, Outbox
+from ..rehearsal import rehearsal
 from .breaker import Breaker, BreakerState
 from .pool import BrowserIdPool
 from .process import watch_process
@@ -257,7 +258,7 @@ class Delivery:
             self.start()
 
     def _fill_pool(self) -> float | None:
-        if self._issuer is None or self._issuer_sender is None:
+        if self._issuer is None or self._issuer_sender is None or rehearsal.refuses(self._issuer.origin):
             return None
         now = self._clock()
         breaker = self._id_breaker

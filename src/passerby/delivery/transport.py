@@ -20,6 +20,7 @@ import h11
 import httpx
 
 from ..destinations import Answer, Call
+from ..rehearsal import rehearsal
 from ..version import __version__
 from .stream import MAX_BODY, Stream
 
@@ -78,6 +79,8 @@ class Lane:
 
     async def perform(self, call: Call, timeout: float) -> Answer:
         """Perform a call within `timeout` seconds, body included. Raises NoAnswer."""
+        if rehearsal.refuses(call.url):
+            raise NoAnswer("a rehearsal calls no other machine")
         url = urlsplit(call.url)
         way = self._ways.get((url.scheme, url.netloc))
         if way is None:

@@ -97,6 +97,11 @@ class Destination(Protocol):
         ...
 
     @property
+    def origin(self) -> str:
+        """Where its calls go: scheme, host and port."""
+        ...
+
+    @property
     def batch_size(self) -> int:
         """How many events go into one call at most."""
         ...
@@ -121,6 +126,11 @@ class IdIssuer(Protocol):
     @property
     def name(self) -> str:
         """The destination's name."""
+        ...
+
+    @property
+    def origin(self) -> str:
+        """Where its calls go: scheme, host and port."""
         ...
 
     @property

@@ -67,16 +67,20 @@ class Sitecore:
         name: str = "sitecore",
     ) -> None:
         if not client_key:
-            raise SettingsError('"clientKey" is required.', code="MV-0001")
+            raise SettingsError('"clientKey" is required.', code="MV-0001", setting="client_key")
         if not target_url:
-            raise SettingsError('"targetURL" is required.', code="MV-0002")
+            raise SettingsError('"targetURL" is required.', code="MV-0002", setting="target_url")
         if isinstance(point_of_sale, str) and point_of_sale and not point_of_sale.strip():
-            raise SettingsError('"pointOfSale" cannot be empty.', code="MV-0009")
+            raise SettingsError('"pointOfSale" cannot be empty.', code="MV-0009", setting="point_of_sale")
         if not (point_of_sale is None or isinstance(point_of_sale, str) or callable(point_of_sale)):
-            raise SettingsError(f"point_of_sale: found {type(point_of_sale).__name__}, expected text or a callable")
+            raise SettingsError(
+                f"found {type(point_of_sale).__name__}, expected text or a callable", setting="point_of_sale"
+            )
         self._base = _checked_target(target_url)
         if not isinstance(client_key, str) or not _is_client_key(client_key):
-            raise SettingsError("client_key: expected ASCII letters, digits and -_. only, since it names the cookie")
+            raise SettingsError(
+                "expected ASCII letters, digits and -_. only, since it names the cookie", setting="client_key"
+            )
         self.name = name
         self.point_of_sale = point_of_sale
         self._client_key = client_key
@@ -87,6 +91,12 @@ class Sitecore:
 
     def __repr__(self) -> str:
         return f"<Sitecore {self.name!r} at {urlsplit(self._base).hostname}>"
+
+    @property
+    def origin(self) -> str:
+        """The scheme, host and port of the target URL."""
+        parts = urlsplit(self._base)
+        return f"{parts.scheme}://{parts.netloc}"
 
     @property
     def cookie_name(self) -> str:
@@ -183,7 +193,8 @@ def _checked_target(target_url: str) -> str:
         raise wrong
     if parts.scheme == "http" and not is_local_host(host):
         raise SettingsError(
-            "target_url: found plain http to a public host, expected https; what visitors do is not for all to read"
+            "found plain http to a public host, expected https; what visitors do is not for all to read",
+            setting="target_url",
         )
     return target_url.strip().rstrip("/")
 

@@ -111,7 +111,8 @@ class MemoryOutbox:
 
     def begin_afresh(self) -> None:
         """Start empty: in a forked child what was waiting is the parent's to deliver."""
-        self._lock = threading.Lock()
+        # Reentrant, as garbage collection may run what drops an event in the midst of anything.
+        self._lock = threading.RLock()
         self._shelves = {name: _Shelf(name) for name in self._names}
         self._links: dict[str, str] = {}
 
@@ -160,6 +161,12 @@ class MemoryOutbox:
         for name, entry in gone:
             entry.observer.on_settled(name, Dropped("cleared"))
         return cleared
+
+    def held(self, visitor: str) -> int:
+        """Return how many events are held for a visitor, at the destination that has the most."""
+        with self._lock:
+            whose = self._whose(visitor)
+            return max((len(shelf.held.get(whose, ())) for shelf in self._shelves.values()), default=0)
 
     def drop(self, destinations: Sequence[str], reason: str) -> None:
         """Count an event that was told and not kept."""

@@ -1,0 +1,69 @@
+"""What `manage.py check` says of the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+from django.core.checks import CheckMessage, Error
+from django.core.exceptions import ImproperlyConfigured
+from django.middleware.cache import UpdateCacheMiddleware
+from django.utils.module_loading import import_string
+
+from .conf import get_tracking, read_own_settings
+from .middleware import TrackingMiddleware
+
+_PATH = "passerby.django.TrackingMiddleware"
+
+
+def check_settings(**rest: Any) -> list[CheckMessage]:
+    """Check the setting `PASSERBY`."""
+    try:
+        own = read_own_settings()
+        get_tracking()
+    except ImproperlyConfigured as error:
+        return [Error(str(error), hint="The README's section Settings lists all settings.", id="passerby.E001")]
+    if own.auth_signals and "sitecore" in settings.PASSERBY and not settings.PASSERBY.get("identity_provider"):
+        return [
+            Error(
+                'PASSERBY["auth_signals"] needs PASSERBY["identity_provider"].',
+                hint="Set it to the provider under which Sitecore CDP knows the primary keys of your users.",
+                id="passerby.E002",
+            )
+        ]
+    return []
+
+
+def check_middleware(**rest: Any) -> list[CheckMessage]:
+    """Check where the middleware stands."""
+    ours = _places_of(TrackingMiddleware)
+    if not ours:
+        hint = f'Add "{_PATH}" to MIDDLEWARE, best as the first.'
+        return [
+            checks.Warning("No request is tracked: the middleware is not in MIDDLEWARE.", hint=hint, id="passerby.W001")
+        ]
+    messages: list[CheckMessage] = []
+    if len(ours) > 1:
+        hint = "Remove all but the first; the others do nothing."
+        messages.append(checks.Warning(f"MIDDLEWARE has passerby {len(ours)} times.", hint=hint, id="passerby.W002"))
+    caches = _places_of(UpdateCacheMiddleware)
+    if caches and caches[0] < ours[0]:
+        hint = f'Put "{_PATH}" before UpdateCacheMiddleware, or one visitor\'s cookie may be kept for others.'
+        messages.append(
+            checks.Warning("MIDDLEWARE has passerby behind the cache of whole pages.", hint=hint, id="passerby.W003")
+        )
+    return messages
+
+
+def _places_of(kind: type) -> Sequence[int]:
+    return [place for place, path in enumerate(settings.MIDDLEWARE) if _is_kind(path, kind)]
+
+
+def _is_kind(path: str, kind: type) -> bool:
+    try:
+        found = import_string(path)
+    except ImportError:  # Django says so itself
+        return False
+    return isinstance(found, type) and issubclass(found, kind)

@@ -1,0 +1,139 @@
+"""The setting `PASSERBY` of a Django project, and what it makes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, cast
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
+
+from ..errors import SettingsError
+from ..sites import TrackingSource
+from ..tracking import Tracking
+from .transactions import DatabaseTransactions
+
+_READ_FROM = ("PASSERBY", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "DATABASES")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DjangoSettings:
+    """What Django projects may set beside `passerby.config.Settings`.
+
+    Attributes:
+        on_commit: whether events that are told in a transaction are recorded when it is committed, and dropped if it is
+            rolled back; None does as ATOMIC_REQUESTS of the database says.
+        using: the database whose transactions count.
+        auth_signals: whether a log-in tells an identity and a log-out resets it.
+        user_traits: called with the user who logs in, gives their traits; a function, or the dotted path of one.
+        tracking: a `Tracking` or `Sites`, or the dotted path of one, instead of settings.
+    """
+
+    on_commit: bool | None = None
+    using: str = "default"
+    auth_signals: bool = False
+    user_traits: str | Callable[[Any], Mapping[str, Any]] | None = None
+    tracking: str | TrackingSource | None = None
+
+    def __post_init__(self) -> None:
+        for name, choices in (("on_commit", (None, True, False)), ("auth_signals", (True, False))):
+            if getattr(self, name) not in choices:
+                raise SettingsError(f"found {getattr(self, name)!r}, expected True or False", setting=name)
+        if self.using not in settings.DATABASES:
+            raise SettingsError(f"found {self.using!r}, expected a database of DATABASES", setting="using")
+
+    @property
+    def defers(self) -> bool:
+        """Whether events wait for the transaction in which they are told."""
+        if self.on_commit is None:
+            return bool(settings.DATABASES[self.using].get("ATOMIC_REQUESTS"))
+        return self.on_commit
+
+    def traits_of(self, user: Any) -> Mapping[str, Any] | None:
+        """Return what is to be told of a user."""
+        find = _load("user_traits", self.user_traits)
+        return None if find is None else find(user)
+
+
+_OWN = frozenset(one.name for one in fields(DjangoSettings))
+_making = threading.Lock()
+_made: list[TrackingSource] = []  # one at most
+
+
+def get_tracking() -> TrackingSource:
+    """Return the project's tracking, made on first use out of the setting `PASSERBY`.
+
+    Raises ImproperlyConfigured if a setting is missing or wrong, naming it as the project has written it.
+    """
+    with _making:
+        if not _made:
+            _made.append(_make())
+            setting_changed.connect(_forget, dispatch_uid="passerby.django.conf")
+        return _made[0]
+
+
+def read_own_settings() -> DjangoSettings:
+    """Return what is set for Django alone; raises ImproperlyConfigured."""
+    try:
+        return DjangoSettings(**{name: value for name, value in _values().items() if name in _OWN})
+    except SettingsError as error:
+        raise ImproperlyConfigured(str(error.spelled(_spell))) from None
+
+
+def _make() -> TrackingSource:
+    own = read_own_settings()
+    try:
+        source = _load("tracking", own.tracking) or _from_settings()
+    except SettingsError as error:
+        raise ImproperlyConfigured(str(error)) from None
+    if own.defers:
+        source.record_with(DatabaseTransactions(own.using))
+    return cast("TrackingSource", source)
+
+
+def _from_settings() -> Tracking:
+    values = {name: value for name, value in _values().items() if name not in _OWN}
+    values["consent"] = _load("consent", values.get("consent"))
+    if "secret_key" in values:
+        return Tracking.from_mapping(values, _spell)
+    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    return Tracking.from_mapping({**values, "secret_key": keys}, _spell_with_own_key)
+
+
+def _values() -> Mapping[str, Any]:
+    values = getattr(settings, "PASSERBY", None)
+    if isinstance(values, Mapping):
+        return cast("Mapping[str, Any]", values)
+    found = "none" if values is None else type(values).__name__
+    expected = '{"sitecore": {"client_key": ...}}'
+    raise ImproperlyConfigured(f"PASSERBY: found {found}, expected a dict such as {expected}")
+
+
+def _load(name: str, value: Any) -> Any:
+    """Return what a dotted path stands for; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return import_string(value)
+    except ImportError as error:
+        raise ImproperlyConfigured(f"{_spell(name)}: {error}") from error
+
+
+def _spell(name: str) -> str:
+    return "".join(["PASSERBY", *(f'["{part}"]' for part in name.split("."))])
+
+
+def _spell_with_own_key(name: str) -> str:
+    return "SECRET_KEY" if name == "secret_key" else _spell(name)
+
+
+def _forget(setting: str, **rest: Any) -> None:
+    """A test has changed the settings: what was made out of them is made anew."""
+    if setting in _READ_FROM:
+        with _making:
+            while _made:
+                _made.pop().close(0.0)

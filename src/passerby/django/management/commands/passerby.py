@@ -1,0 +1,31 @@
+"""``manage.py passerby ...``: the commands of `passerby` itself."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from .... import cli
+
+
+class Command(BaseCommand):
+    """Hands its arguments to `passerby`."""
+
+    help = "Runs a command of passerby: " + "; ".join(f"{name}: {text}" for name, text in cli.SUMMARIES.items())
+    requires_system_checks = ()  # what is wrong with the settings need not keep a collector from starting
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take whatever comes."""
+        parser.add_argument("arguments", nargs=argparse.REMAINDER, help="the command and its arguments")
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        """Run from the command line; its options are passerby's, not those of other commands of Django."""
+        raise SystemExit(cli.main(argv[2:], f"manage.py {argv[1]}"))
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run for `call_command`."""
+        code = cli.main([*args, *options["arguments"]], "passerby")
+        if code:
+            raise SystemExit(code)

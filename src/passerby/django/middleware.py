@@ -1,0 +1,112 @@
+"""The Django face: one middleware, sync and async, for WSGI and ASGI."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from ..door import Door
+from ..request import SEEN_KEY, TRACKER_KEY, EnvironRequest, RequestInfo, ScopeRequest
+from ..response import add_cookies, headers_of
+from ..tracker import Tracker, dismiss, enter
+from .conf import get_tracking
+
+
+class TrackedRequest(HttpRequest):
+    """A request that has passed the middleware, for the annotations of views."""
+
+    tracker: Tracker
+
+
+class TrackingMiddleware:
+    """Gives each request a tracker, as `request.tracker`, and its response the visitor's cookies.
+
+    Belongs before whatever caches pages. It reads neither `request.user` nor the session, and adds no `Vary`.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+        self.tracking = get_tracking()
+        # `inspect` has both only from Python 3.12 on.
+        self._is_async = iscoroutinefunction(get_response)  # pyright: ignore[reportDeprecated]
+        if self._is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if self._is_async:
+            return self._answer_async(request)
+        info = _info_of(request)
+        if SEEN_KEY in info.native:
+            passed: HttpResponseBase = self._pass(request, info)
+            return passed
+        door = self.tracking.for_request(info)
+        tracker = door.open(info)
+        if tracker.visit.needs_id:
+            door.wait_for_browser_id(tracker)
+        _attach(request, tracker)
+        enter(tracker)
+        try:
+            response: HttpResponseBase = self.get_response(request)
+        except BaseException:
+            _end(door, tracker)
+            raise
+        return _finish(door, tracker, response)
+
+    async def _answer_async(self, request: HttpRequest) -> HttpResponseBase:
+        info = _info_of(request)
+        if SEEN_KEY in info.native:
+            passed: HttpResponseBase = await self._pass(request, info)
+            return passed
+        door = self.tracking.for_request(info)
+        tracker = door.open(info)
+        if tracker.visit.needs_id:
+            await door.await_browser_id(tracker)
+        _attach(request, tracker)
+        enter(tracker)
+        try:
+            response: HttpResponseBase = await self.get_response(request)
+        except BaseException:
+            _end(door, tracker)
+            raise
+        return _finish(door, tracker, response)
+
+    def _pass(self, request: HttpRequest, info: RequestInfo) -> Any:
+        """Let a request pass that another face has taken charge of, or this one, installed twice."""
+        _attach(request, info.native[TRACKER_KEY])
+        return self.get_response(request)
+
+
+def _info_of(request: HttpRequest) -> RequestInfo:
+    scope = getattr(request, "scope", None)
+    return EnvironRequest(request.META) if scope is None else ScopeRequest(scope)
+
+
+def _attach(request: HttpRequest, tracker: Tracker) -> None:
+    request.tracker = tracker  # type: ignore[attr-defined]
+    if not hasattr(request, "state"):
+        request.state = SimpleNamespace()  # type: ignore[attr-defined]
+    request.state.tracker = tracker  # type: ignore[attr-defined]
+
+
+def _finish(door: Door, tracker: Tracker, response: HttpResponseBase) -> HttpResponseBase:
+    cookies = door.respond(tracker, response.status_code, headers_of(response))
+    if cookies:
+        add_cookies(response, cookies)
+    if response.streaming:
+        door.end_with(tracker, response)
+    else:
+        _end(door, tracker)
+    return response
+
+
+def _end(door: Door, tracker: Tracker) -> None:
+    dismiss(tracker)
+    door.end(tracker)

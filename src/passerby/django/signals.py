@@ -1,0 +1,35 @@
+"""Log-in and log-out of Django's auth, told if the project asks for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.http import HttpRequest
+
+from ..tracker import Tracker
+from .conf import read_own_settings
+
+
+def connect() -> None:
+    """Listen to log-in and log-out, whatever the settings say: tests may change them."""
+    user_logged_in.connect(_identify, dispatch_uid="passerby.django.signals")
+    user_logged_out.connect(_reset, dispatch_uid="passerby.django.signals")
+
+
+def _identify(sender: Any, request: HttpRequest | None, user: Any, **rest: Any) -> None:
+    tracker = _tracker_of(request)
+    own = read_own_settings()
+    if tracker is not None and own.auth_signals:
+        tracker.identify(str(user.pk), own.traits_of(user))
+
+
+def _reset(sender: Any, request: HttpRequest | None, **rest: Any) -> None:
+    tracker = _tracker_of(request)
+    if tracker is not None and read_own_settings().auth_signals:
+        tracker.reset()
+
+
+def _tracker_of(request: HttpRequest | None) -> Tracker | None:
+    """Return the tracker of a request; a log-in in a test, a command or the shell has none."""
+    return getattr(request, "tracker", None)

@@ -1,0 +1,1 @@
+"""For Django, which looks for template tags here."""

@@ -1,0 +1,28 @@
+"""A runner for `manage.py test`: tests tell nobody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.test.runner import DiscoverRunner
+
+from ..rehearsal import rehearsal
+
+
+class TestRunner(DiscoverRunner):
+    """Django's own runner, with a rehearsal around the tests: ``TEST_RUNNER = "passerby.django.test.TestRunner"``.
+
+    See `passerby.testing.rehearse`; within a test `passerby.testing.listen` says what is told.
+    """
+
+    __test__ = False  # for pytest, which takes the name for a test
+
+    def setup_test_environment(self, **options: Any) -> None:
+        """Begin the rehearsal."""
+        super().setup_test_environment(**options)
+        rehearsal.is_on = True
+
+    def teardown_test_environment(self, **options: Any) -> None:
+        """End it."""
+        rehearsal.is_on = False
+        super().teardown_test_environment(**options)

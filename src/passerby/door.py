@@ -1,0 +1,158 @@
+"""The door: what every framework's face does with a request, from its beginning to the end of its response."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import weakref
+from collections.abc import Iterable
+from concurrent.futures import Future, wait
+from typing import Any
+
+from .config import Settings
+from .cookie import SetCookie, Sighting
+from .errors import ValidationError
+from .frontdesk import FrontDesk
+from .policy import BROKEN
+from .request import SEEN_KEY, TRACKER_KEY, RequestInfo
+from .tracker import Tracker, dismiss
+from .visit import Reception, Visit
+
+log = logging.getLogger("passerby")
+
+
+class Door:
+    """Lets requests in and their responses out. No mistake of ours in here reaches the app.
+
+    Args:
+        desk: the desk that trackers stand in front of.
+        reception: reads cookies and writes them.
+        settings: the app's settings.
+    """
+
+    def __init__(self, desk: FrontDesk, reception: Reception, settings: Settings) -> None:
+        self._desk = desk
+        self._reception = reception
+        self._settings = settings
+
+    def open(self, request: RequestInfo) -> Tracker:
+        """Begin a request that a face takes charge of; whoever stands before it may have told something already."""
+        native = request.native
+        tracker: Tracker | None = native.get(TRACKER_KEY)
+        if tracker is None:
+            tracker = native[TRACKER_KEY] = self.begin(request)
+        native[SEEN_KEY] = True
+        return tracker
+
+    def begin(self, request: RequestInfo) -> Tracker:
+        """Begin a request: read its cookies, decide what may be done, give a new visitor an ID if one is ready."""
+        try:
+            visit = self._reception.open(request, time.time())
+            if visit.needs_id:
+                self._desk.assign(visit)
+        except Exception:
+            log.exception("a request could not be read; nothing is tracked in it")
+            visit = Visit(request, BROKEN, Sighting(None), None)
+        return Tracker(self._desk, visit)
+
+    async def await_browser_id(self, tracker: Tracker, timeout: float | None = None) -> bool:
+        """Wait for the ID of a new visitor, at most `mint_timeout` seconds or as long as is given.
+
+        Returns False if time ran out, True if there is an ID or none is to be had.
+        """
+        waiter = self._get_in_line()
+        if waiter is None:
+            return True
+        try:
+            await asyncio.wait([asyncio.wrap_future(waiter)], timeout=self._mint_timeout(timeout))
+        except RuntimeError:
+            log.exception("a browser ID can only be awaited in asyncio; the request goes on without")
+        finally:  # given up by the server too, it must not keep its place in the line
+            in_time = self._use(tracker, waiter)
+        return in_time
+
+    def wait_for_browser_id(self, tracker: Tracker, timeout: float | None = None) -> bool:
+        """Do as `await_browser_id` does, in sync code."""
+        waiter = self._get_in_line()
+        if waiter is None:
+            return True
+        wait([waiter], timeout=self._mint_timeout(timeout))
+        return self._use(tracker, waiter)
+
+    def respond(self, tracker: Tracker, status: int, headers: Iterable[tuple[Any, Any]]) -> list[SetCookie]:
+        """A response begins: tell its page view where that is automatic, and return the cookies to add to it.
+
+        Args:
+            tracker: the request's.
+            status: the HTTP status.
+            headers: the response's headers, as pairs of text or bytes.
+        """
+        visit = tracker.visit
+        try:
+            if self._settings.auto_page_views and not tracker.has_page_view:
+                headers = list(headers)
+                if self._reception.is_page_view(visit, status, headers):
+                    self._tell_page_view(tracker)
+            if not (self._settings.server_cookie and self._reception.has_cookies(visit)):
+                return []
+            return self._reception.cookies(visit, headers, time.time())
+        except Exception:
+            log.exception("cookies could not be made; the response goes without")
+            return []
+
+    def end(self, tracker: Tracker) -> None:
+        """End a request: an ID on which nothing depends goes back to the pool."""
+        visit = tracker.visit
+        if visit.request is not None:
+            visit.request.detach()
+        if visit.assigned and not visit.used and visit.browser_id is not None and self._desk.issuer is not None:
+            try:
+                self._desk.delivery.pool.give_back(visit.browser_id)
+            except Exception:
+                log.exception("an unused browser ID could not be given back")
+            visit.withdraw()
+
+    def end_with(self, tracker: Tracker, body: object) -> None:
+        """End a request when the server lets go of the response's body, which may tell something until then.
+
+        Nothing is wrapped around the body, so that the server sees it as it is. A body whose end cannot be seen, such
+        as a list, is over at once.
+        """
+        visit = tracker.visit
+        if visit.request is not None:
+            visit.request.detach()  # what waits for the body's end must not keep it alive
+        try:
+            weakref.finalize(body, self._end_late, tracker).atexit = False
+        except TypeError:
+            self._end_late(tracker)
+
+    def _end_late(self, tracker: Tracker) -> None:
+        dismiss(tracker)
+        self.end(tracker)
+
+    def _tell_page_view(self, tracker: Tracker) -> None:
+        try:
+            tracker.page_view()
+        except ValidationError as error:
+            log.error("the page view of a request cannot be told: %s", error)
+            self._desk.count_refused("invalid")
+
+    def _mint_timeout(self, timeout: float | None) -> float:
+        return self._settings.mint_timeout if timeout is None else timeout
+
+    def _get_in_line(self) -> Future[str | None] | None:
+        try:
+            return self._desk.delivery.wait_for_browser_id()
+        except Exception:
+            log.exception("a browser ID could not be asked for; the visitor goes on without")
+            return None
+
+    def _use(self, tracker: Tracker, waiter: Future[str | None]) -> bool:
+        """Take what a waiter brought; one that brought nothing yet gets out of the line."""
+        if not waiter.done() and waiter.cancel():
+            return False
+        browser_id = waiter.result()  # it is there, or coming this very moment
+        if browser_id is not None:
+            tracker.take_up(browser_id)
+        return True

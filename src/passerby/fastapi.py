@@ -1,0 +1,29 @@
+"""The FastAPI face: the tracker as a dependency. The middleware is that of `passerby.asgi`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from .request import TRACKER_KEY
+from .tracker import Tracker
+
+
+async def get_tracker(connection: HTTPConnection) -> Tracker:
+    """Return the tracker of a request or websocket; for `Depends`, where `TrackerDep` does not fit.
+
+    Raises LookupError if the middleware is not installed.
+    """
+    tracker: Tracker | None = connection.scope.get(TRACKER_KEY)
+    if tracker is None:
+        raise LookupError(
+            "no tracker here: install the middleware with "
+            "app.add_middleware(TrackingMiddleware, tracking=tracking), from passerby.asgi"
+        )
+    return tracker
+
+
+TrackerDep = Annotated[Tracker, Depends(get_tracker)]
+"""The tracker of a request or websocket, for the parameters of endpoints and dependencies."""

@@ -1,0 +1,103 @@
+"""The Flask face: an extension by Flask's own conventions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import click
+import flask
+from flask.cli import AppGroup
+
+from . import cli
+from .errors import SettingsError
+from .request import TRACKER_KEY
+from .sites import TrackingSource
+from .tracking import Tracking
+from .wsgi import TrackingMiddleware
+
+_NAME = "passerby"
+_SETTINGS = "PASSERBY"
+
+
+class Passerby:
+    """Gives each request of an app a tracker, as `flask.g.tracker`, and its response the visitor's cookies.
+
+    The settings stand in ``app.config["PASSERBY"]``, under the names of `passerby.config.Settings`, those of a
+    destination under its kind: ``{"sitecore": {"client_key": ...}, "channel": "WEB"}``. Where there is no `secret_key`
+    among them, cookies are signed with the app's ``SECRET_KEY`` and verified with its ``SECRET_KEY_FALLBACKS`` too.
+
+    Args:
+        app: the app, if it is there already; see `init_app`.
+        tracking: a `Tracking` or `Sites`, instead of settings.
+    """
+
+    def __init__(self, app: flask.Flask | None = None, tracking: TrackingSource | None = None) -> None:
+        if app is not None:
+            self.init_app(app, tracking)
+
+    def init_app(self, app: flask.Flask, tracking: TrackingSource | None = None) -> None:
+        """Install it in an app, whose configuration must be there by now. One extension may serve several apps.
+
+        Raises:
+            SettingsError: a setting is missing or wrong, named as it stands in the app's configuration, or the app has
+                the extension already.
+        """
+        if _NAME in app.extensions:
+            raise SettingsError("this app has passerby already: call init_app once, or pass the app to Passerby(app)")
+        app.extensions[_NAME] = tracking = _tracking_of(app) if tracking is None else tracking
+        app.wsgi_app = TrackingMiddleware(app.wsgi_app, tracking)  # type: ignore[method-assign]
+        flask.request_started.connect(_hand_over_tracker, app)
+        app.cli.add_command(commands)
+
+
+def _hand_over_tracker(sender: flask.Flask, **rest: Any) -> None:
+    """Put the tracker where views find it, before anything else of the app sees the request."""
+    flask.g.tracker = flask.request.environ.get(TRACKER_KEY)
+
+
+def _tracking_of(app: flask.Flask) -> Tracking:
+    config = cast("Mapping[str, Any]", app.config)
+    values: Any = config.get(_SETTINGS)
+    if not isinstance(values, Mapping):
+        found = "none" if values is None else type(values).__name__
+        raise SettingsError(
+            f'found {found}, expected a dict such as {{"sitecore": {{"client_key": ...}}}}',
+            setting=f'app.config["{_SETTINGS}"]',
+        )
+    given = cast("Mapping[str, Any]", values)
+    if "secret_key" in given or not app.secret_key:
+        return Tracking.from_mapping(given, _spell)
+    keys = [app.secret_key, *(config.get("SECRET_KEY_FALLBACKS") or ())]
+    return Tracking.from_mapping({**given, "secret_key": keys}, _spell_with_own_key)
+
+
+def _spell(name: str) -> str:
+    return "".join([f'app.config["{_SETTINGS}"]', *(f'["{part}"]' for part in name.split("."))])
+
+
+def _spell_with_own_key(name: str) -> str:
+    return 'app.config["SECRET_KEY"]' if name == "secret_key" else _spell(name)
+
+
+commands = AppGroup(_NAME, help="Commands of passerby, as `passerby` itself has them.")
+
+
+def _pass_through(name: str, summary: str) -> click.Command:
+    """Make a command that hands its arguments to passerby's own."""
+
+    def run(arguments: tuple[str, ...]) -> None:
+        raise SystemExit(cli.main([name, *arguments]))
+
+    return click.Command(
+        name,
+        callback=run,
+        params=[click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)],
+        help=summary,
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True},
+    )
+
+
+for _command, _summary in cli.SUMMARIES.items():
+    commands.add_command(_pass_through(_command, _summary))

@@ -1,0 +1,114 @@
+"""Several sites in one app: each with settings of its own, chosen by the request."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from .door import Door
+from .receipt import DEFAULT_WAIT
+from .request import RequestInfo
+from .stats import Stats
+from .tracking import Tracking
+from .transaction import Transactions
+
+log = logging.getLogger("passerby")
+
+
+class TrackingSource(Protocol):
+    """What a middleware is given: a `Tracking`, or `Sites`."""
+
+    def for_request(self, request: RequestInfo) -> Door:
+        """Return the door through which a request comes in."""
+        ...
+
+    def start(self) -> None:
+        """Start the background threads."""
+        ...
+
+    async def aflush(self, timeout: float = ...) -> int:
+        """Wait until everything is delivered; return how many events still wait."""
+        ...
+
+    def close(self, timeout: float | None = None) -> int:
+        """Flush and end the background threads; return how many events still wait."""
+        ...
+
+    def record_with(self, transactions: Transactions | None) -> None:
+        """Have events that are told in a database transaction recorded when it is committed."""
+        ...
+
+
+class Sites:
+    """A `Tracking` for each of several sites, tenants or brands that one app serves; made once each, on first use.
+
+    What belongs to one site is never used for another: keys, cookies, destinations and events are those of the site
+    whose request it is.
+
+    Args:
+        find: called with the facts of each request; returns the name of its site, out of a list that the app knows
+            (never a host name as it came), or None for no site, where nothing is tracked.
+        make: called with a site's name; returns its `Tracking`.
+    """
+
+    def __init__(self, find: Callable[[RequestInfo], str | None], make: Callable[[str], Tracking]) -> None:
+        self._find = find
+        self._make = make
+        self._making = threading.Lock()
+        self._made: dict[str, Tracking] = {}
+        self._transactions: Transactions | None = None
+        self._nowhere = Tracking(consent=lambda request: None, server_cookie=False)
+
+    def __repr__(self) -> str:
+        return f"<Sites {', '.join(self._made) or 'none yet'}>"
+
+    def for_request(self, request: RequestInfo) -> Door:
+        """Return the door of a request's site; where that cannot be had, one behind which nothing is tracked."""
+        try:
+            name = self._find(request)
+            tracking = self._nowhere if name is None else self[name]
+        except Exception:
+            log.exception("the site of a request could not be found; nothing is tracked in it")
+            tracking = self._nowhere
+        return tracking.for_request(request)
+
+    def __getitem__(self, name: str) -> Tracking:
+        """Return the tracking of a site, made if need be; raises what `make` raises."""
+        tracking = self._made.get(name)
+        if tracking is None:
+            with self._making:
+                tracking = self._made.get(name)
+                if tracking is None:
+                    tracking = self._make(name)
+                    tracking.record_with(self._transactions)
+                    self._made[name] = tracking
+        return tracking
+
+    def start(self) -> None:
+        """Start the background threads of the sites that were used so far."""
+        for tracking in list(self._made.values()):
+            tracking.start()
+
+    def flush(self, timeout: float = DEFAULT_WAIT) -> int:
+        """Wait at most `timeout` seconds for each site's events; return how many still wait."""
+        return sum(tracking.flush(timeout) for tracking in list(self._made.values()))
+
+    async def aflush(self, timeout: float = DEFAULT_WAIT) -> int:
+        """Do as `flush` does without blocking the event loop."""
+        return sum([await tracking.aflush(timeout) for tracking in list(self._made.values())])
+
+    def close(self, timeout: float | None = None) -> int:
+        """Flush and end the background threads; return how many events still wait."""
+        return sum(tracking.close(timeout) for tracking in list(self._made.values()))
+
+    def record_with(self, transactions: Transactions | None) -> None:
+        """Do as `Tracking.record_with` does, for all sites."""
+        self._transactions = transactions
+        for tracking in list(self._made.values()):
+            tracking.record_with(transactions)
+
+    def stats(self) -> Mapping[str, Stats]:
+        """Return the ledgers by site."""
+        return {name: tracking.stats() for name, tracking in list(self._made.items())}

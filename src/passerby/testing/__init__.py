@@ -1,0 +1,39 @@
+"""For the tests of apps: what was told, without telling anybody.
+
+With pytest nothing has to be set up: the plugin comes with the package, and its fixture `tracked` is a `Told`.
+Elsewhere `rehearse()` does the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from ..rehearsal import rehearsal
+from .told import Told as Told
+
+
+@contextmanager
+def rehearse() -> Generator[Told]:
+    """Refuse calls to other machines for a while, and note what is told.
+
+    New visitors get browser IDs without anybody being asked, and events count as dropped ("rehearsal"). What goes to
+    this machine or to a private network, such as to `passerby collect`, is delivered as ever.
+    """
+    before, rehearsal.is_on = rehearsal.is_on, True
+    try:
+        with listen() as told:
+            yield told
+    finally:
+        rehearsal.is_on = before
+
+
+@contextmanager
+def listen() -> Generator[Told]:
+    """Note what is told for a while, by every `Tracking` of this process."""
+    told = Told()
+    rehearsal.watchers.append(told)
+    try:
+        yield told
+    finally:
+        rehearsal.watchers.remove(told)

@@ -1,0 +1,42 @@
+"""The pytest plugin: tests tell nobody, and the fixture `tracked` says what they would have told."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+
+import pytest
+
+from ..rehearsal import rehearsal
+from . import Told, listen
+
+LIVE = "passerby_live"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin the rehearsal before any app is imported."""
+    config.addinivalue_line("markers", f"{LIVE}: events of this test may leave the machine")
+    rehearsal.is_on = True
+
+
+def pytest_unconfigure() -> None:
+    """End it."""
+    rehearsal.is_on = False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let a test out that says it wants to be."""
+    if item.get_closest_marker(LIVE) is None:
+        return (yield)
+    rehearsal.is_on = False
+    try:
+        return (yield)
+    finally:
+        rehearsal.is_on = True
+
+
+@pytest.fixture
+def tracked() -> Iterator[Told]:
+    """What the app under test tells, with assertions; see `passerby.testing.Told`."""
+    with listen() as told:
+        yield told

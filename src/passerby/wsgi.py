@@ -1,0 +1,54 @@
+"""The WSGI face: one middleware for every WSGI app."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from .door import Door
+from .request import SEEN_KEY, EnvironRequest
+from .sites import TrackingSource
+from .tracker import Tracker, dismiss, enter
+
+
+class TrackingMiddleware:
+    """Gives each request a tracker, as ``environ["passerby.tracker"]``, and its response the visitor's cookies.
+
+    The app's iterable is handed to the server as it is, so that `close()`, `wsgi.file_wrapper` and the like keep
+    working; `passerby.current_tracker()` is there until the server lets go of it.
+
+    Args:
+        app: the WSGI app.
+        tracking: the app's `Tracking`, or `Sites` where an app serves several.
+    """
+
+    def __init__(self, app: WSGIApplication, tracking: TrackingSource) -> None:
+        self.app = app
+        self.tracking = tracking
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if SEEN_KEY in environ:
+            return self.app(environ, start_response)
+        request = EnvironRequest(environ)
+        door = self.tracking.for_request(request)
+        tracker = door.open(request)
+        if tracker.visit.needs_id:
+            door.wait_for_browser_id(tracker)
+        enter(tracker)
+        try:
+            body = self.app(environ, _start_with_cookies(door, tracker, start_response))
+        except BaseException:
+            dismiss(tracker)
+            door.end(tracker)
+            raise
+        door.end_with(tracker, body)
+        return body
+
+
+def _start_with_cookies(door: Door, tracker: Tracker, start_response: StartResponse) -> StartResponse:
+    def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
+        cookies = door.respond(tracker, int(status[:3]), headers)
+        return start_response(status, [*headers, *(("Set-Cookie", cookie.header()) for cookie in cookies)], *error)
+
+    return start
