@@ -32,10 +32,6 @@ class TrackingSource(Protocol):
         """Wait until everything is delivered; return how many events still wait."""
         ...
 
-    def close(self, timeout: float | None = None) -> int:
-        """Flush and end the background threads; return how many events still wait."""
-        ...
-
     def record_with(self, transactions: Transactions | None) -> None:
         """Have events that are told in a database transaction recorded when it is committed."""
         ...

@@ -244,7 +244,9 @@ class Reception:
         Not for a new visitor if a shared cache may keep it: without a cookie they would be a new one at every page.
         """
         request, decision = visit.request, visit.decision
-        if request is None or decision.refusal is not None or decision.bot or not 200 <= status < 300:
+        if request is None or decision.refusal is not None or decision.bot:
+            return False
+        if not 200 <= status < 300 or status in (204, 205):  # these two leave the page before as it is
             return False
         headers = list(headers)
         if not (is_html(headers) and self._policy.is_document(request)):

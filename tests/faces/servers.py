@@ -1,0 +1,97 @@
+"""Real servers, each in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+APP = "tests.faces.served:app"
+ROOT = Path(__file__).parents[2]
+PATIENCE = 30  # seconds, on the slowest machine
+
+# Arguments of `python -m`; {port} is where to listen.
+ASGI_SERVERS = {
+    "uvicorn": f"uvicorn {APP} --port {{port}} --log-level warning",
+    "hypercorn": f"hypercorn {APP} --bind 127.0.0.1:{{port}}",
+    "granian": f"granian {APP} --interface asgi --host 127.0.0.1 --port {{port}}",
+    "gunicorn-uvicorn": f"gunicorn {APP} --bind 127.0.0.1:{{port}} -w 2 -k uvicorn_worker.UvicornWorker",
+}
+WSGI_SERVERS = {
+    "gunicorn-sync": f"gunicorn {APP} --bind 127.0.0.1:{{port}} -w 2",
+    "gunicorn-gthread": f"gunicorn {APP} --bind 127.0.0.1:{{port}} -w 2 -k gthread --threads 4",
+    "gunicorn-preload": f"gunicorn {APP} --bind 127.0.0.1:{{port}} -w 2 --preload",
+    "waitress": f"waitress --listen=127.0.0.1:{{port}} {APP}",
+    "granian": f"granian {APP} --interface wsgi --host 127.0.0.1 --port {{port}}",
+}
+
+
+class Server:
+    """A server that runs.
+
+    Attributes:
+        port: where it listens on this machine.
+    """
+
+    def __init__(self, command: str, environment: dict[str, str]) -> None:
+        self.port = free_port()
+        self._log = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed by `kill`
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", *command.format(port=self.port).split()],
+            cwd=ROOT,
+            env=os.environ | environment,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+
+    def wait(self) -> None:
+        """Wait until it listens."""
+        ends = time.monotonic() + PATIENCE
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                assert self._process.poll() is None, self.log
+                assert time.monotonic() < ends, self.log
+                time.sleep(0.02)
+
+    def end(self) -> int:
+        """Ask it to end, as a deployment does; return its exit code."""
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(PATIENCE)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait(PATIENCE)
+        self._log.close()
+
+    @property
+    def log(self) -> str:
+        """What it has written."""
+        self._log.seek(0)
+        return self._log.read()
+
+
+@contextmanager
+def serving(command: str, *, face: str, collector: str) -> Iterator[Server]:
+    server = Server(command, {"FACE": face, "COLLECTOR": collector})
+    try:
+        server.wait()
+        yield server
+    finally:
+        server.kill()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
