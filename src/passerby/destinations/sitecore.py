@@ -174,7 +174,9 @@ _PERSONALIZE_RENAMED = {"friendly_id": "friendlyId", "point_of_sale": "pointOfSa
 
 def _checked_target(target_url: str) -> str:
     """Return the target without trailing slashes; raise SettingsError IV-0001 unless it is an http(s) URL."""
-    wrong = SettingsError('Incorrect value for "targetURL". Set the value to a valid URL string.', code="IV-0001")
+    wrong = SettingsError(
+        'Incorrect value for "targetURL". Set the value to a valid URL string.', code="IV-0001", setting="target_url"
+    )
     if not isinstance(target_url, str) or any(ch.isspace() or not ch.isprintable() for ch in target_url.strip()):
         raise wrong
     try:

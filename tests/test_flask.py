@@ -1,0 +1,302 @@
+"""The Flask extension: what is its own, beside the behaviour that all faces share (tests/faces)."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Blueprint, Flask, Response, abort, g, render_template_string, stream_with_context
+from flask.testing import FlaskClient
+
+from passerby import SettingsError, Sites, Tracking, current_tracker
+from passerby.flask import Passerby
+from passerby.testing import Told
+from tests.making import NAVIGATION, value_of
+
+BID = "bid_key"
+SITECORE = {"client_key": "key", "target_url": "https://api.example.com", "point_of_sale": "shop"}
+SETTINGS: dict[str, Any] = {"sitecore": SITECORE, "identity_provider": "CRM"}
+
+
+def make_app(settings: Any = SETTINGS, **config: Any) -> Flask:
+    app = Flask(__name__)
+    app.config.update({"SECRET_KEY": "the app's own key", "PASSERBY": settings, "TESTING": True} | config)
+    Passerby(app)
+    return app
+
+
+def cookies_of(response: Any) -> dict[str, str]:
+    return {line.partition("=")[0]: line for line in response.headers.getlist("Set-Cookie")}
+
+
+class TestTracker:
+    def test_the_test_client_works_without_anything_being_set_up(self, tracked: Told) -> None:
+        app = make_app()
+
+        @app.get("/")
+        def home() -> str:
+            g.tracker.page_view({"page": "Home"})
+            assert current_tracker() is g.tracker
+            return str(g.tracker.browser_id)
+
+        client = app.test_client()
+        first = client.get("/")
+        assert client.get_cookie(BID).value == first.text  # type: ignore[union-attr]
+        assert client.get("/").text == first.text
+        tracked.assert_story("page view Home", "page view Home")
+
+    def test_it_is_there_before_anything_else_of_the_app(self) -> None:
+        """Whatever is registered, in whatever order."""
+        seen: list[str] = []
+        app = Flask(__name__)
+
+        def look(where: str) -> None:
+            assert g.tracker.browser_id
+            seen.append(where)
+
+        app.url_value_preprocessor(lambda endpoint, values: look("preprocessor"))
+        app.before_request(lambda: look("before_request"))
+
+        def view() -> str:
+            look("view")
+            return ""
+
+        blueprint = Blueprint("blueprint", __name__)
+        blueprint.before_request(lambda: look("blueprint"))
+        blueprint.add_url_rule("/", view_func=view)
+        app.register_blueprint(blueprint)
+        app.config.update(SECRET_KEY="the app's own key", PASSERBY=SETTINGS)
+        Passerby(app)
+        app.teardown_request(lambda error: look("teardown"))
+
+        assert app.test_client().get("/").status_code == 200
+        assert seen == ["preprocessor", "before_request", "blueprint", "view", "teardown"]
+
+    def test_it_is_there_in_error_handlers(self, tracked: Told) -> None:
+        app = make_app(PROPAGATE_EXCEPTIONS=False)
+
+        @app.errorhandler(404)
+        def missing(error: Exception) -> tuple[str, int]:
+            g.tracker.event("MISSING")
+            return "missing", 404
+
+        @app.errorhandler(500)
+        def broken(error: Exception) -> tuple[str, int]:
+            g.tracker.event("BROKEN")
+            return "broken", 500
+
+        @app.get("/broken")
+        def fail() -> str:
+            raise KeyError("the app's own")
+
+        @app.get("/aborted")
+        def give_up() -> str:
+            abort(404)
+
+        client = app.test_client()
+        assert [client.get(path).status_code for path in ("/nowhere", "/broken", "/aborted")] == [404, 500, 404]
+        tracked.assert_story("MISSING", "BROKEN", "MISSING")
+
+    def test_it_is_there_while_a_response_is_streamed(self) -> None:
+        app = make_app()
+
+        @app.get("/with-context")
+        def with_context() -> Response:
+            def pieces() -> Iterator[str]:
+                yield f"{g.tracker.browser_id} "
+                yield str(current_tracker().browser_id)
+
+            return Response(stream_with_context(pieces()))
+
+        @app.get("/without")
+        def without() -> Response:
+            tracker = g.tracker
+
+            def pieces() -> Iterator[str]:
+                yield f"{tracker.browser_id} "
+                yield str(current_tracker().browser_id)
+
+            return Response(pieces())
+
+        for path in ("/with-context", "/without"):
+            answer = app.test_client().get(path)
+            browser_id = value_of(cookies_of(answer)[BID])
+            assert answer.text == f"{browser_id} {browser_id}"
+
+    def test_it_is_gone_after_the_request(self) -> None:
+        app = make_app()
+        app.add_url_rule("/", view_func=lambda: "home")
+        answer = app.test_client().get("/")
+        answer.close()
+        del answer
+        with pytest.raises(LookupError):
+            current_tracker()
+
+    def test_templates_have_the_browser_id(self) -> None:
+        app = make_app()
+        app.add_url_rule("/", view_func=lambda: render_template_string("<b>{{ g.tracker.browser_id }}</b>"))
+        answer = app.test_client().get("/")
+        assert answer.text == f"<b>{value_of(cookies_of(answer)[BID])}</b>"
+
+    def test_an_async_view(self, tracked: Told) -> None:
+        app = make_app()
+
+        @app.get("/")
+        async def home() -> str:
+            g.tracker.page_view({"page": "Home"})
+            return str(current_tracker() is g.tracker)
+
+        assert app.test_client().get("/").text == "True"
+        tracked.assert_page_view("Home")
+
+
+class TestSettings:
+    def test_the_apps_keys_sign_and_an_older_one_still_counts(self, tracked: Told) -> None:
+        def visit(app: Flask, client: FlaskClient | None = None) -> str:
+            app.add_url_rule("/", view_func=lambda: str(g.tracker.browser_id))
+            return (client or app.test_client()).get("/", headers=NAVIGATION).text
+
+        old = make_app(SECRET_KEY="the key of last year")
+        client = old.test_client()
+        browser_id = visit(old, client)
+        cookies = [client.get_cookie(name) for name in (BID, "bid_key_sig")]
+
+        def visit_again(**config: Any) -> str:
+            app = make_app(**config)
+            again = app.test_client()
+            for cookie in cookies:
+                assert cookie is not None
+                again.set_cookie(cookie.key, cookie.value)
+            return visit(app, again)
+
+        assert visit_again(SECRET_KEY="a key of this year", SECRET_KEY_FALLBACKS=["the key of last year"]) == browser_id
+        assert visit_again(SECRET_KEY="a key of this year") != browser_id
+
+    def test_a_key_for_passerby_alone(self) -> None:
+        app = make_app({**SETTINGS, "secret_key": "passerby's own key"})
+        assert app.extensions["passerby"]._settings.secret_keys == ("passerby's own key",)
+
+    def test_without_any_key(self, caplog: pytest.LogCaptureFixture) -> None:
+        app = make_app(SECRET_KEY=None)
+        app.add_url_rule("/", view_func=lambda: str(g.tracker.browser_id))
+        assert list(cookies_of(app.test_client().get("/"))) == [BID]
+        assert "no secret_key" in caplog.text
+
+    @pytest.mark.parametrize(
+        ("settings", "config", "words"),
+        [
+            (None, {}, 'app.config["PASSERBY"]: found none, expected a dict'),
+            ("sitecore", {}, 'app.config["PASSERBY"]: found str, expected a dict'),
+            ({"cookie_path": "shop"}, {}, 'app.config["PASSERBY"]["cookie_path"]: expected a path that begins with'),
+            ({"chanel": "WEB"}, {}, 'app.config["PASSERBY"]["chanel"]: found no setting of that name; there are '),
+            ({"sitecore": "key"}, {}, 'app.config["PASSERBY"]["sitecore"]: found str, expected a mapping'),
+            (
+                {"sitecore": SITECORE | {"target_url": "ftp://example.com"}},
+                {},
+                'app.config["PASSERBY"]["sitecore"]["target_url"]: [IV-0001] ',
+            ),
+            (
+                {"sitecore": {"client_key": "key"}},
+                {},
+                'app.config["PASSERBY"]["sitecore"]["target_url"]: found none, expected one',
+            ),
+            (SETTINGS, {"SECRET_KEY": "short"}, 'app.config["SECRET_KEY"]: expected text or bytes of at least 8'),
+            ({"secret_key": "short"}, {}, 'app.config["PASSERBY"]["secret_key"]: expected text or bytes of at least 8'),
+        ],
+    )
+    def test_what_is_wrong_is_named_as_the_app_has_written_it(
+        self, settings: Any, config: dict[str, Any], words: str
+    ) -> None:
+        with pytest.raises(SettingsError) as caught:
+            make_app(settings, **config)
+        assert str(caught.value).startswith(words)
+        assert "the app's own key" not in str(caught.value)
+        assert "short" not in str(caught.value)
+
+    def test_a_second_registration_is_refused(self) -> None:
+        app = make_app()
+        with pytest.raises(SettingsError, match="this app has passerby already"):
+            Passerby(app)
+
+
+class TestApps:
+    def test_two_apps_of_one_factory_have_settings_of_their_own(self, tracked: Told) -> None:
+        """U37."""
+        passerby = Passerby()
+
+        def create_app(key: str) -> Flask:
+            app = Flask(__name__)
+            app.config["SECRET_KEY"] = f"the key of {key}"
+            app.config["PASSERBY"] = {"sitecore": SITECORE | {"client_key": key}, "channel": key.upper()}
+            passerby.init_app(app)
+
+            @app.get("/")
+            def home() -> str:
+                g.tracker.page_view({"page": key})
+                return ""
+
+            return app
+
+        one, two = create_app("one"), create_app("two")
+        assert list(cookies_of(one.test_client().get("/"))) == ["bid_one", "bid_one_sig"]
+        assert list(cookies_of(two.test_client().get("/"))) == ["bid_two", "bid_two_sig"]
+        tracked.assert_page_view("one", channel="ONE")
+        tracked.assert_page_view("two", channel="TWO")
+        assert one.extensions["passerby"] is not two.extensions["passerby"]
+
+    def test_an_app_is_not_kept_alive(self) -> None:
+        passerby = Passerby()
+        app = Flask(__name__)
+        app.config.update(SECRET_KEY="the app's own key", PASSERBY=SETTINGS)
+        passerby.init_app(app)
+        known = weakref.ref(app)
+        del app
+        gc.collect()
+        assert known() is None
+
+    def test_sites(self, tracked: Told) -> None:
+        """U40."""
+
+        def make(name: str) -> Tracking:
+            settings = {"sitecore": SITECORE | {"client_key": name}, "secret_key": f"the key of {name}"}
+            return Tracking.from_mapping(settings)
+
+        app = Flask(__name__)
+        Passerby(app, Sites(lambda request: {"a.example": "a", "b.example": "b"}.get(request.host), make))
+
+        @app.get("/")
+        def home() -> str:
+            g.tracker.page_view()
+            return ""
+
+        client = app.test_client()
+        assert list(cookies_of(client.get("/", base_url="https://a.example"))) == ["bid_a", "bid_a_sig"]
+        assert list(cookies_of(client.get("/", base_url="https://b.example"))) == ["bid_b", "bid_b_sig"]
+        assert list(cookies_of(client.get("/", base_url="https://c.example"))) == []
+        assert len(tracked) == 2
+
+
+class TestCommands:
+    def test_the_commands_of_passerby_are_there(self) -> None:
+        result = make_app().test_cli_runner().invoke(args=["passerby", "--help"])
+        assert result.exit_code == 0
+        assert "collect" in result.output
+        assert "demo" in result.output
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "words"),
+        [
+            (["collect", "--help"], 0, "--port"),
+            (["collect", "--port", "many"], 2, "'many' is not a port"),
+            (["demo", "--wrong"], 2, "unrecognized arguments: --wrong"),
+        ],
+    )
+    def test_arguments_are_handed_through(
+        self, arguments: list[str], code: int, words: str, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        result = make_app().test_cli_runner().invoke(args=["passerby", *arguments])
+        assert result.exit_code == code
+        assert words in result.output
