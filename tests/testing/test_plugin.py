@@ -1,0 +1,143 @@
+"""The pytest plugin: it comes with the package, tells nobody, and lets out who asks for it (U50)."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from passerby import RemoteError, Sitecore, Tracking
+from passerby.asgi import TrackingMiddleware
+from passerby.collector import CollectorServer
+from passerby.rehearsal import rehearsal
+from passerby.testing import Told, rehearse
+from tests.making import BROWSER_ID, NAVIGATION, by_name, call, dropped, make_scope, page, set_cookies
+
+PUBLIC = "https://api-engage-eu.sitecorecloud.example"
+
+
+def make_tracking(target_url: str = PUBLIC) -> Tracking:
+    sitecore = Sitecore(client_key="key", target_url=target_url, point_of_sale="shop")
+    return Tracking(sitecore, secret_key="a secret key that signs")
+
+
+def test_events_for_other_machines_are_dropped_and_counted(tracked: Told) -> None:
+    tracking = make_tracking()
+    receipt = tracking.for_visitor(BROWSER_ID).event("ADD")
+    assert str(receipt.outcomes["sitecore"]) == "Dropped(reason='rehearsal')"
+    assert dropped(tracking) == {"rehearsal": 1}
+    assert tracking.stats().destinations["sitecore"].is_balanced
+    assert tracking.flush(0.1) == 0
+    tracked.assert_event("ADD")
+
+
+async def test_new_visitors_get_ids_without_anybody_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args: pytest.fail("a name was looked up"))
+    before = threading.active_count()
+    tracking = make_tracking()
+    tracking.start()
+    app = TrackingMiddleware(page(), tracking=tracking)
+    seen = [by_name(set_cookies(await call(app, make_scope("/", NAVIGATION))))["bid_key"] for _ in range(3)]
+    assert len(set(seen)) == 3
+    tracking.close(1.0)
+    assert threading.active_count() == before
+
+
+def test_questions_for_other_machines_are_refused() -> None:
+    tracking = make_tracking()
+    with pytest.raises(RemoteError, match="a rehearsal calls no other machine"):
+        tracking.for_visitor(BROWSER_ID).guest_id_sync(1.0)
+    tracking.close(1.0)
+
+
+def test_this_machine_is_told_as_ever(collector: CollectorServer, tracked: Told) -> None:
+    collector.accept_any_browser_id = True
+    tracking = make_tracking(collector.url)
+    tracking.for_visitor(BROWSER_ID).event("ADD")
+    assert tracking.close(5.0) == 0
+    assert [event["type"] for event in collector.events] == ["ADD"]
+    tracked.assert_event("ADD")
+
+
+@pytest.mark.parametrize(
+    ("address", "refused"),
+    [
+        ("https://api.example.com", True),
+        ("https://[2606:4700::1]/", True),
+        ("http://localhost:8600", False),
+        ("http://127.0.0.1:8600", False),
+        ("http://collector:8600", False),
+        ("http://10.1.2.3", False),
+    ],
+)
+def test_which_addresses_are_other_machines(address: str, refused: bool) -> None:
+    assert rehearsal.refuses(address) is refused
+
+
+@pytest.mark.passerby_live
+def test_a_test_may_ask_to_be_let_out() -> None:
+    assert not rehearsal.is_on
+    assert not rehearsal.refuses(PUBLIC)
+    with rehearse():
+        assert rehearsal.refuses(PUBLIC)
+    assert not rehearsal.is_on
+
+
+def test_others_are_not_let_out_with_it() -> None:
+    assert rehearsal.is_on
+
+
+TESTS = """
+import pytest
+from passerby import Sitecore, Tracking
+from passerby.rehearsal import rehearsal
+
+tracking = Tracking(
+    Sitecore(client_key="key", target_url="https://api.example.com", point_of_sale="shop"), secret_key="long enough"
+)
+was_on_at_import = rehearsal.is_on
+
+
+def tell():
+    tracking.for_visitor("7b0d5b0e-1f5c-4f8e-9a52-2f1d1c7a9d10").page_view({"page": "Home"})
+
+
+def test_that_passes(tracked):
+    assert was_on_at_import
+    tell()
+    tracked.assert_page_view("Home")
+
+
+def test_that_fails(tracked):
+    tell()
+    tracked.assert_page_view("Cart")
+
+
+def test_that_sees_nothing_of_the_others(tracked):
+    tracked.assert_nothing()
+"""
+
+
+def test_in_a_project_of_its_own(tmp_path: Path) -> None:
+    """Nothing is set up: no conftest, no option."""
+    (tmp_path / "test_shop.py").write_text(TESTS)
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers -W error\n")
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTEST_ADDOPTS": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "2 passed" in run.stdout
+    assert "1 failed" in run.stdout
+    assert "expected one page view with page='Cart', found none. Told was:" in run.stdout
+    assert "page view Home  page='Home'" in run.stdout
+    assert "not delivered" not in run.stderr
