@@ -49,6 +49,7 @@ format: env
 types: env
 	$(BIN)/mypy $(SOURCES)
 	$(BIN)/pyright --pythonpath $(BIN)/python
+	scripts/check-types $(BIN)/python
 
 check: lint types
 

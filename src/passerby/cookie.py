@@ -157,7 +157,7 @@ class CookieFinder:
     __slots__ = ("_key", "_start", "name")
 
     def __init__(self, name: str) -> None:
-        self.name = check_cookie_name(name)
+        self.name: str = check_cookie_name(name)
         self._key = f"{name}="
         self._start = f"; {name}="
 
@@ -224,7 +224,7 @@ class BrowserIdCookie:
         on_tamper: OnTamper = "reissue",
     ) -> None:
         self.name = name
-        self.signature_name = f"{name}_sig"
+        self.signature_name: str = f"{name}_sig"
         self._ids = CookieFinder(name)
         self._signatures = CookieFinder(self.signature_name)
         self.attributes = attributes

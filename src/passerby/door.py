@@ -19,7 +19,7 @@ from .request import SEEN_KEY, TRACKER_KEY, RequestInfo
 from .tracker import Tracker, dismiss
 from .visit import Reception, Visit
 
-log = logging.getLogger("passerby")
+log: logging.Logger = logging.getLogger("passerby")
 
 
 class Door:

@@ -80,7 +80,7 @@ def _spell_with_own_key(name: str) -> str:
     return 'app.config["SECRET_KEY"]' if name == "secret_key" else _spell(name)
 
 
-commands = AppGroup(_NAME, help="Commands of passerby, as `passerby` itself has them.")
+commands: AppGroup = AppGroup(_NAME, help="Commands of passerby, as `passerby` itself has them.")
 
 
 def _pass_through(name: str, summary: str) -> click.Command:

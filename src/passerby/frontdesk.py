@@ -26,7 +26,7 @@ from .stats import DestinationStats, Stats
 from .transaction import Transactions
 from .visit import Visit
 
-log = logging.getLogger("passerby")
+log: logging.Logger = logging.getLogger("passerby")
 
 
 class FrontDesk:
@@ -49,15 +49,15 @@ class FrontDesk:
     def __init__(self, destinations: Sequence[Destination], settings: Settings, proxies: TrustedProxies) -> None:
         self.defaults = settings
         given = (("channel", settings.channel), ("currency", settings.currency), ("language", settings.language))
-        self.common_data = tuple((name, value) for name, value in given if value is not None)
-        self.issuer = next((one for one in destinations if isinstance(one, IdIssuer)), None)
+        self.common_data: Sequence[tuple[str, str]] = tuple((name, value) for name, value in given if value is not None)
+        self.issuer: IdIssuer | None = next((one for one in destinations if isinstance(one, IdIssuer)), None)
         self._destinations = {one.name: one for one in destinations}
-        self.destination_names = tuple(self._destinations)
+        self.destination_names: tuple[str, ...] = tuple(self._destinations)
         self._point_of_sale = next((one.point_of_sale for one in destinations if isinstance(one, Sitecore)), None)
         self._proxies = proxies
         self.transactions: Transactions | None = None
         self._outbox = MemoryOutbox(self.destination_names, settings.max_events)
-        self.delivery = Delivery(
+        self.delivery: Delivery = Delivery(
             destinations,
             self.issuer,
             self._outbox,

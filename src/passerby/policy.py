@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from .request import RequestInfo
 
-log = logging.getLogger("passerby.policy")
+log: logging.Logger = logging.getLogger("passerby.policy")
 
 Consent = Callable[[RequestInfo], "bool | str | None"]
 GpcPolicy = Literal["respect", "ignore"]

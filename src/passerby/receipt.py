@@ -27,7 +27,7 @@ class Receipt:
     __slots__ = ("_awaited", "_outcomes", "_stored", "_waiters", "event_id")
 
     def __init__(self, event_id: str | None, destinations: Sequence[str]) -> None:
-        self.event_id = event_id
+        self.event_id: str | None = event_id
         self._awaited = destinations
         self._outcomes: Mapping[str, Outcome] = _NONE_YET
         self._stored = False

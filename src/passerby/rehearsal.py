@@ -41,7 +41,7 @@ class Rehearsal:
     """
 
     def __init__(self) -> None:
-        self.is_on = False
+        self.is_on: bool = False
         self.watchers: list[Watcher] = []
 
     def refuses(self, url: str) -> bool:
@@ -49,4 +49,4 @@ class Rehearsal:
         return self.is_on and not is_local_host(urlsplit(url).hostname or "")
 
 
-rehearsal = Rehearsal()
+rehearsal: Rehearsal = Rehearsal()

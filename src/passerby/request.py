@@ -133,10 +133,10 @@ class ScopeRequest(RequestInfo):
     __slots__ = ("_headers",)
 
     def __init__(self, scope: MutableMapping[str, Any]) -> None:
-        self.native = scope
-        self.is_websocket = scope["type"] == "websocket"
-        self.method = "GET" if self.is_websocket else scope["method"]
-        self.path = scope["path"]
+        self.native: MutableMapping[str, Any] = scope
+        self.is_websocket: bool = scope["type"] == "websocket"
+        self.method: str = "GET" if self.is_websocket else scope["method"]
+        self.path: str = scope["path"]
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
 
     @property
@@ -190,10 +190,10 @@ class EnvironRequest(RequestInfo):
     __slots__ = ()
 
     def __init__(self, environ: MutableMapping[str, Any]) -> None:
-        self.native = environ
-        self.is_websocket = False
-        self.method = environ.get("REQUEST_METHOD", "GET")
-        self.path = _utf8(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")) or "/"
+        self.native: MutableMapping[str, Any] = environ
+        self.is_websocket: bool = False
+        self.method: str = environ.get("REQUEST_METHOD", "GET")
+        self.path: str = _utf8(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")) or "/"
 
     @property
     def scheme(self) -> str:

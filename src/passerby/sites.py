@@ -14,7 +14,7 @@ from .stats import Stats
 from .tracking import Tracking
 from .transaction import Transactions
 
-log = logging.getLogger("passerby")
+log: logging.Logger = logging.getLogger("passerby")
 
 
 class TrackingSource(Protocol):
@@ -28,7 +28,7 @@ class TrackingSource(Protocol):
         """Start the background threads."""
         ...
 
-    async def aflush(self, timeout: float = ...) -> int:
+    async def aflush(self, timeout: float = DEFAULT_WAIT) -> int:
         """Wait until everything is delivered; return how many events still wait."""
         ...
 

@@ -23,7 +23,7 @@ from .person import CAMEL_CASE, checked_user_id, identity_of, is_repeated, read_
 from .receipt import Receipt
 from .visit import Visit
 
-log = logging.getLogger("passerby")
+log: logging.Logger = logging.getLogger("passerby")
 
 _CAMEL_CASE: Mapping[EventKind, Mapping[str, str]] = {
     "page_view": {"pointOfSale": "point_of_sale", "pageVariantId": "page_variant_id"},
@@ -64,10 +64,10 @@ class Tracker:
 
     def __init__(self, desk: Desk, visit: Visit) -> None:
         self._desk = desk
-        self.visit = visit
+        self.visit: Visit = visit
         self._context: Context | None = None
         self._point_of_sale: str | None = None
-        self.has_page_view = False
+        self.has_page_view: bool = False
         self._visitor: str | None = None
 
     @property
@@ -380,7 +380,7 @@ class Tracker:
 
 
 enter: Callable[[Tracker | None], Any] = _current.set
-leave = _current.reset
+leave: Callable[[Any], None] = _current.reset
 
 
 def dismiss(tracker: Tracker) -> None:

@@ -27,7 +27,7 @@ from .tracker import Tracker
 from .transaction import Transactions
 from .visit import Reception, visit_of
 
-log = logging.getLogger("passerby")
+log: logging.Logger = logging.getLogger("passerby")
 
 
 class Tracking:

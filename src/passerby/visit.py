@@ -10,7 +10,7 @@ from .cookie import BrowserIdCookie, IdentityCookie, Remembered, SetCookie, Sigh
 from .policy import BROKEN, PAGE, Decision, Policy, is_html, may_be_shared
 from .request import RequestInfo, TrustedProxies, header_of
 
-log = logging.getLogger("passerby")
+log: logging.Logger = logging.getLogger("passerby")
 
 _UNCHANGED: Final = "unchanged"
 _FORGOTTEN: Final = "forgotten"
@@ -50,11 +50,11 @@ class Visit:
         policy: Policy | None = None,
         user_id: str | None = None,
     ) -> None:
-        self.request = request
-        self.sighting = sighting
-        self.remembered = remembered
-        self.assigned = False
-        self.used = False
+        self.request: RequestInfo | None = request
+        self.sighting: Sighting = sighting
+        self.remembered: Remembered | None = remembered
+        self.assigned: bool = False
+        self.used: bool = False
         self._browser_id = sighting.browser_id
         self._user_id = remembered.user_id if remembered is not None else user_id
         self._identity_change: Remembered | str = _UNCHANGED

@@ -9,11 +9,11 @@ from starlette.types import Scope
 
 try:
     from uvicorn.protocols.http.auto import AutoHTTPProtocol
-except ModuleNotFoundError as exc:
+except ModuleNotFoundError as _error:
     raise ModuleNotFoundError(
         'The collector is served by uvicorn, which is not installed. Run: pip install "passerby[collector]"',
         name="uvicorn",
-    ) from exc
+    ) from _error
 
 TRANSPORT = "passerby.collector.transport"
 
@@ -36,4 +36,4 @@ def transport_of(scope: Scope) -> asyncio.Transport:
     return cast(asyncio.Transport, scope["state"][TRANSPORT])
 
 
-Connection = type("Connection", (RemembersTransport, AutoHTTPProtocol), {})
+Connection: type[asyncio.Protocol] = type("Connection", (RemembersTransport, AutoHTTPProtocol), {})

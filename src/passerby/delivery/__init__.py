@@ -28,7 +28,7 @@ from .sender import NoBrowserId, RetryPlan, Sender
 from .transport import Lane, NoAnswer, make_ssl_context
 from .worker import Worker, cancel_others
 
-log = logging.getLogger("passerby.delivery")
+log: logging.Logger = logging.getLogger("passerby.delivery")
 T = TypeVar("T")
 
 _AT_ONCE = 8  # browser IDs that are made at the same time
@@ -63,7 +63,7 @@ class Delivery:
         self._plan = plan
         self._close_timeout = close_timeout
         self._clock = clock
-        self.pool = BrowserIdPool(self._look_after_pool, spare_browser_ids, clock)
+        self.pool: BrowserIdPool = BrowserIdPool(self._look_after_pool, spare_browser_ids, clock)
         self._prepare()
         watch_process(self)
 

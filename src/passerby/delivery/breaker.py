@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from typing import Literal
 
-log = logging.getLogger("passerby.delivery")
+log: logging.Logger = logging.getLogger("passerby.delivery")
 
 FAILURES = 5  # in a row, until it opens
 LONGEST = 30.0  # seconds that it stays open at most before a probe

@@ -88,7 +88,7 @@ class WorkerLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self.asked: set[Future[Any]] = set()  # what the app waits for
         self._lookups: set[threading.Thread] = set()
-        self.selector = WorkerSelector()
+        self.selector: WorkerSelector = WorkerSelector()
         super().__init__(self.selector)
         self._is_whole = True
 

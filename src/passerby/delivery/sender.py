@@ -14,7 +14,7 @@ from ..outbox import Outbox
 from .breaker import Breaker
 from .transport import NoAnswer
 
-log = logging.getLogger("passerby.delivery")
+log: logging.Logger = logging.getLogger("passerby.delivery")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,8 @@ class Sender:
         on_change: Callable[[], None],
     ) -> None:
         self.destination = destination
-        self.breaker = Breaker(destination.name, shortest=plan.base)
-        self.retries = 0
+        self.breaker: Breaker = Breaker(destination.name, shortest=plan.base)
+        self.retries: int = 0
         self._outbox = outbox
         self._plan = plan
         self._make_lane = make_lane

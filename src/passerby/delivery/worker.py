@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from ..errors import RemoteError
 from .loop import WorkerLoop
 
-log = logging.getLogger("passerby.delivery")
+log: logging.Logger = logging.getLogger("passerby.delivery")
 T = TypeVar("T")
 
 GATHERING = 0.005  # seconds between waking and looking for work: a busy app wakes the thread 200 times a second at most
@@ -47,7 +47,7 @@ class Worker:
         self._wanted = False
         self._is_thwarted = False
         self._held: WorkerLoop | None = None
-        self.stopping = False
+        self.stopping: bool = False
 
     @property
     def is_running(self) -> bool:

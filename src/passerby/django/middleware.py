@@ -13,6 +13,7 @@ from django.http.response import HttpResponseBase
 from ..door import Door
 from ..request import SEEN_KEY, TRACKER_KEY, EnvironRequest, RequestInfo, ScopeRequest
 from ..response import add_cookies, headers_of
+from ..sites import TrackingSource
 from ..tracker import Tracker, dismiss, enter
 from .conf import get_tracking
 
@@ -33,8 +34,8 @@ class TrackingMiddleware:
     async_capable = True
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        self.get_response = get_response
-        self.tracking = get_tracking()
+        self.get_response: Callable[[HttpRequest], Any] = get_response
+        self.tracking: TrackingSource = get_tracking()
         # `inspect` has both only from Python 3.12 on.
         self._is_async = iscoroutinefunction(get_response)  # pyright: ignore[reportDeprecated]
         if self._is_async:

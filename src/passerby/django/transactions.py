@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from django.db import transaction
 
-log = logging.getLogger("passerby.django")
+log: logging.Logger = logging.getLogger("passerby.django")
 
 
 class DatabaseTransactions:

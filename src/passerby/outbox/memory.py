@@ -26,10 +26,10 @@ class MemoryEntry:
     lane: _Lane
 
     def __init__(self, event: Event, observer: Observer, since: float) -> None:
-        self.event = event
-        self.observer = observer
-        self.since = since
-        self.attempts = 0
+        self.event: Event = event
+        self.observer: Observer = observer
+        self.since: float = since
+        self.attempts: int = 0
         self.next: MemoryEntry | None = None
 
 
@@ -39,8 +39,8 @@ class _Lane:
     __slots__ = ("browser_id", "first", "last", "shelf", "visitor")
 
     def __init__(self, shelf: _Shelf, visitor: str) -> None:
-        self.shelf = shelf
-        self.visitor = visitor
+        self.shelf: _Shelf = shelf
+        self.visitor: str = visitor
         self.browser_id: str | None = None  # of a visit that had none, once it is known
         self.first: MemoryEntry | None = None
         self.last: MemoryEntry | None = None
@@ -52,14 +52,14 @@ class _Shelf:
     __slots__ = ("dead", "held", "lanes", "later", "name", "ready", "serial", "tally")
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self.name: str = name
         self.lanes: dict[str, _Lane] = {}
         self.ready: deque[_Lane] = deque()
         self.later: list[tuple[float, int, _Lane]] = []
-        self.serial = 0
+        self.serial: int = 0
         self.held: dict[str, list[MemoryEntry]] = {}
         self.dead: deque[DeadLetter] = deque()
-        self.tally = Tally()
+        self.tally: Tally = Tally()
 
     def append(self, visitor: str, entry: MemoryEntry) -> None:
         lane = self.lanes.get(visitor)

@@ -7,7 +7,7 @@ from django.template import Context
 
 from ...tracker import Tracker, current_tracker
 
-register = template.Library()
+register: template.Library = template.Library()
 
 
 @register.simple_tag(takes_context=True)

@@ -13,8 +13,9 @@ from .... import cli
 class Command(BaseCommand):
     """Hands its arguments to `passerby`."""
 
-    help = "Runs a command of passerby: " + "; ".join(f"{name}: {text}" for name, text in cli.SUMMARIES.items())
-    requires_system_checks = ()  # what is wrong with the settings need not keep a collector from starting
+    help: str = "Runs a command of passerby: " + "; ".join(f"{name}: {text}" for name, text in cli.SUMMARIES.items())
+    # What is wrong with the settings need not keep a collector from starting.
+    requires_system_checks: tuple[str, ...] = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take whatever comes."""
