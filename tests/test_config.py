@@ -227,3 +227,57 @@ class TestSources:
     def test_a_wrong_environment(self, variable: str, value: str) -> None:
         with pytest.raises(SettingsError, match=variable):
             Tracking.from_env({variable: value})
+
+
+class TestSpelling:
+    """An error names a setting as its author wrote it."""
+
+    def test_in_python(self) -> None:
+        with pytest.raises(SettingsError) as caught:
+            Tracking(cookie_path="shop")
+        assert caught.value.setting == "cookie_path"
+        assert str(caught.value).startswith("cookie_path: expected a path")
+
+    def test_the_vendors_words_stand_as_they_are(self) -> None:
+        with pytest.raises(SettingsError) as caught:
+            Sitecore(client_key="", target_url="")
+        assert (caught.value.setting, caught.value.code) == ("client_key", "MV-0001")
+        assert str(caught.value) == '[MV-0001] "clientKey" is required.'
+
+    @pytest.mark.parametrize(
+        ("values", "words"),
+        [
+            ({"cookie_path": "shop"}, "<cookie_path>: expected a path"),
+            ({"colour": "red"}, "<colour>: found no setting of that name; there are secret_key, "),
+            ({"sitecore": {"client_key": "key"}}, "<sitecore.target_url>: found none, expected one"),
+            ({"sitecore": {"clientKey": "key"}}, "<sitecore.clientKey>: found no setting of that name; there are "),
+            (
+                {"sitecore": {"client_key": "", "target_url": "https://api.example.com"}},
+                '<sitecore.client_key>: [MV-0001] "clientKey" is required.',
+            ),
+            ({"sitecore": 5}, "<sitecore>: found int, expected a mapping"),
+            ({"trusted_proxies": ["proxy"]}, "<trusted_proxies>: found 'proxy', expected an address"),
+            ({"auto_page_views": "yes"}, "<auto_page_views>: found 'yes', expected True or False"),
+        ],
+    )
+    def test_in_a_mapping(self, values: dict[str, Any], words: str) -> None:
+        with pytest.raises(SettingsError) as caught:
+            Tracking.from_mapping(values, lambda name: f"<{name}>")
+        assert str(caught.value).startswith(words)
+
+    @pytest.mark.parametrize(
+        ("variable", "value", "words"),
+        [
+            ("PASSERBY_COOKIE_PATH", "shop", "PASSERBY_COOKIE_PATH: expected a path"),
+            ("PASSERBY_SITECORE_TARGET_URL", "ftp://x", "PASSERBY_SITECORE_CLIENT_KEY: found none, expected one"),
+            ("PASSERBY_SITECORE_COLOUR", "red", "PASSERBY_SITECORE_COLOUR: found no setting of that name"),
+        ],
+    )
+    def test_in_the_environment(self, variable: str, value: str, words: str) -> None:
+        with pytest.raises(SettingsError) as caught:
+            Tracking.from_env({variable: value})
+        assert str(caught.value).startswith(words)
+
+    def test_what_is_about_no_setting_in_particular_stays_as_it_is(self) -> None:
+        error = SettingsError("two destinations go by one name")
+        assert error.spelled(str.upper) is error

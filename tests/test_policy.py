@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from passerby import RequestInfo
-from passerby.policy import PAGE, Decision, Policy, is_known_bot, is_prefetch, may_be_shared
+from passerby.policy import PAGE, Decision, Policy, is_html, is_known_bot, is_prefetch, may_be_shared
 from tests.making import CHROME, NAVIGATION, environ_request, request
 from tests.user_agents import BOTS, PEOPLE
 
@@ -275,3 +275,52 @@ def test_a_response_for_one_visitor(headers: dict[str, str]) -> None:
 @given(st.text(st.characters(max_codepoint=255)))
 def test_no_cache_control_is_too_strange(value: str) -> None:
     may_be_shared([("cache-control", value), (b"surrogate-control", value.encode("latin-1"))])
+
+
+@pytest.mark.parametrize(
+    ("headers", "method", "target", "is_document"),
+    [
+        (NAVIGATION, "GET", "/", True),
+        ({"sec-fetch-dest": "document"}, "GET", "/", True),
+        ({"accept": "text/html,application/xhtml+xml;q=0.9"}, "GET", "/", True),
+        ({"accept": "*/*"}, "GET", "/", False),
+        ({}, "GET", "/", False),
+        (NAVIGATION, "POST", "/", False),
+        (NAVIGATION, "HEAD", "/", False),
+        (NAVIGATION, "GET", "/static/page.html", False),
+        (NAVIGATION | {"sec-fetch-dest": "iframe"}, "GET", "/", False),
+        (NAVIGATION | {"sec-fetch-dest": "empty"}, "GET", "/", False),
+        (NAVIGATION | {"sec-purpose": "prefetch;prerender"}, "GET", "/", False),
+        (NAVIGATION | {"purpose": "prefetch"}, "GET", "/", True),
+        ({"accept": "text/html", "purpose": "prefetch"}, "GET", "/", False),
+    ],
+)
+def test_who_goes_to_a_page_and_will_see_it(
+    headers: dict[str, str], method: str, target: str, is_document: bool
+) -> None:
+    assert Policy().is_document(request(target, headers, method=method)) is is_document
+    assert Policy().is_document(environ_request(target, headers, method=method)) is is_document
+
+
+@pytest.mark.parametrize(
+    ("content_type", "is_page"),
+    [
+        ("text/html", True),
+        ("text/html; charset=utf-8", True),
+        ("Text/HTML;charset=utf-8", True),
+        ("application/xhtml+xml", True),
+        ("text/plain", False),
+        ("application/json", False),
+        ("text/html-not", False),
+        ("", False),
+    ],
+)
+def test_what_is_a_page_for_people(content_type: str, is_page: bool) -> None:
+    assert is_html([("Content-Type", content_type)]) is is_page
+    assert is_html([(b"content-type", content_type.encode())]) is is_page
+    assert not is_html([])
+
+
+def test_where_the_browser_sdk_issues_ids_no_page_does() -> None:
+    assert decide(NAVIGATION, policy=Policy(assigns_ids=False)).assign == "when tracked"
+    assert Policy(assigns_ids=False).is_document(request("/", NAVIGATION))

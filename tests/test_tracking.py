@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
@@ -32,6 +33,7 @@ from passerby.asgi import TrackingMiddleware
 from passerby.collector import CollectorServer
 from passerby.destinations import Answer, Call
 from passerby.event import Event, is_uuid
+from passerby.testing import Told
 from tests.making import (
     BROWSER_ID,
     CHROME,
@@ -502,3 +504,142 @@ def test_user_agents_are_cut_for_all_destinations(make_tracking: MakeTracking) -
     tracker.page_view()
     eventually(lambda: tracking.flush(5) == 0)
     assert tracking.stats().destinations["sitecore"].delivered == 1
+
+
+class UnitOfWork:
+    """A transaction of some database, as passerby sees one."""
+
+    def __init__(self) -> None:
+        self.is_open = True
+        self.on_commit: list[Callable[[], object]] = []
+        self.on_rollback: list[Callable[[], object]] = []
+
+    def defer(self, commit: Callable[[], object], rollback: Callable[[], object]) -> bool:
+        if self.is_open:
+            self.on_commit.append(commit)
+            self.on_rollback.append(rollback)
+        return self.is_open
+
+    def end(self, callbacks: list[Callable[[], object]]) -> None:
+        self.is_open = False
+        for callback in callbacks:
+            callback()
+
+
+class TestTransactions:
+    """What is told in a transaction counts once it is committed; tests/django has them with a real database."""
+
+    @pytest.fixture
+    def unit(self, tracking: Tracking) -> UnitOfWork:
+        unit = UnitOfWork()
+        tracking.record_with(unit)
+        return unit
+
+    def test_committed(self, tracking: Tracking, unit: UnitOfWork, collector: CollectorServer) -> None:
+        collector.accept_any_browser_id = True
+        tracker = tracking.for_visitor(BROWSER_ID)
+        receipts = [tracker.event("ONE"), tracker.event("TWO")]
+        assert receipts[0].outcomes == {"sitecore": Pending()}
+        assert tracking.stats().destinations["sitecore"].enqueued == 0
+
+        unit.end(unit.on_commit)
+        tracker.event("THREE")
+        assert tracking.flush(5) == 0
+        assert [event["type"] for event in collector.events] == ["ONE", "TWO", "THREE"]
+        assert isinstance(receipts[0].outcomes["sitecore"], Delivered)
+
+    def test_rolled_back(self, tracking: Tracking, unit: UnitOfWork, collector: CollectorServer) -> None:
+        tracker = tracking.for_visitor(BROWSER_ID)
+        receipt = tracker.event("ONE")
+        unit.end(unit.on_rollback)
+        assert receipt.outcomes == {"sitecore": Dropped("rollback")}
+        assert dropped(tracking) == {"rollback": 1}
+        assert tracking.stats().destinations["sitecore"].is_balanced
+        assert tracking.flush(1) == 0
+        assert collector.events == []
+
+    def test_an_identity_is_forgotten_with_its_transaction(self, make_tracking: MakeTracking) -> None:
+        tracking, unit = make_tracking(identity_provider="CRM"), UnitOfWork()
+        tracking.record_with(unit)
+        scope = make_scope("/", NAVIGATION | cookie_header(bid_key=BROWSER_ID))
+        tracker = tracking.tracker_for(scope)
+        tracker.identify("user_1")
+        seen = [tracker.user_id]
+        unit.end(unit.on_rollback)
+        assert [*seen, tracker.user_id] == ["user_1", None]
+        headers: list[Any] = []
+        tracking.handle_cookie_sync(scope, headers)
+        assert list(by_name(lines_of(headers))) == [BID, "bid_key_sig"]
+
+    def test_event_queues_keep_to_it(self, tracking: Tracking, unit: UnitOfWork, collector: CollectorServer) -> None:
+        collector.accept_any_browser_id = True
+        tracker = tracking.for_visitor(BROWSER_ID)
+        unit.is_open = False
+        tracker.add_to_event_queue("BEFORE")
+        unit.is_open = True
+        tracker.add_to_event_queue("DURING")
+        assert tracker.process_event_queue() == 1, "as many as were held when it was asked"
+        assert tracking.stats().destinations["sitecore"].held == 1
+
+        unit.end(unit.on_commit)
+        assert tracking.flush(5) == 0
+        assert [event["type"] for event in collector.events] == ["BEFORE", "DURING"]
+
+    def test_a_queue_that_was_cleared_in_vain_is_still_there(self, tracking: Tracking, unit: UnitOfWork) -> None:
+        tracker = tracking.for_visitor(BROWSER_ID)
+        unit.is_open = False
+        tracker.add_to_event_queue("BEFORE")
+        unit.is_open = True
+        assert tracker.clear_event_queue() == 1
+        unit.end(unit.on_rollback)
+        assert tracking.stats().destinations["sitecore"].held == 1
+
+    def test_a_mistake_of_ours_at_the_commit_is_counted(
+        self,
+        tracking: Tracking,
+        unit: UnitOfWork,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        def fail(*args: Any) -> None:
+            raise RuntimeError("injected")
+
+        receipt = tracking.for_visitor(BROWSER_ID).event("ONE")
+        monkeypatch.setattr("passerby.delivery.Delivery.enqueue", fail)
+        unit.end(unit.on_commit)
+        assert receipt.outcomes == {"sitecore": Dropped("internal")}
+        assert tracking.stats().destinations["sitecore"].is_balanced
+        assert "could not be recorded after its transaction" in caplog.text
+
+
+class TestAutoPageViews:
+    """What is decided in the door; tests/faces has the rest, for every framework."""
+
+    async def visit(self, tracking: Tracking, headers: dict[str, str], **answer: str) -> list[str]:
+        app = TrackingMiddleware(page({"content-type": "text/html", **answer}), tracking=tracking)
+        return list(by_name(set_cookies(await call(app, make_scope("/shoes", NAVIGATION | headers)))))
+
+    async def test_a_new_visitor_of_a_shared_page_is_not_told_of(
+        self, make_tracking: MakeTracking, tracked: Told
+    ) -> None:
+        tracking = make_tracking(auto_page_views=True)
+        assert await self.visit(tracking, {}, **{"cache-control": "public, max-age=60"}) == []
+        tracked.assert_nothing()
+        assert await self.visit(tracking, {}) == [BID, "bid_key_sig"]
+        tracked.assert_story("page view shoes")
+
+    async def test_where_the_browser_sdk_sets_the_cookie(self, make_tracking: MakeTracking, tracked: Told) -> None:
+        tracking = make_tracking(auto_page_views=True, server_cookie=False)
+        await self.visit(tracking, {})
+        tracked.assert_nothing()
+        await self.visit(tracking, cookie_header(bid_key=BROWSER_ID))
+        assert tracked.assert_page_view("shoes").browser_id == BROWSER_ID
+
+    async def test_one_that_cannot_be_told_is_counted(
+        self, make_tracking: MakeTracking, tracked: Told, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        tracking = make_tracking(auto_page_views=True, point_of_sale=None)
+        assert await self.visit(tracking, {}) == [BID, "bid_key_sig"]
+        assert dropped(tracking) == {"invalid": 1}
+        tracked.assert_refused("invalid")
+        assert "the page view of a request cannot be told: [MV-0003]" in caplog.text

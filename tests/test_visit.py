@@ -144,3 +144,36 @@ def test_outside_of_any_request() -> None:
     assert visit.decision.refusal is None
     assert reception().cookies(visit, (), NOW) == []
     assert visit.cookie_header == ""
+
+
+def test_an_identity_may_be_taken_back() -> None:
+    """What was told in a transaction that failed was not told."""
+    desk = reception()
+    visit = opened(desk, signed(desk))
+    visit.identify("user_1", Remembered("user_1", "digest", int(NOW)))
+    bring_back = visit.remember_identity()
+    visit.identify("user_2", Remembered("user_2", "other", int(NOW)))
+    assert visit.user_id == "user_2"
+
+    bring_back()
+    assert visit.user_id == "user_1"
+    assert names(desk, visit) == ["bid_key_uid"]
+
+
+def test_a_page_view_of_a_new_visitor_is_one_only_where_the_response_can_carry_a_cookie() -> None:
+    desk, html = reception(), ("Content-Type", "text/html")
+    shared = [html, ("Cache-Control", "public, max-age=60")]
+    new, returning = opened(desk), opened(desk, signed(desk))
+    assert desk.is_page_view(new, 200, [html])
+    assert not desk.is_page_view(new, 200, shared)
+    assert desk.is_page_view(returning, 200, shared)
+    assert not desk.is_page_view(visit_of(BROWSER_ID), 200, [html])
+
+
+@pytest.mark.parametrize(
+    ("status", "is_view"),
+    [(200, True), (201, True), (206, True), (204, False), (205, False), (304, False), (404, False), (500, False)],
+)
+def test_which_statuses_are_page_views(status: int, is_view: bool) -> None:
+    desk = reception()
+    assert desk.is_page_view(opened(desk), status, [("Content-Type", "text/html")]) is is_view

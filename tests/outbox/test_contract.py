@@ -200,6 +200,24 @@ def test_events_held_after_a_release_wait_for_the_next(outbox: Outbox) -> None:
     assert delivered_ids(outbox) == [second]
 
 
+def test_held_says_how_many_events_are_held_for_a_visitor(outbox: Outbox) -> None:
+    hold(outbox, "ada", "a", "b")
+    hold(outbox, "ada", "b")
+    hold(outbox, "ben")
+    put(outbox, "ada")
+
+    assert [outbox.held(visitor) for visitor in ("ada", "ben", "nobody")] == [2, 1, 0]
+    outbox.release("ada")
+    assert outbox.held("ada") == 0
+
+
+def test_what_a_visit_holds_is_held_for_its_browser_once_that_is_known(outbox: Outbox) -> None:
+    hold(outbox, "visit:1")
+    outbox.link("visit:1", "ada")
+
+    assert (outbox.held("visit:1"), outbox.held("ada")) == (1, 1)
+
+
 def test_clear_drops_and_counts_held_events(outbox: Outbox) -> None:
     listener = Listener()
     outbox.hold(event_of("ada"), ("a", "b"), listener, 0.0)
