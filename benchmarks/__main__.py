@@ -8,13 +8,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from . import call, delivery, first_visit, memory, middleware
+from . import call, delivery, faces, first_visit, memory, middleware
 from .measure import Result
 from .report import print_environment, print_result, print_table
 from .targets import TOLERANCE, fails_check
 
 BENCHMARKS: dict[str, tuple[str, Callable[[], Iterator[Result]]]] = {
     "middleware": (middleware.TITLE, middleware.run),
+    "faces": (faces.TITLE, faces.run),
     "call": (call.TITLE, call.run),
     "delivery": (delivery.TITLE, delivery.run),
     "memory": (memory.TITLE, memory.run),

@@ -11,7 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from .measure import Result, Spread
 from .targets import TARGETS, TOLERANCE, fails_check, verdict
 
-_PACKAGES = ("passerby", "starlette", "httpx", "httpcore", "h11", "itsdangerous", "segment-analytics-python")
+_PACKAGES = ("passerby", "starlette", "flask", "django", "httpx", "httpcore", "h11", "itsdangerous")
+_PEERS = ("segment-analytics-python",)
 _OPTIONAL = ("orjson", "sniffio")
 _WIDTH = 62
 
@@ -19,7 +20,7 @@ _WIDTH = 62
 def print_environment() -> None:
     print(f"{platform.python_implementation()} {platform.python_version()}, {os.cpu_count()} CPUs, {sys.platform}")
     print(", ".join(f"{name} {_version(name)}" for name in _PACKAGES))
-    print(", ".join(f"{name} {_version(name)}" for name in _OPTIONAL))
+    print(", ".join(f"{name} {_version(name)}" for name in (*_OPTIONAL, *_PEERS)))
 
 
 def print_result(result: Result) -> None:

@@ -6,6 +6,7 @@ import itertools
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO, StringIO
 from typing import Any, Unpack
 
 from starlette.types import Message
@@ -52,6 +53,31 @@ def scope_with(*cookies: str) -> dict[str, Any]:
         "client": (next(_addresses), 50_000),
         "server": ("shop.example", 443),
         "state": {},
+    }
+
+
+def environ_with(*cookies: str) -> dict[str, Any]:
+    """The WSGI environ of the same request."""
+    environ: dict[str, Any] = {
+        f"HTTP_{name.decode().upper().replace('-', '_')}": _fresh(value).decode("latin-1") for name, value in _HEADERS
+    }
+    return environ | {
+        "HTTP_COOKIE": "; ".join([OTHER_COOKIES, *cookies]),
+        "REQUEST_METHOD": "GET",
+        "SCRIPT_NAME": "",
+        "PATH_INFO": PATH,
+        "QUERY_STRING": "",
+        "REMOTE_ADDR": next(_addresses),
+        "SERVER_NAME": "shop.example",
+        "SERVER_PORT": "443",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "wsgi.url_scheme": "https",
+        "wsgi.input": BytesIO(),
+        "wsgi.errors": StringIO(),
+        "wsgi.version": (1, 0),
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
     }
 
 

@@ -51,7 +51,7 @@ def test_a_list_of_bytes() -> None:
     headers: list[tuple[bytes, bytes]] = [(b"set-cookie", b"app=1")]
     add_cookies(headers, [COOKIE])
     assert headers == [(b"set-cookie", b"app=1"), (b"set-cookie", LINE.encode())]
-    assert headers_of(headers) == headers
+    assert list(headers_of(headers)) == headers
 
 
 def test_a_list_of_text() -> None:
@@ -80,13 +80,13 @@ def test_starlette() -> None:
 def test_flask() -> None:
     response = FlaskLike()
     add_cookies(response, [COOKIE])
-    assert headers_of(response) == [("Set-Cookie", "app=1"), ("Set-Cookie", LINE)]
+    assert list(headers_of(response)) == [("Set-Cookie", "app=1"), ("Set-Cookie", LINE)]
 
 
 def test_django() -> None:
     """Its cookies are kept apart from its headers."""
     response = DjangoLike()
-    assert headers_of(response) == [("Content-Type", "text/html"), ("set-cookie", "app=")]
+    assert list(headers_of(response)) == [("Content-Type", "text/html"), ("set-cookie", "app=")]
     add_cookies(response, [COOKIE])
     ((key, value, options),) = response.calls
     assert (key, value) == ("bid_key", "value")

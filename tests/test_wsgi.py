@@ -122,7 +122,7 @@ class TestBody:
         assert serve(app, tracking).read() == b"written, and returned"
 
     def test_it_is_not_kept_alive(self, tracking: Tracking) -> None:
-        """Also where the environ, which the tracker knows during the request, leads to it."""
+        """Also where the environ, which the tracker knows during the request, leads to it: the next request ends it."""
 
         def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
             start_response("200 OK", [])
@@ -133,6 +133,7 @@ class TestBody:
         bodies: list[weakref.ref[Body]] = []
         for _ in range(10):
             serve(app, tracking).read()
+        serve(answering([b""]), tracking).read()
         gc.collect()
         assert [body() for body in bodies] == [None] * 10
 

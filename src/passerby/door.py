@@ -119,17 +119,16 @@ class Door:
         Nothing is wrapped around the body, so that the server sees it as it is. A body whose end cannot be seen, such
         as a list, is over at once.
         """
-        visit = tracker.visit
-        if visit.request is not None:
-            visit.request.detach()  # what waits for the body's end must not keep it alive
-        try:
-            weakref.finalize(body, self._end_late, tracker).atexit = False
-        except TypeError:
-            self._end_late(tracker)
 
-    def _end_late(self, tracker: Tracker) -> None:
-        dismiss(tracker)
-        self.end(tracker)
+        def end(gone: object = None) -> None:
+            dismiss(tracker)
+            self.end(tracker)
+
+        try:
+            # The visit keeps what waits for the body's end, so that it keeps nobody alive itself.
+            tracker.visit.body = weakref.ref(body, end)
+        except TypeError:
+            end()
 
     def _tell_page_view(self, tracker: Tracker) -> None:
         try:

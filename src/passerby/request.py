@@ -35,6 +35,29 @@ class _Names(dict[str, Any]):
         return formed
 
 
+# What a tracker may still look at once the request is over.
+_LOOKED_AT_LATE = (
+    "HTTP_HOST",
+    "HTTP_USER_AGENT",
+    "HTTP_ACCEPT",
+    "HTTP_ACCEPT_LANGUAGE",
+    "HTTP_COOKIE",
+    "HTTP_REFERER",
+    "HTTP_SEC_FETCH_DEST",
+    "HTTP_SEC_FETCH_MODE",
+    "HTTP_SEC_GPC",
+    "HTTP_SEC_PURPOSE",
+    "HTTP_PURPOSE",
+    "HTTP_X_PURPOSE",
+    "HTTP_X_MOZ",
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_X_FORWARDED_PROTO",
+    "QUERY_STRING",
+    "REMOTE_ADDR",
+    "wsgi.url_scheme",
+)
+
+
 def _cgi_name(name: str) -> str:
     key = name.upper().replace("-", "_")
     return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
@@ -213,8 +236,8 @@ class EnvironRequest(RequestInfo):
         return value
 
     def detach(self) -> None:
-        kept = (name for name in self.native if name.isupper() or name == "wsgi.url_scheme")
-        self.native = {name: self.native[name] for name in kept if isinstance(self.native[name], str)}
+        native = self.native
+        self.native = {name: native[name] for name in _LOOKED_AT_LATE if name in native}
 
     def has_any(self, names: frozenset[str]) -> bool:
         return any(_CGI_NAMES[name] in self.native for name in names)

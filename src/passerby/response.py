@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from http.cookies import Morsel
 from typing import Any, cast
 
 from .cookie import SetCookie
 
 
-def headers_of(response: Any) -> list[tuple[Any, Any]]:
-    """Return the headers of a response as pairs: of a header list, or of the response of Starlette, Flask or Django."""
+def headers_of(response: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield the headers of a response as pairs: of a header list, or of the response of Starlette, Flask or Django.
+
+    Nothing is read before it is asked for, since of most responses nobody wants to know them.
+    """
     if isinstance(response, list):
-        return list(cast("list[tuple[Any, Any]]", response))
+        yield from cast("list[tuple[Any, Any]]", response)
+        return
     headers = getattr(response, "raw_headers", None)
     if headers is not None:  # Starlette
-        return list(headers)
-    morsels: Any = getattr(response, "cookies", ())  # Django keeps cookies apart from headers
-    cookies = [("set-cookie", f"{name}=") for name in morsels]
-    return [*getattr(response, "headers", {}).items(), *cookies]
+        yield from headers
+        return
+    yield from getattr(response, "headers", {}).items()
+    for name in getattr(response, "cookies", ()):  # Django keeps cookies apart from headers
+        yield "set-cookie", f"{name}="
 
 
 def add_cookies(response: Any, cookies: Iterable[SetCookie], *, is_text: bool = False) -> None:

@@ -24,6 +24,7 @@ class Visit:
         sighting: what the browser-ID cookie said.
         remembered: what the identity cookie said.
         assigned: whether the browser ID was given out in this request and is not yet in a cookie.
+        body: the response's body, where the visit lasts as long as that.
         used: whether anything depends on the assigned ID: an event, a cookie, or the app, which has read it.
     """
 
@@ -35,6 +36,7 @@ class Visit:
         "_policy",
         "_user_id",
         "assigned",
+        "body",
         "remembered",
         "request",
         "sighting",
@@ -55,6 +57,7 @@ class Visit:
         self.remembered: Remembered | None = remembered
         self.assigned: bool = False
         self.used: bool = False
+        self.body: object = None
         self._browser_id = sighting.browser_id
         self._user_id = remembered.user_id if remembered is not None else user_id
         self._identity_change: Remembered | str = _UNCHANGED

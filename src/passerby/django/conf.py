@@ -10,6 +10,7 @@ from typing import Any, cast
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+from django.db import DEFAULT_DB_ALIAS
 from django.utils.module_loading import import_string
 
 from ..errors import SettingsError
@@ -34,7 +35,7 @@ class DjangoSettings:
     """
 
     on_commit: bool | None = None
-    using: str = "default"
+    using: str = DEFAULT_DB_ALIAS
     auth_signals: bool = False
     user_traits: str | Callable[[Any], Mapping[str, Any]] | None = None
     tracking: str | TrackingSource | None = None
@@ -43,14 +44,14 @@ class DjangoSettings:
         for name, choices in (("on_commit", (None, True, False)), ("auth_signals", (True, False))):
             if getattr(self, name) not in choices:
                 raise SettingsError(f"found {getattr(self, name)!r}, expected True or False", setting=name)
-        if self.using not in settings.DATABASES:
+        if self.using != DEFAULT_DB_ALIAS and self.using not in settings.DATABASES:
             raise SettingsError(f"found {self.using!r}, expected a database of DATABASES", setting="using")
 
     @property
     def defers(self) -> bool:
         """Whether events wait for the transaction in which they are told."""
         if self.on_commit is None:
-            return bool(settings.DATABASES[self.using].get("ATOMIC_REQUESTS"))
+            return bool(settings.DATABASES.get(self.using, {}).get("ATOMIC_REQUESTS"))
         return self.on_commit
 
     def traits_of(self, user: Any) -> Mapping[str, Any] | None:
