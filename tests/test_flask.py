@@ -179,6 +179,16 @@ class TestSettings:
         app = make_app({**SETTINGS, "secret_key": "passerby's own key"})
         assert app.extensions["passerby"]._settings.secret_keys == ("passerby's own key",)
 
+    def test_settings_from_the_environment_in_flasks_own_way(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, value in SITECORE.items():
+            monkeypatch.setenv(f"FLASK_PASSERBY__sitecore__{name}", value)
+        monkeypatch.setenv("FLASK_SECRET_KEY", "a key of the environment")
+        app = Flask(__name__)
+        app.config.from_prefixed_env()
+        Passerby(app)
+        app.add_url_rule("/", view_func=lambda: str(g.tracker.browser_id))
+        assert list(cookies_of(app.test_client().get("/"))) == [BID, "bid_key_sig"]
+
     def test_without_any_key(self, caplog: pytest.LogCaptureFixture) -> None:
         app = make_app(SECRET_KEY=None)
         app.add_url_rule("/", view_func=lambda: str(g.tracker.browser_id))

@@ -1,0 +1,51 @@
+"""What the pages in docs/ say must be so; `test_readme.py` holds the README to it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import tests.django_site  # noqa: F401 - sets Django up
+from passerby.django.conf import DjangoSettings
+from passerby.testing import Told
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+DJANGO = (ROOT / "docs" / "django.md").read_text(encoding="utf-8")
+
+
+def examples() -> list[tuple[str, str]]:
+    found = re.compile(r"```python\n(.+?)```", re.DOTALL)
+    return [(page.name, text) for page in PAGES for text in found.findall(page.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize(("page", "text"), examples(), ids=lambda value: value.partition("\n")[0][:40])
+def test_every_example_is_python(page: str, text: str) -> None:
+    ast.parse(text)
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
+    missing = [link for link in links if not (page.parent / link).exists()]
+    assert not missing
+
+
+def test_the_settings_for_django_are_all_there() -> None:
+    section = DJANGO.partition("## Settings")[2].partition("\n## ")[0].partition("| check |")[0]
+    assert re.findall(r"^\| `(\w+)` ", section, re.MULTILINE) == [one.name for one in fields(DjangoSettings)]
+
+
+def test_the_checks_for_django_are_all_there() -> None:
+    source = (ROOT / "src" / "passerby" / "django" / "checks.py").read_text(encoding="utf-8")
+    assert set(re.findall(r"passerby\.[EW]\d+", DJANGO)) == set(re.findall(r"passerby\.[EW]\d+", source))
+
+
+def test_the_assertions_of_the_fixture_are_all_there() -> None:
+    page = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
+    names = {name for name in vars(Told) if not name.startswith(("_", "on_"))} | {"events", "refused"}
+    assert set(re.findall(r"`tracked\.(\w+)", page)) | set(re.findall(r", `tracked\.(\w+)", page)) == names
