@@ -13,7 +13,7 @@ from tests.imports import Import, is_within, read_imports, source_files
 # The order in which to read the modules. A module imports only from those before it.
 ORDER = """
     version  errors  jsontext  outcome
-    request  attributes  event  context  cookie  response  policy  visit  receipt
+    request  proxies  attributes  event  context  cookie  response  policy  visit  receipt
     options  person  rehearsal  transaction  desk  tracker
 
     destinations  destinations.answers  destinations.sitecore

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from passerby.context import context_of, external_referrer, language_of, page_of, preferred_locale, truncate_ip
 from passerby.event import Context
-from passerby.request import TrustedProxies
+from passerby.proxies import TrustedProxies
 from tests.making import environ_request, request
 
 NOBODY = TrustedProxies()

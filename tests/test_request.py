@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from passerby import RequestInfo, SettingsError
+from passerby.proxies import TrustedProxies
 from passerby.request import (
     EnvironRequest,
     ScopeRequest,
-    TrustedProxies,
     decode_query,
     header_of,
     is_local_host,

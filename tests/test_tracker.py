@@ -19,7 +19,7 @@ from passerby.cookie import Remembered, Sighting
 from passerby.destinations.sitecore import Sitecore
 from passerby.event import NO_CONTEXT, Context, Event
 from passerby.policy import PAGE, Decision
-from passerby.request import TrustedProxies
+from passerby.proxies import TrustedProxies
 from passerby.tracker import enter, leave
 from passerby.visit import Visit, visit_of
 from tests.making import BROWSER_ID, NAVIGATION, OTHER_ID, request

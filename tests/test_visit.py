@@ -9,7 +9,7 @@ import pytest
 
 from passerby.cookie import BrowserIdCookie, CookieAttributes, IdentityCookie, Remembered
 from passerby.policy import Policy
-from passerby.request import TrustedProxies
+from passerby.proxies import TrustedProxies
 from passerby.visit import Reception, Visit, visit_of
 from tests.making import BROWSER_ID, KEY, NAVIGATION, OTHER_ID, by_name, cookie_header, request, sent_back
 

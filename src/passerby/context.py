@@ -13,7 +13,8 @@ from typing import Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from .event import Context
-from .request import RequestInfo, TrustedProxies, decode_query
+from .proxies import TrustedProxies
+from .request import RequestInfo, decode_query
 
 IpPolicy = Literal["truncate", "keep", "drop"]
 

@@ -19,9 +19,9 @@ from .event import NO_CONTEXT, Context, Event, new_browser_id
 from .outbox import DeadLetter
 from .outbox.memory import MemoryOutbox
 from .outcome import Dropped
+from .proxies import TrustedProxies
 from .receipt import Receipt
 from .rehearsal import REFUSED, rehearsal
-from .request import TrustedProxies
 from .stats import DestinationStats, Stats
 from .transaction import Transactions
 from .visit import Visit

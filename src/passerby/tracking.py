@@ -18,8 +18,9 @@ from .event import is_uuid
 from .frontdesk import FrontDesk, checked_timeout
 from .outbox import DeadLetter
 from .policy import Policy
+from .proxies import TrustedProxies
 from .receipt import DEFAULT_WAIT, Receipt
-from .request import TRACKER_KEY, EnvironRequest, RequestInfo, TrustedProxies, read_request
+from .request import TRACKER_KEY, EnvironRequest, RequestInfo, read_request
 from .response import add_cookies, headers_of
 from .sources import read_environment, read_mapping, variable_of
 from .stats import Stats

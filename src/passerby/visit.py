@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from .cookie import BrowserIdCookie, IdentityCookie, Remembered, SetCookie, Sighting
 from .policy import BROKEN, PAGE, Decision, Policy, is_html, may_be_shared
-from .request import RequestInfo, TrustedProxies, header_of
+from .proxies import TrustedProxies
+from .request import RequestInfo, header_of
 
 log: logging.Logger = logging.getLogger("passerby")
 
