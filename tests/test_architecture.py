@@ -12,7 +12,7 @@ from tests.imports import Import, is_within, read_imports, source_files
 
 # The order in which to read the modules. A module imports only from those before it.
 ORDER = """
-    version  errors  jsontext  outcome
+    version  errors  logs  jsontext  outcome
     request  proxies  attributes  event  context  cookie  response  policy  visit  receipt
     options  person  rehearsal  transaction  desk  tracker
 

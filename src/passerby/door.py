@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 import weakref
 from collections.abc import Iterable
 from concurrent.futures import Future, wait
+from logging import Logger
 from typing import Any
 
 from .config import Settings
 from .cookie import SetCookie, Sighting
 from .errors import ValidationError
 from .frontdesk import FrontDesk
+from .logs import get_logger
 from .policy import BROKEN
 from .request import SEEN_KEY, TRACKER_KEY, RequestInfo
 from .tracker import Tracker, dismiss
 from .visit import Reception, Visit
 
-log: logging.Logger = logging.getLogger("passerby")
+log: Logger = get_logger("passerby")
 
 
 class Door:
@@ -134,7 +135,7 @@ class Door:
         try:
             tracker.page_view()
         except ValidationError as error:
-            log.error("the page view of a request cannot be told: %s", error)
+            log.warning("the page view of a request cannot be told: %s", error)
             self._desk.count_refused("invalid")
 
     def _mint_timeout(self, timeout: float | None) -> float:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from logging import Logger
 from typing import Any
 
 from .config import Settings
@@ -16,6 +16,7 @@ from .destinations import Destination, IdIssuer
 from .destinations.sitecore import Sitecore
 from .errors import RemoteError, SettingsError, ValidationError
 from .event import NO_CONTEXT, Context, Event, new_browser_id
+from .logs import get_logger
 from .outbox import DeadLetter
 from .outbox.memory import MemoryOutbox
 from .outcome import Dropped
@@ -26,7 +27,7 @@ from .stats import DestinationStats, Stats
 from .transaction import Transactions
 from .visit import Visit
 
-log: logging.Logger = logging.getLogger("passerby")
+log: Logger = get_logger("passerby")
 
 
 class FrontDesk:
@@ -156,7 +157,7 @@ class FrontDesk:
         if error is not None:
             if self.defaults.on_invalid == "raise":
                 raise error
-            log.error("a tracking call was dropped: %s", error)
+            log.warning("a tracking call was dropped: %s", error)
         self.count_refused(reason, destinations)
         return Receipt.dropped(reason, destinations)
 

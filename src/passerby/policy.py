@@ -6,17 +6,18 @@ be set. Only what a request says of itself counts: one that says nothing is take
 
 from __future__ import annotations
 
-import logging
 import re
 import time
 from collections.abc import Callable, Iterable
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from logging import Logger
 from typing import Any, Literal, NamedTuple
 
+from .logs import get_logger
 from .request import RequestInfo
 
-log: logging.Logger = logging.getLogger("passerby.policy")
+log: Logger = get_logger("passerby.policy")
 
 Consent = Callable[[RequestInfo], "bool | str | None"]
 GpcPolicy = Literal["respect", "ignore"]

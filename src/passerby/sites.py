@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Mapping
+from logging import Logger
 from typing import Protocol
 
 from .door import Door
+from .logs import get_logger
 from .receipt import DEFAULT_WAIT
 from .request import RequestInfo
 from .stats import Stats
 from .tracking import Tracking
 from .transaction import Transactions
 
-log: logging.Logger = logging.getLogger("passerby")
+log: Logger = get_logger("passerby")
 
 
 class TrackingSource(Protocol):

@@ -6,10 +6,10 @@ It turns calls into events and does no I/O of its own: whom it hands them to is 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextvars import ContextVar
+from logging import Logger
 from typing import Any, Unpack
 
 from .attributes import plain, read_extension
@@ -17,13 +17,14 @@ from .context import external_referrer, language_of, page_of
 from .desk import Desk
 from .errors import RemoteError, ValidationError
 from .event import Context, Event, EventKind, IdentityData, PageViewData, new_event_id
+from .logs import get_logger
 from .options import Options, check_names, checked_event_id, choose, override, seconds_of
 from .outcome import Dropped
 from .person import CAMEL_CASE, checked_user_id, identity_of, is_repeated, read_identity, remember, user_id_in
 from .receipt import Receipt
 from .visit import Visit
 
-log: logging.Logger = logging.getLogger("passerby")
+log: Logger = get_logger("passerby")
 
 _CAMEL_CASE: Mapping[EventKind, Mapping[str, str]] = {
     "page_view": {"pointOfSale": "point_of_sale", "pageVariantId": "page_variant_id"},

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from logging import Logger
 from typing import Any, Unpack, cast
 
 from .config import Settings, SettingsValues, make_settings
@@ -16,6 +16,7 @@ from .door import Door
 from .errors import BrowserIdUnavailable, RemoteTimeout, SettingsError, ValidationError
 from .event import is_uuid
 from .frontdesk import FrontDesk, checked_timeout
+from .logs import get_logger
 from .outbox import DeadLetter
 from .policy import Policy
 from .proxies import TrustedProxies
@@ -28,7 +29,7 @@ from .tracker import Tracker
 from .transaction import Transactions
 from .visit import Reception, visit_of
 
-log: logging.Logger = logging.getLogger("passerby")
+log: Logger = get_logger("passerby")
 
 
 class Tracking:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
+from logging import Logger
 from typing import Any, Final
 
 from .cookie import BrowserIdCookie, IdentityCookie, Remembered, SetCookie, Sighting
+from .logs import get_logger
 from .policy import BROKEN, PAGE, Decision, Policy, is_html, may_be_shared
 from .proxies import TrustedProxies
 from .request import RequestInfo, header_of
 
-log: logging.Logger = logging.getLogger("passerby")
+log: Logger = get_logger("passerby")
 
 _UNCHANGED: Final = "unchanged"
 _FORGOTTEN: Final = "forgotten"

@@ -7,18 +7,19 @@ outbox; the app's own threads and loops only add to it and never wait for the ne
 from __future__ import annotations
 
 import asyncio
-import logging
 import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
+from logging import Logger
 from typing import TypeVar
 
 from ..destinations import Answer, Call, Destination, IdIssuer, Question
 from ..destinations.answers import judge_status
 from ..errors import RemoteError, RemoteTimeout
 from ..event import Event, new_browser_id
+from ..logs import get_logger
 from ..outbox import Observer, Outbox
 from ..rehearsal import rehearsal
 from .breaker import Breaker, BreakerState
@@ -28,7 +29,7 @@ from .sender import NoBrowserId, RetryPlan, Sender
 from .transport import Lane, NoAnswer, make_ssl_context
 from .worker import Worker, cancel_others
 
-log: logging.Logger = logging.getLogger("passerby.delivery")
+log: Logger = get_logger("passerby.delivery")
 T = TypeVar("T")
 
 _AT_ONCE = 8  # browser IDs that are made at the same time

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Callable
+from logging import Logger
 from typing import Literal
 
-log: logging.Logger = logging.getLogger("passerby.delivery")
+from ..logs import get_logger
+
+log: Logger = get_logger("passerby.delivery")
 
 FAILURES = 5  # in a row, until it opens
 LONGEST = 30.0  # seconds that it stays open at most before a probe

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from logging import Logger
 from typing import Any, Protocol
 
 from ..destinations import Answer, Call, Destination, Rejected, Retry
+from ..logs import get_logger
 from ..outbox import Outbox
 from .breaker import Breaker
 from .transport import NoAnswer
 
-log: logging.Logger = logging.getLogger("passerby.delivery")
+log: Logger = get_logger("passerby.delivery")
 
 
 @dataclass(frozen=True, slots=True)

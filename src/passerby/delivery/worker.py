@@ -7,17 +7,18 @@ own event loop is never used: it may be closed, replaced or blocked at any time.
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
+from logging import Logger
 from typing import Any, TypeVar
 
 from ..errors import RemoteError
+from ..logs import get_logger
 from .loop import WorkerLoop
 
-log: logging.Logger = logging.getLogger("passerby.delivery")
+log: Logger = get_logger("passerby.delivery")
 T = TypeVar("T")
 
 GATHERING = 0.005  # seconds between waking and looking for work: a busy app wakes the thread 200 times a second at most

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from inspect import iscoroutinefunction
 from typing import Any, cast
 
 from django.conf import settings
@@ -14,7 +15,7 @@ from django.db import DEFAULT_DB_ALIAS
 from django.utils.module_loading import import_string
 
 from ..errors import SettingsError
-from ..sites import TrackingSource
+from ..sites import Sites, TrackingSource
 from ..tracking import Tracking
 from .transactions import DatabaseTransactions
 
@@ -44,8 +45,11 @@ class DjangoSettings:
         for name, choices in (("on_commit", (None, True, False)), ("auth_signals", (True, False))):
             if getattr(self, name) not in choices:
                 raise SettingsError(f"found {getattr(self, name)!r}, expected True or False", setting=name)
-        if self.using != DEFAULT_DB_ALIAS and self.using not in settings.DATABASES:
+        if self.using != DEFAULT_DB_ALIAS and self.using not in list(settings.DATABASES):
             raise SettingsError(f"found {self.using!r}, expected a database of DATABASES", setting="using")
+        find = _load("user_traits", self.user_traits)
+        if find is not None and (not callable(find) or iscoroutinefunction(find)):
+            raise SettingsError("expected a plain function that takes a user and gives a dict", setting="user_traits")
 
     @property
     def defers(self) -> bool:
@@ -61,7 +65,7 @@ class DjangoSettings:
 
 
 _OWN = frozenset(one.name for one in fields(DjangoSettings))
-_making = threading.Lock()
+_making = threading.RLock()  # reentrant: a module that a setting names may ask for the tracking when it is imported
 _made: list[TrackingSource] = []  # one at most
 
 
@@ -88,12 +92,22 @@ def read_own_settings() -> DjangoSettings:
 def _make() -> TrackingSource:
     own = read_own_settings()
     try:
-        source = _load("tracking", own.tracking) or _from_settings()
+        source = _from_settings() if own.tracking is None else _given(own.tracking)
     except SettingsError as error:
         raise ImproperlyConfigured(str(error)) from None
     if own.defers:
         source.record_with(DatabaseTransactions(own.using))
-    return cast("TrackingSource", source)
+    return source
+
+
+def _given(tracking: str | TrackingSource) -> TrackingSource:
+    source = _load("tracking", tracking)
+    if not isinstance(source, Tracking | Sites):
+        expected = "a Tracking or Sites, or the dotted path of one"
+        raise SettingsError(f"found {type(source).__name__}, expected {expected}", setting=_spell("tracking"))
+    for name in _values().keys() - _OWN:
+        raise SettingsError(f"{_spell('tracking')} has settings of its own; set it there", setting=_spell(name))
+    return source
 
 
 def _from_settings() -> Tracking:

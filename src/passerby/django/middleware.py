@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from logging import Logger
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,11 +14,14 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from ..door import Door
+from ..logs import get_logger
 from ..request import SEEN_KEY, TRACKER_KEY, EnvironRequest, RequestInfo, ScopeRequest
 from ..response import add_cookies, headers_of
 from ..sites import TrackingSource
 from ..tracker import Tracker, dismiss, enter
 from .conf import get_tracking
+
+log: Logger = get_logger("passerby.django")
 
 
 class TrackedRequest(HttpRequest):
@@ -85,24 +91,39 @@ class TrackingMiddleware:
         return self.get_response(request)
 
 
+class _ScopeRequest(ScopeRequest):
+    """A request read from a scope that may be one of Django's own test client, where the query is text."""
+
+    __slots__ = ()
+
+    @property
+    def query_string(self) -> str:
+        query: str | bytes | None = self.native.get("query_string")
+        return query if isinstance(query, str) else super().query_string
+
+
 def _info_of(request: HttpRequest) -> RequestInfo:
     scope = getattr(request, "scope", None)
-    return EnvironRequest(request.META) if scope is None else ScopeRequest(scope)
+    return EnvironRequest(request.META) if scope is None else _ScopeRequest(scope)
 
 
 def _attach(request: HttpRequest, tracker: Tracker) -> None:
     request.tracker = tracker  # type: ignore[attr-defined]
     if not hasattr(request, "state"):
         request.state = SimpleNamespace()  # type: ignore[attr-defined]
-    request.state.tracker = tracker  # type: ignore[attr-defined]
+    with suppress(AttributeError):  # what the app keeps there itself may be anything
+        request.state.tracker = tracker  # type: ignore[attr-defined]
 
 
 def _finish(door: Door, tracker: Tracker, response: HttpResponseBase) -> HttpResponseBase:
-    cookies = door.respond(tracker, response.status_code, headers_of(response))
-    if cookies:
-        add_cookies(response, cookies)
+    try:
+        add_cookies(response, door.respond(tracker, response.status_code, headers_of(response)))
+    except Exception:
+        log.exception("cookies could not be added to a response; it goes without")
     if response.streaming:
         door.end_with(tracker, response)
+        # Whoever closes it need not let go of it: a file that is sent by the server holds its response.
+        getattr(response, "_resource_closers", []).append(partial(_end, door, tracker))
     else:
         _end(door, tracker)
     return response

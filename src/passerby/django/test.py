@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.test.runner import DiscoverRunner
+from django.test.runner import DiscoverRunner, ParallelTestSuite
 
 from ..rehearsal import rehearsal
+
+
+def _rehearse(*arguments: object) -> None:
+    rehearsal.is_on = True
+
+
+class _ParallelTestSuite(ParallelTestSuite):
+    """What `--parallel` runs: begins the rehearsal in processes that are not forked from the one where it is on."""
+
+    process_setup = _rehearse
 
 
 class TestRunner(DiscoverRunner):
@@ -16,6 +26,7 @@ class TestRunner(DiscoverRunner):
     """
 
     __test__ = False  # for pytest, which takes the name for a test
+    parallel_test_suite = _ParallelTestSuite
 
     def setup_test_environment(self, **options: Any) -> None:
         """Begin the rehearsal."""

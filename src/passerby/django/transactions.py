@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
+from logging import Logger
 
 from django.db import transaction
 
-log: logging.Logger = logging.getLogger("passerby.django")
+from ..logs import get_logger
+
+log: Logger = get_logger("passerby.django")
 
 
 class DatabaseTransactions:
@@ -24,15 +26,16 @@ class DatabaseTransactions:
         """Have something done when the transaction that is open now ends; False if none is open."""
         if not transaction.get_connection(self._using).in_atomic_block:
             return False
-        transaction.on_commit(_Pending(commit, rollback), using=self._using, robust=True)
+        # A method, since Django 5.2 asks what fails for its name.
+        transaction.on_commit(_Pending(commit, rollback).commit, using=self._using, robust=True)
         return True
 
 
 class _Pending:
     """What waits for the end of a transaction.
 
-    Django calls it on commit and tells nobody of a rollback, to a savepoint or of the whole: it just lets go of what it
-    has not called. So does this, and says so.
+    Django calls `commit` on commit and tells nobody of a rollback, to a savepoint or of the whole: it just lets go of
+    what it has not called. So does this, and says so.
     """
 
     __slots__ = ("__weakref__", "_commit", "_rollback")
@@ -41,7 +44,7 @@ class _Pending:
         self._commit = commit
         self._rollback: Callable[[], object] | None = rollback
 
-    def __call__(self) -> None:
+    def commit(self) -> None:
         self._rollback = None
         self._commit()
 

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
+from ..logs import sparing
 from ..rehearsal import rehearsal
 from . import Told, listen
 
@@ -25,7 +26,8 @@ def pytest_unconfigure() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Let a test out that says it wants to be."""
+    """Let a test out that says it wants to be, and let none be quiet because of what another has logged."""
+    sparing.forget()
     if item.get_closest_marker(LIVE) is None:
         return (yield)
     rehearsal.is_on = False

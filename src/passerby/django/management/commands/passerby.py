@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import Any, Literal
 
 from django.core.management.base import BaseCommand, CommandParser
 
 from .... import cli
+from ....version import __version__
 
 
 class Command(BaseCommand):
@@ -15,7 +16,11 @@ class Command(BaseCommand):
 
     help: str = "Runs a command of passerby: " + "; ".join(f"{name}: {text}" for name, text in cli.SUMMARIES.items())
     # What is wrong with the settings need not keep a collector from starting.
-    requires_system_checks: tuple[str, ...] = ()
+    requires_system_checks: list[str] | tuple[str, ...] | Literal["__all__"] = ()
+
+    def get_version(self) -> str:
+        """Return what `--version` says where the command is called from code."""
+        return f"passerby {__version__}"
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take whatever comes."""
