@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 APP = "tests.faces.served:app"
@@ -49,6 +49,7 @@ class Server:
             env=os.environ | environment,
             stdout=self._log,
             stderr=subprocess.STDOUT,
+            start_new_session=True,  # a group of its own, workers included
         )
 
     def wait(self) -> None:
@@ -69,7 +70,9 @@ class Server:
         return self._process.wait(PATIENCE)
 
     def kill(self) -> None:
-        self._process.kill()
+        """End it with all its workers, whatever they are about."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(PATIENCE)
         self._log.close()
 
