@@ -53,6 +53,17 @@ def make_tracking(collector: CollectorServer) -> Iterator[MakeTracking]:
         tracking.close(1.0)
 
 
+# These talk to servers of their own on this machine, or to addresses that lead nowhere; none leaves the machine.
+LIVE = ("delivery/", "conformance/", "test_tracking.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let out of the rehearsal what has servers of its own."""
+    for item in items:
+        if item.path.as_posix().startswith(tuple(f"{CONFORMANCE.parent.as_posix()}/{place}" for place in LIVE)):
+            item.add_marker(pytest.mark.passerby_live)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip the tests marked `node` where the vendor's own SDK cannot run."""

@@ -24,7 +24,12 @@ def main(argv: Sequence[str] | None = None, program: str = "passerby") -> int:
         argv: the command and its arguments; those of the process by default.
         program: how the user calls it, such as ``"manage.py passerby"``.
     """
-    options = _make_parser(program).parse_args(argv)
+    arguments, app = _part(sys.argv[1:] if argv is None else argv)
+    parser = _make_parser(program)
+    options = parser.parse_args(arguments)
+    if app and options.command != "collect":
+        parser.error(f"found a command of yours behind --, which only collect runs; {options.command} does not")
+    options.app = app
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal may lack letters that visitors have
             stream.reconfigure(errors="backslashreplace")
@@ -39,6 +44,12 @@ def main(argv: Sequence[str] | None = None, program: str = "passerby") -> int:
         # Whoever read along has gone; Python would complain once more when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _part(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """Part the arguments that are ours from the command that stands behind ``--``."""
+    place = argv.index("--") if "--" in argv else len(argv)
+    return argv[:place], argv[place + 1 :]
 
 
 def _find_command(module: str) -> Command:
@@ -64,6 +75,10 @@ SUMMARIES = {
 
 def _add_collect(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(module="passerby.collector.command")
+    parser.epilog = (
+        "Behind -- may stand a command that starts your app, such as `passerby collect -- flask run`. It finds the "
+        "collector's address in PASSERBY_SITECORE_TARGET_URL, and each ends with the other."
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=_port, default=8600, help="port; 0 takes any free one (default: %(default)s)")
     parser.add_argument("--db", metavar="FILE", help="SQLite file to keep everything in (default: memory)")

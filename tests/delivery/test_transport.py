@@ -28,10 +28,6 @@ SECRET = "secret-client-key"
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
-# The names of public hosts that stand here lead nowhere, or to a proxy on this machine.
-pytestmark = pytest.mark.passerby_live
-
-
 @pytest.fixture(autouse=True)
 def no_proxy_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in PROXY_VARIABLES:

@@ -49,7 +49,7 @@ async def test_requests_leave_nothing_behind(face: str, collector: CollectorServ
     await visit(REQUESTS)
     assert seen == REQUESTS + 200
     assert trackers_alive() - before <= 1, "the last of a thread may still be there"
-    assert threading.active_count() <= threads + 1
+    assert threading.active_count() <= threads + 6, "asyncio makes as many for `to_thread`"
     assert tracking.stats().destinations["sitecore"].is_balanced
 
 

@@ -26,7 +26,7 @@ def make_tracking(target_url: str = PUBLIC) -> Tracking:
     return Tracking(sitecore, secret_key="a secret key that signs")
 
 
-def test_events_for_other_machines_are_dropped_and_counted(tracked: Told) -> None:
+def test_events_are_dropped_and_counted(tracked: Told) -> None:
     tracking = make_tracking()
     receipt = tracking.for_visitor(BROWSER_ID).event("ADD")
     assert str(receipt.outcomes["sitecore"]) == "Dropped(reason='rehearsal')"
@@ -48,14 +48,14 @@ async def test_new_visitors_get_ids_without_anybody_being_asked(monkeypatch: pyt
     assert threading.active_count() == before
 
 
-def test_questions_for_other_machines_are_refused() -> None:
+def test_questions_are_refused() -> None:
     tracking = make_tracking()
-    with pytest.raises(RemoteError, match="a rehearsal calls no other machine"):
+    with pytest.raises(RemoteError, match="a rehearsal calls nobody"):
         tracking.for_visitor(BROWSER_ID).guest_id_sync(1.0)
     tracking.close(1.0)
 
 
-def test_this_machine_is_told_as_ever(collector: CollectorServer, tracked: Told) -> None:
+def test_a_collector_of_this_process_is_told_as_ever(collector: CollectorServer, tracked: Told) -> None:
     collector.accept_any_browser_id = True
     tracking = make_tracking(collector.url)
     tracking.for_visitor(BROWSER_ID).event("ADD")
@@ -64,19 +64,16 @@ def test_this_machine_is_told_as_ever(collector: CollectorServer, tracked: Told)
     tracked.assert_event("ADD")
 
 
-@pytest.mark.parametrize(
-    ("address", "refused"),
-    [
-        ("https://api.example.com", True),
-        ("https://[2606:4700::1]/", True),
-        ("http://localhost:8600", False),
-        ("http://127.0.0.1:8600", False),
-        ("http://collector:8600", False),
-        ("http://10.1.2.3", False),
-    ],
-)
-def test_which_addresses_are_other_machines(address: str, refused: bool) -> None:
-    assert rehearsal.refuses(address) is refused
+def test_only_a_collector_of_this_process_is_not_refused(collector: CollectorServer) -> None:
+    port = collector.port
+    for address in (PUBLIC, "http://localhost:8600", "http://10.1.2.3", f"https://api.example.com:{port}"):
+        assert rehearsal.refuses(address)
+    for host in ("127.0.0.1", "localhost"):
+        assert not rehearsal.refuses(f"http://{host}:{port}/v1.2/events")
+    collector.stop()
+    assert not rehearsal.refuses(collector.url), "an outage is part of the play"
+    collector.close()
+    assert rehearsal.refuses(f"http://127.0.0.1:{port}")
 
 
 @pytest.mark.passerby_live

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from ..rehearsal import rehearsal
 from .control import Control, is_loopback_name
 from .exchange import Exchange
 from .json_object import JSONObject
@@ -65,11 +66,12 @@ class CollectorServer:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._thread.close()
+        self._give_up_port()
 
     def start(self) -> None:
         """Serve, after a stop on the same port as before."""
         self._thread.start()
+        rehearsal.ports.add(self.port)
 
     def stop(self) -> None:
         """Refuse connections until the next start. What has arrived stays."""
@@ -77,7 +79,7 @@ class CollectorServer:
 
     def close(self) -> None:
         """Stop for good and close the database."""
-        self._thread.close()
+        self._give_up_port()
         self._store.close()
 
     @property
@@ -132,6 +134,10 @@ class CollectorServer:
     def behave(self) -> None:
         """End all misbehaviour."""
         self._misbehaviour.end()
+
+    def _give_up_port(self) -> None:
+        self._thread.close()
+        rehearsal.ports.discard(self.port)
 
     def _takes_events_of(self, browser_id: str) -> bool:
         return self.accept_any_browser_id or self._store.knows(browser_id)

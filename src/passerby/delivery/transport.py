@@ -80,7 +80,7 @@ class Lane:
     async def perform(self, call: Call, timeout: float) -> Answer:
         """Perform a call within `timeout` seconds, body included. Raises NoAnswer."""
         if rehearsal.refuses(call.url):
-            raise NoAnswer("a rehearsal calls no other machine")
+            raise NoAnswer("a rehearsal calls nobody")
         url = urlsplit(call.url)
         way = self._ways.get((url.scheme, url.netloc))
         if way is None:

@@ -15,10 +15,10 @@ from .told import Told as Told
 
 @contextmanager
 def rehearse() -> Generator[Told]:
-    """Refuse calls to other machines for a while, and note what is told.
+    """Refuse all calls for a while, and note what is told.
 
-    New visitors get browser IDs without anybody being asked, and events count as dropped ("rehearsal"). What goes to
-    this machine or to a private network, such as to `passerby collect`, is delivered as ever.
+    New visitors get browser IDs without anybody being asked, and events count as dropped ("rehearsal"). What goes to a
+    `passerby.collector.CollectorServer` that runs in this process is delivered as ever.
     """
     before, rehearsal.is_on = rehearsal.is_on, True
     try:

@@ -15,7 +15,7 @@ LIVE = "passerby_live"
 
 def pytest_configure(config: pytest.Config) -> None:
     """Begin the rehearsal before any app is imported."""
-    config.addinivalue_line("markers", f"{LIVE}: events of this test may leave the machine")
+    config.addinivalue_line("markers", f"{LIVE}: events of this test are sent")
     rehearsal.is_on = True
 
 
