@@ -19,9 +19,10 @@ from .errors import RemoteError, ValidationError
 from .event import Context, Event, EventKind, IdentityData, PageViewData, new_event_id
 from .logs import get_logger
 from .options import Options, check_names, checked_event_id, choose, override, seconds_of
-from .outcome import Dropped
+from .outcome import Dropped, Outcome
 from .person import CAMEL_CASE, checked_user_id, identity_of, is_repeated, read_identity, remember, user_id_in
 from .receipt import Receipt
+from .rehearsal import REFUSED
 from .visit import Visit
 
 log: Logger = get_logger("passerby")
@@ -295,7 +296,7 @@ class Tracker:
             return desk.refuse("unchanged", destinations)
         desk.accept(event, destinations, receipt, False, undo=visit.remember_identity())
         if event.user_id is not None:
-            kept = any(not isinstance(outcome, Dropped) for outcome in receipt.outcomes.values())
+            kept = any(map(_is_kept, receipt.outcomes.values()))
             visit.identify(event.user_id, remembered if kept else None)
         return receipt
 
@@ -378,6 +379,11 @@ class Tracker:
                 return browser_id
             self._visitor = f"visit:{new_event_id()}"
         return self._visitor  # also once there is an ID: what is told now must not overtake what was told before
+
+
+def _is_kept(outcome: Outcome) -> bool:
+    """Whether an event was not lost; what a rehearsal drops is kept in earnest, and the rest of a test goes by that."""
+    return not isinstance(outcome, Dropped) or outcome.reason == REFUSED
 
 
 enter: Callable[[Tracker | None], Any] = _current.set

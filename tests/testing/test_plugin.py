@@ -8,15 +8,16 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from passerby import RemoteError, Sitecore, Tracking
+from passerby import RemoteError, Sitecore, Tracking, current_tracker
 from passerby.asgi import TrackingMiddleware
 from passerby.collector import CollectorServer
 from passerby.rehearsal import rehearsal
 from passerby.testing import Told, rehearse
-from tests.making import BROWSER_ID, NAVIGATION, by_name, call, dropped, make_scope, page, set_cookies
+from tests.making import BROWSER_ID, NAVIGATION, by_name, call, dropped, make_scope, page, sent_back, set_cookies
 
 PUBLIC = "https://api-engage-eu.sitecorecloud.example"
 
@@ -46,6 +47,21 @@ async def test_new_visitors_get_ids_without_anybody_being_asked(monkeypatch: pyt
     assert len(set(seen)) == 3
     tracking.close(1.0)
     assert threading.active_count() == before
+
+
+async def test_a_log_in_is_remembered_as_it_would_be(tracked: Told) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/login":
+            current_tracker().identify("user_1")
+        current_tracker().event("SEEN")
+        await page()(scope, receive, send)
+
+    sitecore = Sitecore(client_key="key", target_url=PUBLIC, point_of_sale="shop")
+    tracking = Tracking(sitecore, secret_key="a secret key that signs", identity_provider="CRM")
+    tracked_app = TrackingMiddleware(app, tracking=tracking)
+    came = sent_back(set_cookies(await call(tracked_app, make_scope("/login", NAVIGATION))))
+    await call(tracked_app, make_scope("/", NAVIGATION | came))
+    assert [event.user_id for event in tracked.events] == ["user_1", "user_1", "user_1"]
 
 
 def test_questions_are_refused() -> None:
