@@ -9,16 +9,19 @@ ARGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
+BESIDE_COLLECTOR := $(BIN)/passerby collect --port $(or $(COLLECTOR_PORT),8600) --
 SOURCES := $(wildcard src tests benchmarks examples)
 VECTORS := $(firstword $(wildcard ../shared/vectors/engage.jsonl) tests/conformance/engage.jsonl)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test env node lint format types check coverage conformance bench lock clean
+.PHONY: help demo example-django example-flask example-fastapi test env node lint format types check coverage conformance bench lock clean
 
 help:
 	@echo "make demo         start a small shop and watch its events arrive"
+	@echo "make example-django, example-flask, example-fastapi"
+	@echo "                  start a small site and watch its events arrive"
 	@echo "make test         run the tests"
 	@echo "make check        lint, formatting and strict types"
 	@echo "make format       put the code into shape"
@@ -32,6 +35,16 @@ help:
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/passerby demo $(ARGS)
+
+example-django: $(VENV)/test.stamp
+	$(BIN)/python examples/django_app/manage.py migrate --verbosity 0
+	$(BESIDE_COLLECTOR) $(BIN)/python examples/django_app/manage.py runserver --noreload $(ARGS)
+
+example-flask: $(VENV)/test.stamp
+	$(BESIDE_COLLECTOR) $(BIN)/flask --app examples/flask_app/newsletter run $(ARGS)
+
+example-fastapi: $(VENV)/test.stamp
+	$(BESIDE_COLLECTOR) $(BIN)/uvicorn --app-dir examples/fastapi_app main:app $(ARGS)
 
 test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest $(ARGS)
@@ -72,7 +85,7 @@ lock: $(VENV)/lock.stamp
 
 clean:
 	rm -rf .venv .venv-* .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache dist
-	rm -rf tests/conformance/node_modules
+	rm -rf tests/conformance/node_modules examples/django_app/shop.sqlite3
 	find src tests -name __pycache__ -type d -exec rm -rf {} +
 
 # An environment remembers what is installed by one stamp per requirements file; dev.txt holds what test.txt and

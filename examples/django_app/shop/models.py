@@ -1,0 +1,14 @@
+"""What the shop keeps."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+
+class Order(models.Model):
+    """What somebody has ordered."""
+
+    customer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
+    products = models.JSONField()
+    told_at = models.DateTimeField(auto_now_add=True)

@@ -1,0 +1,10 @@
+"""What passerby asks the shop; see PASSERBY in the settings."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import User
+
+
+def traits_of(user: User) -> dict[str, str]:
+    """What may be told of somebody who logs in."""
+    return {"first_name": user.get_username()}

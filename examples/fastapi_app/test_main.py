@@ -1,0 +1,61 @@
+"""What the reading list tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+from main import app
+
+from passerby.testing import Told
+
+
+@pytest.fixture
+def client() -> Iterator[TestClient]:
+    with TestClient(app) as client:
+        yield client
+
+
+def test_a_visitor_reads_a_book(client: TestClient, tracked: Told) -> None:
+    client.get("/")
+    client.get("/books/maps")
+    client.post("/books/maps/read")
+
+    tracked.assert_story(
+        "page view Reading list",
+        "page view Maps of places that are not there",
+        "READ",
+        "RECOMMENDED",
+        "page view Reading list",
+    )
+    tracked.assert_event("READ", book="maps", channel="WEB")
+    tracked.assert_event("RECOMMENDED", because_of="maps")
+    assert len({event.browser_id for event in tracked.events}) == 1, "one visitor"
+
+
+def test_a_log_in_is_an_identity_until_the_log_out(client: TestClient, tracked: Told) -> None:
+    client.post("/login", data={"name": "Ada"})
+    client.get("/books/tea")
+    client.post("/logout")
+    client.get("/books/walking")
+
+    tracked.assert_identity("ada", first_name="Ada")
+    tracked.assert_page_view("A short history of tea", user_id="ada")
+    tracked.assert_page_view("On walking slowly", user_id=None)
+
+
+def test_a_page_says_who_sees_it(client: TestClient) -> None:
+    browser_id = client.get("/").cookies["bid_reading-list"]
+    assert browser_id in client.get("/books/tea").text
+
+
+def test_a_book_that_is_not_there_is_not_told(client: TestClient, tracked: Told) -> None:
+    assert client.get("/books/missing").status_code == 404
+    assert client.post("/books/missing/read").status_code == 404
+    tracked.assert_nothing()
+
+
+def test_names_are_shown_as_they_are(client: TestClient) -> None:
+    client.post("/login", data={"name": "<script>"})
+    assert "&lt;script&gt;" in client.get("/").text
