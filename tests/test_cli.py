@@ -226,3 +226,54 @@ def test_unusable_database_is_named_in_one_line(tmp_path: Path) -> None:
 
     assert answer.returncode == 1
     assert answer.stderr == f"passerby collect: {tmp_path} cannot be opened: Is a directory. Choose another with --db\n"
+
+
+APP = """
+import os, signal, sys, time
+from passerby import Tracking
+
+tracking = Tracking.from_env()
+
+def end(number, frame):
+    print("signals", number, flush=True)
+    sys.exit(5)
+
+signal.signal(signal.SIGINT, end)
+tracker = tracking.tracker_for({"type": "http", "method": "GET", "path": "/", "headers": []})
+tracker.page_view({"page": "Home"})
+while True:
+    time.sleep(0.05)
+"""
+
+
+def test_collect_runs_an_app_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It finds the collector, ends with it by one SIGINT, and what it has told at its end is shown too."""
+    monkeypatch.setenv("PASSERBY_SITECORE_CLIENT_KEY", "key")
+    monkeypatch.setenv("PASSERBY_SITECORE_POINT_OF_SALE", "shop")
+    monkeypatch.setenv("PASSERBY_SECRET_KEY", "a secret key that signs")
+    with running("collect", "--port", "0", "--", sys.executable, "-c", APP) as collect:
+        collect.wait_for(r"VIEW +\S+  Home$")
+        assert collect.end(signal.SIGINT) == 0
+    assert "signals 2" in collect.lines
+    assert collect.lines[-1] == "1 event accepted, 0 refused, 3 browser IDs issued"
+    assert collect.complaints == []
+
+
+@pytest.mark.parametrize(("program", "code"), [("raise SystemExit(3)", 3), ("", 0)])
+def test_collect_ends_with_the_app_and_its_exit_code(program: str, code: int) -> None:
+    with running("collect", "--port", "0", "--", sys.executable, "-c", program) as collect:
+        assert collect.wait() == code
+    assert collect.lines[-1] == "0 events accepted, 0 refused, 0 browser IDs issued"
+
+
+def test_an_app_that_cannot_be_started_is_named_in_one_line() -> None:
+    with running("collect", "--port", "0", "--", "./missing") as collect:
+        assert collect.wait() == 1
+    assert collect.complaints == ["passerby collect: cannot start ./missing (No such file or directory)"]
+
+
+def test_only_collect_runs_an_app(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["demo", "--", "flask", "run"])
+    assert end.value.code == 2
+    assert "only collect runs" in capsys.readouterr().err
