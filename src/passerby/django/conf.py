@@ -105,13 +105,18 @@ def _given(tracking: str | TrackingSource) -> TrackingSource:
     if not isinstance(source, Tracking | Sites):
         expected = "a Tracking or Sites, or the dotted path of one"
         raise SettingsError(f"found {type(source).__name__}, expected {expected}", setting=_spell("tracking"))
-    for name in _values().keys() - _OWN:
+    for name in _others():
         raise SettingsError(f"{_spell('tracking')} has settings of its own; set it there", setting=_spell(name))
     return source
 
 
+def _others() -> dict[str, Any]:
+    """Return what is not for Django alone."""
+    return {name: value for name, value in _values().items() if name not in _OWN}
+
+
 def _from_settings() -> Tracking:
-    values = {name: value for name, value in _values().items() if name not in _OWN}
+    values = _others()
     values["consent"] = _load("consent", values.get("consent"))
     if "secret_key" in values:
         return Tracking.from_mapping(values, _spell)
