@@ -27,6 +27,7 @@ ASGI_SERVERS = {
 WSGI_SERVERS = {
     "gunicorn-sync": f"gunicorn {APP} --bind 127.0.0.1:{{port}} -w 2",
     "gunicorn-gthread": f"gunicorn {APP} --bind 127.0.0.1:{{port}} -w 2 -k gthread --threads 4",
+    "gunicorn-gevent": f"gunicorn {APP} --bind 127.0.0.1:{{port}} -w 2 -k gevent",
     "gunicorn-preload": f"gunicorn {APP} --bind 127.0.0.1:{{port}} -w 2 --preload",
     "waitress": f"waitress --listen=127.0.0.1:{{port}} {APP}",
     "granian": f"granian {APP} --interface wsgi --host 127.0.0.1 --port {{port}}",
