@@ -126,6 +126,20 @@ class TestTracker:
             browser_id = value_of(cookies_of(answer)[BID])
             assert answer.text == f"{browser_id} {browser_id}"
 
+    def test_a_request_within_a_request_comes_back_to_it(self) -> None:
+        inner, outer = make_app(), make_app()
+        inner.add_url_rule("/", view_func=lambda: str(current_tracker().browser_id))
+
+        @outer.get("/")
+        def ask_the_other() -> str:
+            mine = current_tracker()
+            answer = inner.test_client().get("/")
+            assert current_tracker() is mine is g.tracker
+            return f"{answer.text} {mine.browser_id}"
+
+        one, other = outer.test_client().get("/").text.split()
+        assert one != other
+
     def test_it_is_gone_after_the_request(self) -> None:
         app = make_app()
         app.add_url_rule("/", view_func=lambda: "home")

@@ -17,7 +17,7 @@ from .frontdesk import FrontDesk
 from .logs import get_logger
 from .policy import BROKEN
 from .request import SEEN_KEY, TRACKER_KEY, RequestInfo
-from .tracker import Tracker, dismiss
+from .tracker import Tracker, step_out
 from .visit import Reception, Visit
 
 log: Logger = get_logger("passerby")
@@ -105,6 +105,7 @@ class Door:
     def end(self, tracker: Tracker) -> None:
         """End a request: an ID on which nothing depends goes back to the pool."""
         visit = tracker.visit
+        visit.is_under_way = False
         if visit.request is not None:
             visit.request.detach()
         if visit.assigned and not visit.used and visit.browser_id is not None and self._desk.issuer is not None:
@@ -122,9 +123,12 @@ class Door:
         """
 
         def end(gone: object = None) -> None:
-            dismiss(tracker)
+            step_out(tracker)
             self.end(tracker)
 
+        tracker.visit.is_under_way = False
+        if tracker.outer is not None:  # whose handler reads this body goes on with its own request
+            step_out(tracker)
         try:
             # The visit keeps what waits for the body's end, so that it keeps nobody alive itself.
             tracker.visit.body = weakref.ref(body, end)

@@ -60,9 +60,10 @@ class Tracker:
     Attributes:
         visit: what is known of the visitor in this request.
         has_page_view: whether a page view was told in this request.
+        outer: the tracker of the request within which this one was made, if it was.
     """
 
-    __slots__ = ("__weakref__", "_context", "_desk", "_point_of_sale", "_visitor", "has_page_view", "visit")
+    __slots__ = ("__weakref__", "_context", "_desk", "_point_of_sale", "_visitor", "has_page_view", "outer", "visit")
 
     def __init__(self, desk: Desk, visit: Visit) -> None:
         self._desk = desk
@@ -70,6 +71,7 @@ class Tracker:
         self._context: Context | None = None
         self._point_of_sale: str | None = None
         self.has_page_view: bool = False
+        self.outer: Tracker | None = None
         self._visitor: str | None = None
 
     @property
@@ -390,7 +392,16 @@ enter: Callable[[Tracker | None], Any] = _current.set
 leave: Callable[[Any], None] = _current.reset
 
 
-def dismiss(tracker: Tracker) -> None:
-    """Let a tracker no longer be the current one, wherever it may still be."""
+def step_in(tracker: Tracker) -> None:
+    """Make a tracker the current one, where it is not known in advance when it stops being that."""
+    outer = _current.get()
+    # A request within a request comes back to it; one that just lingers in this thread has had its time.
+    tracker.outer = outer if outer is not None and outer.visit.is_under_way else None
+    tracker.visit.is_under_way = True
+    _current.set(tracker)
+
+
+def step_out(tracker: Tracker) -> None:
+    """Let a tracker no longer be the current one, if it still is."""
     if _current.get() is tracker:
-        _current.set(None)
+        _current.set(tracker.outer)

@@ -26,6 +26,7 @@ class Visit:
         sighting: what the browser-ID cookie said.
         remembered: what the identity cookie said.
         assigned: whether the browser ID was given out in this request and is not yet in a cookie.
+        is_under_way: whether the app is handling the request at this moment.
         body: the response's body, where the visit lasts as long as that.
         used: whether anything depends on the assigned ID: an event, a cookie, or the app, which has read it.
     """
@@ -39,6 +40,7 @@ class Visit:
         "_user_id",
         "assigned",
         "body",
+        "is_under_way",
         "remembered",
         "request",
         "sighting",
@@ -59,6 +61,7 @@ class Visit:
         self.remembered: Remembered | None = remembered
         self.assigned: bool = False
         self.used: bool = False
+        self.is_under_way: bool = False
         self.body: object = None
         self._browser_id = sighting.browser_id
         self._user_id = remembered.user_id if remembered is not None else user_id

@@ -9,7 +9,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from .door import Door
 from .request import SEEN_KEY, EnvironRequest
 from .sites import TrackingSource
-from .tracker import Tracker, dismiss, enter
+from .tracker import Tracker, step_in, step_out
 
 
 class TrackingMiddleware:
@@ -35,11 +35,11 @@ class TrackingMiddleware:
         tracker = door.open(request)
         if tracker.visit.needs_id:
             door.wait_for_browser_id(tracker)
-        enter(tracker)
+        step_in(tracker)
         try:
             body = self.app(environ, _start_with_cookies(door, tracker, start_response))
         except BaseException:
-            dismiss(tracker)
+            step_out(tracker)
             door.end(tracker)
             raise
         door.end_with(tracker, body)

@@ -92,6 +92,7 @@ def test_its_own_tests_pass(folder: str) -> None:
 def test_a_visitor_walks_through_it(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command, visit, story = RUN[folder]
     monkeypatch.setenv("DATABASE", str(tmp_path / "shop.sqlite3"))
+    monkeypatch.delenv("DJANGO_SETTINGS_MODULE", raising=False)  # what other tests of this process have set
     if folder == "django_app":
         subprocess.run([sys.executable, EXAMPLES / folder / "manage.py", "migrate", "--verbosity", "0"], check=True)
     port = free_port()

@@ -18,7 +18,7 @@ from ..logs import get_logger
 from ..request import SEEN_KEY, TRACKER_KEY, EnvironRequest, RequestInfo, ScopeRequest
 from ..response import add_cookies, headers_of
 from ..sites import TrackingSource
-from ..tracker import Tracker, dismiss, enter
+from ..tracker import Tracker, step_in, step_out
 from .conf import get_tracking
 
 log: Logger = get_logger("passerby.django")
@@ -59,7 +59,7 @@ class TrackingMiddleware:
         if tracker.visit.needs_id:
             door.wait_for_browser_id(tracker)
         _attach(request, tracker)
-        enter(tracker)
+        step_in(tracker)
         try:
             response: HttpResponseBase = self.get_response(request)
         except BaseException:
@@ -77,7 +77,7 @@ class TrackingMiddleware:
         if tracker.visit.needs_id:
             await door.await_browser_id(tracker)
         _attach(request, tracker)
-        enter(tracker)
+        step_in(tracker)
         try:
             response: HttpResponseBase = await self.get_response(request)
         except BaseException:
@@ -130,5 +130,5 @@ def _finish(door: Door, tracker: Tracker, response: HttpResponseBase) -> HttpRes
 
 
 def _end(door: Door, tracker: Tracker) -> None:
-    dismiss(tracker)
+    step_out(tracker)
     door.end(tracker)

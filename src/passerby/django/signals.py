@@ -31,7 +31,7 @@ def _identify(sender: Any, request: HttpRequest | None, user: Any, **rest: Any) 
     try:
         tracker.identify(str(user.pk), _traits_of(user, own))
     except ValidationError as error:  # nobody who logs in is to see it
-        log.error("a log-in cannot be told: %s", error)
+        log.warning("a log-in cannot be told: %s", error)
 
 
 def _reset(sender: Any, request: HttpRequest | None, **rest: Any) -> None:
