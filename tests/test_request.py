@@ -249,3 +249,9 @@ def test_decoding_as_a_slow_reference_does(query: str) -> None:
 def test_headers_by_name_from_text_and_bytes() -> None:
     headers = [(b"Set-Cookie", b"a=1"), ("SET-COOKIE", "b=2"), ("x", "y")]
     assert header_of(headers, "set-cookie") == ["a=1", "b=2"]
+
+
+def test_a_query_may_be_text_or_missing() -> None:
+    """Django's own test client has text in its scopes; a websocket's scope may have nothing."""
+    assert ScopeRequest(make_scope() | {"query_string": "utm_source=ä"}).query_string == "utm_source=ä"
+    assert ScopeRequest(make_scope() | {"query_string": None}).query_string == ""

@@ -91,20 +91,9 @@ class TrackingMiddleware:
         return self.get_response(request)
 
 
-class _ScopeRequest(ScopeRequest):
-    """A request read from a scope that may be one of Django's own test client, where the query is text."""
-
-    __slots__ = ()
-
-    @property
-    def query_string(self) -> str:
-        query: str | bytes | None = self.native.get("query_string")
-        return query if isinstance(query, str) else super().query_string
-
-
 def _info_of(request: HttpRequest) -> RequestInfo:
     scope = getattr(request, "scope", None)
-    return EnvironRequest(request.META) if scope is None else _ScopeRequest(scope)
+    return EnvironRequest(request.META) if scope is None else ScopeRequest(scope)
 
 
 def _attach(request: HttpRequest, tracker: Tracker) -> None:
