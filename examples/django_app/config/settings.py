@@ -11,6 +11,7 @@ SECRET_KEY = os.environ.get("SECRET_KEY", "an example's key, which is no secret"
 DEBUG = True
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "testserver"]
 ROOT_URLCONF = "config.urls"
+TIME_ZONE = "UTC"
 USE_TZ = True
 
 INSTALLED_APPS = [
