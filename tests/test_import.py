@@ -8,6 +8,8 @@ import subprocess
 import sys
 from importlib import metadata
 
+import pytest
+
 # Whatever starts, opens or resolves something tells the interpreter's audit hooks of it.
 WATCHED_IMPORT = """
 import json, sys
@@ -26,7 +28,10 @@ print(json.dumps({{"effects": effects, "modules": sorted(sys.modules)}}))
 CORE = "httpx, itsdangerous, starlette.requests, starlette.responses"
 FOR_THOSE_WHO_ASK = {
     "sqlite3",
-    *(f"passerby.{name}" for name in ("asgi", "cli", "collector", "demo", "testing")),
+    *(
+        f"passerby.{name}"
+        for name in ("asgi", "cli", "collector", "demo", "django", "fastapi", "flask", "testing", "wsgi")
+    ),
 }
 
 
@@ -61,3 +66,12 @@ def test_import_loads_no_face_and_no_tool() -> None:
 
     unasked = loaded & FOR_THOSE_WHO_ASK
     assert not unasked, f"`import passerby` loads {sorted(unasked)}: leave that to the app that asks for it"
+
+
+@pytest.mark.parametrize("framework", ["django", "fastapi", "flask"])
+def test_a_face_names_the_framework_that_is_missing(framework: str) -> None:
+    code = f"import sys; sys.modules[{framework!r}] = None; import passerby.{framework}"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+    assert run.returncode == 1
+    assert f'is not installed. Run: pip install "passerby[{framework}]"' in run.stderr

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends
+try:
+    from fastapi import Depends
+except ModuleNotFoundError as _error:
+    raise ModuleNotFoundError(
+        'FastAPI is not installed. Run: pip install "passerby[fastapi]"', name="fastapi"
+    ) from _error
 from starlette.requests import HTTPConnection
 
 from .request import TRACKER_KEY

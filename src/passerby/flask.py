@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-import click
-import flask
-from flask.cli import AppGroup
+try:
+    import click
+    import flask
+    from flask.cli import AppGroup
+except ModuleNotFoundError as _error:
+    raise ModuleNotFoundError('Flask is not installed. Run: pip install "passerby[flask]"', name="flask") from _error
 
 from . import cli
 from .errors import SettingsError

@@ -8,7 +8,10 @@ from dataclasses import dataclass, fields
 from inspect import iscoroutinefunction
 from typing import Any, cast
 
-from django.conf import settings
+try:
+    from django.conf import settings
+except ModuleNotFoundError as _error:
+    raise ModuleNotFoundError('Django is not installed. Run: pip install "passerby[django]"', name="django") from _error
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.db import DEFAULT_DB_ALIAS
