@@ -1,0 +1,201 @@
+"""Log-in and log-out of Django's auth, told if the project asks for it."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import Any
+
+import pytest
+from django.contrib.auth import alogin, alogout, login, logout
+from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.http import HttpRequest, HttpResponse
+from django.test import Client, override_settings
+
+from passerby import Tracking
+from passerby.django import TrackedRequest
+from passerby.testing import Told
+
+from .browser import Browser
+from .conftest import TRACKING, MakeProject
+
+UID = "bid_key_uid"
+SESSION = {
+    "SESSION_ENGINE": "django.contrib.sessions.backends.signed_cookies",
+    "SESSION_SERIALIZER": "django.core.signing.JSONSerializer",
+}
+MIDDLEWARE = [TRACKING, "django.contrib.sessions.middleware.SessionMiddleware"]
+
+
+def make_user(key: int = 42) -> User:
+    """A user who is in no database."""
+    user = User(pk=key, username="ada", email="ada@shop.example", password="!")
+    user.save = lambda **options: None  # type: ignore[method-assign] # the time of the last log-in
+    user.backend = "django.contrib.auth.backends.ModelBackend"
+    return user
+
+
+def log_in(request: TrackedRequest) -> HttpResponse:
+    login(request, make_user())
+    return who(request)
+
+
+def log_out(request: TrackedRequest) -> HttpResponse:
+    logout(request)
+    return who(request)
+
+
+async def log_in_async(request: TrackedRequest) -> HttpResponse:
+    await alogin(request, make_user())
+    return who(request)
+
+
+async def log_out_async(request: TrackedRequest) -> HttpResponse:
+    await alogout(request)
+    return who(request)
+
+
+def who(request: TrackedRequest) -> HttpResponse:
+    return HttpResponse(str(request.tracker.user_id))
+
+
+def traits(user: User) -> dict[str, Any]:
+    return {"email": user.email}
+
+
+def failing(user: Any) -> dict[str, Any]:
+    raise ZeroDivisionError("the app's own")
+
+
+def unfit(user: Any) -> dict[str, Any]:
+    return {"loyal": object()}
+
+
+VIEWS = (log_in, log_out, log_in_async, log_out_async, who)
+
+
+def make_shop(make_project: MakeProject, **passerby: Any) -> Tracking:
+    return make_project(*VIEWS, middleware=MIDDLEWARE, django=SESSION, **passerby)
+
+
+@pytest.mark.parametrize("kind", ["", "_async"], ids=["sync", "async"])
+def test_a_log_in_is_told_and_a_log_out_forgets(
+    make_project: MakeProject, browser: Browser, tracked: Told, kind: str
+) -> None:
+    make_shop(make_project, auth_signals=True, user_traits=f"{__name__}.traits")
+    first = browser.get(f"/log_in{kind}")
+    assert (first.text, UID in first.cookies) == ("42", True)
+    tracked.assert_identity("42", email="ada@shop.example", browser_id=browser.cookies["bid_key"].value)
+    assert browser.get("/who").text == "42"
+    last = browser.get(f"/log_out{kind}")
+    assert (last.text, "Max-Age=0" in last.cookies[UID]) == ("None", True)
+    assert browser.get("/who").text == "None"
+    tracked.assert_story("identity 42")
+
+
+def test_without_traits(make_project: MakeProject, browser: Browser, tracked: Told) -> None:
+    make_shop(make_project, auth_signals=True)
+    browser.get("/log_in")
+    assert "email" not in tracked.assert_identity("42").data
+
+
+def test_a_log_in_that_changes_nothing_is_not_told_again(
+    make_project: MakeProject, browser: Browser, tracked: Told
+) -> None:
+    make_shop(make_project, auth_signals=True)
+    browser.get("/log_in")
+    browser.get("/log_in")
+    tracked.assert_story("identity 42")
+    tracked.assert_refused("unchanged")
+
+
+def test_nothing_is_told_unless_it_is_asked_for(make_project: MakeProject, browser: Browser, tracked: Told) -> None:
+    def identified(request: TrackedRequest) -> HttpResponse:
+        request.tracker.identify("user_1")
+        return HttpResponse()
+
+    make_project(*VIEWS, identified, middleware=MIDDLEWARE, django=SESSION, user_traits=failing)
+    browser.get("/identified")
+    assert browser.get("/log_in").text == "user_1"
+    assert browser.get("/log_out").text == "user_1"
+    tracked.assert_story("identity user_1")
+
+
+@pytest.mark.parametrize(
+    ("settings", "told", "said"),
+    [
+        ({"user_traits": failing}, ["identity 42"], "user_traits callable raised"),
+        ({"user_traits": unfit}, [], "cannot be told"),
+        ({"identity_provider": None}, [], "cannot be told"),
+        ({"identity_provider": None, "on_invalid": "drop"}, [], "was dropped"),
+    ],
+    ids=["traits raise", "unfit traits", "no provider", "no provider, dropped"],
+)
+def test_a_mistake_does_not_keep_anybody_from_logging_in(
+    make_project: MakeProject,
+    browser: Browser,
+    tracked: Told,
+    caplog: pytest.LogCaptureFixture,
+    settings: dict[str, Any],
+    told: list[str],
+    said: str,
+) -> None:
+    """U39."""
+    make_shop(make_project, auth_signals=True, **settings)
+    with caplog.at_level(logging.WARNING, "passerby"):
+        answer = browser.get("/log_in")
+    assert (answer.status, "sessionid" in answer.cookies) == (200, True)
+    tracked.assert_story(*told)
+    assert said in caplog.text
+
+
+class TestWithoutTracker:
+    """A log-in that is no visitor's."""
+
+    def test_in_a_test_of_the_apps_own(self, make_project: MakeProject, tracked: Told) -> None:
+        make_shop(make_project, auth_signals=True)
+        client = Client()
+        client.force_login(make_user())
+        assert "sessionid" in client.cookies
+        tracked.assert_nothing()
+
+    @pytest.mark.parametrize("request_", [None, HttpRequest()], ids=["no request", "a request of no server"])
+    def test_in_a_command(self, make_project: MakeProject, tracked: Told, request_: HttpRequest | None) -> None:
+        make_shop(make_project, auth_signals=True)
+        user_logged_in.send(sender=User, request=request_, user=make_user())
+        user_logged_out.send(sender=User, request=request_, user=None)
+        tracked.assert_nothing()
+
+    def test_in_a_project_that_has_no_settings_of_ours(self, tracked: Told) -> None:
+        with override_settings(PASSERBY=None, **SESSION):
+            Client().force_login(make_user())
+        tracked.assert_nothing()
+
+
+@pytest.mark.parametrize(
+    ("key", "user_id"),
+    [
+        (7, "7"),
+        ("ada", "ada"),
+        (uuid.UUID("11111111-2222-4333-8444-555555555555"), "11111111-2222-4333-8444-555555555555"),
+    ],
+)
+def test_primary_keys_of_any_kind(make_project: MakeProject, tracked: Told, key: object, user_id: str) -> None:
+    class Person:
+        """Not Django's own model of a user."""
+
+        pk = key
+        last_login: object = None
+
+        def save(self, **options: Any) -> None:
+            """The time of the last log-in."""
+
+    tracking = make_shop(make_project, auth_signals=True)
+    request = TrackedRequest()
+    request.tracker = tracking.for_visitor(str(uuid.uuid4()))
+    user_logged_in.send(sender=Person, request=request, user=Person())
+    tracked.assert_identity(user_id)
+    assert request.tracker.user_id == user_id
+    user_logged_out.send(sender=Person, request=request, user=Person())
+    assert request.tracker.user_id is None

@@ -1,0 +1,98 @@
+"""``manage.py passerby``: the commands of `passerby` itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from django.core.management import call_command, execute_from_command_line
+from django.test import override_settings
+
+from passerby.collector import CollectorServer
+from passerby.version import __version__
+
+Run = Callable[..., object]
+
+
+def manage(*arguments: str) -> None:
+    execute_from_command_line(["manage.py", "passerby", *arguments])
+
+
+def call(*arguments: str) -> None:
+    call_command("passerby", *arguments)
+
+
+both_ways = pytest.mark.parametrize("run", [manage, call])
+
+
+def said_by(run: Run, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[object, str, str]:
+    """The exit code of a command that ends at once, and what it says."""
+    with pytest.raises(SystemExit) as end:
+        run(*arguments)
+    said = capsys.readouterr()
+    return end.value.code, said.out, said.err
+
+
+@both_ways
+def test_version(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said_by(run, capsys, "--version") == (0, f"passerby {__version__}\n", "")
+
+
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = said_by(manage, capsys, "--help")
+    assert code == 0
+    assert out.startswith("usage: manage.py passerby [-h]")
+    assert "collect" in out
+    assert "--settings" not in out, "an option of Django's, which it does not take"
+
+
+@both_ways
+def test_help_of_a_command(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = said_by(run, capsys, "collect", "--help")
+    assert code == 0
+    assert "passerby collect" in out
+    assert "--client-key" in out
+
+
+@both_ways
+@pytest.mark.parametrize("arguments", [[], ["colect"], ["collect", "--prt", "8600"], ["collect", "--port", "many"]])
+def test_wrong_usage(run: Run, capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    code, out, err = said_by(run, capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert "usage: " in err
+
+
+@both_ways
+def test_a_failure(run: Run, capsys: pytest.CaptureFixture[str], collector: CollectorServer) -> None:
+    code, out, err = said_by(run, capsys, "collect", "--port", str(collector.port))
+    assert (code, out) == (1, "")
+    assert str(collector.port) in err
+
+
+def test_django_knows_it(capsys: pytest.CaptureFixture[str]) -> None:
+    execute_from_command_line(["manage.py", "help"])
+    assert "    passerby\n" in capsys.readouterr().out
+    execute_from_command_line(["manage.py", "help", "passerby"])
+    assert "collect" in capsys.readouterr().out
+
+
+def test_wrong_settings_do_not_keep_it_from_running(capsys: pytest.CaptureFixture[str]) -> None:
+    with override_settings(PASSERBY=None):
+        assert said_by(call, capsys, "collect", "--help")[0] == 0
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["--version"], 0), (["nonsense"], 2)])
+def test_as_a_process(arguments: list[str], code: int) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "django", "passerby", *arguments],
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.django_site.settings"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ran.returncode == code, ran.stderr
+    assert "Traceback" not in ran.stderr

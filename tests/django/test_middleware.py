@@ -1,0 +1,464 @@
+"""The middleware in Django's chains, sync, async and mixed: where the tracker is, and in which thread all runs."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+import threading
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from io import BytesIO
+from typing import Any
+from wsgiref.util import FileWrapper
+
+import pytest
+from asgiref.sync import iscoroutinefunction
+from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.wsgi import WSGIHandler
+from django.db import transaction
+from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.decorators import async_only_middleware, sync_only_middleware
+from django.utils.deprecation import MiddlewareMixin
+
+from passerby import Tracker, Tracking, current_tracker
+from passerby.asgi import TrackingMiddleware as AsgiMiddleware
+from passerby.collector import CollectorServer
+from passerby.delivery import Delivery
+from passerby.django import TrackedRequest, TrackingMiddleware
+from passerby.django.transactions import DatabaseTransactions
+from passerby.frontdesk import FrontDesk
+from passerby.outbox.memory import MemoryOutbox
+from passerby.policy import Policy
+from passerby.request import RequestInfo
+from passerby.visit import Reception
+from passerby.wsgi import TrackingMiddleware as WsgiMiddleware
+from tests.making import BROWSER_ID, NAVIGATION, body_of, call, eventually, make_scope, set_cookies, value_of
+
+from .browser import Browser, Face
+from .conftest import TRACKING, MakeProject
+from .wire import ask, ask_wsgi, environ_of
+
+HERE = "tests.django.test_middleware"
+BID = "bid_key"
+
+Place = tuple[int, bool]  # a thread, and whether an event loop runs in it
+
+
+def place() -> Place:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return threading.get_ident(), False
+    return threading.get_ident(), True
+
+
+@sync_only_middleware
+def sync_only(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[[HttpRequest], HttpResponseBase]:
+    def answer(request: HttpRequest) -> HttpResponseBase:
+        assert current_tracker() is request.tracker  # type: ignore[attr-defined]
+        return get_response(request)
+
+    return answer
+
+
+@async_only_middleware
+def async_only(
+    get_response: Callable[[HttpRequest], Awaitable[HttpResponseBase]],
+) -> Callable[[HttpRequest], Awaitable[HttpResponseBase]]:
+    async def answer(request: HttpRequest) -> HttpResponseBase:
+        assert current_tracker() is request.tracker  # type: ignore[attr-defined]
+        return await get_response(request)
+
+    return answer
+
+
+def find_tracker(request: TrackedRequest) -> list[str | None]:
+    """The browser ID, by each way in which a view can find its tracker."""
+    trackers: list[Tracker] = [request.tracker, request.state.tracker, current_tracker()]  # type: ignore[attr-defined]
+    assert len(set(map(id, trackers))) == 1
+    return [*{tracker.browser_id for tracker in trackers}, *place()]  # type: ignore[list-item]
+
+
+def sync_view(request: TrackedRequest) -> HttpResponse:
+    return JsonResponse(find_tracker(request), safe=False)
+
+
+async def async_view(request: TrackedRequest) -> HttpResponse:
+    return JsonResponse(find_tracker(request), safe=False)
+
+
+class TestChain:
+    """U32, U34."""
+
+    def test_it_is_what_is_behind_it(self, make_project: MakeProject) -> None:
+        make_project(sync_view)
+
+        def answer(request: HttpRequest) -> HttpResponse:
+            return HttpResponse()
+
+        async def answer_async(request: HttpRequest) -> HttpResponse:
+            return HttpResponse()
+
+        assert not iscoroutinefunction(TrackingMiddleware(answer))
+        assert iscoroutinefunction(TrackingMiddleware(answer_async))
+        assert TrackingMiddleware.sync_capable
+        assert TrackingMiddleware.async_capable
+
+    @pytest.mark.parametrize(
+        ("face", "behind", "view", "ours_in_loop", "view_in_loop", "in_one_thread"),
+        [
+            pytest.param("wsgi", [], sync_view, False, False, True, id="all sync"),
+            pytest.param("wsgi", ["sync_only"], sync_view, False, False, True, id="all sync, with others"),
+            pytest.param("wsgi", [], async_view, False, True, None, id="an async view under WSGI"),
+            pytest.param("wsgi", ["async_only"], sync_view, True, False, None, id="async middleware under WSGI"),
+            pytest.param("asgi", [], async_view, True, True, True, id="all async"),
+            pytest.param("asgi", ["async_only"], async_view, True, True, True, id="all async, with others"),
+            pytest.param("asgi", [], sync_view, True, False, False, id="a sync view under ASGI"),
+            pytest.param("asgi", ["sync_only"], sync_view, False, False, True, id="sync middleware under ASGI"),
+            pytest.param("asgi", ["sync_only"], async_view, False, True, None, id="sync between async"),
+            pytest.param("asgi", ["async_only", "sync_only"], async_view, True, True, None, id="mixed"),
+        ],
+    )
+    def test_nothing_is_forced_to_switch(
+        self,
+        make_project: MakeProject,
+        face: Face,
+        behind: list[str],
+        view: Callable[..., Any],
+        ours_in_loop: bool,
+        view_in_loop: bool,
+        in_one_thread: bool | None,
+    ) -> None:
+        """And the tracker is everywhere, whatever there is between."""
+        ours: list[Place] = []
+
+        def consent(request: RequestInfo) -> bool:  # asked where the middleware runs
+            ours.append(place())
+            return True
+
+        make_project(view, middleware=[TRACKING, *(f"{HERE}.{name}" for name in behind)], consent=consent)
+        browser = Browser(face)
+        answer = browser.get()
+        browser_id, thread, in_loop = json.loads(answer.text)
+        assert browser_id == value_of(answer.cookies[BID])
+        ((our_thread, are_ours_in_loop),) = ours
+        assert (are_ours_in_loop, in_loop) == (ours_in_loop, view_in_loop)
+        if in_one_thread is not None:
+            assert (our_thread == thread) is in_one_thread
+        if face == "wsgi" and in_one_thread:
+            assert thread == threading.get_ident(), "the server's own"
+
+    def test_an_async_chain_stays_with_the_server(self, make_project: MakeProject) -> None:
+        make_project(async_view)
+        sent = asyncio.run(call(ASGIHandler(), make_scope("/", NAVIGATION)))
+        assert json.loads(body_of(sent))[1:] == [threading.get_ident(), True]
+
+    def test_the_tracker_ends_with_its_request(self, make_project: MakeProject) -> None:
+        make_project(sync_view)
+        Browser("wsgi").get()
+        with pytest.raises(LookupError):
+            current_tracker()
+
+
+class TestStream:
+    """A response that is under way after the view has returned."""
+
+    def test_pieces_know_their_visitor(self, make_project: MakeProject, browser: Browser) -> None:
+        def pieces() -> Iterator[str]:
+            for _ in range(3):
+                yield f"{current_tracker().browser_id};"
+
+        async def pieces_async() -> AsyncIterator[str]:
+            for piece in pieces():
+                yield piece
+                await asyncio.sleep(0)
+
+        def stream(request: HttpRequest) -> StreamingHttpResponse:
+            return StreamingHttpResponse(pieces() if browser.face == "wsgi" else pieces_async())
+
+        async def stream_async(request: HttpRequest) -> StreamingHttpResponse:
+            return stream(request)
+
+        make_project(stream, stream_async)
+        first = browser.get()
+        assert first.text == f"{value_of(first.cookies[BID])};" * 3
+        assert browser.get("/stream_async").text == first.text
+        with pytest.raises(LookupError):
+            current_tracker()
+
+    @pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
+    def test_pieces_of_the_other_kind(self, make_project: MakeProject, browser: Browser) -> None:
+        """Django gathers them in another thread before the first is sent."""
+
+        def pieces() -> Iterator[str]:
+            yield f"{current_tracker().browser_id}"
+
+        async def pieces_async() -> AsyncIterator[str]:
+            yield f"{current_tracker().browser_id}"
+
+        def stream(request: HttpRequest) -> StreamingHttpResponse:
+            return StreamingHttpResponse(pieces() if browser.face == "asgi" else pieces_async())
+
+        make_project(stream)
+        answer = browser.get()
+        assert answer.text == value_of(answer.cookies[BID])
+
+    def test_what_is_told_on_the_way_arrives(
+        self, make_project: MakeProject, collector: CollectorServer, browser: Browser
+    ) -> None:
+        def pieces() -> Iterator[str]:
+            current_tracker().event("STREAMED")
+            yield "a piece"
+
+        async def pieces_async() -> AsyncIterator[str]:
+            for piece in pieces():
+                yield piece
+
+        def stream(request: HttpRequest) -> StreamingHttpResponse:
+            return StreamingHttpResponse(pieces() if browser.face == "wsgi" else pieces_async())
+
+        tracking = make_project(stream)
+        answer = browser.get()
+        assert tracking.flush(5) == 0
+        assert [(event["type"], event["browser_id"]) for event in collector.events] == [
+            ("STREAMED", value_of(answer.cookies[BID]))
+        ]
+
+    @pytest.mark.parametrize("face", ["wsgi", "asgi"])
+    def test_an_id_that_nobody_has_seen_goes_back_when_the_body_is_gone(
+        self, make_project: MakeProject, face: Face
+    ) -> None:
+        async def piece() -> AsyncIterator[str]:
+            yield "a piece"
+
+        def stream(request: HttpRequest) -> StreamingHttpResponse:
+            pieces = iter(["a piece"]) if face == "wsgi" else piece()
+            return StreamingHttpResponse(pieces, headers={"Cache-Control": "public, max-age=60"})
+
+        tracking = make_project(stream)
+        assert ask(face).cookies == {}
+        counts = tracking.stats().browser_ids
+        assert counts is not None
+        assert (counts.assigned, counts.returned) == (0, 1)
+
+
+class TestInstallation:
+    def test_installed_twice_it_acts_once(
+        self, make_project: MakeProject, collector: CollectorServer, browser: Browser
+    ) -> None:
+        """U36."""
+
+        def page(request: TrackedRequest) -> HttpResponse:
+            return HttpResponse(request.tracker.browser_id)
+
+        tracking = make_project(page, middleware=[TRACKING, TRACKING], auto_page_views=True)
+        answer = browser.get()
+        assert answer.text == value_of(answer.cookies[BID])
+        assert list(answer.cookies) == [BID, "bid_key_sig"]
+        assert tracking.flush(5) == 0
+        assert [event["type"] for event in collector.events] == ["VIEW"]
+
+    @pytest.mark.parametrize("own", [False, True], ids=["of the same tracking", "of another"])
+    def test_below_the_wsgi_middleware(self, make_project: MakeProject, own: bool) -> None:
+        tracking = make_project(sync_view)
+        outer = Tracking(secret_key="a key of some length") if own else tracking
+        answer = ask_wsgi(WsgiMiddleware(WSGIHandler(), outer))
+        name = "passerby_bid" if own else BID
+        assert list(answer.cookies) == [name, f"{name}_sig"]
+        assert json.loads(answer.body)[0] == value_of(answer.cookies[name])
+
+    @pytest.mark.parametrize("own", [False, True], ids=["of the same tracking", "of another"])
+    @pytest.mark.parametrize("view", [sync_view, async_view])
+    def test_below_the_asgi_middleware(
+        self, make_project: MakeProject, own: bool, view: Callable[..., HttpResponse]
+    ) -> None:
+        tracking = make_project(view)
+        outer = Tracking(secret_key="a key of some length") if own else tracking
+        app: Any = ASGIHandler()
+        sent = asyncio.run(call(AsgiMiddleware(app, tracking=outer), make_scope("/", NAVIGATION)))
+        name = "passerby_bid" if own else BID
+        assert [line.partition("=")[0] for line in set_cookies(sent)] == [name, f"{name}_sig"]
+        assert json.loads(body_of(sent))[0] == value_of(set_cookies(sent)[0])
+
+    def test_a_request_within_a_request(self, make_project: MakeProject) -> None:
+        """Such as of a page that is put together of others."""
+
+        def outer(request: TrackedRequest) -> HttpResponse:
+            inner = ask("wsgi", "/sync_view")
+            assert current_tracker() is request.tracker
+            return HttpResponse(f"{inner.cookies[BID]} {request.tracker.browser_id}")
+
+        make_project(outer, sync_view)
+        answer = ask("wsgi")
+        said = answer.body.decode().split()
+        assert value_of(said[0]) != said[-1]
+        assert said[-1] == value_of(answer.cookies[BID])
+        with pytest.raises(LookupError):
+            current_tracker()
+
+    @pytest.mark.parametrize("state", [{"app": "its own"}, "CA", None], ids=str)
+    def test_a_state_of_the_apps_own_is_left_alone(
+        self, make_project: MakeProject, browser: Browser, state: object
+    ) -> None:
+        def page(request: TrackedRequest) -> HttpResponse:
+            return HttpResponse(f"{request.state} {request.tracker.browser_id}")  # type: ignore[attr-defined]
+
+        make_project(page, middleware=[f"{HERE}.SetsState", TRACKING])
+        SetsState.state = state
+        answer = browser.get()
+        assert answer.text == f"{state} {value_of(answer.cookies[BID])}"
+
+
+class SetsState(MiddlewareMixin):
+    """An app that keeps something of its own where others keep a namespace."""
+
+    state: object = None
+
+    def process_request(self, request: HttpRequest) -> None:
+        request.state = self.state  # type: ignore[attr-defined]
+
+
+class TestEnd:
+    """U35: nothing of a request is left when it ends before its time."""
+
+    async def test_a_client_that_goes_away(self, make_project: MakeProject) -> None:
+        reached = asyncio.Event()
+
+        async def wait(request: HttpRequest) -> HttpResponse:
+            reached.set()
+            await asyncio.Event().wait()
+            raise AssertionError("nobody waits for it")
+
+        tracking = make_project(wait)
+
+        async def receive() -> dict[str, Any]:
+            if not reached.is_set() and not asked:
+                asked.append(True)
+                return {"type": "http.request", "body": b""}
+            await reached.wait()
+            return {"type": "http.disconnect"}
+
+        asked: list[bool] = []
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await ASGIHandler()(make_scope("/", NAVIGATION), receive, send)
+        assert sent == []
+        counts = tracking.stats().browser_ids
+        assert counts is not None
+        assert (counts.assigned, counts.returned) == (0, 1)
+
+    def test_a_view_that_ends_the_process(self, make_project: MakeProject) -> None:
+        def leave(request: HttpRequest) -> HttpResponse:
+            raise SystemExit(3)
+
+        tracking = make_project(leave)
+        with pytest.raises(SystemExit):
+            ask("wsgi")
+        with pytest.raises(LookupError):
+            current_tracker()
+        counts = tracking.stats().browser_ids
+        assert counts is not None
+        assert (counts.assigned, counts.returned) == (0, 1)
+
+    def test_a_file_that_the_server_sends(self, make_project: MakeProject) -> None:
+        """Django ties the file and its response together, so that only the garbage collector could part them."""
+
+        def file(request: TrackedRequest) -> FileResponse:
+            trackers.append(weakref.ref(request.tracker))
+            return FileResponse(BytesIO(b"a file"), headers={"Cache-Control": "public, max-age=60"})
+
+        trackers: list[weakref.ref[Tracker]] = []
+        tracking = make_project(file)
+        environ = environ_of() | {"wsgi.file_wrapper": FileWrapper}
+        gc.disable()
+        try:
+            body: Any = WSGIHandler()(environ, lambda *args: print)
+            assert isinstance(body, FileWrapper)
+            assert current_tracker() is trackers[0]()
+            assert b"".join(body) == b"a file"
+            body.close()
+            with pytest.raises(LookupError):
+                current_tracker()
+            counts = tracking.stats().browser_ids
+        finally:
+            gc.enable()
+        assert counts is not None
+        assert (counts.assigned, counts.returned) == (0, 1)
+
+
+def steps() -> list[Any]:
+    """What goes on inside, as (owner, name)."""
+    return [
+        (Policy, "decide"),
+        (Reception, "open"),
+        (Reception, "cookies"),
+        (Reception, "has_cookies"),
+        (Reception, "is_page_view"),
+        (FrontDesk, "assign"),
+        (FrontDesk, "context"),
+        (FrontDesk, "point_of_sale"),
+        (FrontDesk, "accept"),
+        (FrontDesk, "now"),
+        (MemoryOutbox, "put"),
+        (Delivery, "enqueue"),
+        (Delivery, "take_browser_id"),
+        (Delivery, "wait_for_browser_id"),
+        (DatabaseTransactions, "defer"),
+        (HttpResponse, "set_cookie"),
+    ]
+
+
+class TestFaults:
+    """U39: no exception of ours reaches the app; each internal step fails, the response is unchanged."""
+
+    @pytest.mark.parametrize(("owner", "name"), steps())
+    def test_a_step_fails(
+        self,
+        make_project: MakeProject,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        browser: Browser,
+        owner: type,
+        name: str,
+    ) -> None:
+        def page(request: TrackedRequest) -> HttpResponse:
+            tracker = request.tracker
+            with transaction.atomic():
+                tracker.event("ADD")
+                tracker.identify("user_1")
+            assert (tracker.browser_id, tracker.user_id) is not None
+            return HttpResponse("a page", status=201, headers={"X-App": "yes"})
+
+        def fail(*args: Any, **options: Any) -> Any:
+            failed.append(name)
+            raise RuntimeError("injected")
+
+        failed: list[str] = []
+        make_project(page, mint_timeout=0.05, auto_page_views=True, on_commit=True)
+        monkeypatch.setattr(owner, name, fail)
+        with caplog.at_level(logging.ERROR):
+            answers = [browser.get(), browser.get(cookie=f"bid_key={BROWSER_ID}")]
+        monkeypatch.undo()
+        assert failed
+        for answer in answers:
+            assert (answer.status, answer.text, answer.headers["X-App"]) == (201, "a page", "yes")
+
+    def test_no_id_in_time(self, make_project: MakeProject, browser: Browser, collector: CollectorServer) -> None:
+        """The page goes without, and the next one has it."""
+        collector.fail("create", times=3, delay=0.4, status=None)
+
+        def page(request: TrackedRequest) -> HttpResponse:
+            request.tracker.page_view()
+            return HttpResponse(request.tracker.browser_id or "none")
+
+        tracking = make_project(page, mint_timeout=0.02)
+        first = browser.get()
+        assert (first.text, first.cookies) == ("none", {})
+        eventually(lambda: tracking.stats().browser_ids.ready)  # type: ignore[union-attr]
+        assert BID in browser.get().cookies
