@@ -9,7 +9,8 @@ ARGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
-BESIDE_COLLECTOR := $(BIN)/passerby collect --port $(or $(COLLECTOR_PORT),8600) --
+# A browser that was here before keeps its cookie, and the collector of this time has not made it.
+BESIDE_COLLECTOR := $(BIN)/passerby collect --port 0 --accept-any-browser-id --
 SOURCES := $(wildcard src tests benchmarks examples)
 VECTORS := $(firstword $(wildcard ../shared/vectors/engage.jsonl) tests/conformance/engage.jsonl)
 

@@ -82,7 +82,7 @@ def missing_for_node() -> str | None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Hold a single test to PASSERBY_REQUIRE_ALL."""
+    """Hold a single test to REQUIRE_ALL_TESTS."""
     report = yield
     refuse_skip(report)
     return report
@@ -90,18 +90,18 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Hold a whole module to PASSERBY_REQUIRE_ALL."""
+    """Hold a whole module to REQUIRE_ALL_TESTS."""
     report = yield
     refuse_skip(report)
     return report
 
 
 def refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
-    """Turn a skip into a failure where PASSERBY_REQUIRE_ALL=1 says that everything has to run."""
-    if os.environ.get("PASSERBY_REQUIRE_ALL") != "1" or not report.skipped or hasattr(report, "wasxfail"):
+    """Turn a skip into a failure where REQUIRE_ALL_TESTS=1 says that everything has to run."""
+    if os.environ.get("REQUIRE_ALL_TESTS") != "1" or not report.skipped or hasattr(report, "wasxfail"):
         return
     report.outcome = "failed"
-    report.longrepr = f"PASSERBY_REQUIRE_ALL=1 allows no skip: {reason_of(report.longrepr)}"
+    report.longrepr = f"REQUIRE_ALL_TESTS=1 allows no skip: {reason_of(report.longrepr)}"
 
 
 def reason_of(longrepr: Any) -> str:

@@ -1,6 +1,6 @@
 """The two stories of an app under load, told by uvicorn in a process of its own.
 
-PASSERBY_LONG=1 tells them in their long form: an outage of 10 seconds, and a thousand new visitors.
+LONG_TESTS=1 tells them in their long form: an outage of 10 seconds, and a thousand new visitors.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pytest
 
 from passerby.collector import CollectorServer
 
-LONG = os.environ.get("PASSERBY_LONG") == "1"
+LONG = os.environ.get("LONG_TESTS") == "1"
 OUTAGE = 10.0 if LONG else 4.0  # seconds
 AROUND = 2.0  # seconds of load before and after it
 NEW_VISITORS = 1000 if LONG else 100

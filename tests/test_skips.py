@@ -1,4 +1,4 @@
-"""PASSERBY_REQUIRE_ALL=1 turns whatever would be skipped into a failure."""
+"""REQUIRE_ALL_TESTS=1 turns whatever would be skipped into a failure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run_skipped_tests(folder: Path, *, require_all: bool) -> str:
     for name, body in TESTS.items():
         (folder / name).write_text(f"import pytest\n{body}\n")
     options = ["-ra", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
-    settings = {"PASSERBY_REQUIRE_ALL": "1" if require_all else "0", "PYTEST_ADDOPTS": "", "COLUMNS": "200"}
+    settings = {"REQUIRE_ALL_TESTS": "1" if require_all else "0", "PYTEST_ADDOPTS": "", "COLUMNS": "200"}
     settings["PYTHONPATH"] = str(CONFTEST_FILE.parents[1])  # the conftest takes fixtures from its own package
     command = [sys.executable, "-m", "pytest", *options]
     run = subprocess.run(
@@ -46,7 +46,7 @@ def test_every_skip_fails_where_everything_is_required(tmp_path: Path) -> None:
     # What is skipped before the test itself runs counts as an error.
     assert "1 failed, 1 xfailed, 3 errors" in output
     for name in ("test_inside", "test_mark", "test_module", "test_node"):
-        assert re.search(rf"{name}\.py.* - PASSERBY_REQUIRE_ALL=1 allows no skip: ", output), output
+        assert re.search(rf"{name}\.py.* - REQUIRE_ALL_TESTS=1 allows no skip: ", output), output
 
 
 def test_a_skip_is_only_shown_elsewhere(tmp_path: Path) -> None:

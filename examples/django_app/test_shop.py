@@ -59,6 +59,12 @@ def test_an_order_is_told(client: Client, tracked: Told) -> None:
     tracked.assert_event("CONFIRM", product=[{"item_id": "lantern"}])
 
 
+def test_an_empty_cart_is_no_order(client: Client, tracked: Told) -> None:
+    join(client)
+    client.post("/order")
+    tracked.assert_no_event("CONFIRM")
+
+
 def test_an_order_that_fails_is_not_told(client: Client, tracked: Told) -> None:
     """There is one kite, and two were ordered: what the database takes back, passerby takes back."""
     join(client)

@@ -6,10 +6,10 @@ import os
 from html import escape
 from typing import Annotated
 
-from fastapi import APIRouter, BackgroundTasks, FastAPI, Form, HTTPException
+from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, Form, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from passerby import Sitecore, Tracker, Tracking
+from passerby import Sitecore, Tracker, Tracking, ValidationError
 from passerby.asgi import TrackingMiddleware
 from passerby.fastapi import TrackerDep
 
@@ -30,7 +30,15 @@ tracking = Tracking(
     currency="EUR",
     identity_provider="READERS",
 )
-router = APIRouter(default_response_class=HTMLResponse)
+
+
+def refuse_other_sites(request: Request) -> None:
+    """Let no form of another site log anybody in here."""
+    if request.method == "POST" and request.headers.get("sec-fetch-site") == "cross-site":
+        raise HTTPException(403, "This form belongs to another site")
+
+
+router = APIRouter(default_response_class=HTMLResponse, dependencies=[Depends(refuse_other_sites)])
 
 
 @router.get("/")
@@ -59,7 +67,10 @@ async def mark_as_read(slug: str, tracker: TrackerDep, tasks: BackgroundTasks) -
 
 @router.post("/login")
 async def log_in(name: Annotated[str, Form(max_length=60)], tracker: TrackerDep) -> RedirectResponse:
-    tracker.identify(name.strip().lower() or "nobody", {"first_name": name})
+    try:
+        tracker.identify(name.strip().lower(), {"first_name": name})
+    except ValidationError as error:
+        raise HTTPException(422, error.message) from None
     return RedirectResponse("/", status_code=303)
 
 
@@ -89,6 +100,7 @@ def page(title: str, content: str, tracker: Tracker) -> str:
     return f"""<!doctype html>
 <html lang="en">
 <meta name="viewport" content="width=device-width">
+<link rel="icon" href="data:,">
 <title>{escape(title)}</title>
 <style>body {{ font: 1.1rem/1.6 serif; max-width: 34rem; margin: 2rem auto; padding: 0 1rem }}</style>
 <h1>{escape(title)}</h1>

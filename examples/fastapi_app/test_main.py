@@ -56,6 +56,19 @@ def test_a_book_that_is_not_there_is_not_told(client: TestClient, tracked: Told)
     tracked.assert_nothing()
 
 
+@pytest.mark.parametrize("name", [" ", "x" * 61])
+def test_what_is_no_name_is_said_so_and_not_told(client: TestClient, tracked: Told, name: str) -> None:
+    assert client.post("/login", data={"name": name}).status_code == 422
+    tracked.assert_nothing()
+
+
+def test_a_form_of_another_site_logs_nobody_in(client: TestClient, tracked: Told) -> None:
+    elsewhere = {"sec-fetch-site": "cross-site"}
+    assert client.post("/login", data={"name": "Ada"}, headers=elsewhere).status_code == 403
+    assert client.get("/", headers=elsewhere).status_code == 200, "a link is welcome"
+    tracked.assert_story("page view Reading list")
+
+
 def test_names_are_shown_as_they_are(client: TestClient) -> None:
     client.post("/login", data={"name": "<script>"})
     assert "&lt;script&gt;" in client.get("/").text

@@ -44,6 +44,13 @@ def test_what_is_no_address_is_said_so_and_not_told(client: FlaskClient, tracked
     tracked.assert_nothing()
 
 
+def test_a_form_of_another_site_signs_nobody_in(client: FlaskClient, tracked: Told) -> None:
+    elsewhere = {"sec-fetch-site": "cross-site"}
+    assert client.post("/sign-in", data={"email": "ada@example.com"}, headers=elsewhere).status_code == 403
+    assert client.get("/", headers=elsewhere).status_code == 200, "a link is welcome"
+    tracked.assert_story("page view Home")
+
+
 def test_a_page_that_is_missing_is_told_as_one(client: FlaskClient, tracked: Told) -> None:
     assert client.get("/issues/winter").status_code == 404
     tracked.assert_event("MISSING", page="/issues/winter")

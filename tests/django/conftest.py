@@ -21,7 +21,7 @@ TRACKING = "passerby.django.TrackingMiddleware"
 
 
 class MakeProject(Protocol):
-    """Has the project made of these views, the first of them at "/" and each at its own name.
+    """Has the project made of these views, the first of them at "/" and each at its own name; the one before ends.
 
     Settings of `PASSERBY` go by keyword, those of Django in `django`. Events go to the collector.
     """
@@ -47,6 +47,7 @@ def make_project(collector: CollectorServer) -> Iterator[MakeProject]:
             django: Mapping[str, Any] | None = None,
             **passerby: Any,
         ) -> Tracking:
+            stack.close()
             sitecore = {"client_key": "key", "target_url": collector.url, "point_of_sale": "shop"}
             usual = {"sitecore": sitecore, "identity_provider": "CRM", "mint_timeout": 10.0, "retry_base": 0.02}
             settings = {

@@ -173,10 +173,18 @@ class TestWithoutTracker:
         tracked.assert_nothing()
 
 
+class ObjectId:
+    """A key as a database of another kind has it."""
+
+    def __str__(self) -> str:
+        return "507f1f77bcf86cd799439011"
+
+
 @pytest.mark.parametrize(
     ("key", "user_id"),
     [
         (7, "7"),
+        (ObjectId(), "507f1f77bcf86cd799439011"),
         ("ada", "ada"),
         (uuid.UUID("11111111-2222-4333-8444-555555555555"), "11111111-2222-4333-8444-555555555555"),
     ],

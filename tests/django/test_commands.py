@@ -72,6 +72,15 @@ def test_a_failure(run: Run, capsys: pytest.CaptureFixture[str], collector: Coll
     assert str(collector.port) in err
 
 
+def test_a_collector_beside_an_app(capsys: pytest.CaptureFixture[str]) -> None:
+    """It ends with the app; from code it comes back if all was well."""
+    beside = ["collect", "--port", "0", "--", sys.executable, "-c"]
+    call(*beside, "pass")
+    assert "Collecting on" in capsys.readouterr().out
+    assert said_by(call, capsys, *beside, "raise SystemExit(3)")[0] == 3
+    assert said_by(manage, capsys, *beside, "pass")[0] == 0
+
+
 def test_django_knows_it(capsys: pytest.CaptureFixture[str]) -> None:
     execute_from_command_line(["manage.py", "help"])
     assert "    passerby\n" in capsys.readouterr().out
@@ -79,9 +88,10 @@ def test_django_knows_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert "collect" in capsys.readouterr().out
 
 
-def test_wrong_settings_do_not_keep_it_from_running(capsys: pytest.CaptureFixture[str]) -> None:
+@both_ways
+def test_wrong_settings_do_not_keep_it_from_running(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     with override_settings(PASSERBY=None):
-        assert said_by(call, capsys, "collect", "--help")[0] == 0
+        assert said_by(run, capsys, "collect", "--help")[0] == 0
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(["--version"], 0), (["nonsense"], 2)])

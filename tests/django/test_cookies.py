@@ -176,6 +176,25 @@ def kept(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpR
     return keep
 
 
+@both_faces
+def test_what_djangos_own_cache_keeps_has_no_visitors_cookie(make_project: MakeProject, face: Face) -> None:
+    """C8: the middleware stands before it, as W003 wants."""
+    made: list[HttpResponse] = []
+
+    def page(request: HttpRequest) -> HttpResponse:
+        made.append(HttpResponse("a page"))
+        return made[-1]
+
+    cache_of = "django.middleware.cache"
+    behind = [f"{cache_of}.UpdateCacheMiddleware", f"{cache_of}.FetchFromCacheMiddleware"]
+    make_project(page, middleware=[TRACKING, *behind])
+    cache.clear()
+    answers = [ask(face) for _ in range(3)]
+    cache.clear()
+    assert len(made) == 1, "the others came from the cache"
+    assert [answer.cookies for answer in answers] == [{}] * 3
+
+
 class Poisoned(MiddlewareMixin):
     """Behind it nobody may look at the user, nor have looked at the session."""
 

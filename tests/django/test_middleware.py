@@ -156,6 +156,20 @@ class TestChain:
         sent = asyncio.run(call(ASGIHandler(), make_scope("/", NAVIGATION)))
         assert json.loads(body_of(sent))[1:] == [threading.get_ident(), True]
 
+    async def test_a_visitor_who_waits_for_an_id_keeps_nobody_else_waiting(
+        self, make_project: MakeProject, collector: CollectorServer
+    ) -> None:
+        collector.fail("create", delay=1.0, status=None)
+        make_project(async_view)
+        answered: list[str] = []
+
+        async def visit(name: str, headers: dict[str, str]) -> None:
+            await call(ASGIHandler(), make_scope("/", NAVIGATION | headers))
+            answered.append(name)
+
+        await asyncio.gather(visit("new", {}), visit("known", {"cookie": f"{BID}={BROWSER_ID}"}))
+        assert answered == ["known", "new"]
+
     def test_the_tracker_ends_with_its_request(self, make_project: MakeProject) -> None:
         make_project(sync_view)
         Browser("wsgi").get()

@@ -14,9 +14,9 @@ import pytest
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import HttpResponse
-from django.test import TestCase
+from django.test import TestCase, override_settings
 
-from passerby import Delivered, Dropped, Pending, Tracker, Tracking
+from passerby import Delivered, Dropped, Pending, Sitecore, Sites, Tracker, Tracking
 from passerby.collector import CollectorServer
 from passerby.delivery import Delivery
 from passerby.django import TrackedRequest, get_tracking
@@ -211,6 +211,27 @@ class TestSettings:
             tracker.event("DEFAULT")
         assert delivered(tracking, collector) == ["DEFAULT"]
         assert dropped(tracking) == {"rollback": 1}
+
+    def test_several_sites(self, make_project: MakeProject, collector: CollectorServer) -> None:
+        """Also those that are made later."""
+
+        def make(name: str) -> Tracking:
+            return Tracking(Sitecore(client_key=name, target_url=collector.url, point_of_sale=name))
+
+        def order(request: TrackedRequest) -> HttpResponse:
+            with transaction.atomic():
+                request.tracker.event("ORDER")
+            with rolled_back():
+                request.tracker.event("FAILED")
+            return HttpResponse()
+
+        make_project(order)
+        sites = Sites(lambda request: "one", make)
+        with override_settings(PASSERBY={"tracking": sites, "on_commit": True}):
+            assert Browser("wsgi").get().status == 200
+        assert delivered(sites["one"], collector) == ["ORDER"]
+        assert dropped(sites["one"]) == {"rollback": 1}
+        sites.close()
 
 
 class TestQueue:

@@ -23,7 +23,7 @@ from .clients import Site
 from .sites import FACES, make_tracking
 from .test_behaviour import transport_to
 
-REQUESTS = 20_000 if os.environ.get("PASSERBY_LONG") == "1" else 400
+REQUESTS = 20_000 if os.environ.get("LONG_TESTS") == "1" else 400
 GIGABYTE = 2**30
 PIECE = bytes(2**20)
 

@@ -16,9 +16,7 @@ urlpatterns = [
     path("cart/<slug:slug>", views.add_to_cart, name="add"),
     path("order", views.order, name="order"),
     path("join", views.join, name="join"),
-    path(
-        "login", auth.LoginView.as_view(template_name="shop/form.html", extra_context={"title": "Log in"}), name="login"
-    ),
+    path("login", log_in, name="login"),
     path("logout", auth.LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),
 ]

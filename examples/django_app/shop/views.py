@@ -49,6 +49,8 @@ def add_to_cart(request: TrackedRequest, slug: str) -> HttpResponse:
 @login_required
 def order(request: TrackedRequest) -> HttpResponse:
     slugs = request.session.get("cart", [])
+    if not slugs:
+        return redirect("cart")
     try:
         with transaction.atomic():  # if it fails nothing was ordered, and nothing is told
             request.tracker.event("CONFIRM", {"page": "Order", "product": [{"item_id": slug} for slug in slugs]})

@@ -16,6 +16,13 @@ ISSUES = {
 }
 
 
+@site.before_request
+def refuse_other_sites() -> None:
+    """Let no form of another site sign anybody in here."""
+    if request.method == "POST" and request.headers.get("sec-fetch-site") == "cross-site":
+        abort(403)
+
+
 @site.get("/")
 def home() -> str:
     g.tracker.page_view({"page": "Home"})

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import threading
 from argparse import Namespace
 from collections.abc import Generator, Sequence
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, suppress
 from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import TextIO
@@ -25,6 +26,7 @@ Arrivals = SimpleQueue[Received | None]  # None: it is time to end
 
 TARGET_URL = "PASSERBY_SITECORE_TARGET_URL"  # tells the app beside it where it listens; Tracking.from_env reads it
 PATIENCE = 10.0  # seconds that the app beside it may take to end
+IN_FRONT = sys.stdin is not None and sys.stdin.isatty()
 
 
 class CannotListen(Exception):
@@ -92,67 +94,66 @@ def show_rest(arrivals: Arrivals, out: TextIO) -> None:
 
 
 @contextmanager
-def ends_on_signal(arrivals: Arrivals) -> Generator[None, None, None]:
-    """Say with None that Ctrl-C or SIGTERM came. An impatient second one changes nothing."""
+def ends_on_signal(arrivals: Arrivals) -> Generator[Sequence[int]]:
+    """Say with None that Ctrl-C or SIGTERM came, and note which. An impatient second one changes nothing."""
+    signals: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> None:
+        signals.append(number)
         arrivals.put(None)
 
     before = {each: signal.signal(each, end) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield signals
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
 
 
 def _collect(collector: CollectorServer, arrivals: Arrivals, app: Sequence[str], out: TextIO) -> int:
-    with ends_on_signal(arrivals):
+    with ends_on_signal(arrivals) as signals:
         show(f"Collecting on {collector.url} (use it as target_url; Ctrl-C ends)", out)
-        with _App(app, collector.url, arrivals) if app else nullcontext() as running:
-            follow(arrivals, out)
+        running = _App(app, collector.url, arrivals) if app else None
+        follow(arrivals, out)
+        code = running.end(signals) if running is not None else 0
         collector.stop()
         show_rest(arrivals, out)
         show(_summary(collector.counts), out)
-    return running.code if running is not None else 0
+    return code
 
 
 class _App:
-    """An app that runs beside the collector, and ends with it; whichever of the two ends first.
-
-    Attributes:
-        code: its exit code; 0 where it was asked to end.
-    """
+    """An app that runs beside the collector, and ends with it; whichever of the two ends first."""
 
     def __init__(self, arguments: Sequence[str], collector_url: str, arrivals: Arrivals) -> None:
-        self.code: int = 0
-        environment = {**os.environ, TARGET_URL: collector_url}
         try:
-            # A group of its own, or Ctrl-C would reach it twice and cut its farewell short.
-            self._process = subprocess.Popen(arguments, env=environment, process_group=0)  # noqa: S603 - the user's own
+            self._process = subprocess.Popen(  # noqa: S603 - the user's own
+                arguments,
+                env={**os.environ, TARGET_URL: collector_url},
+                # On a terminal it may ask and be answered, so it stays in front, and Ctrl-C reaches it from there.
+                process_group=None if IN_FRONT else 0,
+            )
         except OSError as exc:
             raise CannotStart(f"cannot start {arguments[0]} ({exc.strerror})") from exc
-        self._is_asked_to_end = False
         self._arrivals = arrivals
-        self._watcher = threading.Thread(target=self._watch, name="passerby app", daemon=True)
+        threading.Thread(target=self._watch, name="passerby app", daemon=True).start()
 
-    def __enter__(self) -> _App:
-        self._watcher.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._is_asked_to_end = True
-        with suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGINT)
+    def end(self, signals: Sequence[int]) -> int:
+        """See it end; return its exit code, 0 where it was asked to end and did, 1 where it had to be killed."""
+        if not signals:
+            return self._process.wait()
+        if not (IN_FRONT and signal.SIGINT in signals):  # once only: a second one would cut its farewell short
+            with suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGINT)
         try:
             self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self._process.kill()
-        self._watcher.join()
+            return 1
+        return 0
 
     def _watch(self) -> None:
-        code = self._process.wait()
-        self.code = 0 if self._is_asked_to_end else code
+        self._process.wait()
         self._arrivals.put(None)
 
 

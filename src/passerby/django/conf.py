@@ -18,7 +18,7 @@ from django.db import DEFAULT_DB_ALIAS
 from django.utils.module_loading import import_string
 
 from ..errors import SettingsError
-from ..sites import Sites, TrackingSource
+from ..sites import Sites
 from ..tracking import Tracking
 from .transactions import DatabaseTransactions
 
@@ -42,7 +42,7 @@ class DjangoSettings:
     using: str = DEFAULT_DB_ALIAS
     auth_signals: bool = False
     user_traits: str | Callable[[Any], Mapping[str, Any]] | None = None
-    tracking: str | TrackingSource | None = None
+    tracking: str | Tracking | Sites | None = None
 
     def __post_init__(self) -> None:
         for name, choices in (("on_commit", (None, True, False)), ("auth_signals", (True, False))):
@@ -69,10 +69,10 @@ class DjangoSettings:
 
 _OWN = frozenset(one.name for one in fields(DjangoSettings))
 _making = threading.RLock()  # reentrant: a module that a setting names may ask for the tracking when it is imported
-_made: list[TrackingSource] = []  # one at most
+_made: list[Tracking | Sites] = []  # one at most
 
 
-def get_tracking() -> TrackingSource:
+def get_tracking() -> Tracking | Sites:
     """Return the project's tracking, made on first use out of the setting `PASSERBY`.
 
     Raises ImproperlyConfigured if a setting is missing or wrong, naming it as the project has written it.
@@ -92,7 +92,7 @@ def read_own_settings() -> DjangoSettings:
         raise ImproperlyConfigured(str(error.spelled(_spell))) from None
 
 
-def _make() -> TrackingSource:
+def _make() -> Tracking | Sites:
     own = read_own_settings()
     try:
         source = _from_settings() if own.tracking is None else _given(own.tracking)
@@ -103,7 +103,7 @@ def _make() -> TrackingSource:
     return source
 
 
-def _given(tracking: str | TrackingSource) -> TrackingSource:
+def _given(tracking: str | Tracking | Sites) -> Tracking | Sites:
     source = _load("tracking", tracking)
     if not isinstance(source, Tracking | Sites):
         expected = "a Tracking or Sites, or the dotted path of one"

@@ -53,6 +53,7 @@ def flask_view() -> str:
 def django_view(request: TrackedRequest) -> HttpResponse:
     request.tracker.page_view({"page": "Home"})
     get_tracking().start()
+    print(get_tracking().stats(), get_tracking().flush(1.0))
     return HttpResponse(request.tracker.browser_id or "")
 
 

@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("products", models.JSONField()),
-                ("told_at", models.DateTimeField(auto_now_add=True)),
+                ("placed_at", models.DateTimeField(auto_now_add=True)),
                 (
                     "customer",
                     models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, Literal
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
@@ -15,8 +15,6 @@ class Command(BaseCommand):
     """Hands its arguments to `passerby`."""
 
     help: str = "Runs a command of passerby: " + "; ".join(f"{name}: {text}" for name, text in cli.SUMMARIES.items())
-    # What is wrong with the settings need not keep a collector from starting.
-    requires_system_checks: list[str] | tuple[str, ...] | Literal["__all__"] = ()
 
     def get_version(self) -> str:
         """Return what `--version` says where the command is called from code."""
@@ -27,7 +25,10 @@ class Command(BaseCommand):
         parser.add_argument("arguments", nargs=argparse.REMAINDER, help="the command and its arguments")
 
     def run_from_argv(self, argv: list[str]) -> None:
-        """Run from the command line; its options are passerby's, not those of other commands of Django."""
+        """Run from the command line; its options are passerby's, not those of other commands of Django.
+
+        Nothing is checked first: what is wrong with the settings need not keep a collector from starting.
+        """
         raise SystemExit(cli.main(argv[2:], f"manage.py {argv[1]}"))
 
     def handle(self, *args: Any, **options: Any) -> None:
