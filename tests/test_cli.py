@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import pty
+import select
 import signal
 import socket
 import sqlite3
@@ -277,3 +280,51 @@ def test_only_collect_runs_an_app(capsys: pytest.CaptureFixture[str]) -> None:
         main(["demo", "--", "flask", "run"])
     assert end.value.code == 2
     assert "only collect runs" in capsys.readouterr().err
+
+
+ASKING = """
+import signal, time
+print("hello", input("name? "), flush=True)
+interrupts = []
+signal.signal(signal.SIGINT, lambda *args: interrupts.append(1))
+print("ready", flush=True)
+while not interrupts:
+    time.sleep(0.02)
+time.sleep(0.3)
+print("interrupts", len(interrupts), flush=True)
+"""
+
+
+# Runs a command in a session of its own, whose terminal its standard input is.
+TAKE_TERMINAL = """
+import fcntl, os, sys, termios
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def test_on_a_terminal_an_app_may_ask_and_is_interrupted_once() -> None:
+    master, terminal = pty.openpty()
+    command = [sys.executable, "-m", "passerby.cli", "collect", "--port", "0", "--", sys.executable, "-c", ASKING]
+    process = subprocess.Popen(
+        [sys.executable, "-c", TAKE_TERMINAL, *command], stdin=terminal, stdout=terminal, stderr=terminal
+    )
+    os.close(terminal)
+    seen = b""
+
+    def read_until(words: bytes) -> None:
+        nonlocal seen
+        while words not in seen:
+            assert select.select([master], [], [], 30.0)[0], seen
+            seen += os.read(master, 4096)
+
+    read_until(b"name? ")
+    os.write(master, b"Ada\n")
+    read_until(b"ready")
+    os.write(master, b"\x03")
+    read_until(b"0 browser IDs issued")
+    assert process.wait(30) == 0
+    assert b"hello Ada" in seen
+    assert b"interrupts 1" in seen
+    os.close(master)

@@ -35,7 +35,7 @@ from passerby.policy import Policy
 from passerby.request import RequestInfo
 from passerby.visit import Reception
 from passerby.wsgi import TrackingMiddleware as WsgiMiddleware
-from tests.making import BROWSER_ID, NAVIGATION, body_of, call, eventually, make_scope, set_cookies, value_of
+from tests.making import BROWSER_ID, NAVIGATION, Message, body_of, call, eventually, make_scope, set_cookies, value_of
 
 from .browser import Browser, Face
 from .conftest import TRACKING, MakeProject
@@ -254,9 +254,7 @@ class TestStream:
 
         tracking = make_project(stream)
         assert ask(face).cookies == {}
-        counts = tracking.stats().browser_ids
-        assert counts is not None
-        assert (counts.assigned, counts.returned) == (0, 1)
+        assert_given_back(tracking)
 
 
 class TestInstallation:
@@ -348,24 +346,16 @@ class TestEnd:
 
         tracking = make_project(wait)
 
-        async def receive() -> dict[str, Any]:
-            if not reached.is_set() and not asked:
-                asked.append(True)
-                return {"type": "http.request", "body": b""}
+        async def arrive() -> AsyncIterator[Message]:
+            yield {"type": "http.request", "body": b""}
             await reached.wait()
-            return {"type": "http.disconnect"}
+            yield {"type": "http.disconnect"}
 
-        asked: list[bool] = []
-        sent: list[Any] = []
+        async def send(message: Message) -> None:
+            raise AssertionError("to nobody")
 
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        await ASGIHandler()(make_scope("/", NAVIGATION), receive, send)
-        assert sent == []
-        counts = tracking.stats().browser_ids
-        assert counts is not None
-        assert (counts.assigned, counts.returned) == (0, 1)
+        await ASGIHandler()(make_scope("/", NAVIGATION), arrive().__anext__, send)
+        assert_given_back(tracking)
 
     def test_a_view_that_ends_the_process(self, make_project: MakeProject) -> None:
         def leave(request: HttpRequest) -> HttpResponse:
@@ -376,9 +366,7 @@ class TestEnd:
             ask("wsgi")
         with pytest.raises(LookupError):
             current_tracker()
-        counts = tracking.stats().browser_ids
-        assert counts is not None
-        assert (counts.assigned, counts.returned) == (0, 1)
+        assert_given_back(tracking)
 
     def test_a_file_that_the_server_sends(self, make_project: MakeProject) -> None:
         """Django ties the file and its response together, so that only the garbage collector could part them."""
@@ -399,39 +387,42 @@ class TestEnd:
             body.close()
             with pytest.raises(LookupError):
                 current_tracker()
-            counts = tracking.stats().browser_ids
+            assert_given_back(tracking)
         finally:
             gc.enable()
-        assert counts is not None
-        assert (counts.assigned, counts.returned) == (0, 1)
 
 
-def steps() -> list[Any]:
-    """What goes on inside, as (owner, name)."""
-    return [
-        (Policy, "decide"),
-        (Reception, "open"),
-        (Reception, "cookies"),
-        (Reception, "has_cookies"),
-        (Reception, "is_page_view"),
-        (FrontDesk, "assign"),
-        (FrontDesk, "context"),
-        (FrontDesk, "point_of_sale"),
-        (FrontDesk, "accept"),
-        (FrontDesk, "now"),
-        (MemoryOutbox, "put"),
-        (Delivery, "enqueue"),
-        (Delivery, "take_browser_id"),
-        (Delivery, "wait_for_browser_id"),
-        (DatabaseTransactions, "defer"),
-        (HttpResponse, "set_cookie"),
-    ]
+def assert_given_back(tracking: Tracking) -> None:
+    """An ID that nobody has seen may be the next visitor's."""
+    counts = tracking.stats().browser_ids
+    assert counts is not None
+    assert (counts.assigned, counts.returned) == (0, 1)
+
+
+STEPS = [
+    (Policy, "decide"),
+    (Reception, "open"),
+    (Reception, "cookies"),
+    (Reception, "has_cookies"),
+    (Reception, "is_page_view"),
+    (FrontDesk, "assign"),
+    (FrontDesk, "context"),
+    (FrontDesk, "point_of_sale"),
+    (FrontDesk, "accept"),
+    (FrontDesk, "now"),
+    (MemoryOutbox, "put"),
+    (Delivery, "enqueue"),
+    (Delivery, "take_browser_id"),
+    (Delivery, "wait_for_browser_id"),
+    (DatabaseTransactions, "defer"),
+    (HttpResponse, "set_cookie"),
+]
 
 
 class TestFaults:
     """U39: no exception of ours reaches the app; each internal step fails, the response is unchanged."""
 
-    @pytest.mark.parametrize(("owner", "name"), steps())
+    @pytest.mark.parametrize(("owner", "name"), STEPS)
     def test_a_step_fails(
         self,
         make_project: MakeProject,
