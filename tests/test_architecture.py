@@ -17,7 +17,7 @@ ORDER = """
     options  person  rehearsal  transaction  desk  tracker
 
     destinations  destinations.answers  destinations.sitecore
-    outbox  outbox.memory
+    outbox  outbox.shelf  outbox.memory
     delivery.breaker  delivery.pool  delivery.process  delivery.loop  delivery.worker
     delivery.stream  delivery.transport  delivery.sender  delivery
 

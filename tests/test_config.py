@@ -46,6 +46,8 @@ def test_the_defaults_are_safe() -> None:
         ),
         *((name, value) for name in ("concurrency", "max_events") for value in (0, -1, 1.5, "5", True, None)),
         *(("spare_browser_ids", value) for value in (-1, 101, True, "2", None, 1.5)),
+        *((name, 5) for name in ("channel", "currency", "language", "identity_provider")),
+        *((name, "yes") for name in ("infer", "auto_page_views", "server_cookie")),
         ("consent", "granted"),
         ("consent", True),
         *(("trusted_proxies", value) for value in ("10.0.0.0/8", 5, None, [5], [None])),

@@ -628,6 +628,20 @@ class TestAutoPageViews:
         assert await self.visit(tracking, {}) == [BID, "bid_key_sig"]
         tracked.assert_story("page view shoes")
 
+    async def test_one_whose_transaction_failed_does_not_count(
+        self, make_tracking: MakeTracking, tracked: Told
+    ) -> None:
+        tracking, unit = make_tracking(auto_page_views=True), UnitOfWork()
+        tracking.record_with(unit)
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            scope["state"]["tracker"].page_view({"page": "never was"})
+            unit.end(unit.on_rollback)
+            await page({"content-type": "text/html"})(scope, receive, send)
+
+        await call(TrackingMiddleware(app, tracking=tracking), make_scope("/shoes", NAVIGATION))
+        tracked.assert_story("page view shoes")
+
     async def test_where_the_browser_sdk_sets_the_cookie(self, make_tracking: MakeTracking, tracked: Told) -> None:
         tracking = make_tracking(auto_page_views=True, server_cookie=False)
         await self.visit(tracking, {})

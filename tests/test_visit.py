@@ -151,13 +151,30 @@ def test_an_identity_may_be_taken_back() -> None:
     desk = reception()
     visit = opened(desk, signed(desk))
     visit.identify("user_1", Remembered("user_1", "digest", int(NOW)))
-    bring_back = visit.remember_identity()
+    bring_back = visit.identity_undo()
     visit.identify("user_2", Remembered("user_2", "other", int(NOW)))
     assert visit.user_id == "user_2"
 
     bring_back()
     assert visit.user_id == "user_1"
     assert names(desk, visit) == ["bid_key_uid"]
+
+
+@pytest.mark.parametrize("then", ["forget", "leave", "identify"])
+def test_what_came_after_an_identity_is_not_taken_back_with_it(then: str) -> None:
+    desk = reception()
+    visit = opened(desk, signed(desk))
+    visit.identify("user_1", Remembered("user_1", "digest", int(NOW)))
+    bring_back = visit.identity_undo()
+    visit.identify("user_2", Remembered("user_2", "other", int(NOW)))
+    if then == "identify":
+        visit.identify("user_3", Remembered("user_3", "third", int(NOW)))
+    else:
+        getattr(visit, then)()
+    seen = visit.user_id
+
+    bring_back()
+    assert visit.user_id == seen == ("user_3" if then == "identify" else None)
 
 
 def test_a_page_view_of_a_new_visitor_is_one_only_where_the_response_can_carry_a_cookie() -> None:

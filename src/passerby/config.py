@@ -21,6 +21,7 @@ _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "ip": ("truncate", "keep", "drop"),
     "on_tamper": ("reissue", "adopt"),
 }
+_TEXTS = ("channel", "currency", "language", "identity_provider")
 _SWITCHES = ("infer", "auto_page_views", "cookie_partitioned", "server_cookie")
 _SECONDS = (
     "renew_after",
@@ -206,6 +207,10 @@ def _check_values(settings: Settings) -> None:
         if getattr(settings, name) not in choices:
             expected = ", ".join(map(repr, choices))
             raise SettingsError(f"found {getattr(settings, name)!r}, expected one of {expected}", setting=name)
+    for name in _TEXTS:
+        if not isinstance(getattr(settings, name), str | None):
+            found = type(getattr(settings, name)).__name__
+            raise SettingsError(f"found {found}, expected text", setting=name)
     for name in _SWITCHES:
         if not isinstance(getattr(settings, name), bool):
             raise SettingsError(f"found {getattr(settings, name)!r}, expected True or False", setting=name)
@@ -237,7 +242,7 @@ def _are_texts(values: object) -> bool:
 def make_settings(values: Mapping[str, Any]) -> Settings:
     """Make the settings from names and values; raises SettingsError for a name that is no setting."""
     known = [one.name for one in fields(Settings)]
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        raise SettingsError(f"found no setting of that name; there are {', '.join(known)}", setting=unknown[0])
+    for name in values:
+        if name not in known:
+            raise SettingsError(f"found no setting of that name; there are {', '.join(known)}", setting=str(name))
     return Settings(**values)

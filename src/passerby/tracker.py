@@ -283,7 +283,8 @@ class Tracker:
             receipt = Receipt(event.id, destinations)
             if kind == "identity":
                 return self._tell_identity(event, destinations, receipt)
-            desk.accept(event, destinations, receipt, held)
+            undo = self._forget_page_view if kind == "page_view" else None
+            desk.accept(event, destinations, receipt, held, undo)
             return receipt
         except ValidationError as error:
             return desk.refuse("invalid", destinations, error)
@@ -296,11 +297,15 @@ class Tracker:
         remembered = remember(event, desk.now()) if desk.defaults.remembers_users and event.user_id else None
         if remembered is not None and is_repeated(remembered, visit.remembered):
             return desk.refuse("unchanged", destinations)
-        desk.accept(event, destinations, receipt, False, undo=visit.remember_identity())
+        desk.accept(event, destinations, receipt, False, visit.identity_undo())
         if event.user_id is not None:
             kept = any(map(_is_kept, receipt.outcomes.values()))
             visit.identify(event.user_id, remembered if kept else None)
         return receipt
+
+    def _forget_page_view(self) -> None:
+        """A page view was told in a transaction that has failed."""
+        self.has_page_view = False
 
     def _event(
         self,

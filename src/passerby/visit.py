@@ -14,6 +14,8 @@ from .request import RequestInfo, header_of
 
 log: Logger = get_logger("passerby")
 
+_Identity = tuple[str | None, Remembered | None, Remembered | str]  # user ID, what is remembered, what the cookie gets
+
 _UNCHANGED: Final = "unchanged"
 _FORGOTTEN: Final = "forgotten"
 
@@ -35,6 +37,7 @@ class Visit:
         "_browser_id",
         "_decision",
         "_has_left",
+        "_identities",
         "_identity_change",
         "_policy",
         "_user_id",
@@ -69,6 +72,8 @@ class Visit:
         self._decision = decision
         self._policy = policy
         self._has_left = False
+        # What was told of it in this request, after what was known before; None for what was taken back.
+        self._identities: list[_Identity | None] = []
 
     @property
     def decision(self) -> Decision:
@@ -113,25 +118,32 @@ class Visit:
 
     def identify(self, user_id: str, remembered: Remembered | None) -> None:
         """From now on the visitor is this user; remembered, if cookies can be signed, over requests too."""
-        self._user_id = user_id
-        if remembered is not None:
-            self.remembered = remembered
-            self._identity_change = remembered
+        if remembered is None:
+            self._go_by((user_id, self.remembered, self._identity_change))
+        else:
+            self._go_by((user_id, remembered, remembered))
 
-    def remember_identity(self) -> Callable[[], None]:
-        """Return what brings back the identity as it is now."""
-        user_id, remembered, change = self._user_id, self.remembered, self._identity_change
+    def identity_undo(self) -> Callable[[], None]:
+        """Return what takes back the identity that is told next; what is told after it stays, or comes to stay."""
+        place = max(1, len(self._identities))
 
-        def bring_back() -> None:
-            self._user_id, self.remembered, self._identity_change = user_id, remembered, change
+        def take_back() -> None:
+            if place < len(self._identities):
+                self._identities[place] = None
+                told = [identity for identity in self._identities if identity is not None]
+                self._user_id, self.remembered, self._identity_change = told[-1]
 
-        return bring_back
+        return take_back
 
     def forget(self) -> None:
         """The visitor has logged out: forget the user ID, keep the browser ID."""
-        self._user_id = None
-        self.remembered = None
-        self._identity_change = _FORGOTTEN
+        self._go_by((None, None, _FORGOTTEN))
+
+    def _go_by(self, identity: _Identity) -> None:
+        if not self._identities:
+            self._identities = [(self._user_id, self.remembered, self._identity_change)]
+        self._identities.append(identity)
+        self._user_id, self.remembered, self._identity_change = identity
 
     def leave(self) -> None:
         """Someone else is going to use this browser: forget the user ID and the browser ID."""

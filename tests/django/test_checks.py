@@ -55,9 +55,9 @@ def found(passerby: Any, middleware: Sequence[str] = (TRACKING,)) -> dict[str | 
         (GOOD, [CACHE, "no.such.Middleware"], ["passerby.W001"]),
         (GOOD, [TRACKING, TRACKING], ["passerby.W002"]),
         (GOOD, [TRACKING, OWN_TRACKING], ["passerby.W002"]),
-        (GOOD, [CACHE, TRACKING], ["passerby.W003"]),
-        (GOOD, [OWN_CACHE, OWN_TRACKING], ["passerby.W003"]),
-        (GOOD, [CACHE, TRACKING, TRACKING], ["passerby.W002", "passerby.W003"]),
+        (GOOD, [CACHE, TRACKING], ["passerby.E003"]),
+        (GOOD, [OWN_CACHE, OWN_TRACKING], ["passerby.E003"]),
+        (GOOD, [CACHE, TRACKING, TRACKING], ["passerby.E003", "passerby.W002"]),
         (None, [], ["passerby.E001", "passerby.W001"]),
     ],
 )

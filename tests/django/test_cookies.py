@@ -178,7 +178,7 @@ def kept(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpR
 
 @both_faces
 def test_what_djangos_own_cache_keeps_has_no_visitors_cookie(make_project: MakeProject, face: Face) -> None:
-    """C8: the middleware stands before it, as W003 wants."""
+    """C8: the middleware stands before it, as E003 wants."""
     made: list[HttpResponse] = []
 
     def page(request: HttpRequest) -> HttpResponse:

@@ -8,7 +8,7 @@ import json
 import logging
 import threading
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from io import BytesIO
 from typing import Any
 from wsgiref.util import FileWrapper
@@ -351,7 +351,7 @@ class TestEnd:
             await reached.wait()
             yield {"type": "http.disconnect"}
 
-        async def send(message: Message) -> None:
+        async def send(message: Mapping[str, Any]) -> None:
             raise AssertionError("to nobody")
 
         await ASGIHandler()(make_scope("/", NAVIGATION), arrive().__anext__, send)

@@ -52,7 +52,7 @@ def check_middleware(**rest: Any) -> list[CheckMessage]:
     if caches and caches[0] < ours[0]:
         hint = f'Put "{_PATH}" before UpdateCacheMiddleware, or one visitor\'s cookie may be kept for others.'
         messages.append(
-            checks.Warning("MIDDLEWARE has passerby behind the cache of whole pages.", hint=hint, id="passerby.W003")
+            Error("MIDDLEWARE has passerby behind the cache of whole pages.", hint=hint, id="passerby.E003")
         )
     return messages
 

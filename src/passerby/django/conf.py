@@ -151,7 +151,8 @@ def _spell(name: str) -> str:
 
 
 def _spell_with_own_key(name: str) -> str:
-    return "SECRET_KEY" if name == "secret_key" else _spell(name)
+    own = "SECRET_KEY or SECRET_KEY_FALLBACKS" if settings.SECRET_KEY_FALLBACKS else "SECRET_KEY"
+    return own if name == "secret_key" else _spell(name)
 
 
 def _forget(setting: str, **rest: Any) -> None:
