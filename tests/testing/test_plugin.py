@@ -154,3 +154,9 @@ def test_in_a_project_of_its_own(tmp_path: Path) -> None:
     assert "expected one page view with page='Cart', found none. Told was:" in run.stdout
     assert "page view Home  page='Home'" in run.stdout
     assert "not delivered" not in run.stderr
+
+
+def test_a_run_within_a_run_leaves_the_rehearsal_on(tmp_path: Path) -> None:
+    (tmp_path / "test_inner.py").write_text("def test_inner(): pass\n")
+    assert pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-c", os.devnull, str(tmp_path)]) == 0
+    assert rehearsal.is_on
