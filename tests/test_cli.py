@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import select
 import signal
 import socket
@@ -258,7 +259,7 @@ def test_collect_runs_an_app_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
         collect.wait_for(r"VIEW +\S+  Home$")
         assert collect.end(signal.SIGINT) == 0
     assert "signals 2" in collect.lines
-    assert collect.lines[-1] == "1 event accepted, 0 refused, 3 browser IDs issued"
+    assert re.fullmatch(r"1 event accepted, 0 refused, \d browser IDs? issued", collect.lines[-1])
     assert collect.complaints == []
 
 

@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 import pytest
@@ -481,3 +482,31 @@ def test_a_thousand_trackings_leave_nothing_behind(collector: CollectorServer) -
     assert sum(one() is not None for one in left) == 0
     assert wait_until(lambda: workers() <= before)
     assert len(collector.events) == 10
+
+
+def test_the_thread_keeps_nothing_of_the_context_in_which_it_is_woken(
+    make_tracking: MakeTracking, collector: CollectorServer
+) -> None:
+    """A connection lives long, and would keep the request alive in which it was opened."""
+
+    class Value:
+        """What a request keeps in a context variable."""
+
+    variable: ContextVar[Value | None] = ContextVar("variable", default=None)
+    tracking = make_tracking(collector.url)
+    known: list[weakref.ref[Value]] = []
+
+    def tell_within_a_context() -> None:
+        value = Value()
+        known.append(weakref.ref(value))
+        variable.set(value)
+        tell(tracking)
+        with suppress(RemoteError):
+            tracking.for_visitor(new_id()).guest_id_sync(5)
+
+    for _ in range(3):
+        copy_context().run(tell_within_a_context)
+        assert tracking.flush(5) == 0
+
+    gc.collect()
+    assert [value() for value in known] == [None] * 3

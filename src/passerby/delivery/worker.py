@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
+from contextvars import Context
 from logging import Logger
 from typing import Any, TypeVar
 
@@ -66,7 +67,7 @@ class Worker:
                 return True
             self.stopping = False
             self._started = threading.Event()
-            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._thread = threading.Thread(target=Context().run, args=(self._run,), name=self._name, daemon=True)
             try:
                 self._thread.start()
             except RuntimeError as error:
@@ -119,7 +120,8 @@ class Worker:
         if loop is None:
             return
         with suppress(RuntimeError):  # closed in between
-            loop.call_soon_threadsafe(function)
+            # Of the caller's context nothing must stay with us: connections would keep a request's tracker alive.
+            loop.call_soon_threadsafe(function, context=Context())
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         """Run a coroutine in the loop; starts the worker if need be. Raises RuntimeError if that cannot be."""
@@ -128,7 +130,7 @@ class Worker:
             coroutine.close()
             raise RuntimeError("the delivery thread " + ("is ending" if self.stopping else "cannot be started"))
         try:
-            running = asyncio.run_coroutine_threadsafe(coroutine, loop)
+            running = Context().run(asyncio.run_coroutine_threadsafe, coroutine, loop)
         except RuntimeError:  # closed in between
             coroutine.close()
             raise RuntimeError("the delivery thread is ending") from None
