@@ -17,7 +17,7 @@ ORDER = """
     options  person  rehearsal  transaction  desk  tracker
 
     destinations  destinations.answers  destinations.sitecore
-    outbox  outbox.shelf  outbox.memory
+    outbox  outbox.memory
     delivery.breaker  delivery.pool  delivery.process  delivery.loop  delivery.worker
     delivery.stream  delivery.transport  delivery.sender  delivery
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -316,6 +317,7 @@ class TestCommands:
             (["collect", "--help"], 0, "--port"),
             (["collect", "--port", "many"], 2, "'many' is not a port"),
             (["demo", "--wrong"], 2, "unrecognized arguments: --wrong"),
+            (["collect", "--port", "0", "--", sys.executable, "-c", "raise SystemExit(3)"], 3, "0 events accepted"),
         ],
     )
     def test_arguments_are_handed_through(

@@ -86,20 +86,19 @@ def _spell_with_own_key(name: str) -> str:
 commands: AppGroup = AppGroup(_NAME, help="Commands of passerby, as `passerby` itself has them.")
 
 
-def _pass_through(name: str, summary: str) -> click.Command:
-    """Make a command that hands its arguments to passerby's own."""
+class _PassThrough(click.Command):
+    """Hands its arguments to passerby's own command, whatever they are."""
 
-    def run(arguments: tuple[str, ...]) -> None:
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.params["arguments"] = args
+        return []
+
+
+def _pass_through(name: str, summary: str) -> click.Command:
+    def run(arguments: list[str]) -> None:
         raise SystemExit(cli.main([name, *arguments]))
 
-    return click.Command(
-        name,
-        callback=run,
-        params=[click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)],
-        help=summary,
-        add_help_option=False,
-        context_settings={"ignore_unknown_options": True},
-    )
+    return _PassThrough(name, callback=run, help=summary)
 
 
 for _command, _summary in cli.SUMMARIES.items():

@@ -15,7 +15,7 @@ from logging import Logger
 from typing import Any, Literal, NamedTuple
 
 from .logs import get_logger
-from .request import RequestInfo
+from .request import RequestInfo, header_of
 
 log: Logger = get_logger("passerby.policy")
 
@@ -191,7 +191,7 @@ def is_known_bot(user_agent: str) -> bool:
 
 def is_html(headers: Iterable[tuple[Any, Any]]) -> bool:
     """Whether a response with these headers is a page for people."""
-    kinds = [_text(value) for name, value in headers if _text(name).lower() == "content-type"]
+    kinds = header_of(headers, "content-type")
     return bool(kinds) and kinds[-1].partition(";")[0].strip().lower() in ("text/html", "application/xhtml+xml")
 
 

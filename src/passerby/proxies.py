@@ -6,9 +6,7 @@ import ipaddress
 from collections.abc import Iterable
 
 from .errors import SettingsError
-from .request import RequestInfo
-
-_MAX_HEADER = 16_384  # characters of a header that are looked at
+from .request import MAX_HEADER, RequestInfo
 
 
 class TrustedProxies:
@@ -38,7 +36,7 @@ class TrustedProxies:
         visitor = request.peer
         if not (self._any and self._trusts(visitor)):
             return visitor
-        for hop in reversed((request.header("x-forwarded-for") or "")[:_MAX_HEADER].split(",")):
+        for hop in reversed((request.header("x-forwarded-for") or "")[:MAX_HEADER].split(",")):
             address = _address(hop.strip())
             if address is None:
                 break

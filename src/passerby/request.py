@@ -15,7 +15,7 @@ SEEN_KEY = "passerby.middleware"  # marks a request that a face has taken charge
 
 _MAX_HOST = 255  # characters of a host name (RFC 1035)
 _SHARED = 256  # bytes of a header's value that is worth sharing
-_MAX_HEADER = 16_384  # characters of one header that are looked at; longer ones are nobody's honest header
+MAX_HEADER = 16_384  # characters of one header that are looked at; longer ones are nobody's honest header
 _PATH_SAFE = "/!$&'()*+,;=:@[]|^%"  # what browsers leave as it is in a path (WHATWG URL, path percent-encode set)
 
 
@@ -204,7 +204,7 @@ class ScopeRequest(RequestInfo):
         headers = self.native["headers"]
         if len(headers) > len(self._headers):  # some header comes twice; HTTP/2 may part this one
             value = b"; ".join([value for name, value in headers if name == b"cookie"])
-        return value.decode("latin-1") if len(value) <= _MAX_HEADER else ""
+        return value.decode("latin-1") if len(value) <= MAX_HEADER else ""
 
 
 class EnvironRequest(RequestInfo):
@@ -249,7 +249,7 @@ class EnvironRequest(RequestInfo):
     @property
     def cookie_header(self) -> str:
         header: str = self.native.get("HTTP_COOKIE", "")
-        return header if len(header) <= _MAX_HEADER else ""
+        return header if len(header) <= MAX_HEADER else ""
 
 
 def read_request(request: Any) -> RequestInfo:

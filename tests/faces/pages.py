@@ -14,7 +14,7 @@
     GET  /break       raises in the middle of the response
     GET  /forever     goes on until the client leaves
 
-The last nine are there without passerby too.
+The last eight are there without passerby too.
 """
 
 from __future__ import annotations
