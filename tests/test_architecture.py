@@ -17,7 +17,9 @@ ORDER = """
     options  person  rehearsal  transaction  desk  tracker
 
     destinations  destinations.answers  destinations.sitecore
-    outbox  outbox.memory
+    outbox  outbox.shelf  outbox.memory
+    outbox.eventtext  outbox.folder  outbox.row  outbox.database  outbox.salvage  outbox.window  outbox.pending
+    outbox.stock  outbox.intake  outbox.adoption  outbox.writer  outbox.journal  outbox.sqlite
     delivery.breaker  delivery.pool  delivery.process  delivery.loop  delivery.worker
     delivery.stream  delivery.transport  delivery.sender  delivery
 
@@ -41,6 +43,7 @@ DOORS = {
     "click": ["flask"],  # it comes with Flask
     "django": ["django"],
     "fastapi": ["demo", "fastapi"],
+    "fcntl": ["outbox.folder"],
     "flask": ["flask"],
     "h11": ["collector", "delivery.stream", "delivery.transport"],  # it comes with httpx
     "httpx": ["delivery.transport"],
@@ -48,7 +51,7 @@ DOORS = {
     "itsdangerous": ["cookie"],
     "orjson": ["jsontext"],
     "pytest": ["testing.plugin"],
-    "sqlite3": ["collector.store"],
+    "sqlite3": ["collector.store", "outbox.database"],
     "starlette": ["asgi", "collector", "demo", "fastapi"],
     "uvicorn": ["cli", "collector", "demo"],
 }

@@ -2,25 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
 
 from passerby.outbox import Outbox
 from passerby.outbox.memory import MemoryOutbox
+from passerby.outbox.sqlite import SqliteOutbox
+from passerby.outbox.window import SIZE
 
-from .told import MakeOutbox
+from .told import MakeOutbox, PatientOutbox
+
+MakeSqlite = Callable[..., SqliteOutbox]
 
 
-def make_memory_outbox(destinations: Sequence[str] = ("a", "b"), max_events: int = 1_000_000) -> Outbox:
-    return MemoryOutbox(destinations, max_events)
+@pytest.fixture
+def make_sqlite() -> Iterator[MakeSqlite]:
+    """Make an outbox on disk, in a directory of its own unless one is given; it is closed in the end."""
+    made: list[SqliteOutbox] = []
+    with tempfile.TemporaryDirectory() as directory:  # the model makes hundreds in one test
+
+        def make(
+            destinations: Sequence[str] = ("a", "b"),
+            max_events: int = 1_000_000,
+            directory: str = directory,
+            kind: type[SqliteOutbox] = SqliteOutbox,
+            **options: Any,
+        ) -> SqliteOutbox:
+            outbox = kind(directory, destinations, max_events=max_events, **options)
+            made.append(outbox)
+            return outbox
+
+        yield make
+        for outbox in made:
+            outbox.close(10.0)
 
 
-@pytest.fixture(params=[pytest.param(make_memory_outbox, id="memory")])
-def make_outbox(request: pytest.FixtureRequest) -> MakeOutbox:
-    """Make an outbox for the destinations "a" and "b", or others, of at most so many events each."""
-    maker: MakeOutbox = request.param
-    return maker
+@pytest.fixture(params=["memory", "sqlite", "sqlite-small"])
+def make_outbox(request: pytest.FixtureRequest, make_sqlite: MakeSqlite) -> MakeOutbox:
+    """Make an outbox for "a" and "b", or others, of at most so many events each; so many are in memory."""
+    if request.param == "memory":
+
+        def make_memory(
+            destinations: Sequence[str] = ("a", "b"), max_events: int = 1_000_000, window: int = 0
+        ) -> Outbox:
+            return MemoryOutbox(destinations, max_events)
+
+        return make_memory
+
+    is_small = request.param == "sqlite-small"
+
+    def make(
+        destinations: Sequence[str] = ("a", "b"), max_events: int = 1_000_000, window: int = 2 if is_small else SIZE
+    ) -> Outbox:
+        directory = tempfile.mkdtemp(dir=request.getfixturevalue("tmp_path"))
+        # Two entries in memory: all others have to be paged in.
+        kind = PatientOutbox if is_small else SqliteOutbox
+        return make_sqlite(destinations, max_events, directory=directory, kind=kind, window=window)
+
+    return make
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from passerby.outbox import Outbox, Tally
 from passerby.outcome import Dead, Delivered, Dropped
 
-from .told import Listener, MakeOutbox, acquired_ids, delivered_ids, event_of, hold, is_balanced, put
+from .told import Listener, MakeOutbox, acquired_ids, delivered_ids, event_of, flush, hold, is_balanced, put
 
 # put
 
@@ -39,6 +39,7 @@ def test_the_observer_hears_when_an_event_is_recorded(outbox: Outbox) -> None:
     for record in (outbox.put, outbox.hold):
         listener = Listener()
         record(event_of("ada"), ("a", "b"), listener, 0.0)
+        flush(outbox)
         assert listener.heard == ["stored"]
 
 
@@ -106,6 +107,7 @@ def test_one_full_destination_leaves_the_others_room(make_outbox: MakeOutbox) ->
 
     outbox.put(event_of("ben"), ("a", "b"), listener, 0.0)
 
+    flush(outbox)
     assert sorted(map(str, listener.heard)) == ["('a', Dropped(reason='full'))", "stored"]
     assert len(acquired_ids(outbox, "b")) == 1
 
@@ -132,6 +134,7 @@ def test_the_observer_may_look_at_the_outbox(make_outbox: MakeOutbox) -> None:
         outbox.put(event_of("ada"), ("a",), Curious(), 0.0)
         (entry,) = outbox.acquire("a", 10, 0.0)
         outbox.settle_dead(entry, "no")
+        flush(outbox)
 
     thread = threading.Thread(target=tell_all, daemon=True)
     thread.start()
@@ -223,6 +226,7 @@ def test_clear_drops_and_counts_held_events(outbox: Outbox) -> None:
     outbox.hold(event_of("ada"), ("a", "b"), listener, 0.0)
     hold(outbox, "ada", "a")
     waiting, kept = put(outbox, "ada"), hold(outbox, "ben")
+    flush(outbox)
 
     assert outbox.clear("ada") == 2
     assert outbox.clear("ada") == 0
@@ -305,6 +309,7 @@ def test_attempts_and_time_of_arrival_stay_with_the_entry(outbox: Outbox) -> Non
 def test_a_delivered_entry_is_counted_told_and_forgotten(outbox: Outbox) -> None:
     listener = Listener()
     outbox.put(event_of("ada"), ("a",), listener, 0.0)
+    flush(outbox)
     (entry,) = outbox.acquire("a", 1, 0.0)
 
     outbox.settle_delivered(entry, {"ref": "1"})
@@ -321,6 +326,7 @@ def test_a_dead_entry_is_kept_with_its_reason(outbox: Outbox) -> None:
     first, second = event_of("ada"), event_of("ada")
     for event in (first, second):
         outbox.put(event, ("a",), listener, 0.0)
+        flush(outbox)
         (entry,) = outbox.acquire("a", 1, 0.0)
         outbox.settle_dead(entry, "status 400")
 

@@ -76,7 +76,7 @@ def measure(action: Callable[[], object]) -> float:
 
 @pytest.mark.parametrize("fill", [fill_with_visitors, fill_with_one_visitor, fill_with_later_attempts])
 def test_the_cost_of_an_operation_is_flat(make_outbox: MakeOutbox, fill: Callable[[Outbox, int], None]) -> None:
-    few, many = make_outbox(), make_outbox()
+    few, many = make_outbox(window=2 * MANY), make_outbox(window=2 * MANY)
     fill(few, FEW)
     fill(many, MANY)
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from passerby.outbox import Tally, memory
+from passerby.outbox import Tally
 from passerby.outbox.memory import MemoryOutbox
+from passerby.outbox.shelf import MAX_DEAD
 
 from .told import Listener, event_of, put
 
 
 def test_the_oldest_of_too_many_dead_letters_are_dropped_and_counted() -> None:
     outbox = MemoryOutbox(["a"])
-    told = [put(outbox, "ada") for _ in range(memory.MAX_DEAD + 3)]
+    told = [put(outbox, "ada") for _ in range(MAX_DEAD + 3)]
     for _ in told:
         (entry,) = outbox.acquire("a", 1, 0.0)
         outbox.settle_dead(entry, "no")
 
     assert [letter.event.id for letter in outbox.dead_letters("a")] == told[3:]
-    assert outbox.tally("a") == Tally(enqueued=len(told), dead=memory.MAX_DEAD, dropped={"dead letters full": 3})
+    assert outbox.tally("a") == Tally(enqueued=len(told), dead=MAX_DEAD, dropped={"dead letters full": 3})
 
 
 def test_the_links_of_visits_long_past_are_forgotten() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from passerby.outbox import Outbox
 from passerby.outcome import Dead, Delivered, Dropped, Outcome
 
-from .told import MakeOutbox, event_of
+from .told import MakeOutbox, event_of, flush
 
 DESTINATIONS = ("a", "b")
 VISITORS = ("ada", "ben", "visit:1", "visit:2")
@@ -30,15 +31,17 @@ class Waiting:
     due: float = 0.0
     entry: Any = None  # what the outbox handed out, while it is acquired
     attempts: int = 0
+    is_unlinked: bool = False
 
 
 @dataclass
 class Shelf:
     """What the model knows of one destination."""
 
-    lanes: dict[str, list[Waiting]] = field(default_factory=lambda: {visitor: [] for visitor in VISITORS})
-    held: dict[str, list[Waiting]] = field(default_factory=lambda: {visitor: [] for visitor in VISITORS})
+    lanes: dict[str, list[Waiting]] = field(default_factory=lambda: defaultdict(list))
+    held: dict[str, list[Waiting]] = field(default_factory=lambda: defaultdict(list))
     dead: list[str] = field(default_factory=list)
+    dead_unlinked: int = 0
     delivered: int = 0
     enqueued: int = 0
     unlinked: int = 0
@@ -59,6 +62,16 @@ class Shelf:
     def available(self, now: float) -> dict[str, Waiting]:
         firsts = {visitor: lane[0] for visitor, lane in self.lanes.items() if lane}
         return {visitor: one for visitor, one in firsts.items() if one.entry is None and one.due <= now}
+
+    def forget_process(self) -> None:
+        """A new process counts what it finds, and has acquired nothing."""
+        for lane in self.lanes.values():
+            for one in lane:
+                one.entry = None
+        self.delivered, self.dropped = 0, {}
+        self.enqueued = self.waiting + self.holding + len(self.dead)
+        found = [one for lanes in (self.lanes, self.held) for lane in lanes.values() for one in lane]
+        self.unlinked = sum(one.is_unlinked for one in found) + self.dead_unlinked
 
     def acquired(self) -> list[tuple[str, Waiting]]:
         return [(visitor, lane[0]) for visitor, lane in self.lanes.items() if lane and lane[0].entry is not None]
@@ -89,19 +102,24 @@ class OutboxAndModel(RuleBasedStateMachine):
         self.links: dict[str, str] = {}
         self.now = 0.0
         self.serial = 0
+        self.generation = 0
         self.heard: dict[tuple[str, str], list[Outcome]] = {}
         self.expected: dict[tuple[str, str], list[Outcome]] = {}
         self.stored: set[str] = set()
+        self.ledgers: list[Ledger] = []
         self.expected_stored: set[str] = set()
 
     @rule(visitor=visitors, names=some_destinations, held=st.booleans())
     def tell(self, visitor: str, names: list[str], held: bool) -> None:
+        visitor = self.name_of(visitor)
         self.serial += 1
         event_id = f"event {self.serial}"
         browser_id = None if visitor.startswith("visit:") else visitor
         event = event_of(visitor, browser_id=browser_id, id=event_id)
         record = self.outbox.hold if held else self.outbox.put
-        record(event, names, Ledger(event_id, self.heard, self.stored), self.now)
+        ledger = Ledger(event_id, self.heard, self.stored)
+        self.ledgers.append(ledger)  # of an event on disk nobody hears who is not kept alive
+        record(event, names, ledger, self.now)
 
         for name in names:
             shelf = self.shelves[name]
@@ -112,10 +130,11 @@ class OutboxAndModel(RuleBasedStateMachine):
                 continue
             self.expected_stored.add(event_id)
             shelf.unlinked += browser_id is None
-            (shelf.held if held else shelf.lanes)[visitor].append(Waiting(event_id))
+            (shelf.held if held else shelf.lanes)[visitor].append(Waiting(event_id, is_unlinked=browser_id is None))
 
     @rule(visitor=visitors)
     def release(self, visitor: str) -> None:
+        visitor = self.name_of(visitor)
         numbers = [len(shelf.held[visitor]) for shelf in self.shelves.values()]
         for shelf in self.shelves.values():
             shelf.lanes[visitor] += shelf.held[visitor]
@@ -124,6 +143,7 @@ class OutboxAndModel(RuleBasedStateMachine):
 
     @rule(visitor=visitors)
     def clear(self, visitor: str) -> None:
+        visitor = self.name_of(visitor)
         numbers = [len(shelf.held[visitor]) for shelf in self.shelves.values()]
         for name, shelf in self.shelves.items():
             for one in shelf.held[visitor]:
@@ -169,6 +189,7 @@ class OutboxAndModel(RuleBasedStateMachine):
         if how == "dead":
             self.outbox.settle_dead(entry, "no")
             shelf.dead.append(one.id)
+            shelf.dead_unlinked += one.is_unlinked
             self.expect(one.id, name, Dead("no"))
         else:
             self.outbox.settle_delivered(entry, {"ref": one.id})
@@ -177,6 +198,7 @@ class OutboxAndModel(RuleBasedStateMachine):
 
     @rule(visitor=st.sampled_from(VISITORS[2:]))
     def link(self, visitor: str) -> None:
+        visitor = self.name_of(visitor)
         self.serial += 1
         browser_id = f"browser ID {self.serial}"
         assert self.outbox.link(visitor, browser_id) == self.links.setdefault(visitor, browser_id)
@@ -218,6 +240,7 @@ class OutboxAndModel(RuleBasedStateMachine):
 
     @invariant()
     def observers_hear_the_truth(self) -> None:
+        flush(self.outbox)
         assert self.heard == self.expected
         assert self.stored == self.expected_stored
 
@@ -226,12 +249,16 @@ class OutboxAndModel(RuleBasedStateMachine):
         for name, shelf in self.shelves.items():
             for _, one in shelf.acquired():
                 self.outbox.settle_retry(one.entry, self.now)
-            seen: dict[str, list[str]] = {visitor: [] for visitor in VISITORS}
+            seen: dict[str, list[str]] = defaultdict(list)
             while entries := self.outbox.acquire(name, 100, self.now + 1000):
                 for entry in entries:
                     seen[entry.event.visitor].append(entry.event.id)
                     self.outbox.settle_delivered(entry, None)
-            assert seen == {visitor: [one.id for one in lane] for visitor, lane in shelf.lanes.items()}
+            assert seen == {visitor: [one.id for one in lane] for visitor, lane in shelf.lanes.items() if lane}
+
+    def name_of(self, visitor: str) -> str:
+        """Return a visitor's name; a visit that has no browser ID is another one after a restart."""
+        return f"{visitor}.{self.generation}" if visitor.startswith("visit:") else visitor
 
     def expect(self, event_id: str, name: str, outcome: Outcome) -> None:
         self.expected.setdefault((event_id, name), []).append(outcome)

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable
 
 from passerby.event import Event
 from passerby.outbox import Outbox
+from passerby.outbox.sqlite import SqliteOutbox
+from passerby.outbox.window import Stored
 from passerby.outcome import Outcome
 
 MakeOutbox = Callable[..., Outbox]
 
 _numbers = itertools.count(1)
+
+
+def is_long() -> bool:
+    """Whether there is time for many more rounds."""
+    return os.environ.get("PASSERBY_LONG") == "1"
 
 
 class Listener:
@@ -27,6 +35,32 @@ class Listener:
         self.heard.append((destination, outcome))
 
 
+def die(outbox: SqliteOutbox) -> None:
+    """Do what the death of the process does: nothing is written any more, and the locks are gone."""
+    assert outbox._journal.stop(30)
+    outbox._is_closed = True
+    writer = outbox._writer
+    for file, database in [(writer._file, writer._database), *((one.file, one.database) for one in writer._adoptions)]:
+        if database is not None:
+            database._connection.close()
+        if file is not None:
+            file.let_go()
+
+
+class PatientOutbox(SqliteOutbox):
+    """An outbox on disk of which more is acquired only when what was wanted before has been read."""
+
+    def acquire(self, destination: str, limit: int, now: float) -> list[Stored]:
+        entries: list[Stored] = []
+        while len(entries) < limit:
+            self.start().result(30)
+            more = super().acquire(destination, limit - len(entries), now)
+            if not more:
+                break
+            entries += more
+        return entries
+
+
 def event_of(visitor: str, *, browser_id: str | None = "a browser ID", id: str | None = None) -> Event:
     return Event(
         id=id or f"event {next(_numbers)}",
@@ -39,6 +73,11 @@ def event_of(visitor: str, *, browser_id: str | None = "a browser ID", id: str |
         data={},
         extension={},
     )
+
+
+def flush(outbox: Outbox) -> None:
+    """Wait until all that was told is recorded."""
+    assert outbox.flush_to_disk(30)
 
 
 def put(outbox: Outbox, visitor: str, *destinations: str, now: float = 0.0) -> str:

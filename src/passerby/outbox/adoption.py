@@ -1,0 +1,126 @@
+"""Adoption: moving what a dead process left behind into the file of this one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from logging import Logger
+
+from ..logs import get_logger
+from .database import Corruption, Database, NewerFile, Trouble, translated
+from .folder import HeldFile
+from .intake import Intake
+from .row import Row
+from .salvage import Reader, lengthen
+
+log: Logger = get_logger("passerby.outbox")
+
+PAGE = 500  # rows moved at once
+
+
+class Adoption:
+    """Moves the entries of one file, in pages and in order, and then removes the file.
+
+    What is moved is first written here and then deleted there: if the process dies in between, an event is in both, and
+    none is lost.
+
+    Args:
+        file: held by this process.
+        database: the file, if it is open already.
+        skipped: places of entries that are not moved.
+        expected: how many entries the file should have, where that is known.
+    """
+
+    def __init__(
+        self,
+        file: HeldFile,
+        database: Database | None = None,
+        skipped: Collection[int] = (),
+        expected: Counter[str] | None = None,
+    ) -> None:
+        self.file: HeldFile = file
+        self.database: Database | None = database
+        self._reader: Reader | None = None
+        self._skipped = skipped
+        self._expected = expected
+        self._found: Counter[str] = Counter()
+        self._rows: list[Row] = []
+
+    def move_page(self, own: Callable[[], Database], intake: Intake, now: float) -> bool:
+        """Move the next page; False if that was all. Raises Trouble if that is this process's own, or NewerFile."""
+        try:
+            self._rows = self._rows or self._read()
+        except NewerFile:
+            raise
+        except Trouble as trouble:
+            self._set_aside(intake, now, trouble.reason)
+            return False
+        if not self._rows:
+            self._finish(intake, now)
+            return False
+        arrival = intake.expect(self._rows, self._skipped)
+        try:
+            if arrival.rows:
+                own().write(inserts=arrival.rows)
+        except BaseException:
+            intake.call_off(arrival)
+            raise
+        intake.welcome(arrival)
+        self._found.update(row.destination for row in arrival.rows)
+        last, self._rows = self._rows[-1].place, []
+        if self.database is not None and self._reader is not None and not self._reader.is_damaged:
+            with suppress(Trouble):  # they are deleted with the file
+                self.database.forget_until(last)
+        return True
+
+    def let_go(self) -> None:
+        """Leave the rest to whoever comes next."""
+        self._close()
+        self.file.let_go()
+
+    def _read(self) -> list[Row]:
+        if self._reader is None:
+            is_damaged = False
+            if self.database is None:
+                try:
+                    self.database = Database(self.file.path)
+                except Corruption:
+                    with translated():
+                        is_damaged = lengthen(self.file.path)
+                    self.database = Database(self.file.path)
+            self._reader = Reader(self.database, is_damaged=is_damaged)
+        return self._reader.read(PAGE)
+
+    def _finish(self, intake: Intake, now: float) -> None:
+        if self._reader is not None and self._reader.is_damaged:
+            self._set_aside(intake, now, "file corrupted")
+            return
+        self._close()
+        with translated():
+            self.file.remove()
+        self._count_lost(intake)
+
+    def _set_aside(self, intake: Intake, now: float, reason: str) -> None:
+        self._close()
+        number = sum(self._found.values())
+        if self.file.path.exists():
+            with translated():
+                aside = self.file.set_aside(int(now))
+            log.error(
+                "an outbox file is damaged (%s): %d events of it were saved; it is kept as %s", reason, number, aside
+            )
+        else:
+            self.file.let_go()
+            log.error("an outbox file is gone: %d events of it were saved", number)
+        self._count_lost(intake)
+
+    def _count_lost(self, intake: Intake) -> None:
+        if self._expected is not None:
+            intake.count_lost(self._expected - self._found)
+
+    def _close(self) -> None:
+        database, self.database, self._reader = self.database, None, None
+        if database is not None:
+            with suppress(Trouble):
+                database.close()

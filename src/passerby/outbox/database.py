@@ -1,0 +1,207 @@
+"""The door to SQLite: one file of waiting, held and dead entries, by one connection of the process that holds it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal
+
+from . import row as rows
+from .row import Change, Row
+
+Synchronous = Literal["NORMAL", "FULL"]
+
+APPLICATION_ID = 0x70627978  # "pbyx", so that another program's database is not written to
+VERSION = 1
+_BEYOND = 2**63 - 1
+_LARGEST = 512 if sqlite3.sqlite_version_info >= (3, 32) else 64  # rows in a statement; older ones take 999 values
+_UPDATES_FROM = sqlite3.sqlite_version_info >= (3, 33)
+
+_REASONS = {
+    sqlite3.SQLITE_FULL: "disk full",
+    sqlite3.SQLITE_READONLY: "not writable",
+    sqlite3.SQLITE_CANTOPEN: "not writable",
+    sqlite3.SQLITE_PERM: "not writable",
+    sqlite3.SQLITE_BUSY: "locked by another program",
+    sqlite3.SQLITE_LOCKED: "locked by another program",
+    sqlite3.SQLITE_CORRUPT: "file corrupted",
+    sqlite3.SQLITE_NOTADB: "file corrupted",
+    sqlite3.SQLITE_NOMEM: "out of memory",
+}
+
+
+class Trouble(Exception):
+    """The disk or the file does not do what it should.
+
+    Attributes:
+        reason: why, in few words, without a name or a value.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class Corruption(Trouble):
+    """What is in the file is not what was written."""
+
+
+class ForeignFile(Corruption):
+    """It is another program's database, or none."""
+
+
+class NewerFile(Trouble):
+    """It was written by a version to come."""
+
+
+@contextmanager
+def translated() -> Generator[None]:
+    """Raise Trouble for what SQLite and the system raise."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        # Python's own complaints, say of a closed connection, have no code.
+        code: int = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        reason = _REASONS.get(code, "I/O error" if code == sqlite3.SQLITE_IOERR else "SQLite error")
+        raise (Corruption if reason == "file corrupted" else Trouble)(reason) from error
+    except OSError as error:
+        is_full = error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+        raise Trouble("disk full" if is_full else os.strerror(error.errno or errno.EIO).lower()) from error
+
+
+class Database:
+    """The entries of one file. All methods raise Trouble.
+
+    Args:
+        path: an existing file; an empty one is given its tables.
+        synchronous: "NORMAL" survives the death of the process, "FULL" also that of the machine.
+    """
+
+    def __init__(self, path: Path, synchronous: Synchronous = "NORMAL") -> None:
+        self._has_json = True
+        with translated():
+            self._connection = sqlite3.connect(
+                f"{path.as_uri()}?mode=rw", uri=True, timeout=2.0, isolation_level=None, check_same_thread=False
+            )
+            self._connection.text_factory = bytes
+            try:
+                self._prepare(synchronous)
+            except BaseException:
+                self._connection.close()
+                raise
+
+    @property
+    def connection(self) -> object:
+        """The connection, for who has to keep it from being closed."""
+        return self._connection
+
+    def _prepare(self, synchronous: Synchronous) -> None:
+        execute = self._connection.execute
+        if not execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            execute("PRAGMA auto_vacuum = INCREMENTAL")
+            self._connection.executescript(
+                f"BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};"
+                f"{rows.CREATE} COMMIT;"
+            )
+        if execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+            raise ForeignFile("another program's file")
+        if execute("PRAGMA user_version").fetchone()[0] > VERSION:
+            raise NewerFile("a newer version's file")
+        try:
+            execute("SELECT json_array(1)")
+        except sqlite3.OperationalError:  # built without
+            self._has_json = False
+        execute("PRAGMA journal_mode = WAL")
+        execute(f"PRAGMA synchronous = {synchronous}")
+        execute("PRAGMA journal_size_limit = 4194304")
+        execute("PRAGMA cache_size = -1024")
+
+    def write(
+        self,
+        inserts: Sequence[Row] = (),
+        updates: Sequence[Change] = (),
+        deletes: Sequence[int] = (),
+        links: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """Write all of it, or nothing."""
+        steps = [(rows.insert(len(part)), _flat(part)) for part in rows.parts(inserts, _LARGEST)]
+        if _UPDATES_FROM:
+            steps += [(rows.update(len(part)), _flat(part)) for part in rows.parts(updates, _LARGEST)]
+        else:
+            steps += [(rows.UPDATE_ONE, list(change)) for change in updates]
+        steps += [(rows.delete(len(part)), list(part)) for part in rows.parts(deletes, _LARGEST)]
+        steps += [(rows.LINK, list(link)) for link in links]
+        with translated():
+            if len(steps) == 1:  # a transaction by itself
+                self._connection.execute(*steps[0])
+            elif steps:
+                self._write_together(steps)
+
+    def _write_together(self, steps: Sequence[tuple[str, list[Any]]]) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            for step in steps:
+                self._connection.execute(*step)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):  # some errors end the transaction by themselves
+                self._connection.execute("ROLLBACK")
+            raise
+
+    def page(self, destination: str, after: int, limit: int) -> list[Row]:
+        """Return the next entries that wait at a destination."""
+        return self._rows(rows.PAGE, after, destination, limit)
+
+    def entries(self, places: Sequence[int]) -> list[Row]:
+        """Return those at some places, in their order."""
+        return self._rows(rows.select(len(places)), *places)
+
+    def after(self, place: int, limit: int) -> list[Row]:
+        """Return the next entries, whatever their state."""
+        return self._rows(rows.AFTER, place, limit)
+
+    def before(self, place: int | None, after: int) -> Row | None:
+        """Return the last entry before a place, or of all."""
+        return next(iter(self._rows(rows.BEFORE, after, _BEYOND if place is None else place)), None)
+
+    def forget_until(self, place: int) -> None:
+        """Delete all entries up to a place."""
+        with translated():
+            self._connection.execute("DELETE FROM entry WHERE place <= ?", (place,))
+
+    def is_empty(self) -> bool:
+        """Whether there are no entries."""
+        with translated():
+            return self._connection.execute("SELECT 1 FROM entry LIMIT 1").fetchone() is None
+
+    def give_back_space(self, pages: int) -> bool:
+        """Give some of the space that is not used any more back to the disk; whether there is more."""
+        with translated():
+            self._connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+            return bool(self.unused() > pages)
+
+    def unused(self) -> int:
+        """Return how many pages are not used."""
+        with translated():
+            return int(self._connection.execute("PRAGMA freelist_count").fetchone()[0])
+
+    def close(self) -> None:
+        """Write what is in the log into the file, and close it."""
+        with translated():
+            self._connection.close()
+
+    def _rows(self, query: str, *values: Any) -> list[Row]:
+        with translated():
+            if self._has_json:
+                with suppress(ValueError):  # of a damaged row, say
+                    return rows.read_json(self._connection.execute(rows.as_json(query), values).fetchone()[0])
+            return [rows.read_row(row) for row in self._connection.execute(query, values)]
+
+
+def _flat(values: Sequence[Sequence[Any]]) -> list[Any]:
+    return list(chain.from_iterable(values))

@@ -1,0 +1,166 @@
+"""The folder of the outboxes on disk: one file per process, each held by a lock on a small file beside it.
+
+The lock is on a file of its own, since SQLite has locks of its own on the other. It is let go of by closing, never by
+unlocking: a forked child has the same lock, and what it unlocked would be unlocked for its parent too.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from ..errors import SettingsError
+
+ENDING = ".sqlite3"
+_BESIDE = ("", "-wal", "-shm", "-journal")  # what SQLite makes
+
+
+class HeldFile:
+    """A database file that this process alone may use, as long as it has the lock.
+
+    Attributes:
+        path: the database.
+    """
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path: Path = path
+        self._lock: int | None = lock
+        self._inode = _inode(path)
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the file is still where it was made."""
+        return self._inode is not None and _inode(self.path) == self._inode
+
+    def let_go(self) -> None:
+        """Let go of the lock; the next process may take the file."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
+
+    def remove(self) -> None:
+        """Remove the file, its lock last: who takes the lock in between finds nothing."""
+        for beside in _BESIDE:
+            _path_beside(self.path, beside).unlink(missing_ok=True)
+        _lock_path(self.path).unlink(missing_ok=True)
+        self.let_go()
+
+    def set_aside(self, second: int) -> Path:
+        """Give the file a name under which nobody takes it for an outbox; return that."""
+        aside = self.path.with_name(f"{self.path.name}.corrupt-{second}")
+        while aside.exists():
+            second += 1
+            aside = self.path.with_name(f"{self.path.name}.corrupt-{second}")
+        for beside in _BESIDE:
+            with suppress(FileNotFoundError):
+                _path_beside(self.path, beside).rename(_path_beside(aside, beside))
+        _lock_path(self.path).unlink(missing_ok=True)
+        self.let_go()
+        return aside
+
+
+class Folder:
+    """Where the files are. Raises SettingsError if it is no place for what is told of people.
+
+    Args:
+        directory: made, with its parents, when the first file is.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        # Absolute from the start, as the app may change its working directory.
+        self.path: Path = Path(directory).expanduser().absolute()
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            self._check(self.path.stat())
+
+    def make(self) -> None:
+        """Make the folder unless it is there; raises OSError."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self._check(self.path.stat())
+        except SettingsError as error:
+            raise PermissionError(str(error)) from None
+
+    def make_file(self) -> HeldFile:
+        """Make an empty file for this process; raises OSError."""
+        self.make()
+        while True:
+            path = self.path / f"{os.getpid()}-{secrets.token_hex(6)}{ENDING}"
+            lock = _take_lock(path, os.O_CREAT | os.O_EXCL)
+            if lock is None:  # somebody who looks for what is left behind was faster
+                continue
+            try:
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            except OSError:
+                _lock_path(path).unlink(missing_ok=True)
+                os.close(lock)
+                raise
+            return HeldFile(path, lock)
+
+    def abandoned_files(self) -> Iterator[HeldFile]:
+        """Take one file after another whose process is gone; raises OSError."""
+        try:
+            names = [path.name for path in self.path.iterdir()]
+        except FileNotFoundError:
+            return
+        stems = {name.removesuffix(ENDING) for name in names if name.endswith(ENDING)}
+        stems |= {name.removesuffix(".lock") for name in names if name.endswith(".lock")}
+        for stem in sorted(stems):
+            path = self.path / (stem + ENDING)
+            lock = _take_lock(path, os.O_CREAT)
+            if lock is None:
+                continue
+            file = HeldFile(path, lock)
+            if path.exists():
+                yield file
+            else:  # a lock without a file
+                file.remove()
+
+    def _check(self, found: os.stat_result) -> None:
+        if not stat.S_ISDIR(found.st_mode):
+            raise SettingsError("found a file, expected a directory", setting="outbox")
+        if found.st_mode & stat.S_IWOTH:
+            raise SettingsError(
+                "found a directory that everybody may write to, expected one of this user's own; "
+                "name another, which need not exist yet, or `chmod 700` this one",
+                setting="outbox",
+            )
+
+
+def _take_lock(path: Path, flags: int) -> int | None:
+    """Take the lock of a file without waiting; None if another process has it."""
+    lock_path = _lock_path(path)
+    try:
+        lock = os.open(lock_path, os.O_RDWR | os.O_NOFOLLOW | flags, 0o600)
+    except FileExistsError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _inode(lock_path) == os.fstat(lock).st_ino:  # else it was removed in between, and locks nothing
+            return lock
+    except BlockingIOError:
+        pass
+    except OSError:
+        os.close(lock)
+        raise
+    os.close(lock)
+    return None
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_suffix(".lock")
+
+
+def _path_beside(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None

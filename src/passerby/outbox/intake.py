@@ -1,0 +1,220 @@
+"""What comes from the disk into the stock: pages of what waits, and what other processes left behind."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from logging import Logger
+
+from ..event import Event
+from ..logs import get_logger
+from .database import Database
+from .eventtext import UnreadableEvent, read_event
+from .row import Row
+from .stock import Stock
+from .window import NOBODY, NOT_HERE, PAGE, Stored, Window
+
+log: Logger = get_logger("passerby.outbox")
+
+NOT_CONFIGURED = "destination is not configured"
+HELD_NOT_CONFIGURED = "destination is not configured; held"  # it is held again once the destination is configured
+LOST = "corrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Rows of another file, with their places in this one."""
+
+    rows: list[Row]
+    waiting: Counter[str]
+
+
+class Intake:
+    """Brings rows into the stock. Used by one thread at a time, without the stock's lock."""
+
+    def __init__(self, stock: Stock) -> None:
+        self._stock = stock
+
+    # Pages.
+
+    def fill(self, database: Database) -> bool:
+        """Read what the windows want; whether anything came."""
+        came = False
+        for window in list(self._stock.windows.values()):
+            while window.is_configured and (window.wants_page or window.short):
+                if not (self._read_lanes(window, database) | self._read_page(window, database)):
+                    break
+                came = True
+        return came
+
+    def make_do(self) -> None:
+        """While the disk takes nothing: let what waits for it be sent from memory."""
+        with self._stock.lock:
+            for window in self._stock.windows.values():
+                if window.wants_page:
+                    window.take_unwritten(window.size)
+
+    def _read_page(self, window: Window, database: Database) -> bool:
+        with self._stock.lock:
+            if not window.wants_page:
+                return False
+            edge, horizon = window.edge, window.horizon
+            written = window.behind - len(window.unwritten)
+        found = database.page(window.name, horizon, PAGE)
+        if not found:
+            self._count_missing(window, written)
+        rows = [row for row in found if edge is None or row.place < edge]
+        if not rows:
+            return False
+        entries = [self._read(window, row) for row in rows]
+        with self._stock.lock:
+            for row, entry in zip(rows, entries, strict=True):
+                if entry is None:
+                    window.behind -= 1
+                    window.horizon = row.place
+                    self._lose(window, row)
+                else:
+                    window.take_page(row.visitor, entry)
+                    self._join(window, row)
+        return True
+
+    def _read_lanes(self, window: Window, database: Database) -> bool:
+        with self._stock.lock:
+            short = window.short_lanes()
+        for lane, places in short:
+            rows = database.entries(places)
+            entries = [self._read(window, row) for row in rows]
+            with self._stock.lock:
+                window.unpark(lane, len(places), [entry for entry in entries if entry is not None])
+                for row, entry in zip(rows, entries, strict=True):
+                    if entry is None:
+                        self._lose(window, row)
+                self._count_lost(window, len(places) - len(rows))
+        return bool(short)
+
+    def _read(self, window: Window, row: Row) -> Stored | None:
+        """Make an entry of a row; None if its event cannot be read."""
+        try:
+            event = read_event(row.body)
+        except UnreadableEvent:
+            return None
+        if row.linked and event.browser_id is None:
+            event = event._replace(browser_id=row.linked)
+        return self._entry(window, row, event)
+
+    def _entry(self, window: Window, row: Row, event: Event) -> Stored:
+        clocks = self._stock.clocks
+        observer = self._stock.observers.pop(row.place, NOBODY)
+        entry = Stored(window, event, observer, clocks.clock() - clocks.age(row.told_at), row.place, b"")
+        entry.row = row.place
+        entry.size = len(row.body)
+        entry.attempts = row.attempts
+        entry.due = clocks.due(row.due, row.wait)
+        entry.reason = row.reason
+        entry.is_unlinked = row.linked is not None
+        return entry
+
+    def _join(self, window: Window, row: Row) -> None:
+        """Let what was told without a browser ID go by the one it got."""
+        linked = row.linked or (self._stock.links.notes.get(row.visitor) if row.linked is not None else None)
+        if linked:
+            window.link(row.visitor, linked)
+
+    def _count_missing(self, window: Window, number: int) -> None:
+        """The file has nothing more although it should."""
+        if number > 0:
+            with self._stock.lock:
+                window.behind -= number
+                self._count_lost(window, number)
+
+    def _lose(self, window: Window, row: Row) -> None:
+        self._count_lost(window, 1)
+        gone = Stored(window, NOT_HERE, NOBODY, 0.0, row.place, b"")
+        gone.row = row.place
+        gone.size = len(row.body)
+        self._stock.forget(gone)
+
+    def _count_lost(self, window: Window, number: int) -> None:
+        if number:
+            window.tally.waiting -= number
+            window.count_dropped(LOST, number)
+            log.error("%d events for %s could not be read from the outbox and are lost", number, window.name)
+
+    # Arrivals from other files.
+
+    def expect(self, rows: Sequence[Row], skipped: Collection[int]) -> Arrival:
+        """Find places for rows of another file, behind whatever waits; what is told meanwhile comes after them."""
+        known: list[Row] = []
+        waiting: Counter[str] = Counter()
+        with self._stock.lock:
+            for row in rows:
+                if row.place in skipped:
+                    continue
+                row = self._adapt(row)._replace(place=self._stock.new_place())
+                known.append(row)
+                if row.state == "waiting":
+                    self._stock.window(row.destination).behind += 1
+                    waiting[row.destination] += 1
+        return Arrival(known, waiting)
+
+    def call_off(self, arrival: Arrival) -> None:
+        """The rows could not be written here."""
+        with self._stock.lock:
+            for name, number in arrival.waiting.items():
+                self._stock.window(name).behind -= number
+
+    def welcome(self, arrival: Arrival) -> None:
+        """The rows are written here: count them."""
+        stock = self._stock
+        with stock.lock:
+            for row in arrival.rows:
+                window = stock.window(row.destination)
+                tally = window.tally
+                tally.enqueued += 1
+                tally.unlinked += row.linked is not None
+                stock.size += len(row.body)
+                if row.state == "waiting":
+                    tally.waiting += 1
+                elif row.state == "held":
+                    self._welcome_held(window, row)
+                else:
+                    self._welcome_dead(window, row)
+
+    def count_lost(self, lost: Counter[str]) -> None:
+        """Count what this outbox had in a file that cannot be read."""
+        with self._stock.lock:
+            for name, number in lost.items():
+                if number > 0:
+                    window = self._stock.window(name)
+                    window.tally.enqueued += number
+                    window.tally.waiting += number
+                    self._count_lost(window, number)
+
+    def _welcome_held(self, window: Window, row: Row) -> None:
+        window.tally.held += 1
+        entry = self._read(window, row) if window.in_queues < window.size else None
+        window.hold(row.linked or row.visitor, entry or self._entry(window, row, NOT_HERE))
+
+    def _welcome_dead(self, window: Window, row: Row) -> None:
+        entry = self._read(window, row)
+        if entry is None:
+            window.tally.waiting += 1
+            self._lose(window, row)
+            return
+        oldest = window.bury(entry)
+        if oldest is not None:
+            self._stock.forget(oldest)
+
+    def _adapt(self, row: Row) -> Row:
+        """Bury what is for a destination that is not configured, and unbury it when it is again."""
+        window = self._stock.windows.get(row.destination)
+        if window is not None and window.is_configured:
+            if row.state == "dead" and row.reason == NOT_CONFIGURED:
+                return row._replace(state="waiting", reason=None)
+            if row.state == "dead" and row.reason == HELD_NOT_CONFIGURED:
+                return row._replace(state="held", reason=None)
+        elif row.state != "dead":
+            reason = HELD_NOT_CONFIGURED if row.state == "held" else NOT_CONFIGURED
+            return row._replace(state="dead", reason=reason)
+        return row

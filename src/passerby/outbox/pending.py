@@ -1,0 +1,212 @@
+"""What the file is still to hear of: changed entries, and links. The newest state of an entry is written, once."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import cast
+
+from . import Observer
+from .eventtext import write_event
+from .row import Change, Row, State
+from .window import Stored
+
+BATCH = 500  # entries per transaction
+_CHUNK = 50  # entries that are looked at while nobody else may touch them
+
+_TOO_EARLY = 1_577_836_800.0  # 2020: a clock that says less was not set
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """The callers' clock, and the one that goes on when a process ends.
+
+    Attributes:
+        clock: seconds on a clock that never goes back.
+        now: seconds since 1970.
+    """
+
+    clock: Callable[[], float]
+    now: Callable[[], float]
+
+    def age(self, told_at: float) -> float:
+        """How long ago something was, as far as the clock can be believed."""
+        return max(0.0, self.now() - told_at) if told_at >= _TOO_EARLY else 0.0
+
+    def due(self, due: float, wait: float) -> float:
+        """When something is due, on the callers' clock: never longer from now than it was when that was decided."""
+        return self.clock() + min(max(due - self.now(), 0.0), wait) if due else 0.0
+
+
+@dataclass(slots=True)
+class Batch:
+    """What is written in one transaction."""
+
+    entries: list[Stored] = field(default_factory=list[Stored])
+    rows_before: list[int] = field(default_factory=list[int])
+    inserts: list[Row] = field(default_factory=list[Row])
+    updates: dict[int, Change] = field(default_factory=dict[int, Change])  # by their new place
+    deletes: list[int] = field(default_factory=list[int])
+    links: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    number: int = 0
+
+
+class Pending:
+    """The queue of changes. Whoever uses it sees to it that one thread does so at a time.
+
+    Attributes:
+        size: how many bytes wait to be written.
+    """
+
+    def __init__(self, clocks: Clocks, notes: Mapping[str, str]) -> None:
+        self._clocks = clocks
+        self._notes = notes
+        self._entries: deque[Stored] = deque()
+        self._links: list[tuple[str, str]] = []
+        self._marked = 0
+        self._written = 0
+        self._waiters: deque[tuple[int, Future[None]]] = deque()
+        self.size: int = 0
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether there is anything to be written, or somebody waits for a look around."""
+        return bool(self._entries or self._links)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether so much is to be written that nothing should be read which adds to it."""
+        return len(self._entries) > 4 * BATCH
+
+    def mark(self, entry: Stored) -> None:
+        """The file is to hear of an entry."""
+        if not entry.is_dirty:
+            entry.is_dirty = True
+            self._entries.append(entry)
+            self._marked += 1
+
+    def link(self, visitor: str, browser_id: str) -> None:
+        """The file is to hear whose the events of a visit are."""
+        self._links.append((_well_formed(browser_id), _well_formed(visitor)))
+        self._marked += 1
+
+    def when_written(self) -> Future[None] | None:
+        """Return what to wait for until the file has heard of all changes so far; None if it has."""
+        if self._written >= self._marked:
+            return None
+        waiter: Future[None] = Future()
+        self._waiters.append((self._marked, waiter))
+        return waiter
+
+    def take(self, batch: Batch) -> bool:
+        """Move some changes into a batch; whether there are more, and room for them."""
+        clock, now = self._clocks.clock(), self._clocks.now()
+        for _ in range(min(_CHUNK, len(self._entries))):
+            entry = self._entries.popleft()
+            entry.is_dirty = False
+            batch.entries.append(entry)
+            batch.rows_before.append(entry.row)
+            if entry.state == "gone":
+                if entry.row:
+                    batch.deletes.append(entry.row)
+                entry.row = 0
+            elif entry.row:
+                change = self._change(entry, clock, now)
+                earlier = batch.updates.pop(entry.row, None)  # it has changed while the batch was made
+                batch.updates[entry.place] = change if earlier is None else change._replace(row=earlier.row)
+                entry.row = entry.place
+            else:
+                batch.inserts.append(self._row(entry, clock, now))
+                entry.row = entry.place
+        if self._entries:
+            return len(batch.entries) < BATCH
+        batch.links, self._links = self._links, []  # after all entries that they may be about
+        batch.number = self._marked
+        return False
+
+    def confirm(self, batch: Batch) -> list[Observer]:
+        """Note that a batch is written; return who is to hear of it."""
+        told: list[Observer] = []
+        for entry in batch.entries:
+            if entry.tells:
+                entry.tells = False
+                told.append(entry.observer)
+            if entry.body and (entry.row or entry.state == "gone"):
+                self.size -= len(entry.body)
+                entry.body = b""
+        self._written = batch.number or self._written + len(batch.entries)
+        return told
+
+    def give_back(self, batch: Batch) -> None:
+        """Take back what could not be written."""
+        for entry, row in zip(reversed(batch.entries), reversed(batch.rows_before), strict=True):
+            entry.row = row
+            entry.is_dirty = True
+            self._entries.appendleft(entry)
+        self._links[:0] = batch.links
+
+    def obsolete(self, limit: int) -> list[Stored]:
+        """Return entries whose rows are only in the way; they stay in the queue."""
+        found: list[Stored] = []
+        for entry in self._entries:
+            if entry.state == "gone" and entry.row:
+                found.append(entry)
+                if len(found) >= limit:
+                    break
+        return found
+
+    def forget_file(self) -> set[int]:
+        """Note that there is a new file which knows of nothing; return what the old one is not to be asked for."""
+        gone = {entry.row for entry in self._entries if entry.row}
+        for entry in self._entries:
+            entry.row = 0
+        return gone
+
+    def written(self) -> list[Future[None]]:
+        """Return who need not wait any longer."""
+        done: list[Future[None]] = []
+        while self._waiters and self._waiters[0][0] <= self._written:
+            done.append(self._waiters.popleft()[1])
+        return done
+
+    def _change(self, entry: Stored, clock: float, now: float) -> Change:
+        return Change(
+            place=entry.place,
+            state=cast("State", entry.state),
+            attempts=entry.attempts,
+            due=now + entry.due - clock if entry.due else 0.0,
+            wait=max(0.0, entry.due - clock) if entry.due else 0.0,
+            reason=entry.reason and _well_formed(entry.reason),
+            row=entry.row,
+        )
+
+    def _row(self, entry: Stored, clock: float, now: float) -> Row:
+        event = entry.event
+        linked: str | None = None
+        if entry.is_unlinked:
+            lane = getattr(entry, "lane", None)
+            linked = event.browser_id or (lane and lane.browser_id) or self._notes.get(event.visitor, "")
+        if not entry.body:  # another file had it
+            entry.body = write_event(event)
+            self.size += len(entry.body)
+        return Row(
+            place=entry.place,
+            destination=entry.shelf.name,
+            state=cast("State", entry.state),
+            event_id=_well_formed(event.id),
+            visitor=_well_formed(event.visitor),
+            linked=linked and _well_formed(linked),
+            told_at=now - (clock - entry.since),
+            attempts=entry.attempts,
+            due=now + entry.due - clock if entry.due else 0.0,
+            wait=max(0.0, entry.due - clock) if entry.due else 0.0,
+            reason=entry.reason and _well_formed(entry.reason),
+            body=entry.body,
+        )
+
+
+def _well_formed(text: str) -> str:
+    """Replace what UTF-8 cannot say: one such text must not keep all others from being written."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -1,0 +1,153 @@
+"""A row of the file, and the statements that write and read many of them in one step.
+
+Each step of SQLite lets other threads run, and waits for its turn again: with a statement per row, a batch would take
+seconds while the app computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from ..jsontext import loads
+
+State = Literal["waiting", "held", "dead"]
+T = TypeVar("T")
+
+CREATE = """
+CREATE TABLE entry (
+    place INTEGER PRIMARY KEY,
+    destination TEXT NOT NULL,
+    state TEXT NOT NULL,
+    event_id TEXT NOT NULL,
+    visitor TEXT NOT NULL,
+    linked TEXT,
+    told_at REAL NOT NULL,
+    attempts INTEGER NOT NULL,
+    due REAL NOT NULL,
+    wait REAL NOT NULL,
+    reason TEXT,
+    body BLOB NOT NULL
+);
+CREATE INDEX unlinked ON entry (visitor) WHERE linked = '';
+"""
+LINK = "UPDATE entry SET linked = ? WHERE visitor = ? AND linked = ''"
+PAGE = "SELECT * FROM entry WHERE place > ? AND destination = ? AND state = 'waiting' ORDER BY place LIMIT ?"
+AFTER = "SELECT * FROM entry WHERE place > ? ORDER BY place LIMIT ?"
+BEFORE = "SELECT * FROM entry WHERE place > ? AND place < ? ORDER BY place DESC LIMIT 1"
+
+# SQLite would write 15 digits of a number; with 17 it is the same one again.
+_AS_JSON = """
+SELECT json_group_array(json_array(
+    place, destination, state, event_id, visitor, linked, printf('%!.17g', told_at), attempts,
+    printf('%!.17g', due), printf('%!.17g', wait), reason, CAST(body AS TEXT)
+)) FROM ({})
+"""
+
+
+class Row(NamedTuple):
+    """One entry as it is on disk.
+
+    Attributes:
+        place: where it stands in the order.
+        destination: whose it is.
+        state: "waiting", "held" or "dead".
+        event_id: the event's.
+        visitor: the event's.
+        linked: the browser ID that was found for it; "" as long as there is none; None if it came with its own.
+        told_at: when it was told, in seconds since 1970.
+        attempts: how often it was tried.
+        due: when it is to be tried again, in seconds since 1970; 0 at once.
+        wait: how many seconds before that this was decided.
+        reason: why it was not taken the last time.
+        body: the event.
+    """
+
+    place: int
+    destination: str
+    state: State
+    event_id: str
+    visitor: str
+    linked: str | None
+    told_at: float
+    attempts: int
+    due: float
+    wait: float
+    reason: str | None
+    body: bytes
+
+
+class Change(NamedTuple):
+    """What is new about an entry that is on disk at the place `row`."""
+
+    place: int
+    state: State
+    attempts: int
+    due: float
+    wait: float
+    reason: str | None
+    row: int
+
+
+def insert(number: int) -> str:
+    """Return the statement that takes the values of so many rows."""
+    return f"INSERT INTO entry VALUES {_values(len(Row._fields), number)}"  # noqa: S608 - of question marks
+
+
+def update(number: int) -> str:
+    """Return the statement that takes the values of so many changes."""
+    return (
+        f"WITH changed ({', '.join(Change._fields)}) AS (VALUES {_values(len(Change._fields), number)}) "  # noqa: S608
+        "UPDATE entry SET place = changed.place, state = changed.state, attempts = changed.attempts, "
+        "due = changed.due, wait = changed.wait, reason = changed.reason FROM changed WHERE entry.place = changed.row"
+    )
+
+
+UPDATE_ONE = "UPDATE entry SET place = ?, state = ?, attempts = ?, due = ?, wait = ?, reason = ? WHERE place = ?"
+
+
+def delete(number: int) -> str:
+    """Return the statement that takes so many places."""
+    return f"DELETE FROM entry WHERE place IN {_values(number, 1)}"  # noqa: S608 - of question marks
+
+
+def select(number: int) -> str:
+    """Return the query that takes so many places."""
+    return f"SELECT * FROM entry WHERE place IN {_values(number, 1)} ORDER BY place"  # noqa: S608 - of question marks
+
+
+def parts(values: Sequence[T], largest: int) -> Iterator[Sequence[T]]:
+    """Cut values into parts of few different sizes, so that few statements have to be prepared."""
+    begun = 0
+    while left := len(values) - begun:
+        size = next((size for size in (512, 64, 16) if size <= min(left, largest)), left)
+        yield values[begun : begun + size]
+        begun += size
+
+
+def as_json(query: str) -> str:
+    """Return the query that gives all rows of another as one text."""
+    return _AS_JSON.format(query)
+
+
+def read_json(text: bytes) -> list[Row]:
+    """Read such a text; raises ValueError."""
+    found: list[Row] = []
+    for row in loads(text):
+        row[6], row[8], row[9] = float(row[6]), float(row[8]), float(row[9])
+        row[11] = row[11].encode()
+        found.append(Row(*row))
+    return found
+
+
+def read_row(values: Sequence[Any]) -> Row:
+    """Read a row whose texts are bytes, of which some may be damaged."""
+    *others, body = values
+    read: list[Any] = [one.decode(errors="replace") if isinstance(one, bytes) else one for one in others]
+    read.append(body)
+    return Row(*read)
+
+
+def _values(columns: int, rows: int) -> str:
+    one = f"({', '.join('?' * columns)})"
+    return ", ".join([one] * rows)

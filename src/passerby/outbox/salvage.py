@@ -1,0 +1,73 @@
+"""Reading a file from its beginning to its end, past what is damaged."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from .database import Corruption, Database
+from .row import Row
+
+_MOST = 2**40  # bytes; a header that says more says nothing
+
+
+def lengthen(path: Path) -> bool:
+    """Give a file that was cut off its length back, since SQLite reads nothing of it otherwise; whether it was."""
+    with path.open("rb") as file:
+        header = file.read(100)
+    if not header.startswith(b"SQLite format 3\0"):
+        return False
+    length = int.from_bytes(header[16:18], "big") * int.from_bytes(header[28:32], "big")
+    if not path.stat().st_size < length <= _MOST:
+        return False
+    os.truncate(path, length)
+    return True
+
+
+class Reader:
+    """Gives all entries that can be read, in pages and in order.
+
+    Attributes:
+        is_damaged: whether some could not be read.
+    """
+
+    def __init__(self, database: Database, *, is_damaged: bool = False) -> None:
+        self._database = database
+        self._place = -(2**63)
+        self.is_damaged: bool = is_damaged
+
+    def read(self, limit: int) -> list[Row]:
+        """Return the next entries; none at the end. Raises Trouble, but not Corruption."""
+        while True:
+            try:
+                rows = self._database.after(self._place, limit)
+            except Corruption:
+                self.is_damaged = True
+                if limit > 1:
+                    limit //= 2
+                    continue
+                rows = self._read_beyond()
+            if rows:
+                self._place = rows[-1].place
+            return rows
+
+    def _read_beyond(self) -> list[Row]:
+        """Find out where the damage ends, and return what is readable before the end of it, from behind."""
+        beyond: int | None = None
+        gap = 1
+        while gap < 2**62:
+            try:
+                found = self._database.after(max(self._place, 0) + gap, 1)
+            except Corruption:
+                gap *= 2
+                continue
+            beyond = found[0].place + 1 if found else None
+            break
+        rows: list[Row] = []
+        try:
+            while row := self._database.before(beyond, self._place):
+                rows.append(row)
+                beyond = row.place
+        except Corruption:
+            pass
+        return rows[::-1]

@@ -1,0 +1,329 @@
+"""The stock: all that an outbox on disk has in memory, and what may happen to it. It never touches the disk."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from logging import Logger
+from typing import Any, Literal
+from weakref import WeakValueDictionary
+
+from ..errors import ValidationError
+from ..event import Event
+from ..logs import get_logger
+from ..outcome import Dead, Delivered, Dropped, Outcome
+from . import Observer
+from .eventtext import write_event
+from .pending import Batch, Clocks, Pending
+from .shelf import Links, tell
+from .window import NOT_HERE, SIZE, Stored, Window
+
+log: Logger = get_logger("passerby.outbox")
+
+WhenFull = Literal["drop_newest", "drop_oldest", "raise"]
+
+MAX_UNWRITTEN = 32_000_000  # bytes of events that wait for a disk that does not take them
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is kept.
+
+    Attributes:
+        max_events: how many events may wait per destination, and how many may be held.
+        max_bytes: how large all of them may be.
+        when_full: what becomes of an event for which there is no room, or of one that has been there.
+        window: how many entries of a destination are in memory.
+    """
+
+    max_events: int = 1_000_000
+    max_bytes: int = 1_000_000_000
+    when_full: WhenFull = "drop_newest"
+    window: int = SIZE
+
+
+class Stock:
+    """What is waiting, held and dead, as far as it is in memory, with the counts of all.
+
+    Args:
+        destinations: the names of those that are configured.
+        limits: how much is kept.
+        clocks: what time it is.
+    """
+
+    def __init__(self, destinations: Sequence[str], limits: Limits, clocks: Clocks) -> None:
+        # Reentrant, as garbage collection may run what drops an event in the midst of anything.
+        self.lock = threading.RLock()
+        self.windows: dict[str, Window] = {name: Window(name, limits.window) for name in destinations}
+        self.links: Links = Links()
+        self.pending: Pending = Pending(clocks, self.links.notes)
+        self.clocks: Clocks = clocks
+        self.size: int = 0
+        # Of events that are on disk only.
+        self.observers: WeakValueDictionary[int, Observer] = WeakValueDictionary()
+        self._limits = limits
+        self._last_place = 0
+
+    def new_place(self) -> int:
+        """Return the next place in the order."""
+        self._last_place += 1
+        return self._last_place
+
+    def window(self, name: str) -> Window:
+        """Return the window of a destination, configured or not."""
+        window = self.windows.get(name)
+        if window is None:
+            window = self.windows[name] = Window(name, self._limits.window, is_configured=False)
+        return window
+
+    # What is told.
+
+    def record(
+        self, event: Event, destinations: Sequence[str], observer: Observer, now: float, *, is_held: bool
+    ) -> None:
+        """Record an event as waiting or held."""
+        try:
+            body = write_event(event)
+        except (TypeError, ValueError, RecursionError):  # callers see to it that events are plain
+            log.exception("an event cannot be written as JSON; it is dropped")
+            self.drop(destinations, "internal")
+            for name in destinations:
+                observer.on_settled(name, Dropped("internal"))
+            return
+        full: list[str] = []
+        given_up: list[Stored] = []
+        entry: Stored | None = None
+        with self.lock:
+            if self._limits.when_full == "raise":
+                self._check_room(destinations, len(body), is_held)
+            for name in destinations:
+                window = self.windows[name]
+                window.tally.enqueued += 1
+                if not self._make_room(window, len(body), is_held, given_up):
+                    window.count_dropped("full")
+                    full.append(name)
+                    continue
+                entry = Stored(window, event, observer, now, self.new_place(), body)
+                window.tally.unlinked += entry.is_unlinked
+                if is_held:
+                    window.tally.held += 1
+                    window.hold(self.links.whose(event.visitor), entry)
+                else:
+                    window.tally.waiting += 1
+                    window.admit(event.visitor, entry)
+                self.size += entry.size
+                self.pending.size += entry.size
+                self.pending.mark(entry)
+            if entry is not None:
+                entry.tells = True  # once all of them are written
+        for one in given_up:
+            one.observer.on_settled(one.shelf.name, Dropped("full"))
+        if full:
+            tell(observer, full, False)
+
+    def drop(self, destinations: Sequence[str], reason: str) -> None:
+        """Count an event that was told and not kept."""
+        with self.lock:
+            for name in destinations:
+                self.windows[name].tally.enqueued += 1
+                self.windows[name].count_dropped(reason)
+
+    def link(self, visitor: str, browser_id: str) -> str:
+        """Note the browser ID of a visit that had none."""
+        with self.lock:
+            linked = self.links.link(visitor, browser_id, tuple(self.windows.values()))
+            self.pending.link(visitor, linked)
+            return linked
+
+    # What is held.
+
+    def held(self, visitor: str) -> int:
+        """Return how many events are held for a visitor, at the destination that has the most."""
+        with self.lock:
+            whose = self.links.whose(visitor)
+            return max((len(window.held.get(whose, ())) for window in self.windows.values()), default=0)
+
+    def release(self, visitor: str) -> int:
+        """Make the held events of a visitor waiting."""
+        released = 0
+        with self.lock:
+            for window in self.windows.values():
+                entries = self._take_held(window, visitor)
+                for entry in entries:
+                    entry.state = "waiting"
+                    entry.place = self.new_place()
+                    if entry.event is NOT_HERE:
+                        window.behind += 1
+                        window.unwritten[entry.place] = entry
+                    else:
+                        window.admit(visitor, entry)
+                    self.pending.mark(entry)
+                window.tally.waiting += len(entries)
+                released = max(released, len(entries))
+        return released
+
+    def clear(self, visitor: str) -> int:
+        """Drop the held events of a visitor."""
+        cleared = 0
+        gone: list[Stored] = []
+        with self.lock:
+            for window in self.windows.values():
+                entries = self._take_held(window, visitor)
+                window.count_dropped("cleared", len(entries))
+                for entry in entries:
+                    self.forget(entry)
+                gone += entries
+                cleared = max(cleared, len(entries))
+        for entry in gone:
+            entry.observer.on_settled(entry.shelf.name, Dropped("cleared"))
+        return cleared
+
+    def _take_held(self, window: Window, visitor: str) -> list[Stored]:
+        entries = window.held.pop(self.links.whose(visitor), [])
+        window.tally.held -= len(entries)
+        window.in_queues -= sum(entry.event is not NOT_HERE for entry in entries)
+        return entries
+
+    # What is sent.
+
+    def acquire(self, destination: str, limit: int, now: float) -> list[Stored]:
+        """Hand out entries for sending."""
+        with self.lock:
+            entries = self.windows[destination].take(limit, now, self.links.notes)
+            for entry in entries:
+                self.pending.mark(entry)
+            return entries
+
+    def settle(self, entry: Stored, outcome: Outcome) -> None:
+        """Note an outcome that is final."""
+        window = entry.shelf
+        with self.lock:
+            if self.windows.get(window.name) is window:  # else it was acquired before a fork, or before all was closed
+                window.remove_first(entry.lane)
+                window.tally.waiting -= 1
+                if isinstance(outcome, Dead):
+                    self._bury(entry, outcome.reason)
+                else:
+                    window.tally.delivered += 1
+                    self.forget(entry)
+        entry.observer.on_settled(window.name, outcome)
+
+    def settle_delivered(self, entry: Stored, answer: Any) -> None:
+        """The destination took it."""
+        self.settle(entry, Delivered(answer))
+
+    def settle_retry(self, entry: Stored, due: float, reason: str | None) -> None:
+        """It is to be tried again at a time."""
+        window = entry.shelf
+        with self.lock:
+            if self.windows.get(window.name) is window:
+                entry.is_acquired = False
+                entry.due = due
+                entry.reason = reason
+                window.wait_until(entry.lane, due)
+                self.pending.mark(entry)
+
+    def _bury(self, entry: Stored, reason: str) -> None:
+        """Keep a dead letter, in the order in which they died."""
+        entry.place = self.new_place()
+        entry.reason = reason
+        oldest = entry.shelf.bury(entry)
+        self.pending.mark(entry)
+        if oldest is not None:
+            self.forget(oldest)
+
+    def forget(self, entry: Stored) -> None:
+        """Have an entry deleted."""
+        entry.state = "gone"
+        self.size -= entry.size
+        self.pending.mark(entry)
+
+    # What is written.
+
+    def take_batch(self) -> Batch | None:
+        """Return what is to be written next, in pieces so that nobody waits long; None if there is nothing."""
+        batch = Batch()
+        while True:
+            with self.lock:
+                if not self.pending.is_wanted:
+                    return None
+                if not self.pending.take(batch):
+                    return batch
+
+    def confirm(self, batch: Batch) -> list[Observer]:
+        """Note that a batch is written; return who is to hear of it."""
+        with self.lock:
+            told = self.pending.confirm(batch)
+            for entry in batch.entries:
+                self._leave_to_disk(entry)
+            return told
+
+    def give_back(self, batch: Batch) -> None:
+        """Note that a batch is not written."""
+        with self.lock:
+            self.pending.give_back(batch)
+
+    def forget_file(self) -> tuple[set[int], Counter[str]]:
+        """Have all that is in memory written into another file.
+
+        Returns the places of the old one that are known here, and how many entries per destination were only there.
+        """
+        with self.lock:
+            known = self.pending.forget_file()
+            lost: Counter[str] = Counter()
+            self.size = 0
+            for window in self.windows.values():
+                lost[window.name] = window.forget_disk()
+                for entry in window.in_memory():
+                    if entry.row:
+                        known.add(entry.row)
+                        entry.row = 0
+                    self.size += entry.size
+                    self.pending.mark(entry)
+            return known, lost
+
+    def _leave_to_disk(self, entry: Stored) -> None:
+        """Let go of an event in memory where there is no room for it."""
+        window = entry.shelf
+        if entry.row and window.unwritten and window.unwritten.pop(entry.row, None) is not None:
+            with suppress(TypeError):  # not everything can be held weakly
+                self.observers[entry.row] = entry.observer
+        elif entry.state == "held" and entry.row and window.in_queues > window.size and entry.event is not NOT_HERE:
+            entry.event = NOT_HERE
+            window.in_queues -= 1
+
+    # Room.
+
+    def _has_room(self, window: Window, size: int, is_held: bool) -> bool:
+        """Whether one more fits. What is to be sent and what is held have room of their own."""
+        number = window.tally.held if is_held else window.tally.waiting
+        return (
+            number < self._limits.max_events
+            and self.size + size <= self._limits.max_bytes
+            and self.pending.size < MAX_UNWRITTEN
+        )
+
+    def _make_room(self, window: Window, size: int, is_held: bool, given_up: list[Stored]) -> bool:
+        while not self._has_room(window, size, is_held):
+            # Nobody's queue of held events makes way, and what waits for the disk would not make room at once.
+            if self._limits.when_full != "drop_oldest" or is_held or self.pending.size >= MAX_UNWRITTEN:
+                return False
+            oldest = window.give_up_oldest()
+            if oldest is None:
+                return False
+            window.tally.waiting -= 1
+            window.count_dropped("full")
+            self.forget(oldest)
+            given_up.append(oldest)
+        return True
+
+    def _check_room(self, destinations: Iterable[str], size: int, is_held: bool) -> None:
+        for name in destinations:
+            if not self._has_room(self.windows[name], size, is_held):
+                raise ValidationError(
+                    f"the outbox is full: too much waits for {name}; see why it does not answer, allow for more "
+                    "(max_events, max_bytes), or choose what is dropped (when_full)"
+                )

@@ -1,0 +1,317 @@
+"""The window: what one destination of an outbox on disk has in memory, the oldest that waits; the rest is paged in."""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, ClassVar, Literal
+
+from ..event import Event
+from . import DeadLetter, Observer
+from .shelf import MAX_DEAD, Entry, Lane, Shelf
+
+SIZE = 4_000  # entries in memory per destination, some 8 MB; what comes then is on disk only
+PAGE = 500  # entries read at once
+LONG = 200  # entries of one visitor in memory when there are more on disk
+SCARCE = 50  # visitors ready to be sent; with fewer, the next page is read even if the window is full
+
+NOT_HERE = Event("", "event", None, 0.0, None, "", None, {}, {})  # stands for an event that is on disk only
+
+
+class Nobody:
+    """Hears what becomes of an event that nobody waits for."""
+
+    def on_stored(self) -> None:
+        """Nobody listens."""
+
+    def on_settled(self, destination: str, outcome: Any) -> None:
+        """Nobody listens."""
+
+
+NOBODY: Observer = Nobody()
+
+
+class Stored(Entry):
+    """One event for one destination, in memory and on disk.
+
+    Attributes:
+        shelf: the destination's window.
+        place: where it stands in the order.
+        row: the place under which the file knows it; 0 if it does not.
+        body: the event as it is to be written; empty once it is.
+        size: how many bytes it has.
+        state: what it is now; the file hears of it later.
+        due: when it is to be tried again; 0 at once.
+        reason: why it was not taken the last time.
+        is_unlinked: whether it came without a browser ID.
+        is_acquired: whether it is being sent.
+        is_dirty: whether the file is still to hear of a change.
+        tells: whether its observer is to hear that the event is recorded.
+    """
+
+    __slots__ = (
+        "body", "due", "is_acquired", "is_dirty", "is_unlinked", "place", "reason", "row", "shelf", "size", "state",
+        "tells",
+    )  # fmt: skip
+
+    def __init__(self, shelf: Window, event: Event, observer: Observer, since: float, place: int, body: bytes) -> None:
+        self.event: Event = event
+        self.observer: Observer = observer
+        self.since: float = since
+        self.attempts: int = 0
+        self.next: Any = None
+        self.shelf: Window = shelf
+        self.place: int = place
+        self.row: int = 0
+        self.body: bytes = body
+        self.size: int = len(body)
+        self.state: Literal["waiting", "held", "dead", "gone"] = "waiting"
+        self.due: float = 0.0
+        self.reason: str | None = None
+        self.is_unlinked: bool = event.browser_id is None
+        self.is_acquired: bool = False
+        self.is_dirty: bool = False
+        self.tells: bool = False
+
+
+class LongLane(Lane[Stored]):
+    """A lane that may go on on disk.
+
+    Attributes:
+        length: how many entries are in memory.
+        parked: the places of those behind them.
+        is_short: whether it has asked for some of them.
+    """
+
+    __slots__ = ("is_short", "length", "parked")
+
+    def __init__(self, shelf: Window, visitor: str) -> None:
+        super().__init__(shelf, visitor)
+        self.length: int = 0
+        self.parked: array[int] | None = None
+        self.is_short: bool = False
+
+
+class Window(Shelf[Stored]):
+    """Keeps the order of one destination, of which it knows only the beginning.
+
+    What waits is, in this order: what is in the lanes; what is *parked*, on disk only, behind a visitor who has many in
+    memory already; what is *behind* all that, on disk only, or on its way there.
+
+    Args:
+        name: the destination's name.
+        size: how many entries are in memory.
+        is_configured: whether anything is sent there.
+    """
+
+    lane_type: ClassVar[type[Lane[Any]]] = LongLane
+
+    def __init__(self, name: str, size: int = SIZE, *, is_configured: bool = True) -> None:
+        super().__init__(name)
+        self.size: int = size
+        self.is_configured: bool = is_configured
+        self.loaded: int = 0
+        self.parked: int = 0
+        self.behind: int = 0
+        self.horizon: int = 0  # what waits beyond this place is behind
+        self.unwritten: dict[int, Stored] = {}  # of what is behind, by place
+        self.short: list[LongLane] = []
+        self.letters: deque[Stored] = deque()
+        self.in_queues: int = 0  # held events that are in memory
+
+    def admit(self, visitor: str, entry: Stored) -> None:
+        """Let an entry wait: in memory, or on disk if there is more than fits."""
+        if self.behind or self.parked or self.loaded >= self.size:
+            self.behind += 1
+            self.unwritten[entry.place] = entry
+        else:
+            self.load(visitor, entry)
+
+    def load(self, visitor: str, entry: Stored) -> None:
+        """Put an entry behind what is in memory."""
+        self.append(visitor, entry)
+        self.horizon = max(self.horizon, entry.place)
+
+    def append(self, visitor: str, entry: Stored) -> None:
+        """Put an entry behind whatever waits of its visitor."""
+        super().append(visitor, entry)
+        lane: Any = entry.lane
+        lane.length += 1
+        self.loaded += 1
+
+    def hold(self, whose: str, entry: Stored) -> None:
+        """Let an entry be held."""
+        entry.state = "held"
+        self.held.setdefault(whose, []).append(entry)
+        self.in_queues += entry.event is not NOT_HERE
+
+    def offer(self, lane: Lane[Any]) -> None:
+        """Let the first of a lane be acquired when it is due."""
+        if lane.first is not None and lane.first.due:
+            self.wait_until(lane, lane.first.due)
+        else:
+            self.ready.append(lane)
+
+    def remove_first(self, lane: Lane[Any]) -> None:
+        """Take an acquired entry out; what is behind it may be acquired."""
+        first = lane.first
+        self._shorten(lane)
+        super().remove_first(lane)
+        if first is not None:
+            first.next = None  # dead letters are kept, and what was behind them is not
+
+    def retire(self, lane: Any) -> None:
+        """Forget a lane that is empty, unless it goes on on disk."""
+        lane.last = None
+        if not lane.parked:
+            super().retire(lane)
+
+    def take(self, limit: int, now: float, notes: Mapping[str, str]) -> list[Stored]:
+        """Acquire the first of each lane whose first may be acquired, and count the attempt."""
+        taken = super().take(limit, now, notes)
+        for entry in taken:
+            entry.is_acquired = True
+            entry.due = 0.0
+        return taken
+
+    def give_up_oldest(self) -> Stored | None:
+        """Take out an entry of the visitor who has waited longest, but none that is being sent."""
+        for lane in self.lanes.values():
+            first = lane.first
+            if first is None or (isinstance(lane, LongLane) and lane.parked):
+                continue
+            if not first.is_acquired:
+                self._shorten(lane)
+                lane.first = first.next
+                if lane.first is None:
+                    self.retire(lane)  # where it was to be acquired it is found empty
+                return first
+            second: Stored | None = first.next
+            if second is not None:
+                self._shorten(lane)
+                first.next = second.next
+                if second.next is None:
+                    lane.last = first
+                return second
+        return None
+
+    def bury(self, entry: Stored) -> Stored | None:
+        """Keep a dead letter; return the oldest if there are too many."""
+        entry.state = "dead"
+        self.tally.dead += 1
+        self.letters.append(entry)
+        if len(self.letters) <= MAX_DEAD:
+            return None
+        oldest = self.letters.popleft()
+        if not self.is_configured:  # on disk, where commands find it
+            return None
+        self.tally.dead -= 1
+        self.count_dropped("dead letters full")
+        return oldest
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """Return the dead letters, the oldest first."""
+        return [DeadLetter(one.event, self.name, one.reason or "", one.attempts) for one in self.letters]
+
+    # Paging.
+
+    @property
+    def wants_page(self) -> bool:
+        """Whether some of what is behind is to be read."""
+        return self.behind > 0 and (self.loaded < (self.size + 1) // 2 or len(self.ready) < SCARCE)
+
+    @property
+    def edge(self) -> int | None:
+        """The place from which on what is behind may not be written yet."""
+        return next(iter(self.unwritten), None)
+
+    def take_page(self, visitor: str, entry: Stored) -> None:
+        """Take the next of what is behind, in their order: in memory, or parked."""
+        self.behind -= 1
+        self.horizon = entry.place
+        lane = self.lanes.get(visitor)
+        if isinstance(lane, LongLane) and (lane.parked or lane.length >= LONG):
+            if lane.parked is None:
+                lane.parked = array("q")
+            lane.parked.append(entry.place)
+            self.parked += 1
+        else:
+            self.load(visitor, entry)
+
+    def take_unwritten(self, number: int) -> None:
+        """Take some of what is behind and cannot be written now; what is on disk comes first."""
+        if self.behind > len(self.unwritten):
+            return
+        for entry in list(islice(self.unwritten.values(), number)):
+            if entry.event is NOT_HERE:
+                return
+            del self.unwritten[entry.place]
+            self.behind -= 1
+            self.load(entry.event.visitor, entry)
+
+    def short_lanes(self) -> list[tuple[LongLane, list[int]]]:
+        """Return the lanes that are short, with the places of what comes next in each."""
+        short, self.short = self.short, []
+        return [(lane, list(lane.parked[:LONG])) for lane in short if lane.parked]
+
+    def unpark(self, lane: LongLane, number: int, entries: Iterable[Stored]) -> None:
+        """Put entries behind what a lane has in memory, in place of so many that were parked."""
+        lane.is_short = False
+        if lane.parked is not None:
+            del lane.parked[:number]
+        self.parked -= number
+        for entry in entries:
+            self.append(lane.visitor, entry)
+        if lane.first is None and not lane.parked:  # none of them was readable
+            self.retire(lane)
+        self._look_whether_short(lane)
+
+    # Another file.
+
+    def in_memory(self) -> Iterator[Stored]:
+        """Return all entries whose events are here."""
+        for lane in dict.fromkeys(self.lanes.values()):
+            entry = lane.first
+            while entry is not None:
+                yield entry
+                entry = entry.next
+        for entries in self.held.values():
+            yield from (entry for entry in entries if entry.event is not NOT_HERE)
+        yield from self.letters
+        yield from (entry for entry in self.unwritten.values() if entry.event is not NOT_HERE)
+
+    def forget_disk(self) -> int:
+        """Forget what was on disk only; return how many entries those were."""
+        tally = self.tally
+        self.unwritten = {place: entry for place, entry in self.unwritten.items() if entry.event is not NOT_HERE}
+        waiting = self.behind + self.parked - len(self.unwritten)
+        for whose, entries in list(self.held.items()):
+            self.held[whose] = [entry for entry in entries if entry.event is not NOT_HERE]
+            if not self.held[whose]:
+                del self.held[whose]
+        held = tally.held - sum(map(len, self.held.values()))
+        dead = tally.dead - len(self.letters)
+        self.behind, self.parked, self.short = len(self.unwritten), 0, []
+        for lane in list(self.lanes.values()):
+            if isinstance(lane, LongLane):
+                lane.parked = None
+                lane.is_short = False
+                if lane.first is None:
+                    self.retire(lane)
+        tally.waiting -= waiting
+        tally.held -= held
+        tally.dead -= dead
+        tally.enqueued -= waiting + held + dead
+        return waiting + held + dead
+
+    def _look_whether_short(self, lane: Lane[Any]) -> None:
+        if isinstance(lane, LongLane) and lane.parked and not lane.is_short and lane.length <= LONG // 2:
+            lane.is_short = True
+            self.short.append(lane)
+
+    def _shorten(self, lane: Any) -> None:
+        self.loaded -= 1
+        lane.length -= 1
+        self._look_whether_short(lane)

@@ -1,0 +1,230 @@
+"""Processes that tell events, and that are forked and killed: `python -m tests.outbox.children WHAT DIRECTORY ...`."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from passerby.delivery.process import watch_process
+from passerby.event import new_event_id
+from passerby.outbox.sqlite import SqliteOutbox
+
+from .told import Listener, delivered_ids, event_of
+
+
+class Life:
+    """What an outbox is to hear of its process."""
+
+    def __init__(self, outbox: SqliteOutbox) -> None:
+        self.outbox = outbox
+        self.hold_still = outbox.hold_still
+        self.go_on = outbox.go_on
+        self.begin_afresh = outbox.begin_afresh
+        watch_process(self)
+
+    def on_exit(self) -> None:
+        self.outbox.close(10)
+
+
+def say(*words: object) -> None:
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
+
+
+def tell_one(outbox: SqliteOutbox, visitor: str = "ada") -> str:
+    event = event_of(visitor, id=new_event_id())
+    outbox.put(event, ("a", "b"), Listener(), time.monotonic())
+    return event.id
+
+
+def tell_and_say(outbox: SqliteOutbox, visitor: str = "ada") -> None:
+    event_id = tell_one(outbox, visitor)
+    if outbox.flush_to_disk(30):
+        say("stored", event_id)
+
+
+def tell(directory: str) -> None:
+    """Tell one event after another, and say so once it is recorded; meanwhile adopt, and deliver some."""
+    outbox = SqliteOutbox(directory, ("a", "b"), look_every=0.01, window=50)
+    outbox.start()
+    for number in range(1_000_000):
+        tell_and_say(outbox, f"visitor {number % 7}")
+        if number % 3 == 0:
+            for entry in outbox.acquire("b", 2, time.monotonic()):
+                outbox.settle_delivered(entry, None)
+
+
+def tell_some(directory: str, number: str) -> None:
+    """Tell so many events, and wait to be killed."""
+    outbox = SqliteOutbox(directory, ("a", "b"), look_every=1e6)
+    for _ in range(int(number)):
+        tell_and_say(outbox)
+    say("ready")
+    signal.pause()
+
+
+def adopt(directory: str) -> None:
+    """Adopt what there is, and say which events came."""
+    outbox = SqliteOutbox(directory, ("a", "b"))
+    say("ready")
+    sys.stdin.readline()
+    outbox.start().result(60)
+    for event_id in delivered_ids(outbox, "a", now=1e12):
+        say("found", event_id)
+    delivered_ids(outbox, "b", now=1e12)
+    say("done", outbox.close(30))
+
+
+def fork(directory: str, times: str) -> None:
+    """Fork again and again while other threads tell; every child tells as well, and ends in its own way."""
+    outbox = SqliteOutbox(directory, ("a", "b"), look_every=0.01, window=50)
+    life = Life(outbox)
+    done = threading.Event()
+
+    def keep_telling() -> None:
+        while not done.is_set():
+            tell_and_say(outbox, "parent")
+            for entry in outbox.acquire("b", 5, time.monotonic()):
+                outbox.settle_delivered(entry, None)
+
+    threads = [threading.Thread(target=keep_telling) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for number in range(int(times)):
+        child = os.fork()
+        if child == 0:
+            tell_and_say(outbox, f"child {number}")
+            if number % 2:
+                os._exit(0)
+            sys.exit(0)
+        _, status = os.waitpid(child, 0)
+        say("ended", status)
+    done.set()
+    for thread in threads:
+        thread.join()
+    say("last", outbox.flush_to_disk(30), life.outbox is outbox)
+
+
+def _tell_in_child(outbox: SqliteOutbox) -> None:
+    tell_and_say(outbox, "child")
+    say("stored", tell_one(outbox, "child"))  # the exit sees to it
+
+
+def fork_with_multiprocessing(directory: str, times: str) -> None:
+    outbox = SqliteOutbox(directory, ("a", "b"), look_every=1e6)
+    life = Life(outbox)
+    context = multiprocessing.get_context("fork")
+    for _ in range(int(times)):
+        tell_and_say(outbox, "parent")
+        child = context.Process(target=_tell_in_child, args=(outbox,))
+        child.start()
+        child.join()
+        say("ended", child.exitcode)
+    say("last", life.outbox is outbox)
+
+
+def leave_child(directory: str) -> None:
+    """Tell something, and leave a child behind that outlives its parent."""
+    outbox = SqliteOutbox(directory, ("a", "b"))
+    life = Life(outbox)
+    tell_and_say(outbox)
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+    say("child", child, life.outbox is outbox)
+    signal.pause()
+
+
+def fill(directory: str) -> None:
+    """Tell more than files may hold, then let them hold more."""
+    outbox = SqliteOutbox(directory, ("a", "b"), look_every=1e6)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, resource.RLIM_INFINITY))
+    tell_and_say(outbox)
+    told: list[str] = []
+    while outbox.state == "ok":
+        told += [tell_one(outbox, f"visitor {number}") for number in range(100)]
+        outbox.flush_to_disk(0.05)
+    say("state", outbox.state)
+    told.append(tell_one(outbox))
+    say("flushed", outbox.flush_to_disk(0.05))
+    sent = [entry.event.id for entry in outbox.acquire("a", 10, time.monotonic())]
+    say("sending", len(sent))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    say("flushed", outbox.flush_to_disk(30))
+    say("state", outbox.state)
+    for event_id in told:
+        say("stored", event_id)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def cannot_write(directory: str, found: str) -> None:
+    """As another user: tell where nothing may be written, until that is changed."""
+    is_root = os.getuid() == 0
+    if is_root:
+        os.setegid(65534)
+        os.seteuid(65534)
+    outbox = SqliteOutbox(directory, ("a", "b"), look_every=1e6)
+    outbox.start()
+    tell_one(outbox)
+    say("flushed", outbox.flush_to_disk(0.2))
+    say("state", outbox.state)
+    say("sent", len(delivered_ids(outbox)))
+    tell_one(outbox)
+    say("closed", outbox.close(0.2))
+    sys.stdin.readline()
+    say("flushed", outbox.flush_to_disk(30))
+    say("state", outbox.state)
+    say("closed", outbox.close(30), found)
+    if is_root:
+        os.seteuid(0)
+
+
+def tell_many(directory: str, number: str) -> None:
+    """Tell events of many visitors, deliver them all, and say meanwhile how large the process is."""
+    is_ready = threading.Event()
+    outbox = SqliteOutbox(directory, ("a",), look_every=1e6, on_ready=is_ready.set)
+    for count in range(int(number)):
+        outbox.put(event_of(f"visitor {count % 50_000}"), ("a",), Listener(), 0.0)
+        if count % 5_000 == 0:
+            outbox.flush_to_disk(30)
+            say("told", count, resident())
+    outbox.flush_to_disk(30)
+    say("told", number, resident())
+    delivered = 0
+    while outbox.waiting():
+        is_ready.clear()
+        ids = delivered_ids(outbox)
+        delivered += len(ids)
+        if not ids and outbox.waiting():
+            is_ready.wait(30)
+    say("delivered", delivered, resident())
+    say("closed", outbox.close(30))
+
+
+def resident() -> int:
+    """The memory of this process that is in use, in bytes."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
+
+
+if __name__ == "__main__":
+    actions: dict[str, Callable[..., None]] = {
+        action.__name__: action
+        for action in (
+            tell,
+            tell_some,
+            adopt,
+            fork,
+            fork_with_multiprocessing,
+            leave_child,
+            fill,
+            cannot_write,
+            tell_many,
+        )
+    }
+    actions[sys.argv[1]](*sys.argv[2:])
