@@ -50,11 +50,7 @@ outbox.close(60)
 def run() -> Iterator[Result]:
     with _fresh_outbox() as outbox:
         yield from _at_a_thousand_a_second(outbox)
-    with (
-        _fresh_outbox() as outbox,
-        TemporaryDirectory() as folder,
-        closing(_bare_table(Path(folder) / "floor")) as bare,
-    ):
+    with _fresh_outbox() as outbox, _bare_table() as bare:
         rates = take_turns({"burst": partial(_burst, outbox), "floor": partial(_floor, bare)}, ROUNDS)
     yield Result("durable: recorded in a burst", Spread.of(rates["burst"]), "events/s")
     yield Result(f"durable: floor, commits of {COMMIT}", Spread.of(rates["floor"]), "events/s")
@@ -120,9 +116,7 @@ def _floor(connection: sqlite3.Connection) -> float:
     begun = time.perf_counter()
     for place in range(0, BURST, COMMIT):
         with connection:
-            connection.executemany(
-                "INSERT INTO event (id, visitor, body) VALUES (?, ?, ?)", rows[place : place + COMMIT]
-            )
+            connection.executemany("INSERT INTO event VALUES (NULL, ?, ?, ?)", rows[place : place + COMMIT])
     return BURST / (time.perf_counter() - begun)
 
 
@@ -166,12 +160,13 @@ def _fresh_outbox() -> Iterator[SqliteOutbox]:
         outbox.close(PATIENCE)
 
 
-def _bare_table(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("CREATE TABLE event (number INTEGER PRIMARY KEY, id TEXT, visitor TEXT, body BLOB)")
-    return connection
+@contextmanager
+def _bare_table() -> Iterator[sqlite3.Connection]:
+    with TemporaryDirectory() as folder, closing(sqlite3.connect(Path(folder) / "floor")) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("CREATE TABLE event (number INTEGER PRIMARY KEY, id TEXT, visitor TEXT, body BLOB)")
+        yield connection
 
 
 def _put_all(outbox: SqliteOutbox, number: int, size: int = 0) -> None:
