@@ -18,8 +18,9 @@ ORDER = """
 
     destinations  destinations.answers  destinations.sitecore
     outbox  outbox.shelf  outbox.memory
-    outbox.eventtext  outbox.folder  outbox.row  outbox.database  outbox.salvage  outbox.window  outbox.pending
-    outbox.stock  outbox.intake  outbox.adoption  outbox.writer  outbox.journal  outbox.sqlite
+    outbox.eventtext  outbox.folder  outbox.row  outbox.database  outbox.sharedfile  outbox.board
+    outbox.salvage  outbox.fate  outbox.window  outbox.pending  outbox.stock  outbox.upkeep  outbox.neighbours
+    outbox.intake  outbox.adoption  outbox.writer  outbox.journal  outbox.sqlite
     delivery.breaker  delivery.pool  delivery.process  delivery.loop  delivery.worker
     delivery.stream  delivery.transport  delivery.sender  delivery.mint  delivery
 
@@ -51,7 +52,7 @@ DOORS = {
     "itsdangerous": ["cookie"],
     "orjson": ["jsontext"],
     "pytest": ["testing.plugin"],
-    "sqlite3": ["collector.store", "outbox.database"],
+    "sqlite3": ["collector.store", "outbox.database", "outbox.sharedfile"],
     "starlette": ["asgi", "collector", "demo", "fastapi"],
     "uvicorn": ["cli", "collector", "demo"],
 }
