@@ -14,7 +14,7 @@ from tests.imports import Import, is_within, read_imports, source_files
 ORDER = """
     version  errors  logs  jsontext  outcome
     request  proxies  attributes  event  context  cookie  response  policy  visit  receipt
-    options  person  rehearsal  transaction  desk  tracker
+    secrecy  options  person  rehearsal  transaction  desk  tracker
 
     destinations  destinations.answers  destinations.sitecore
     outbox  outbox.shelf  outbox.memory

@@ -1,0 +1,147 @@
+"""Secrecy: what must not be told of a person at all, and what is told only as a hash.
+
+A trait that looks like a password, a token, a social security number or a card number has no business in a customer
+data platform, and is refused before anything is stored. Names are judged by their words, values by their form.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Mapping
+from typing import Any, cast
+
+from .errors import ValidationError
+
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+
+# A name that ends with one of these, such as `loginPassword` or `reset_token`, is that of a secret.
+_SECRET_WORDS = {
+    "password": "a password",
+    "passwords": "a password",
+    "passwd": "a password",
+    "pwd": "a password",
+    "passphrase": "a password",
+    "passcode": "a password",
+    "secret": "a secret",
+    "token": "a token",
+    "jwt": "a token",
+    "ssn": "a social security number",
+    "cvv": "a card's check number",
+    "cvc": "a card's check number",
+}
+# So is one that ends with these, written with or without something between the words.
+_SECRET_ENDINGS = {
+    "passwordhash": "a password",
+    "apikey": "a key",
+    "accesskey": "a key",
+    "secretkey": "a key",
+    "privatekey": "a key",
+    "socialsecuritynumber": "a social security number",
+    "socialsecurity": "a social security number",
+    "creditcard": "a card number",
+    "creditcardnumber": "a card number",
+    "debitcard": "a card number",
+    "cardnumber": "a card number",
+    "ccnumber": "a card number",
+}
+
+_is_ssn = re.compile(r"(?!000|666|9\d\d)\d{3}-(?!00)\d{2}-(?!0000)\d{4}", re.ASCII).fullmatch
+_is_grouped_digits = re.compile(r"\d[\d -]{12,22}\d", re.ASCII).fullmatch
+# The issuers' ranges and lengths (ISO/IEC 7812): Visa, Mastercard, American Express, Diners, Discover, JCB, UnionPay.
+# Visa's rare ones of 13 and 19 digits are left out: too many other numbers look like them.
+_is_issued = re.compile(
+    r"4\d{15}|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|3[47]\d{13}|3(?:0[0-5]|[68]\d)\d{11}"
+    r"|6(?:011|5\d\d|4[4-9]\d)\d{12}|35(?:2[89]|[3-8]\d)\d{12}|62\d{14,17}",
+    re.ASCII,
+).fullmatch
+_TOKEN_FORMS = re.compile(
+    r"ey[JK][\w-]{8,}\.ey[JK][\w-]{8,}\.[\w-]*"  # a JSON Web Token (RFC 7519)
+    r"|Bearer\s+\S{8,}"
+    r"|\$(?:2[abxy]|argon2(?:id|i|d)|6|5|1|pbkdf2-sha\d+|scrypt)\$.+"  # a hashed password in crypt's form
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*",
+    re.ASCII | re.DOTALL,
+).fullmatch
+
+_NOT_DIGITS = re.compile(r"[^\d+]")
+
+
+def check_traits(traits: Mapping[str, Any]) -> None:
+    """Raise ValidationError, with the name of the trait and never its value, if one looks like a secret.
+
+    Args:
+        traits: plain values by name; what is nested in them is looked at too.
+    """
+    for name, value in traits.items():
+        found = _secret_in(str(name), value)
+        if found is not None:
+            trait, what = found
+            raise ValidationError(
+                f"trait {trait!r}: found what looks like {what}, which must not be told of anybody; "
+                'leave it out, or set sensitive_traits="allow" if it is none'
+            )
+
+
+def hash_traits(traits: Mapping[str, Any], names: Collection[str]) -> dict[str, str]:
+    """Return those traits that are to be told as a hash only: SHA-256 in hexadecimal digits of the normalised value.
+
+    An email and any other text is normalised by cutting blanks around it and writing it in lower case, a phone number
+    by leaving out all but its digits and a plus sign, as is usual where hashes of several sources are compared.
+    """
+    hashed: dict[str, str] = {}
+    for name in names:
+        value = traits.get(name)
+        if value is not None and value != "":
+            hashed[name] = hashlib.sha256(_normalised(name, value).encode("utf-8", "replace")).hexdigest()
+    return hashed
+
+
+def _normalised(name: str, value: Any) -> str:
+    text = str(value).strip().lower()
+    return _NOT_DIGITS.sub("", text) if name in ("phone", "mobile") else text
+
+
+def _secret_in(name: str, value: Any) -> tuple[str, str] | None:
+    """Return the name of a trait that looks like a secret, and what it looks like."""
+    if isinstance(value, Mapping):
+        nested = cast("Mapping[str, Any]", value)
+        found = (_secret_in(f"{name}.{inner}", one) for inner, one in nested.items())
+        return next((one for one in found if one is not None), None)
+    if isinstance(value, list):
+        found = (_secret_in(name, one) for one in cast("list[Any]", value))
+        return next((one for one in found if one is not None), None)
+    if value is None or value == "" or isinstance(value, bool):  # `has_password: true` says nothing secret
+        return None
+    what = _named_secret(name) or _formed_secret(value)
+    return None if what is None else (name, what)
+
+
+def _named_secret(name: str) -> str | None:
+    words = [word.lower() for word in _WORDS.findall(name)]
+    if not words:
+        return None
+    joined = "".join(words)
+    return _SECRET_WORDS.get(words[-1]) or next(
+        (what for ending, what in _SECRET_ENDINGS.items() if joined.endswith(ending)), None
+    )
+
+
+def _formed_secret(value: Any) -> str | None:
+    if isinstance(value, float):
+        return None
+    text = str(value).strip()
+    if len(text) < 11:
+        return None
+    if _is_ssn(text):
+        return "a social security number"
+    if _is_grouped_digits(text) and _is_card_number(text.replace(" ", "").replace("-", "")):
+        return "a card number"
+    return "a token" if _TOKEN_FORMS(text) else None
+
+
+def _is_card_number(digits: str) -> bool:
+    """Whether digits are of an issuer's range and pass the check of Luhn (ISO/IEC 7812-1, annex B)."""
+    if not _is_issued(digits):
+        return False
+    total = sum(map(int, digits[-1::-2])) + sum(sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
+    return total % 10 == 0
