@@ -36,7 +36,7 @@ def test_the_defaults_are_safe() -> None:
     [
         *(
             (name, value)
-            for name in ("on_invalid", "gpc", "bots", "ip", "on_tamper", "outbox", "synchronous", "when_full")
+            for name in ("on_invalid", "gpc", "bots", "ip", "on_tamper", "outbox", "synchronous", "when_full", "sensitive_traits")
             for value in ("other", None)
         ),
         *(("outbox", f"sqlite:{path}") for path in ("", "//", "///", "////", "outbox", "//host/outbox")),
@@ -61,6 +61,7 @@ def test_the_defaults_are_safe() -> None:
         ("consent", True),
         *(("trusted_proxies", value) for value in ("10.0.0.0/8", 5, None, [5], [None])),
         *(("skipped_paths", value) for value in ("/api", 5, None, [5], [None])),
+        *(("hash_traits", value) for value in ("email", 5, None, [5], [None])),
         *(("cookie_name", value) for value in ("", "a b", "a;b", "ä", None)),
         *(("cookie_domain", value) for value in ("localhost", "127.0.0.1", "a;b.c", 5)),
         *(("cookie_path", value) for value in ("", "shop", "/;", None)),

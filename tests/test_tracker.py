@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 from collections.abc import Callable, Sequence
@@ -32,8 +33,15 @@ class Desk:
     """Keeps what trackers hand over; checks as Sitecore does."""
 
     def __init__(self, **defaults: Any) -> None:
-        usual = {"channel": None, "currency": None, "language": None, "infer": True, "identity_provider": None}
-        self.defaults = SimpleNamespace(**(usual | {"remembers_users": True} | defaults))
+        usual: dict[str, Any] = {
+            "channel": None,
+            "currency": None,
+            "language": None,
+            "infer": True,
+            "identity_provider": None,
+        }
+        usual |= {"remembers_users": True, "sensitive_traits": "refuse", "hash_traits": ()}
+        self.defaults = SimpleNamespace(**(usual | defaults))
         self.destination_names = ("sitecore", "other")
         self.time = NOW
         self.ready: list[str] = []
@@ -410,6 +418,38 @@ class TestIdentity:
         assert desk.events[0].data["identifiers"][0]["expiry_date"] == "2030-01-02T03:04"
         tracker.identity({"dob": datetime(815, 12, 10, 5, 6), "identifiers": [{"id": "1"}]})  # noqa: DTZ001
         assert desk.events[1].data["dob"] == "0815-12-10T05:06"
+
+    @pytest.mark.parametrize(
+        ("data", "extension"),
+        [({}, {"password": "hunter2"}), ({"phone": "4111 1111 1111 1111"}, {}), ({}, {"login": {"token": "abc"}})],
+    )
+    def test_what_looks_like_a_secret_is_refused(
+        self, tracker: Tracker, desk: Desk, data: dict[str, Any], extension: dict[str, Any]
+    ) -> None:
+        with pytest.raises(ValidationError, match="looks like"):
+            tracker.identity({"identifiers": [{"id": "1", "provider": "p"}], **data}, extension)
+        assert desk.events == []
+
+        desk.defaults.sensitive_traits = "allow"
+        tracker.identity({"identifiers": [{"id": "1", "provider": "p"}], **data}, extension)
+        assert len(desk.events) == 1
+
+    def test_events_may_be_about_secrets(self, tracker: Tracker, desk: Desk) -> None:
+        """Only what is told of a person is looked at: a password's reset is an event like any other."""
+        tracker.event("PASSWORD_RESET", {"token": "x"}, {"password": "changed"})
+        assert len(desk.events) == 1
+
+    def test_some_traits_are_told_as_a_hash_only(self, tracker: Tracker, desk: Desk) -> None:
+        desk.defaults.identity_provider, desk.defaults.hash_traits = "CRM", ("email", "firstName", "nickname")
+        tracker.identify("user_123", {"email": " Ada@b.example", "first_name": "Ada", "nickname": "A", "plan": "pro"})
+        (event,) = desk.events
+        assert event.data.keys() & {"email", "first_name"} == set()
+        assert event.extension == {
+            "email": hashlib.sha256(b"ada@b.example").hexdigest(),
+            "first_name": hashlib.sha256(b"ada").hexdigest(),
+            "nickname": hashlib.sha256(b"a").hexdigest(),
+            "plan": "pro",
+        }
 
     def test_later_events_know_the_user(self, tracker: Tracker, desk: Desk) -> None:
         desk.defaults.identity_provider = "CRM"

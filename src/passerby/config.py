@@ -18,6 +18,7 @@ WhenFull = Literal["drop_newest", "drop_oldest", "raise"]
 
 _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "on_invalid": ("raise", "drop"),
+    "sensitive_traits": ("refuse", "allow"),
     "gpc": ("respect", "ignore"),
     "bots": ("drop", "tag", "keep"),
     "ip": ("truncate", "keep", "drop"),
@@ -53,6 +54,9 @@ class Settings:
         currency: default for event data, three letters (ISO 4217).
         language: default for event data, two letters (ISO 639-1).
         identity_provider: the provider whose identifier is the user ID.
+        sensitive_traits: what becomes of a trait that looks like a password, a token, or a number of a card or of
+            social security: "refuse" raises ValidationError, "allow" takes it.
+        hash_traits: the names of traits of which only the SHA-256 hash is told, such as ``{"email"}``.
         infer: whether page, language and referrer are taken from the request where the call does not give them.
         auto_page_views: whether a page view is told of every page that a visitor sees: HTML with a 2xx status, in
             answer to a browser that goes to a document, unless the app has told one itself.
@@ -98,6 +102,8 @@ class Settings:
     currency: str | None = None
     language: str | None = None
     identity_provider: str | None = None
+    sensitive_traits: Literal["refuse", "allow"] = "refuse"
+    hash_traits: Collection[str] = ()
     infer: bool = True
     auto_page_views: bool = False
     on_invalid: Literal["raise", "drop"] = "raise"
@@ -143,7 +149,7 @@ class Settings:
                 "expected a plain function that takes the request's facts and gives True, False or None",
                 setting="consent",
             )
-        for name in ("trusted_proxies", "skipped_paths"):
+        for name in ("trusted_proxies", "skipped_paths", "hash_traits"):
             if not _are_texts(getattr(self, name)):
                 raise SettingsError("expected a list of texts", setting=name)
         check_cookie_name(self.cookie_name)
@@ -206,6 +212,8 @@ class SettingsValues(TypedDict, total=False):
     currency: str | None
     language: str | None
     identity_provider: str | None
+    sensitive_traits: Literal["refuse", "allow"]
+    hash_traits: Collection[str]
     infer: bool
     auto_page_views: bool
     on_invalid: Literal["raise", "drop"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from .errors import ValidationError
 from .event import Context, Event
@@ -21,6 +21,10 @@ class Defaults(Protocol):
     def identity_provider(self) -> str | None: ...
     @property
     def remembers_users(self) -> bool: ...
+    @property
+    def sensitive_traits(self) -> Literal["refuse", "allow"]: ...
+    @property
+    def hash_traits(self) -> Collection[str]: ...
 
 
 class Desk(Protocol):

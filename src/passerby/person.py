@@ -7,7 +7,7 @@ with a user ID and traits. Both become the same data.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from typing import Any, TypeGuard, cast
 from uuid import UUID
@@ -17,6 +17,7 @@ from .attributes import check_attribute_count, plain, read_extension
 from .cookie import Remembered
 from .errors import ValidationError
 from .event import Event, IdentityData, PageViewData
+from .secrecy import check_traits, hash_traits
 
 MAX_USER_ID = 255  # characters; Datalyr's limit, the strictest
 REPEAT_AFTER = 86_400  # seconds after which an unchanged identity is sent again
@@ -83,6 +84,24 @@ def identifiers_in(data: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the identifiers of identity data, or none if they are not a list of mappings."""
     identifiers: Any = data.get("identifiers")
     return identifiers if _is_list_of_objects(identifiers) else []
+
+
+def guard(data: dict[str, Any], extension: dict[str, Any], *, refuses_secrets: bool, hashed: Collection[str]) -> None:
+    """Keep secrets of a person out of identity data and extension data, in place.
+
+    Args:
+        data: identity data; a field that is told as a hash leaves it, as a hash is no email, for one.
+        extension: the app's own attributes, to which the hash is added under the same name.
+        refuses_secrets: whether what looks like a secret raises ValidationError.
+        hashed: the names of those traits that are told as a hash only.
+    """
+    person = {name: value for name, value in data.items() if name in _FIELDS}
+    if refuses_secrets:
+        check_traits({**person, **extension})
+    names = {CAMEL_CASE.get(name, name) for name in hashed}
+    for name, digest in hash_traits({**extension, **person}, names).items():
+        data.pop(name, None)
+        extension[name] = digest
 
 
 def user_id_in(data: Mapping[str, Any], provider: str | None, browser_id: str | None) -> str | None:

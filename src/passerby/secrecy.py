@@ -108,7 +108,8 @@ def _secret_in(name: str, value: Any) -> tuple[str, str] | None:
         found = (_secret_in(f"{name}.{inner}", one) for inner, one in nested.items())
         return next((one for one in found if one is not None), None)
     if isinstance(value, list):
-        found = (_secret_in(name, one) for one in cast("list[Any]", value))
+        several: list[Any] = value
+        found = (_secret_in(name, one) for one in several)
         return next((one for one in found if one is not None), None)
     if value is None or value == "" or isinstance(value, bool):  # `has_password: true` says nothing secret
         return None

@@ -20,7 +20,7 @@ from .event import Context, Event, EventKind, IdentityData, PageViewData, new_ev
 from .logs import get_logger
 from .options import Options, check_names, checked_event_id, choose, override, seconds_of
 from .outcome import Dropped, Outcome
-from .person import CAMEL_CASE, checked_user_id, identity_of, is_repeated, read_identity, remember, user_id_in
+from .person import CAMEL_CASE, checked_user_id, guard, identity_of, is_repeated, read_identity, remember, user_id_in
 from .receipt import Receipt
 from .rehearsal import REFUSED
 from .visit import Visit
@@ -326,7 +326,10 @@ class Tracker:
         context = self._context_of_call(options)
         user_id = self.visit.user_id
         if kind == "identity":
-            user_id = user_id_in(data, self._desk.defaults.identity_provider, self.visit.browser_id) or user_id
+            defaults = self._desk.defaults
+            refuses = defaults.sensitive_traits == "refuse"
+            guard(data, extension, refuses_secrets=refuses, hashed=defaults.hash_traits)
+            user_id = user_id_in(data, defaults.identity_provider, self.visit.browser_id) or user_id
         self._fill_in(kind, data, context)
         moment, event_id, integrations = options.get("timestamp"), options.get("event_id"), options.get("integrations")
         return Event(
