@@ -33,7 +33,8 @@ class Desk:
     """Keeps what trackers hand over; checks as Sitecore does."""
 
     def __init__(self, **defaults: Any) -> None:
-        usual: dict[str, Any] = {
+        usual: dict[str, Any] = dict.fromkeys(("channel", "currency", "language", "identity_provider"))
+        usual |= {"infer": True}
             "channel": None,
             "currency": None,
             "language": None,
