@@ -37,7 +37,8 @@ def test_the_defaults_are_safe() -> None:
         *(
             (name, value)
             for name in (
-                "on_invalid", "gpc", "bots", "ip", "on_tamper", "outbox", "synchronous", "when_full", "sensitive_traits",
+                "on_invalid", "gpc", "bots", "ip", "on_tamper", "outbox", "synchronous", "when_full",
+                "sensitive_traits",
             )
             for value in ("other", None)
         ),

@@ -35,12 +35,6 @@ class Desk:
     def __init__(self, **defaults: Any) -> None:
         usual: dict[str, Any] = dict.fromkeys(("channel", "currency", "language", "identity_provider"))
         usual |= {"infer": True}
-            "channel": None,
-            "currency": None,
-            "language": None,
-            "infer": True,
-            "identity_provider": None,
-        }
         usual |= {"remembers_users": True, "sensitive_traits": "refuse", "hash_traits": ()}
         self.defaults = SimpleNamespace(**(usual | defaults))
         self.destination_names = ("sitecore", "other")
