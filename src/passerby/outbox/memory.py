@@ -213,7 +213,7 @@ class MemoryOutbox:
                 for entry in shelf.take_letters(_is_letter(event_id)):
                     entry.since, entry.attempts = now, 0
                     shelf.tally.waiting += 1
-                    shelf.append(self._links.whose(entry.event.visitor), entry)
+                    shelf.append(entry.event.visitor, entry)
                     number += 1
         return _done(number)
 

@@ -114,7 +114,8 @@ class Neighbours:
         """Return the notices that may concern what a dead process left. Raises Trouble if that is soon known."""
         waiting = self._stock.pending
         try:
-            posted = self._board.about([row.linked or row.visitor for row in rows if row.state == "held"])
+            held = [row for row in rows if row.state == "held"]
+            posted = self._board.about([whose for row in held for whose in (row.visitor, row.linked) if whose])
         except Trouble as trouble:
             if trouble.reason == _BUSY:
                 raise
@@ -203,7 +204,7 @@ class Neighbours:
         return self._is_reading
 
     def _heed(self, notice: Notice) -> None:
-        by = self._stock.clocks.told_by(notice.at)
+        by = notice.at - self._stock.clocks.offset()
         kind: str = notice.kind
         match kind:
             case "release":

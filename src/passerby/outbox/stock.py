@@ -311,7 +311,7 @@ class Stock:
         letter.reason = None
         letter.since = now
         letter.shelf.tally.waiting += 1
-        letter.shelf.admit(self.links.whose(letter.event.visitor), letter)
+        letter.shelf.admit(letter.event.visitor, letter)
         self.pending.mark(letter)
 
     def take_from_disk(self, row: Row) -> Stored | None:
