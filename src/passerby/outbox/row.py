@@ -30,7 +30,11 @@ CREATE TABLE entry (
     body BLOB NOT NULL
 );
 CREATE INDEX unlinked ON entry (visitor) WHERE linked = '';
+CREATE TABLE heard (poster TEXT NOT NULL, number INTEGER NOT NULL);
+INSERT INTO heard VALUES ('', 0);
 """
+HEARD = "SELECT poster, number FROM heard"
+HEAR = "UPDATE heard SET poster = ?, number = ?"
 LINK = "UPDATE entry SET linked = ? WHERE visitor = ? AND linked = ''"
 PAGE = "SELECT * FROM entry WHERE place > ? AND destination = ? AND state = 'waiting' ORDER BY place LIMIT ?"
 AFTER = "SELECT * FROM entry WHERE place > ? ORDER BY place LIMIT ?"
@@ -80,6 +84,18 @@ class Row(NamedTuple):
     wait: float
     reason: str | None
     body: bytes
+
+
+class Heard(NamedTuple):
+    """What the process of a file had heard of the others when it wrote it the last time.
+
+    Attributes:
+        poster: under which name it posted notices itself; it had done what they say by then.
+        number: up to which number it had done what the others' notices say.
+    """
+
+    poster: str = ""
+    number: int = 0
 
 
 class Change(NamedTuple):
