@@ -266,7 +266,11 @@ class Database:
             if self._has_json:
                 with suppress(ValueError):  # of a damaged row, say
                     return rows.read_json(self._connection.execute(rows.as_json(query), values).fetchone()[0])
-            return [rows.read_row(row) for row in self._connection.execute(query, values)]
+            found = self._connection.execute(query, values).fetchall()
+        try:
+            return [rows.read_row(row) for row in found]
+        except ValueError:
+            raise Corruption("file corrupted") from None
 
 
 def _flat(values: Sequence[Sequence[Any]]) -> list[Any]:

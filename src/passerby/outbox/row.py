@@ -116,6 +116,24 @@ def well_formed(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
+_NUMBER = (float, int)
+_REASON = (str, type(None))
+_KINDS: tuple[type | tuple[type, ...], ...] = (
+    int,
+    str,
+    str,
+    str,
+    str,
+    _REASON,
+    _NUMBER,
+    int,
+    _NUMBER,
+    _NUMBER,
+    _REASON,
+    bytes,
+)  # of the fields of a Row
+
+
 def insert(number: int) -> str:
     """Return the statement that takes the values of so many rows."""
     return f"INSERT INTO entry VALUES {_values(len(Row._fields), number)}"  # noqa: S608 - of question marks
@@ -170,16 +188,20 @@ def read_json(text: bytes) -> list[Row]:
     found: list[Row] = []
     for row in loads(text):
         row[6], row[8], row[9] = float(row[6]), float(row[8]), float(row[9])
+        if not isinstance(row[11], str):
+            raise ValueError("a damaged row")
         row[11] = row[11].encode()
         found.append(Row(*row))
     return found
 
 
 def read_row(values: Sequence[Any]) -> Row:
-    """Read a row whose texts are bytes, of which some may be damaged."""
+    """Read a row whose texts are bytes, of which some may be damaged; raises ValueError if it is not a row at all."""
     *others, body = values
     read: list[Any] = [one.decode(errors="replace") if isinstance(one, bytes) else one for one in others]
     read.append(body)
+    if not all(isinstance(one, kinds) for one, kinds in zip(read, _KINDS, strict=True)):
+        raise ValueError("a damaged row")
     return Row(*read)
 
 
