@@ -19,17 +19,23 @@ ORDER = """
     destinations  destinations.answers  destinations.sitecore
     outbox  outbox.shelf  outbox.memory
     outbox.eventtext  outbox.folder  outbox.row  outbox.database  outbox.salvage  outbox.window  outbox.pending
+    outbox.reading  outbox.inventory
     outbox.stock  outbox.intake  outbox.adoption  outbox.writer  outbox.journal  outbox.sqlite
     delivery.breaker  delivery.pool  delivery.process  delivery.loop  delivery.worker
     delivery.stream  delivery.transport  delivery.sender  delivery
 
-    stats  config  sources  frontdesk  door  tracking  sites  engage  passerby
-    cli  __main__
+    stats  config  sources  frontdesk  door  uwsgi  tracking  sites  engage  passerby
+    site  upkeep  upkeep.arguments  cli  __main__
     asgi  wsgi  fastapi  flask
     testing.told  testing  testing.plugin
     django.transactions  django.conf  django.middleware  django.signals  django.checks  django.apps  django
     django.test  django.templatetags  django.templatetags.passerby
     django.management  django.management.commands  django.management.commands.passerby
+
+    upkeep.exits  upkeep.terminal  upkeep.place  upkeep.entry  upkeep.listing  upkeep.showing  upkeep.verifying
+    upkeep.command
+    doctor  doctor.held  doctor.mounts  doctor.directory  doctor.runtime  doctor.clock  doctor.limits  doctor.files
+    doctor.settings  doctor.command
 
     collector.json_object  collector.stream_api  collector.received  collector.scripted  collector.store
     collector.connection  collector.reply  collector.exchange  collector.control
@@ -51,7 +57,7 @@ DOORS = {
     "itsdangerous": ["cookie"],
     "orjson": ["jsontext"],
     "pytest": ["testing.plugin"],
-    "sqlite3": ["collector.store", "outbox.database"],
+    "sqlite3": ["collector.store", "outbox.database", "outbox.reading"],
     "starlette": ["asgi", "collector", "demo", "fastapi"],
     "uvicorn": ["cli", "collector", "demo"],
 }

@@ -1,4 +1,4 @@
-"""The command line: `passerby collect`, `passerby demo`."""
+"""The command line: `passerby collect`, `passerby demo`, `passerby doctor`, `passerby outbox`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 from typing import TextIO
 
+from .site import Site
+from .upkeep.arguments import add_doctor, add_outbox
 from .version import __version__
 
 Command = Callable[[argparse.Namespace, TextIO, TextIO], int]
@@ -17,12 +19,13 @@ Command = Callable[[argparse.Namespace, TextIO, TextIO], int]
 OPTIONAL_PACKAGES = ("uvicorn", "fastapi")
 
 
-def main(argv: Sequence[str] | None = None, program: str = "passerby") -> int:
-    """Run a command; answer 0 when all is well, 1 for a failure, 2 for wrong usage.
+def main(argv: Sequence[str] | None = None, program: str = "passerby", site: Site | None = None) -> int:
+    """Run a command; answer 0 when all is well, 1 for a failure, 2 for wrong usage, 3 if something was found or is left.
 
     Args:
         argv: the command and its arguments; those of the process by default.
         program: how the user calls it, such as ``"manage.py passerby"``.
+        site: the app whose command line it is, if it is one's.
     """
     arguments, app = _part(sys.argv[1:] if argv is None else argv)
     parser = _make_parser(program)
@@ -30,11 +33,14 @@ def main(argv: Sequence[str] | None = None, program: str = "passerby") -> int:
     if app and options.command != "collect":
         parser.error(f"found a command of yours behind --, which only collect runs; {options.command} does not")
     options.app = app
+    options.site = site
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal may lack letters that visitors have
             stream.reconfigure(errors="backslashreplace")
     try:
-        return _find_command(options.module)(options, sys.stdout, sys.stderr)
+        code = _find_command(options.module)(options, sys.stdout, sys.stderr)
+        sys.stdout.flush()
+        return code
     except ModuleNotFoundError as exc:
         if exc.name not in OPTIONAL_PACKAGES:
             raise
@@ -70,6 +76,8 @@ def _make_parser(program: str) -> argparse.ArgumentParser:
 SUMMARIES = {
     "collect": "Play Sitecore's Stream API on this machine: answer as it does, keep what arrives, print each event.",
     "demo": "Start a small shop and a collector on this machine, and print each event as it arrives.",
+    "doctor": "See whether this machine and these settings are fit for passerby, and say what to do.",
+    "outbox": "Look at an outbox on disk, and change what is in it.",
 }
 
 
@@ -110,7 +118,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     )
 
 
-_ADD = {"collect": _add_collect, "demo": _add_demo}
+_ADD = {"collect": _add_collect, "demo": _add_demo, "doctor": add_doctor, "outbox": add_outbox}
 
 
 def _port(text: str) -> int:

@@ -16,6 +16,7 @@ from .row import Change, Row
 
 Synchronous = Literal["NORMAL", "FULL"]
 
+SQLITE_VERSION: tuple[int, int, int] = sqlite3.sqlite_version_info
 APPLICATION_ID = 0x70627978  # "pbyx", so that another program's database is not written to
 VERSION = 1
 _BEYOND = 2**63 - 1
