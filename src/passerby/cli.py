@@ -20,7 +20,7 @@ OPTIONAL_PACKAGES = ("uvicorn", "fastapi")
 
 
 def main(argv: Sequence[str] | None = None, program: str = "passerby", site: Site | None = None) -> int:
-    """Run a command; answer 0 when all is well, 1 for a failure, 2 for wrong usage, 3 if something was found or is left.
+    """Run a command; answer 0 if all is well, 1 for a failure, 2 for wrong usage, 3 if something is left or was found.
 
     Args:
         argv: the command and its arguments; those of the process by default.

@@ -22,10 +22,11 @@ _OFF = ("0", "false", "no", "off")
 
 def find_options() -> Mapping[str, Any] | None:
     """Return the options of the uWSGI that runs this process; None if none does."""
-    options = getattr(sys.modules.get("uwsgi"), "opt", None)
+    options: Any = getattr(sys.modules.get("uwsgi"), "opt", None)
     if not isinstance(options, Mapping):
         return None
-    return {_text(name): value for name, value in cast("Mapping[Any, Any]", options).items()}
+    found: Mapping[Any, Any] = options
+    return {_text(name): value for name, value in found.items()}
 
 
 def threads_are_off(options: Mapping[str, Any]) -> bool:
@@ -66,7 +67,8 @@ def warn_if_threads_are_off() -> None:
 
 def _last(value: Any) -> Any:
     """Return the last of the values of an option that was given more than once."""
-    return cast("list[Any]", value)[-1] if isinstance(value, list) and value else value
+    values = cast("list[Any]", value if isinstance(value, list) else [value])
+    return values[-1] if values else ""
 
 
 def _text(value: Any) -> str:

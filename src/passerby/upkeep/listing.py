@@ -16,6 +16,7 @@ from .entry import time_text
 from .exits import DONE, FAILED, FOUND
 from .terminal import Progress, age_text, number_of, printable, size_text
 
+_TITLES = ("FILE", "STANDING", "SIZE", "DESTINATION", "WAITING", "HELD", "DEAD", "OLDEST WAITING")
 _MOST_REASONS = 20  # the text lists the most frequent
 
 
