@@ -24,7 +24,7 @@ ORDER = """
     delivery.breaker  delivery.pool  delivery.process  delivery.loop  delivery.worker
     delivery.stream  delivery.transport  delivery.sender  delivery
 
-    stats  config  sources  frontdesk  door  uwsgi  tracking  sites  engage  passerby
+    stats  barrier  config  sources  frontdesk  door  uwsgi  tracking  sites  engage  passerby
     site  upkeep  upkeep.arguments  cli  __main__
     asgi  wsgi  fastapi  flask
     testing.told  testing  testing.plugin
@@ -63,7 +63,9 @@ DOORS = {
 }
 
 # Imports that have to wait until a function runs: (module, what it imports) and the reason.
-LATE_IMPORTS: dict[tuple[str, str], str] = {}
+LATE_IMPORTS: dict[tuple[str, str], str] = {
+    ("frontdesk", "passerby.outbox.sqlite"): "needs SQLite and locks on files, which not every Python and system has",
+}
 
 # What these hold is decided from plain values alone: nothing in them reaches for a network or waits.
 PURE = "errors jsontext outcome request attributes event context cookie policy destinations"

@@ -34,17 +34,26 @@ def test_the_defaults_are_safe() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *((name, "other") for name in ("on_invalid", "gpc", "bots", "ip", "on_tamper", "outbox")),
-        *((name, None) for name in ("on_invalid", "gpc", "bots", "ip", "on_tamper", "outbox")),
+        *(
+            (name, value)
+            for name in ("on_invalid", "gpc", "bots", "ip", "on_tamper", "outbox", "synchronous", "when_full")
+            for value in ("other", None)
+        ),
+        *(("outbox", f"sqlite:{path}") for path in ("", "//", "///", "////", "outbox", "//host/outbox")),
         *(
             (name, value)
             for name in (
-                "renew_after", "mint_timeout", "close_timeout", "request_timeout",
+                "renew_after", "mint_timeout", "barrier_timeout", "close_timeout", "request_timeout",
                 "retry_base", "retry_cap", "retry_age",
             )
             for value in (-1, "5", None, True, float("nan"), float("inf"), 1e9)
         ),
-        *((name, value) for name in ("concurrency", "max_events") for value in (0, -1, 1.5, "5", True, None)),
+        *(
+            (name, value)
+            for name in ("concurrency", "max_events", "max_bytes")
+            for value in (0, -1, 1.5, "5", True)
+        ),
+        *((name, None) for name in ("concurrency", "max_bytes")),
         *(("spare_browser_ids", value) for value in (-1, 101, True, "2", None, 1.5)),
         *((name, 5) for name in ("channel", "currency", "language", "identity_provider")),
         *((name, "yes") for name in ("infer", "auto_page_views", "server_cookie")),
@@ -68,6 +77,16 @@ def test_the_defaults_are_safe() -> None:
 )  # fmt: skip
 def test_a_wrong_value_is_refused_by_name(name: str, value: Any) -> None:
     assert name in refusal(**{name: value})
+
+
+@pytest.mark.parametrize("slashes", ["///", "////"])
+def test_the_outboxs_directory_is_named_from_the_root_on(slashes: str) -> None:
+    assert make_settings({"outbox": f"sqlite:{slashes}var/lib/shop/"}).outbox_directory == "/var/lib/shop"
+    assert make_settings({}).outbox_directory is None
+
+
+def test_what_calls_drop_they_cannot_raise() -> None:
+    assert "when_full" in refusal(when_full="raise", on_invalid="drop")
 
 
 def test_an_unknown_setting_is_refused_by_name() -> None:
@@ -198,6 +217,7 @@ class TestSources:
                 "PASSERBY_INFER": "false",
                 "PASSERBY_MINT_TIMEOUT": "0.5",
                 "PASSERBY_CONCURRENCY": "3",
+                "PASSERBY_MAX_EVENTS": "500",
                 "PASSERBY_COOKIE_SECURE": "true",
                 "PASSERBY_TRUSTED_PROXIES": "10.0.0.0/8,192.0.2.1",
                 "OTHER": "ignored",
@@ -211,6 +231,7 @@ class TestSources:
             0.5,
             3,
         )
+        assert settings.max_events == 500
         assert settings.cookie_secure is True
         assert settings.trusted_proxies == ["10.0.0.0/8", "192.0.2.1"]
         assert Tracking.from_env({"PASSERBY_COOKIE_SECURE": "auto"})._settings.cookie_secure == "auto"

@@ -70,6 +70,7 @@ class Desk:
 
     def accept(
         self,
+        visit: Visit,
         event: Event,
         destinations: Sequence[str],
         receipt: Receipt,
@@ -86,11 +87,11 @@ class Desk:
         self.refused.append((reason, tuple(destinations)))
         return Receipt.dropped(reason, destinations)
 
-    def release_held(self, visitor: str) -> int:
+    def release_held(self, visit: Visit, visitor: str) -> int:
         self.released.append(visitor)
         return 2
 
-    def clear_held(self, visitor: str) -> int:
+    def clear_held(self, visit: Visit, visitor: str) -> int:
         self.cleared.append(visitor)
         return 3
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from concurrent.futures import Future
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -10,6 +11,8 @@ from .door import Door
 from .request import SEEN_KEY, ScopeRequest
 from .sites import TrackingSource
 from .tracker import Tracker, enter, leave
+
+_STARTS = ("http.response.start", "websocket.accept")
 
 
 class TrackingMiddleware:
@@ -24,7 +27,7 @@ class TrackingMiddleware:
     def __init__(self, app: ASGIApp, *, tracking: TrackingSource, websocket_cookies: bool = False) -> None:
         self.app = app
         self.tracking = tracking
-        self._starts = ("http.response.start", "websocket.accept") if websocket_cookies else ("http.response.start",)
+        self._with_cookies = _STARTS if websocket_cookies else _STARTS[:1]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -41,21 +44,28 @@ class TrackingMiddleware:
         token = enter(tracker)
         try:
             await self.app(scope, receive, self._send_of_request(door, tracker, send))
+        except Exception:  # whoever stands before it answers that, or has answered already
+            if (recorded := door.begin_barrier(tracker)) is not None:
+                await door.pass_barrier_async(tracker, recorded)
+            raise
         finally:
             leave(token)
             door.end(tracker)
 
     def _send_of_request(self, door: Door, tracker: Tracker, send: Send) -> Send:
-        def send_with_cookies(message: Message) -> Awaitable[None]:
-            if message["type"] in self._starts:
-                headers = list(message.get("headers", ()))
-                cookies = door.respond(tracker, message.get("status", 101), headers)
-                if cookies:
-                    added = [(b"set-cookie", cookie.header().encode("latin-1")) for cookie in cookies]
-                    message = {**message, "headers": [*headers, *added]}
-            return send(message)
+        def send_in_turn(message: Message) -> Awaitable[None]:
+            if message["type"] not in _STARTS:
+                return send(message)
+            if message["type"] in self._with_cookies:
+                message = _with_cookies(message, door, tracker)
+            recorded = door.begin_barrier(tracker)
+            return send(message) if recorded is None else send_when_recorded(recorded, message)
 
-        return send_with_cookies
+        async def send_when_recorded(recorded: Future[None], message: Message) -> None:
+            await door.pass_barrier_async(tracker, recorded)
+            await send(message)
+
+        return send_in_turn
 
     def _send_of_lifespan(self, send: Send) -> Send:
         async def send_around(message: Message) -> None:
@@ -66,3 +76,14 @@ class TrackingMiddleware:
             await send(message)
 
         return send_around
+
+
+def _with_cookies(message: Message, door: Door, tracker: Tracker) -> Message:
+    headers = list(message.get("headers", ()))
+    cookies = door.respond(tracker, message.get("status", 101), headers)
+    if not cookies:
+        return message
+    return {
+        **message,
+        "headers": [*headers, *((b"set-cookie", cookie.header().encode("latin-1")) for cookie in cookies)],
+    }

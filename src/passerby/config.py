@@ -13,6 +13,8 @@ from .errors import SettingsError
 from .policy import SKIPPED_PATHS, BotPolicy, Consent, GpcPolicy
 
 SecretKeys = str | bytes | Sequence[str | bytes]
+Synchronous = Literal["NORMAL", "FULL"]
+WhenFull = Literal["drop_newest", "drop_oldest", "raise"]
 
 _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "on_invalid": ("raise", "drop"),
@@ -20,12 +22,15 @@ _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "bots": ("drop", "tag", "keep"),
     "ip": ("truncate", "keep", "drop"),
     "on_tamper": ("reissue", "adopt"),
+    "when_full": ("drop_newest", "drop_oldest", "raise"),
+    "synchronous": ("NORMAL", "FULL"),
 }
 _TEXTS = ("channel", "currency", "language", "identity_provider")
 _SWITCHES = ("infer", "auto_page_views", "cookie_partitioned", "server_cookie")
 _SECONDS = (
     "renew_after",
     "mint_timeout",
+    "barrier_timeout",
     "close_timeout",
     "request_timeout",
     "retry_base",
@@ -41,7 +46,9 @@ class Settings:
     Attributes:
         secret_key: signs the cookies; a list rotates keys, the first signs. Without one nothing is signed, the user ID
             is not remembered over requests, and a cookie is not renewed before its time is up.
-        outbox: where events wait; "memory" loses them with the process.
+        outbox: where events wait: "memory" loses them with the process; "sqlite:///var/lib/shop/outbox" keeps them in
+            files of that directory, which is made if need be, and loses nothing.
+        synchronous: what an event in a file survives: "NORMAL" the death of the process, "FULL" a power cut too.
         channel: default for event data, such as "WEB".
         currency: default for event data, three letters (ISO 4217).
         language: default for event data, two letters (ISO 639-1).
@@ -70,17 +77,23 @@ class Settings:
         spare_browser_ids: how many IDs are kept ready when nobody comes; the busier it is, the more. 0 makes none
             ahead.
         mint_timeout: how long a new visitor's request may wait for an ID when none is ready.
+        barrier_timeout: how long a response may wait until what was told in its request is in the file.
         close_timeout: how long the interpreter's exit may be held up to deliver what waits.
         request_timeout: how long one call to a destination may take.
         retry_base: see `passerby.delivery.sender.RetryPlan`.
         retry_cap: the longest wait between two attempts.
         retry_age: after which time an event that never got through becomes a dead letter.
         concurrency: calls at once to one destination.
-        max_events: how many events may wait per destination, and how many may be held in event queues.
+        max_events: how many events may wait per destination, and how many may be held in event queues; 100,000 in
+            memory and a million in files by default.
+        max_bytes: how large all events in the file of one process may be together.
+        when_full: what becomes of an event for which there is no room: "drop_newest" drops it, "drop_oldest" the one
+            that has waited longest, "raise" has the call raise ValidationError.
     """
 
     secret_key: SecretKeys | None = field(default=None, repr=False)
     outbox: str = "memory"
+    synchronous: Synchronous = "NORMAL"
     channel: str | None = None
     currency: str | None = None
     language: str | None = None
@@ -106,20 +119,25 @@ class Settings:
     on_tamper: OnTamper = "reissue"
     spare_browser_ids: int = 2
     mint_timeout: float = 0.25
+    barrier_timeout: float = 0.05
     close_timeout: float = 2.0
     request_timeout: float = 10.0
     retry_base: float = 1.0
     retry_cap: float = 300.0
     retry_age: float = 72 * 3600.0
     concurrency: int = 10
-    max_events: int = 100_000
+    max_events: int | None = None
+    max_bytes: int = 1_000_000_000
+    when_full: WhenFull = "drop_newest"
 
     def __post_init__(self) -> None:
         _check_values(self)
-        if self.outbox != "memory":
+        if self.when_full == "raise" and self.on_invalid == "drop":
             raise SettingsError(
-                'found something else, expected "memory", the only one this version has', setting="outbox"
+                'found "raise" while on_invalid is "drop", so that no call would raise; choose "drop_newest"',
+                setting="when_full",
             )
+        _ = self.outbox_directory
         if self.consent is not None and (not callable(self.consent) or iscoroutinefunction(self.consent)):
             raise SettingsError(
                 "expected a plain function that takes the request's facts and gives True, False or None",
@@ -130,6 +148,21 @@ class Settings:
                 raise SettingsError("expected a list of texts", setting=name)
         check_cookie_name(self.cookie_name)
         _ = self.secret_keys, self.cookie_attributes
+
+    @property
+    def outbox_directory(self) -> str | None:
+        """Where the files of the outbox are; None if events wait in memory."""
+        if self.outbox == "memory":
+            return None
+        if isinstance(self.outbox, str) and self.outbox.startswith("sqlite:///"):
+            directory = "/" + self.outbox.removeprefix("sqlite:///").strip("/")
+            if directory != "/":
+                return directory
+        raise SettingsError(
+            'found something else, expected "memory" or "sqlite:///" and a directory from the root on, such as '
+            '"sqlite:///var/lib/shop/outbox"',
+            setting="outbox",
+        )
 
     @property
     def secret_keys(self) -> tuple[str | bytes, ...]:
@@ -168,6 +201,7 @@ class SettingsValues(TypedDict, total=False):
 
     secret_key: SecretKeys | None
     outbox: str
+    synchronous: Synchronous
     channel: str | None
     currency: str | None
     language: str | None
@@ -193,13 +227,16 @@ class SettingsValues(TypedDict, total=False):
     on_tamper: OnTamper
     spare_browser_ids: int
     mint_timeout: float
+    barrier_timeout: float
     close_timeout: float
     request_timeout: float
     retry_base: float
     retry_cap: float
     retry_age: float
     concurrency: int
-    max_events: int
+    max_events: int | None
+    max_bytes: int
+    when_full: WhenFull
 
 
 def _check_values(settings: Settings) -> None:
@@ -218,8 +255,10 @@ def _check_values(settings: Settings) -> None:
         value = getattr(settings, name)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
             raise SettingsError(f"found {value!r}, expected a number of seconds", setting=name)
-    for name in ("concurrency", "max_events"):
+    for name in ("concurrency", "max_events", "max_bytes"):
         value = getattr(settings, name)
+        if name == "max_events" and value is None:
+            continue
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise SettingsError(f"found {value!r}, expected a whole number of at least 1", setting=name)
     if isinstance(settings.spare_browser_ids, bool) or settings.spare_browser_ids not in range(101):

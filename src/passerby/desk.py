@@ -59,6 +59,7 @@ class Desk(Protocol):
 
     def accept(
         self,
+        visit: Visit,
         event: Event,
         destinations: Sequence[str],
         receipt: Receipt,
@@ -67,7 +68,8 @@ class Desk(Protocol):
     ) -> None:
         """Check an event for its destinations and record it; raises ValidationError before anything is stored.
 
-        In a database transaction that fails it is not recorded after all, and `undo` is called.
+        In a database transaction that fails it is not recorded after all, and `undo` is called. Where no response
+        waits for it, it is on disk, if events wait there, when this returns; but an event loop is not held up.
         """
         ...
 
@@ -75,11 +77,11 @@ class Desk(Protocol):
         """Count what is not kept. Raises the error if the settings say so."""
         ...
 
-    def release_held(self, visitor: str) -> int:
+    def release_held(self, visit: Visit, visitor: str) -> int:
         """Let go of the events held for a visitor, in their order; return how many."""
         ...
 
-    def clear_held(self, visitor: str) -> int:
+    def clear_held(self, visit: Visit, visitor: str) -> int:
         """Drop the events held for a visitor; return how many."""
         ...
 

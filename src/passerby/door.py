@@ -43,6 +43,7 @@ class Door:
         tracker: Tracker | None = native.get(TRACKER_KEY)
         if tracker is None:
             tracker = native[TRACKER_KEY] = self.begin(request)
+        tracker.visit.is_awaited = True
         native[SEEN_KEY] = True
         return tracker
 
@@ -101,6 +102,31 @@ class Door:
         except Exception:
             log.exception("cookies could not be made; the response goes without")
             return []
+
+    def begin_barrier(self, tracker: Tracker) -> Future[None] | None:
+        """Return what the response is to wait for before it starts, if anything; see `pass_barrier`."""
+        visit = tracker.visit
+        is_awaited, visit.is_awaited = visit.is_awaited, False
+        if not (is_awaited and visit.unrecorded):
+            return None
+        try:
+            return self._desk.barrier.begin(visit.unrecorded)
+        except Exception:
+            log.exception("what was told in a request cannot be awaited; its response starts all the same")
+            return None
+
+    async def pass_barrier_async(self, tracker: Tracker, recorded: Future[None]) -> None:
+        """Wait until what was told in a request is recorded, at most `barrier_timeout` seconds."""
+        try:
+            await self._desk.barrier.pass_async(recorded, tracker.visit.unrecorded)
+        except RuntimeError:
+            log.exception("what was told can only be awaited in asyncio; the response starts before it is recorded")
+
+    def pass_barrier(self, tracker: Tracker) -> None:
+        """Do as `begin_barrier` and `pass_barrier_async` do, in sync code."""
+        recorded = self.begin_barrier(tracker)
+        if recorded is not None:
+            self._desk.barrier.pass_sync(recorded, tracker.visit.unrecorded)
 
     def end(self, tracker: Tracker) -> None:
         """End a request: an ID on which nothing depends goes back to the pool."""

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from logging import Logger
 from typing import Any
 
+from .barrier import Barrier
 from .config import Settings
 from .context import context_of
 from .delivery import Delivery
@@ -17,8 +18,8 @@ from .destinations.sitecore import Sitecore
 from .errors import RemoteError, SettingsError, ValidationError
 from .event import NO_CONTEXT, Context, Event, new_browser_id
 from .logs import get_logger
-from .outbox import DeadLetter
-from .outbox.memory import MemoryOutbox
+from .outbox import DeadLetter, Outbox
+from .outbox.memory import MAX_EVENTS, MemoryOutbox
 from .outcome import Dropped
 from .proxies import TrustedProxies
 from .receipt import Receipt
@@ -45,6 +46,7 @@ class FrontDesk:
         issuer: the destination that issues browser IDs, if one does.
         delivery: what brings events to their destinations.
         transactions: what an app's database transactions do to the events told in them, if anything.
+        barrier: waits until what was told is recorded.
     """
 
     def __init__(self, destinations: Sequence[Destination], settings: Settings, proxies: TrustedProxies) -> None:
@@ -57,7 +59,8 @@ class FrontDesk:
         self._point_of_sale = next((one.point_of_sale for one in destinations if isinstance(one, Sitecore)), None)
         self._proxies = proxies
         self.transactions: Transactions | None = None
-        self._outbox = MemoryOutbox(self.destination_names, settings.max_events)
+        self._outbox = _make_outbox(self.destination_names, settings)
+        self.barrier: Barrier = Barrier(self._outbox, settings.barrier_timeout)
         self.delivery: Delivery = Delivery(
             destinations,
             self.issuer,
@@ -103,6 +106,7 @@ class FrontDesk:
 
     def accept(
         self,
+        visit: Visit,
         event: Event,
         destinations: Sequence[str],
         receipt: Receipt,
@@ -115,11 +119,19 @@ class FrontDesk:
         for watcher in rehearsal.watchers:
             watcher.on_told(event, destinations)
         if self.transactions is not None and self.transactions.defer(
-            lambda: self._record_late(event, destinations, receipt, held),
+            lambda: self._record_late(visit, event, destinations, receipt, held),
             lambda: self._roll_back(event, destinations, receipt, undo),
         ):
             return
         self._record(event, destinations, receipt, held)
+        self._see_recorded(visit)
+
+    def _see_recorded(self, visit: Visit) -> None:
+        """See something that was told recorded before its response starts; where none will, before the call returns."""
+        if visit.is_awaited:
+            visit.unrecorded += 1
+        else:
+            self.barrier.pass_at_once()
 
     def _record(self, event: Event, destinations: Sequence[str], receipt: Receipt, held: bool) -> None:
         if rehearsal.is_on:
@@ -130,10 +142,15 @@ class FrontDesk:
                 return
         self.delivery.enqueue(event, destinations, receipt, held)
 
-    def _record_late(self, event: Event, destinations: Sequence[str], receipt: Receipt, held: bool) -> None:
-        """Record an event when its call has long returned and there is nobody to hear of a mistake of ours."""
+    def _record_late(
+        self, visit: Visit, event: Event, destinations: Sequence[str], receipt: Receipt, held: bool
+    ) -> None:
+        """Record an event when its call has long returned and there is nobody to hear of a mistake."""
         try:
             self._record(event, destinations, receipt, held)
+            self._see_recorded(visit)
+        except ValidationError:
+            self._drop(destinations, receipt, "full")
         except Exception:
             log.exception("an event could not be recorded after its transaction; it is dropped")
             self._drop(destinations, receipt, "internal")
@@ -167,19 +184,25 @@ class FrontDesk:
             watcher.on_refused(reason)
         self._outbox.drop(self.destination_names if destinations is None else destinations, reason)
 
-    def release_held(self, visitor: str) -> int:
+    def release_held(self, visit: Visit, visitor: str) -> int:
         """Let go of a visitor's held events."""
-        return self._when_committed(visitor, self.delivery.release)
+        return self._when_committed(visit, visitor, self.delivery.release)
 
-    def clear_held(self, visitor: str) -> int:
+    def clear_held(self, visit: Visit, visitor: str) -> int:
         """Drop a visitor's held events."""
-        return self._when_committed(visitor, self._outbox.clear)
+        return self._when_committed(visit, visitor, self._outbox.clear)
 
-    def _when_committed(self, visitor: str, act: Callable[[str], int]) -> int:
+    def _when_committed(self, visit: Visit, visitor: str, act: Callable[[str], int]) -> int:
         """Do something to a visitor's held events, in a transaction once it is committed; return how many there are."""
-        if self.transactions is not None and self.transactions.defer(lambda: act(visitor), lambda: None):
+
+        def act_now() -> int:
+            number = act(visitor)
+            self._see_recorded(visit)
+            return number
+
+        if self.transactions is not None and self.transactions.defer(act_now, lambda: None):
             return self._outbox.held(visitor)
-        return act(visitor)
+        return act_now()
 
     def ask_guest_id(self, browser_id: str | None, timeout: float | None) -> Future[str]:
         """Ask for the guest's ID."""
@@ -196,7 +219,7 @@ class FrontDesk:
 
     def dead_letters(self) -> list[DeadLetter]:
         """Return what the destinations will never take, by destination, the oldest first."""
-        return [letter for name in self.destination_names for letter in self._outbox.dead_letters(name)]
+        return [letter for name in self._outbox.destinations for letter in self._outbox.dead_letters(name)]
 
     def stats(self) -> Stats:
         """Return the ledger: per destination, enqueued = delivered + pending + dead + dropped."""
@@ -204,9 +227,10 @@ class FrontDesk:
             name: DestinationStats.of(
                 self._outbox.tally(name), self.delivery.retries(name), self.delivery.breaker_state(name)
             )
-            for name in self.destination_names
+            for name in self._outbox.destinations
         }
-        return Stats(destinations, self.delivery.pool.counts if self.issuer is not None else None)
+        counts = self.delivery.pool.counts if self.issuer is not None else None
+        return Stats(destinations, counts, self.barrier.late, self._outbox.state)
 
     def _checked_issuer(self) -> IdIssuer:
         if self.issuer is None:
@@ -224,6 +248,24 @@ def checked_timeout(timeout: float | None) -> float | None:
             code="IV-0006",
         )
     return timeout
+
+
+def _make_outbox(names: Sequence[str], settings: Settings) -> Outbox:
+    directory = settings.outbox_directory
+    if directory is None:
+        return MemoryOutbox(names, settings.max_events or MAX_EVENTS)
+    try:
+        from .outbox import sqlite  # noqa: PLC0415 - not everybody has what it needs
+    except ImportError as error:  # a Python built without SQLite, or a system without such locks
+        raise SettingsError(f'found no module {error.name}, which "sqlite:" needs', setting="outbox") from None
+    return sqlite.SqliteOutbox(
+        directory,
+        names,
+        max_events=settings.max_events or sqlite.MAX_EVENTS,
+        max_bytes=settings.max_bytes,
+        when_full=settings.when_full,
+        synchronous=settings.synchronous,
+    )
 
 
 def _retry_plan(settings: Settings) -> RetryPlan:

@@ -24,7 +24,7 @@ class Receipt:
         event_id: the event's ID, or None if the event was refused and dropped.
     """
 
-    __slots__ = ("_awaited", "_outcomes", "_stored", "_waiters", "event_id")
+    __slots__ = ("__weakref__", "_awaited", "_outcomes", "_stored", "_waiters", "event_id")
 
     def __init__(self, event_id: str | None, destinations: Sequence[str]) -> None:
         self.event_id: str | None = event_id

@@ -7,7 +7,7 @@ The names are those of the keywords. A mapping holds each destination's own sett
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields
 from inspect import Parameter, signature
 from typing import Any, cast
 
@@ -21,6 +21,7 @@ _BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "fals
 _LISTS = frozenset({"secret_key", "trusted_proxies", "skipped_paths"})
 _SWITCHES = frozenset({"include_utm_parameters", "requested_at"})  # of destinations
 _NOT_TEXT = frozenset({"consent"})
+_WHOLE = frozenset({"max_events"})  # numbers that are None by default
 _PREFIX = "PASSERBY_"
 
 
@@ -46,7 +47,7 @@ def read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     Raises:
         SettingsError: a value is not of its setting's type, or there is no setting of that name.
     """
-    kinds = {one.name: _type_of(one.default) for one in fields(Settings) if one.name not in _NOT_TEXT}
+    kinds = {one.name: _type_of(one) for one in fields(Settings) if one.name not in _NOT_TEXT}
     values: dict[str, Any] = {}
     for variable, text in environ.items():
         if not variable.startswith(_PREFIX):
@@ -82,8 +83,10 @@ def _make(kind: str, own: Any) -> Destination:
         raise error.spelled(lambda name: f"{kind}.{name}") from None
 
 
-def _type_of(default: object) -> type:
-    return str if default is None or default is MISSING else type(default)
+def _type_of(setting: Field[Any]) -> type:
+    if setting.name in _WHOLE:
+        return int
+    return str if setting.default is None or setting.default is MISSING else type(setting.default)
 
 
 def _read(variable: str, name: str, kind: type, text: str) -> Any:

@@ -194,11 +194,11 @@ class Tracker:
 
     def process_event_queue(self) -> int:
         """Let go of the events held for this browser, in their order; return how many there were."""
-        return self._desk.release_held(self._visitor_key())
+        return self._desk.release_held(self.visit, self._visitor_key())
 
     def clear_event_queue(self) -> int:
         """Drop the events held for this browser (counted as "cleared"); return how many there were."""
-        return self._desk.clear_held(self._visitor_key())
+        return self._desk.clear_held(self.visit, self._visitor_key())
 
     async def guest_id(self, timeout: float | None = None) -> str:
         """Ask Sitecore CDP for the ID of the guest behind this browser.
@@ -284,7 +284,7 @@ class Tracker:
             if kind == "identity":
                 return self._tell_identity(event, destinations, receipt)
             undo = self._forget_page_view if kind == "page_view" else None
-            desk.accept(event, destinations, receipt, held, undo)
+            desk.accept(visit, event, destinations, receipt, held, undo)
             return receipt
         except ValidationError as error:
             return desk.refuse("invalid", destinations, error)
@@ -297,7 +297,7 @@ class Tracker:
         remembered = remember(event, desk.now()) if desk.defaults.remembers_users and event.user_id else None
         if remembered is not None and is_repeated(remembered, visit.remembered):
             return desk.refuse("unchanged", destinations)
-        desk.accept(event, destinations, receipt, False, visit.identity_undo())
+        desk.accept(visit, event, destinations, receipt, False, visit.identity_undo())
         if event.user_id is not None:
             kept = any(map(_is_kept, receipt.outcomes.values()))
             visit.identify(event.user_id, remembered if kept else None)

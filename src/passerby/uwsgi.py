@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from logging import Logger
 from pathlib import PurePath
-from typing import Any, cast
+from typing import Any
 
 from .logs import get_logger
 
@@ -22,11 +22,8 @@ _OFF = ("0", "false", "no", "off")
 
 def find_options() -> Mapping[str, Any] | None:
     """Return the options of the uWSGI that runs this process; None if none does."""
-    options: Any = getattr(sys.modules.get("uwsgi"), "opt", None)
-    if not isinstance(options, Mapping):
-        return None
-    found: Mapping[Any, Any] = options
-    return {_text(name): value for name, value in found.items()}
+    options: Mapping[Any, Any] | None = getattr(sys.modules.get("uwsgi"), "opt", None)
+    return None if options is None else {_text(name): value for name, value in options.items()}
 
 
 def threads_are_off(options: Mapping[str, Any]) -> bool:
@@ -67,8 +64,11 @@ def warn_if_threads_are_off() -> None:
 
 def _last(value: Any) -> Any:
     """Return the last of the values of an option that was given more than once."""
-    values = cast("list[Any]", value if isinstance(value, list) else [value])
-    return values[-1] if values else ""
+    match value:
+        case [*_, last]:
+            return last
+        case _:
+            return value
 
 
 def _text(value: Any) -> str:

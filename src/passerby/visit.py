@@ -29,6 +29,8 @@ class Visit:
         remembered: what the identity cookie said.
         assigned: whether the browser ID was given out in this request and is not yet in a cookie.
         is_under_way: whether the app is handling the request at this moment.
+        is_awaited: whether the response will wait until what is told is recorded.
+        unrecorded: how many events it will wait for.
         body: the response's body, where the visit lasts as long as that.
         used: whether anything depends on the assigned ID: an event, a cookie, or the app, which has read it.
     """
@@ -43,10 +45,12 @@ class Visit:
         "_user_id",
         "assigned",
         "body",
+        "is_awaited",
         "is_under_way",
         "remembered",
         "request",
         "sighting",
+        "unrecorded",
         "used",
     )
 
@@ -65,6 +69,8 @@ class Visit:
         self.assigned: bool = False
         self.used: bool = False
         self.is_under_way: bool = False
+        self.is_awaited: bool = False
+        self.unrecorded: int = 0
         self.body: object = None
         self._browser_id = sighting.browser_id
         self._user_id = remembered.user_id if remembered is not None else user_id

@@ -39,6 +39,7 @@ class TrackingMiddleware:
         try:
             body = self.app(environ, _start_with_cookies(door, tracker, start_response))
         except BaseException:
+            door.pass_barrier(tracker)
             step_out(tracker)
             door.end(tracker)
             raise
@@ -49,6 +50,7 @@ class TrackingMiddleware:
 def _start_with_cookies(door: Door, tracker: Tracker, start_response: StartResponse) -> StartResponse:
     def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
         cookies = door.respond(tracker, int(status[:3]), headers)
+        door.pass_barrier(tracker)
         return start_response(status, [*headers, *(("Set-Cookie", cookie.header()) for cookie in cookies)], *error)
 
     return start

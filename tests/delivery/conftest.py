@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,14 +24,15 @@ def collector() -> Iterator[CollectorServer]:
         yield server
 
 
-@pytest.fixture
-def make_tracking() -> Iterator[MakeTracking]:
-    """Make a tracking to a URL or to destinations, that tries again soon."""
+@pytest.fixture(params=["memory", "sqlite"])
+def make_tracking(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeTracking]:
+    """Make a tracking to a URL or to destinations, that tries again soon; each has an outbox of its own."""
     made: list[Tracking] = []
 
     def make(*targets: str | Destination, **settings: Any) -> Tracking:
+        outbox = "memory" if request.param == "memory" else f"sqlite://{tmp_path}/outbox-{len(made)}"
         destinations = [sitecore_at(target) if isinstance(target, str) else target for target in targets]
-        made.append(Tracking(*destinations, **QUICK | settings))
+        made.append(Tracking(*destinations, **{"outbox": outbox} | QUICK | settings))
         return made[-1]
 
     yield make

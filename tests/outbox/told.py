@@ -19,7 +19,7 @@ _numbers = itertools.count(1)
 
 def is_long() -> bool:
     """Whether there is time for many more rounds."""
-    return os.environ.get("PASSERBY_LONG") == "1"
+    return os.environ.get("LONG_TESTS") == "1"
 
 
 class Listener:
@@ -38,7 +38,7 @@ class Listener:
 def die(outbox: SqliteOutbox) -> None:
     """Do what the death of the process does: nothing is written any more, and the locks are gone."""
     assert outbox._journal.stop(30)
-    outbox._is_closed = True
+    outbox._stock.is_closed = True
     writer = outbox._writer
     for file, database in [(writer._file, writer._database), *((one.file, one.database) for one in writer._adoptions)]:
         if database is not None:

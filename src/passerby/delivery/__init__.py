@@ -33,6 +33,7 @@ log: Logger = get_logger("passerby.delivery")
 T = TypeVar("T")
 
 _AT_ONCE = 8  # browser IDs that are made at the same time
+_IMPATIENT = 0.2  # seconds for the outbox after a second Ctrl-C
 
 
 class Delivery:
@@ -65,6 +66,7 @@ class Delivery:
         self._close_timeout = close_timeout
         self._clock = clock
         self.pool: BrowserIdPool = BrowserIdPool(self._look_after_pool, spare_browser_ids, clock)
+        outbox.on_ready = self._send_soon
         self._prepare()
         watch_process(self)
 
@@ -94,9 +96,9 @@ class Delivery:
     # What the app's threads call.
 
     def start(self) -> None:
-        """Start the thread and fill the pool."""
-        if self._worker.start():
-            self._worker.rouse()
+        """Start the thread, fill the pool, and look for what earlier processes left behind."""
+        self._outbox.start()
+        self._rouse()
 
     def enqueue(self, event: Event, destinations: Sequence[str], observer: Observer, held: bool = False) -> None:
         """Record an event and see to its delivery."""
@@ -139,58 +141,76 @@ class Delivery:
 
     def flush(self, timeout: float) -> int:
         """Wait until nothing waits any more, or for `timeout` seconds; return how many entries still do."""
+        until = self._clock() + timeout
+        arriving = self._outbox.arriving()
+        if arriving is not None:
+            wait([arriving], timeout)
+            arriving.cancel()
         drained = self._when_drained()
         if drained is not None:
-            wait([drained], timeout)
+            wait([drained], until - self._clock())
             drained.cancel()
         return self._outbox.waiting()
 
     async def aflush(self, timeout: float) -> int:
         """Do as `flush` does without blocking the event loop."""
+        until = self._clock() + timeout
+        arriving = self._outbox.arriving()
+        if arriving is not None:
+            await _wait_async(arriving, timeout)
         drained = self._when_drained()
         if drained is not None:
-            wrapped = asyncio.wrap_future(drained)
-            await asyncio.wait([wrapped], timeout=timeout)
-            wrapped.cancel()
+            await _wait_async(drained, until - self._clock())
         return self._outbox.waiting()
 
     def close(self, timeout: float) -> int:
-        """Flush and end the thread; a later event starts it again."""
+        """Flush, end the thread and let go of the outbox's files; a later event starts all that again."""
+        return self._close(timeout)[0]
+
+    def _close(self, timeout: float) -> tuple[int, bool]:
+        """Return how many entries still wait, and whether they are recorded as well as the outbox can."""
         until = self._clock() + timeout
         left = self.flush(timeout)
         self._worker.stop(max(0.1, until - self._clock()))
+        is_recorded = self._outbox.close(max(0.1, until - self._clock()))
         if self._outbox.waiting() > left:  # somebody told an event after the flush and before the stop
-            self._send_soon()
-        return left
+            self.start()
+        return left, is_recorded
 
     def breaker_state(self, destination: str) -> BreakerState:
-        """Return where a destination's breaker stands."""
-        return self._senders[destination].breaker.state
+        """Return where a destination's breaker stands; that of one that is not configured is closed."""
+        sender = self._senders.get(destination)
+        return sender.breaker.state if sender is not None else "closed"
 
     def retries(self, destination: str) -> int:
         """Return how often deliveries to a destination were put off."""
-        return self._senders[destination].retries
+        sender = self._senders.get(destination)
+        return sender.retries if sender is not None else 0
 
     # What happens to the process.
 
     def on_exit(self) -> None:
         """The interpreter exits: deliver what can be delivered in time and say what is left."""
-        left = self._outbox.waiting()
-        if not left and not self._worker.is_running:
-            return
         try:
-            left = self.close(self._close_timeout)
+            left, is_recorded = self._close(self._close_timeout)
         except KeyboardInterrupt:  # whoever presses Ctrl-C again does not want to wait
             left = self._outbox.waiting()
-        if left:
+            is_recorded = self._outbox.close(_IMPATIENT)
+        if not left:
+            return
+        if is_recorded and self._outbox.is_durable:
+            log.info("%d events were not delivered before exit; they wait in the outbox for the next process", left)
+        else:
             log.warning("%d events were not delivered before exit and are lost with this process", left)
 
     def hold_still(self) -> None:
-        """The process is about to fork: the thread is not to be in the middle of something."""
+        """The process is about to fork: no thread is to be in the middle of something."""
         self._worker.hold_still()
+        self._outbox.hold_still()
 
     def go_on(self) -> None:
-        """The process has forked: the thread goes on."""
+        """The process has forked: the threads go on."""
+        self._outbox.go_on()
         self._worker.go_on()
 
     def begin_afresh(self) -> None:
@@ -237,7 +257,7 @@ class Delivery:
         return self._ssl_context
 
     def _when_drained(self) -> Future[None] | None:
-        if not self._outbox.waiting() or not self._worker.start():
+        if not self._outbox.waiting() or self._outbox.is_closed or not self._worker.start():
             return None
         drained: Future[None] = Future()
         self._drained.append(drained)
@@ -256,7 +276,11 @@ class Delivery:
 
     def _look_after_pool(self) -> None:
         if self._issuer is not None:
-            self.start()
+            self._rouse()
+
+    def _rouse(self) -> None:
+        if self._worker.start():
+            self._worker.rouse()
 
     def _fill_pool(self) -> float | None:
         if self._issuer is None or self._issuer_sender is None or rehearsal.refuses(self._issuer.origin):
@@ -367,3 +391,9 @@ class Delivery:
             self._spare_lanes.append(lane)
         else:
             await lane.aclose()
+
+
+async def _wait_async(waiter: Future[None], timeout: float) -> None:
+    wrapped = asyncio.wrap_future(waiter)
+    await asyncio.wait([wrapped], timeout=timeout)
+    wrapped.cancel()

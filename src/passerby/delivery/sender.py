@@ -205,4 +205,5 @@ class Sender:
             self._outbox.settle_dead(entry, f"too old; last: {verdict.reason}")
             return
         self.retries += 1
-        self._outbox.settle_retry(entry, now + max(self._plan.wait(entry.attempts), verdict.after or 0.0))
+        due = now + max(self._plan.wait(entry.attempts), verdict.after or 0.0)
+        self._outbox.settle_retry(entry, due, verdict.reason)

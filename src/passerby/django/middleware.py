@@ -65,6 +65,8 @@ class TrackingMiddleware:
         except BaseException:
             _end(door, tracker)
             raise
+        _respond(door, tracker, response)
+        door.pass_barrier(tracker)
         return _finish(door, tracker, response)
 
     async def _answer_async(self, request: HttpRequest) -> HttpResponseBase:
@@ -83,6 +85,10 @@ class TrackingMiddleware:
         except BaseException:
             _end(door, tracker)
             raise
+        _respond(door, tracker, response)
+        recorded = door.begin_barrier(tracker)
+        if recorded is not None:
+            await door.pass_barrier_async(tracker, recorded)
         return _finish(door, tracker, response)
 
     def _pass(self, request: HttpRequest, info: RequestInfo) -> Any:
@@ -104,11 +110,14 @@ def _attach(request: HttpRequest, tracker: Tracker) -> None:
         request.state.tracker = tracker  # type: ignore[attr-defined]
 
 
-def _finish(door: Door, tracker: Tracker, response: HttpResponseBase) -> HttpResponseBase:
+def _respond(door: Door, tracker: Tracker, response: HttpResponseBase) -> None:
     try:
         add_cookies(response, door.respond(tracker, response.status_code, headers_of(response)))
     except Exception:
         log.exception("cookies could not be added to a response; it goes without")
+
+
+def _finish(door: Door, tracker: Tracker, response: HttpResponseBase) -> HttpResponseBase:
     if response.streaming:
         door.end_with(tracker, response)
         # Whoever closes it need not let go of it: a file that is sent by the server holds its response.

@@ -20,10 +20,13 @@ The contract, to which every outbox is held by the same tests:
 * `held` says how many events are held for a visitor.
 * `tally` counts, per destination, and always adds up: enqueued = delivered + waiting + held + dead + dropped. What an
   outbox finds of earlier processes is enqueued as well.
-* `start` has an outbox look for what earlier processes left behind, and gives what to wait for until that is here.
+* `start` has an outbox look for what earlier processes left behind, and gives what to wait for until that is here;
+  `arriving` gives the same as long as it is not here, else None. What was told before files were closed arrives too.
   `when_stored` gives what to wait for until all that was told so far is recorded, or None if it is; `flush_to_disk`
   waits for it, and so does `close`, which then lets go of all files; a later call opens them again. Both say whether
-  everything is recorded. `state` is "ok", or "degraded: " and why what is told now would not survive.
+  everything is recorded. While an outbox with files `is_closed`, nothing is acquired: what waits is for whoever opens
+  the files next. `state` is "ok", or "degraded: " and why what is told now would not survive.
+  `on_ready` is called, in any thread, when there may be more to acquire than the callers know of.
 * `hold_still` and `go_on` enclose a fork: in between, no thread of the outbox is in the middle of something.
 
 Times are seconds on the clock of whoever calls; an outbox only compares them. All methods may be called from any
@@ -33,7 +36,7 @@ told to raise when it is full, `put` and `hold` raise ValidationError, and nothi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -106,7 +109,14 @@ class Tally:
 
 
 class Outbox(Protocol):
-    """See the contract above."""
+    """See the contract above.
+
+    Attributes:
+        is_durable: whether what is recorded survives the process.
+    """
+
+    is_durable: bool
+    on_ready: Callable[[], None] | None
 
     def put(self, event: Event, destinations: Sequence[str], observer: Observer, now: float) -> None: ...
     def hold(self, event: Event, destinations: Sequence[str], observer: Observer, now: float) -> None: ...
@@ -124,8 +134,16 @@ class Outbox(Protocol):
     def waiting(self) -> int: ...
     def dead_letters(self, destination: str) -> Sequence[DeadLetter]: ...
     @property
+    def destinations(self) -> Sequence[str]:
+        """All destinations there are figures of, also of those that are no longer configured."""
+        ...
+
+    @property
     def state(self) -> str: ...
+    @property
+    def is_closed(self) -> bool: ...
     def start(self) -> Future[None]: ...
+    def arriving(self) -> Future[None] | None: ...
     def when_stored(self) -> Future[None] | None: ...
     def flush_to_disk(self, timeout: float) -> bool: ...
     def close(self, timeout: float) -> bool: ...

@@ -19,11 +19,11 @@ class Journal:
 
     Args:
         work: what is to be done; returns for how many seconds there is nothing to do, and whether that holds whatever
-            comes meanwhile. Nobody else is in the middle of it at the same time.
+            comes meanwhile; None if there never will be. Nobody else is in the middle of it at the same time.
         tell: called after each piece of work, when others may work again.
     """
 
-    def __init__(self, work: Callable[[], tuple[float, bool]], tell: Callable[[], None]) -> None:
+    def __init__(self, work: Callable[[], tuple[float, bool] | None], tell: Callable[[], None]) -> None:
         self._work = work
         self._tell = tell
         self._working = threading.RLock()  # whoever has it may touch the files
@@ -50,7 +50,7 @@ class Journal:
             self._ring()
         return self._thread is not None or self._begin()
 
-    def step(self) -> tuple[float, bool]:
+    def step(self) -> tuple[float, bool] | None:
         """Do what there is to do, in this thread."""
         with self._working:
             pause = self._work()
@@ -106,6 +106,8 @@ class Journal:
             except Exception:
                 log.exception("the outbox failed inside; it is tried again in a second")
                 pause = (1.0, True)
+            if pause is None:
+                break
             self._sleep(*pause)
         with self._starting:
             self._thread = None

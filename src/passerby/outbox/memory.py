@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
@@ -20,6 +20,9 @@ class MemoryOutbox:
     """Keeps events in memory, at most `max_events` per destination; beyond that new ones are dropped as "full"."""
 
     state: str = "ok"
+    is_durable: bool = False
+    is_closed: bool = False
+    on_ready: Callable[[], None] | None = None
 
     def __init__(self, destinations: Sequence[str], max_events: int = MAX_EVENTS) -> None:
         self._names = tuple(destinations)
@@ -157,6 +160,11 @@ class MemoryOutbox:
         with self._lock:
             return list(self._shelves[destination].dead)
 
+    @property
+    def destinations(self) -> tuple[str, ...]:
+        """The names of all destinations."""
+        return self._names
+
     # What an outbox with files has to do; here there is nothing to it.
 
     def start(self) -> Future[None]:
@@ -164,6 +172,10 @@ class MemoryOutbox:
         nothing: Future[None] = Future()
         nothing.set_result(None)
         return nothing
+
+    def arriving(self) -> Future[None] | None:
+        """Return what to wait for: nothing."""
+        return None
 
     def when_stored(self) -> Future[None] | None:
         """Return what to wait for: nothing."""

@@ -11,6 +11,7 @@ Held events are in the file of the process that holds them. Where workers are to
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -18,7 +19,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from dataclasses import replace
 from logging import Logger
-from typing import Any
+from typing import Any, TypeVar
 
 from ..event import Event
 from ..logs import get_logger
@@ -28,11 +29,12 @@ from .database import Synchronous, Trouble
 from .folder import Folder
 from .journal import Journal
 from .pending import Clocks
-from .stock import Limits, Stock, WhenFull
+from .stock import Closed, Limits, Stock, WhenFull
 from .window import SIZE, Stored
 from .writer import Writer
 
 log: Logger = get_logger("passerby.outbox")
+T = TypeVar("T")
 
 MAX_EVENTS = 1_000_000  # per destination
 MAX_BYTES = 1_000_000_000  # of all events in the file
@@ -74,6 +76,7 @@ class SqliteOutbox:
         look_every: float = LOOK_EVERY,
         on_ready: Callable[[], None] | None = None,
     ) -> None:
+        self.is_durable: bool = True
         self.on_ready: Callable[[], None] | None = on_ready
         self._names = tuple(destinations)
         self._folder = Folder(directory)
@@ -84,37 +87,37 @@ class SqliteOutbox:
         self._prepare()
 
     def _prepare(self) -> None:
-        self._stock = Stock(self._names, self._limits, self._clocks)
-        self._writer = Writer(self._stock, self._folder, self._synchronous, self._look_every)
-        self._journal = Journal(self._writer.work, self._tell)
-        self._is_closed = False
+        self._stock, self._writer, self._journal = self._make()
+        self._arriving: Future[None] | None = None
+        self._opening = threading.Lock()
+
+    def _make(self) -> tuple[Stock, Writer, Journal]:
+        stock = Stock(self._names, self._limits, self._clocks)
+        writer = Writer(stock, self._folder, self._synchronous, self._look_every)
+        return stock, writer, Journal(writer.work, lambda: self._tell(writer))
 
     # What is told.
 
     def put(self, event: Event, destinations: Sequence[str], observer: Observer, now: float) -> None:
         """Record an event as waiting."""
-        self._open()
-        self._stock.record(event, destinations, observer, now, is_held=False)
+        self._change(lambda stock: stock.record(event, destinations, observer, now, is_held=False))
         self._wake()
 
     def hold(self, event: Event, destinations: Sequence[str], observer: Observer, now: float) -> None:
         """Record an event as held."""
-        self._open()
-        self._stock.record(event, destinations, observer, now, is_held=True)
+        self._change(lambda stock: stock.record(event, destinations, observer, now, is_held=True))
         self._wake()
 
     def release(self, visitor: str) -> int:
         """Make the held events of a visitor waiting; return how many events that were at the most."""
-        self._open()
-        released = self._stock.release(visitor)
+        released = self._change(lambda stock: stock.release(visitor))
         if released:
             self._wake()
         return released
 
     def clear(self, visitor: str) -> int:
         """Drop the held events of a visitor."""
-        self._open()
-        cleared = self._stock.clear(visitor)
+        cleared = self._change(lambda stock: stock.clear(visitor))
         if cleared:
             self._wake()
         return cleared
@@ -129,14 +132,16 @@ class SqliteOutbox:
 
     def link(self, visitor: str, browser_id: str) -> str:
         """Note the browser ID of a visit that had none; the oldest of too many notes are forgotten."""
-        linked = self._stock.link(visitor, browser_id)
+        linked = self._change(lambda stock: stock.link(visitor, browser_id))
         self._wake()
         return linked
 
     # What is sent.
 
     def acquire(self, destination: str, limit: int, now: float) -> list[Stored]:
-        """Hand out entries for sending, at most one of each visitor."""
+        """Hand out entries for sending, at most one of each visitor; none while the files are closed."""
+        if self.is_closed:
+            return []
         entries = self._stock.acquire(destination, limit, now)
         if entries:
             self._wake()
@@ -185,6 +190,11 @@ class SqliteOutbox:
         return tuple(self._stock.windows)
 
     @property
+    def is_closed(self) -> bool:
+        """Whether the files are closed."""
+        return self._stock.is_closed
+
+    @property
     def state(self) -> str:
         """Say "ok", or "degraded: " and why what is told now would not survive."""
         trouble = self._writer.trouble or ("no thread" if self._journal.is_thwarted else None)
@@ -194,31 +204,36 @@ class SqliteOutbox:
 
     def start(self) -> Future[None]:
         """Look for what dead processes left behind, now and from now on; return what to wait for until it is here."""
-        self._open()
-        adopted = self._writer.look_soon()
+        if self.is_closed:
+            self._open_again()
+        self._arriving = self._writer.look_soon()
         self._wake()
-        return adopted
+        return self._arriving
+
+    def arriving(self) -> Future[None] | None:
+        """Return what to wait for until what is looked for is here; None if nothing is."""
+        if self._arriving is None or self._arriving.done():
+            return None
+        return self._writer.look_soon()  # one of its own, which may be cancelled
 
     def when_stored(self) -> Future[None] | None:
         """Return what to wait for until all that was told so far is recorded, or None if it is."""
         with self._stock.lock:
             waiter = self._stock.pending.when_written()
-        if waiter is not None:
-            self._wake()
-        return waiter
+        if waiter is None or self.is_closed:
+            return waiter
+        if not self._journal.wake():
+            self._journal.step()  # where no thread can be had, this one has to do it
+        return None if waiter.done() else waiter
 
     def flush_to_disk(self, timeout: float) -> bool:
         """Wait until all that was told so far is recorded, but no longer than so many seconds; whether it is."""
         waiter = self.when_stored()
         if waiter is None:
             return True
-        if self._is_closed:
-            return False
-        if self._journal.wake():
+        if not self.is_closed and not self._journal.is_thwarted:
             with suppress(FutureTimeout):
                 waiter.result(timeout)
-        else:
-            self._journal.step()
         return waiter.done()
 
     def close(self, timeout: float) -> bool:
@@ -226,58 +241,65 @@ class SqliteOutbox:
 
         If not all is recorded, or the disk does not answer, the files stay as they are until the process ends.
         """
-        if self._is_closed:
+        if self.is_closed:
             return True
-        begun = time.monotonic()
-        is_recorded = self.flush_to_disk(timeout)
-        has_stopped = self._journal.stop(max(0.1, timeout - (time.monotonic() - begun)))
-        if not has_stopped or not self._is_all_written(is_recorded):
+        until = time.monotonic() + timeout
+        self.flush_to_disk(timeout)
+        if not self._journal.stop(max(0.1, until - time.monotonic())) or not self._finish():
             return False
+        self._journal.stop(max(0.1, until - time.monotonic()))  # somebody may have begun it again
         try:
             self._journal.do(self._writer.close)
         except Trouble as trouble:
             log.warning("the outbox could not be closed (%s); the next process takes it over", trouble.reason)
-        finally:
-            self._is_closed = True
         return True
 
-    def _is_all_written(self, is_recorded: bool) -> bool:
-        """Write what came since, without a thread."""
-        if is_recorded and self._stock.pending.is_wanted:
+    def _finish(self) -> bool:
+        """Write what came since, in this thread; whether that was all, and nothing more can come."""
+        while not self._stock.close():
             self._journal.step()
-        return not self._stock.pending.is_wanted
+            if self._writer.trouble is not None:
+                return False
+        return True
 
     def _wake(self) -> None:
-        if not self._is_closed:
+        if not self.is_closed:
             self._journal.wake()
 
-    def _open(self) -> None:
-        """Open the files again if they are closed: with what they have now, of which somebody else may be the owner."""
-        if self._is_closed:
-            with self._stock.lock:
+    def _change(self, act: Callable[[Stock], T]) -> T:
+        """Do something to the stock; if the files are closed, to the next one."""
+        while True:
+            try:
+                return act(self._stock)
+            except Closed:
                 self._open_again()
 
     def _open_again(self) -> None:
-        if not self._is_closed:  # somebody else was faster
-            return
-        tallies = {name: self._stock.windows[name].tally for name in self._names}
-        self._prepare()
-        for name, tally in tallies.items():
-            left = tally.waiting + tally.held + tally.dead
-            self._stock.windows[name].tally = replace(tally, enqueued=tally.enqueued - left, waiting=0, held=0, dead=0)
+        """Open the files again: with what they have now, of which somebody else may be the owner."""
+        with self._opening:
+            if not self.is_closed:  # somebody else was faster
+                return
+            tallies = {name: self._stock.windows[name].tally for name in self._names}
+            stock, writer, journal = self._make()
+            for name, tally in tallies.items():
+                left = tally.waiting + tally.held + tally.dead
+                fresh = replace(tally, enqueued=tally.enqueued - left, waiting=0, held=0, dead=0)
+                stock.windows[name].tally = fresh
+            self._arriving = writer.look_soon()
+            self._stock, self._writer, self._journal = stock, writer, journal
 
-    def _tell(self) -> None:
-        told, self._writer.told = self._writer.told, []
+    def _tell(self, writer: Writer) -> None:
+        told, writer.told = writer.told, []
         for observer in told:
             try:
                 observer.on_stored()
             except Exception:
                 log.exception("who waited for an event failed when told that it is recorded")
-        for waiter in self._writer.done():
+        for waiter in writer.done():
             if waiter.set_running_or_notify_cancel():
                 waiter.set_result(None)
-        if self._writer.has_more:
-            self._writer.has_more = False
+        if writer.has_more:
+            writer.has_more = False
             if self.on_ready is not None:
                 self.on_ready()
 

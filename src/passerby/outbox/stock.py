@@ -45,6 +45,10 @@ class Limits:
     window: int = SIZE
 
 
+class Closed(Exception):
+    """The files are closed; what is told now is for another stock."""
+
+
 class Stock:
     """What is waiting, held and dead, as far as it is in memory, with the counts of all.
 
@@ -52,6 +56,9 @@ class Stock:
         destinations: the names of those that are configured.
         limits: how much is kept.
         clocks: what time it is.
+
+    Attributes:
+        is_closed: whether nothing more is written; then what changes it raises Closed.
     """
 
     def __init__(self, destinations: Sequence[str], limits: Limits, clocks: Clocks) -> None:
@@ -62,6 +69,7 @@ class Stock:
         self.pending: Pending = Pending(clocks, self.links.notes)
         self.clocks: Clocks = clocks
         self.size: int = 0
+        self.is_closed: bool = False
         # Of events that are on disk only.
         self.observers: WeakValueDictionary[int, Observer] = WeakValueDictionary()
         self._limits = limits
@@ -97,6 +105,7 @@ class Stock:
         given_up: list[Stored] = []
         entry: Stored | None = None
         with self.lock:
+            self._check_open()
             if self._limits.when_full == "raise":
                 self._check_room(destinations, len(body), is_held)
             for name in destinations:
@@ -134,9 +143,20 @@ class Stock:
     def link(self, visitor: str, browser_id: str) -> str:
         """Note the browser ID of a visit that had none."""
         with self.lock:
+            self._check_open()
             linked = self.links.link(visitor, browser_id, tuple(self.windows.values()))
             self.pending.link(visitor, linked)
             return linked
+
+    def close(self) -> bool:
+        """Take nothing more, if all is written; whether that is so."""
+        with self.lock:
+            self.is_closed = self.is_closed or not self.pending.is_wanted
+            return self.is_closed
+
+    def _check_open(self) -> None:
+        if self.is_closed:
+            raise Closed
 
     # What is held.
 
@@ -150,6 +170,7 @@ class Stock:
         """Make the held events of a visitor waiting."""
         released = 0
         with self.lock:
+            self._check_open()
             for window in self.windows.values():
                 entries = self._take_held(window, visitor)
                 for entry in entries:
@@ -170,6 +191,7 @@ class Stock:
         cleared = 0
         gone: list[Stored] = []
         with self.lock:
+            self._check_open()
             for window in self.windows.values():
                 entries = self._take_held(window, visitor)
                 window.count_dropped("cleared", len(entries))

@@ -58,9 +58,14 @@ class Writer:
         self.told: list[Observer] = []
         self.has_more: bool = False
 
-    def work(self) -> tuple[float, bool]:
-        """Do what there is to do. Returns for how many seconds there is nothing, and whether that holds in any case."""
+    def work(self) -> tuple[float, bool] | None:
+        """Do what there is to do.
+
+        Returns for how many seconds there is nothing, and whether that holds in any case; None once all is closed.
+        """
         self._is_quiet = False
+        if self._stock.is_closed:
+            return None
         try:
             self._begin_to_look()
             self._find_file()

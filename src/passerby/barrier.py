@@ -1,0 +1,67 @@
+"""The barrier: nobody is told that an event was taken before it is recorded."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Future, wait
+
+from .outbox import Outbox
+
+
+class Barrier:
+    """Waits for the outbox to record what was told, and counts what it did not record in time.
+
+    Args:
+        outbox: where events wait.
+        timeout: how many seconds anybody waits at most.
+
+    Attributes:
+        late: how many events were not recorded in time. They may be recorded all the same.
+    """
+
+    def __init__(self, outbox: Outbox, timeout: float) -> None:
+        self._outbox = outbox
+        self._timeout = timeout
+        self.late: int = 0
+
+    def begin(self, number: int) -> Future[None] | None:
+        """Return what to wait for until so many events are recorded, or None if there is nothing to wait for.
+
+        While the outbox is degraded nobody waits, as that would be in vain.
+        """
+        recorded = self._outbox.when_stored()
+        if recorded is not None and self._outbox.state != "ok":
+            self.late += number
+            return None
+        return recorded
+
+    async def pass_async(self, recorded: Future[None], number: int) -> None:
+        """Wait for what `begin` has returned."""
+        waiter = asyncio.wrap_future(recorded)
+        done, _ = await asyncio.wait([waiter], timeout=self._timeout)
+        if not done:
+            waiter.cancel()
+            self.late += number
+
+    def pass_sync(self, recorded: Future[None], number: int) -> None:
+        """Do as `pass_async` does, in sync code."""
+        if not wait([recorded], self._timeout).done:
+            self.late += number
+
+    def pass_at_once(self) -> None:
+        """Wait for one event for which no response waits, where waiting is allowed.
+
+        An event loop must not wait: there the app awaits `Receipt.stored` where it wants to be sure.
+        """
+        if not _is_in_event_loop():
+            recorded = self.begin(1)
+            if recorded is not None:
+                self.pass_sync(recorded, 1)
+
+
+def _is_in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
