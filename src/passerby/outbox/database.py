@@ -191,6 +191,14 @@ class Database:
         with translated():
             return int(self._connection.execute("PRAGMA freelist_count").fetchone()[0])
 
+    def rewrite(self) -> None:
+        """Write the whole file anew, so that nothing of what was deleted is left on its pages or in the log."""
+        with translated():
+            self._connection.execute("VACUUM")
+            is_busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if is_busy:
+            raise Trouble("locked by another program")
+
     def close(self) -> None:
         """Write what is in the log into the file, and close it."""
         with translated():

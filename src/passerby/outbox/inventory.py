@@ -18,7 +18,7 @@ from .row import Row
 Standing = Literal["live", "left behind", "set aside"]
 
 _NAME = re.compile(rf"(\d+)-[0-9a-f]+{re.escape(ENDING)}")
-_ASIDE = re.compile(rf"{re.escape(ENDING)}\.corrupt-\d+$")
+_ASIDE = re.compile(r"\.corrupt-\d+$")
 
 
 @dataclass(frozen=True, slots=True)
