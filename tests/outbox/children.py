@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import random
 import resource
 import signal
 import sys
@@ -11,9 +12,13 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from passerby.delivery.process import watch_process
 from passerby.event import new_event_id
+from passerby.outbox.board import Board, Notice, Unused
+from passerby.outbox.database import Trouble
+from passerby.outbox.folder import Folder
 from passerby.outbox.sqlite import SqliteOutbox
 
 from .told import Listener, delivered_ids, event_of
@@ -207,6 +212,43 @@ def tell_many(directory: str, number: str) -> None:
     say("closed", outbox.close(30))
 
 
+def post_and_claim(directory: str, name: str, number: str) -> None:
+    """Post a notice and put back an ID, claim one, and so on; try again where the others are too busy."""
+    board = Board(Folder(directory))
+    for count in range(int(number)):
+        which = f"{name}-{count}"
+        until_it_works(board.post, [Notice("release", which, time.time())], [Unused("sitecore", (which,))])
+        say("posted", which)
+        for browser_id in until_it_works(board.claim, "sitecore", 1):
+            say("claimed", browser_id)
+        until_it_works(board.changed)
+
+
+def kill_posters(directory: str, times: str, seed: str) -> None:
+    """Fork processes that post and claim, and kill each at some moment."""
+    moments = random.Random(int(seed))
+    for number in range(int(times)):
+        posters: list[int] = []
+        for one in "abc":
+            poster = os.fork()
+            if poster == 0:
+                post_and_claim(directory, f"{number}-{one}", "1000000")
+            posters.append(poster)
+        for poster in posters:
+            time.sleep(moments.uniform(0, 0.03))  # the moment is what the test is about
+            os.kill(poster, signal.SIGKILL)
+            os.waitpid(poster, 0)
+
+
+def until_it_works(action: Callable[..., Any], *arguments: object) -> Any:
+    while True:
+        try:
+            return action(*arguments)
+        except Trouble as trouble:
+            if trouble.reason != "locked by another program":
+                raise
+
+
 def resident() -> int:
     """The memory of this process that is in use, in bytes."""
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
@@ -225,6 +267,8 @@ if __name__ == "__main__":
             fill,
             cannot_write,
             tell_many,
+            post_and_claim,
+            kill_posters,
         )
     }
     actions[sys.argv[1]](*sys.argv[2:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from passerby.outbox.memory import MemoryOutbox
 from passerby.outbox.sqlite import SqliteOutbox
 from passerby.outbox.window import SIZE
 
+from .parent import Children
 from .told import MakeOutbox, PatientOutbox
 
 MakeSqlite = Callable[..., SqliteOutbox]
@@ -68,3 +70,20 @@ def make_outbox(request: pytest.FixtureRequest, make_sqlite: MakeSqlite) -> Make
 @pytest.fixture
 def outbox(make_outbox: MakeOutbox) -> Outbox:
     return make_outbox()
+
+
+@pytest.fixture
+def children() -> Iterator[Children]:
+    children = Children()
+    yield children
+    for process in children.processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A directory that other users can reach, unlike pytest's own."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o711)
+        yield Path(name) / "outbox"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..outbox.inventory import Contents
 from ..upkeep.listing import Listed
-from ..upkeep.terminal import age_text, number_of
+from ..upkeep.terminal import age_text, entries, number_of
 from . import Finding
 
 LONG = 3_600.0  # seconds that something may wait before it is said
@@ -26,8 +26,7 @@ def check_files(listed: Sequence[Listed], total: Contents, now: float) -> list[F
 def _check_waiting(listed: Sequence[Listed], total: Contents, now: float) -> Finding:
     name = "waiting"
     live = sum(one.file.standing == "live" for one in listed)
-    words = f"{number_of(total.waiting, 'delivery')}, {number_of(live, 'process')} at work"
-    words = words.replace("deliverys", "deliveries").replace("processs", "processes")
+    words = f"{entries(total.waiting)}, {number_of(live, 'process', 'processes')} at work"
     if not total.waiting:
         return Finding(name, "ok", words)
     if not live:

@@ -17,6 +17,7 @@ from pathlib import Path
 from ..errors import SettingsError
 
 ENDING = ".sqlite3"
+SHARED = "shared.db"  # of another ending: nobody's outbox
 _BESIDE = ("", "-wal", "-shm", "-journal")  # what SQLite makes
 
 
@@ -99,6 +100,35 @@ class Folder:
                 os.close(lock)
                 raise
             return HeldFile(path, lock)
+
+    @property
+    def shared_path(self) -> Path:
+        """The file that all processes share."""
+        return self.path / SHARED
+
+    @property
+    def shared_inode(self) -> int | None:
+        """Which file that is at the moment; None if there is none."""
+        return _inode(self.shared_path)
+
+    def make_shared_file(self) -> int | None:
+        """Make the shared file, empty, unless it is there; return which it is. Raises OSError."""
+        self.make()
+        with suppress(FileExistsError):
+            os.close(os.open(self.shared_path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        return self.shared_inode
+
+    def set_shared_file_aside(self, inode: int | None, second: int) -> Path | None:
+        """Rename the shared file if it still is that one; return its new name. Raises OSError."""
+        lock = _take_lock(self.shared_path, os.O_CREAT)
+        if lock is None:  # somebody else is about to
+            return None
+        file = HeldFile(self.shared_path, lock)
+        if self.shared_inode is not None and self.shared_inode == inode:
+            return file.set_aside(second)
+        _lock_path(self.shared_path).unlink(missing_ok=True)
+        file.let_go()
+        return None
 
     def abandoned_files(self) -> Iterator[HeldFile]:
         """Take one file after another whose process is gone; raises OSError."""

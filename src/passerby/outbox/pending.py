@@ -10,7 +10,7 @@ from typing import cast
 
 from . import Observer
 from .eventtext import write_event
-from .row import Change, Row, State
+from .row import Change, Row, State, well_formed
 from .window import Stored
 
 BATCH = 500  # entries per transaction
@@ -89,7 +89,7 @@ class Pending:
 
     def link(self, visitor: str, browser_id: str) -> None:
         """The file is to hear whose the events of a visit are."""
-        self._links.append((_well_formed(browser_id), _well_formed(visitor)))
+        self._links.append((well_formed(browser_id), well_formed(visitor)))
         self._marked += 1
 
     def when_written(self) -> Future[None] | None:
@@ -178,7 +178,7 @@ class Pending:
             attempts=entry.attempts,
             due=now + entry.due - clock if entry.due else 0.0,
             wait=max(0.0, entry.due - clock) if entry.due else 0.0,
-            reason=entry.reason and _well_formed(entry.reason),
+            reason=entry.reason and well_formed(entry.reason),
             row=entry.row,
         )
 
@@ -195,18 +195,13 @@ class Pending:
             place=entry.place,
             destination=entry.shelf.name,
             state=cast("State", entry.state),
-            event_id=_well_formed(event.id),
-            visitor=_well_formed(event.visitor),
-            linked=linked and _well_formed(linked),
+            event_id=well_formed(event.id),
+            visitor=well_formed(event.visitor),
+            linked=linked and well_formed(linked),
             told_at=now - (clock - entry.since),
             attempts=entry.attempts,
             due=now + entry.due - clock if entry.due else 0.0,
             wait=max(0.0, entry.due - clock) if entry.due else 0.0,
-            reason=entry.reason and _well_formed(entry.reason),
+            reason=entry.reason and well_formed(entry.reason),
             body=entry.body,
         )
-
-
-def _well_formed(text: str) -> str:
-    """Replace what UTF-8 cannot say: one such text must not keep all others from being written."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()

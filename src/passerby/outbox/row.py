@@ -89,6 +89,11 @@ class Change(NamedTuple):
     row: int
 
 
+def well_formed(text: str) -> str:
+    """Replace what UTF-8 cannot say: one such text must not keep all others from being written."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
 def insert(number: int) -> str:
     """Return the statement that takes the values of so many rows."""
     return f"INSERT INTO entry VALUES {_values(len(Row._fields), number)}"  # noqa: S608 - of question marks

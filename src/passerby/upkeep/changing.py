@@ -6,11 +6,10 @@ notice on the board, and the command waits until it has done what that says, or 
 
 from __future__ import annotations
 
-import mmap
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +20,15 @@ from ..outbox.board import Board, Kind, Notice, which_dead
 from ..outbox.database import Trouble
 from ..outbox.editing import Edit, taken
 from ..outbox.folder import Folder, remove_file
-from ..outbox.inventory import OutboxFile, list_files
+from ..outbox.inventory import OutboxFile, list_files, rows_of
 from ..outbox.row import Row
 from .entry import FoundEntry, Selection
-from .exits import DONE, FAILED, FOUND
+from .exits import DONE, FAILED, FOUND, MISUSED
 from .place import Refused
 from .showing import Search
 from .terminal import Progress, entries, number_of
 
+_PIECE = 1_000_000  # bytes
 _SHORTEST, _LONGEST = 0.05, 2.0  # seconds between two looks whether a process has done it
 
 
@@ -84,7 +84,8 @@ def run_purge(directory: Path, options: Namespace, out: TextIO, err: TextIO) -> 
             progress.clear()
             _ask(work, err)
         code = work.run(options.timeout, out, err)
-        return max(code, work.erase(out, err)) if options.visitor is not None else code
+        erased = work.erase(out, err) if work.is_of_visitor else DONE
+        return FAILED if FAILED in (code, erased) else max(code, erased)
 
 
 class _Nothing(Refused):
@@ -115,7 +116,11 @@ class Work:
         self.set_aside: list[OutboxFile] = search.set_aside
         self._done: set[Path] = set()
         self._posted_at: float | None = None
-        self._changed = 0
+
+    @property
+    def is_of_visitor(self) -> bool:
+        """Whether it is about all that is stored of a visitor."""
+        return self._change.selection.visitor is not None
 
     def run(self, timeout: float, out: TextIO, err: TextIO) -> int:
         """Do it, and wait for others to do it at most so many seconds; return the exit code."""
@@ -124,12 +129,13 @@ class Work:
         try:
             left = self._step()
             while left and time.monotonic() < until:
-                self._progress.say(f"waiting for {number_of(len(left), 'file')} that processes have")
+                self._progress.say(f"waiting for {number_of(len(left), 'file')} that others have")
                 time.sleep(min(pause, max(0.0, until - time.monotonic())))
                 pause = min(2 * pause, _LONGEST)
                 left = self._step()
-            if not left:
-                self._take_down()
+            if not left and self.is_of_visitor:
+                with suppress(Trouble):  # where it cannot be written there is none of this command either
+                    self._board.withdraw(self._change.subject)
         finally:
             with suppress(Trouble):
                 self._board.close()
@@ -146,57 +152,109 @@ class Work:
             except OSError as error:
                 err.write(f"{file.path.name}: set aside as damaged, cannot be removed ({error.strerror})\n")
                 code = FAILED
-        visitor = self._change.selection.visitor or ""
-        for name in _where_it_stands(self._folder.path, visitor):
-            err.write(f"{name}: the ID still stands in it, of what came meanwhile or was deleted; run it once more\n")
-            code = max(code, FOUND)
+        for name in _where_it_stands(self._folder.path, self._change.subject):
+            err.write(
+                f"{name}: the ID still stands in it, of what came meanwhile or on unused pages; run it once more\n"
+            )
+            code = code or FOUND
         return code
 
-    def _step(self) -> list[OutboxFile]:
-        """Change what can be taken, have the others post a notice; return the files in which it is not done yet."""
-        left: list[OutboxFile] = []
+    def _step(self) -> dict[OutboxFile, int]:
+        """Change what can be taken, and have the others find a notice; return in which files how much is left."""
+        others: list[OutboxFile] = []
         for file in list_files(self._folder.path):
             if file.standing == "set aside" or file.path in self._done or file.path.name in self.troubles:
                 continue
-            if file.standing == "left behind":
-                self._take(file, left)
-            else:
-                left.append(file)
-        if any(file.standing == "live" for file in left) and self._posted_at is None:
+            if file.standing == "live" or not self._take(file):
+                others.append(file)
+        if any(file.standing == "live" for file in others) and self._posted_at is None:
             self._post()
-        return [file for file in left if file.standing == "left behind" or self._is_left(file)]
+        # What somebody only looks at is taken the next time.
+        left = {file: self._count_left(file) if file.standing == "live" else self.number for file in others}
+        return {file: number for file, number in left.items() if number}
 
-    def _take(self, file: OutboxFile, left: list[OutboxFile]) -> None:
+    def _take(self, file: OutboxFile) -> bool:
+        """Change a file unless somebody has it; whether nothing is left to do in it."""
         try:
             with taken(self._folder, file.path) as edit:
                 if edit is None:
-                    left.append(file)
-                    return
-                self._progress.say(f"{file.path.name}")
-                self._changed += self._change.edit(edit, lambda row: self._is_wanted(file, row))
+                    return False
+                self._progress.say(f"changing {file.path.name}")
+                self._change.edit(edit, lambda row: self._change.selection.takes(FoundEntry(file, row)))
                 self._done.add(file.path)
         except Trouble as trouble:
             self.troubles[file.path.name] = trouble.reason
+        return True
 
     def _post(self) -> None:
         self._posted_at = time.time()
         try:
             self._board.post([Notice(self._change.kind, self._change.subject, self._posted_at)])
         except Trouble as trouble:
-            raise Refused(f"the processes that have files cannot be told: the board is {trouble.reason}") from None
+            raise Refused(
+                f"the processes that have files cannot be told, as the file that all share is not to be had "
+                f"({trouble.reason}); try again"
+            ) from None
 
-    def _take_down(self) -> None:
-        """A notice that names a visitor is not to stay there when all have heeded it."""
+    def _count_left(self, file: OutboxFile) -> int:
+        """Count what a process has not done yet of what it was asked for."""
+        return sum(self._is_left(FoundEntry(file, row)) for row in rows_of(file, _ignore))
 
-    def _is_wanted(self, file: OutboxFile, row: Row) -> bool:
-        return self._change.selection.takes(FoundEntry(file, row))
+    def _is_left(self, entry: FoundEntry) -> bool:
+        if not self.is_of_visitor:
+            # A dead letter that is tried again and dies again has another place.
+            return (entry.file.path.name, entry.row.place) in self._places and entry.row.state == "dead"
+        return entry.row.told_at <= (self._posted_at or 0.0) and self._change.selection.takes(entry)
 
-    def _is_left(self, file: OutboxFile) -> bool:
-        """Whether a process has not done yet what it is to do to its file."""
-        return any(self._rows_left(file))
+    def _report(self, left: dict[OutboxFile, int], out: TextIO, err: TextIO) -> int:
+        number = max(0, self.number - sum(left.values()))
+        out.write(f"{entries(number)} {self._change.done}\n")
+        for file in left:
+            err.write(f"{file.path.name}: left to process {file.process}, which has not done it yet\n")
+        for name, reason in self.troubles.items():
+            err.write(
+                f"{name}: cannot be changed ({reason}); start the app, which saves what is readable, and try again\n"
+            )
+        if self.troubles:
+            return FAILED
+        return FOUND if left else DONE
 
-    def _rows_left(self, file: OutboxFile) -> Iterator[Row]:
-        raise NotImplementedError
 
-    def _report(self, left: list[OutboxFile], out: TextIO, err: TextIO) -> int:
-        raise NotImplementedError
+def _ask(work: Work, err: TextIO) -> None:
+    """Have a person confirm what is to be deleted; raises Refused."""
+    aside = work.set_aside if work.is_of_visitor else []
+    what = f"Delete {entries(work.number)}"
+    if aside:
+        what += f", and {number_of(len(aside), 'file')} set aside as damaged, of which what could be read was saved"
+    if not sys.stdin.isatty():
+        raise Refused("found nobody to ask; with --yes nobody is asked", MISUSED)
+    err.write(f"{what}? [y/N] ")
+    err.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Refused("nothing was deleted")
+
+
+def _where_it_stands(directory: Path, visitor: str) -> list[str]:
+    """Return the files in which an ID stands, be it on a page that is not used any more."""
+    words = dumps(visitor)[1:-1]
+    found: list[str] = []
+    for path in sorted(directory.iterdir()):
+        with suppress(OSError):  # it may be gone by now
+            if path.is_file() and _is_in(path, words):
+                found.append(path.name)
+    return found
+
+
+def _is_in(path: Path, words: bytes) -> bool:
+    """Whether words stand in a file, which is read in pieces, as its process may be shortening it."""
+    end = b""
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            if words in end + piece:
+                return True
+            end = piece[-len(words) :]
+    return False
+
+
+def _ignore(file: OutboxFile, reason: str) -> None:
+    """What cannot be read of a file that a process has is for that to find."""

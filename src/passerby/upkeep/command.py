@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from . import listing, showing, verifying
+from . import changing, flushing, listing, showing, verifying
 from .place import Refused, check_directory, find_directory
 
 Verb = Callable[[Path, Namespace, TextIO, TextIO], int]
@@ -18,6 +18,9 @@ VERBS: dict[str, Verb] = {
     "show": showing.run_show,
     "export": showing.run_export,
     "verify": verifying.run,
+    "retry": changing.run_retry,
+    "purge": changing.run_purge,
+    "flush": flushing.run,
 }
 
 
@@ -25,7 +28,8 @@ def run(options: Namespace, out: TextIO, err: TextIO) -> int:
     """Run one of the commands; answer with the exit code."""
     try:
         directory = find_directory(options.outbox, options.site, os.environ)
-        check_directory(directory)
+        if options.verb != "flush" or directory.exists():  # before the first event there is nothing to deliver
+            check_directory(directory)
         return VERBS[options.verb](directory, options, out, err)
     except Refused as refused:
         err.write(f"passerby outbox {options.verb}: {refused}\n")

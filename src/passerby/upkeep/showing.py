@@ -16,7 +16,7 @@ from ..outbox.inventory import OutboxFile, list_files, rows_of
 from .entry import FoundEntry, Selection
 from .exits import DONE, FAILED, FOUND
 from .place import Refused
-from .terminal import Progress, number_of
+from .terminal import Progress, entries, number_of
 
 
 class Search:
@@ -114,7 +114,7 @@ def run_export(directory: Path, options: Namespace, out: TextIO, err: TextIO) ->
             "what is readable there\n"
         )
     if options.to is not None:
-        err.write(f"{number_of(number, 'entry').replace('entrys', 'entries')} written to {options.to}\n")
+        err.write(f"{entries(number)} written to {options.to}\n")
     return code
 
 

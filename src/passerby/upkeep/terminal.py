@@ -17,12 +17,12 @@ def printable(text: str, longest: int | None = _LONGEST) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in shortened)
 
 
-def size_text(size: int) -> str:
+def size_text(size: float) -> str:
     """A number of bytes as people say it."""
     for unit in ("B", "kB", "MB"):
         if size < 1000:
             return f"{size:.0f} {unit}" if unit == "B" or size >= 10 else f"{size:.1f} {unit}"
-        size = size / 1000  # type: ignore[assignment]
+        size /= 1000
     return f"{size:,.1f} GB"
 
 
@@ -34,9 +34,14 @@ def age_text(seconds: float) -> str:
     return f"{max(0.0, seconds):.0f} s"
 
 
-def number_of(number: int, thing: str) -> str:
+def number_of(number: int, thing: str, things: str | None = None) -> str:
     """A number of things, in English."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+    return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"
+
+
+def entries(number: int) -> str:
+    """A number of entries."""
+    return number_of(number, "entry", "entries")
 
 
 class Progress:

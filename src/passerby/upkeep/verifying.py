@@ -13,7 +13,7 @@ from ..outbox.eventtext import UnreadableEvent, read_event
 from ..outbox.inventory import OutboxFile, list_files, opened
 from ..outbox.reading import PAGE
 from .exits import DONE, FAILED, FOUND
-from .terminal import Progress, number_of, printable
+from .terminal import Progress, entries, number_of, printable
 
 
 @dataclass(slots=True)
@@ -93,12 +93,11 @@ def _as_text(verdict: Verdict) -> str:
     if verdict.trouble:
         return f"{name} ({standing}): cannot be read: {verdict.trouble}"
     readable = verdict.entries - verdict.unreadable
-    entries = f"{readable:,} {'entry' if readable == 1 else 'entries'} readable"
     if verdict.is_good:
-        return f"{name} ({standing}): good, {entries}"
+        return f"{name} ({standing}): good, {entries(readable)} readable"
     found = [f"{number_of(verdict.unreadable, 'event')} unreadable"] if verdict.unreadable else []
     found += [printable(complaint) for complaint in verdict.complaints]
-    return "; ".join([f"{name} ({standing}): {'damaged' if found else 'whole'}, {entries}", *found])
+    return "; ".join([f"{name} ({standing}): {'damaged' if found else 'whole'}, {entries(readable)} readable", *found])
 
 
 def _as_json(verdict: Verdict) -> dict[str, Any]:
