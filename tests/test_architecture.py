@@ -25,7 +25,7 @@ ORDER = """
     delivery.stream  delivery.transport  delivery.sender  delivery
 
     stats  barrier  config  sources  frontdesk  door  uwsgi  tracking  sites  engage  passerby
-    site  upkeep  upkeep.arguments  cli  __main__
+    upkeep  upkeep.arguments  cli  __main__
     asgi  wsgi  fastapi  flask
     testing.told  testing  testing.plugin
     django.transactions  django.conf  django.middleware  django.signals  django.checks  django.apps  django

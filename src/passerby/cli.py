@@ -10,22 +10,25 @@ from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 from typing import TextIO
 
-from .site import Site
+from .tracking import Tracking
 from .upkeep.arguments import add_doctor, add_outbox
 from .version import __version__
 
+FindTracking = Callable[[], Tracking]
 Command = Callable[[argparse.Namespace, TextIO, TextIO], int]
 
 OPTIONAL_PACKAGES = ("uvicorn", "fastapi")
 
 
-def main(argv: Sequence[str] | None = None, program: str = "passerby", site: Site | None = None) -> int:
+def main(
+    argv: Sequence[str] | None = None, program: str = "passerby", find_tracking: FindTracking | None = None
+) -> int:
     """Run a command; answer 0 if all is well, 1 for a failure, 2 for wrong usage, 3 if something is left or was found.
 
     Args:
         argv: the command and its arguments; those of the process by default.
         program: how the user calls it, such as ``"manage.py passerby"``.
-        site: the app whose command line it is, if it is one's.
+        find_tracking: gives the tracking of the app whose command line it is, if it is one's; raises SettingsError.
     """
     arguments, app = _part(sys.argv[1:] if argv is None else argv)
     parser = _make_parser(program)
@@ -33,7 +36,7 @@ def main(argv: Sequence[str] | None = None, program: str = "passerby", site: Sit
     if app and options.command != "collect":
         parser.error(f"found a command of yours behind --, which only collect runs; {options.command} does not")
     options.app = app
-    options.site = site
+    options.find_tracking = find_tracking
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal may lack letters that visitors have
             stream.reconfigure(errors="backslashreplace")

@@ -58,14 +58,14 @@ def _examine(options: Namespace, err: TextIO) -> list[Finding]:
         *check_runtime(owners),
         check_clock(time.time(), newest, read_monotonic()),
         *check_limits(),
-        check_settings(options.site, os.environ),
+        check_settings(options.find_tracking, os.environ),
         *findings,
     ]
 
 
 def _find(options: Namespace) -> tuple[Path | None, list[Finding]]:
     try:
-        directory = find_directory(options.outbox, options.site, os.environ)
+        directory = find_directory(options.outbox, options.find_tracking, os.environ)
     except Refused as refused:
         # Who keeps events in memory, or has said nothing, may still want to know the rest.
         return None, [Finding("outbox", "problem" if options.outbox else "ok", str(refused))]

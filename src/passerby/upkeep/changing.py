@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from ..event import is_uuid
 from ..jsontext import dumps
 from ..outbox.board import Board, Kind, Notice, which_dead
 from ..outbox.database import Trouble
@@ -236,7 +237,8 @@ def _ask(work: Work, err: TextIO) -> None:
 
 def _where_it_stands(directory: Path, visitor: str) -> list[str]:
     """Return the files in which an ID stands, be it on a page that is not used any more."""
-    words = dumps(visitor)[1:-1]
+    # As an event says it; an ID of its own length cannot be part of another.
+    words = visitor.encode() if is_uuid(visitor) else dumps(visitor)
     found: list[str] = []
     for path in sorted(directory.iterdir()):
         with suppress(OSError):  # it may be gone by now

@@ -27,7 +27,7 @@ VERBS: dict[str, Verb] = {
 def run(options: Namespace, out: TextIO, err: TextIO) -> int:
     """Run one of the commands; answer with the exit code."""
     try:
-        directory = find_directory(options.outbox, options.site, os.environ)
+        directory = find_directory(options.outbox, options.find_tracking, os.environ)
         if options.verb != "flush" or directory.exists():  # before the first event there is nothing to deliver
             check_directory(directory)
         return VERBS[options.verb](directory, options, out, err)

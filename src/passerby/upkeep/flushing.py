@@ -16,25 +16,28 @@ from ..errors import SettingsError
 from ..outbox.board import Board, Notice
 from ..outbox.database import Trouble
 from ..outbox.folder import Folder
-from ..outbox.inventory import Contents, list_files
-from ..site import Site
+from ..outbox.inventory import Contents
 from ..sources import read_environment, variable_of
 from ..tracking import Tracking
 from .exits import DONE, FAILED, FOUND
 from .listing import Listed, take_stock
 from .place import VARIABLE, Refused
-from .terminal import Progress, entries
+from .terminal import Progress, entries, number_of
 
+# A browser ID that is made and never used would be a visitor who never was.
+_WITHOUT_VISITORS = {"spare_browser_ids": 0, "server_cookie": False}
 _LOOK = 0.5  # seconds between two looks at what the others still have
 
 
 def run(directory: Path, options: Namespace, out: TextIO, err: TextIO) -> int:
     """Deliver; answer 3 if something still waits when the time is up."""
     until = time.monotonic() + options.timeout
-    if not directory.exists() or not list_files(directory):
+    listed, total = take_stock(directory, err) if directory.exists() else ([], Contents())
+    if not listed:
         out.write(f"{directory}: no files, so nothing waits\n")
         return DONE
-    tracking = _find_tracking(directory, options.tracking, options.site, os.environ)
+    tracking = _find_tracking(directory, options, os.environ)
+    _check_destinations(tracking, listed)
     with Progress(err) as progress:
         progress.say("delivering")
         _have_others_send(directory)
@@ -47,7 +50,7 @@ def run(directory: Path, options: Namespace, out: TextIO, err: TextIO) -> int:
             progress.say(f"{entries(total.waiting)} left to others")
             time.sleep(min(_LOOK, max(0.0, until - time.monotonic())))
             listed, total = take_stock(directory, err)
-    out.write(f"{entries(delivered)} delivered; {_left(total)}\n")
+    out.write(f"{entries(delivered)} delivered; {_left(total)}{_dead(total)}\n")
     for one in listed:
         if one.trouble and one.file.standing != "set aside":
             err.write(f"{one.file.path.name}: cannot be read ({one.trouble})\n")
@@ -55,17 +58,16 @@ def run(directory: Path, options: Namespace, out: TextIO, err: TextIO) -> int:
     return FOUND if total.waiting else DONE
 
 
-def _find_tracking(directory: Path, name: str | None, site: Site | None, environ: Mapping[str, str]) -> Tracking:
+def _find_tracking(directory: Path, options: Namespace, environ: Mapping[str, str]) -> Tracking:
     """Return what delivers; raises Refused."""
     try:
-        if name is not None:
-            tracking = _load(name)
-        elif site is not None:
-            tracking = site.tracking()
+        if options.tracking is not None:
+            tracking = _load(options.tracking)
+        elif options.find_tracking is not None:
+            tracking = options.find_tracking()
         else:
             values = read_environment({**environ, VARIABLE: f"sqlite://{directory}"})
-            # Nobody is waiting for a browser ID here; one that is made and never used is a visitor who never was.
-            tracking = Tracking.from_mapping({**values, "spare_browser_ids": 0}, variable_of)
+            tracking = Tracking.from_mapping({**values, **_WITHOUT_VISITORS}, variable_of)
     except SettingsError as error:
         raise Refused(f"{error}; the command needs the settings with which the app delivers") from None
     place = tracking.outbox_directory
@@ -73,9 +75,24 @@ def _find_tracking(directory: Path, name: str | None, site: Site | None, environ
         raise Refused(
             f"found a Tracking whose outbox is not {directory}; leave --outbox out, or name the one that it has", 2
         )
-    if not tracking.stats().destinations:
-        raise Refused("found no destination in the settings, expected such as PASSERBY_SITECORE_CLIENT_KEY", 2)
     return tracking
+
+
+def _check_destinations(tracking: Tracking, listed: list[Listed]) -> None:
+    """See that these settings are the app's: what is for none of their destinations would become dead letters."""
+    found = {
+        name
+        for one in listed
+        if one.file.standing == "left behind"
+        for name, share in one.contents.shares.items()
+        if share.waiting or share.held
+    }
+    unknown = sorted(found - tracking.stats().destinations.keys())
+    if unknown:
+        raise Refused(
+            f"found what waits for {', '.join(unknown)}, which these settings do not have; the command needs those "
+            "with which the app delivers: PASSERBY_*, --tracking, or the app's own command line"
+        )
 
 
 def _load(name: str) -> Tracking:
@@ -113,3 +130,7 @@ def _left(total: Contents) -> str:
         return "nothing waits"
     shares = ", ".join(f"{share.waiting:,} for {name}" for name, share in sorted(total.shares.items()) if share.waiting)
     return f"{entries(total.waiting)} still waiting: {shares}"
+
+
+def _dead(total: Contents) -> str:
+    return f"; {number_of(total.dead, 'dead letter')}" if total.dead else ""

@@ -109,7 +109,9 @@ def _as_text(directory: Path, listed: list[Listed], total: Contents, now: float)
         for share in _shares_as_text(one.contents, now) or [("-", "0", "0", "0", "")]:
             rows.append((*shown, *share))
             shown = "", "", ""
-    rows += [("all in use", "", "", *share) for share in _shares_as_text(total, now)]
+    if len(listed) > 1:
+        names = ["all in use", *[""] * len(total.shares)]
+        rows += [(name, "", "", *share) for name, share in zip(names, _shares_as_text(total, now), strict=False)]
     lines += _aligned(rows)
     reasons = _reasons(total)
     if reasons:

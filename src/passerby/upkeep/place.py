@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ..errors import SettingsError
 from ..outbox.folder import Folder
-from ..site import Site
+from ..tracking import Tracking
 
 VARIABLE = "PASSERBY_OUTBOX"
 
@@ -24,21 +24,22 @@ class Refused(Exception):
         super().__init__(message)
 
 
-def find_directory(given: str | None, site: Site | None, environ: Mapping[str, str]) -> Path:
+def find_directory(given: str | None, find_tracking: Callable[[], Tracking] | None, environ: Mapping[str, str]) -> Path:
     """Return the directory of the outbox, which need not exist; raises Refused.
 
     Args:
         given: what the command says: a directory, or the setting as an app has it.
-        site: the app whose command line it is.
+        find_tracking: gives the tracking of the app whose command line it is.
         environ: the environment.
     """
     if given is not None:
         return _directory_of(given, "--outbox")
-    if site is not None:
+    if find_tracking is not None:
         try:
-            return _directory_of(site.outbox(), "the setting outbox")
+            directory = find_tracking().outbox_directory
         except SettingsError as error:
-            raise Refused(str(error)) from None
+            raise Refused(f"{error}; or name the outbox with --outbox") from None
+        return _directory_of("memory" if directory is None else directory, "the app's outbox")
     if VARIABLE in environ:
         return _directory_of(environ[VARIABLE], VARIABLE)
     raise Refused(
