@@ -56,7 +56,12 @@ def keep_telling(directory: str) -> None:
     """Tell, deliver and bury until the input ends; then say what was told and delivered."""
     outbox = SqliteOutbox(directory, ("a",), look_every=0.05, window=50)
     done = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), done.set()), daemon=True).start()
+
+    def wait_for_end() -> None:
+        sys.stdin.read()
+        done.set()
+
+    threading.Thread(target=wait_for_end, daemon=True).start()
     number = 0
     while not done.is_set():
         event = event_about(f"visitor {number % 50}")

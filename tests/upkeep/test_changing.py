@@ -12,8 +12,8 @@ from pathlib import Path
 
 from passerby.outbox.board import Board, read_which_dead
 from passerby.outbox.database import Database
-from passerby.outbox.folder import Folder
-from passerby.outbox.inventory import list_files, looked_at
+from passerby.outbox.folder import Folder, looked_at
+from passerby.outbox.inventory import list_files
 from passerby.outbox.sqlite import SqliteOutbox
 from tests.outbox.told import delivered_ids
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from ..errors import SettingsError
 from ..tracking import Tracking
+from ..upkeep.place import VARIABLE
 from . import Finding
 
 _PREFIX = "PASSERBY_"
@@ -18,7 +19,7 @@ def check_settings(find_tracking: Callable[[], Tracking] | None, environ: Mappin
         find_tracking: gives the tracking of the app whose command line it is, if it is one's.
         environ: the environment.
     """
-    given = [name for name in environ if name.startswith(_PREFIX)]
+    given = [name for name in environ if name.startswith(_PREFIX) and name != VARIABLE]  # which commands use alone
     if find_tracking is None and not given:
         return Finding("settings", "ok", f"none in {_PREFIX}*; those of an app are checked when it starts")
     try:
