@@ -19,8 +19,8 @@ ORDER = """
     destinations  destinations.answers  destinations.sitecore
     outbox  outbox.shelf  outbox.memory
     outbox.eventtext  outbox.folder  outbox.row  outbox.database  outbox.sharedfile  outbox.board
-    outbox.salvage  outbox.reading  outbox.inventory  outbox.editing  outbox.window  outbox.pending
-    outbox.stock  outbox.intake  outbox.adoption  outbox.writer  outbox.journal  outbox.sqlite
+    outbox.salvage  outbox.reading  outbox.inventory  outbox.window  outbox.pending
+    outbox.stock  outbox.intake  outbox.editing  outbox.adoption  outbox.writer  outbox.journal  outbox.sqlite
     delivery.breaker  delivery.pool  delivery.process  delivery.loop  delivery.worker
     delivery.stream  delivery.transport  delivery.sender  delivery
 

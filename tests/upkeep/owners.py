@@ -52,8 +52,8 @@ def own(directory: str, visitors: str, dead: str) -> None:
     say("closed", outbox.close(30))
 
 
-def keep_telling(directory: str) -> None:
-    """Tell, deliver and bury until the input ends; then say what was told and delivered."""
+def keep_telling(directory: str, notes: str) -> None:
+    """Tell, deliver and bury until the input ends, and note what was told and delivered."""
     outbox = SqliteOutbox(directory, ("a",), look_every=0.05, window=50)
     done = threading.Event()
 
@@ -63,20 +63,22 @@ def keep_telling(directory: str) -> None:
 
     threading.Thread(target=wait_for_end, daemon=True).start()
     number = 0
+    noted: list[str] = []
     while not done.is_set():
         event = event_about(f"visitor {number % 50}")
         outbox.put(event, ("a",), Listener(), time.monotonic())
         if outbox.flush_to_disk(30):
-            say("stored", event.id)
+            noted.append(f"stored {event.id}")
         for entry in outbox.acquire("a", 1, time.monotonic()) if number % 2 else []:
-            if number % 10 == 1:
+            if number % 200 == 1:  # of dead letters a thousand are kept
                 outbox.settle_dead(entry, "no")
             else:
                 outbox.settle_delivered(entry, None)
-                say("delivered", entry.event.id)
+                noted.append(f"delivered {entry.event.id}")
         number += 1
         if number == 100:
             say("ready")
+    Path(notes).write_text("\n".join(noted))
     say("state", outbox.state)
     say("closed", outbox.close(30))
 

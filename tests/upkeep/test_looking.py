@@ -15,7 +15,7 @@ from passerby.outbox.eventtext import write_event
 from passerby.outbox.folder import Folder
 from passerby.outbox.row import Row
 from passerby.outbox.sqlite import SqliteOutbox
-from tests.outbox.parent import words_after
+from tests.outbox.parent import wait_for, words_after
 
 from .conftest import Answer, Owners, Run
 from .owners import EMAIL, event_about, fill
@@ -357,20 +357,16 @@ def test_many_entries_take_no_memory(verb: str, directory: Path, tmp_path: Path)
     assert measure(100_000) - measure(1) < 10_000_000
 
 
-def test_looking_is_never_in_the_way_of_a_process(run: Run, directory: Path, owners: Owners) -> None:
+def test_looking_is_never_in_the_way_of_a_process(run: Run, directory: Path, owners: Owners, tmp_path: Path) -> None:
     """It goes on recording and delivering while all is looked at again and again, and its ledger is exact."""
-    process = owners.begin("keep_telling", directory)
-    assert process.stdout is not None
-    said: list[str] = []
-    while "ready\n" not in said:
-        said.append(process.stdout.readline())
+    notes = tmp_path / "notes"
+    process = owners.begin("keep_telling", directory, notes)
+    wait_for(process, "ready")
     for _ in range(8):
         assert [run(verb).code for verb in ("ls", "export", "verify")] == [0, 0, 0]
-    said += [f"{line}\n" for line in owners.end(process)]
-    lines = [line.strip() for line in said]
-    assert "state ok" in lines
-    assert "closed True" in lines
+    assert owners.end(process) == ["state ok", "closed True"]
 
+    lines = notes.read_text().splitlines()
     left = [one["event_id"] for one in run("export").lines]
     stored, delivered = words_after(lines, "stored"), words_after(lines, "delivered")
     assert len(delivered) == len(set(delivered))

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from .database import Database, Trouble, translated
 from .folder import Folder
-from .row import Row
+from .intake import HELD_NOT_CONFIGURED
+from .row import Row, State
 from .salvage import Reader
 
 PAGE = 500  # entries changed in one transaction
@@ -28,12 +29,7 @@ class Edit:
         place = last.place if last is not None else 0
         number = 0
         for rows in self._pages(lambda row: row.state == "dead" and is_wanted(row)):
-            again = [
-                row._replace(
-                    place=place + step, state="waiting", told_at=now, attempts=0, due=0.0, wait=0.0, reason=None
-                )
-                for step, row in enumerate(rows, 1)
-            ]
+            again = [_begun_anew(row, place + step, now) for step, row in enumerate(rows, 1)]
             self._database.write(inserts=again, deletes=[row.place for row in rows])
             place += len(rows)
             number += len(rows)
@@ -57,6 +53,11 @@ class Edit:
                 yield wanted
         if reader.is_damaged:
             raise Trouble("file corrupted")
+
+
+def _begun_anew(row: Row, place: int, now: float) -> Row:
+    state: State = "held" if row.reason == HELD_NOT_CONFIGURED else "waiting"
+    return row._replace(place=place, state=state, told_at=now, attempts=0, due=0.0, wait=0.0, reason=None)
 
 
 @contextmanager
