@@ -15,6 +15,7 @@ from passerby.outbox.database import Database
 from passerby.outbox.folder import Folder, looked_at
 from passerby.outbox.inventory import list_files
 from passerby.outbox.sqlite import SqliteOutbox
+from tests.outbox.parent import wait_for
 from tests.outbox.told import delivered_ids
 
 from .conftest import Owners, Run
@@ -217,3 +218,54 @@ def test_a_process_is_told_by_a_notice_what_to_do(run: Run, directory: Path) -> 
     assert (notice.kind, read_which_dead(notice.subject)) == ("retry dead", (None, None))
     database.close()
     file.let_go()
+
+
+def test_a_live_process_retries_its_dead_letters(run: Run, directory: Path, owners: Owners) -> None:
+    process = owners.live(directory, ADA, BEN, dead=2)
+    owners.live(directory, "c", dead=1)
+
+    answer = run("retry", "--all")
+
+    assert (answer.code, answer.out, answer.err) == (0, "3 entries retried\n", "")
+    assert run("export", "--dead").out == ""
+    assert owners.end(process) == ["closed True"]
+
+
+def test_a_live_process_purges_its_dead_letters(run: Run, directory: Path, owners: Owners) -> None:
+    process = owners.live(directory, ADA, BEN, dead=1)
+    assert run("purge", "--dead", "--yes").out == "1 entry deleted\n"
+    assert sorted((one["destination"], one["state"]) for one in run("export").lines) == [
+        ("a", "waiting"),
+        ("b", "waiting"),
+        ("b", "waiting"),
+    ]
+    assert owners.end(process) == ["closed True"]
+
+
+def test_nothing_of_a_purged_visitor_is_left_in_files_of_live_processes(
+    run: Run, directory: Path, owners: Owners
+) -> None:
+    first = owners.live(directory, *[ADA] * 50, BEN, dead=1)
+    owners.killed(directory, ADA, BEN)
+    second = owners.live(directory, ADA)
+    assert where_it_stands(directory, ADA)
+
+    answer = run("purge", "--visitor", ADA, "--yes")
+
+    assert (answer.code, answer.err) == (0, "")
+    assert where_it_stands(directory, ADA) == []
+    assert [one["event"]["visitor"] for one in run("export").lines] == [BEN] * 4
+    assert owners.end(first) == owners.end(second) == ["closed True"]
+
+
+def test_a_process_that_goes_on_telling_is_purged_of_what_it_had(
+    run: Run, directory: Path, owners: Owners, tmp_path: Path
+) -> None:
+    process = owners.begin("keep_telling", directory, tmp_path / "notes")
+    wait_for(process, "ready")
+    answer = run("purge", "--visitor", "visitor 7", "--yes", "--timeout", "8")
+    assert answer.code == 3  # there is more of the visitor by now
+    assert "run it once more" in answer.err
+    assert owners.end(process) == ["state ok", "closed True"]
+    assert run("purge", "--visitor", "visitor 7", "--yes").code == 0
+    assert run("export", "--visitor", "visitor 7").out == ""

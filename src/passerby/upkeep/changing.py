@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from ..outbox.board import Board, Kind, Notice, which_dead
 from ..outbox.database import Trouble
 from ..outbox.editing import Edit, taken
 from ..outbox.folder import Folder, remove_file
+from ..outbox.intake import HELD_NOT_CONFIGURED, NOT_CONFIGURED
 from ..outbox.inventory import OutboxFile, list_files, rows_of
 from ..outbox.row import Row
 from .entry import FoundEntry, Selection
@@ -30,6 +31,7 @@ from .showing import Search
 from .terminal import Progress, entries, number_of
 
 _PIECE = 1_000_000  # bytes
+_HEARD = 3.0  # seconds after which every process has looked at the board, and done it to what is not on disk yet
 _SHORTEST, _LONGEST = 0.05, 2.0  # seconds between two looks whether a process has done it
 
 
@@ -89,6 +91,9 @@ def run_purge(directory: Path, options: Namespace, out: TextIO, err: TextIO) -> 
         return FAILED if FAILED in (code, erased) else max(code, erased)
 
 
+_FOR_NOBODY = (NOT_CONFIGURED, HELD_NOT_CONFIGURED)  # processes take these up by themselves once there is somebody
+
+
 class _Nothing(Refused):
     """There is nothing to do, which is no failure."""
 
@@ -116,7 +121,9 @@ class Work:
         self.troubles: dict[str, str] = {file.path.name: why for file, why in search.troubles if file.path.exists()}
         self.set_aside: list[OutboxFile] = search.set_aside
         self._done: set[Path] = set()
+        self._until = 0.0
         self._posted_at: float | None = None
+        self._heard_at = 0.0
 
     @property
     def is_of_visitor(self) -> bool:
@@ -125,14 +132,14 @@ class Work:
 
     def run(self, timeout: float, out: TextIO, err: TextIO) -> int:
         """Do it, and wait for others to do it at most so many seconds; return the exit code."""
-        until = time.monotonic() + timeout
-        pause = _SHORTEST
+        self._until = time.monotonic() + timeout
         try:
             left = self._step()
-            while left and time.monotonic() < until:
+            for pause in self._pauses():
+                if not left:
+                    break
                 self._progress.say(f"waiting for {number_of(len(left), 'file')} that others have")
-                time.sleep(min(pause, max(0.0, until - time.monotonic())))
-                pause = min(2 * pause, _LONGEST)
+                time.sleep(pause)
                 left = self._step()
             if not left and self.is_of_visitor:
                 with suppress(Trouble):  # where it cannot be written there is none of this command either
@@ -153,12 +160,25 @@ class Work:
             except OSError as error:
                 err.write(f"{file.path.name}: set aside as damaged, cannot be removed ({error.strerror})\n")
                 code = FAILED
-        for name in _where_it_stands(self._folder.path, self._change.subject):
-            err.write(
-                f"{name}: the ID still stands in it, of what came meanwhile or on unused pages; run it once more\n"
-            )
+        found = _where_it_stands(self._folder.path, self._change.subject)
+        for pause in self._pauses():
+            if not found:
+                break
+            self._progress.say("waiting for processes to clean their files")
+            time.sleep(pause)
+            found = _where_it_stands(self._folder.path, self._change.subject)
+        self._progress.clear()
+        for name in found:
+            err.write(f"{name}: the ID still stands in it, as more came or on unused pages; run it once more\n")
             code = code or FOUND
         return code
+
+    def _pauses(self) -> Iterator[float]:
+        """Give for how long to wait until the next look, and the next, until the time is up."""
+        pause = _SHORTEST
+        while (rest := self._until - time.monotonic()) > 0:
+            yield min(pause, rest)
+            pause = min(2 * pause, _LONGEST)
 
     def _step(self) -> dict[OutboxFile, int]:
         """Change what can be taken, and have the others find a notice; return in which files how much is left."""
@@ -171,8 +191,9 @@ class Work:
         if any(file.standing == "live" for file in others) and self._posted_at is None:
             self._post()
         # What somebody only looks at is taken the next time.
-        left = {file: self._count_left(file) if file.standing == "live" else self.number for file in others}
-        return {file: number for file, number in left.items() if number}
+        left = {file: self._count_left(file) for file in others}
+        is_heard = not self.is_of_visitor or time.monotonic() >= self._heard_at
+        return {file: number for file, number in left.items() if number or file.standing != "live" or not is_heard}
 
     def _take(self, file: OutboxFile) -> bool:
         """Change a file unless somebody has it; whether nothing is left to do in it."""
@@ -189,6 +210,7 @@ class Work:
 
     def _post(self) -> None:
         self._posted_at = time.time()
+        self._heard_at = time.monotonic() + _HEARD
         try:
             self._board.post([Notice(self._change.kind, self._change.subject, self._posted_at)])
         except Trouble as trouble:
@@ -198,13 +220,16 @@ class Work:
             ) from None
 
     def _count_left(self, file: OutboxFile) -> int:
-        """Count what a process has not done yet of what it was asked for."""
+        """Count with how much of a file it has not been done yet."""
+        if file.standing != "live":
+            return sum(name == file.path.name for name, _ in self._places)
         return sum(self._is_left(FoundEntry(file, row)) for row in rows_of(file, _ignore))
 
     def _is_left(self, entry: FoundEntry) -> bool:
         if not self.is_of_visitor:
-            # A dead letter that is tried again and dies again has another place.
-            return (entry.file.path.name, entry.row.place) in self._places and entry.row.state == "dead"
+            # A dead letter that is tried again and dies again has another place. Nothing is sent where nobody is.
+            is_same = (entry.file.path.name, entry.row.place) in self._places and entry.row.state == "dead"
+            return is_same and not (self._change.kind == "retry dead" and entry.row.reason in _FOR_NOBODY)
         return entry.row.told_at <= (self._posted_at or 0.0) and self._change.selection.takes(entry)
 
     def _report(self, left: dict[OutboxFile, int], out: TextIO, err: TextIO) -> int:
