@@ -162,7 +162,7 @@ class Work:
                 code = FAILED
         found = _where_it_stands(self._folder.path, self._change.subject)
         for pause in self._pauses():
-            if not found:
+            if not found or self._posted_at is None or self.troubles:  # nobody is at it
                 break
             self._progress.say("waiting for processes to clean their files")
             time.sleep(pause)
