@@ -183,7 +183,8 @@ class Database:
     def give_back_space(self, pages: int) -> bool:
         """Give some of the space that is not used any more back to the disk; whether there is more."""
         with translated():
-            self._connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+            # Python 3.11 takes one step of such a statement, which is one page; a script is run to its end.
+            self._connection.executescript(f"PRAGMA incremental_vacuum({pages})")
             return bool(self.unused() > pages)
 
     def unused(self) -> int:
