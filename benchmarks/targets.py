@@ -49,6 +49,12 @@ TARGETS: dict[str, Target] = {
     "delivery: sink of 50 ms, 50 at once": Target(940, at_least=True, checked=False),
     "memory: per waiting event, 100,000 wait": Target(1_024),
     "outbox: put, acquire and settle, 100,000 wait / 1,000 wait": Target(1.25),
+    "durable: put, p50": Target(10.0, checked=False),
+    "durable: put, p99": Target(20.0, checked=False),
+    "durable: recorded after, p99": Target(1.0, checked=False),
+    "durable: recorded in a burst / floor": Target(0.5, at_least=True),
+    "durable: put, acquire and settle, 300,000 wait / 1,000 wait": Target(1.25),
+    "durable: memory for it": Target(30.0),
     "first visit: added, p50": Target(0.5, checked=False),
     "first visit: added, p99": Target(2.0, checked=False),
 }

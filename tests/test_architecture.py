@@ -19,10 +19,11 @@ ORDER = """
     destinations  destinations.answers  destinations.sitecore
     outbox  outbox.shelf  outbox.memory
     outbox.eventtext  outbox.folder  outbox.row  outbox.database  outbox.sharedfile  outbox.board
-    outbox.salvage  outbox.reading  outbox.inventory  outbox.window  outbox.pending
-    outbox.stock  outbox.intake  outbox.editing  outbox.adoption  outbox.writer  outbox.journal  outbox.sqlite
+    outbox.salvage  outbox.reading  outbox.inventory  outbox.fate  outbox.window  outbox.pending  outbox.stock
+    outbox.upkeep  outbox.neighbours  outbox.intake  outbox.editing  outbox.adoption  outbox.writer  outbox.journal
+    outbox.sqlite
     delivery.breaker  delivery.pool  delivery.process  delivery.loop  delivery.worker
-    delivery.stream  delivery.transport  delivery.sender  delivery
+    delivery.stream  delivery.transport  delivery.sender  delivery.mint  delivery
 
     stats  barrier  config  sources  frontdesk  door  uwsgi  tracking  sites  engage  passerby
     upkeep  upkeep.arguments  cli  __main__

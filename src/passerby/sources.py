@@ -86,7 +86,8 @@ def _make(kind: str, own: Any) -> Destination:
 def _type_of(setting: Field[Any]) -> type:
     if setting.name in _WHOLE:
         return int
-    return str if setting.default is None or setting.default is MISSING else type(setting.default)
+    default: object = setting.default
+    return str if default is None or default is MISSING else type(default)
 
 
 def _read(variable: str, name: str, kind: type, text: str) -> Any:

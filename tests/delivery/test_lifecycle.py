@@ -280,7 +280,7 @@ def test_a_mistake_with_ids_is_not_made_again_at_once(
 
     monkeypatch.setattr(issuer, "create_question", fail)
     tracking.start()
-    assert wait_until(lambda: tracking._delivery._id_breaker.is_open)
+    assert wait_until(lambda: tracking._delivery._mint.breaker.is_open)
     time.sleep(0.2)
 
     assert len(mistakes) < 10

@@ -85,8 +85,8 @@ class Server:
 
 
 @contextmanager
-def serving(command: str, *, face: str, collector: str) -> Iterator[Server]:
-    server = Server(command, {"FACE": face, "COLLECTOR": collector})
+def serving(command: str, *, face: str, collector: str, outbox: str = "memory") -> Iterator[Server]:
+    server = Server(command, {"FACE": face, "COLLECTOR": collector, "OUTBOX": outbox})
     try:
         server.wait()
         yield server

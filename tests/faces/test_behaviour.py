@@ -7,6 +7,7 @@ import gc
 import hashlib
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from wsgiref.validate import validator
 
 import httpx
@@ -290,6 +291,10 @@ async def test_page_views_are_told_only_if_asked_for(face: str, collector: Colle
     tracking.close(1.0)
 
 
+# Each framework and each server once or more, as this takes its time.
+CHOSEN = ("starlette", "flask", "fastapi-uvicorn", "django-asgi-uvicorn", "django-wsgi-gunicorn-sync")
+SOME = [param for param in BEHIND_SERVERS if str(param.id).startswith(CHOSEN)]
+
 # Whoever waits in memory when the server is asked to end is told on, where the server lets Python end in good order.
 ORDERLY = [param for param in BEHIND_SERVERS if not any(name in str(param.id) for name in ("waitress", "granian"))]
 
@@ -305,6 +310,35 @@ async def test_a_server_that_ends_loses_nothing(behind: tuple[str, str], collect
         assert code in (0, -15), server.log
         assert "Traceback" not in server.log, server.log
     assert [event["browser_id"] for event in collector.events if event["type"] == "VIEW"] == seen
+
+
+@pytest.mark.parametrize("behind", SOME)
+async def test_a_server_that_is_killed_loses_nothing_it_has_answered(
+    behind: tuple[str, str], collector: CollectorServer, tmp_path: Path
+) -> None:
+    """U1, T1: the service does not answer while the server lives, which is killed right after its last answer."""
+    face, command = behind
+    outbox = f"sqlite://{tmp_path}/outbox"
+    collector.fail("events")
+    with serving(command, face=face, collector=collector.url, outbox=outbox) as server:
+        async with Site(collector, httpx.AsyncHTTPTransport, server).visit() as browser:
+            seen = [(await browser.get("/")).text for _ in range(20)]
+            await browser.get("/stream")
+        assert "Traceback" not in server.log, server.log
+        server.kill()
+
+    collector.behave()
+    tracking = make_tracking(collector.url, outbox=outbox)
+
+    def has_all() -> bool:
+        tracking.start()  # once more, as a worker that is killed is not gone at once
+        types = [event["type"] for event in collector.events]
+        # In an event loop the end of a stream is not held up.
+        return types.count("VIEW") == len(seen) and (face not in WSGI or "STREAMED" in types)
+
+    await eventually_async(has_all, 30.0)
+    assert [event["browser_id"] for event in collector.events if event["type"] == "VIEW"] == seen
+    tracking.close(1.0)
 
 
 def test_a_bare_app_knows_nothing_of_passerby() -> None:

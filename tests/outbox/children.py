@@ -139,10 +139,8 @@ def leave_child(directory: str) -> None:
     outbox = SqliteOutbox(directory, ("a", "b"))
     life = Life(outbox)
     tell_and_say(outbox)
-    child = os.fork()
-    if child == 0:
-        signal.pause()
-    say("child", child, life.outbox is outbox)
+    if os.fork() == 0:
+        say("child", os.getpid(), life.outbox is outbox)  # by then it has let go of what is its parent's
     signal.pause()
 
 

@@ -68,6 +68,8 @@ class Adoption:
             raise
         intake.welcome(arrival)
         self._found.update(row.destination for row in arrival.rows)
+        for (destination, _), number in arrival.dropped.items():
+            self._found[destination] += number
         last, self._rows = self._rows[-1].place, []
         if self.database is not None and self._reader is not None and not self._reader.is_damaged:
             with suppress(Trouble):  # they are deleted with the file

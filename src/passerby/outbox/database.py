@@ -9,8 +9,9 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+from ..jsontext import dumps
 from . import row as rows
 from .row import Change, Row
 
@@ -20,6 +21,7 @@ SQLITE_VERSION: tuple[int, int, int] = sqlite3.sqlite_version_info
 APPLICATION_ID = 0x70627978  # "pbyx", so that another program's database is not written to
 VERSION = 1
 _BEYOND = 2**63 - 1
+_TIMEOUT = 2.0  # seconds that somebody else may have the file
 _LARGEST = 512 if sqlite3.sqlite_version_info >= (3, 32) else 64  # rows in a statement; older ones take 999 values
 _UPDATES_FROM = sqlite3.sqlite_version_info >= (3, 33)
 
@@ -75,6 +77,18 @@ def translated() -> Generator[None]:
         raise Trouble("disk full" if is_full else os.strerror(error.errno or errno.EIO).lower()) from error
 
 
+class Slice(NamedTuple):
+    """Some entries were looked through.
+
+    Attributes:
+        end: the place of the last; None if there were none.
+        rows: those that were looked for.
+    """
+
+    end: int | None
+    rows: list[Row]
+
+
 class Database:
     """The entries of one file. All methods raise Trouble.
 
@@ -87,7 +101,7 @@ class Database:
         self._has_json = True
         with translated():
             self._connection = sqlite3.connect(
-                f"{path.as_uri()}?mode=rw", uri=True, timeout=2.0, isolation_level=None, check_same_thread=False
+                f"{path.as_uri()}?mode=rw", uri=True, timeout=_TIMEOUT, isolation_level=None, check_same_thread=False
             )
             self._connection.text_factory = bytes
             try:
@@ -121,6 +135,7 @@ class Database:
         execute(f"PRAGMA synchronous = {synchronous}")
         execute("PRAGMA journal_size_limit = 4194304")
         execute("PRAGMA cache_size = -1024")
+        execute("PRAGMA secure_delete = FAST")  # of what is deleted nothing stays in a page that is in use
 
     def write(
         self,
@@ -175,6 +190,35 @@ class Database:
         with translated():
             self._connection.execute("DELETE FROM entry WHERE place <= ?", (place,))
 
+    def slice_of_person(self, after: int, limit: int, who: str) -> Slice:
+        """Look through the next entries for those that may be about a visitor or a user."""
+        text = dumps(who)
+        return self._slice(after, limit, rows.OF_PERSON, who, who, text)
+
+    def slice_of_dead(self, after: int, limit: int) -> Slice:
+        """Look through the next entries for those that are dead."""
+        return self._slice(after, limit, rows.DEAD)
+
+    def slice_of_later(self, after: int, limit: int) -> Slice:
+        """Look through the next entries for those that wait for a later attempt."""
+        return self._slice(after, limit, rows.LATER)
+
+    def hurry(self, places: Sequence[int]) -> None:
+        """Make what is at some places due at once."""
+        with translated():
+            for part in rows.parts(places, _LARGEST):
+                self._connection.execute(rows.hurry(len(part)), list(part))
+
+    def give_back_log(self) -> bool:
+        """Write what is in the log into the file, and leave nothing of it; False if a reader is in the way."""
+        with translated():
+            # Whoever reads is not waited for: that would hold up what is to be written.
+            self._connection.execute("PRAGMA busy_timeout = 0")
+            try:
+                return not self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            finally:
+                self._connection.execute(f"PRAGMA busy_timeout = {int(_TIMEOUT * 1000)}")
+
     def is_empty(self) -> bool:
         """Whether there are no entries."""
         with translated():
@@ -204,6 +248,13 @@ class Database:
         """Write what is in the log into the file, and close it."""
         with translated():
             self._connection.close()
+
+    def _slice(self, after: int, limit: int, condition: str, *values: Any) -> Slice:
+        with translated():
+            end = self._connection.execute(rows.END_OF_SLICE, (after, limit)).fetchone()[0]
+        if end is None:
+            return Slice(None, [])
+        return Slice(end, self._rows(rows.SLICE + condition, after, end, *values))
 
     def _rows(self, query: str, *values: Any) -> list[Row]:
         with translated():

@@ -34,6 +34,11 @@ CREATE INDEX unlinked ON entry (visitor) WHERE linked = '';
 LINK = "UPDATE entry SET linked = ? WHERE visitor = ? AND linked = ''"
 PAGE = "SELECT * FROM entry WHERE place > ? AND destination = ? AND state = 'waiting' ORDER BY place LIMIT ?"
 AFTER = "SELECT * FROM entry WHERE place > ? ORDER BY place LIMIT ?"
+END_OF_SLICE = "SELECT max(place) FROM (SELECT place FROM entry WHERE place > ? ORDER BY place LIMIT ?)"
+SLICE = "SELECT * FROM entry WHERE place > ? AND place <= ? AND "
+OF_PERSON = "(visitor = ? OR linked = ? OR instr(body, ?)) ORDER BY place"  # the user ID is in the body only
+DEAD = "state = 'dead' ORDER BY place"
+LATER = "state = 'waiting' AND due > 0 ORDER BY place"
 BEFORE = "SELECT * FROM entry WHERE place > ? AND place < ? ORDER BY place DESC LIMIT 1"
 
 # SQLite would write 15 digits of a number; with 17 it is the same one again.
@@ -57,7 +62,7 @@ class Row(NamedTuple):
         linked: the browser ID that was found for it; "" as long as there is none; None if it came with its own.
         told_at: when it was told, in seconds since 1970.
         attempts: how often it was tried.
-        due: when it is to be tried again, in seconds since 1970; 0 at once.
+        due: when it is to be tried again, in seconds since 1970; 0 at once. Of a dead one: when it died.
         wait: how many seconds before that this was decided.
         reason: why it was not taken the last time.
         body: the event.
@@ -86,6 +91,7 @@ class Change(NamedTuple):
     due: float
     wait: float
     reason: str | None
+    told_at: float
     row: int
 
 
@@ -104,16 +110,24 @@ def update(number: int) -> str:
     return (
         f"WITH changed ({', '.join(Change._fields)}) AS (VALUES {_values(len(Change._fields), number)}) "  # noqa: S608
         "UPDATE entry SET place = changed.place, state = changed.state, attempts = changed.attempts, "
-        "due = changed.due, wait = changed.wait, reason = changed.reason FROM changed WHERE entry.place = changed.row"
+        "due = changed.due, wait = changed.wait, reason = changed.reason, told_at = changed.told_at "
+        "FROM changed WHERE entry.place = changed.row"
     )
 
 
-UPDATE_ONE = "UPDATE entry SET place = ?, state = ?, attempts = ?, due = ?, wait = ?, reason = ? WHERE place = ?"
+UPDATE_ONE = (
+    "UPDATE entry SET place = ?, state = ?, attempts = ?, due = ?, wait = ?, reason = ?, told_at = ? WHERE place = ?"
+)
 
 
 def delete(number: int) -> str:
     """Return the statement that takes so many places."""
     return f"DELETE FROM entry WHERE place IN {_values(number, 1)}"  # noqa: S608 - of question marks
+
+
+def hurry(number: int) -> str:
+    """Return the statement that makes what is at so many places due at once."""
+    return f"UPDATE entry SET due = 0, wait = 0 WHERE place IN {_values(number, 1)}"  # noqa: S608 - of question marks
 
 
 def select(number: int) -> str:

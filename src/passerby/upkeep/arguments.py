@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from math import isfinite
 
+from ..outbox.row import well_formed
+
 EXIT_CODES = (
     "Exit codes: 0 all is well or nothing is left; 1 it could not be done; 2 wrong usage; 3 it was done, and something "
     "is left or was found that a person should look at."
@@ -136,7 +138,7 @@ def _add_timeout(parser: argparse.ArgumentParser, default: float, meaning: str) 
 
 def _text(text: str) -> str:
     if text.strip():
-        return text
+        return well_formed(text)
     raise argparse.ArgumentTypeError("found nothing, expected an ID")
 
 

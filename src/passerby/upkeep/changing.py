@@ -23,6 +23,7 @@ from ..outbox.editing import Edit, taken
 from ..outbox.folder import Folder, remove_file
 from ..outbox.intake import HELD_NOT_CONFIGURED, NOT_CONFIGURED
 from ..outbox.inventory import OutboxFile, list_files, rows_of
+from ..outbox.neighbours import LISTEN
 from ..outbox.row import Row
 from .entry import FoundEntry, Selection
 from .exits import DONE, FAILED, FOUND, MISUSED
@@ -31,7 +32,7 @@ from .showing import Search
 from .terminal import Progress, entries, number_of
 
 _PIECE = 1_000_000  # bytes
-_HEARD = 3.0  # seconds after which every process has looked at the board, and done it to what is not on disk yet
+_HEARD = 3 * LISTEN  # seconds after which every process has looked at the board, and done it to what is not on disk yet
 _SHORTEST, _LONGEST = 0.05, 2.0  # seconds between two looks whether a process has done it
 
 

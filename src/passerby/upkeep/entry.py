@@ -9,8 +9,8 @@ from typing import Any
 
 from ..attributes import iso_utc
 from ..event import Event
-from ..jsontext import dumps
 from ..outbox.eventtext import UnreadableEvent, read_event
+from ..outbox.fate import is_about
 from ..outbox.inventory import OutboxFile
 from ..outbox.row import Row
 
@@ -71,7 +71,7 @@ class Selection:
             self.event_id in (None, row.event_id)
             and self.destination in (None, row.destination)
             and self.state in (None, row.state)
-            and (self.visitor is None or _is_of(self.visitor, entry))
+            and (self.visitor is None or is_about(row, self.visitor))
         )
 
 
@@ -81,16 +81,6 @@ def time_text(seconds: float) -> str | None:
         return iso_utc(datetime.fromtimestamp(seconds, UTC))
     except (ValueError, OverflowError, OSError, TypeError):
         return None
-
-
-def _is_of(visitor: str, entry: FoundEntry) -> bool:
-    if visitor in (entry.row.visitor, entry.row.linked):
-        return True
-    # The rest is in the event, which need not be read where the text of the ID is not in it.
-    if dumps(visitor)[1:-1] not in entry.row.body:
-        return False
-    event = entry.event
-    return event is None or visitor in (event.browser_id, event.visitor, event.user_id)
 
 
 def _event_as_json(event: Event) -> dict[str, Any]:
