@@ -84,6 +84,11 @@ class Tracking:
     def __repr__(self) -> str:
         return f"<Tracking to {', '.join(self._desk.destination_names) or 'nowhere'}>"
 
+    @property
+    def outbox_directory(self) -> str | None:
+        """Where the files of the outbox are; None if events wait in memory."""
+        return self._settings.outbox_directory
+
     def for_request(self, request: RequestInfo) -> Door:
         """Return the door through which a request comes in; for every framework's face."""
         return self._door

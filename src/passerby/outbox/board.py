@@ -133,6 +133,10 @@ class Board:
         """Forget the notices up to a number, and those posted before a time (in seconds since 1970)."""
         self._do(lambda file: file.forget(until, before), None)
 
+    def withdraw(self, subject: str) -> None:
+        """Forget the notices about one subject, such as a visitor of whom nothing is to be left anywhere."""
+        self._do(lambda file: file.withdraw(well_formed(subject)), None)
+
     def put_back(self, issuer: str, browser_ids: Collection[str]) -> None:
         """Put back browser IDs that were given to nobody."""
         self.post((), [Unused(issuer, tuple(browser_ids))])

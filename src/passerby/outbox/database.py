@@ -17,6 +17,7 @@ from .row import Change, Heard, Row
 
 Synchronous = Literal["NORMAL", "FULL"]
 
+SQLITE_VERSION: tuple[int, int, int] = sqlite3.sqlite_version_info
 APPLICATION_ID = 0x70627978  # "pbyx", so that another program's database is not written to
 VERSION = 1
 _BEYOND = 2**63 - 1
@@ -241,13 +242,22 @@ class Database:
     def give_back_space(self, pages: int) -> bool:
         """Give some of the space that is not used any more back to the disk; whether there is more."""
         with translated():
-            self._connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+            # Python 3.11 takes one step of such a statement, which is one page; a script is run to its end.
+            self._connection.executescript(f"PRAGMA incremental_vacuum({pages})")
             return bool(self.unused() > pages)
 
     def unused(self) -> int:
         """Return how many pages are not used."""
         with translated():
             return int(self._connection.execute("PRAGMA freelist_count").fetchone()[0])
+
+    def rewrite(self) -> None:
+        """Write the whole file anew, so that nothing of what was deleted is left on its pages or in the log."""
+        with translated():
+            self._connection.execute("VACUUM")
+            is_busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if is_busy:
+            raise Trouble("locked by another program")
 
     def close(self) -> None:
         """Write what is in the log into the file, and close it."""
