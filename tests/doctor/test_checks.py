@@ -7,7 +7,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -81,32 +80,9 @@ def test_the_wal_reset_bug_is_known_by_version(version: tuple[int, int, int], ha
     assert ("one connection only" in found.words) is has_it
 
 
-@pytest.mark.parametrize(
-    ("own", "commands", "verdict"),
-    [
-        (None, {}, "ok"),
-        ({}, {}, "problem"),
-        ({"enable-threads": True}, {}, "ok"),
-        ({"enable-threads": b"true"}, {}, "ok"),
-        ({"enable-threads": b"false"}, {}, "problem"),
-        ({"threads": b"4"}, {}, "ok"),
-        ({"threads": b"1"}, {}, "problem"),
-        ({"threads": [b"1", b"4"]}, {}, "ok"),
-        (None, {"the parent": ["/usr/bin/uwsgi", "--http", ":80", "--module", "shop"]}, "problem"),
-        (None, {"the parent": ["uwsgi-core", "--http", ":80", "--enable-threads"]}, "ok"),
-        (None, {"the parent": ["uwsgi", "--threads=2"]}, "ok"),
-        (None, {"the parent": ["uwsgi", "--threads", "2", "-M"]}, "ok"),
-        (None, {"the parent": ["uwsgi", "-T"]}, "ok"),
-        (None, {"the parent": ["uwsgi", "--ini", "shop.ini"]}, "ok"),
-        (None, {"the parent": ["uwsgi", "shop.ini"]}, "ok"),
-        (None, {"the parent": ["gunicorn", "shop:app"]}, "ok"),
-        (None, {"the parent": []}, "ok"),
-    ],
-)
-def test_uwsgi_without_threads_is_a_problem(
-    own: dict[str, Any] | None, commands: dict[str, list[str]], verdict: Verdict
-) -> None:
-    found = check_uwsgi(own, commands)
+@pytest.mark.parametrize(("runs_threads", "verdict"), [(None, "ok"), (True, "ok"), (False, "problem")])
+def test_uwsgi_without_threads_is_a_problem(runs_threads: bool | None, verdict: Verdict) -> None:
+    found = check_uwsgi(runs_threads)
     assert found.verdict == verdict
     assert ("--enable-threads" in found.advice) is (verdict == "problem")
 
@@ -117,10 +93,10 @@ def test_uwsgi_without_threads_is_said_once_at_the_start(
     with caplog.at_level(logging.WARNING):
         uwsgi.warn_if_threads_are_off()
         assert caplog.messages == []
-        monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(opt={b"enable-threads": b"true"}))
+        monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(has_threads=1))
         uwsgi.warn_if_threads_are_off()
         assert caplog.messages == []
-        monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(opt={"http": b":80"}))
+        monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(has_threads=0))
         uwsgi.warn_if_threads_are_off()
     (message,) = caplog.messages
     assert "--enable-threads" in message

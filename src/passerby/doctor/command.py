@@ -12,7 +12,7 @@ from textwrap import wrap
 from typing import TextIO
 
 from ..caretaker.exits import DONE, FAILED
-from ..caretaker.listing import Listed, take_stock
+from ..caretaker.listing import take_stock
 from ..caretaker.place import Refused, check_directory, find_directory
 from ..caretaker.terminal import printable
 from ..outbox.inventory import Contents
@@ -41,22 +41,15 @@ def run(options: Namespace, out: TextIO, err: TextIO) -> int:
 
 def _examine(options: Namespace, err: TextIO) -> list[Finding]:
     directory, findings = _find(options)
-    listed: list[Listed] = []
     total = Contents()
     if directory is not None:
         findings += try_out(directory)
         if directory.exists():
-            more, listed, total = _look_at_files(directory, err)
+            more, total = _look_at_files(directory, err)
             findings += more
-    newest = total.newest
-    owners = {
-        f"process {one.file.process}, which has a file of the outbox,": one.file.process
-        for one in listed
-        if one.file.standing == "live" and one.file.process is not None
-    }
     return [
-        *check_runtime(owners),
-        check_clock(time.time(), newest, read_monotonic()),
+        *check_runtime(),
+        check_clock(time.time(), total.newest, read_monotonic()),
         *check_limits(),
         check_settings(options.find_tracking, os.environ),
         *findings,
@@ -72,13 +65,13 @@ def _find(options: Namespace) -> tuple[Path | None, list[Finding]]:
     return directory, [Finding("outbox", "ok", str(directory))]
 
 
-def _look_at_files(directory: Path, err: TextIO) -> tuple[list[Finding], list[Listed], Contents]:
+def _look_at_files(directory: Path, err: TextIO) -> tuple[list[Finding], Contents]:
     try:
         check_directory(directory)
         listed, total = take_stock(directory, err)
     except (Refused, OSError) as error:
-        return [Finding("files", "problem", str(error), "see above")], [], Contents()
-    return check_files(listed, total, time.time()), listed, total
+        return [Finding("files", "problem", str(error), "see above")], Contents()
+    return check_files(listed, total, time.time()), total
 
 
 def _as_text(findings: Iterable[Finding]) -> list[str]:

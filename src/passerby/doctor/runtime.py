@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 import threading
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 from ..outbox.database import SQLITE_VERSION
-from ..uwsgi import ADVICE, find_options, options_of_command, threads_are_off
+from ..uwsgi import ADVICE, runs_threads
 from . import Finding
 
 OLDEST_PYTHON = (3, 11)
@@ -66,47 +62,20 @@ def check_thread() -> Finding:
     return Finding("threads", "ok", "one was started")
 
 
-def check_uwsgi(own: Mapping[str, Any] | None, commands: Mapping[str, Sequence[str]]) -> Finding:
-    """Whether a uWSGI that runs no threads is at work.
-
-    Args:
-        own: the options of the uWSGI that runs this process, if one does.
-        commands: how other processes were started, by what they are to this one.
-    """
-    if own is not None:
-        return _judge_uwsgi("this process", own)
-    for whose, command in commands.items():
-        options = options_of_command(command)
-        if options is not None:
-            return _judge_uwsgi(whose, options)
-    return Finding("uWSGI", "ok", "not seen; where it runs the app it needs --enable-threads")
+def check_uwsgi(runs_threads: bool | None) -> Finding:
+    """Whether the uWSGI that runs this process, if one does, runs threads; under one that does not, the log says so."""
+    if runs_threads is None:
+        return Finding("uWSGI", "ok", "does not run this process; without threads under it, an app says so in its log")
+    if not runs_threads:
+        return Finding("uWSGI", "problem", "it runs this process without threads; nothing is delivered", ADVICE)
+    return Finding("uWSGI", "ok", "it runs this process with threads")
 
 
-def read_command(process: int) -> list[str]:
-    """Return how a process was started; empty where that cannot be known."""
-    try:
-        text = Path(f"/proc/{process}/cmdline").read_bytes()
-    except OSError:
-        return []
-    return text.decode(errors="replace").rstrip("\0").split("\0")
-
-
-def check_runtime(processes: Mapping[str, int]) -> list[Finding]:
-    """Check what this process runs on.
-
-    Args:
-        processes: others that may be run by uWSGI, by what they are to this one.
-    """
-    commands = {whose: read_command(process) for whose, process in processes.items()}
+def check_runtime() -> list[Finding]:
+    """Check what this process runs on."""
     return [
         check_python(sys.version_info[:3], platform.python_implementation()),
         check_sqlite(SQLITE_VERSION),
         check_thread(),
-        check_uwsgi(find_options(), {"the parent of this process": read_command(os.getppid()), **commands}),
+        check_uwsgi(runs_threads()),
     ]
-
-
-def _judge_uwsgi(whose: str, options: Mapping[str, Any]) -> Finding:
-    if threads_are_off(options):
-        return Finding("uWSGI", "problem", f"{whose} is run by it without threads; nothing is delivered", ADVICE)
-    return Finding("uWSGI", "ok", f"{whose} is run by it with threads")
