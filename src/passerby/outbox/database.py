@@ -242,9 +242,9 @@ class Database:
     def give_back_space(self, pages: int) -> bool:
         """Give some of the space that is not used any more back to the disk; whether there is more."""
         with translated():
-            # Python 3.11 takes one step of such a statement, which is one page; a script is run to its end.
+            # One step gives back one page, and `execute` takes but one step of what has no columns.
             self._connection.executescript(f"PRAGMA incremental_vacuum({pages})")
-            return bool(self.unused() > pages)
+            return self.unused() > 0
 
     def unused(self) -> int:
         """Return how many pages are not used."""

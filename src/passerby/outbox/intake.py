@@ -86,7 +86,8 @@ class Intake:
                     window.horizon = row.place
                     self._lose(window, row)
                 else:
-                    window.take_page(row.visitor, entry)
+                    if not window.take_page(row.visitor, entry):
+                        self._stock.leave_observer(entry)
                     self._join(window, row)
         return True
 

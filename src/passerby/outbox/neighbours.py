@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from logging import Logger
+from math import inf
 
 from ..logs import get_logger
 from .board import SLICE, Board, Notice, Unused, read_which_dead
@@ -20,6 +21,8 @@ log: Logger = get_logger("passerby.outbox")
 
 LISTEN = 1.0  # seconds between two looks at the board
 RETRY = 1.0  # seconds until it is tried again after trouble
+PATIENCE = 3.0  # seconds for which others may be writing without end, before that is called trouble
+_MOMENT = 0.05  # seconds
 KEEP = 600.0  # seconds for which a notice is kept at least: every process has long seen it, and adopted what is left
 _OLDEST = 7 * 86_400.0  # seconds after which one is forgotten even if no process lived long enough to see it age
 _BUSY = "locked by another program"
@@ -66,6 +69,7 @@ class Neighbours:
         self._pause_until = self._next_look
         self._old = 0  # up to this number notices are old at this time
         self._old_at = self._next_look + KEEP
+        self._busy_since = inf
         self.trouble: str | None = None
         self.has_more: bool = False
 
@@ -90,6 +94,7 @@ class Neighbours:
         except Trouble as trouble:
             self._suffer(trouble)
             return False
+        self._busy_since = inf
         if self.trouble is not None:
             log.info("the outboxes of the folder hear of each other again (it was: %s)", self.trouble)
             self.trouble = None
@@ -177,14 +182,19 @@ class Neighbours:
         return bool(self._claims)
 
     def _suffer(self, trouble: Trouble) -> None:
+        now = self._clock()
+        if trouble.reason == _BUSY:
+            self._busy_since = min(self._busy_since, now)
+            if now < self._busy_since + PATIENCE:  # many write at once, and it is another's turn
+                self._pause_until = now + _MOMENT
+                return
         self.refuse()
-        self._pause_until = self._clock() + RETRY
         self._stock.pending.is_board_down = True  # nobody waits in vain; it is posted when that is possible again
-        if isinstance(trouble, NewerFile):  # what is told waits for nobody
-            with self._stock.lock:
-                pending = self._stock.pending
-                while postings := pending.postings():
-                    pending.confirm_posted(len(postings))
+        self._next_look = now + RETRY
+        if isinstance(trouble, NewerFile):
+            self._give_up_posting()
+        else:
+            self._pause_until = self._next_look
         if self.trouble != trouble.reason:
             log.warning(
                 "the outboxes of the folder do not hear of each other (%s): what is held in one is not released by "
@@ -192,6 +202,13 @@ class Neighbours:
                 trouble.reason,
             )
         self.trouble = trouble.reason
+
+    def _give_up_posting(self) -> None:
+        """What is told does not wait for a board that this version will never write."""
+        with self._stock.lock:
+            pending = self._stock.pending
+            while postings := pending.postings():
+                pending.confirm_posted(len(postings))
 
     # Hearing.
 

@@ -366,12 +366,17 @@ class Stock:
                     self.pending.mark(entry)
             return known, lost
 
+    def leave_observer(self, entry: Stored) -> None:
+        """Remember who waits for an entry that is on disk only, as long as he does."""
+        if entry.observer is not NOBODY:
+            with suppress(TypeError):  # not everything can be held weakly
+                self.observers[entry.row] = entry.observer
+
     def _leave_to_disk(self, entry: Stored) -> None:
         """Let go of an event in memory where there is no room for it."""
         window = entry.shelf
         if entry.row and window.unwritten and window.unwritten.pop(entry.row, None) is not None:
-            with suppress(TypeError):  # not everything can be held weakly
-                self.observers[entry.row] = entry.observer
+            self.leave_observer(entry)
         elif entry.state == "held" and entry.row and window.in_queues > window.size and entry.event is not NOT_HERE:
             entry.event = NOT_HERE
             window.in_queues -= 1

@@ -216,7 +216,7 @@ class Upkeep:
 
     def _wipe(self, job: Job, database: Database, now: float) -> bool:
         """Leave nothing in the file of what was deleted; whether that is done."""
-        if database.unused() and database.give_back_space(_PAGES):
+        if database.give_back_space(_PAGES):
             return False
         if database.give_back_log():
             return True

@@ -241,8 +241,8 @@ class Window(Shelf[Stored]):
         """The place from which on what is behind may not be written yet."""
         return next(iter(self.unwritten), None)
 
-    def take_page(self, visitor: str, entry: Stored) -> None:
-        """Take the next of what is behind, in their order: in memory, or parked."""
+    def take_page(self, visitor: str, entry: Stored) -> bool:
+        """Take the next of what is behind, in their order; whether it is in memory, and not parked."""
         self.behind -= 1
         self.horizon = entry.place
         lane = self.lanes.get(visitor)
@@ -251,8 +251,9 @@ class Window(Shelf[Stored]):
                 lane.parked = array("q")
             lane.parked.append(entry.place)
             self.parked += 1
-        else:
-            self.load(visitor, entry)
+            return False
+        self.load(visitor, entry)
+        return True
 
     def take_unwritten(self, number: int) -> None:
         """Take some of what is behind and cannot be written now; what is on disk comes first."""
