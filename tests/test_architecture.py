@@ -26,16 +26,15 @@ ORDER = """
     delivery.stream  delivery.transport  delivery.sender  delivery.mint  delivery
 
     stats  barrier  config  sources  frontdesk  door  uwsgi  tracking  sites  engage  passerby
-    upkeep  upkeep.arguments  cli  __main__
+    caretaker  caretaker.arguments  cli  __main__
     asgi  wsgi  fastapi  flask
     testing.told  testing  testing.plugin
     django.transactions  django.conf  django.middleware  django.signals  django.checks  django.apps  django
     django.test  django.templatetags  django.templatetags.passerby
     django.management  django.management.commands  django.management.commands.passerby
 
-    upkeep.exits  upkeep.terminal  upkeep.place  upkeep.entry  upkeep.listing  upkeep.showing  upkeep.verifying
-    upkeep.changing  upkeep.flushing
-    upkeep.command
+    caretaker.exits  caretaker.terminal  caretaker.place  caretaker.entry  caretaker.listing  caretaker.showing
+    caretaker.verifying  caretaker.changing  caretaker.flushing  caretaker.command
     doctor  doctor.held  doctor.mounts  doctor.directory  doctor.runtime  doctor.clock  doctor.limits  doctor.files
     doctor.settings  doctor.command
 
@@ -55,7 +54,7 @@ DOORS = {
     "flask": ["flask"],
     "h11": ["collector", "delivery.stream", "delivery.transport"],  # it comes with httpx
     "httpx": ["delivery.transport"],
-    "importlib": ["cli", "demo", "upkeep.flushing", "version"],  # what it brings in is not seen by these tests
+    "importlib": ["cli", "demo", "caretaker.flushing", "version"],  # what it brings in is not seen by these tests
     "itsdangerous": ["cookie"],
     "orjson": ["jsontext"],
     "pytest": ["testing.plugin"],

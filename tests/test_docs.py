@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 import tests.django_site  # noqa: F401 - sets Django up
+from passerby.caretaker.command import VERBS
 from passerby.django.conf import DjangoSettings
 from passerby.testing import Told
-from passerby.upkeep.command import VERBS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 from typing import TextIO
 
+from .caretaker.arguments import add_doctor, add_outbox
 from .tracking import Tracking
-from .upkeep.arguments import add_doctor, add_outbox
 from .version import __version__
 
 FindTracking = Callable[[], Tracking]

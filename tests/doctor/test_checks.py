@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from passerby import Tracking, uwsgi
+from passerby.caretaker.listing import Listed
 from passerby.doctor import Verdict
 from passerby.doctor.clock import check_clock
 from passerby.doctor.directory import DirectoryFacts, Trial, check_permissions, check_space, check_trial
@@ -24,7 +25,6 @@ from passerby.doctor.settings import check_settings
 from passerby.errors import SettingsError
 from passerby.outbox.inventory import Contents, OutboxFile, Standing
 from passerby.outbox.reading import Count
-from passerby.upkeep.listing import Listed
 
 MOUNTS = """\
 22 1 259:2 / / rw,relatime shared:1 - ext4 /dev/root rw

@@ -15,7 +15,7 @@ import pytest
 from passerby.doctor.directory import check_directory, read_facts, try_directory
 from passerby.doctor.runtime import check_thread
 from passerby.outbox.sqlite import SqliteOutbox
-from tests.upkeep.owners import event_about, fill
+from tests.caretaker.owners import event_about, fill
 
 
 def clean_environment(**more: str) -> dict[str, str]:

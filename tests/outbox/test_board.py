@@ -51,12 +51,12 @@ def test_what_one_posts_the_others_read_in_its_order(folder: Folder) -> None:
 
     found = ours.after(0)
 
-    assert [(one.kind, one.subject, one.at, one.is_own) for one in found] == [
-        ("release", "ada", NOW, True),
-        ("clear", "ben", NOW + 1, True),
-        ("purge visitor", "cyd", NOW + 2, False),
+    assert [(one.kind, one.subject, one.at, one.poster) for one in found] == [
+        ("release", "ada", NOW, ours.name),
+        ("clear", "ben", NOW + 1, ours.name),
+        ("purge visitor", "cyd", NOW + 2, theirs.name),
     ]
-    assert [one.is_own for one in theirs.after(0)] == [False, False, True]
+    assert ours.name != theirs.name
     assert subjects(theirs, after=found[1].number) == ["cyd"]
     assert ours.last_number() == theirs.last_number() == found[2].number
     assert board_of(folder).after(found[2].number) == []

@@ -11,11 +11,11 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TextIO
 
+from ..caretaker.exits import DONE, FAILED
+from ..caretaker.listing import Listed, take_stock
+from ..caretaker.place import Refused, check_directory, find_directory
+from ..caretaker.terminal import printable
 from ..outbox.inventory import Contents
-from ..upkeep.exits import DONE, FAILED
-from ..upkeep.listing import Listed, take_stock
-from ..upkeep.place import Refused, check_directory, find_directory
-from ..upkeep.terminal import printable
 from . import Finding
 from .clock import check_clock, read_monotonic
 from .directory import check_directory as try_out

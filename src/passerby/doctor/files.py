@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..caretaker.listing import Listed
+from ..caretaker.terminal import age_text, entries, number_of
 from ..outbox.inventory import Contents
-from ..upkeep.listing import Listed
-from ..upkeep.terminal import age_text, entries, number_of
 from . import Finding
 
 LONG = 3_600.0  # seconds that something may wait before it is said

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from ..caretaker.place import VARIABLE
 from ..errors import SettingsError
 from ..tracking import Tracking
-from ..upkeep.place import VARIABLE
 from . import Finding
 
 _PREFIX = "PASSERBY_"

@@ -12,7 +12,7 @@ from logging import Logger
 from ..logs import get_logger
 from .board import SLICE, Board, Notice, Unused, read_which_dead
 from .database import NewerFile, Trouble
-from .row import Row
+from .row import Heard, Row
 from .stock import Stock
 from .upkeep import Upkeep
 
@@ -110,8 +110,16 @@ class Neighbours:
         answers, self._answers = self._answers, []
         return answers
 
-    def about(self, rows: Sequence[Row]) -> list[Notice]:
-        """Return the notices that may concern what a dead process left. Raises Trouble if that is soon known."""
+    @property
+    def heard(self) -> Heard:
+        """What this process has heard of the others."""
+        return Heard(self._board.name, self._seen)
+
+    def about(self, rows: Sequence[Row], heard: Heard) -> list[Notice]:
+        """Return the notices that may concern what a dead process left, and that it had not heard of.
+
+        Raises Trouble if that is soon known.
+        """
         waiting = self._stock.pending
         try:
             held = [row for row in rows if row.state == "held"]
@@ -121,7 +129,8 @@ class Neighbours:
                 raise
             posted = []  # what was left behind is not to wait for a board that nobody can read
         with self._stock.lock:
-            return posted + waiting.notices()
+            own = waiting.notices()
+        return [one for one in posted if not _has_done(heard, one)] + own
 
     def forget_old(self) -> None:
         """Forget old notices. Only for who has just found that nobody has left a file behind which they may concern."""
@@ -196,7 +205,7 @@ class Neighbours:
             notices = self._board.after(self._seen)
             for notice in notices:
                 self._seen = notice.number
-                if not notice.is_own:
+                if notice.poster != self._board.name:
                     self._heed(notice)
             self._is_reading = len(notices) >= SLICE
         if not self._is_reading:
@@ -230,3 +239,9 @@ class Neighbours:
             self._upkeep.retry_dead(destination, event_id, died_by, self._clock())
         else:
             self._upkeep.purge_dead(destination, event_id, died_by, notice.at)
+
+
+def _has_done(heard: Heard, notice: Notice) -> bool:
+    """Whether a dead process had done what a notice says. Of what takes its time, it may have done a part."""
+    is_done_at_once = notice.kind in ("release", "clear")
+    return is_done_at_once and (notice.number <= heard.number or notice.poster == heard.poster)

@@ -75,6 +75,11 @@ class Batch:
     links: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     number: int = 0
 
+    @property
+    def is_last(self) -> bool:
+        """Whether it was all that there was to be written."""
+        return self.number > 0
+
 
 class Pending:
     """The queue of changes. Whoever uses it sees to it that one thread does so at a time.

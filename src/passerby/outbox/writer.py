@@ -165,7 +165,10 @@ class Writer:
             return False
         try:
             if batch.inserts or (self._file is not None and (batch.updates or batch.deletes or batch.links)):
-                self._own().write(batch.inserts, list(batch.updates.values()), batch.deletes, batch.links)
+                own = self._own()
+                if batch.is_last:  # so that what others asked for is written by then
+                    own.heard = self.neighbours.heard
+                own.write(batch.inserts, list(batch.updates.values()), batch.deletes, batch.links)
         except Trouble as trouble:
             self._stock.give_back(batch)
             if trouble.reason == "disk full":

@@ -296,7 +296,7 @@ def test_a_folder_that_everybody_may_write_to_is_refused(run: Run, directory: Pa
 
 AS_NOBODY = """
 import os, sys
-import passerby.upkeep.command  # while it can be read
+import passerby.caretaker.command  # while it can be read
 from passerby.cli import main
 if os.getuid() == 0:
     os.setegid(65534)

@@ -18,7 +18,7 @@ Subparsers = Callable[..., argparse.ArgumentParser]
 
 def add_outbox(parser: argparse.ArgumentParser) -> None:
     """Add the commands for an outbox on disk."""
-    parser.set_defaults(module="passerby.upkeep.command")
+    parser.set_defaults(module="passerby.caretaker.command")
     parser.epilog = EXIT_CODES
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
 

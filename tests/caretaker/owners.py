@@ -1,4 +1,4 @@
-"""Processes that have a file of an outbox: `python -m tests.upkeep.owners WHAT DIRECTORY ...`."""
+"""Processes that have a file of an outbox: `python -m tests.caretaker.owners WHAT DIRECTORY ...`."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ Run = Callable[..., Answer]
 
 
 class Owners:
-    """Processes of tests/upkeep/owners.py; none survives the test."""
+    """Processes of tests/caretaker/owners.py; none survives the test."""
 
     def __init__(self) -> None:
         self.processes: list[subprocess.Popen[str]] = []
@@ -46,7 +46,7 @@ class Owners:
     def begin(self, what: str, *arguments: object) -> subprocess.Popen[str]:
         """Begin one; it has told what it is to tell when this returns."""
         process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "tests.upkeep.owners", what, *map(str, arguments)],
+            [sys.executable, "-W", "error", "-m", "tests.caretaker.owners", what, *map(str, arguments)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
