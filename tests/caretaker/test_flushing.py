@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from passerby.collector import CollectorServer
+from passerby.outbox.board import Board
+from passerby.outbox.folder import Folder
 from passerby.outbox.sqlite import SqliteOutbox
 
 from .conftest import Owners, Run
@@ -70,6 +72,7 @@ def test_what_a_live_process_has_is_left_to_it(run: Run, directory: Path, owners
     answer = run("flush", "--timeout", "1")
     assert answer.code == 3
     assert "still waiting: 1 for a, 1 for b" in answer.out
+    assert "send now" in [notice.kind for notice in Board(Folder(directory)).after(0)]
 
 
 def test_settings_that_lack_a_destination_bury_nothing(run: Run, directory: Path) -> None:

@@ -223,8 +223,11 @@ class Work:
     def _count_left(self, file: OutboxFile) -> int:
         """Count with how much of a file it has not been done yet."""
         if file.standing != "live":
-            return sum(name == file.path.name for name, _ in self._places)
+            return self._count_before(file.path.name)
         return sum(self._is_left(FoundEntry(file, row)) for row in rows_of(file, _ignore))
+
+    def _count_before(self, name: str) -> int:
+        return sum(each == name for each, _ in self._places)
 
     def _is_left(self, entry: FoundEntry) -> bool:
         if not self.is_of_visitor:
@@ -234,10 +237,13 @@ class Work:
         return entry.row.told_at <= (self._posted_at or 0.0) and self._change.selection.takes(entry)
 
     def _report(self, left: dict[OutboxFile, int], out: TextIO, err: TextIO) -> int:
-        number = max(0, self.number - sum(left.values()))
+        untouched = sum(map(self._count_before, self.troubles))
+        number = max(0, self.number - sum(left.values()) - untouched)
         out.write(f"{entries(number)} {self._change.done}\n")
         for file in left:
-            err.write(f"{file.path.name}: left to process {file.process}, which has not done it yet\n")
+            is_live = file.standing == "live"
+            why = f"left to process {file.process}, which has not done it yet" if is_live else "in use; try once more"
+            err.write(f"{file.path.name}: {why}\n")
         for name, reason in self.troubles.items():
             err.write(
                 f"{name}: cannot be changed ({reason}); start the app, which saves what is readable, and try again\n"
