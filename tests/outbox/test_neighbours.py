@@ -106,6 +106,26 @@ def test_what_one_process_holds_another_releases(make: MakeNeighbour, clock: Clo
     assert delivered_ids(ours) == [kept]
 
 
+@pytest.mark.parametrize("poster", ["itself", "another"])
+def test_what_was_held_after_a_clear_survives_death_whatever_the_clock_says(
+    make: MakeNeighbour, clock: Clock, poster: str
+) -> None:
+    """What a dead process had heard of is not done again with what it left, though its clock went back since."""
+    ours, theirs = make(), make()
+    hold_at(ours, "ada", clock)
+    clearing = ours if poster == "itself" else theirs
+    tell(clearing, partial(clearing.clear, "ada"), clock, ours)
+    clock.forward(-3600)
+    held = hold_at(ours, "ada", clock)
+    die(ours)
+
+    look(theirs)
+
+    assert theirs.held("ada") == 1
+    theirs.release("ada")
+    assert delivered_ids(theirs) == [held]
+
+
 def test_what_one_process_holds_another_clears(make: MakeNeighbour, clock: Clock) -> None:
     ours, theirs = make(), make()
     listener = Listener()
@@ -216,7 +236,7 @@ def test_a_release_is_recorded_when_it_says_so(make: MakeNeighbour, clock: Clock
     flush(ours)
 
     (notice,) = Board(Folder(tmp_path / "outbox")).after(0)
-    assert notice == Notice("release", "ada", clock.now(), notice.number)
+    assert notice._replace(poster="") == Notice("release", "ada", clock.now(), notice.number)
 
 
 def test_notices_are_forgotten_once_all_have_seen_them(make: MakeNeighbour, clock: Clock, tmp_path: Path) -> None:

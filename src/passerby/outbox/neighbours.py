@@ -98,7 +98,6 @@ class Neighbours:
         if self.trouble is not None:
             log.info("the outboxes of the folder hear of each other again (it was: %s)", self.trouble)
             self.trouble = None
-            self._stock.pending.is_board_down = False
         return busy
 
     def pause(self) -> float:
@@ -189,7 +188,6 @@ class Neighbours:
                 self._pause_until = now + _MOMENT
                 return
         self.refuse()
-        self._stock.pending.is_board_down = True  # nobody waits in vain; it is posted when that is possible again
         self._next_look = now + RETRY
         if isinstance(trouble, NewerFile):
             self._give_up_posting()

@@ -252,7 +252,7 @@ class SqliteOutbox:
     @property
     def is_recording(self) -> bool:
         """Whether what is told now is soon recorded."""
-        return self._writer.trouble is None
+        return self._writer.trouble is None and self._writer.neighbours.trouble is None
 
     @property
     def state(self) -> str:
@@ -317,7 +317,7 @@ class SqliteOutbox:
         for waiter in self._writer.upkeep.give_up():
             waiter.cancel()
         self._tell(self._writer)
-        return True
+        return self._stock.pending.is_recorded
 
     def _finish(self) -> bool:
         """Write what came since, in this thread; whether that was all, and nothing more can come."""
@@ -325,6 +325,8 @@ class SqliteOutbox:
             self._journal.step()
             if self._writer.trouble is not None:
                 return False
+            if self._writer.neighbours.trouble is not None:
+                return self._stock.close(even_unposted=True)
         return True
 
     def _wake(self) -> None:

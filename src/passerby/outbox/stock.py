@@ -151,10 +151,15 @@ class Stock:
             self.pending.link(visitor, linked)
             return linked
 
-    def close(self) -> bool:
-        """Take nothing more, if all is written; whether that is so."""
+    def close(self, *, even_unposted: bool = False) -> bool:
+        """Take nothing more, if all is written; whether that is so.
+
+        Args:
+            even_unposted: whether that holds although the other processes have not been told what they should be.
+        """
         with self.lock:
-            self.is_closed = self.is_closed or self.pending.is_recorded
+            is_ready = not self.pending.is_wanted if even_unposted else self.pending.is_recorded
+            self.is_closed = self.is_closed or is_ready
             return self.is_closed
 
     def _check_open(self) -> None:
