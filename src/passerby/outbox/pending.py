@@ -48,15 +48,12 @@ class Clocks:
         Another thread may run between the two readings; then they are read again, as what was told at one moment must
         not seem to be told after what was posted at the next.
         """
-        before = self.clock()
+        before, now, after = self.clock(), self.now(), self.clock()
         for _ in range(_READINGS):
-            now = self.now()
-            after = self.clock()
-            middle = (before + after) / 2
             if after - before < _AT_ONCE:
                 break
-            before = after
-        return now - middle
+            before, now, after = after, self.now(), self.clock()
+        return now - (before + after) / 2
 
     def due(self, due: float, wait: float) -> float:
         """When something is due, on the callers' clock: never longer from now than it was when that was decided."""
