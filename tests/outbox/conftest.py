@@ -11,6 +11,7 @@ import pytest
 
 from passerby.outbox import Outbox
 from passerby.outbox.memory import MemoryOutbox
+from passerby.outbox.shelf import WhenFull
 from passerby.outbox.sqlite import SqliteOutbox
 from passerby.outbox.window import SIZE
 
@@ -48,21 +49,27 @@ def make_outbox(request: pytest.FixtureRequest, make_sqlite: MakeSqlite) -> Make
     if request.param == "memory":
 
         def make_memory(
-            destinations: Sequence[str] = ("a", "b"), max_events: int = 1_000_000, window: int = 0
+            destinations: Sequence[str] = ("a", "b"),
+            max_events: int = 1_000_000,
+            window: int = 0,
+            when_full: WhenFull = "drop_newest",
         ) -> Outbox:
-            return MemoryOutbox(destinations, max_events)
+            return MemoryOutbox(destinations, max_events, when_full)
 
         return make_memory
 
     is_small = request.param == "sqlite-small"
 
     def make(
-        destinations: Sequence[str] = ("a", "b"), max_events: int = 1_000_000, window: int = 2 if is_small else SIZE
+        destinations: Sequence[str] = ("a", "b"),
+        max_events: int = 1_000_000,
+        window: int = 2 if is_small else SIZE,
+        when_full: WhenFull = "drop_newest",
     ) -> Outbox:
         directory = tempfile.mkdtemp(dir=request.getfixturevalue("tmp_path"))
         # Two entries in memory: all others have to be paged in.
         kind = PatientOutbox if is_small else SqliteOutbox
-        return make_sqlite(destinations, max_events, directory=directory, kind=kind, window=window)
+        return make_sqlite(destinations, max_events, directory=directory, kind=kind, window=window, when_full=when_full)
 
     return make
 

@@ -32,7 +32,8 @@ from .database import Synchronous, Trouble
 from .folder import Folder
 from .journal import Journal
 from .pending import Clocks
-from .stock import Closed, Limits, Stock, WhenFull
+from .shelf import WhenFull
+from .stock import Closed, Limits, Stock
 from .upkeep import Upkeep
 from .window import SIZE, Stored
 from .writer import Writer
