@@ -166,7 +166,7 @@ def test_an_id_that_close_gave_up_is_not_waited_for_after_the_next_start(
     tracking = make_tracking(collector.url, request_timeout=60.0)
     for _ in range(3):
         tracking.tracker_for(page_request()).page_view()
-    assert wait_until(lambda: len(collector.requests) >= 5), "two IDs for the pool, three for the events"
+    assert wait_until(lambda: len(collector.requests) >= 3), "three IDs for the events, and perhaps some for the pool"
     assert tracking.close(0.2) == 3
     collector.behave()
 
