@@ -206,6 +206,26 @@ def test_what_nobody_asked_for_is_adopted_as_it_was(make: MakeNeighbour, clock: 
     assert theirs.held("ada") == 1
 
 
+def test_what_is_left_waits_until_it_is_known_what_is_asked(
+    make: MakeNeighbour, clock: Clock, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ours, theirs = make(), make()
+    held = hold_at(ours, "ada", clock)
+    die(ours)
+    tell(theirs, partial(theirs.release, "ada"), clock)
+    others = sqlite3.connect(tmp_path / "outbox" / "shared.db", isolation_level=None)
+    others.execute("BEGIN EXCLUSIVE")
+
+    look(theirs)
+    assert (theirs.tally("a"), theirs.state, caplog.text) == (Tally(), "ok", "")
+    others.execute("COMMIT")
+    others.close()
+    clock.forward()
+    look(theirs)
+
+    assert delivered_ids(theirs) == [held]
+
+
 # The board
 
 

@@ -39,7 +39,7 @@ class Intake:
 
     Args:
         stock: where they are brought.
-        about: gives the notices that may concern rows of another file; raises Trouble.
+        about: gives the notices that may concern rows of another file; raises NotNow.
     """
 
     def __init__(self, stock: Stock, about: Callable[[Sequence[Row]], Sequence[Notice]]) -> None:
@@ -160,7 +160,7 @@ class Intake:
     def expect(self, rows: Sequence[Row], skipped: Collection[int]) -> Arrival:
         """Find places for rows of another file, behind whatever waits; what is told meanwhile comes after them.
 
-        Raises Trouble if it cannot be known now what the other processes ask to be done with them.
+        Raises NotNow if it cannot be known at once what the other processes ask to be done with them.
         """
         known: list[Row] = []
         waiting: Counter[str] = Counter()
