@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from passerby.outbox import Outbox
+from passerby.outbox.board import Board
+from passerby.outbox.folder import Folder
 from passerby.outbox.memory import MemoryOutbox
 from passerby.outbox.shelf import WhenFull
 from passerby.outbox.sqlite import SqliteOutbox
@@ -19,6 +21,7 @@ from .parent import Children
 from .told import MakeOutbox, PatientOutbox
 
 MakeSqlite = Callable[..., SqliteOutbox]
+OpenBoard = Callable[..., Board]
 
 
 @pytest.fixture
@@ -77,6 +80,20 @@ def make_outbox(request: pytest.FixtureRequest, make_sqlite: MakeSqlite) -> Make
 @pytest.fixture
 def outbox(make_outbox: MakeOutbox) -> Outbox:
     return make_outbox()
+
+
+@pytest.fixture
+def open_board() -> Iterator[OpenBoard]:
+    """Open the board of a folder, as another process has it; it is closed in the end."""
+    opened: list[Board] = []
+
+    def open_one(folder: Path, **options: Any) -> Board:
+        opened.append(Board(Folder(folder), **options))
+        return opened[-1]
+
+    yield open_one
+    for board in opened:
+        board.close()
 
 
 @pytest.fixture

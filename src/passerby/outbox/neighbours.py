@@ -28,6 +28,10 @@ _OLDEST = 7 * 86_400.0  # seconds after which one is forgotten even if no proces
 _BUSY = "locked by another program"
 
 
+class NotNow(Trouble):
+    """Others are writing on the board; it is to be tried again in a moment."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """Somebody wants unused browser IDs.
@@ -122,7 +126,7 @@ class Neighbours:
     def about(self, rows: Sequence[Row], heard: Heard) -> list[Notice]:
         """Return the notices that may concern what a dead process left, and that it had not heard of.
 
-        Raises Trouble if that is soon known.
+        Raises NotNow if that will soon be known.
         """
         waiting = self._stock.pending
         try:
@@ -130,7 +134,7 @@ class Neighbours:
             posted = self._board.about([whose for row in held for whose in (row.visitor, row.linked) if whose])
         except Trouble as trouble:
             if trouble.reason == _BUSY:
-                raise
+                raise NotNow(trouble.reason) from None
             posted = []  # what was left behind is not to wait for a board that nobody can read
         with self._stock.lock:
             own = waiting.notices()
