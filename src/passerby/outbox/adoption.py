@@ -48,7 +48,7 @@ class Adoption:
         self._rows: list[Row] = []
 
     def move_page(self, own: Callable[[], Database], intake: Intake, now: float) -> bool:
-        """Move the next page; False if that was all. Raises Trouble of this process's own file, NewerFile, or NotNow."""
+        """Move the next page; False if that was all. Raises Trouble with this process's file, NewerFile, or NotNow."""
         try:
             self._rows = self._rows or self._read()
         except NewerFile:
