@@ -307,7 +307,7 @@ class SqliteOutbox:
         if self.is_closed:
             return True
         until = time.monotonic() + timeout
-        self.flush_to_disk(timeout)
+        self.flush_to_disk(timeout if self._writer.neighbours.trouble is None else 0.0)
         if not self._journal.stop(max(0.1, until - time.monotonic())) or not self._finish():
             return False
         self._journal.stop(max(0.1, until - time.monotonic()))  # somebody may have begun it again
