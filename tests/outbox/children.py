@@ -220,6 +220,7 @@ def post_and_claim(directory: str, name: str, number: str) -> None:
         for browser_id in until_it_works(board.claim, "sitecore", 1):
             say("claimed", browser_id)
         until_it_works(board.changed)
+    board.close()
 
 
 def kill_posters(directory: str, times: str, seed: str) -> None:

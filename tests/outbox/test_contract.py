@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from passerby.errors import ValidationError
 from passerby.outbox import Outbox, Tally
 from passerby.outcome import Dead, Delivered, Dropped
 
@@ -87,6 +88,41 @@ def test_what_the_browser_tells_comes_behind_what_its_visit_told(outbox: Outbox)
     assert acquired_ids(outbox) == [first.id]
     assert outbox.tally("a").waiting == 2
     assert second != first.id
+
+
+def test_a_full_outbox_may_raise(make_outbox: MakeOutbox) -> None:
+    outbox = make_outbox(max_events=1, when_full="raise")
+    put(outbox, "ada")
+    hold(outbox, "ada")
+    listener = Listener()
+
+    for record in (outbox.put, outbox.hold):
+        with pytest.raises(ValidationError, match=r"outbox is full.*max_events"):
+            record(event_of("ben"), ("b", "a"), listener, 0.0)
+
+    assert listener.heard == []
+    assert outbox.tally("a") == Tally(enqueued=2, waiting=1, held=1)
+    assert outbox.tally("b") == Tally(), "nothing of the call is recorded"
+
+
+def test_a_full_outbox_may_drop_the_oldest(make_outbox: MakeOutbox, caplog: pytest.LogCaptureFixture) -> None:
+    outbox = make_outbox(max_events=3, when_full="drop_oldest", window=1_000)
+    first, second = Listener(), Listener()
+    outbox.put(event_of("ada"), ("a",), first, 0.0)
+    outbox.put(event_of("ada"), ("a",), second, 0.0)
+    flush(outbox)
+    (sending,) = outbox.acquire("a", 1, 0.0)
+    put(outbox, "ada")
+    put(outbox, "ben")
+
+    assert (first.heard, second.heard) == (["stored"], ["stored", ("a", Dropped("full"))])
+    assert outbox.tally("a") == Tally(enqueued=4, waiting=3, dropped={"full": 1})
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    outbox.settle_delivered(sending, None)
+    put(outbox, "cyd")
+    put(outbox, "dan")
+    assert len(delivered_ids(outbox)) == 3
+    assert outbox.tally("a") == Tally(enqueued=6, delivered=4, dropped={"full": 2})
 
 
 def test_a_full_outbox_has_room_again_once_events_are_settled(make_outbox: MakeOutbox) -> None:

@@ -15,13 +15,12 @@ from typing import Any
 import pytest
 
 from passerby.outbox import Tally
-from passerby.outbox.board import Board, Notice
-from passerby.outbox.folder import Folder
+from passerby.outbox.board import Notice
 from passerby.outbox.neighbours import KEEP
 from passerby.outbox.sqlite import SqliteOutbox
 from passerby.outcome import Dropped
 
-from .conftest import MakeSqlite
+from .conftest import MakeSqlite, OpenBoard
 from .parent import Children, ask, stored_ids, wait_for, words_after
 from .told import Listener, acquired_ids, delivered_ids, die, event_of, flush, hold, put
 
@@ -104,6 +103,26 @@ def test_what_one_process_holds_another_releases(make: MakeNeighbour, clock: Clo
     assert ours.held("ben") == 1
     ours.release("ben")
     assert delivered_ids(ours) == [kept]
+
+
+@pytest.mark.parametrize("poster", ["itself", "another"])
+def test_what_was_held_after_a_clear_survives_death_whatever_the_clock_says(
+    make: MakeNeighbour, clock: Clock, poster: str
+) -> None:
+    """What a dead process had heard of is not done again with what it left, though its clock went back since."""
+    ours, theirs = make(), make()
+    hold_at(ours, "ada", clock)
+    clearing = ours if poster == "itself" else theirs
+    tell(clearing, partial(clearing.clear, "ada"), clock, ours)
+    clock.forward(-3600)
+    held = hold_at(ours, "ada", clock)
+    die(ours)
+
+    look(theirs)
+
+    assert theirs.held("ada") == 1
+    theirs.release("ada")
+    assert delivered_ids(theirs) == [held]
 
 
 def test_what_one_process_holds_another_clears(make: MakeNeighbour, clock: Clock) -> None:
@@ -207,21 +226,45 @@ def test_what_nobody_asked_for_is_adopted_as_it_was(make: MakeNeighbour, clock: 
     assert theirs.held("ada") == 1
 
 
+def test_what_is_left_waits_until_it_is_known_what_is_asked(
+    make: MakeNeighbour, clock: Clock, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ours, theirs = make(), make()
+    held = hold_at(ours, "ada", clock)
+    die(ours)
+    tell(theirs, partial(theirs.release, "ada"), clock)
+    others = sqlite3.connect(tmp_path / "outbox" / "shared.db", isolation_level=None)
+    others.execute("BEGIN EXCLUSIVE")
+
+    look(theirs)
+    assert (theirs.tally("a"), theirs.state, caplog.text) == (Tally(), "ok", "")
+    others.execute("COMMIT")
+    others.close()
+    clock.forward()
+    look(theirs)
+
+    assert delivered_ids(theirs) == [held]
+
+
 # The board
 
 
-def test_a_release_is_recorded_when_it_says_so(make: MakeNeighbour, clock: Clock, tmp_path: Path) -> None:
+def test_a_release_is_recorded_when_it_says_so(
+    make: MakeNeighbour, clock: Clock, tmp_path: Path, open_board: OpenBoard
+) -> None:
     ours = make()
     ours.release("ada")
     flush(ours)
 
-    (notice,) = Board(Folder(tmp_path / "outbox")).after(0)
-    assert notice == Notice("release", "ada", clock.now(), notice.number)
+    (notice,) = open_board(tmp_path / "outbox").after(0)
+    assert notice._replace(poster="") == Notice("release", "ada", clock.now(), notice.number)
 
 
-def test_notices_are_forgotten_once_all_have_seen_them(make: MakeNeighbour, clock: Clock, tmp_path: Path) -> None:
+def test_notices_are_forgotten_once_all_have_seen_them(
+    make: MakeNeighbour, clock: Clock, tmp_path: Path, open_board: OpenBoard
+) -> None:
     ours, theirs = make(), make()
-    board = Board(Folder(tmp_path / "outbox"))
+    board = open_board(tmp_path / "outbox")
     theirs.release("ada")
     flush(theirs)
     for _ in range(3):
@@ -234,7 +277,9 @@ def test_notices_are_forgotten_once_all_have_seen_them(make: MakeNeighbour, cloc
     assert board.after(0) == []
 
 
-def test_notices_of_which_nobody_saw_the_end_are_forgotten(make: MakeNeighbour, clock: Clock, tmp_path: Path) -> None:
+def test_notices_of_which_nobody_saw_the_end_are_forgotten(
+    make: MakeNeighbour, clock: Clock, tmp_path: Path, open_board: OpenBoard
+) -> None:
     """Where processes are short-lived, none sees a notice age."""
     ours = make()
     ours.release("ada")
@@ -242,7 +287,7 @@ def test_notices_of_which_nobody_saw_the_end_are_forgotten(make: MakeNeighbour, 
     clock.forward(8 * 86_400)
     look(ours)
 
-    assert Board(Folder(tmp_path / "outbox")).after(0) == []
+    assert open_board(tmp_path / "outbox").after(0) == []
 
 
 def test_a_board_that_cannot_be_written_keeps_no_event_back(make: MakeNeighbour, clock: Clock, tmp_path: Path) -> None:
@@ -270,10 +315,10 @@ def test_a_board_that_cannot_be_written_keeps_no_event_back(make: MakeNeighbour,
 
 
 def test_a_newer_versions_board_is_not_waited_for(
-    make: MakeNeighbour, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    make: MakeNeighbour, tmp_path: Path, caplog: pytest.LogCaptureFixture, open_board: OpenBoard
 ) -> None:
     ours = make()
-    Board(Folder(tmp_path / "outbox")).post([Notice("release", "ada", NOW)])
+    open_board(tmp_path / "outbox").post([Notice("release", "ada", NOW)])
     with sqlite3.connect(tmp_path / "outbox" / "shared.db") as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
@@ -287,13 +332,13 @@ def test_a_newer_versions_board_is_not_waited_for(
 
 
 def test_a_notice_of_a_version_to_come_is_passed_over(
-    make: MakeNeighbour, clock: Clock, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    make: MakeNeighbour, clock: Clock, tmp_path: Path, caplog: pytest.LogCaptureFixture, open_board: OpenBoard
 ) -> None:
     ours = make()
     held = hold_at(ours, "ada", clock)
     strange: Any = "juggle"
     notices = [Notice(strange, "", NOW), Notice("retry dead", "?", NOW), Notice("release", "ada", clock.now())]
-    Board(Folder(tmp_path / "outbox")).post(notices)
+    open_board(tmp_path / "outbox").post(notices)
     look(ours)
 
     assert delivered_ids(ours) == [held]
@@ -400,7 +445,9 @@ def test_what_a_killed_worker_held_is_released_by_who_adopts_it(
     assert delivered_ids(outbox, now=time.monotonic()) == held
 
 
-def test_workers_that_share_ids_and_releases_at_once(children: Children, directory: Path) -> None:
+def test_workers_that_share_ids_and_releases_at_once(
+    children: Children, directory: Path, open_board: OpenBoard
+) -> None:
     workers = [children.begin("share", directory, name, 40) for name in "abcdefgh"]
     for worker in workers:
         wait_for(worker, "ready")
@@ -412,7 +459,7 @@ def test_workers_that_share_ids_and_releases_at_once(children: Children, directo
         assert err == ""
         lines += out.splitlines()
 
-    board = Board(Folder(directory))
+    board = open_board(directory)
     left = board.claim("sitecore", 10_000)
     claimed = Counter(words_after(lines, "claimed") + left)
     assert claimed == Counter(f"{name}-{number}" for name in "abcdefgh" for number in range(40))

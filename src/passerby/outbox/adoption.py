@@ -49,7 +49,7 @@ class Adoption:
         self._heard = Heard()
 
     def move_page(self, own: Callable[[], Database], intake: Intake, now: float) -> bool:
-        """Move the next page; False if that was all. Raises Trouble if that is this process's own, or NewerFile."""
+        """Move the next page; False if that was all. Raises Trouble of the own file, NewerFile, or NotNow."""
         try:
             self._rows = self._rows or self._read()
         except NewerFile:

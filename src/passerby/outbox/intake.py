@@ -39,8 +39,7 @@ class Intake:
 
     Args:
         stock: where they are brought.
-        about: gives the notices that may concern rows of another file, whose process had heard so much; raises
-            Trouble.
+        about: gives the notices that may concern rows of another file, whose process had heard so much; raises NotNow.
     """
 
     def __init__(self, stock: Stock, about: Callable[[Sequence[Row], Heard], Sequence[Notice]]) -> None:
@@ -166,7 +165,7 @@ class Intake:
             heard: what their process had heard of the others.
             skipped: the places of those that are not wanted.
 
-        Raises Trouble if it cannot be known now what the other processes ask to be done with them.
+        Raises NotNow if it cannot be known at once what the other processes ask to be done with them.
         """
         known: list[Row] = []
         waiting: Counter[str] = Counter()

@@ -28,6 +28,10 @@ _OLDEST = 7 * 86_400.0  # seconds after which one is forgotten even if no proces
 _BUSY = "locked by another program"
 
 
+class NotNow(Trouble):
+    """Others are writing on the board; it is to be tried again in a moment."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """Somebody wants unused browser IDs.
@@ -98,7 +102,6 @@ class Neighbours:
         if self.trouble is not None:
             log.info("the outboxes of the folder hear of each other again (it was: %s)", self.trouble)
             self.trouble = None
-            self._stock.pending.is_board_down = False
         return busy
 
     def pause(self) -> float:
@@ -123,7 +126,7 @@ class Neighbours:
     def about(self, rows: Sequence[Row], heard: Heard) -> list[Notice]:
         """Return the notices that may concern what a dead process left, and that it had not heard of.
 
-        Raises Trouble if that is soon known.
+        Raises NotNow if that will soon be known.
         """
         waiting = self._stock.pending
         try:
@@ -131,7 +134,7 @@ class Neighbours:
             posted = self._board.about([whose for row in held for whose in (row.visitor, row.linked) if whose])
         except Trouble as trouble:
             if trouble.reason == _BUSY:
-                raise
+                raise NotNow(trouble.reason) from None
             posted = []  # what was left behind is not to wait for a board that nobody can read
         with self._stock.lock:
             own = waiting.notices()
@@ -189,7 +192,6 @@ class Neighbours:
                 self._pause_until = now + _MOMENT
                 return
         self.refuse()
-        self._stock.pending.is_board_down = True  # nobody waits in vain; it is posted when that is possible again
         self._next_look = now + RETRY
         if isinstance(trouble, NewerFile):
             self._give_up_posting()

@@ -83,7 +83,6 @@ class Pending:
 
     Attributes:
         size: how many bytes wait to be written.
-        is_board_down: whether nothing can be posted for now; then nobody waits for that.
     """
 
     def __init__(self, clocks: Clocks, notes: Mapping[str, str]) -> None:
@@ -96,7 +95,6 @@ class Pending:
         self._postings: deque[tuple[int, Notice | Unused]] = deque()
         self._waiters: deque[tuple[int, Future[None]]] = deque()
         self.size: int = 0
-        self.is_board_down: bool = False
 
     @property
     def is_wanted(self) -> bool:
@@ -106,7 +104,7 @@ class Pending:
     @property
     def is_recorded(self) -> bool:
         """Whether everything is in the file or on the board."""
-        return not self.is_wanted and (self.is_board_down or not self._postings)
+        return not self.is_wanted and not self._postings
 
     @property
     def marked(self) -> int:
@@ -238,9 +236,7 @@ class Pending:
 
     @property
     def _recorded(self) -> int:
-        if self.is_board_down or not self._postings:
-            return self._written
-        return min(self._written, self._postings[0][0] - 1)
+        return min(self._written, self._postings[0][0] - 1) if self._postings else self._written
 
     def _change(self, entry: Stored, clock: float, offset: float) -> Change:
         return Change(

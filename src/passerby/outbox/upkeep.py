@@ -22,7 +22,7 @@ from .window import Stored, Window
 
 log: Logger = get_logger("passerby.outbox")
 
-SLICE = 1_000  # entries of the file that are looked through at once, some milliseconds
+SLICE = 500  # entries of the file that are looked through at once, some milliseconds
 _VISITORS = 1_000  # for whom something is held, looked through while nobody else may touch it
 _PAGES = 200  # given back to the disk at once
 _BEGINNING = -(2**63)

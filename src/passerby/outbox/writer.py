@@ -15,7 +15,7 @@ from .board import Board
 from .database import Corruption, Database, NewerFile, Synchronous, Trouble, translated
 from .folder import Folder, HeldFile
 from .intake import Intake
-from .neighbours import Neighbours
+from .neighbours import Neighbours, NotNow
 from .stock import Stock
 from .upkeep import Upkeep
 
@@ -242,6 +242,8 @@ class Writer:
         try:
             if adoption.move_page(self._own, self._intake, self._stock.clocks.now()):
                 return True
+        except NotNow:
+            return False
         except NewerFile:
             log.warning("an outbox file of a newer version of passerby is left to that: %s", adoption.file.path)
             self._pass_over(adoption)
