@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -35,6 +35,20 @@ class Finding:
     faults: list[str] = field(default_factory=list[str])
     skipped: str | None = None
     seconds: float = 0.0
+
+    @classmethod
+    def sum(cls, name: str, done: str, parts: Sequence[Finding]) -> Finding:
+        """Make one finding of those of several places."""
+        return cls(
+            name,
+            done,
+            told=sum(one.told for one in parts),
+            delivered=sum(one.delivered for one in parts),
+            duplicated=sum(one.duplicated for one in parts),
+            lost=sum(one.lost for one in parts),
+            faults=[fault for one in parts for fault in one.faults],
+            seconds=sum(one.seconds for one in parts),
+        )
 
     @property
     def verdict(self) -> str:

@@ -33,8 +33,9 @@ _CALLS = ("before send", "while the answer is awaited", "after the answer")
 
 POINTS: tuple[str, ...] = (*_STATEMENTS, *_CALLS)
 
-# Where the destination may have an event that the file still has.
-MAY_DUPLICATE = frozenset({"before commit", "before delete", "while the answer is awaited", "after the answer"})
+# Where the destination may have an event that the file still has; a call does not wait for the file, so that this may
+# be so as soon as the event is in it.
+MAY_DUPLICATE = frozenset({"after insert", "before delete", "while the answer is awaited", "after the answer"})
 
 forgotten = threading.Event()  # an event was deleted from the file
 

@@ -253,6 +253,13 @@ def die_at(url: str, directory: str, point: str, number: int, is_busy: bool) -> 
             points.forgotten.wait(0.3)  # in vain for what was delivered before it was written: that is in no file
 
 
+def die_adopting(url: str, directory: str) -> None:
+    """Adopt what a dead process has left, and die when it is written here and not yet deleted there."""
+    points.die_at("after commit", 1)  # of the first page
+    make_tracking(url, directory).start()
+    sys.stdin.readline()
+
+
 def tell_steadily(
     url: str, directory: str, number: int, seconds: float, settings: Mapping[str, Any] | None = None
 ) -> None:
@@ -355,6 +362,7 @@ ACTIONS: dict[str, Callable[..., None]] = {
         answer_in_need,
         tell_some,
         die_at,
+        die_adopting,
         tell_steadily,
         tell_through_jump,
         fork_often,

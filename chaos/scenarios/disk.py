@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -150,15 +151,20 @@ def _bounded(policy: str) -> Finding:
 
 def no_place(trial: Trial) -> Iterator[Finding]:
     """Give an app a directory that it cannot use; it goes on, says so, and records once that has changed."""
-    for name, spoil, repair in (
-        ("a read-only directory", _make_read_only, _give_away),
-        ("a directory in a place that is not ours", _leave_missing, _open_parent),
-        ("somebody else's directory", _make_somebody_elses, _give_away),
-    ):
-        with scene() as where:
-            spoil(where.directory)
-            process = where.begin("answer_in_need", need="place")
-            yield through_need(where, process, f"T10 {name}", partial(repair, where.directory))
+    with ThreadPoolExecutor(3) as pool:
+        yield from pool.map(
+            _answer_without_place,
+            ("a read-only directory", "a directory in a place that is not ours", "somebody else's directory"),
+            (_make_read_only, _leave_missing, _make_somebody_elses),
+            (_give_away, _open_parent, _give_away),
+        )
+
+
+def _answer_without_place(name: str, spoil: Callable[[Path], object], repair: Callable[[Path], object]) -> Finding:
+    with scene() as where:
+        spoil(where.directory)
+        process = where.begin("answer_in_need", need="place")
+        return through_need(where, process, f"T10 {name}", partial(repair, where.directory))
 
 
 def _make_read_only(directory: Path) -> None:
@@ -192,8 +198,13 @@ def _open_parent(directory: Path) -> None:
 
 def damaged(trial: Trial) -> Iterator[Finding]:
     """Damage the file of a dead process; the next one starts, saves what can be read, and sets the file aside."""
-    for name, (damage, at_least) in _DAMAGES.items():
-        yield _damage(name, damage, at_least, trial.random)
+    with ThreadPoolExecutor(3) as pool:
+        jobs = [
+            pool.submit(_damage, name, damage, at_least, Random(trial.random.random()))
+            for name, (damage, at_least) in _DAMAGES.items()
+        ]
+        for job in jobs:
+            yield job.result()
 
 
 def _damage(name: str, damage: Callable[[Path, Random], None], at_least: int, random: Random) -> Finding:

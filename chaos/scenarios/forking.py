@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,12 +25,16 @@ TASKS = 100
 
 def forks(trial: Trial) -> Iterator[Finding]:
     """Fork in all the ways that are in use; what the children and the parent tell has to arrive, once."""
-    yield _by_os_fork(FORKS_LONG if trial.is_long else FORKS)
-    for method in ("fork", "spawn"):
-        yield _by_multiprocessing(method, CHILDREN_LONG if trial.is_long else CHILDREN)
-    for kind in ("sync", "gthread", UVICORN):
-        yield _by_gunicorn(kind)
-    yield _by_celery()
+    forks = FORKS_LONG if trial.is_long else FORKS
+    children = CHILDREN_LONG if trial.is_long else CHILDREN
+    jobs: list[Callable[[], Finding]] = [
+        _by_celery,  # which takes its time to start
+        lambda: _by_os_fork(forks),
+        *(partial(_by_multiprocessing, method, children) for method in ("fork", "spawn")),
+        *(partial(_by_gunicorn, kind) for kind in ("sync", "gthread", UVICORN)),
+    ]
+    with ThreadPoolExecutor(2) as both:
+        yield from both.map(lambda job: job(), jobs)
 
 
 def _by_os_fork(number: int) -> Finding:

@@ -16,7 +16,7 @@ from tests.outbox.told import PatientOutbox
 from ..finding import Finding
 from ..scene import Trial
 
-EXAMPLES, EXAMPLES_LONG = 200, 5_000
+EXAMPLES, EXAMPLES_LONG = 120, 5_000
 STEPS = 50  # of an example, at most
 
 
