@@ -10,7 +10,7 @@ from collections.abc import Callable
 from math import inf
 
 LASTING = 60.0  # seconds
-TIMES = 2.0  # what usually comes, so that the backlog shrinks
+TIMES = 1.8  # what usually comes: more, so that the backlog shrinks, and not twice as much
 LEAST = 1.0  # a second, where next to nothing comes
 _REMEMBERED = 600.0  # seconds over which what usually comes is counted
 _EVERY = 10.0  # seconds between two counts
