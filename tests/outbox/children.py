@@ -220,6 +220,7 @@ def post_and_claim(directory: str, name: str, number: str) -> None:
         for browser_id in until_it_works(board.claim, "sitecore", 1):
             say("claimed", browser_id)
         until_it_works(board.changed)
+    board.close()
 
 
 def kill_posters(directory: str, times: str, seed: str) -> None:
@@ -247,6 +248,66 @@ def until_it_works(action: Callable[..., Any], *arguments: object) -> Any:
                 raise
 
 
+def hold_and_deliver(directory: str, number: str) -> None:
+    """Hold so many events of one visitor, and deliver what is to be delivered."""
+    is_ready = threading.Event()
+    outbox = SqliteOutbox(directory, ("a",), on_ready=is_ready.set)
+    for _ in range(int(number)):
+        event = event_of("ada", id=new_event_id())
+        outbox.hold(event, ("a",), Listener(), time.monotonic())
+        if outbox.flush_to_disk(30):
+            say("stored", event.id)
+    say("ready")
+    delivered = 0
+    while delivered < int(number):
+        is_ready.wait()
+        is_ready.clear()
+        for event_id in delivered_ids(outbox, now=time.monotonic()):
+            say("delivered", event_id)
+            delivered += 1
+    say("delivered-all")
+    signal.pause()
+
+
+def release(directory: str, visitor: str) -> None:
+    """Release what is held for a visitor, without looking for files of dead processes first."""
+    outbox = SqliteOutbox(directory, ("a",), look_every=1e6)
+    outbox._writer._next_look = 1e12
+    outbox.release(visitor)
+    say("released", outbox.flush_to_disk(30))
+    signal.pause()
+
+
+def share(directory: str, name: str, number: str) -> None:
+    """Put back a browser ID, claim one, release a visitor, and so on, while others do the same."""
+    outbox = SqliteOutbox(directory, ("a",))
+    say("ready")
+    sys.stdin.readline()
+    for count in range(int(number)):
+        outbox.put_back_browser_ids("sitecore", [f"{name}-{count}"])
+        outbox.release(f"{name}-{count}")
+        for browser_id in outbox.claim_browser_ids("sitecore", 1).result(60):
+            say("claimed", browser_id)
+        outbox.put(event_of(name), ("a",), Listener(), time.monotonic())
+    say("closed", outbox.close(60))
+
+
+def fork_and_release(directory: str, first: str, second: str) -> None:
+    """Use the board, and fork; both go on with it."""
+    outbox = SqliteOutbox(directory, ("a",))
+    life = Life(outbox)
+    outbox.release("nobody")
+    outbox.flush_to_disk(30)
+    child = os.fork()
+    if child == 0:
+        say("released", first, outbox.release(first))
+        sys.exit(0 if outbox.flush_to_disk(30) else 1)
+    _, status = os.waitpid(child, 0)
+    say("ended", status)
+    say("released", second, life.outbox.release(second))
+    outbox.close(30)
+
+
 def resident() -> int:
     """The memory of this process that is in use, in bytes."""
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
@@ -267,6 +328,10 @@ if __name__ == "__main__":
             tell_many,
             post_and_claim,
             kill_posters,
+            hold_and_deliver,
+            release,
+            share,
+            fork_and_release,
         )
     }
     actions[sys.argv[1]](*sys.argv[2:])

@@ -9,6 +9,7 @@ import sqlite3
 import stat
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,12 @@ from passerby.outbox.board import Board, Notice, Unused, read_which_dead, which_
 from passerby.outbox.database import NewerFile, Trouble
 from passerby.outbox.folder import Folder
 
+from .conftest import OpenBoard
 from .parent import Children, words_after
 from .told import is_long
 
 NOW = 1_750_000_000.0
+BoardOf = Callable[..., Board]
 
 
 @pytest.fixture
@@ -28,9 +31,14 @@ def folder(tmp_path: Path) -> Folder:
     return Folder(tmp_path / "outbox")
 
 
-def board_of(folder: Folder) -> Board:
+@pytest.fixture
+def board_of(open_board: OpenBoard) -> BoardOf:
     """Make the board of another process."""
-    return Board(folder, now=lambda: NOW)
+
+    def make(folder: Folder, now: float = NOW) -> Board:
+        return open_board(folder.path, now=lambda: now)
+
+    return make
 
 
 def release(visitor: str, at: float = NOW) -> Notice:
@@ -44,25 +52,25 @@ def subjects(board: Board, after: int = 0) -> list[str]:
 # Notices
 
 
-def test_what_one_posts_the_others_read_in_its_order(folder: Folder) -> None:
+def test_what_one_posts_the_others_read_in_its_order(folder: Folder, board_of: BoardOf) -> None:
     ours, theirs = board_of(folder), board_of(folder)
     ours.post([release("ada"), Notice("clear", "ben", NOW + 1)])
     theirs.post([Notice("purge visitor", "cyd", NOW + 2)])
 
     found = ours.after(0)
 
-    assert [(one.kind, one.subject, one.at, one.is_own) for one in found] == [
-        ("release", "ada", NOW, True),
-        ("clear", "ben", NOW + 1, True),
-        ("purge visitor", "cyd", NOW + 2, False),
+    assert [(one.kind, one.subject, one.at, one.poster) for one in found] == [
+        ("release", "ada", NOW, ours.name),
+        ("clear", "ben", NOW + 1, ours.name),
+        ("purge visitor", "cyd", NOW + 2, theirs.name),
     ]
-    assert [one.is_own for one in theirs.after(0)] == [False, False, True]
+    assert ours.name != theirs.name
     assert subjects(theirs, after=found[1].number) == ["cyd"]
     assert ours.last_number() == theirs.last_number() == found[2].number
     assert board_of(folder).after(found[2].number) == []
 
 
-def test_many_notices_are_read_in_slices(folder: Folder) -> None:
+def test_many_notices_are_read_in_slices(folder: Folder, board_of: BoardOf) -> None:
     board = board_of(folder)
     board.post([release(f"visitor {number}") for number in range(5)])
 
@@ -72,7 +80,7 @@ def test_many_notices_are_read_in_slices(folder: Folder) -> None:
     assert subjects(board, after=first[-1].number) == ["visitor 3", "visitor 4"]
 
 
-def test_nothing_is_made_until_something_is_posted(folder: Folder) -> None:
+def test_nothing_is_made_until_something_is_posted(folder: Folder, board_of: BoardOf) -> None:
     board = board_of(folder)
 
     assert (board.changed(), board.after(0), board.last_number(), board.claim("sitecore", 5)) == (False, [], 0, [])
@@ -84,7 +92,7 @@ def test_nothing_is_made_until_something_is_posted(folder: Folder) -> None:
     assert not folder.path.exists()
 
 
-def test_the_file_is_its_owners_alone_and_nobodys_outbox(folder: Folder) -> None:
+def test_the_file_is_its_owners_alone_and_nobodys_outbox(folder: Folder, board_of: BoardOf) -> None:
     board_of(folder).post([release("ada")])
 
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.path.iterdir()} == {0o600}
@@ -92,7 +100,7 @@ def test_the_file_is_its_owners_alone_and_nobodys_outbox(folder: Folder) -> None
     assert subjects(board_of(folder)) == ["ada"]
 
 
-def test_changed_says_whether_others_have_written(folder: Folder) -> None:
+def test_changed_says_whether_others_have_written(folder: Folder, board_of: BoardOf) -> None:
     ours, theirs = board_of(folder), board_of(folder)
     theirs.post([release("ada")])
 
@@ -104,7 +112,7 @@ def test_changed_says_whether_others_have_written(folder: Folder) -> None:
     assert not ours.changed()
 
 
-def test_old_notices_are_forgotten_and_numbers_go_on(folder: Folder) -> None:
+def test_old_notices_are_forgotten_and_numbers_go_on(folder: Folder, board_of: BoardOf) -> None:
     board = board_of(folder)
     board.post([release("ada"), release("ben"), release("cyd", NOW - 1000), release("dan")])
     numbers = [notice.number for notice in board.after(0)]
@@ -118,7 +126,7 @@ def test_old_notices_are_forgotten_and_numbers_go_on(folder: Folder) -> None:
     assert board.after(0)[0].number > numbers[3]
 
 
-def test_only_what_may_concern_some_visitors_is_found(folder: Folder) -> None:
+def test_only_what_may_concern_some_visitors_is_found(folder: Folder, board_of: BoardOf) -> None:
     board = board_of(folder)
     board.post(
         [
@@ -135,7 +143,7 @@ def test_only_what_may_concern_some_visitors_is_found(folder: Folder) -> None:
     assert [notice.subject for notice in found] == ["ada", "somebody", "ben", ""]
 
 
-def test_texts_that_are_no_text_keep_nothing_else_from_being_posted(folder: Folder) -> None:
+def test_texts_that_are_no_text_keep_nothing_else_from_being_posted(folder: Folder, board_of: BoardOf) -> None:
     board = board_of(folder)
     board.post([release("\udc80"), release("zoë")], [Unused("\udc80", ("\udc80",))])
 
@@ -158,7 +166,7 @@ def test_what_says_nothing_of_dead_letters_is_refused(text: str) -> None:
 # Unused browser IDs
 
 
-def test_ids_that_are_put_back_are_handed_out_once_the_oldest_first(folder: Folder) -> None:
+def test_ids_that_are_put_back_are_handed_out_once_the_oldest_first(folder: Folder, board_of: BoardOf) -> None:
     ours, theirs = board_of(folder), board_of(folder)
     ours.put_back("sitecore key", ["1", "2", "3"])
     ours.put_back("another key", ["4"])
@@ -169,7 +177,7 @@ def test_ids_that_are_put_back_are_handed_out_once_the_oldest_first(folder: Fold
     assert board_of(folder).claim("another key", 2) == ["4"]
 
 
-def test_an_id_that_is_put_back_again_is_there_once(folder: Folder) -> None:
+def test_an_id_that_is_put_back_again_is_there_once(folder: Folder, board_of: BoardOf) -> None:
     board = board_of(folder)
     board.put_back("sitecore", ["1", "2"])
     board.put_back("sitecore", ["2", "3"])
@@ -196,15 +204,14 @@ def spoil(path: Path, found: str) -> None:
 
 @pytest.mark.parametrize("found", ["damaged", "garbage", "another program's"])
 def test_what_is_no_board_is_set_aside_and_another_begun(
-    folder: Folder, caplog: pytest.LogCaptureFixture, found: str
+    folder: Folder, caplog: pytest.LogCaptureFixture, found: str, board_of: BoardOf
 ) -> None:
     before = board_of(folder)
     before.post([release(f"visitor {number}") for number in range(200)], [Unused("sitecore", ("1",))])
     last = before.last_number()
     before.close()
     spoil(folder.shared_path, found)
-    ours = Board(folder, now=lambda: NOW + 1)
-    theirs = Board(folder, now=lambda: NOW + 1)
+    ours, theirs = board_of(folder, NOW + 1), board_of(folder, NOW + 1)
 
     assert (ours.after(0), ours.claim("sitecore", 1)) == ([], [])
     theirs.post([release("ada")])
@@ -218,7 +225,7 @@ def test_what_is_no_board_is_set_aside_and_another_begun(
     assert list(folder.abandoned_files()) == []
 
 
-def test_a_board_that_was_removed_is_made_again(folder: Folder) -> None:
+def test_a_board_that_was_removed_is_made_again(folder: Folder, board_of: BoardOf) -> None:
     ours, theirs = board_of(folder), board_of(folder)
     ours.post([release("ada")])
     assert theirs.changed()
@@ -230,7 +237,7 @@ def test_a_board_that_was_removed_is_made_again(folder: Folder) -> None:
     assert subjects(theirs) == ["ben"]
 
 
-def test_a_newer_versions_board_is_left_as_it_is(folder: Folder) -> None:
+def test_a_newer_versions_board_is_left_as_it_is(folder: Folder, board_of: BoardOf) -> None:
     board_of(folder).post([release("ada")])
     with sqlite3.connect(folder.shared_path) as connection:
         connection.execute("PRAGMA user_version = 99")
@@ -242,7 +249,7 @@ def test_a_newer_versions_board_is_left_as_it_is(folder: Folder) -> None:
     assert [path.name for path in folder.path.iterdir() if ".corrupt-" in path.name] == []
 
 
-def test_who_holds_the_board_for_too_long_is_not_waited_for(folder: Folder) -> None:
+def test_who_holds_the_board_for_too_long_is_not_waited_for(folder: Folder, board_of: BoardOf) -> None:
     board = board_of(folder)
     board.post([release("ada")])
     stuck = sqlite3.connect(folder.shared_path, isolation_level=None)
@@ -260,7 +267,9 @@ def test_who_holds_the_board_for_too_long_is_not_waited_for(folder: Folder) -> N
 # Processes
 
 
-def test_processes_that_post_and_claim_at_once_lose_nothing_and_share_no_id(children: Children, folder: Folder) -> None:
+def test_processes_that_post_and_claim_at_once_lose_nothing_and_share_no_id(
+    children: Children, folder: Folder, board_of: BoardOf
+) -> None:
     processes = [children.begin("post_and_claim", folder.path, name, 50) for name in "abcdefgh"]
     lines: list[str] = []
     for process in processes:
@@ -277,7 +286,9 @@ def test_processes_that_post_and_claim_at_once_lose_nothing_and_share_no_id(chil
         assert [subject for subject in subjects(board) if subject[0] == name] == [f"{name}-{n}" for n in range(50)]
 
 
-def test_what_was_posted_survives_the_death_of_its_poster(children: Children, folder: Folder) -> None:
+def test_what_was_posted_survives_the_death_of_its_poster(
+    children: Children, folder: Folder, board_of: BoardOf
+) -> None:
     seed = int(os.environ.get("PASSERBY_SEED", time.time_ns() % 1_000_000))
     print("PASSERBY_SEED =", seed)
     lines = children.run("kill_posters", folder.path, 1_000 if is_long() else 100, seed)

@@ -36,14 +36,14 @@ class Notice(NamedTuple):
         subject: the visitor (for a purge a browser ID or a user ID), or which dead letters; see `which_dead`.
         at: when it was posted, in seconds since 1970.
         number: its place in the order of all; 0 before it is posted.
-        is_own: whether it was posted here.
+        poster: who posted it; "" before it is.
     """
 
     kind: Kind
     subject: str
     at: float
     number: int = 0
-    is_own: bool = False
+    poster: str = ""
 
 
 def which_dead(destination: str | None = None, event_id: str | None = None) -> str:
@@ -83,6 +83,9 @@ class Board:
         synchronous: "NORMAL" survives the death of the process, "FULL" also a power cut.
         now: seconds since 1970.
         patience: seconds that is waited for the others at the most, before Trouble says that the file is locked.
+
+    Attributes:
+        name: under which notices are posted here.
     """
 
     def __init__(
@@ -96,7 +99,7 @@ class Board:
         self._synchronous: Synchronous = synchronous
         self._now = now
         self._patience = patience
-        self._name = secrets.token_hex(8)  # a process ID may come again
+        self.name: str = secrets.token_hex(8)  # a process ID may come again
         self._file: SharedFile | None = None
         self._inode: int | None = None
         self._version: int | None = None
@@ -104,7 +107,7 @@ class Board:
     def post(self, notices: Sequence[Notice], unused: Sequence[Unused] = ()) -> None:
         """Post notices and put back unused IDs, all of them or none; an ID that is there already stays there once."""
         now = self._now()
-        lines = [(notice.kind, well_formed(notice.subject), notice.at, self._name) for notice in notices]
+        lines = [(notice.kind, well_formed(notice.subject), notice.at, self.name) for notice in notices]
         ids = [(well_formed(one.issuer), well_formed(each), now) for one in unused for each in one.browser_ids]
         if lines or ids:
             self._do(lambda file: file.write(lines, ids), None, make=True)
@@ -129,6 +132,10 @@ class Board:
     def forget(self, until: int, before: float) -> None:
         """Forget the notices up to a number, and those posted before a time (in seconds since 1970)."""
         self._do(lambda file: file.forget(until, before), None)
+
+    def withdraw(self, subject: str) -> None:
+        """Forget the notices about one subject, such as a visitor of whom nothing is to be left anywhere."""
+        self._do(lambda file: file.withdraw(well_formed(subject)), None)
 
     def put_back(self, issuer: str, browser_ids: Collection[str]) -> None:
         """Put back browser IDs that were given to nobody."""
@@ -198,7 +205,4 @@ class Board:
         return before != self._version
 
     def _notices(self, lines: Sequence[Line]) -> list[Notice]:
-        return [
-            Notice(cast("Kind", line.kind), line.subject, line.at, line.number, line.poster == self._name)
-            for line in lines
-        ]
+        return [Notice(cast("Kind", line.kind), line.subject, line.at, line.number, line.poster) for line in lines]

@@ -13,10 +13,11 @@ from typing import Any, Literal, NamedTuple
 
 from ..jsontext import dumps
 from . import row as rows
-from .row import Change, Row
+from .row import Change, Heard, Row
 
 Synchronous = Literal["NORMAL", "FULL"]
 
+SQLITE_VERSION: tuple[int, int, int] = sqlite3.sqlite_version_info
 APPLICATION_ID = 0x70627978  # "pbyx", so that another program's database is not written to
 VERSION = 1
 _BEYOND = 2**63 - 1
@@ -94,9 +95,14 @@ class Database:
     Args:
         path: an existing file; an empty one is given its tables.
         synchronous: "NORMAL" survives the death of the process, "FULL" also that of the machine.
+
+    Attributes:
+        heard: what this process has heard of others; it is written with whatever is written next.
     """
 
     def __init__(self, path: Path, synchronous: Synchronous = "NORMAL") -> None:
+        self.heard: Heard = Heard()
+        self._written_heard: Heard | None = None
         self._has_json = True
         with translated():
             self._connection = sqlite3.connect(
@@ -151,11 +157,15 @@ class Database:
             steps += [(rows.UPDATE_ONE, list(change)) for change in updates]
         steps += [(rows.delete(len(part)), list(part)) for part in rows.parts(deletes, _LARGEST)]
         steps += [(rows.LINK, list(link)) for link in links]
+        heard = self.heard
+        if steps and heard != self._written_heard:
+            steps.append((rows.HEAR, list(heard)))
         with translated():
             if len(steps) == 1:  # a transaction by itself
                 self._connection.execute(*steps[0])
             elif steps:
                 self._write_together(steps)
+                self._written_heard = heard
 
     def _write_together(self, steps: Sequence[tuple[str, list[Any]]]) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
@@ -167,6 +177,12 @@ class Database:
             with suppress(sqlite3.Error):  # some errors end the transaction by themselves
                 self._connection.execute("ROLLBACK")
             raise
+
+    def read_heard(self) -> Heard:
+        """Return what whoever wrote this file had heard of others by then."""
+        with translated():
+            poster, number = self._connection.execute(rows.HEARD).fetchone() or Heard()
+            return Heard(poster.decode() if isinstance(poster, bytes) else poster, number)
 
     def page(self, destination: str, after: int, limit: int) -> list[Row]:
         """Return the next entries that wait at a destination."""
@@ -226,13 +242,22 @@ class Database:
     def give_back_space(self, pages: int) -> bool:
         """Give some of the space that is not used any more back to the disk; whether there is more."""
         with translated():
-            self._connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
-            return bool(self.unused() > pages)
+            # One step gives back one page, and `execute` takes but one step of what has no columns.
+            self._connection.executescript(f"PRAGMA incremental_vacuum({pages})")
+            return self.unused() > 0
 
     def unused(self) -> int:
         """Return how many pages are not used."""
         with translated():
             return int(self._connection.execute("PRAGMA freelist_count").fetchone()[0])
+
+    def rewrite(self) -> None:
+        """Write the whole file anew, so that nothing of what was deleted is left on its pages or in the log."""
+        with translated():
+            self._connection.execute("VACUUM")
+            is_busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if is_busy:
+            raise Trouble("locked by another program")
 
     def close(self) -> None:
         """Write what is in the log into the file, and close it."""
@@ -251,7 +276,11 @@ class Database:
             if self._has_json:
                 with suppress(ValueError):  # of a damaged row, say
                     return rows.read_json(self._connection.execute(rows.as_json(query), values).fetchone()[0])
-            return [rows.read_row(row) for row in self._connection.execute(query, values)]
+            found = self._connection.execute(query, values).fetchall()
+        try:
+            return [rows.read_row(row) for row in found]
+        except ValueError:
+            raise Corruption("file corrupted") from None
 
 
 def _flat(values: Sequence[Sequence[Any]]) -> list[Any]:

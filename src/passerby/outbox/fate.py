@@ -46,7 +46,7 @@ def is_about(row: Row, who: str) -> bool:
 
 def _after(row: Row, notice: Notice, now: float) -> Row | str:
     match notice.kind:
-        case "release" | "clear" if row.state == "held" and notice.subject == (row.linked or row.visitor):
+        case "release" | "clear" if row.state == "held" and notice.subject in (row.visitor, row.linked):
             return row._replace(state="waiting") if notice.kind == "release" else CLEARED
         case "purge visitor" if is_about(row, notice.subject):
             return PURGED

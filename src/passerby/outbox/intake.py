@@ -13,7 +13,7 @@ from .board import Notice
 from .database import Database
 from .eventtext import UnreadableEvent, read_event
 from .fate import decide
-from .row import Row
+from .row import Heard, Row
 from .shelf import NOBODY
 from .stock import Stock
 from .window import NOT_HERE, PAGE, Stored, Window
@@ -39,10 +39,10 @@ class Intake:
 
     Args:
         stock: where they are brought.
-        about: gives the notices that may concern rows of another file; raises Trouble.
+        about: gives the notices that may concern rows of another file, whose process had heard so much; raises NotNow.
     """
 
-    def __init__(self, stock: Stock, about: Callable[[Sequence[Row]], Sequence[Notice]]) -> None:
+    def __init__(self, stock: Stock, about: Callable[[Sequence[Row], Heard], Sequence[Notice]]) -> None:
         self._stock = stock
         self._about = about
 
@@ -85,7 +85,8 @@ class Intake:
                     window.horizon = row.place
                     self._lose(window, row)
                 else:
-                    window.take_page(row.visitor, entry)
+                    if not window.take_page(row.visitor, entry):
+                        self._stock.leave_observer(entry)
                     self._join(window, row)
         return True
 
@@ -156,16 +157,21 @@ class Intake:
 
     # Arrivals from other files.
 
-    def expect(self, rows: Sequence[Row], skipped: Collection[int]) -> Arrival:
+    def expect(self, rows: Sequence[Row], heard: Heard, skipped: Collection[int]) -> Arrival:
         """Find places for rows of another file, behind whatever waits; what is told meanwhile comes after them.
 
-        Raises Trouble if it cannot be known now what the other processes ask to be done with them.
+        Args:
+            rows: as they were found.
+            heard: what their process had heard of the others.
+            skipped: the places of those that are not wanted.
+
+        Raises NotNow if it cannot be known at once what the other processes ask to be done with them.
         """
         known: list[Row] = []
         waiting: Counter[str] = Counter()
         dropped: Counter[tuple[str, str]] = Counter()
         rows = [row for row in rows if row.place not in skipped]
-        notices, now = self._about(rows), self._stock.clocks.now()
+        notices, now = self._about(rows, heard), self._stock.clocks.now()
         with self._stock.lock:
             for found in rows:
                 fate = decide(found, notices, now)

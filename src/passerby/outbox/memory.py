@@ -11,7 +11,19 @@ from typing import Any, TypeVar
 from ..event import Event
 from ..outcome import Dead, Delivered, Dropped
 from . import DeadLetter, Observer, Tally
-from .shelf import CLEARED, MAX_DEAD, PURGED, Entry, IsMeant, Links, Shelf, tell
+from .shelf import (
+    CLEARED,
+    FULL,
+    MAX_DEAD,
+    PURGED,
+    Entry,
+    IsMeant,
+    Links,
+    Shelf,
+    WhenFull,
+    check_room,
+    tell,
+)
 
 T = TypeVar("T")
 
@@ -31,7 +43,14 @@ class Told(Entry):
 
 
 class MemoryOutbox:
-    """Keeps events in memory, at most `max_events` per destination; beyond that new ones are dropped as "full"."""
+    """Keeps events in memory.
+
+    Args:
+        destinations: the names of those that are configured.
+        max_events: how many events may wait per destination, and how many may be held.
+        when_full: "drop_newest" or "drop_oldest" drops and counts what there is no room for; "raise" raises
+            ValidationError.
+    """
 
     state: str = "ok"
     is_durable: bool = False
@@ -39,9 +58,12 @@ class MemoryOutbox:
     is_recording: bool = True
     on_ready: Callable[[], None] | None = None
 
-    def __init__(self, destinations: Sequence[str], max_events: int = MAX_EVENTS) -> None:
+    def __init__(
+        self, destinations: Sequence[str], max_events: int = MAX_EVENTS, when_full: WhenFull = "drop_newest"
+    ) -> None:
         self._names = tuple(destinations)
         self._max_events = max_events
+        self._when_full: WhenFull = when_full
         self.begin_afresh()
 
     def begin_afresh(self) -> None:
@@ -53,29 +75,38 @@ class MemoryOutbox:
 
     def put(self, event: Event, destinations: Sequence[str], observer: Observer, now: float) -> None:
         """Record an event as waiting."""
-        dropped: list[str] = []
+        full: list[str] = []
+        given_up: list[Told] = []
         with self._lock:
+            if self._when_full == "raise":
+                check_room(name for name in destinations if self._shelves[name].tally.waiting >= self._max_events)
             for name in destinations:
                 shelf = self._shelves[name]
+                if self._when_full == "drop_oldest" and shelf.tally.waiting >= self._max_events:
+                    given_up += self._give_up_oldest(shelf)
                 if self._admits(shelf, event, shelf.tally.waiting):
                     shelf.append(event.visitor, Told(event, observer, now))
                     shelf.tally.waiting += 1
                 else:
-                    dropped.append(name)
-        tell(observer, dropped, len(dropped) < len(destinations))
+                    full.append(name)
+        for one in given_up:
+            tell(one.observer, [one.lane.shelf.name], False)
+        tell(observer, full, len(full) < len(destinations))
 
     def hold(self, event: Event, destinations: Sequence[str], observer: Observer, now: float) -> None:
         """Record an event as held."""
-        dropped: list[str] = []
+        full: list[str] = []
         with self._lock:
+            if self._when_full == "raise":
+                check_room(name for name in destinations if self._shelves[name].tally.held >= self._max_events)
             for name in destinations:
                 shelf = self._shelves[name]
                 if self._admits(shelf, event, shelf.tally.held):
                     shelf.held.setdefault(self._links.whose(event.visitor), []).append(Told(event, observer, now))
                     shelf.tally.held += 1
                 else:
-                    dropped.append(name)
-        tell(observer, dropped, len(dropped) < len(destinations))
+                    full.append(name)
+        tell(observer, full, len(full) < len(destinations))
 
     def release(self, visitor: str) -> int:
         """Make the held events of a visitor waiting; return how many events that were at the most."""
@@ -213,7 +244,7 @@ class MemoryOutbox:
                 for entry in shelf.take_letters(_is_letter(event_id)):
                     entry.since, entry.attempts = now, 0
                     shelf.tally.waiting += 1
-                    shelf.append(self._links.whose(entry.event.visitor), entry)
+                    shelf.append(entry.event.visitor, entry)
                     number += 1
         return _done(number)
 
@@ -277,6 +308,14 @@ class MemoryOutbox:
     def go_on(self) -> None:
         """The process has forked."""
 
+    def _give_up_oldest(self, shelf: Shelf[Told]) -> list[Told]:
+        oldest = shelf.give_up_oldest()
+        if oldest is None:
+            return []
+        shelf.tally.waiting -= 1
+        shelf.count_dropped(FULL)
+        return [oldest]
+
     def _admits(self, shelf: Shelf[Told], event: Event, number: int) -> bool:
         """Count an event that is told; whether there is room for it.
 
@@ -285,7 +324,7 @@ class MemoryOutbox:
         tally = shelf.tally
         tally.enqueued += 1
         if number >= self._max_events:
-            shelf.count_dropped("full")
+            shelf.count_dropped(FULL)
             return False
         if event.browser_id is None:
             tally.unlinked += 1

@@ -8,11 +8,12 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from logging import Logger
+from math import inf
 
 from ..logs import get_logger
 from .board import SLICE, Board, Notice, Unused, read_which_dead
 from .database import NewerFile, Trouble
-from .row import Row
+from .row import Heard, Row
 from .stock import Stock
 from .upkeep import Upkeep
 
@@ -20,9 +21,15 @@ log: Logger = get_logger("passerby.outbox")
 
 LISTEN = 1.0  # seconds between two looks at the board
 RETRY = 1.0  # seconds until it is tried again after trouble
+PATIENCE = 3.0  # seconds for which others may be writing without end, before that is called trouble
+_MOMENT = 0.05  # seconds
 KEEP = 600.0  # seconds for which a notice is kept at least: every process has long seen it, and adopted what is left
 _OLDEST = 7 * 86_400.0  # seconds after which one is forgotten even if no process lived long enough to see it age
 _BUSY = "locked by another program"
+
+
+class NotNow(Trouble):
+    """Others are writing on the board; it is to be tried again in a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,7 @@ class Neighbours:
         self._pause_until = self._next_look
         self._old = 0  # up to this number notices are old at this time
         self._old_at = self._next_look + KEEP
+        self._busy_since = inf
         self.trouble: str | None = None
         self.has_more: bool = False
 
@@ -90,10 +98,10 @@ class Neighbours:
         except Trouble as trouble:
             self._suffer(trouble)
             return False
+        self._busy_since = inf
         if self.trouble is not None:
             log.info("the outboxes of the folder hear of each other again (it was: %s)", self.trouble)
             self.trouble = None
-            self._stock.pending.is_board_down = False
         return busy
 
     def pause(self) -> float:
@@ -110,17 +118,27 @@ class Neighbours:
         answers, self._answers = self._answers, []
         return answers
 
-    def about(self, rows: Sequence[Row]) -> list[Notice]:
-        """Return the notices that may concern what a dead process left. Raises Trouble if that is soon known."""
+    @property
+    def heard(self) -> Heard:
+        """What this process has heard of the others."""
+        return Heard(self._board.name, self._seen)
+
+    def about(self, rows: Sequence[Row], heard: Heard) -> list[Notice]:
+        """Return the notices that may concern what a dead process left, and that it had not heard of.
+
+        Raises NotNow if that will soon be known.
+        """
         waiting = self._stock.pending
         try:
-            posted = self._board.about([row.linked or row.visitor for row in rows if row.state == "held"])
+            held = [row for row in rows if row.state == "held"]
+            posted = self._board.about([whose for row in held for whose in (row.visitor, row.linked) if whose])
         except Trouble as trouble:
             if trouble.reason == _BUSY:
-                raise
+                raise NotNow(trouble.reason) from None
             posted = []  # what was left behind is not to wait for a board that nobody can read
         with self._stock.lock:
-            return posted + waiting.notices()
+            own = waiting.notices()
+        return [one for one in posted if not _has_done(heard, one)] + own
 
     def forget_old(self) -> None:
         """Forget old notices. Only for who has just found that nobody has left a file behind which they may concern."""
@@ -167,14 +185,18 @@ class Neighbours:
         return bool(self._claims)
 
     def _suffer(self, trouble: Trouble) -> None:
+        now = self._clock()
+        if trouble.reason == _BUSY:
+            self._busy_since = min(self._busy_since, now)
+            if now < self._busy_since + PATIENCE:  # many write at once, and it is another's turn
+                self._pause_until = now + _MOMENT
+                return
         self.refuse()
-        self._pause_until = self._clock() + RETRY
-        self._stock.pending.is_board_down = True  # nobody waits in vain; it is posted when that is possible again
-        if isinstance(trouble, NewerFile):  # what is told waits for nobody
-            with self._stock.lock:
-                pending = self._stock.pending
-                while postings := pending.postings():
-                    pending.confirm_posted(len(postings))
+        self._next_look = now + RETRY
+        if isinstance(trouble, NewerFile):
+            self._give_up_posting()
+        else:
+            self._pause_until = self._next_look
         if self.trouble != trouble.reason:
             log.warning(
                 "the outboxes of the folder do not hear of each other (%s): what is held in one is not released by "
@@ -182,6 +204,13 @@ class Neighbours:
                 trouble.reason,
             )
         self.trouble = trouble.reason
+
+    def _give_up_posting(self) -> None:
+        """What is told does not wait for a board that this version will never write."""
+        with self._stock.lock:
+            pending = self._stock.pending
+            while postings := pending.postings():
+                pending.confirm_posted(len(postings))
 
     # Hearing.
 
@@ -195,7 +224,7 @@ class Neighbours:
             notices = self._board.after(self._seen)
             for notice in notices:
                 self._seen = notice.number
-                if not notice.is_own:
+                if notice.poster != self._board.name:
                     self._heed(notice)
             self._is_reading = len(notices) >= SLICE
         if not self._is_reading:
@@ -203,7 +232,7 @@ class Neighbours:
         return self._is_reading
 
     def _heed(self, notice: Notice) -> None:
-        by = self._stock.clocks.told_by(notice.at)
+        by = notice.at - self._stock.clocks.offset()
         kind: str = notice.kind
         match kind:
             case "release":
@@ -229,3 +258,9 @@ class Neighbours:
             self._upkeep.retry_dead(destination, event_id, died_by, self._clock())
         else:
             self._upkeep.purge_dead(destination, event_id, died_by, notice.at)
+
+
+def _has_done(heard: Heard, notice: Notice) -> bool:
+    """Whether a dead process had done what a notice says. Of what takes its time, it may have done a part."""
+    is_done_at_once = notice.kind in ("release", "clear")
+    return is_done_at_once and (notice.number <= heard.number or notice.poster == heard.poster)

@@ -21,6 +21,8 @@ from .window import Stored
 BATCH = 500  # entries per transaction
 _CHUNK = 50  # entries that are looked at while nobody else may touch them
 
+_READINGS = 10  # of two clocks, until they are
+_AT_ONCE = 0.0002  # seconds apart
 _TOO_EARLY = 1_577_836_800.0  # 2020: a clock that says less was not set
 
 
@@ -40,9 +42,18 @@ class Clocks:
         """How long ago something was, as far as the clock can be believed."""
         return max(0.0, self.now() - told_at) if told_at >= _TOO_EARLY else 0.0
 
-    def told_by(self, at: float) -> float:
-        """A time since 1970 on the callers' clock."""
-        return self.clock() - (self.now() - at)
+    def offset(self) -> float:
+        """How many seconds since 1970 the callers' clock began.
+
+        Another thread may run between the two readings; then they are read again, as what was told at one moment must
+        not seem to be told after what was posted at the next.
+        """
+        before, now, after = self.clock(), self.now(), self.clock()
+        for _ in range(_READINGS):
+            if after - before < _AT_ONCE:
+                break
+            before, now, after = after, self.now(), self.clock()
+        return now - (before + after) / 2
 
     def due(self, due: float, wait: float) -> float:
         """When something is due, on the callers' clock: never longer from now than it was when that was decided."""
@@ -61,13 +72,17 @@ class Batch:
     links: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     number: int = 0
 
+    @property
+    def is_last(self) -> bool:
+        """Whether it was all that there was to be written."""
+        return self.number > 0
+
 
 class Pending:
     """The queue of changes. Whoever uses it sees to it that one thread does so at a time.
 
     Attributes:
         size: how many bytes wait to be written.
-        is_board_down: whether nothing can be posted for now; then nobody waits for that.
     """
 
     def __init__(self, clocks: Clocks, notes: Mapping[str, str]) -> None:
@@ -80,7 +95,6 @@ class Pending:
         self._postings: deque[tuple[int, Notice | Unused]] = deque()
         self._waiters: deque[tuple[int, Future[None]]] = deque()
         self.size: int = 0
-        self.is_board_down: bool = False
 
     @property
     def is_wanted(self) -> bool:
@@ -90,7 +104,7 @@ class Pending:
     @property
     def is_recorded(self) -> bool:
         """Whether everything is in the file or on the board."""
-        return not self.is_wanted and (self.is_board_down or not self._postings)
+        return not self.is_wanted and not self._postings
 
     @property
     def marked(self) -> int:
@@ -146,7 +160,7 @@ class Pending:
 
     def take(self, batch: Batch) -> bool:
         """Move some changes into a batch; whether there are more, and room for them."""
-        clock, now = self._clocks.clock(), self._clocks.now()
+        clock, offset = self._clocks.clock(), self._clocks.offset()
         for _ in range(min(_CHUNK, len(self._entries))):
             entry = self._entries.popleft()
             entry.is_dirty = False
@@ -157,12 +171,12 @@ class Pending:
                     batch.deletes.append(entry.row)
                 entry.row = 0
             elif entry.row:
-                change = self._change(entry, clock, now)
+                change = self._change(entry, clock, offset)
                 earlier = batch.updates.pop(entry.row, None)  # it has changed while the batch was made
                 batch.updates[entry.place] = change if earlier is None else change._replace(row=earlier.row)
                 entry.row = entry.place
             else:
-                batch.inserts.append(self._row(entry, clock, now))
+                batch.inserts.append(self._row(entry, clock, offset))
                 entry.row = entry.place
         if self._entries:
             return len(batch.entries) < BATCH
@@ -222,23 +236,21 @@ class Pending:
 
     @property
     def _recorded(self) -> int:
-        if self.is_board_down or not self._postings:
-            return self._written
-        return min(self._written, self._postings[0][0] - 1)
+        return min(self._written, self._postings[0][0] - 1) if self._postings else self._written
 
-    def _change(self, entry: Stored, clock: float, now: float) -> Change:
+    def _change(self, entry: Stored, clock: float, offset: float) -> Change:
         return Change(
             place=entry.place,
             state=cast("State", entry.state),
             attempts=entry.attempts,
-            due=now + entry.due - clock if entry.due else 0.0,
+            due=entry.due + offset if entry.due else 0.0,
             wait=max(0.0, entry.due - clock) if entry.due else 0.0,
             reason=entry.reason and well_formed(entry.reason),
-            told_at=now - (clock - entry.since),
+            told_at=entry.since + offset,
             row=entry.row,
         )
 
-    def _row(self, entry: Stored, clock: float, now: float) -> Row:
+    def _row(self, entry: Stored, clock: float, offset: float) -> Row:
         event = entry.event
         linked: str | None = None
         if entry.is_unlinked:
@@ -254,9 +266,9 @@ class Pending:
             event_id=well_formed(event.id),
             visitor=well_formed(event.visitor),
             linked=linked and well_formed(linked),
-            told_at=now - (clock - entry.since),
+            told_at=entry.since + offset,
             attempts=entry.attempts,
-            due=now + entry.due - clock if entry.due else 0.0,
+            due=entry.due + offset if entry.due else 0.0,
             wait=max(0.0, entry.due - clock) if entry.due else 0.0,
             reason=entry.reason and well_formed(entry.reason),
             body=entry.body,

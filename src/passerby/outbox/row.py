@@ -30,7 +30,11 @@ CREATE TABLE entry (
     body BLOB NOT NULL
 );
 CREATE INDEX unlinked ON entry (visitor) WHERE linked = '';
+CREATE TABLE heard (poster TEXT NOT NULL, number INTEGER NOT NULL);
+INSERT INTO heard VALUES ('', 0);
 """
+HEARD = "SELECT poster, number FROM heard"
+HEAR = "UPDATE heard SET poster = ?, number = ?"
 LINK = "UPDATE entry SET linked = ? WHERE visitor = ? AND linked = ''"
 PAGE = "SELECT * FROM entry WHERE place > ? AND destination = ? AND state = 'waiting' ORDER BY place LIMIT ?"
 AFTER = "SELECT * FROM entry WHERE place > ? ORDER BY place LIMIT ?"
@@ -82,6 +86,18 @@ class Row(NamedTuple):
     body: bytes
 
 
+class Heard(NamedTuple):
+    """What the process of a file had heard of the others when it wrote it the last time.
+
+    Attributes:
+        poster: under which name it posted notices itself; it had done what they say by then.
+        number: up to which number it had done what the others' notices say.
+    """
+
+    poster: str = ""
+    number: int = 0
+
+
 class Change(NamedTuple):
     """What is new about an entry that is on disk at the place `row`."""
 
@@ -98,6 +114,24 @@ class Change(NamedTuple):
 def well_formed(text: str) -> str:
     """Replace what UTF-8 cannot say: one such text must not keep all others from being written."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+_NUMBER = (float, int)
+_REASON = (str, type(None))
+_KINDS: tuple[type | tuple[type, ...], ...] = (
+    int,
+    str,
+    str,
+    str,
+    str,
+    _REASON,
+    _NUMBER,
+    int,
+    _NUMBER,
+    _NUMBER,
+    _REASON,
+    bytes,
+)  # of the fields of a Row
 
 
 def insert(number: int) -> str:
@@ -154,16 +188,20 @@ def read_json(text: bytes) -> list[Row]:
     found: list[Row] = []
     for row in loads(text):
         row[6], row[8], row[9] = float(row[6]), float(row[8]), float(row[9])
+        if not isinstance(row[11], str):
+            raise ValueError("a damaged row")
         row[11] = row[11].encode()
         found.append(Row(*row))
     return found
 
 
 def read_row(values: Sequence[Any]) -> Row:
-    """Read a row whose texts are bytes, of which some may be damaged."""
+    """Read a row whose texts are bytes, of which some may be damaged; raises ValueError if it is not a row at all."""
     *others, body = values
     read: list[Any] = [one.decode(errors="replace") if isinstance(one, bytes) else one for one in others]
     read.append(body)
+    if not all(isinstance(one, kinds) for one, kinds in zip(read, _KINDS, strict=True)):
+        raise ValueError("a damaged row")
     return Row(*read)
 
 

@@ -143,6 +143,11 @@ class SharedFile:
             if self._connection.execute(f"SELECT 1 FROM notice WHERE {condition}", values).fetchone():  # noqa: S608
                 self._connection.execute(f"DELETE FROM notice WHERE {condition}", values)  # noqa: S608
 
+    def withdraw(self, subject: str) -> None:
+        """Delete the notices with a subject."""
+        with translated():
+            self._connection.execute("DELETE FROM notice WHERE subject = ?", (subject,))
+
     def claim(self, issuer: str, number: int) -> list[str]:
         """Take out the oldest unused IDs of an issuer."""
         oldest = "FROM unused WHERE issuer = ? ORDER BY id LIMIT ?"

@@ -5,12 +5,20 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Generic, TypeVar
+from logging import Logger
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
+from ..errors import ValidationError
 from ..event import Event
+from ..logs import get_logger
 from ..outcome import Dropped
 from . import Observer, Tally
 
+log: Logger = get_logger("passerby.outbox")
+
+WhenFull = Literal["drop_newest", "drop_oldest", "raise"]
+
+FULL = "full"  # why something is not kept for which there is no room
 CLEARED = "cleared"  # why something is not kept that was held
 PURGED = "purged"  # why something is not kept that was to be erased
 MAX_DEAD = 1_000  # dead letters kept per destination; older ones are dropped and counted
@@ -115,6 +123,35 @@ class Shelf(Generic[E]):
             self.retire(lane)
         else:
             self.offer(lane)
+
+    def give_up_oldest(self) -> E | None:
+        """Take out an entry of the visitor who has waited longest, but none that is being sent."""
+        for lane in self.lanes.values():
+            first = lane.first
+            if first is None or not self.is_whole(lane):
+                continue
+            if not first.is_acquired:
+                self.shorten(lane)
+                lane.first = first.next
+                if lane.first is None:
+                    lane.last = None
+                    self.retire(lane)  # where it was to be acquired it is found empty
+                return first
+            second: E | None = first.next
+            if second is not None:
+                self.shorten(lane)
+                first.next = second.next
+                if second.next is None:
+                    lane.last = first
+                return second
+        return None
+
+    def is_whole(self, lane: Lane[E]) -> bool:
+        """Whether all of a lane is here."""
+        return True
+
+    def shorten(self, lane: Lane[E]) -> None:
+        """Note that an entry was taken out of a lane."""
 
     def offer(self, lane: Lane[E]) -> None:
         """Let the first of a lane be acquired."""
@@ -294,9 +331,20 @@ class Links:
 def tell(observer: Observer, dropped: Sequence[str], is_stored: bool) -> None:
     """Tell an observer where there was no room and whether it is recorded; never in the midst of something."""
     for name in dropped:
-        observer.on_settled(name, Dropped("full"))
+        log.warning("the outbox is full: events for %s are dropped and counted (see max_events, when_full)", name)
+        observer.on_settled(name, Dropped(FULL))
     if is_stored:
         observer.on_stored()
+
+
+def check_room(full: Iterable[str]) -> None:
+    """Raise ValidationError if there is a destination for which there is no room."""
+    name = next(iter(full), None)
+    if name is not None:
+        raise ValidationError(
+            f"the outbox is full: too much waits for {name}; see why it does not answer, allow for more (max_events, "
+            "max_bytes), or choose what is dropped (when_full)"
+        )
 
 
 def tell_dropped(entries: Iterable[Any], reason: str) -> None:

@@ -32,7 +32,8 @@ from .database import Synchronous, Trouble
 from .folder import Folder
 from .journal import Journal
 from .pending import Clocks
-from .stock import Closed, Limits, Stock, WhenFull
+from .shelf import WhenFull
+from .stock import Closed, Limits, Stock
 from .upkeep import Upkeep
 from .window import SIZE, Stored
 from .writer import Writer
@@ -252,7 +253,7 @@ class SqliteOutbox:
     @property
     def is_recording(self) -> bool:
         """Whether what is told now is soon recorded."""
-        return self._writer.trouble is None
+        return self._writer.trouble is None and self._writer.neighbours.trouble is None
 
     @property
     def state(self) -> str:
@@ -306,7 +307,7 @@ class SqliteOutbox:
         if self.is_closed:
             return True
         until = time.monotonic() + timeout
-        self.flush_to_disk(timeout)
+        self.flush_to_disk(timeout if self._writer.neighbours.trouble is None else 0.0)
         if not self._journal.stop(max(0.1, until - time.monotonic())) or not self._finish():
             return False
         self._journal.stop(max(0.1, until - time.monotonic()))  # somebody may have begun it again
@@ -317,7 +318,7 @@ class SqliteOutbox:
         for waiter in self._writer.upkeep.give_up():
             waiter.cancel()
         self._tell(self._writer)
-        return True
+        return self._stock.pending.is_recorded
 
     def _finish(self) -> bool:
         """Write what came since, in this thread; whether that was all, and nothing more can come."""
@@ -325,6 +326,8 @@ class SqliteOutbox:
             self._journal.step()
             if self._writer.trouble is not None:
                 return False
+            if self._writer.neighbours.trouble is not None:
+                return self._stock.close(even_unposted=True)
         return True
 
     def _wake(self) -> None:

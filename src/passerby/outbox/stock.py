@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from logging import Logger
 from math import inf
-from typing import Any, Literal
+from typing import Any
 from weakref import WeakValueDictionary
 
-from ..errors import ValidationError
 from ..event import Event
 from ..logs import get_logger
 from ..outcome import Dead, Delivered, Dropped, Outcome
@@ -21,12 +20,10 @@ from .board import Kind, Notice, Unused
 from .eventtext import write_event
 from .pending import Batch, Clocks, Pending
 from .row import Row
-from .shelf import CLEARED, NOBODY, PURGED, Links, tell, tell_dropped
+from .shelf import CLEARED, FULL, NOBODY, PURGED, Links, WhenFull, check_room, tell, tell_dropped
 from .window import NOT_HERE, SIZE, Stored, Window
 
 log: Logger = get_logger("passerby.outbox")
-
-WhenFull = Literal["drop_newest", "drop_oldest", "raise"]
 
 MAX_UNWRITTEN = 32_000_000  # bytes of events that wait for a disk that does not take them
 
@@ -110,12 +107,12 @@ class Stock:
         with self.lock:
             self._check_open()
             if self._limits.when_full == "raise":
-                self._check_room(destinations, len(body), is_held)
+                check_room(name for name in destinations if not self._has_room(self.windows[name], len(body), is_held))
             for name in destinations:
                 window = self.windows[name]
                 window.tally.enqueued += 1
                 if not self._make_room(window, len(body), is_held, given_up):
-                    window.count_dropped("full")
+                    window.count_dropped(FULL)
                     full.append(name)
                     continue
                 entry = Stored(window, event, observer, now, self.new_place(), body)
@@ -132,7 +129,7 @@ class Stock:
             if entry is not None:
                 entry.tells = True  # once all of them are written
         for one in given_up:
-            one.observer.on_settled(one.shelf.name, Dropped("full"))
+            tell(one.observer, [one.shelf.name], False)
         if full:
             tell(observer, full, False)
 
@@ -151,10 +148,15 @@ class Stock:
             self.pending.link(visitor, linked)
             return linked
 
-    def close(self) -> bool:
-        """Take nothing more, if all is written; whether that is so."""
+    def close(self, *, even_unposted: bool = False) -> bool:
+        """Take nothing more, if all is written; whether that is so.
+
+        Args:
+            even_unposted: whether that holds although the other processes have not been told what they should be.
+        """
         with self.lock:
-            self.is_closed = self.is_closed or self.pending.is_recorded
+            is_ready = not self.pending.is_wanted if even_unposted else self.pending.is_recorded
+            self.is_closed = self.is_closed or is_ready
             return self.is_closed
 
     def _check_open(self) -> None:
@@ -311,7 +313,7 @@ class Stock:
         letter.reason = None
         letter.since = now
         letter.shelf.tally.waiting += 1
-        letter.shelf.admit(self.links.whose(letter.event.visitor), letter)
+        letter.shelf.admit(letter.event.visitor, letter)
         self.pending.mark(letter)
 
     def take_from_disk(self, row: Row) -> Stored | None:
@@ -366,12 +368,17 @@ class Stock:
                     self.pending.mark(entry)
             return known, lost
 
+    def leave_observer(self, entry: Stored) -> None:
+        """Remember who waits for an entry that is on disk only, as long as he does."""
+        if entry.observer is not NOBODY:
+            with suppress(TypeError):  # not everything can be held weakly
+                self.observers[entry.row] = entry.observer
+
     def _leave_to_disk(self, entry: Stored) -> None:
         """Let go of an event in memory where there is no room for it."""
         window = entry.shelf
         if entry.row and window.unwritten and window.unwritten.pop(entry.row, None) is not None:
-            with suppress(TypeError):  # not everything can be held weakly
-                self.observers[entry.row] = entry.observer
+            self.leave_observer(entry)
         elif entry.state == "held" and entry.row and window.in_queues > window.size and entry.event is not NOT_HERE:
             entry.event = NOT_HERE
             window.in_queues -= 1
@@ -396,15 +403,7 @@ class Stock:
             if oldest is None:
                 return False
             window.tally.waiting -= 1
-            window.count_dropped("full")
+            window.count_dropped(FULL)
             self.forget(oldest)
             given_up.append(oldest)
         return True
-
-    def _check_room(self, destinations: Iterable[str], size: int, is_held: bool) -> None:
-        for name in destinations:
-            if not self._has_room(self.windows[name], size, is_held):
-                raise ValidationError(
-                    f"the outbox is full: too much waits for {name}; see why it does not answer, allow for more "
-                    "(max_events, max_bytes), or choose what is dropped (when_full)"
-                )

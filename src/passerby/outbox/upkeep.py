@@ -22,7 +22,7 @@ from .window import Stored, Window
 
 log: Logger = get_logger("passerby.outbox")
 
-SLICE = 1_000  # entries of the file that are looked through at once, some milliseconds
+SLICE = 500  # entries of the file that are looked through at once, some milliseconds
 _VISITORS = 1_000  # for whom something is held, looked through while nobody else may touch it
 _PAGES = 200  # given back to the disk at once
 _BEGINNING = -(2**63)
@@ -216,7 +216,7 @@ class Upkeep:
 
     def _wipe(self, job: Job, database: Database, now: float) -> bool:
         """Leave nothing in the file of what was deleted; whether that is done."""
-        if database.unused() and database.give_back_space(_PAGES):
+        if database.give_back_space(_PAGES):
             return False
         if database.give_back_log():
             return True

@@ -143,7 +143,7 @@ class Window(Shelf[Stored]):
 
     def remove_first(self, lane: Lane[Any]) -> None:
         """Take an acquired entry out; what is behind it may be acquired."""
-        self._shorten(lane)
+        self.shorten(lane)
         super().remove_first(lane)
 
     def retire(self, lane: Any) -> None:
@@ -159,32 +159,15 @@ class Window(Shelf[Stored]):
             entry.due = 0.0
         return taken
 
-    def give_up_oldest(self) -> Stored | None:
-        """Take out an entry of the visitor who has waited longest, but none that is being sent."""
-        for lane in self.lanes.values():
-            first = lane.first
-            if first is None or (isinstance(lane, LongLane) and lane.parked):
-                continue
-            if not first.is_acquired:
-                self._shorten(lane)
-                lane.first = first.next
-                if lane.first is None:
-                    self.retire(lane)  # where it was to be acquired it is found empty
-                return first
-            second: Stored | None = first.next
-            if second is not None:
-                self._shorten(lane)
-                first.next = second.next
-                if second.next is None:
-                    lane.last = first
-                return second
-        return None
+    def is_whole(self, lane: Lane[Any]) -> bool:
+        """Whether all of a lane is in memory."""
+        return not (isinstance(lane, LongLane) and lane.parked)
 
     def thin(self, lane: Lane[Any], is_meant: IsMeant[Stored]) -> list[Stored]:
         """Take out what is meant of one lane, as far as it is in memory."""
         gone = super().thin(lane, is_meant)
         for _ in gone:
-            self._shorten(lane)
+            self.shorten(lane)
         return gone
 
     def take_out(self, is_meant: IsMeant[Stored]) -> list[Stored]:
@@ -241,8 +224,8 @@ class Window(Shelf[Stored]):
         """The place from which on what is behind may not be written yet."""
         return next(iter(self.unwritten), None)
 
-    def take_page(self, visitor: str, entry: Stored) -> None:
-        """Take the next of what is behind, in their order: in memory, or parked."""
+    def take_page(self, visitor: str, entry: Stored) -> bool:
+        """Take the next of what is behind, in their order; whether it is in memory, and not parked."""
         self.behind -= 1
         self.horizon = entry.place
         lane = self.lanes.get(visitor)
@@ -251,8 +234,9 @@ class Window(Shelf[Stored]):
                 lane.parked = array("q")
             lane.parked.append(entry.place)
             self.parked += 1
-        else:
-            self.load(visitor, entry)
+            return False
+        self.load(visitor, entry)
+        return True
 
     def take_unwritten(self, number: int) -> None:
         """Take some of what is behind and cannot be written now; what is on disk comes first."""
@@ -358,7 +342,8 @@ class Window(Shelf[Stored]):
             lane.is_short = True
             self.short.append(lane)
 
-    def _shorten(self, lane: Any) -> None:
+    def shorten(self, lane: Any) -> None:
+        """Note that an entry was taken out of a lane."""
         self.loaded -= 1
         lane.length -= 1
         self._look_whether_short(lane)

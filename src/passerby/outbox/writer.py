@@ -15,7 +15,7 @@ from .board import Board
 from .database import Corruption, Database, NewerFile, Synchronous, Trouble, translated
 from .folder import Folder, HeldFile
 from .intake import Intake
-from .neighbours import Neighbours
+from .neighbours import Neighbours, NotNow
 from .stock import Stock
 from .upkeep import Upkeep
 
@@ -165,7 +165,10 @@ class Writer:
             return False
         try:
             if batch.inserts or (self._file is not None and (batch.updates or batch.deletes or batch.links)):
-                self._own().write(batch.inserts, list(batch.updates.values()), batch.deletes, batch.links)
+                own = self._own()
+                if batch.is_last:  # so that what others asked for is written by then
+                    own.heard = self.neighbours.heard
+                own.write(batch.inserts, list(batch.updates.values()), batch.deletes, batch.links)
         except Trouble as trouble:
             self._stock.give_back(batch)
             if trouble.reason == "disk full":
@@ -239,6 +242,8 @@ class Writer:
         try:
             if adoption.move_page(self._own, self._intake, self._stock.clocks.now()):
                 return True
+        except NotNow:
+            return False
         except NewerFile:
             log.warning("an outbox file of a newer version of passerby is left to that: %s", adoption.file.path)
             self._pass_over(adoption)
