@@ -21,7 +21,7 @@ ORDER = """
     outbox.eventtext  outbox.folder  outbox.row  outbox.database  outbox.salvage  outbox.window  outbox.pending
     outbox.stock  outbox.intake  outbox.adoption  outbox.writer  outbox.journal  outbox.sqlite
     delivery.breaker  delivery.pool  delivery.process  delivery.loop  delivery.worker
-    delivery.stream  delivery.transport  delivery.sender  delivery
+    delivery.stream  delivery.transport  delivery.load  delivery.sender  delivery
 
     stats  barrier  config  sources  frontdesk  door  tracking  sites  engage  passerby
     cli  __main__

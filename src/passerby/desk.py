@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol
 
 from .errors import ValidationError
-from .event import Context, Event
+from .event import Context, Event, EventKind
 from .receipt import Receipt
 from .visit import Visit
 
@@ -36,6 +36,11 @@ class Desk(Protocol):
 
     @property
     def destination_names(self) -> tuple[str, ...]: ...
+
+    @property
+    def takers(self) -> Mapping[EventKind, tuple[str, ...]]:
+        """The names of the destinations that take each kind of event."""
+        ...
 
     def now(self) -> float:
         """The time in seconds since 1970."""

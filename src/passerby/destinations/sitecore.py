@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 from .. import jsontext
 from ..attributes import check_attribute_count
 from ..errors import RemoteError, SettingsError, ValidationError
-from ..event import Event, is_uuid
+from ..event import COMMON_KINDS, Event, EventKind, is_uuid
 from ..outcome import Delivered
 from ..person import identifiers_in
 from ..request import RequestInfo, is_local_host
@@ -54,7 +54,9 @@ class Sitecore:
         SettingsError: with the vendor's codes MV-0001, MV-0002, MV-0009, IV-0001.
     """
 
+    kinds: frozenset[EventKind] = COMMON_KINDS
     batch_size = 1
+    batch_bytes = 0
 
     def __init__(
         self,
@@ -111,6 +113,10 @@ class Sitecore:
             _check_identity(event.data)
         if len(event.extension) > 50:
             check_attribute_count(event.extension)
+
+    def weigh(self, event: Event) -> int:
+        """Nothing to weigh: each event goes alone."""
+        return 0
 
     def encode(self, events: Sequence[Event]) -> Call:
         """Make the POST of one event."""
