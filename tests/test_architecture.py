@@ -12,11 +12,12 @@ from tests.imports import Import, is_within, read_imports, source_files
 
 # The order in which to read the modules. A module imports only from those before it.
 ORDER = """
-    version  errors  logs  jsontext  outcome
+    version  errors  logs  jsontext  outcome  secret
     request  proxies  attributes  event  context  cookie  response  policy  visit  receipt
     options  person  rehearsal  transaction  desk  tracker
 
-    destinations  destinations.answers  destinations.sitecore
+    destinations  destinations.answers  destinations.target
+    destinations.sitecore  destinations.customerio  destinations.datalyr
     outbox  outbox.shelf  outbox.memory
     outbox.eventtext  outbox.folder  outbox.row  outbox.database  outbox.salvage  outbox.window  outbox.pending
     outbox.stock  outbox.intake  outbox.adoption  outbox.writer  outbox.journal  outbox.sqlite
@@ -154,7 +155,7 @@ def test_every_library_is_expected() -> None:
 
 
 def test_destinations_know_only_what_they_are_given() -> None:
-    shared = ("passerby.destinations", "passerby.destinations.answers")
+    shared = ("passerby.destinations", "passerby.destinations.answers", "passerby.destinations.target")
 
     def is_forbidden(found: Import) -> bool:
         is_sibling = found.reaches("passerby.destinations") and found.target not in shared

@@ -103,6 +103,12 @@ def user_id_in(data: Mapping[str, Any], provider: str | None, browser_id: str | 
         return None
 
 
+def traits_of(event: Event) -> dict[str, Any]:
+    """Return what an identity says of the person: the fields passerby knows, then the app's own attributes as given."""
+    known = {name: event.data[name] for name in event.data if name not in _OF_THE_PAGE and name != "identifiers"}
+    return known | event.attributes
+
+
 def remember(event: Event, now: float) -> Remembered:
     """Return what the identity cookie is to remember of an identity event."""
     person = {name: value for name, value in event.data.items() if name not in _OF_THE_PAGE}
