@@ -58,7 +58,7 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("options", "words"),
         [
-            ({"write_key": None}, "write_key: found NoneType, expected the source's API key"),
+            ({"write_key": None}, "write_key: found none, expected the source's API key"),
             ({"write_key": ""}, "write_key: expected the source's API key, in printable ASCII"),
             ({"write_key": "a b"}, "write_key: expected the source's API key, in printable ASCII"),
             ({"region": "asia"}, 'region: found \'asia\', expected "us" or "eu"'),

@@ -60,9 +60,9 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("options", "words"),
         [
-            ({"workspace_id": None}, "workspace_id: found NoneType, expected text"),
+            ({"workspace_id": None}, "workspace_id: found none, expected text"),
             ({"workspace_id": ""}, "workspace_id: expected printable ASCII without blanks"),
-            ({"form": "track"}, "api_key: found NoneType, expected text"),
+            ({"form": "track"}, "api_key: found none, expected text"),
             ({"api_key": "a b"}, "api_key: expected printable ASCII without blanks"),
             ({"form": "batch"}, 'form: found \'batch\', expected "events" or "track"'),
             ({"page_view_name": ""}, "page_view_name: found none"),

@@ -152,7 +152,8 @@ class CustomerIO:
 def _checked_key(write_key: object) -> str:
     key = write_key.reveal() if isinstance(write_key, Secret) else write_key
     if not isinstance(key, str):
-        raise SettingsError(f"found {type(key).__name__}, expected the source's API key", setting="write_key")
+        found = "none" if key is None else type(key).__name__
+        raise SettingsError(f"found {found}, expected the source's API key", setting="write_key")
     if not _is_key(key.strip()):
         raise SettingsError("expected the source's API key, in printable ASCII without blanks", setting="write_key")
     return key.strip()

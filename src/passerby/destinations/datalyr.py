@@ -151,7 +151,8 @@ def _checked(setting: str, value: object, is_needed: bool) -> str | None:
     if value is None and not is_needed:
         return None
     if not isinstance(value, str):
-        raise SettingsError(f"found {type(value).__name__}, expected text", setting=setting)
+        found = "none" if value is None else type(value).__name__
+        raise SettingsError(f"found {found}, expected text", setting=setting)
     if not _is_key(value.strip()):
         raise SettingsError("expected printable ASCII without blanks", setting=setting)
     return value.strip()
