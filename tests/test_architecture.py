@@ -32,7 +32,8 @@ ORDER = """
     django.test  django.templatetags  django.templatetags.passerby
     django.management  django.management.commands  django.management.commands.passerby
 
-    collector.json_object  collector.stream_api  collector.received  collector.scripted  collector.store
+    collector.json_object  collector.ask  collector.stream_api  collector.pipelines_api  collector.datalyr_api
+    collector.people  collector.received  collector.scripted  collector.store
     collector.connection  collector.reply  collector.exchange  collector.control
     collector.server_thread  collector.server  collector  collector.terminal  collector.command
     demo  demo.product  demo.style  demo.page  demo.shop  demo.ledger  demo.command
