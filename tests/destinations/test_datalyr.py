@@ -87,7 +87,7 @@ class TestEventsForm:
         call = datalyr().encode([event(), event()])
 
         assert (call.method, call.url) == ("POST", "https://ingest.datalyr.com/events")
-        assert call.headers == {"Content-Type": "application/json", "User-Agent": f"passerby/{__version__}"}
+        assert call.headers == {"Content-Type": "application/json"}
         assert len(json.loads(call.body or b"")["events"]) == 2
         assert datalyr().encode([event(), event()]) == call, "the same events make the same bytes"
 

@@ -101,7 +101,7 @@ class CustomerIO:
         self.name = name
         self._gzip = gzip
         self._write_key = Secret(key)
-        self._headers = {"Content-Type": "application/json", "User-Agent": f"passerby/{__version__}"}
+        self._headers = {"Content-Type": "application/json"}
         if strict:
             self._headers["X-Strict-Mode"] = "1"
         if gzip:

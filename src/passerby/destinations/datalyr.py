@@ -101,7 +101,7 @@ class Datalyr:
 
     def encode(self, events: Sequence[Event]) -> Call:
         """Make the POST of one event, or of several in the form that takes them."""
-        headers = {"Content-Type": "application/json", "User-Agent": f"passerby/{__version__}"}
+        headers = {"Content-Type": "application/json"}
         if self._api_key is not None:
             headers["X-API-Key"] = self._api_key.reveal()
         if self._form == "track":
