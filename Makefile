@@ -13,6 +13,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 BESIDE_COLLECTOR := $(BIN)/passerby collect --port 0 --accept-any-browser-id --
 SOURCES := $(wildcard src tests benchmarks chaos examples)
 VECTORS := $(firstword $(wildcard ../shared/vectors/engage.jsonl) tests/conformance/engage.jsonl)
+CUSTOMERIO := tests/conformance/customerio/customerio.jsonl
+CUSTOMERIO_VECTORS := $(firstword $(wildcard ../shared/vectors/customerio.jsonl) $(CUSTOMERIO))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -27,7 +29,7 @@ help:
 	@echo "make check        lint, formatting and strict types"
 	@echo "make format       put the code into shape"
 	@echo "make coverage     run the tests and say which lines they miss"
-	@echo "make conformance  replay what the vendor's own SDK sends"
+	@echo "make conformance  replay what the vendors' own SDKs send"
 	@echo "make bench        measure"
 	@echo "make chaos        try what becomes of events when things go wrong"
 	@echo "make env          make the whole environment in $(VENV)"
@@ -76,6 +78,7 @@ coverage: $(VENV)/test.stamp
 
 conformance: $(VENV)/test.stamp
 	$(BIN)/python -m tests.conformance $(VECTORS)
+	$(BIN)/python -m tests.conformance $(CUSTOMERIO_VECTORS)
 
 bench: env
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -12,18 +12,19 @@ from tests.imports import Import, is_within, read_imports, source_files
 
 # The order in which to read the modules. A module imports only from those before it.
 ORDER = """
-    version  errors  logs  jsontext  outcome
+    version  errors  logs  jsontext  outcome  secret
     request  proxies  attributes  event  context  cookie  response  policy  visit  receipt
-    secrecy  options  person  rehearsal  transaction  desk  tracker
+    sensitive  options  person  rehearsal  transaction  desk  tracker
 
-    destinations  destinations.answers  destinations.sitecore
+    destinations  destinations.answers  destinations.target
+    destinations.sitecore  destinations.customerio  destinations.datalyr
     outbox  outbox.shelf  outbox.memory
     outbox.eventtext  outbox.folder  outbox.row  outbox.database  outbox.sharedfile  outbox.board
     outbox.salvage  outbox.reading  outbox.inventory  outbox.fate  outbox.window  outbox.pending  outbox.stock
     outbox.upkeep  outbox.neighbours  outbox.intake  outbox.editing  outbox.adoption  outbox.writer  outbox.journal
     outbox.sqlite
     delivery.breaker  delivery.recovery  delivery.pool  delivery.process  delivery.loop  delivery.worker
-    delivery.stream  delivery.transport  delivery.sender  delivery.mint  delivery
+    delivery.stream  delivery.transport  delivery.load  delivery.sender  delivery.mint  delivery
 
     stats  barrier  config  sources  frontdesk  door  uwsgi  tracking  sites  engage  passerby
     caretaker  caretaker.arguments  cli  __main__
@@ -38,7 +39,8 @@ ORDER = """
     doctor  doctor.held  doctor.mounts  doctor.directory  doctor.runtime  doctor.clock  doctor.limits  doctor.files
     doctor.settings  doctor.command
 
-    collector.json_object  collector.stream_api  collector.received  collector.scripted  collector.store
+    collector.json_object  collector.ask  collector.stream_api  collector.pipelines_api  collector.datalyr_api
+    collector.people  collector.received  collector.scripted  collector.store
     collector.connection  collector.reply  collector.exchange  collector.control
     collector.server_thread  collector.server  collector  collector.terminal  collector.command
     demo  demo.product  demo.style  demo.page  demo.shop  demo.ledger  demo.command
@@ -161,7 +163,7 @@ def test_every_library_is_expected() -> None:
 
 
 def test_destinations_know_only_what_they_are_given() -> None:
-    shared = ("passerby.destinations", "passerby.destinations.answers")
+    shared = ("passerby.destinations", "passerby.destinations.answers", "passerby.destinations.target")
 
     def is_forbidden(found: Import) -> bool:
         is_sibling = found.reaches("passerby.destinations") and found.target not in shared

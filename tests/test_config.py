@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from passerby import SettingsError, Sitecore, Tracking, init_server
+from passerby import CustomerIO, Secret, SettingsError, Sitecore, Tracking, init_server
 from passerby.config import Settings, SettingsValues, make_settings
 from tests.making import BROWSER_ID
 
@@ -197,6 +197,36 @@ class TestSources:
         )
         assert repr(tracking) == "<Tracking to sitecore>"
 
+    def test_a_mapping_of_several_systems_and_of_several_of_one_kind(self) -> None:
+        tracking = Tracking.from_mapping(
+            {
+                "datalyr": {"workspace_id": "ws_1", "form": "events"},
+                "customerio": {
+                    "eu": {"write_key": "sk_eu_1"},
+                    "us": {"write_key": Secret("sk_us_1"), "gzip": True},
+                },
+                "sitecore": {"client_key": "key", "target_url": "http://localhost"},
+                "secret_key": SECRET,
+            }
+        )
+        assert tracking._desk.destination_names == ("sitecore", "eu", "us", "datalyr")
+        assert tracking._desk.takers["group"] == ("eu", "us", "datalyr")
+
+    def test_the_environment_of_several(self) -> None:
+        environ = {
+            "PASSERBY_CUSTOMERIO_WRITE_KEY": "old",
+            "PASSERBY_CUSTOMERIO_NEW_SITE_WRITE_KEY": "sk_eu_1",
+            "PASSERBY_CUSTOMERIO_NEW_SITE_STRICT": "off",
+            "PASSERBY_DATALYR_WORKSPACE_ID": "ws_1",
+            "PASSERBY_DATALYR_PAGE_VIEW_NAME": "pageview",
+            "PASSERBY_SECRET_KEY": SECRET,
+        }
+        assert Tracking.from_env(environ)._desk.destination_names == ("customerio", "new_site", "datalyr")
+
+    def test_names_must_differ(self) -> None:
+        with pytest.raises(SettingsError, match="two destinations go by one name"):
+            Tracking(CustomerIO(write_key="sk_eu_1"), CustomerIO(write_key="sk_us_1"))
+
     @pytest.mark.parametrize(
         "values",
         [
@@ -283,6 +313,9 @@ class TestSpelling:
                 '<sitecore.client_key>: [MV-0001] "clientKey" is required.',
             ),
             ({"sitecore": 5}, "<sitecore>: found int, expected a mapping"),
+            ({"customerio": {}}, "<customerio.write_key>: found none, expected one"),
+            ({"customerio": {"eu": {"region": "eu"}}}, "<customerio.eu.write_key>: found none, expected one"),
+            ({"customerio": {"eu": {"write_key": ""}}}, "<customerio.eu.write_key>: expected the source's API key"),
             ({"trusted_proxies": ["proxy"]}, "<trusted_proxies>: found 'proxy', expected an address"),
             ({"auto_page_views": "yes"}, "<auto_page_views>: found 'yes', expected True or False"),
         ],
@@ -298,6 +331,10 @@ class TestSpelling:
             ("PASSERBY_COOKIE_PATH", "shop", "PASSERBY_COOKIE_PATH: expected a path"),
             ("PASSERBY_SITECORE_TARGET_URL", "ftp://x", "PASSERBY_SITECORE_CLIENT_KEY: found none, expected one"),
             ("PASSERBY_SITECORE_COLOUR", "red", "PASSERBY_SITECORE_COLOUR: found no setting of that name"),
+            ("PASSERBY_CUSTOMERIO_EU_REGION", "eu", "PASSERBY_CUSTOMERIO_EU_WRITE_KEY: found none, expected one"),
+            ("PASSERBY_CUSTOMERIO_EU_WRITE_KEY", "a b", "PASSERBY_CUSTOMERIO_EU_WRITE_KEY: expected the source's API"),
+            ("PASSERBY_CUSTOMERIO_STRICT", "maybe", "PASSERBY_CUSTOMERIO_STRICT: expected true or false"),
+            ("PASSERBY_DATALYR_API_KEY", "dk_1", "PASSERBY_DATALYR_WORKSPACE_ID: found none, expected text"),
         ],
     )
     def test_in_the_environment(self, variable: str, value: str, words: str) -> None:

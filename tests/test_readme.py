@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from passerby import Tracking
 from passerby.collector import CollectorServer
 from passerby.config import Settings
+from tests.conformance.customerio.differences import DIFFERENCES as FROM_CUSTOMERIO
 from tests.conformance.differences import DIFFERENCES
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -60,5 +61,11 @@ def test_every_setting_is_in_the_table(name: str) -> None:
 
 def test_the_table_of_differences_is_the_one_that_the_conformance_test_checks() -> None:
     section = README.partition("<!-- differences -->")[2].partition("<!-- /differences -->")[0]
-    expected = [[one.engage, one.passerby, one.reason] for one in DIFFERENCES]
+    expected = [[one.sdk, one.passerby, one.reason] for one in DIFFERENCES]
     assert table_rows(section) == expected, "run `python -m tests.conformance --table` and put it into the README"
+
+
+def test_so_is_the_table_of_differences_from_customerio() -> None:
+    section = README.partition("<!-- customerio differences -->")[2].partition("<!-- /customerio differences -->")[0]
+    expected = [[one.sdk, one.passerby, one.reason] for one in FROM_CUSTOMERIO]
+    assert table_rows(section) == expected, "run `python -m tests.conformance --table customerio` for the README"

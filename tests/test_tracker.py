@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from datetime import UTC, date, datetime, timedelta, timezone
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID, uuid4
 
 import pytest
@@ -18,7 +18,7 @@ from passerby import Dropped, Receipt, RequestInfo, Tracker, ValidationError, cu
 from passerby.context import context_of
 from passerby.cookie import Remembered, Sighting
 from passerby.destinations.sitecore import Sitecore
-from passerby.event import NO_CONTEXT, Context, Event
+from passerby.event import NO_CONTEXT, Context, Event, EventKind
 from passerby.policy import PAGE, Decision
 from passerby.proxies import TrustedProxies
 from passerby.tracker import enter, leave
@@ -34,10 +34,11 @@ class Desk:
 
     def __init__(self, **defaults: Any) -> None:
         usual: dict[str, Any] = dict.fromkeys(("channel", "currency", "language", "identity_provider"))
-        usual |= {"infer": True}
-        usual |= {"remembers_users": True, "sensitive_traits": "refuse", "hash_traits": ()}
+        usual |= {"infer": True, "remembers_users": True, "sensitive_traits": "refuse", "hash_traits": ()}
         self.defaults = SimpleNamespace(**(usual | defaults))
-        self.destination_names = ("sitecore", "other")
+        self.destination_names: tuple[str, ...] = ("sitecore", "other")
+        self.takers: dict[EventKind, tuple[str, ...]] = dict.fromkeys(get_args(EventKind), self.destination_names)
+        self.takers |= {"group": ("other",), "alias": ("other",)}
         self.time = NOW
         self.ready: list[str] = []
         self.events: list[Event] = []
@@ -80,7 +81,8 @@ class Desk:
         held: bool,
         undo: Callable[[], None] | None = None,
     ) -> None:
-        self._sitecore.check(event)
+        if "sitecore" in destinations:
+            self._sitecore.check(event)
         self.events.append(event)
         self.accepted.append((event, tuple(destinations), held))
 
@@ -644,3 +646,100 @@ def test_the_point_of_sale_is_asked_once_per_request(desk: Desk) -> None:
     tracker.page_view()
     assert len(asked) == 1
     assert {event.point_of_sale for event in desk.events} == {"site"}
+
+
+class TestGroupsAndAliases:
+    def test_a_group_goes_to_whoever_takes_groups(self, desk: Desk, tracker: Tracker) -> None:
+        receipt = tracker.group(42, {"name": "Acme", "address": {"city": "Bath"}, "since": date(2024, 1, 2)})
+
+        ((event, destinations, _),) = desk.accepted
+        assert (event.kind, event.type, destinations) == ("group", None, ("other",))
+        traits = {"name": "Acme", "address": {"city": "Bath"}, "since": "2024-01-02"}
+        assert event.data == {"group_id": "42", "traits": traits}
+        assert list(receipt.outcomes) == ["other"]
+
+    def test_request_and_settings_add_nothing(self) -> None:
+        desk = Desk(channel="WEB", currency="EUR")
+        visiting(desk, "/a", browser_id=BROWSER_ID).group("g1")
+
+        assert desk.events[0].data == {"group_id": "g1", "traits": {}}
+
+    def test_an_alias_stands_for_the_user_of_now(self, desk: Desk) -> None:
+        tracker = Tracker(desk, visit_of(BROWSER_ID, "user_1"))
+        tracker.alias("old_1", timestamp=NOW - 10)
+
+        ((event, destinations, _),) = desk.accepted
+        assert (event.kind, destinations) == ("alias", ("other",))
+        assert (event.user_id, event.data, event.time) == ("user_1", {"previous_id": "old_1"}, NOW - 10)
+
+    @pytest.mark.parametrize(
+        ("call", "message"),
+        [
+            (lambda tracker: tracker.group(""), "group ID: found none, expected text, a number or a UUID"),
+            (lambda tracker: tracker.group("x" * 256), "group ID: found 256 characters, expected at most 255"),
+            (lambda tracker: tracker.group("g1", ["a"]), "traits: found list, expected a mapping"),
+            (lambda tracker: tracker.alias(None), "previous ID: found none"),
+            (lambda tracker: tracker.alias("old"), "alias: found no user ID that the other ID could stand for"),
+            (
+                lambda tracker: tracker.group("g1", destinations=["sitecore"]),
+                "group: found only destinations that do not take it, sitecore; choose other",
+            ),
+        ],
+        ids=["no group ID", "long group ID", "traits", "no previous ID", "nobody", "nobody takes it"],
+    )
+    def test_what_is_wrong_is_refused(
+        self, desk: Desk, tracker: Tracker, call: Callable[[Tracker], Receipt], message: str
+    ) -> None:
+        with pytest.raises(ValidationError) as raised:
+            call(tracker)
+
+        assert message in str(raised.value)
+        assert desk.accepted == []
+
+    def test_ones_own_id_is_no_other(self, desk: Desk) -> None:
+        with pytest.raises(ValidationError, match="found the visitor's own user ID"):
+            Tracker(desk, visit_of(BROWSER_ID, "user_1")).alias("user_1")
+
+    def test_chosen_destinations_that_do_not_take_it_are_left_out(self, desk: Desk, tracker: Tracker) -> None:
+        tracker.group("g1", destinations=["sitecore", "other"])
+
+        assert [destinations for _, destinations, _ in desk.accepted] == [("other",)]
+
+    def test_where_nobody_takes_it_the_advice_is_to_add_somebody(self, desk: Desk, tracker: Tracker) -> None:
+        desk.takers["group"] = ()
+        with pytest.raises(ValidationError, match=r"add CustomerIO\(...\) or Datalyr\(...\)"):
+            tracker.group("g1")
+
+        desk.on_invalid = "drop"
+        tracker.group("g1")
+        assert desk.refused == [("invalid", ("sitecore", "other"))], "it is counted somewhere"
+
+    def test_without_any_destination_nothing_happens(self, desk: Desk, tracker: Tracker) -> None:
+        desk.destination_names = ()
+        desk.takers = dict.fromkeys(desk.takers, ())
+        tracker.group("g1")
+
+        assert [destinations for _, destinations, _ in desk.accepted] == [()]
+
+    def test_without_consent_it_is_counted_and_no_more(self, desk: Desk) -> None:
+        tracker = visiting(desk, browser_id=BROWSER_ID, decision=Decision(assign="never", refusal="consent"))
+        tracker.group("g1")
+        tracker.alias("old")
+
+        assert desk.refused == [("consent", ("other",))] * 2
+
+
+class TestNestedAttributes:
+    def test_they_are_kept_as_given_beside_the_flat_ones(self, desk: Desk, tracker: Tracker) -> None:
+        given = {"theme": "dark", "cart": {"items": [{"id": 1}], "total": math.nan}, "none": None}
+        tracker.event("ADD", {}, given)
+
+        (event,) = desk.events
+        assert event.extension == {"theme": "dark", "cart_items": [{"id": 1}], "cart_total": None}
+        assert event.attributes == {"theme": "dark", "cart": {"items": [{"id": 1}], "total": None}, "none": None}
+
+    def test_flat_ones_are_kept_once(self, desk: Desk, tracker: Tracker) -> None:
+        tracker.event("ADD", {}, {"theme": "dark", "tags": ["a"]})
+
+        assert desk.events[0].nested is None
+        assert desk.events[0].attributes is desk.events[0].extension

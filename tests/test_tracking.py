@@ -32,7 +32,7 @@ from passerby import (
 from passerby.asgi import TrackingMiddleware
 from passerby.collector import CollectorServer
 from passerby.destinations import Answer, Call
-from passerby.event import Event, is_uuid
+from passerby.event import COMMON_KINDS, Event, is_uuid
 from passerby.testing import Told
 from tests.making import (
     BROWSER_ID,
@@ -74,11 +74,16 @@ class Silent:
 
     name = "silent"
     origin = "http://127.0.0.1:9"
+    kinds = COMMON_KINDS
     batch_size = 1
+    batch_bytes = 0
 
     def check(self, event: Event) -> None:
         if event.type == "UNWANTED":
             raise ValidationError("silent does not take this")
+
+    def weigh(self, event: Event) -> int:
+        return 0
 
     def encode(self, events: Any) -> Call:
         return Call("GET", "http://127.0.0.1:9/")

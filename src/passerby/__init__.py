@@ -1,5 +1,7 @@
 """Server-side visitor tracking for Python web apps: one cookie, one thread of events, delivered."""
 
+from .destinations.customerio import CustomerIO
+from .destinations.datalyr import Datalyr
 from .destinations.sitecore import Sitecore
 from .engage import init_server
 from .errors import (
@@ -13,12 +15,15 @@ from .errors import (
 from .outcome import Dead, Delivered, Dropped, Pending
 from .receipt import Receipt
 from .request import RequestInfo
+from .secret import Secret
 from .sites import Sites
 from .tracker import Tracker, current_tracker
 from .tracking import Tracking
 
 __all__ = [
     "BrowserIdUnavailable",
+    "CustomerIO",
+    "Datalyr",
     "Dead",
     "Delivered",
     "Dropped",
@@ -28,6 +33,7 @@ __all__ = [
     "RemoteError",
     "RemoteTimeout",
     "RequestInfo",
+    "Secret",
     "SettingsError",
     "Sitecore",
     "Sites",

@@ -58,6 +58,13 @@ def read_extension(value: Any, name: str) -> dict[str, Any]:
     return flatten(plain(value, name, not_a_number=_NOT_A_NUMBER))
 
 
+def read_attributes(value: Any, name: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Copy the app's own attributes; return them flattened, and as they were given where that is something else."""
+    given = plain(value, name, not_a_number=_NOT_A_NUMBER)
+    flat = flatten(given)
+    return flat, None if flat.keys() == given.keys() else _without_nan(given)
+
+
 def flatten(extension: Mapping[str, Any]) -> dict[str, Any]:
     """Flatten plain values the way the Engage SDK does.
 
@@ -95,6 +102,17 @@ def _flatten_into(flat: dict[str, Any], values: Mapping[str, Any], prefix: str) 
             _flatten_into(flat, cast("dict[str, Any]", value), path)
         elif value is not None:
             flat[path] = None if value is _NOT_A_NUMBER else value
+
+
+def _without_nan(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: None
+        if value is _NOT_A_NUMBER
+        else _without_nan(cast("dict[str, Any]", value))
+        if type(value) is dict
+        else value
+        for name, value in values.items()
+    }
 
 
 class _Copier:

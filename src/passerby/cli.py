@@ -77,7 +77,10 @@ def _make_parser(program: str) -> argparse.ArgumentParser:
 
 
 SUMMARIES = {
-    "collect": "Play Sitecore's Stream API on this machine: answer as it does, keep what arrives, print each event.",
+    "collect": (
+        "Play Sitecore CDP, Customer.io and Datalyr on this machine: answer as they do, keep what arrives, "
+        "print each event."
+    ),
     "demo": "Start a small shop and a collector on this machine, and print each event as it arrives.",
     "doctor": "See whether this machine and these settings are fit for passerby, and say what to do.",
     "outbox": "Look at an outbox on disk, and change what is in it.",
@@ -106,6 +109,14 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="client keys that are right; others are refused (default: all are right)",
     )
+    for option, metavar, what in (
+        ("--write-key", "KEY", "Customer.io's write keys"),
+        ("--workspace", "ID", "Datalyr's workspaces"),
+        ("--api-key", "KEY", "Datalyr's API keys"),
+    ):
+        parser.add_argument(
+            option, metavar=metavar, nargs="+", action="extend", default=[], help=f"the same for {what}"
+        )
     parser.add_argument(
         "--unsafe-host",
         action="store_true",

@@ -9,10 +9,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from .event import Context
+from .event import Context, Event
 from .proxies import TrustedProxies
 from .request import RequestInfo, decode_query
 
@@ -99,6 +99,19 @@ def page_of(path: str | None) -> str | None:
     if path is None:
         return None
     return path.rstrip("/").rpartition("/")[2] or "Home Page"
+
+
+def own_data(event: Event) -> dict[str, Any]:
+    """Return a copy of an event's data, without what was only taken from the request and stands in the context.
+
+    The name of a page view's page stays.
+    """
+    data, context = dict(event.data), event.context
+    if event.kind != "page_view" and data.get("page") is not None and data["page"] == page_of(context.path):
+        del data["page"]
+    if data.get("language") is not None and data["language"] == language_of(context.locale):
+        del data["language"]
+    return data
 
 
 def external_referrer(context: Context, host: str) -> str | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Literal, Protocol
 
 from .errors import ValidationError
-from .event import Context, Event
+from .event import Context, Event, EventKind
 from .receipt import Receipt
 from .visit import Visit
 
@@ -40,6 +40,11 @@ class Desk(Protocol):
 
     @property
     def destination_names(self) -> tuple[str, ...]: ...
+
+    @property
+    def takers(self) -> Mapping[EventKind, tuple[str, ...]]:
+        """The names of the destinations that take each kind of event."""
+        ...
 
     def now(self) -> float:
         """The time in seconds since 1970."""

@@ -13,7 +13,9 @@ from uuid import uuid4
 
 from .attributes import iso_utc
 
-EventKind = Literal["page_view", "identity", "event"]
+EventKind = Literal["page_view", "identity", "event", "group", "alias"]
+
+COMMON_KINDS: frozenset[EventKind] = frozenset({"page_view", "identity", "event"})  # which every system takes
 
 
 class Context(NamedTuple):
@@ -59,11 +61,13 @@ class Event(NamedTuple):
         browser_id: the browser's ID, or None where there was none yet and one is to be had at sending.
         visitor: under what events are kept in order: the browser ID, or a stand-in for this visit.
         user_id: who the visitor turned out to be, if known.
-        data: the event data, plain values; names passerby knows are in snake_case.
+        data: the event data, plain values; names passerby knows are in snake_case. Of a group its `group_id` and
+            `traits`, of an alias the `previous_id`.
         extension: the app's own attributes, flattened.
         context: what the request said.
         point_of_sale: as decided at the call.
         integrations: switches handed through to destinations that know them.
+        nested: the app's own attributes as they were given, where flattening has changed them; else None.
     """
 
     id: str
@@ -78,9 +82,15 @@ class Event(NamedTuple):
     context: Context = NO_CONTEXT
     point_of_sale: str | None = None
     integrations: dict[str, Any] | None = None
+    nested: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
         return f"<Event {self.id} {self.type or self.kind}>"  # the rest is about a person
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """The app's own attributes as they were given."""
+        return self.extension if self.nested is None else self.nested
 
     @property
     def timestamp(self) -> datetime:

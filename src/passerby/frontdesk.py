@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from logging import Logger
-from typing import Any
+from typing import Any, get_args
 
 from .barrier import Barrier
 from .config import Settings
@@ -16,7 +16,7 @@ from .delivery.sender import RetryPlan
 from .destinations import Destination, IdIssuer
 from .destinations.sitecore import Sitecore
 from .errors import RemoteError, SettingsError, ValidationError
-from .event import NO_CONTEXT, Context, Event, new_browser_id
+from .event import NO_CONTEXT, Context, Event, EventKind, new_browser_id
 from .logs import get_logger
 from .outbox import DeadLetter, Outbox
 from .outbox.memory import MAX_EVENTS, MemoryOutbox
@@ -43,6 +43,7 @@ class FrontDesk:
         defaults: the settings, by which trackers fill in what a call leaves open.
         common_data: names and values that event data has where a call does not give them.
         destination_names: the names of all destinations.
+        takers: the names of those that take each kind of event.
         issuer: the destination that issues browser IDs, if one does.
         delivery: what brings events to their destinations.
         transactions: what an app's database transactions do to the events told in them, if anything.
@@ -56,6 +57,9 @@ class FrontDesk:
         self.issuer: IdIssuer | None = next((one for one in destinations if isinstance(one, IdIssuer)), None)
         self._destinations = {one.name: one for one in destinations}
         self.destination_names: tuple[str, ...] = tuple(self._destinations)
+        self.takers: Mapping[EventKind, tuple[str, ...]] = {
+            kind: tuple(one.name for one in destinations if kind in one.kinds) for kind in get_args(EventKind)
+        }
         self._point_of_sale = next((one.point_of_sale for one in destinations if isinstance(one, Sitecore)), None)
         self._proxies = proxies
         self.transactions: Transactions | None = None

@@ -17,7 +17,7 @@ from .attributes import check_attribute_count, plain, read_extension
 from .cookie import Remembered
 from .errors import ValidationError
 from .event import Event, IdentityData, PageViewData
-from .secrecy import check_traits, hash_traits
+from .sensitive import check_traits, hash_traits
 
 MAX_USER_ID = 255  # characters; Datalyr's limit, the strictest
 REPEAT_AFTER = 86_400  # seconds after which an unchanged identity is sent again
@@ -30,19 +30,25 @@ _OF_THE_PAGE = frozenset({"channel", "currency", "language", "page"})  # say not
 
 def checked_user_id(user_id: object, browser_id: str | None) -> str:
     """Return the user ID as text; raises ValidationError if it is empty, too long, or the browser's."""
-    if isinstance(user_id, bool) or not isinstance(user_id, str | int | UUID | None):
-        raise ValidationError(f"user ID: found {type(user_id).__name__}, expected text, a whole number or a UUID")
-    if isinstance(user_id, int) and abs(user_id) >= 2**63:
-        raise ValidationError("user ID: found a number beyond 64 bits; pass it as text")
-    text = "" if user_id is None else str(user_id).strip()
-    if not text:
-        raise ValidationError("user ID: found none, expected text, a number or a UUID, the same on all devices")
-    if len(text) > MAX_USER_ID:
-        raise ValidationError(
-            f"user ID: found {len(text)} characters, expected at most {MAX_USER_ID}; use a database key"
-        )
+    text = checked_id(user_id, "user ID", "the same on all devices")
     if text == browser_id:
         raise ValidationError("user ID: found the browser ID, which names no person; use a database key")
+    return text
+
+
+def checked_id(value: object, name: str, hint: str) -> str:
+    """Return an ID of a person or a group as text; raises ValidationError if it is empty, too long, or no ID."""
+    if isinstance(value, bool) or not isinstance(value, str | int | UUID | None):
+        raise ValidationError(f"{name}: found {type(value).__name__}, expected text, a whole number or a UUID")
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise ValidationError(f"{name}: found a number beyond 64 bits; pass it as text")
+    text = "" if value is None else str(value).strip()
+    if not text:
+        raise ValidationError(f"{name}: found none, expected text, a number or a UUID, {hint}")
+    if len(text) > MAX_USER_ID:
+        raise ValidationError(
+            f"{name}: found {len(text)} characters, expected at most {MAX_USER_ID}; use a database key"
+        )
     return text
 
 
@@ -114,6 +120,12 @@ def user_id_in(data: Mapping[str, Any], provider: str | None, browser_id: str | 
         return checked_user_id(chosen.get("id"), browser_id) if chosen is not None else None
     except ValidationError:
         return None
+
+
+def traits_of(event: Event) -> dict[str, Any]:
+    """Return what an identity says of the person: the fields passerby knows, then the app's own attributes as given."""
+    known = {name: event.data[name] for name in event.data if name not in _OF_THE_PAGE and name != "identifiers"}
+    return known | event.attributes
 
 
 def remember(event: Event, now: float) -> Remembered:

@@ -1,7 +1,9 @@
 """Where settings come from other than keywords: a mapping, such as Django's settings, or the environment.
 
 The names are those of the keywords. A mapping holds each destination's own settings under its kind, such as
-``"sitecore"``; in the environment they follow the kind: ``PASSERBY_SITECORE_CLIENT_KEY``.
+``"sitecore"``; in the environment they follow the kind: ``PASSERBY_SITECORE_CLIENT_KEY``. Of several destinations of
+one kind, each has its settings under its name: ``{"customerio": {"eu": {"write_key": ...}, "us": {...}}}``, and
+``PASSERBY_CUSTOMERIO_EU_WRITE_KEY``.
 """
 
 from __future__ import annotations
@@ -13,13 +15,19 @@ from typing import Any, cast
 
 from .config import Settings
 from .destinations import Destination
+from .destinations.customerio import CustomerIO
+from .destinations.datalyr import Datalyr
 from .destinations.sitecore import Sitecore
 from .errors import SettingsError
 
-_KINDS: Mapping[str, Callable[..., Destination]] = {"sitecore": Sitecore}
+_KINDS: Mapping[str, Callable[..., Destination]] = {
+    "sitecore": Sitecore,
+    "customerio": CustomerIO,
+    "datalyr": Datalyr,
+}
 _BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 _LISTS = frozenset({"secret_key", "trusted_proxies", "skipped_paths", "hash_traits"})
-_SWITCHES = frozenset({"include_utm_parameters", "requested_at"})  # of destinations
+_SWITCHES = frozenset({"include_utm_parameters", "requested_at", "gzip", "strict"})  # of destinations
 _NOT_TEXT = frozenset({"consent"})
 _WHOLE = frozenset({"max_events"})  # numbers that are None by default
 _PREFIX = "PASSERBY_"
@@ -32,7 +40,7 @@ def read_mapping(values: Mapping[str, Any]) -> tuple[list[Destination], dict[str
         SettingsError: a destination's settings are no mapping, or it knows none of that name.
     """
     rest = dict(values)
-    destinations = [_make(kind, rest.pop(kind)) for kind in _KINDS if kind in rest]
+    destinations = [one for kind in _KINDS if kind in rest for one in _make_all(kind, rest.pop(kind))]
     return destinations, rest
 
 
@@ -55,7 +63,10 @@ def read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         name = variable[len(_PREFIX) :].lower()
         kind, _, own = name.partition("_")
         if kind in _KINDS:
-            values.setdefault(kind, {})[own] = _read_own(variable, own, text)
+            named, setting = _part(kind, own)
+            place = values.setdefault(kind, {})
+            place = place if named is None else place.setdefault(named, {})
+            place[setting] = _read_own(variable, setting, text)
         elif name in kinds:
             values[name] = _read(variable, name, kinds[name], text)
         else:
@@ -67,20 +78,39 @@ def _read_own(variable: str, own: str, text: str) -> Any:
     return _read(variable, own, bool if own in _SWITCHES else str, text.strip())
 
 
-def _make(kind: str, own: Any) -> Destination:
+def _part(kind: str, own: str) -> tuple[str | None, str]:
+    """Part what follows the kind in a variable into the destination's name, if it has one, and its setting."""
+    known = signature(_KINDS[kind]).parameters
+    if own in known:
+        return None, own
+    fitting = [setting for setting in known if own.endswith(f"_{setting}")]
+    setting = max(fitting, key=len, default=own)
+    return (own[: -len(setting) - 1], setting) if fitting else (None, own)
+
+
+def _make_all(kind: str, own: Any) -> list[Destination]:
+    """Make the destinations of a kind: the one whose settings stand there, and those that stand under their names."""
     if not isinstance(own, Mapping):
         raise SettingsError(f"found {type(own).__name__}, expected a mapping of its settings", setting=kind)
-    make, values = _KINDS[kind], cast("Mapping[str, Any]", own)
+    values = cast("Mapping[str, Any]", own)
+    named = {name: cast("Mapping[str, Any]", value) for name, value in values.items() if isinstance(value, Mapping)}
+    rest = {name: value for name, value in values.items() if name not in named}
+    made = [_make(kind, kind, rest)] if rest or not named else []
+    return made + [_make(kind, f"{kind}.{name}", {"name": name, **value}) for name, value in named.items()]
+
+
+def _make(kind: str, place: str, values: Mapping[str, Any]) -> Destination:
+    make = _KINDS[kind]
     known = signature(make).parameters
     for name in values.keys() - known.keys():
-        raise SettingsError(f"found no setting of that name; there are {', '.join(known)}", setting=f"{kind}.{name}")
+        raise SettingsError(f"found no setting of that name; there are {', '.join(known)}", setting=f"{place}.{name}")
     for name in known.keys() - values.keys():
         if known[name].default is Parameter.empty:
-            raise SettingsError("found none, expected one", setting=f"{kind}.{name}")
+            raise SettingsError("found none, expected one", setting=f"{place}.{name}")
     try:
         return make(**values)
     except SettingsError as error:
-        raise error.spelled(lambda name: f"{kind}.{name}") from None
+        raise error.spelled(lambda name: f"{place}.{name}") from None
 
 
 def _type_of(setting: Field[Any]) -> type:

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from logging import Logger
 from typing import Any, Unpack
 
-from .attributes import plain, read_extension
+from .attributes import plain, read_attributes, read_extension
 from .context import external_referrer, language_of, page_of
 from .desk import Desk
 from .errors import RemoteError, ValidationError
@@ -20,7 +20,17 @@ from .event import Context, Event, EventKind, IdentityData, PageViewData, new_ev
 from .logs import get_logger
 from .options import Options, check_names, checked_event_id, choose, override, seconds_of
 from .outcome import Dropped, Outcome
-from .person import CAMEL_CASE, checked_user_id, guard, identity_of, is_repeated, read_identity, remember, user_id_in
+from .person import (
+    CAMEL_CASE,
+    checked_id,
+    checked_user_id,
+    guard,
+    identity_of,
+    is_repeated,
+    read_identity,
+    remember,
+    user_id_in,
+)
 from .receipt import Receipt
 from .rehearsal import REFUSED
 from .visit import Visit
@@ -31,6 +41,8 @@ _CAMEL_CASE: Mapping[EventKind, Mapping[str, str]] = {
     "page_view": {"pointOfSale": "point_of_sale", "pageVariantId": "page_variant_id"},
     "event": {"pointOfSale": "point_of_sale"},
     "identity": {"pointOfSale": "point_of_sale", **CAMEL_CASE},
+    "group": {},
+    "alias": {},
 }
 
 _current: ContextVar[Tracker | None] = ContextVar("passerby_tracker", default=None)
@@ -168,6 +180,40 @@ class Tracker:
             return self._desk.refuse("invalid", self._desk.destination_names, error)
         return self._tell("identity", None, data, extension, options)
 
+    def group(self, group_id: object, traits: Mapping[str, Any] | None = None, **options: Unpack[Options]) -> Receipt:
+        """Tell that the visitor belongs to a group, such as a company or a team.
+
+        Only destinations that know groups get it, such as Customer.io and Datalyr.
+
+        Args:
+            group_id: text, a number or a UUID; best the database key. Not empty, at most 255 characters.
+            traits: what is known of the group.
+            options: see `Options`.
+        """
+        try:
+            data = {
+                "group_id": checked_id(group_id, "group ID", "the same for all its members"),
+                "traits": plain(traits, "traits"),
+            }
+        except ValidationError as error:
+            return self._desk.refuse("invalid", self._desk.takers["group"] or self._desk.destination_names, error)
+        return self._tell("group", None, data, None, options)
+
+    def alias(self, previous_id: object, **options: Unpack[Options]) -> Receipt:
+        """Tell that another ID stands for the same person as the user ID that is known now.
+
+        Only destinations that know aliases get it, such as Customer.io and Datalyr.
+
+        Args:
+            previous_id: the other ID: text, a number or a UUID. The visitor must have been identified by the new one.
+            options: see `Options`.
+        """
+        try:
+            data = {"previous_id": checked_id(previous_id, "previous ID", "by which the person was known before")}
+        except ValidationError as error:
+            return self._desk.refuse("invalid", self._desk.takers["alias"] or self._desk.destination_names, error)
+        return self._tell("alias", None, data, None, options)
+
     def reset(self) -> None:
         """The visitor has logged out: forget the user ID, keep the browser ID."""
         self.visit.forget()
@@ -273,13 +319,16 @@ class Tracker:
         held: bool = False,
     ) -> Receipt:
         desk = self._desk
-        destinations: Sequence[str] = desk.destination_names
+        takers = desk.takers[kind]
+        destinations: Sequence[str] = takers or desk.destination_names
         try:
             if options:
                 check_names(options)
             chosen = options.get("destinations")
             if chosen is not None:
-                destinations = choose(chosen, destinations)
+                destinations = choose(chosen, desk.destination_names)
+            if chosen is not None or not takers:
+                destinations = self._takers_among(destinations, kind)
             visit = self.visit
             if visit.browser_id is None and visit.decision.assign != "never":
                 self._assign()
@@ -298,6 +347,17 @@ class Tracker:
         except Exception:  # our own mistake must not break the page
             log.exception("a tracking call failed inside; it is dropped")
             return desk.refuse("internal", destinations)
+
+    def _takers_among(self, names: Sequence[str], kind: EventKind) -> Sequence[str]:
+        """Return those that take a kind of event; raises ValidationError if there are some and none does."""
+        takers = self._desk.takers[kind]
+        found = tuple(name for name in names if name in takers)
+        if names and not found:
+            advice = (
+                f"choose {', '.join(takers)}" if takers else "add CustomerIO(...) or Datalyr(...) to the destinations"
+            )
+            raise ValidationError(f"{kind}: found only destinations that do not take it, {', '.join(names)}; {advice}")
+        return found
 
     def _tell_identity(self, event: Event, destinations: Sequence[str], receipt: Receipt) -> Receipt:
         desk, visit = self._desk, self.visit
@@ -325,7 +385,7 @@ class Tracker:
         if kind == "event" and not (isinstance(type, str) and type.strip()):
             raise ValidationError('event type: found none, expected text such as "ADD"')
         data = read_identity(event_data) if kind == "identity" else plain(event_data, "event data")
-        extension = read_extension(extension_data, "extension data") if extension_data else {}
+        extension, nested = read_attributes(extension_data, "extension data") if extension_data else ({}, None)
         for camel, snake in _CAMEL_CASE[kind].items():
             if camel in data:
                 data[snake] = data.pop(camel)
@@ -337,6 +397,8 @@ class Tracker:
             refuses = defaults.sensitive_traits == "refuse"
             guard(data, extension, refuses_secrets=refuses, hashed=defaults.hash_traits)
             user_id = user_id_in(data, defaults.identity_provider, self.visit.browser_id) or user_id
+        elif kind == "alias":
+            self._check_alias(data["previous_id"])
         self._fill_in(kind, data, context)
         moment, event_id, integrations = options.get("timestamp"), options.get("event_id"), options.get("integrations")
         return Event(
@@ -352,10 +414,22 @@ class Tracker:
             context,
             given_point_of_sale or self.point_of_sale,
             plain(integrations, "integrations") if integrations else None,
+            nested,
         )
+
+    def _check_alias(self, previous_id: str) -> None:
+        visit = self.visit
+        if visit.user_id is None and visit.decision.refusal is None:
+            raise ValidationError(
+                "alias: found no user ID that the other ID could stand for; identify the visitor first"
+            )
+        if previous_id == visit.user_id:
+            raise ValidationError("alias: found the visitor's own user ID, expected another ID of the same person")
 
     def _fill_in(self, kind: EventKind, data: dict[str, Any], context: Context) -> None:
         """Fill in what the call left open: channel and currency from the settings, the rest from the request."""
+        if kind in ("group", "alias"):
+            return
         for name, value in self._desk.common_data:
             if name not in data:
                 data[name] = value

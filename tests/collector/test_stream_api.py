@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from passerby.collector.stream_api import MORE_INFO, ROUTES, Answer, Ask, StreamApi, guest_id_of
+from passerby.collector.ask import ROUTES, Answer, Ask
+from passerby.collector.stream_api import MORE_INFO, StreamApi, guest_id_of
 
 KNOWN = "7ed103bd-08c2-47f4-8f69-91141ca3200d"
 OTHER = "a38b230c-11eb-4cf9-8d5d-274e9f344925"

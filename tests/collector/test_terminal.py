@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from passerby.collector import Received
-from passerby.collector.stream_api import Route
+from passerby.collector.ask import Route
 from passerby.collector.terminal import escaped, line_of, show
 
 BROWSER_ID = "7ed103bd-08c2-47f4-8f69-91141ca3200d"

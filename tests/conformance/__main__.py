@@ -1,4 +1,7 @@
-"""`python -m tests.conformance FILE.jsonl`: replay recorded cases against passerby."""
+"""`python -m tests.conformance FILE.jsonl`: replay recorded cases against passerby.
+
+The file says whose SDK they were recorded from: Sitecore's or Customer.io's.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ import sys
 from pathlib import Path
 
 from .case import read_cases
+from .customerio import case as customerio_case
+from .customerio import checking, differences
 from .report import check, report, table
 from .stage import Stage
 
@@ -15,10 +20,16 @@ from .stage import Stage
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
     parser.add_argument("file", type=Path, nargs="?", help="cases in the format of tests/conformance/engage.jsonl")
-    parser.add_argument("--table", action="store_true", help="print the README's table of differences instead")
+    parser.add_argument(
+        "--table",
+        choices=["engage", "customerio"],
+        nargs="?",
+        const="engage",
+        help="print the README's table of differences instead",
+    )
     chosen = parser.parse_args(arguments)
     if chosen.table:
-        print(table(), end="")
+        print(table() if chosen.table == "engage" else customerio_table(), end="")
         return 0
     if chosen.file is None:
         parser.error("a file with cases is needed")
@@ -27,8 +38,20 @@ def main(arguments: list[str] | None = None) -> int:
     logging.getLogger("passerby").addHandler(logging.NullHandler())
     logging.getLogger("passerby").propagate = False  # what a case provokes is no news
     with Stage() as stage:
-        is_good = report((check(case, stage) for case in read_cases(chosen.file)), sys.stdout)
+        is_good = replay_all(chosen.file, stage)
     return 0 if is_good else 1
+
+
+def replay_all(file: Path, stage: Stage) -> bool:
+    """Replay all cases of a file and report on them; whether all passed."""
+    if customerio_case.is_of_customerio(file):
+        verdicts = (checking.check(case, stage) for case in customerio_case.read_cases(file))
+        return report(verdicts, sys.stdout, differences.DIFFERENCES, "The SDKs:")
+    return report((check(case, stage) for case in read_cases(file)), sys.stdout)
+
+
+def customerio_table() -> str:
+    return table(differences.DIFFERENCES, "Customer.io's SDKs")
 
 
 if __name__ == "__main__":

@@ -13,13 +13,13 @@ class Difference(NamedTuple):
 
     Attributes:
         name: what it goes by in the code and in reports.
-        engage: what the SDK does.
+        sdk: what the SDK does.
         passerby: what passerby does instead.
         reason: why.
     """
 
     name: str
-    engage: str
+    sdk: str
     passerby: str
     reason: str
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Protocol, TextIO
 
 from .case import Case
 from .comparison import compare
@@ -15,11 +15,33 @@ from .replay import replay
 from .stage import Stage
 
 
+class Named(Protocol):
+    """A case of whichever SDK."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def about(self) -> str: ...
+
+
+class Told(Protocol):
+    """A difference from whichever SDK."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def sdk(self) -> str: ...
+    @property
+    def passerby(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What came of a case: the problems, none if it passed, and the allowed differences that it makes use of."""
 
-    case: Case
+    case: Named
     problems: list[str]
     differences: tuple[str, ...]
 
@@ -39,7 +61,9 @@ def check(case: Case, stage: Stage) -> Verdict:
     return Verdict(case, [*expectation.conflicts, *compare(expectation.outcome, got)], expectation.differences)
 
 
-def report(verdicts: Iterable[Verdict], out: TextIO) -> bool:
+def report(
+    verdicts: Iterable[Verdict], out: TextIO, differences: Sequence[Told] = DIFFERENCES, sdk: str = "Engage"
+) -> bool:
     """Write failures as they come, then the allowed differences, then the closing line; whether all passed."""
     passed: list[Verdict] = []
     failed = 0
@@ -49,30 +73,30 @@ def report(verdicts: Iterable[Verdict], out: TextIO) -> bool:
             print(verdict, end="\n\n", file=out)
         else:
             passed.append(verdict)
-    _list_differences(passed, out)
+    _list_differences(passed, out, differences, sdk)
     print(f"{len(passed)} passed, {failed} failed", file=out)
     return not failed
 
 
-def table() -> str:
+def table(differences: Sequence[Told] = DIFFERENCES, sdk: str = "the Engage SDK") -> str:
     """The table of differences for the README, in Markdown."""
-    rows = ["| the Engage SDK | passerby | why |", "|---|---|---|"]
-    rows += [f"| {one.engage} | {one.passerby} | {one.reason} |" for one in DIFFERENCES]
+    rows = [f"| {sdk} | passerby | why |", "|---|---|---|"]
+    rows += [f"| {one.sdk} | {one.passerby} | {one.reason} |" for one in differences]
     return "\n".join(rows) + "\n"
 
 
-def _list_differences(passed: list[Verdict], out: TextIO) -> None:
+def _list_differences(passed: list[Verdict], out: TextIO, differences: Sequence[Told], sdk: str) -> None:
     by_name = {
-        one.name: [verdict.case.id for verdict in passed if one.name in verdict.differences] for one in DIFFERENCES
+        one.name: [verdict.case.id for verdict in passed if one.name in verdict.differences] for one in differences
     }
     if not any(by_name.values()):
         return
     print("Allowed differences: what passerby does instead was checked in each of these cases.\n", file=out)
-    for one in DIFFERENCES:
+    for one in differences:
         cases = by_name[one.name]
         if cases:
             print(f"{one.name}: {_count(len(cases))}", file=out)
-            print(f"  Engage {one.engage};\n  passerby {one.passerby}:\n  {one.reason}.", file=out)
+            print(f"  {sdk} {one.sdk};\n  passerby {one.passerby}:\n  {one.reason}.", file=out)
             print(
                 textwrap.fill(
                     ", ".join(cases), 110, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import itertools
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from passerby.collector import CollectorServer
 from passerby.collector.scripted import Scripted
 
-from .case import JSON, Case
+from .case import JSON
 from .javascript import is_truthy
 from .recorded import COMPARED_HEADERS
 from .server import UNSCRIPTED
+
+
+class Served(Protocol):
+    """A case that says what is answered, by route of the collector."""
+
+    @property
+    def server(self) -> Mapping[str, list[JSON]]: ...
 
 
 class Stage:
@@ -37,7 +44,7 @@ class Stage:
         self._closed.close()
 
     @contextmanager
-    def collector_for(self, case: Case) -> Iterator[tuple[CollectorServer, str]]:
+    def collector_for(self, case: Served) -> Iterator[tuple[CollectorServer, str]]:
         """A collector that answers as the case says, and the base URL of the case on it."""
         turn = next(self._turns)
         collector = self._collectors[turn % len(self._collectors)]

@@ -10,7 +10,7 @@ from uuid import uuid4
 from passerby import jsontext
 from passerby.destinations import Answer, Call, Verdict
 from passerby.destinations.answers import judge_status, read_json
-from passerby.event import Event
+from passerby.event import COMMON_KINDS, Event
 from passerby.outcome import Delivered
 from passerby.stats import DestinationStats
 
@@ -18,7 +18,9 @@ from passerby.stats import DestinationStats
 class Plain:
     """A destination that issues no browser IDs; its calls are such that a collector takes them."""
 
+    kinds = COMMON_KINDS
     batch_size = 1
+    batch_bytes = 0
     origin = "http://localhost"
 
     def __init__(self, name: str, url: str | Callable[[Event], str]) -> None:
@@ -27,6 +29,9 @@ class Plain:
 
     def check(self, event: Event) -> None:
         pass
+
+    def weigh(self, event: Event) -> int:
+        return 0
 
     def encode(self, events: Sequence[Event]) -> Call:
         (event,) = events

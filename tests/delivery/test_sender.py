@@ -11,9 +11,9 @@ import pytest
 from passerby.delivery.breaker import FAILURES
 from passerby.delivery.sender import NoBrowserId, RetryPlan, Sender
 from passerby.delivery.transport import NoAnswer
-from passerby.destinations import Answer, Call, Rejected, Retry
+from passerby.destinations import Answer, Call, Destination, Rejected, Retry
 from passerby.destinations.answers import judge_status
-from passerby.event import Event
+from passerby.event import COMMON_KINDS, Event
 from passerby.outbox import Tally
 from passerby.outbox.memory import MemoryOutbox
 from passerby.outcome import Delivered
@@ -28,10 +28,15 @@ class Echo:
 
     name = "a"
     origin = "http://localhost"
+    kinds = COMMON_KINDS
     batch_size = 1
+    batch_bytes = 0
 
     def check(self, event: Event) -> None:
         pass
+
+    def weigh(self, event: Event) -> int:
+        return 0
 
     def encode(self, events: Sequence[Event]) -> Call:
         (event,) = events
@@ -73,7 +78,7 @@ class Performer:
 class Stage:
     """Everything around a sender."""
 
-    def __init__(self, **plan: Any) -> None:
+    def __init__(self, destination: Destination | None = None, **plan: Any) -> None:
         self.now = 1000.0
         self.calls: list[str] = []
         self.lanes: list[Performer] = []
@@ -84,9 +89,10 @@ class Stage:
         self.answer: Callable[[str], Answer | Exception] = lambda call: OK
         self.browser_ids: Callable[[str], str | Exception] = lambda visitor: f"for {visitor}"
         self.outbox = MemoryOutbox(["a"])
+        self.destination: Destination = destination or Echo()
         settings: dict[str, Any] = {"base": 8.0, "cap": 100.0, "age": 1000.0, "concurrency": 3, "jitter": lambda: 0.5}
         self.sender = Sender(
-            Echo(),
+            self.destination,
             self.outbox,
             RetryPlan(**settings | plan),
             self.make_lane,

@@ -88,6 +88,8 @@ def test_an_event_comes_back_from_disk_as_it_was() -> None:
 
     assert read_event(write_event(event)) == event
     assert read_event(write_event(bare)) == bare
+    nested = event._replace(nested={"cart": {"items": [1]}, "none": None})
+    assert read_event(write_event(nested)) == nested
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 from argparse import Namespace
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from queue import Empty, SimpleQueue
 from types import FrameType
@@ -19,12 +20,13 @@ from .received import Received
 from .server import CollectorServer
 from .server_thread import ServerThread
 from .store import StoreError
-from .terminal import line_of, show
+from .terminal import lines_of, show
 
 Arrivals = SimpleQueue[Received | None]  # None: it is time to end
 
 
 TARGET_URL = "PASSERBY_SITECORE_TARGET_URL"  # tells the app beside it where it listens; Tracking.from_env reads it
+OTHERS = re.compile(r"(PASSERBY_(?:CUSTOMERIO|DATALYR)_(?:.+_)?)(?:WRITE_KEY|WORKSPACE_ID|API_KEY)")
 PATIENCE = 10.0  # seconds that the app beside it may take to end
 IN_FRONT = sys.stdin is not None and sys.stdin.isatty()
 
@@ -47,6 +49,9 @@ def run(options: Namespace, out: TextIO, err: TextIO) -> int:
             options.host,
             accept_any_browser_id=options.accept_any_browser_id,
             client_keys=options.client_key,
+            write_keys=options.write_key,
+            workspaces=options.workspace,
+            api_keys=options.api_key,
             unsafe_host=options.unsafe_host,
             on_received=arrivals.put,
         )
@@ -122,6 +127,14 @@ def _collect(collector: CollectorServer, arrivals: Arrivals, app: Sequence[str],
     return code
 
 
+def addresses(environ: Mapping[str, str], url: str) -> dict[str, str]:
+    """The variables that have an app's destinations call the collector: Sitecore, and which others it has."""
+    others = [found[1] for name in environ if (found := OTHERS.fullmatch(name)) is not None]
+    is_sitecore_there = any(name.startswith("PASSERBY_SITECORE_") for name in environ)
+    sitecore = [TARGET_URL] if is_sitecore_there or not others else []
+    return dict.fromkeys([*sitecore, *(f"{prefix}TARGET_URL" for prefix in others)], url)
+
+
 class _App:
     """An app that runs beside the collector, and ends with it; whichever of the two ends first."""
 
@@ -129,7 +142,7 @@ class _App:
         try:
             self._process = subprocess.Popen(  # noqa: S603 - the user's own
                 arguments,
-                env={**os.environ, TARGET_URL: collector_url},
+                env={**os.environ, **addresses(os.environ, collector_url)},
                 # On a terminal it may ask and be answered, so it stays in front, and Ctrl-C reaches it from there.
                 process_group=None if IN_FRONT else 0,
             )
@@ -158,8 +171,7 @@ class _App:
 
 
 def _show_line(received: Received, out: TextIO) -> None:
-    line = line_of(received)
-    if line is not None:
+    for line in lines_of(received):
         show(line, out)
 
 

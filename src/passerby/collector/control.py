@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -11,8 +12,10 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from .ask import SYSTEMS, System
 from .exchange import read_body
-from .json_object import parse_object
+from .json_object import JSONObject, parse_object
+from .people import People, Person
 from .scripted import Misbehaviour
 from .store import Store
 
@@ -33,6 +36,8 @@ class Control:
             Route("/misbehave", self.misbehave, methods=["POST"]),
             Route("/misbehave", self.behave, methods=["DELETE"]),
             Route("/events", self.events),
+            Route("/messages/{system}", self.messages),
+            Route("/people/{system}", self.people),
             Route("/stats", self.stats),
         ]
         router = Router(routes, redirect_slashes=False)
@@ -66,6 +71,19 @@ class Control:
         return JSONResponse(
             {"events": [{"number": number, "time": time, "event": event} for number, time, event in events]}
         )
+
+    async def messages(self, request: Request) -> JSONResponse:
+        """The accepted messages to `customerio` or `datalyr`."""
+        system = _system(request)
+        return _no_such_system() if system is None else JSONResponse({"messages": self._store.messages(system)})
+
+    async def people(self, request: Request) -> JSONResponse:
+        """Who is who, by what `customerio` or `datalyr` was told."""
+        system = _system(request)
+        if system is None:
+            return _no_such_system()
+        people = People(system, self._store.messages(system))
+        return JSONResponse({"users": _listed(people.users), "strangers": _listed(people.strangers)})
 
     async def stats(self, request: Request) -> JSONResponse:
         """How much arrived, and which routes misbehave."""
@@ -104,6 +122,27 @@ def is_loopback_name(name: str) -> bool:
         return False
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return (mapped or address).is_loopback
+
+
+def _system(request: Request) -> System | None:
+    found = request.path_params["system"]
+    return next((system for system in SYSTEMS if system == found), None)
+
+
+def _no_such_system() -> JSONResponse:
+    return _refuse(404, f"Messages are kept of {' and '.join(SYSTEMS)}")
+
+
+def _listed(people: Iterable[Person]) -> list[JSONObject]:
+    return [
+        {
+            "user_id": one.user_id,
+            "anonymous_ids": one.anonymous_ids,
+            "traits": one.traits,
+            "story": one.story,
+        }
+        for one in people
+    ]
 
 
 def _hostname(host: str) -> str:

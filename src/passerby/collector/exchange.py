@@ -1,18 +1,23 @@
-"""The ASGI side of the Stream API: read a request, decide the answer, keep both, send it."""
+"""The ASGI side of the systems that are played: read a request, decide the answer, keep both, send it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from starlette.types import Receive, Scope, Send
 
-from .json_object import as_object
+from . import datalyr_api, pipelines_api
+from .ask import Answer, Ask
+from .datalyr_api import DatalyrApi
+from .json_object import JSONObject, as_object
+from .pipelines_api import PipelinesApi
 from .received import Received
 from .reply import Reply, deliver
 from .scripted import Misbehaviour, Scripted
 from .store import Kept, Store
-from .stream_api import Answer, Ask, StreamApi, too_large
+from .stream_api import StreamApi, too_large
 
 MAX_BODY = 1_048_576  # bytes
 AS_TOLD = "the collector was told to misbehave"
@@ -21,17 +26,25 @@ WELL_BEHAVED = Scripted(status=None)
 OnReceived = Callable[[Received], None]
 
 
+class Apis(NamedTuple):
+    """The systems that are played."""
+
+    stream: StreamApi
+    pipelines: PipelinesApi
+    datalyr: DatalyrApi
+
+
 class Exchange:
-    """Serve the Stream API, as an ASGI app."""
+    """Serve the three systems, as an ASGI app."""
 
     def __init__(
         self,
-        api: StreamApi,
+        apis: Apis,
         store: Store,
         misbehaviour: Misbehaviour,
         on_received: OnReceived | None = None,
     ) -> None:
-        self._api = api
+        self._apis = apis
         self._store = store
         self._misbehaviour = misbehaviour
         self._on_received = on_received
@@ -41,31 +54,35 @@ class Exchange:
         body = await read_body(receive, MAX_BODY)
         if body is None:
             return
-        ask = Ask(scope["method"], wire_path(scope), body)
+        ask = Ask(scope["method"], wire_path(scope), body, _headers(scope))
         scripted = self._misbehaviour.next_answer(ask.route) or WELL_BEHAVED
         answer = self._answer(ask, scripted)
-        self._keep(ask, answer, _headers(scope), was_reset=scripted.reset)
+        self._keep(ask, answer, was_reset=scripted.reset)
         await deliver(Reply.make(answer, scripted), scripted, scope, receive, send)
 
     def _answer(self, ask: Ask, scripted: Scripted) -> Answer:
         if scripted.status is not None:
             return _scripted_answer(ask, scripted, scripted.status)
-        return too_large(MAX_BODY) if len(ask.body) > MAX_BODY else self._api.answer(ask)
+        if len(ask.body) > MAX_BODY:
+            return too_large(MAX_BODY)
+        if ask.route == "pipelines":
+            return self._apis.pipelines.answer(ask)
+        return self._apis.datalyr.answer(ask) if ask.route == "datalyr" else self._apis.stream.answer(ask)
 
-    def _keep(self, ask: Ask, answer: Answer, headers: dict[str, str], *, was_reset: bool) -> None:
+    def _keep(self, ask: Ask, answer: Answer, *, was_reset: bool) -> None:
         received = Received(
             number=self._store.next_number(),
             time=time.time(),
             method=ask.method,
             path=ask.path,
-            headers=headers,
+            headers=dict(ask.headers),
             body=ask.body[:MAX_BODY],
             route=ask.route,
             status=None if was_reset else answer.status,
-            accepted=answer.event is not None,
+            accepted=answer.event is not None or bool(answer.messages),
             refusal=answer.refusal,
         )
-        self._store.add(Kept(received, answer.event, answer.browser_id))
+        self._store.add(Kept(received, answer.event, answer.browser_id, answer.system, answer.messages))
         if self._on_received is not None:
             self._on_received(received)
 
@@ -96,7 +113,18 @@ def _scripted_answer(ask: Ask, scripted: Scripted, status: int) -> Answer:
         return Answer(status, {}, refusal=AS_TOLD)
     event = _event_text(ask) if ask.route == "events" else None
     browser_id = _issued(scripted.body) if ask.route == "create" else None
+    if ask.route == "pipelines":
+        return Answer(status, {}, system="customerio", messages=_messages(ask, pipelines_api.read_messages))
+    if ask.route == "datalyr":
+        return Answer(status, {}, system="datalyr", messages=_messages(ask, datalyr_api.read_messages))
     return Answer(status, {}, event=event, browser_id=browser_id)
+
+
+def _messages(ask: Ask, read: Callable[[Ask], list[Any]]) -> tuple[JSONObject, ...]:
+    try:
+        return tuple(as_object(one) for one in read(ask))
+    except ValueError:
+        return ()
 
 
 def _event_text(ask: Ask) -> str | None:

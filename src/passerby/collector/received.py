@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .json_object import JSONObject, parse_object
-from .stream_api import Ask, Route
+from . import datalyr_api, pipelines_api
+from .ask import Ask, Route
+from .json_object import JSONObject, as_object, parse_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Received:
     body: bytes
     route: Route
     status: int | None  # None: the connection was reset instead
-    accepted: bool  # an event, and it was taken
+    accepted: bool  # an event or messages, and something was taken
     refusal: str | None  # why it was not
 
     @property
@@ -39,3 +40,14 @@ class Received:
             return Ask(self.method, self.path, self.body).read_event()[0] if self.route == "events" else None
         except ValueError:
             return None
+
+    @property
+    def messages(self) -> list[JSONObject]:
+        """The messages to Customer.io or Datalyr in it, accepted or not."""
+        ask = Ask(self.method, self.path, self.body, self.headers)
+        try:
+            if self.route == "pipelines":
+                return [as_object(one) for one in pipelines_api.read_messages(ask)]
+            return [as_object(one) for one in datalyr_api.read_messages(ask)] if self.route == "datalyr" else []
+        except ValueError:
+            return []

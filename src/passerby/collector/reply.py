@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from starlette.types import Message, Receive, Scope, Send
 
+from .ask import Answer
 from .connection import transport_of
 from .scripted import Scripted
-from .stream_api import Answer
 
 
 @dataclass(frozen=True, slots=True)

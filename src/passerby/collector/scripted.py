@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, cast
 
+from .ask import ROUTES, Route
 from .json_object import JSONObject, as_list
-from .stream_api import ROUTES, Route
 
-RouteOrAll = Literal["create", "events", "show", "callflows", "other", "all"]
+RouteOrAll = Literal["create", "events", "show", "callflows", "pipelines", "datalyr", "other", "all"]
 
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 HEADER_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*\Z")

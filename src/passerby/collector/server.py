@@ -1,4 +1,4 @@
-"""The collector as a whole: Sitecore's Stream API on this machine, in a thread of the current process."""
+"""The collector as a whole: Sitecore, Customer.io and Datalyr on this machine, in a thread of the current process."""
 
 from __future__ import annotations
 
@@ -16,20 +16,24 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from ..rehearsal import rehearsal
+from .ask import Route, System
 from .control import Control, is_loopback_name
-from .exchange import Exchange
+from .datalyr_api import DatalyrApi
+from .exchange import Apis, Exchange
 from .json_object import JSONObject
+from .people import People
+from .pipelines_api import PipelinesApi
 from .received import Received
 from .scripted import Misbehaviour, RouteOrAll, Scripted
 from .server_thread import ServerThread
 from .store import Store
-from .stream_api import Route, StreamApi
+from .stream_api import StreamApi
 
 COMMIT_EVERY = 0.2  # seconds
 
 
 class CollectorServer:
-    """Play the Stream API on loopback and remember what arrived.
+    """Play Sitecore's Stream API, Customer.io's Data Pipelines and Datalyr on loopback, and remember what arrived.
 
     with CollectorServer() as collector:
         tracking = Tracking(Sitecore(client_key="key", target_url=collector.url))
@@ -42,7 +46,10 @@ class CollectorServer:
         host: str = "127.0.0.1",
         *,
         accept_any_browser_id: bool = False,
-        client_keys: Collection[str] = (),  # none: every key is right
+        client_keys: Collection[str] = (),  # none: every key is right, as below
+        write_keys: Collection[str] = (),  # of Customer.io
+        workspaces: Collection[str] = (),  # of Datalyr
+        api_keys: Collection[str] = (),  # of Datalyr
         unsafe_host: bool = False,
         on_received: Callable[[Received], None] | None = None,  # called in the server's thread
     ) -> None:
@@ -55,7 +62,8 @@ class CollectorServer:
         self._store = Store(db)
         self._misbehaviour = Misbehaviour()
         api = StreamApi(knows=self._takes_events_of, client_keys=client_keys)
-        exchange = Exchange(api, self._store, self._misbehaviour, on_received)
+        apis = Apis(api, PipelinesApi(write_keys), DatalyrApi(workspaces, api_keys))
+        exchange = Exchange(apis, self._store, self._misbehaviour, on_received)
         app = _make_app(Control(self._store, self._misbehaviour), exchange, self._store)
         self._thread = ServerThread(app, host=host, port=port, name="passerby collector")
 
@@ -111,6 +119,21 @@ class CollectorServer:
     def counts(self) -> JSONObject:
         """How much arrived: requests, accepted_events, refused, browser_ids, by_route."""
         return self._store.counts()
+
+    def messages(self, system: System) -> list[JSONObject]:
+        """The accepted messages to "customerio" or "datalyr", in order of arrival."""
+        return self._store.messages(system)
+
+    def people(self, system: System) -> People:
+        """Who is who, by what "customerio" or "datalyr" was told."""
+        return People(system, self._store.messages(system))
+
+    def wait_for_messages(self, system: System, count: int, timeout: float = 5.0) -> list[JSONObject]:
+        """The accepted messages, as soon as there are `count` or the time (in seconds) is up."""
+        ends = time.monotonic() + timeout
+        while self._store.message_count(system) < count and time.monotonic() < ends:
+            time.sleep(0.01)
+        return self.messages(system)
 
     def known(self, browser_id: str) -> bool:
         """Whether this browser ID was issued here."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .ask import System
 from .json_object import JSONObject
 from .received import Received
 from .stream_api import guest_id_of
@@ -31,6 +32,13 @@ CREATE TABLE IF NOT EXISTS requests (
     refusal TEXT
 );
 CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY, event TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS messages (
+    number INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    system TEXT NOT NULL,
+    message TEXT NOT NULL,
+    PRIMARY KEY (number, position)
+);
 CREATE TABLE IF NOT EXISTS browser_ids (
     browser_id TEXT PRIMARY KEY,
     guest_id TEXT NOT NULL,
@@ -42,6 +50,7 @@ SELECT number, time, method, path, headers, body, route, status, accepted, refus
 FROM requests ORDER BY number
 """
 EVENTS = "SELECT number, time, event FROM events JOIN requests USING (number) WHERE number > ? ORDER BY number"
+MESSAGES = "SELECT message FROM messages WHERE system = ? ORDER BY number, position"
 COUNTS = "SELECT route, count(*), sum(accepted), sum(refusal IS NOT NULL) FROM requests GROUP BY route"
 APPLICATION_ID = 0x70617373  # "pass", so that another program's database is not written to
 BATCH = 500  # rows; at a thousand requests a second two commits a second
@@ -58,6 +67,8 @@ class Kept:
     received: Received
     event: str | None  # JSON text
     browser_id: str | None
+    system: System | None = None
+    messages: tuple[JSONObject, ...] = ()
 
 
 class Store:
@@ -117,12 +128,20 @@ class Store:
         """How many events were accepted."""
         return int(self._read("SELECT count(*) FROM events")[0][0])
 
+    def messages(self, system: System) -> list[JSONObject]:
+        """The accepted messages to a system, in order of arrival."""
+        return [json.loads(row[0]) for row in self._read(MESSAGES, system)]
+
+    def message_count(self, system: System) -> int:
+        """How many messages to a system were accepted."""
+        return int(self._read("SELECT count(*) FROM messages WHERE system = ?", system)[0][0])
+
     def counts(self) -> JSONObject:
         """How much of what has arrived so far."""
         rows = self._read(COUNTS)
         return {
             "requests": sum(row[1] for row in rows),
-            "accepted_events": sum(row[2] for row in rows),
+            "accepted_events": self.event_count() + self.message_count("customerio") + self.message_count("datalyr"),
             "refused": sum(row[3] for row in rows),
             "browser_ids": len(self._known),
             "by_route": {row[0]: row[1] for row in rows},
@@ -189,6 +208,14 @@ def _write(connection: sqlite3.Connection, kept: list[Kept]) -> None:
         connection.executemany(
             "INSERT INTO events VALUES (?, ?)",
             [(each.received.number, each.event) for each in kept if each.event is not None],
+        )
+        connection.executemany(
+            "INSERT INTO messages VALUES (?, ?, ?, ?)",
+            [
+                (each.received.number, position, each.system, json.dumps(message))
+                for each in kept
+                for position, message in enumerate(each.messages)
+            ],
         )
         connection.executemany(
             "INSERT OR IGNORE INTO browser_ids VALUES (?, ?, ?)",

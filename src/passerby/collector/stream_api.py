@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
 import uuid
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from typing import Literal
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
+from .ask import SHOW_ENDING, Answer, Ask
 from .json_object import JSONObject, parse_object
-
-Route = Literal["create", "events", "show", "callflows", "other"]
-
-ROUTES: tuple[Route, ...] = ("create", "events", "show", "callflows", "other")
 
 MORE_INFO = "https://doc.sitecore.com/cdp"
 GUESTS = uuid.UUID("5d0ff2b8-6d1c-4f0b-9b7e-2f6f3b5a9c11")
@@ -25,71 +18,6 @@ REASONS = {
     405: "Method Not Allowed",
     413: "Content Too Large",
 }
-
-# Matched at the end of the path: a target URL may bring a path of its own, or a slash too many.
-EVENT_FORM = "/v1.2/event/create.json"
-ROUTE_ENDINGS: tuple[tuple[str, Route], ...] = (
-    ("/v1.2/events", "events"),
-    (EVENT_FORM, "events"),
-    ("/v1.2/browser/create.json", "create"),
-    ("/v2/callFlows", "callflows"),
-)
-SHOW_ENDING = re.compile(r"/v1\.2/browser/(?P<browser_id>[^/]*)/show\.json\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """A request to the service."""
-
-    method: str
-    path: str  # with its query, as on the wire
-    body: bytes
-
-    @property
-    def bare_path(self) -> str:
-        """The path without its query."""
-        return self.path.partition("?")[0]
-
-    @property
-    def parameters(self) -> dict[str, str]:
-        """The query, decoded; the last of several values."""
-        return dict(parse_qsl(self.path.partition("?")[2], keep_blank_values=True))
-
-    @property
-    def route(self) -> Route:
-        """The part of the service that is meant."""
-        path = self.bare_path
-        for ending, route in ROUTE_ENDINGS:
-            if path.endswith(ending):
-                return route
-        return "show" if SHOW_ENDING.search(path) else "other"
-
-    @property
-    def is_event_form(self) -> bool:
-        """Whether this is an event in a query instead of a body."""
-        return self.bare_path.endswith(EVENT_FORM)
-
-    def read_event(self) -> tuple[JSONObject, str]:
-        """The event in it and its JSON text; raise ValueError where there is none."""
-        if not self.is_event_form:
-            text = self.body.decode()
-            return parse_object(text), text
-        parameters = self.parameters
-        event = parse_object(parameters.get("message", ""))
-        if "client_key" in parameters:
-            event = {"client_key": parameters["client_key"], **event}
-        return event, json.dumps(event)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the service says to a request."""
-
-    status: int
-    body: JSONObject
-    event: str | None = None  # JSON text of the event it took
-    browser_id: str | None = None  # the ID it issued
-    refusal: str | None = None  # why it said no
 
 
 class StreamApi:
@@ -117,7 +45,7 @@ class StreamApi:
                 return self._show(ask)
             case "callflows":
                 return self._personalize(ask)
-            case "other":
+            case _:
                 return _refuse(404, f"The Stream API has no {ask.bare_path[:200]}")
 
     def _create(self, ask: Ask) -> Answer:

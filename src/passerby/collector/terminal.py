@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from . import datalyr_api
 from .json_object import JSONObject, as_list, as_object
 from .received import Received
 
@@ -26,8 +27,19 @@ def line_of(received: Received) -> str | None:
     event = received.event or {}
     kind = escaped(event.get("type") or received.route)
     browser_id = escaped(event.get("browser_id") or "-")[:ID_WIDTH]
-    time = datetime.fromtimestamp(received.time, UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
-    return f"{time}  {kind:<{ROUTE_WIDTH}}  {browser_id:<{ID_WIDTH}}  {_what_it_says(received, event)}".rstrip()
+    return (
+        f"{_time(received)}  {kind:<{ROUTE_WIDTH}}  {browser_id:<{ID_WIDTH}}  {_what_it_says(received, event)}".rstrip()
+    )
+
+
+def lines_of(received: Received) -> list[str]:
+    """The lines for a request: one for each event or message in it, or one that says why it was refused."""
+    messages = received.messages if received.accepted and received.refusal is None else []
+    if not messages:
+        line = line_of(received)
+        return [] if line is None else [line]
+    time = _time(received)
+    return [f"{time}  {_message(received.route, one)}".rstrip() for one in messages]
 
 
 def escaped(value: Any) -> str:
@@ -37,10 +49,27 @@ def escaped(value: Any) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in shortened)
 
 
+def _time(received: Received) -> str:
+    return datetime.fromtimestamp(received.time, UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
+
+
+def _message(route: str, message: JSONObject) -> str:
+    """What a message to Customer.io or Datalyr is, whose browser's, and of which user."""
+    if route == "pipelines":
+        kind, what = message.get("type"), message.get("event") or message.get("name") or message.get("groupId")
+        anonymous_id, user_id = message.get("anonymousId"), message.get("userId")
+    else:
+        kind, what = datalyr_api.name_of(message), as_object(message.get("properties")).get("name")
+        anonymous_id, user_id = datalyr_api.anonymous_id_of(message), datalyr_api.user_id_of(message)
+    of_whom = escaped(anonymous_id or "-")[:ID_WIDTH]
+    details = "  ".join(escaped(detail) for detail in (user_id, what) if detail)
+    return f"{escaped(kind or '?'):<{ROUTE_WIDTH}}  {of_whom:<{ID_WIDTH}}  {details}"
+
+
 def _what_it_says(received: Received, event: JSONObject) -> str:
     if received.status is None:
         return f"connection reset: {'answer lost' if received.accepted else escaped(received.refusal)}"
-    if not received.accepted:
+    if not received.accepted or received.refusal is not None:
         return f"{received.status} refused: {escaped(received.refusal or 'unreadable')}"
     if event.get("type") == "IDENTITY":
         identifiers = as_list(event.get("identifiers"))

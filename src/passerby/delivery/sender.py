@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from logging import Logger
 from typing import Any, Protocol
 
-from ..destinations import Answer, Call, Destination, Rejected, Retry
+from ..destinations import Answer, Call, Destination, Divide, Rejected, Retry, Verdict
 from ..logs import get_logger
 from ..outbox import Outbox
+from ..outcome import Delivered
 from .breaker import Breaker
+from .load import Load, Parcel
 from .recovery import Recovery
 from .transport import NoAnswer
 
@@ -95,8 +97,8 @@ class Sender:
         """Begin as many deliveries as may be begun now; return when to look again, or None for when woken."""
         now = self._clock()
         self.recovery.look(now)
-        for entry in self._acquire(self._plan.concurrency - len(self._busy)):
-            task = asyncio.create_task(self._use_lane(entry))
+        for load in self._acquire(self._plan.concurrency - len(self._busy)):
+            task = asyncio.create_task(self._use_lane(load))
             self._busy.add(task)
             task.add_done_callback(self._busy.discard)
         if self.breaker.wait_until() > now:
@@ -124,30 +126,33 @@ class Sender:
             await lane.aclose()
         self._idle.clear()
 
-    def _acquire(self, wanted: int) -> Sequence[Any]:
+    def _acquire(self, lanes: int) -> list[Load]:
+        """Acquire what so many lanes may send now, as much as one call holds for each."""
         now = self._clock()
-        slots = self.breaker.slots(now, wanted)
-        room = self.recovery.room(now)
-        if room is not None:
-            slots = min(slots, room)
+        slots = self.breaker.slots(now, lanes)
         if slots <= 0:
-            return ()
-        entries = self._outbox.acquire(self.destination.name, slots, now)
-        if entries:
-            self.breaker.begin()
-            self.recovery.take(len(entries))
-        return entries
+            return []
+        size = self.destination.batch_size
+        # How many events fit into one call is known only when they are here; so what tries a service out is one.
+        wanted = slots if self.breaker.is_open else slots * size
+        room = self.recovery.room(now)
+        entries = self._outbox.acquire(self.destination.name, wanted if room is None else min(wanted, room), now)
+        if not entries:
+            return []
+        self.breaker.begin()
+        self.recovery.take(len(entries))
+        return [Load(entries[start : start + size], self.destination) for start in range(0, len(entries), size)]
 
-    async def _use_lane(self, entry: Any) -> None:
-        """Deliver one entry after another on a lane until there is none."""
+    async def _use_lane(self, load: Load) -> None:
+        """Deliver one load after another on a lane until there is none."""
         lane: CallPerformer | None = None
-        entries: Sequence[Any] = (entry,)
+        loads = [load]
         try:
             lane = self._idle.pop() if self._idle else self._make_lane()
-            while entries:
-                await self._deliver(lane, entries[0])
-                entries = ()
-                entries = self._acquire(1)
+            while loads:
+                await self._deliver(lane, loads[0])
+                loads = []
+                loads = self._acquire(1)
             self._idle.append(lane)
         except BaseException as error:
             if lane is not None:
@@ -156,59 +161,103 @@ class Sender:
                 raise
             log.exception("delivery to %s failed inside; it is tried again", self.destination.name)
             self.breaker.on_abandoned()
-            self._give_back(entries)
+            for one in loads:
+                self._give_back(one)
         finally:
             self._on_change()
 
-    def _give_back(self, entries: Sequence[Any]) -> None:
+    def _give_back(self, load: Load) -> None:
         """What was acquired must come back, or nothing of its visitor is ever sent again."""
-        for entry in entries:
-            self._outbox.settle_retry(entry, self._clock() + self._plan.wait(entry.attempts))
+        for parcel in load.take_all():
+            self._outbox.settle_retry(parcel.entry, self._clock() + self._plan.wait(parcel.entry.attempts))
 
-    async def _deliver(self, lane: CallPerformer, entry: Any) -> None:
+    async def _deliver(self, lane: CallPerformer, load: Load) -> None:
+        """Perform the calls of a load one after another."""
         try:
-            verdict = await self._attempt(lane, entry)
+            while (call := load.next_call) is not None:
+                await self._deliver_call(lane, load, call)
+                if self.breaker.is_open or self.breaker.wait_until() > self._clock():
+                    self._release(load)  # it wants to be left alone
         except asyncio.CancelledError:
             self.breaker.on_abandoned()
-            self._outbox.settle_retry(entry, self._clock())
+            self._release(load)
             raise
-        except NoBrowserId as error:  # says nothing of the destination
-            self.breaker.on_abandoned()
-            self._put_off(entry, Retry(str(error)), self._clock())
-            return
-        except Exception as error:  # our own mistake must not stop the others' delivery
-            log.exception("event %s for %s could not be sent", entry.event.id, self.destination.name)
-            verdict = Rejected(f"internal error: {type(error).__name__}")
-        self._settle(entry, verdict)
 
-    async def _attempt(self, lane: CallPerformer, entry: Any) -> Any:
-        event = entry.event
+    def _release(self, load: Load) -> None:
+        """Let go of what was not sent: it is due as before."""
+        for parcel in load.take_all():
+            self._outbox.settle_retry(parcel.entry, self._clock())
+
+    async def _deliver_call(self, lane: CallPerformer, load: Load, call: list[Parcel]) -> None:
+        if not await self._find_browser_ids(call):
+            self.breaker.on_abandoned()
+            return
         try:
-            if event.browser_id is None:
-                event = event._replace(browser_id=await self._find_browser_id(event.visitor))
-            answer = await lane.perform(self.destination.encode([event]), self._plan.timeout)
+            verdict = await self._attempt(lane, call)
+        except Exception as error:  # our own mistake with one event must not stop the others' delivery
+            if len(call) == 1:
+                log.exception("event %s for %s could not be sent", call[0].event.id, self.destination.name)
+            verdict = Divide(f"internal error: {type(error).__name__}")
+        if isinstance(verdict, Retry):
+            self._put_off_all(call, verdict)
+            return
+        self._note_success()
+        if isinstance(verdict, Divide) and len(call) > 1:
+            load.divide()
+        else:
+            self._settle_all(call, verdict)
+
+    async def _find_browser_ids(self, call: list[Parcel]) -> bool:
+        """Find the browser IDs that are missing; what has none for now is put off. Whether anything is left."""
+        missing = [parcel for parcel in call if parcel.event.browser_id is None]
+        if not missing:
+            return True
+        searches = (self._find_browser_id(parcel.event.visitor) for parcel in missing)
+        for parcel, found in zip(missing, await asyncio.gather(*searches, return_exceptions=True), strict=True):
+            if isinstance(found, str):
+                parcel.event = parcel.event._replace(browser_id=found)
+                continue
+            if isinstance(found, asyncio.CancelledError):
+                raise found
+            call.remove(parcel)
+            if isinstance(found, NoBrowserId | NoAnswer):  # says nothing of the destination
+                self._put_off(parcel.entry, Retry(str(found)), self._clock())
+            else:
+                log.error("no browser ID for event %s", parcel.event.id, exc_info=found)
+                self._outbox.settle_dead(parcel.entry, f"internal error: {type(found).__name__}")
+        return bool(call)
+
+    async def _attempt(self, lane: CallPerformer, call: Sequence[Parcel]) -> Verdict:
+        try:
+            request = self.destination.encode([parcel.event for parcel in call])
+            answer = await lane.perform(request, self._plan.timeout)
         except NoAnswer as error:
             return Retry(str(error))
         return self.destination.judge(answer)
 
-    def _settle(self, entry: Any, verdict: Any) -> None:
-        if isinstance(verdict, Retry):
-            self._settle_retry(entry, verdict)
-            return
+    def _note_success(self) -> None:
+        """The service has answered, whatever it said."""
         if self.breaker.is_open:
             self.recovery.begin(self._clock())
             self._on_change()
         self.breaker.on_success()
-        if isinstance(verdict, Rejected):
-            log.error("event %s is a dead letter at %s: %s", entry.event.id, self.destination.name, verdict.reason)
-            self._outbox.settle_dead(entry, verdict.reason)
-        else:
-            self._outbox.settle_delivered(entry, verdict.answer)
 
-    def _settle_retry(self, entry: Any, verdict: Retry) -> None:
+    def _settle_all(self, call: list[Parcel], verdict: Delivered | Rejected | Divide) -> None:
+        while call:
+            entry = call[0].entry
+            if isinstance(verdict, Delivered):
+                self._outbox.settle_delivered(entry, verdict.answer)
+            else:
+                log.error("event %s is a dead letter at %s: %s", entry.event.id, self.destination.name, verdict.reason)
+                self._outbox.settle_dead(entry, verdict.reason)
+            del call[0]
+
+    def _put_off_all(self, call: list[Parcel], verdict: Retry) -> None:
         now = self._clock()
         self.breaker.on_failure(now, verdict.reason, verdict.after)
-        self._put_off(entry, verdict, now)
+        while call:
+            self._put_off(call[0].entry, verdict, now)
+            del call[0]
 
     def _put_off(self, entry: Any, verdict: Retry, now: float) -> None:
         if now - entry.since > self._plan.age:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
-from ..event import Event
+from ..event import Event, EventKind
 from ..outcome import Delivered
 
 T_co = TypeVar("T_co", covariant=True)
@@ -72,7 +72,20 @@ class Rejected:
     reason: str
 
 
-Verdict = Delivered | Retry | Rejected
+@dataclass(frozen=True, slots=True)
+class Divide:
+    """The call as a whole was refused, although some of its events may be good: they are tried in smaller calls.
+
+    An event that is refused when it stands alone is refused for good.
+
+    Attributes:
+        reason: why, without values of the events.
+    """
+
+    reason: str
+
+
+Verdict = Delivered | Retry | Rejected | Divide
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +115,22 @@ class Destination(Protocol):
         ...
 
     @property
+    def kinds(self) -> frozenset[EventKind]:
+        """Which kinds of events it takes; others are not enqueued for it."""
+        ...
+
+    @property
     def batch_size(self) -> int:
         """How many events go into one call at most."""
+        ...
+
+    @property
+    def batch_bytes(self) -> int:
+        """How much the events of one call may weigh together; not asked where a call holds one event."""
+        ...
+
+    def weigh(self, event: Event) -> int:
+        """Return how many bytes an event takes in a call of several; not asked where a call holds one event."""
         ...
 
     def check(self, event: Event) -> None:

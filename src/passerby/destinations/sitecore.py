@@ -15,12 +15,13 @@ from urllib.parse import quote, urlsplit
 from .. import jsontext
 from ..attributes import check_attribute_count
 from ..errors import RemoteError, SettingsError, ValidationError
-from ..event import Event, is_uuid
+from ..event import COMMON_KINDS, Event, EventKind, is_uuid
 from ..outcome import Delivered
 from ..person import identifiers_in
-from ..request import RequestInfo, is_local_host
+from ..request import RequestInfo
 from . import Answer, Call, Question, Verdict
 from .answers import as_object, judge_status, read_json
+from .target import checked_target, origin_of
 
 PROTOCOL_VERSION = "1.4.3"  # the Engage SDK whose requests these are
 
@@ -54,7 +55,9 @@ class Sitecore:
         SettingsError: with the vendor's codes MV-0001, MV-0002, MV-0009, IV-0001.
     """
 
+    kinds: frozenset[EventKind] = COMMON_KINDS
     batch_size = 1
+    batch_bytes = 0
 
     def __init__(
         self,
@@ -76,7 +79,14 @@ class Sitecore:
             raise SettingsError(
                 f"found {type(point_of_sale).__name__}, expected text or a callable", setting="point_of_sale"
             )
-        self._base = _checked_target(target_url)
+        self._base = checked_target(
+            target_url,
+            SettingsError(
+                'Incorrect value for "targetURL". Set the value to a valid URL string.',
+                code="IV-0001",
+                setting="target_url",
+            ),
+        )
         if not isinstance(client_key, str) or not _is_client_key(client_key):
             raise SettingsError(
                 "expected ASCII letters, digits and -_. only, since it names the cookie", setting="client_key"
@@ -95,8 +105,7 @@ class Sitecore:
     @property
     def origin(self) -> str:
         """The scheme, host and port of the target URL."""
-        parts = urlsplit(self._base)
-        return f"{parts.scheme}://{parts.netloc}"
+        return origin_of(self._base)
 
     @property
     def cookie_name(self) -> str:
@@ -111,6 +120,10 @@ class Sitecore:
             _check_identity(event.data)
         if len(event.extension) > 50:
             check_attribute_count(event.extension)
+
+    def weigh(self, event: Event) -> int:
+        """Nothing to weigh: each event goes alone."""
+        return 0
 
     def encode(self, events: Sequence[Event]) -> Call:
         """Make the POST of one event."""
@@ -170,35 +183,6 @@ class Sitecore:
 
 
 _PERSONALIZE_RENAMED = {"friendly_id": "friendlyId", "point_of_sale": "pointOfSale"}
-
-
-def _checked_target(target_url: str) -> str:
-    """Return the target without trailing slashes; raise SettingsError IV-0001 unless it is an http(s) URL."""
-    wrong = SettingsError(
-        'Incorrect value for "targetURL". Set the value to a valid URL string.', code="IV-0001", setting="target_url"
-    )
-    if not isinstance(target_url, str) or any(ch.isspace() or not ch.isprintable() for ch in target_url.strip()):
-        raise wrong
-    try:
-        parts = urlsplit(target_url.strip())
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise wrong from None
-    if (
-        parts.scheme not in ("http", "https")
-        or not host
-        or "%" in host
-        or parts.query
-        or parts.fragment
-        or "@" in parts.netloc
-    ):
-        raise wrong
-    if parts.scheme == "http" and not is_local_host(host):
-        raise SettingsError(
-            "found plain http to a public host, expected https; what visitors do is not for all to read",
-            setting="target_url",
-        )
-    return target_url.strip().rstrip("/")
 
 
 def _is_given(point_of_sale: object) -> bool:

@@ -16,7 +16,8 @@ class UnreadableEvent(ValueError):
 
 def write_event(event: Event) -> bytes:
     """Write an event; `read_event` gives back an equal one."""
-    return dumps([VERSION, *event[:9], list(event.context), event.point_of_sale, event.integrations])
+    nested = () if event.nested is None else (event.nested,)
+    return dumps([VERSION, *event[:9], list(event.context), event.point_of_sale, event.integrations, *nested])
 
 
 def read_event(text: bytes | str) -> Event:

@@ -52,6 +52,14 @@ class Told:
         """Assert that exactly one event of a type of its own fits, and return it."""
         return self._assert_one("event", type, fields, type)
 
+    def assert_group(self, group_id: str, **fields: Any) -> Event:
+        """Assert that exactly one call for this group fits, and return it."""
+        return self._assert_one("group", "group", {"group_id": group_id, **fields})
+
+    def assert_alias(self, previous_id: str, **fields: Any) -> Event:
+        """Assert that exactly one alias of this ID fits, and return it."""
+        return self._assert_one("alias", "alias", {"previous_id": previous_id, **fields})
+
     def assert_no_event(self, type: str, **fields: Any) -> None:
         """Assert that no event of this type fits."""
         found = self._find("event", fields, type)
@@ -101,10 +109,13 @@ class Told:
         return "\n".join(["Told was:", *lines]) if lines else "Nothing was told."
 
 
+_NAMING = {"page_view": "page", "group": "group_id", "alias": "previous_id"}
+
+
 def _in_words(event: Event) -> str:
     if event.kind == "event":
         return event.type or ""
-    name = event.data.get("page") if event.kind == "page_view" else event.user_id
+    name = event.user_id if event.kind == "identity" else event.data.get(_NAMING[event.kind])
     return f"{event.kind.replace('_', ' ')} {name or ''}".rstrip()
 
 

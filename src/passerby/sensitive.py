@@ -1,4 +1,4 @@
-"""Secrecy: what must not be told of a person at all, and what is told only as a hash.
+"""Sensitive traits: what must not be told of a person at all, and what is told only as a hash.
 
 A trait that looks like a password, a token, a social security number or a card number has no business in a customer
 data platform, and is refused before anything is stored. Names are judged by their words, values by their form.

@@ -1,0 +1,236 @@
+"""Datalyr: events in the two forms that its documents and SDKs use, and what the answers mean.
+
+Sources of the facts: Datalyr's page "Identity Calls" for the server-side form with a workspace ID and events in a batch
+(`form="events"`), and the requests of `@datalyr/api` 1.3.1 as observed on the wire for the form with an API key and one
+event in each call (`form="track"`). No service was reachable when this was written: what the endpoint answers, whether
+it takes the first form without a key, and its limits on sizes and rates are not verified.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, cast, get_args
+
+from .. import jsontext
+from ..context import own_data
+from ..errors import SettingsError, ValidationError
+from ..event import Event, EventKind
+from ..outcome import Delivered
+from ..person import MAX_USER_ID, traits_of
+from ..secret import Secret
+from ..version import __version__
+from . import Answer, Call, Divide, Retry, Verdict
+from .answers import judge_status, read_json
+from .target import checked_target, origin_of
+
+Form = Literal["events", "track"]
+
+TARGET_URL = "https://ingest.datalyr.com"
+MAX_TRAITS = 50  # a call
+MAX_BATCH = 500_000  # bytes; none is documented, and this is what a comparable API takes
+NOT_YET_ALLOWED = 300.0  # seconds until a call is tried again that the workspace's configuration does not allow
+
+_ANONYMOUS_ID = 96  # bytes that the ID of an event takes that has none yet, in its two places
+
+_SNAKE_CASE = {"createdAt": "created_at", "trialEnd": "trial_end", "companySize": "company_size"}
+
+_is_key = re.compile(r"[!-~]+").fullmatch
+
+
+class Datalyr:
+    """Datalyr as a destination.
+
+    Args:
+        workspace_id: the workspace's ID; the form "events" needs it.
+        api_key: the workspace's API key; the form "track" needs it, and with the other it is sent along.
+        form: "events", as in Datalyr's document for servers, or "track", as in its package for Node.js.
+        target_url: the ingest address.
+        page_view_name: what page views are called; Datalyr's own SDKs say "$pageview" and "pageview".
+        name: what this destination goes by in receipts and figures.
+
+    Raises:
+        SettingsError: a setting is missing, wrong, or does not fit another one.
+    """
+
+    kinds: frozenset[EventKind] = frozenset(get_args(EventKind))
+
+    def __init__(
+        self,
+        *,
+        workspace_id: str | None = None,
+        api_key: str | Secret | None = None,
+        form: Form = "events",
+        target_url: str = TARGET_URL,
+        page_view_name: str = "$pageview",
+        name: str = "datalyr",
+    ) -> None:
+        if form not in ("events", "track"):
+            raise SettingsError(f'found {form!r}, expected "events" or "track"', setting="form")
+        key = _checked("api_key", api_key.reveal() if isinstance(api_key, Secret) else api_key, form == "track")
+        workspace = _checked("workspace_id", workspace_id, form == "events")
+        if not isinstance(page_view_name, str) or not page_view_name.strip():
+            raise SettingsError('found none, expected text such as "$pageview"', setting="page_view_name")
+        self.name = name
+        self.batch_size = 100 if form == "events" else 1
+        self._form = form
+        self._names: Mapping[EventKind, str] = {**_NAMES, "page_view": page_view_name.strip()}
+        self._target = checked_target(target_url)
+        self._api_key = None if key is None else Secret(key)
+        self._opening = b'{"workspaceId":%s,"events":[' % jsontext.dumps(workspace)
+        self.batch_bytes = MAX_BATCH - len(self._opening) - len(b"]}")
+
+    def __repr__(self) -> str:
+        return f"<Datalyr {self.name!r} at {self._target.partition('://')[2]}/{self._form}>"
+
+    @property
+    def origin(self) -> str:
+        """The scheme, host and port of the target."""
+        return origin_of(self._target)
+
+    def check(self, event: Event) -> None:
+        """Raise ValidationError if the event breaks a limit that Datalyr documents."""
+        if event.user_id is not None:
+            self._check_user_id(event.user_id, event.browser_id)
+        if event.kind == "identity":
+            self._check_traits(_traits(event))
+
+    def weigh(self, event: Event) -> int:
+        """Return the bytes of an event and the comma before the next one, with an anonymous ID if it has none yet."""
+        return len(self._written(event)) + 1 + (_ANONYMOUS_ID if event.browser_id is None else 0)
+
+    def encode(self, events: Sequence[Event]) -> Call:
+        """Make the POST of one event, or of several in the form that takes them."""
+        headers = {"Content-Type": "application/json"}
+        if self._api_key is not None:
+            headers["X-API-Key"] = self._api_key.reveal()
+        if self._form == "track":
+            (event,) = events
+            return Call("POST", f"{self._target}/track", headers, jsontext.dumps(_track_body(event, self._names)))
+        body = self._opening + b",".join(map(self._written, events)) + b"]}"
+        return Call("POST", f"{self._target}/events", headers, body)
+
+    def judge(self, answer: Answer) -> Verdict:
+        """2xx is delivered; a batch that is refused as it stands is divided; else as everywhere.
+
+        Without a key a 403 is no verdict on the events but on the workspace's configuration, for which Datalyr's
+        browser SDK, which has no key either, waits five minutes.
+        """
+        if answer.status in (400, 413):
+            return Divide(f"status {answer.status}")
+        if answer.status == 403 and self._api_key is None:
+            return Retry("status 403: the workspace does not allow it", NOT_YET_ALLOWED)
+        verdict = judge_status(answer)
+        return Delivered(read_json(answer)) if verdict is None else verdict
+
+    def _written(self, event: Event) -> bytes:
+        return jsontext.dumps(_event_body(event, self._names))
+
+    def _check_user_id(self, user_id: str, browser_id: str | None) -> None:
+        if not user_id.strip() or len(user_id) > MAX_USER_ID:
+            found = f"found {len(user_id)} characters" if user_id.strip() else "found none"
+            raise ValidationError(f"{self.name}: user ID: {found}, expected 1 to {MAX_USER_ID}; use a database key")
+        if user_id == browser_id:
+            raise ValidationError(f"{self.name}: user ID: found the browser ID, which names no person")
+
+    def _check_traits(self, traits: Mapping[str, Any]) -> None:
+        if len(traits) > MAX_TRAITS:
+            raise ValidationError(f"{self.name}: found {len(traits)} traits, expected at most {MAX_TRAITS} a call")
+        for name, value in traits.items():
+            if not _is_trait(value):
+                raise ValidationError(
+                    f"{self.name}: the trait {name[:100]} is an object or holds one, "
+                    "expected text, a number, a bool, or a list of these"
+                )
+
+
+_NAMES: Mapping[EventKind, str] = {"identity": "$identify", "group": "$group", "alias": "$alias"}
+
+
+def _checked(setting: str, value: object, is_needed: bool) -> str | None:
+    if value is None and not is_needed:
+        return None
+    if not isinstance(value, str):
+        found = "none" if value is None else type(value).__name__
+        raise SettingsError(f"found {found}, expected text", setting=setting)
+    if not _is_key(value.strip()):
+        raise SettingsError("expected printable ASCII without blanks", setting=setting)
+    return value.strip()
+
+
+def _is_trait(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(not isinstance(one, dict | list) for one in cast("list[object]", value))
+    return not isinstance(value, dict)
+
+
+def _event_body(event: Event, names: Mapping[EventKind, str]) -> dict[str, Any]:
+    """The event as the document for servers has it, with the event's ID as in the browser's SDK."""
+    body: dict[str, Any] = {"event_name": _name_of(event, names), "event_id": event.id}
+    if event.browser_id is not None:
+        body["anonymous_id"] = event.browser_id
+    if event.user_id is not None:
+        body["user_id"] = event.user_id
+    body["distinct_id"] = event.user_id or event.browser_id
+    body["properties"] = _PROPERTIES[event.kind](event)
+    body["timestamp"] = event.timestamp_text
+    return body
+
+
+def _track_body(event: Event, names: Mapping[EventKind, str]) -> dict[str, Any]:
+    """The event as the package for Node.js sends it."""
+    body: dict[str, Any] = {"event": _name_of(event, names), "eventId": event.id}
+    if event.browser_id is not None:
+        body["anonymousId"] = event.browser_id
+    if event.user_id is not None:
+        body["userId"] = event.user_id
+    properties = _PROPERTIES[event.kind](event)
+    if event.browser_id is not None:
+        properties.setdefault("anonymous_id", event.browser_id)
+    body["properties"] = properties
+    body["context"] = {"library": "passerby", "version": __version__, "source": "api", "schema_version": 1}
+    body["timestamp"] = event.timestamp_text
+    return body
+
+
+def _name_of(event: Event, names: Mapping[EventKind, str]) -> str | None:
+    return event.type if event.kind == "event" else names[event.kind]
+
+
+def _traits(event: Event) -> dict[str, Any]:
+    """Return an identity's traits: flat, in snake_case as far as they are known, and none that is null."""
+    flat = traits_of(event) if event.nested is None else traits_of(event._replace(nested=None))
+    return {_SNAKE_CASE.get(name, name): value for name, value in flat.items() if value is not None}
+
+
+def _group(event: Event) -> dict[str, Any]:
+    return {**event.data["traits"], "groupId": event.data["group_id"]}
+
+
+def _alias(event: Event) -> dict[str, Any]:
+    """All four names: the server is said to read those in camelCase."""
+    ids = {"new_user_id": event.user_id, "previous_id": event.data["previous_id"]}
+    return ids | {"userId": event.user_id, "previousId": event.data["previous_id"]}
+
+
+def _event(event: Event) -> dict[str, Any]:
+    return own_data(event) | event.attributes
+
+
+def _page_view(event: Event) -> dict[str, Any]:
+    data = {name: value for name, value in own_data(event).items() if value is not None}
+    page = data.pop("page", None)
+    facts: dict[str, Any] = {} if page is None else {"name": page}
+    said = event.context
+    request = (("url", said.url), ("path", said.path), ("referrer", said.referrer))
+    facts |= {name: value for name, value in request if value is not None}
+    return {**facts, **(said.campaign or {}), **data, **event.attributes}
+
+
+_PROPERTIES: Mapping[EventKind, Callable[[Event], dict[str, Any]]] = {
+    "page_view": _page_view,
+    "identity": _traits,
+    "event": _event,
+    "group": _group,
+    "alias": _alias,
+}

@@ -1,0 +1,134 @@
+"""Who is who, as Datalyr's document tells it, in its events and in Customer.io's calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from passerby.collector import People
+from passerby.collector.ask import System
+
+Told = tuple[str, str | None, str | None, dict[str, Any]]
+
+
+def datalyr(name: str, anonymous_id: str | None, user_id: str | None, traits: dict[str, Any]) -> dict[str, Any]:
+    return {"event_name": name, "anonymous_id": anonymous_id, "user_id": user_id, "properties": traits}
+
+
+def track(name: str, anonymous_id: str | None, user_id: str | None, traits: dict[str, Any]) -> dict[str, Any]:
+    return {"event": name, "anonymousId": anonymous_id, "userId": user_id, "properties": traits}
+
+
+def customerio(name: str, anonymous_id: str | None, user_id: str | None, traits: dict[str, Any]) -> dict[str, Any]:
+    message: dict[str, Any] = {"anonymousId": anonymous_id, "userId": user_id}
+    if name == "$identify":
+        return message | {"type": "identify", "traits": traits}
+    if name == "$alias":
+        return message | {"type": "alias", "previousId": traits["previousId"]}
+    return message | {"type": "track", "event": name, "properties": traits}
+
+
+FORMS: dict[str, tuple[System, Any]] = {
+    "datalyr events": ("datalyr", datalyr),
+    "datalyr track": ("datalyr", track),
+    "customerio": ("customerio", customerio),
+}
+
+
+@pytest.fixture(params=FORMS.values(), ids=list(FORMS))
+def form(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+def people(form: Any, *told: Told) -> People:
+    system, write = form
+    return People(system, [write(*one) for one in told])
+
+
+def story(people: People, user_id: str) -> list[str]:
+    person = people.user(user_id)
+    assert person is not None
+    return [name.removeprefix("$") for name in person.story]
+
+
+def test_before_identify_there_is_a_stranger_and_after_it_all_is_the_users(form: Any) -> None:
+    before: list[Told] = [("view", "anon_1", None, {}), ("add_to_cart", "anon_1", None, {})]
+    strangers = people(form, *before)
+    assert [one.user_id for one in strangers.strangers] == [None]
+    assert strangers.users == []
+
+    known = people(form, *before, ("$identify", "anon_1", "user_1", {"plan": "pro"}), ("purchase", "anon_1", None, {}))
+    assert story(known, "user_1") == ["view", "add_to_cart", "identify", "purchase"]
+    assert known.strangers == []
+    assert known.of_browser("anon_1") is known.user("user_1")
+
+
+def test_the_purchase_of_three_days_and_two_devices(form: Any) -> None:
+    known = people(
+        form,
+        ("view_ad", "anon_phone", None, {}),
+        ("sign_up", "anon_phone", None, {}),
+        ("$identify", "anon_phone", "user_1", {"email": "ada@shop.example"}),
+        ("compare", "anon_laptop", None, {}),
+        ("$identify", "anon_laptop", "user_1", {"plan": "pro"}),
+        ("purchase", "anon_laptop", "user_1", {}),
+    )
+    assert story(known, "user_1") == ["view_ad", "sign_up", "identify", "compare", "identify", "purchase"]
+    person = known.user("user_1")
+    assert person is not None
+    assert person.anonymous_ids == ["anon_phone", "anon_laptop"]
+    assert person.traits == {"email": "ada@shop.example", "plan": "pro"}, "updates are merged"
+
+
+def test_on_a_shared_device_each_has_what_is_their_own(form: Any) -> None:
+    known = people(
+        form,
+        ("view", "anon_1", None, {}),
+        ("$identify", "anon_1", "ada", {}),
+        ("ada's", "anon_1", None, {}),
+        ("$identify", "anon_1", "ben", {}),
+        ("ben's", "anon_1", None, {}),
+        ("ada's again", "anon_1", "ada", {}),
+    )
+    assert story(known, "ada") == ["view", "identify", "ada's", "ada's again"]
+    assert story(known, "ben") == ["identify", "ben's"]
+    browser = known.of_browser("anon_1")
+    assert browser is not None
+    assert browser.user_id == "ben"
+
+
+def test_somebody_else_is_nobodys(form: Any) -> None:
+    known = people(form, ("$identify", "anon_1", "user_1", {}), ("view", "anon_2", None, {}))
+
+    assert story(known, "user_1") == ["identify"]
+    (stranger,) = known.strangers
+    assert stranger.anonymous_ids == ["anon_2"]
+    assert known.user("user_2") is None
+    assert known.of_browser("anon_3") is None
+
+
+def test_an_alias_makes_two_users_one(form: Any) -> None:
+    known = people(
+        form,
+        ("$identify", "anon_1", "old", {"plan": "free", "city": "Bath"}),
+        ("view", "anon_1", None, {}),
+        ("$identify", "anon_2", "new", {"plan": "pro"}),
+        ("$alias", None, "new", {"previousId": "old"}),
+        ("later", "anon_1", None, {}),
+        ("latest", None, "old", {}),
+    )
+    assert [one.user_id for one in known.users] == ["new"]
+    assert story(known, "new") == ["identify", "view", "identify", "alias", "later", "latest"]
+    assert known.user("old") is known.user("new")
+    person = known.user("new")
+    assert person is not None
+    assert person.traits == {"plan": "pro", "city": "Bath"}
+    assert set(person.anonymous_ids) == {"anon_1", "anon_2"}
+
+
+def test_an_alias_of_a_browser_makes_its_events_the_users(form: Any) -> None:
+    known = people(form, ("view", "anon_1", None, {}), ("$alias", None, "user_1", {"previousId": "anon_1"}))
+
+    assert story(known, "user_1") == ["view", "alias"]
+    assert known.strangers == []
