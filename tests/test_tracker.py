@@ -448,6 +448,27 @@ class TestIdentity:
             "plan": "pro",
         }
 
+    def test_what_is_nested_is_guarded_too(self, tracker: Tracker, desk: Desk) -> None:
+        desk.defaults.identity_provider, desk.defaults.hash_traits = "CRM", ("email",)
+        tracker.identify("user_123", {"email": "ada@b.example", "company": {"name": "Acme"}})
+        (event,) = desk.events
+        hashed = hashlib.sha256(b"ada@b.example").hexdigest()
+        assert event.attributes == {"company": {"name": "Acme"}, "email": hashed}
+        assert event.extension == {"company_name": "Acme", "email": hashed}
+        assert "ada@b.example" not in str(tuple(event))
+        with pytest.raises(ValidationError, match="looks like"):
+            tracker.identify("user_123", {"login": {"password": "hunter2"}})
+        with pytest.raises(ValidationError, match="looks like"):
+            tracker.group("acme", {"api_key": "abc"})
+
+    def test_a_change_of_accounts_says_who_it_was_before(self, tracker: Tracker, desk: Desk) -> None:
+        desk.defaults.identity_provider = "CRM"
+        for user_id, plan in (("ada", "free"), ("ada", "pro"), ("ben", "free")):
+            tracker.identify(user_id, {"plan": plan})
+        tracker.reset()
+        tracker.identify("cyd")
+        assert [event.previous_id for event in desk.events] == [None, None, "ada", None]
+
     def test_later_events_know_the_user(self, tracker: Tracker, desk: Desk) -> None:
         desk.defaults.identity_provider = "CRM"
         tracker.page_view()

@@ -68,6 +68,7 @@ class Event(NamedTuple):
         point_of_sale: as decided at the call.
         integrations: switches handed through to destinations that know them.
         nested: the app's own attributes as they were given, where flattening has changed them; else None.
+        previous_id: of an identity, the user ID that this browser had until now, if that was another one.
     """
 
     id: str
@@ -83,6 +84,7 @@ class Event(NamedTuple):
     point_of_sale: str | None = None
     integrations: dict[str, Any] | None = None
     nested: dict[str, Any] | None = None
+    previous_id: str | None = None
 
     def __repr__(self) -> str:
         return f"<Event {self.id} {self.type or self.kind}>"  # the rest is about a person

@@ -92,22 +92,28 @@ def identifiers_in(data: Mapping[str, Any]) -> list[dict[str, Any]]:
     return identifiers if _is_list_of_objects(identifiers) else []
 
 
-def guard(data: dict[str, Any], extension: dict[str, Any], *, refuses_secrets: bool, hashed: Collection[str]) -> None:
-    """Keep secrets of a person out of identity data and extension data, in place.
+def guard(
+    data: dict[str, Any], *attributes: dict[str, Any] | None, refuses_secrets: bool, hashed: Collection[str]
+) -> None:
+    """Keep secrets of a person out of identity data and the app's own attributes, in place.
 
     Args:
         data: identity data; a field that is told as a hash leaves it, as a hash is no email, for one.
-        extension: the app's own attributes, to which the hash is added under the same name.
+        attributes: the app's own, flattened, and as they were given if that is not the same; a hash is added to both
+            under the name of its trait.
         refuses_secrets: whether what looks like a secret raises ValidationError.
         hashed: the names of those traits that are told as a hash only.
     """
     person = {name: value for name, value in data.items() if name in _FIELDS}
+    given = [one for one in attributes if one is not None]
     if refuses_secrets:
-        check_traits({**person, **extension})
+        for one in (person, *given):
+            check_traits(one)
     names = {CAMEL_CASE.get(name, name) for name in hashed}
-    for name, digest in hash_traits({**extension, **person}, names).items():
+    for one in given:
+        one.update(hash_traits({**one, **person}, names))
+    for name in names:
         data.pop(name, None)
-        extension[name] = digest
 
 
 def user_id_in(data: Mapping[str, Any], provider: str | None, browser_id: str | None) -> str | None:

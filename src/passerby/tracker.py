@@ -391,12 +391,13 @@ class Tracker:
                 data[snake] = data.pop(camel)
         given_point_of_sale = data.pop("point_of_sale", None)
         context = self._context_of_call(options)
-        user_id = self.visit.user_id
+        user_id, previous_id = self.visit.user_id, None
         if kind == "identity":
-            defaults = self._desk.defaults
-            refuses = defaults.sensitive_traits == "refuse"
-            guard(data, extension, refuses_secrets=refuses, hashed=defaults.hash_traits)
-            user_id = user_id_in(data, defaults.identity_provider, self.visit.browser_id) or user_id
+            self._guard(data, extension, nested)
+            user_id = user_id_in(data, self._desk.defaults.identity_provider, self.visit.browser_id) or user_id
+            previous_id = self.visit.user_id if user_id != self.visit.user_id else None
+        elif kind == "group":
+            self._guard({}, data["traits"])
         elif kind == "alias":
             self._check_alias(data["previous_id"])
         self._fill_in(kind, data, context)
@@ -415,7 +416,13 @@ class Tracker:
             given_point_of_sale or self.point_of_sale,
             plain(integrations, "integrations") if integrations else None,
             nested,
+            previous_id,
         )
+
+    def _guard(self, data: dict[str, Any], *attributes: dict[str, Any] | None) -> None:
+        defaults = self._desk.defaults
+        refuses_secrets = defaults.sensitive_traits == "refuse"
+        guard(data, *attributes, refuses_secrets=refuses_secrets, hashed=defaults.hash_traits)
 
     def _check_alias(self, previous_id: str) -> None:
         visit = self.visit

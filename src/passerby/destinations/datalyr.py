@@ -172,6 +172,8 @@ def _event_body(event: Event, names: Mapping[EventKind, str]) -> dict[str, Any]:
     if event.user_id is not None:
         body["user_id"] = event.user_id
     body["distinct_id"] = event.user_id or event.browser_id
+    if event.previous_id is not None:
+        body["previous_id"] = event.previous_id
     body["properties"] = _PROPERTIES[event.kind](event)
     body["timestamp"] = event.timestamp_text
     return body
@@ -187,6 +189,8 @@ def _track_body(event: Event, names: Mapping[EventKind, str]) -> dict[str, Any]:
     properties = _PROPERTIES[event.kind](event)
     if event.browser_id is not None:
         properties.setdefault("anonymous_id", event.browser_id)
+    if event.previous_id is not None:
+        properties.setdefault("previous_id", event.previous_id)
     body["properties"] = properties
     body["context"] = {"library": "passerby", "version": __version__, "source": "api", "schema_version": 1}
     body["timestamp"] = event.timestamp_text

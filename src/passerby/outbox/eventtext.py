@@ -16,8 +16,9 @@ class UnreadableEvent(ValueError):
 
 def write_event(event: Event) -> bytes:
     """Write an event; `read_event` gives back an equal one."""
-    nested = () if event.nested is None else (event.nested,)
-    return dumps([VERSION, *event[:9], list(event.context), event.point_of_sale, event.integrations, *nested])
+    # What most events do not have takes no room.
+    rest = () if event.nested is None and event.previous_id is None else (event.nested, event.previous_id)
+    return dumps([VERSION, *event[:9], list(event.context), event.point_of_sale, event.integrations, *rest])
 
 
 def read_event(text: bytes | str) -> Event:
