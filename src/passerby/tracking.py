@@ -237,7 +237,8 @@ class Tracking:
 
 def _check(destinations: Sequence[Destination]) -> None:
     for one in destinations:
-        if not isinstance(getattr(one, "name", None), str) or not callable(getattr(one, "encode", None)):
+        is_named = isinstance(getattr(one, "name", None), str)
+        if not (is_named and callable(getattr(one, "encode", None)) and hasattr(one, "kinds")):
             found = type(one).__name__
             raise SettingsError(f"found {found} where a destination was expected: pass Sitecore(...) or the like")
     if len({one.name for one in destinations}) < len(destinations):

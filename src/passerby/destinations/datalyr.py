@@ -72,13 +72,13 @@ class Datalyr:
         if not isinstance(page_view_name, str) or not page_view_name.strip():
             raise SettingsError('found none, expected text such as "$pageview"', setting="page_view_name")
         self.name = name
-        self.batch_size = 100 if form == "events" else 1
+        self.batch_size: int = 100 if form == "events" else 1
         self._form = form
         self._names: Mapping[EventKind, str] = {**_NAMES, "page_view": page_view_name.strip()}
         self._target = checked_target(target_url)
         self._api_key = None if key is None else Secret(key)
         self._opening = b'{"workspaceId":%s,"events":[' % jsontext.dumps(workspace)
-        self.batch_bytes = MAX_BATCH - len(self._opening) - len(b"]}")
+        self.batch_bytes: int = MAX_BATCH - len(self._opening) - len(b"]}")
 
     def __repr__(self) -> str:
         return f"<Datalyr {self.name!r} at {self._target.partition('://')[2]}/{self._form}>"
