@@ -88,7 +88,9 @@ def _kill_at(point: str, number: int) -> Finding:
         process = where.begin("die_at", point=point, number=number, is_busy=is_busy)
         process.wait()
         where.hear(process)
+        where.collector.stop()  # what the dead have sent is read before the service behaves
         where.collector.behave()
+        where.collector.start()
         where.finish()
         return where.finding(point, "", duplicates=AT_MOST if is_busy else int(point in MAY_DUPLICATE))
 
