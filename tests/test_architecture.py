@@ -22,7 +22,7 @@ ORDER = """
     outbox.salvage  outbox.reading  outbox.inventory  outbox.fate  outbox.window  outbox.pending  outbox.stock
     outbox.upkeep  outbox.neighbours  outbox.intake  outbox.editing  outbox.adoption  outbox.writer  outbox.journal
     outbox.sqlite
-    delivery.breaker  delivery.pool  delivery.process  delivery.loop  delivery.worker
+    delivery.breaker  delivery.recovery  delivery.pool  delivery.process  delivery.loop  delivery.worker
     delivery.stream  delivery.transport  delivery.sender  delivery.mint  delivery
 
     stats  barrier  config  sources  frontdesk  door  uwsgi  tracking  sites  engage  passerby

@@ -256,6 +256,8 @@ class Delivery:
             return None
         drained: Future[None] = Future()
         self._drained.append(drained)
+        for sender in self._senders.values():
+            sender.recovery.end()
         self._worker.rouse()
         return drained
 

@@ -13,6 +13,7 @@ from ..destinations import Answer, Call, Destination, Rejected, Retry
 from ..logs import get_logger
 from ..outbox import Outbox
 from .breaker import Breaker
+from .recovery import Recovery
 from .transport import NoAnswer
 
 log: Logger = get_logger("passerby.delivery")
@@ -79,6 +80,7 @@ class Sender:
     ) -> None:
         self.destination = destination
         self.breaker: Breaker = Breaker(destination.name, shortest=plan.base)
+        self.recovery: Recovery = Recovery(lambda: outbox.tally(destination.name).enqueued)
         self.retries: int = 0
         self._outbox = outbox
         self._plan = plan
@@ -92,6 +94,7 @@ class Sender:
     def dispatch(self) -> float | None:
         """Begin as many deliveries as may be begun now; return when to look again, or None for when woken."""
         now = self._clock()
+        self.recovery.look(now)
         for entry in self._acquire(self._plan.concurrency - len(self._busy)):
             task = asyncio.create_task(self._use_lane(entry))
             self._busy.add(task)
@@ -100,12 +103,15 @@ class Sender:
             return self.breaker.wait_until()
         if self.breaker.state == "half-open" or len(self._busy) >= self._plan.concurrency:
             return None  # whatever is due: whoever is under way says when there is room
+        if self.recovery.room(now) == 0:
+            return self.recovery.due(now)
         return self._outbox.next_due(self.destination.name)
 
     @property
     def has_room(self) -> bool:
         """Whether an event that came now could be sent now."""
-        return self.breaker.slots(self._clock(), self._plan.concurrency - len(self._busy)) > 0
+        now = self._clock()
+        return self.breaker.slots(now, self._plan.concurrency - len(self._busy)) > 0 and self.recovery.room(now) != 0
 
     async def aclose(self) -> None:
         """Let go of all connections; what is being sent is given up and stays in the outbox."""
@@ -121,11 +127,15 @@ class Sender:
     def _acquire(self, wanted: int) -> Sequence[Any]:
         now = self._clock()
         slots = self.breaker.slots(now, wanted)
+        room = self.recovery.room(now)
+        if room is not None:
+            slots = min(slots, room)
         if slots <= 0:
             return ()
         entries = self._outbox.acquire(self.destination.name, slots, now)
         if entries:
             self.breaker.begin()
+            self.recovery.take(len(entries))
         return entries
 
     async def _use_lane(self, entry: Any) -> None:
@@ -186,6 +196,7 @@ class Sender:
             self._settle_retry(entry, verdict)
             return
         if self.breaker.is_open:
+            self.recovery.begin(self._clock())
             self._on_change()
         self.breaker.on_success()
         if isinstance(verdict, Rejected):
