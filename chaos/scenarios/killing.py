@@ -90,7 +90,7 @@ def _kill_at(point: str, number: int) -> Finding:
         where.hear(process)
         where.collector.stop()  # what the dead have sent is read before the service behaves
         where.collector.behave()
-        where.collector.start()
+        where.bring_back()
         where.finish()
         return where.finding(point, "", duplicates=AT_MOST if is_busy else int(point in MAY_DUPLICATE))
 
@@ -108,6 +108,6 @@ def _kill_adopter(_: int) -> Finding:
         second = where.begin("die_adopting")
         second.wait()
         where.hear(second)
-        where.collector.start()
+        where.bring_back()
         where.finish()
         return where.finding("adopting", "", duplicates=ADOPTED)

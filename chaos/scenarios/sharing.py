@@ -33,7 +33,7 @@ def one_directory(trial: Trial) -> Iterator[Finding]:
         begun = time.monotonic()
         for survivor in survivors:
             where.told.update(survivor.told)
-        where.collector.start()
+        where.bring_back()
         where.arrivals.wait_for(where.told, ADOPTION)
         took = time.monotonic() - begun
         for survivor in survivors:
