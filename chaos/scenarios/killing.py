@@ -18,7 +18,7 @@ ROUNDS, ROUNDS_LONG = 100, 5_000
 # What a kill may send again is what was sent and not yet deleted: ten calls that are under way, and those that were
 # answered while the writer had its hands full; in the worst case as many as one transaction takes.
 AT_MOST = BATCH
-ON_AVERAGE = 20
+ON_AVERAGE = 50
 RESTART = 1.0  # seconds from a process's start to the first delivery of what the one before has left
 KILLS_AT_POINTS, KILLS_AT_POINTS_LONG = 2, 50
 ADOPTED = 100  # events
