@@ -229,6 +229,9 @@ class Delivery:
 
     def _look_around(self) -> float | None:
         """Begin what may be begun now; return when to look again, or None for when woken."""
+        if not all(waiter.done() for waiter in self._drained):  # while somebody waits for all, nobody is spared
+            for sender in self._senders.values():
+                sender.recovery.end()
         parts = [*(sender.dispatch for sender in self._senders.values()), self._mint.fill, self._tell_drained]
         looks = [self._look_at(part) for part in parts]
         return min((look for look in looks if look is not None), default=None)
@@ -267,8 +270,6 @@ class Delivery:
             return None
         drained: Future[None] = Future()
         self._drained.append(drained)
-        for sender in self._senders.values():
-            sender.recovery.end()
         self._worker.rouse()
         return drained
 
