@@ -13,6 +13,7 @@ import sqlite3
 import threading
 from typing import Any
 
+from passerby import Tracking
 from passerby.delivery.transport import Lane
 from passerby.destinations import Answer, Call
 
@@ -37,7 +38,10 @@ POINTS: tuple[str, ...] = (*_STATEMENTS, *_CALLS)
 # be so as soon as the event is in it.
 MAY_DUPLICATE = frozenset({"after insert", "before delete", "while the answer is awaited", "after the answer"})
 
-forgotten = threading.Event()  # an event was deleted from the file
+
+def wait_until_written(tracking: Tracking) -> None:
+    """Wait until the file has heard of all that has happened so far, deletions included."""
+    tracking._desk._outbox.flush_to_disk(30.0)
 
 
 class _Countdown:
@@ -70,8 +74,6 @@ def _watch_statements(word: str, is_after: bool, come_closer: _Countdown) -> Non
             cursor = super().execute(sql, *values)
             if is_there and is_after:
                 come_closer()
-            if not self.in_transaction and ("DELETE FROM entry" in sql or sql == "COMMIT"):
-                forgotten.set()
             return cursor
 
     connect = sqlite3.connect

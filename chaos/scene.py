@@ -88,6 +88,21 @@ class Scene:
         if process.traceback is not None and (self.tolerated is None or self.tolerated not in process.traceback):
             self.complaints.append(f"traceback: {process.traceback}")
 
+    def bring_back(self, patience: float = 10.0) -> None:
+        """Start the destination again. Raises OSError if that cannot be.
+
+        A process that is just being begun, by another scenario, may have its old port for a moment longer.
+        """
+        gives_up = time.monotonic() + patience
+        while True:
+            try:
+                self.collector.start()
+                return
+            except OSError:
+                if time.monotonic() > gives_up:
+                    raise
+                time.sleep(0.02)
+
     def kill(self, process: Process) -> None:
         """Kill a process at once, and hear what it said."""
         process.kill()

@@ -246,11 +246,10 @@ def die_at(url: str, directory: str, point: str, number: int, is_busy: bool) -> 
     tracking.start()
     teller = Teller(tracking)
     while True:
-        points.forgotten.clear()
         receipt = teller.tell_and_say()
         if not is_busy:
             receipt.wait_delivered(30)
-            points.forgotten.wait(0.3)  # in vain for what was delivered before it was written: that is in no file
+            points.wait_until_written(tracking)
 
 
 def die_adopting(url: str, directory: str) -> None:

@@ -123,7 +123,7 @@ def _bounded(policy: str) -> Finding:
         settings = {"max_events": room, "when_full": policy, "concurrency": 1}
         process = where.begin("tell_some", number=number, ending="ledger", settings=settings)
         process.wait_for("ready")
-        where.collector.start()
+        where.bring_back()
         where.collector.wait_for_events(room, 30.0)
         process.say()
         ledger = process.wait_for_ledger()
@@ -245,7 +245,7 @@ def _leave_backlog(where: Scene) -> Path:
     process = where.begin("tell_some", number=BACKLOG, ending="pause")
     process.wait_for("ready")
     where.kill(process)
-    where.collector.start()
+    where.bring_back()
     (path,) = where.directory.glob("*.sqlite3")
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

@@ -18,7 +18,7 @@ ROUNDS, ROUNDS_LONG = 100, 5_000
 # What a kill may send again is what was sent and not yet deleted: ten calls that are under way, and those that were
 # answered while the writer had its hands full; in the worst case as many as one transaction takes.
 AT_MOST = BATCH
-ON_AVERAGE = 20
+ON_AVERAGE = 50
 RESTART = 1.0  # seconds from a process's start to the first delivery of what the one before has left
 KILLS_AT_POINTS, KILLS_AT_POINTS_LONG = 2, 50
 ADOPTED = 100  # events
@@ -88,7 +88,9 @@ def _kill_at(point: str, number: int) -> Finding:
         process = where.begin("die_at", point=point, number=number, is_busy=is_busy)
         process.wait()
         where.hear(process)
+        where.collector.stop()  # what the dead have sent is read before the service behaves
         where.collector.behave()
+        where.bring_back()
         where.finish()
         return where.finding(point, "", duplicates=AT_MOST if is_busy else int(point in MAY_DUPLICATE))
 
@@ -106,6 +108,6 @@ def _kill_adopter(_: int) -> Finding:
         second = where.begin("die_adopting")
         second.wait()
         where.hear(second)
-        where.collector.start()
+        where.bring_back()
         where.finish()
         return where.finding("adopting", "", duplicates=ADOPTED)

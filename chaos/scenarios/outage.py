@@ -44,7 +44,7 @@ def _four_hours(trial: Trial) -> Finding:
         where.collector.stop()
         time.sleep(seconds / 2)
         where.collector.fail("events", status=503, headers={"retry-after": str(ASKED_TO_WAIT)})
-        where.collector.start()
+        where.bring_back()
         begun = time.time()
         time.sleep(seconds / 2)
         attempts = [moment for moment in where.arrivals.times if moment > begun]
@@ -93,7 +93,7 @@ def _return() -> Finding:
         where.collector.stop()
         time.sleep(5.0)
         stopped = time.time()
-        where.collector.start()
+        where.bring_back()
         _end(where, process, patience=60.0)
         first = where.arrivals.first_after(stopped) or stopped
         rate = sum(first <= moment < first + 1.0 for moment in where.arrivals.times)

@@ -91,8 +91,8 @@ class Settings:
         max_events: how many events may wait per destination, and how many may be held in event queues; 100,000 in
             memory and a million in files by default.
         max_bytes: how large all events in the file of one process may be together.
-        when_full: what becomes of an event for which there is no room: "drop_newest" drops it, "drop_oldest" the one
-            that has waited longest, "raise" has the call raise ValidationError.
+        when_full: what becomes of an event for which there is no room: "drop_newest" drops it, "drop_oldest" the first
+            of the visitor who has waited longest, "raise" has the call raise ValidationError.
     """
 
     secret_key: SecretKeys | None = field(default=None, repr=False)

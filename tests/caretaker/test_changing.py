@@ -8,6 +8,7 @@ import select
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 from passerby.outbox.board import Board, read_which_dead
@@ -207,15 +208,17 @@ def test_a_process_is_told_by_a_notice_what_to_do(run: Run, directory: Path) -> 
     fill(fill_in, [event_about(ADA)], dead=1)
     assert fill_in.close(30)
     (source,) = list_files(directory / "source")
-    database.write(inserts=Database(source.path).after(0, 10))
+    left = Database(source.path)
+    database.write(inserts=left.after(0, 10))
+    left.close()
 
     answer = run("retry", "--all", "--timeout", "0")
 
     assert answer.code == 3
     assert answer.out == "0 entries retried\n"
     assert f"left to process {os.getpid()}, which has not done it yet" in answer.err
-    board = Board(Folder(directory))
-    (notice,) = board.after(0)
+    with closing(Board(Folder(directory))) as board:
+        (notice,) = board.after(0)
     assert (notice.kind, read_which_dead(notice.subject)) == ("retry dead", (None, None))
     database.close()
     file.let_go()

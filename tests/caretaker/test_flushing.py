@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,8 @@ def test_what_a_live_process_has_is_left_to_it(run: Run, directory: Path, owners
     answer = run("flush", "--timeout", "1")
     assert answer.code == 3
     assert "still waiting: 1 for a, 1 for b" in answer.out
-    assert "send now" in [notice.kind for notice in Board(Folder(directory)).after(0)]
+    with closing(Board(Folder(directory))) as board:
+        assert "send now" in [notice.kind for notice in board.after(0)]
 
 
 def test_settings_that_lack_a_destination_bury_nothing(run: Run, directory: Path) -> None:

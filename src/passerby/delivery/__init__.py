@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from logging import Logger
+from math import inf
 from typing import TypeVar
 
 from ..destinations import Answer, Call, Destination, IdIssuer, Question
@@ -31,6 +32,7 @@ from .worker import Worker, cancel_others
 log: Logger = get_logger("passerby.delivery")
 T = TypeVar("T")
 
+_JUST_NOW = 1.0  # seconds
 _IMPATIENT = 0.2  # seconds for the outbox after a second Ctrl-C
 
 
@@ -74,6 +76,7 @@ class Delivery:
     def _prepare(self) -> None:
         self._worker = Worker(self._work, "passerby-delivery")
         self._drained: deque[Future[None]] = deque()
+        self._gave_up = -inf
         self._ssl_context: ssl.SSLContext | None = None
         self._mint = Mint(
             self._issuer,
@@ -154,7 +157,7 @@ class Delivery:
         if drained is not None:
             wait([drained], until - self._clock())
             drained.cancel()
-        return self._outbox.waiting()
+        return self._count_left()
 
     async def aflush(self, timeout: float) -> int:
         """Do as `flush` does without blocking the event loop."""
@@ -165,7 +168,13 @@ class Delivery:
         drained = self._when_drained()
         if drained is not None:
             await _wait_async(drained, until - self._clock())
-        return self._outbox.waiting()
+        return self._count_left()
+
+    def _count_left(self) -> int:
+        left = self._outbox.waiting()
+        if left:
+            self._gave_up = self._clock()
+        return left
 
     def close(self, timeout: float) -> int:
         """Flush, end the thread and let go of the outbox's files; a later event starts all that again."""
@@ -196,8 +205,10 @@ class Delivery:
 
     def on_exit(self) -> None:
         """The interpreter exits: deliver what can be delivered in time and say what is left."""
+        # Where the server has shut the app down, somebody may just have waited as long as that.
+        has_waited = self._clock() - self._gave_up < _JUST_NOW
         try:
-            left, is_recorded = self._close(self._close_timeout)
+            left, is_recorded = self._close(0.0 if has_waited else self._close_timeout)
         except KeyboardInterrupt:  # whoever presses Ctrl-C again does not want to wait
             left = self._outbox.waiting()
             is_recorded = self._outbox.close(_IMPATIENT)
@@ -228,6 +239,9 @@ class Delivery:
 
     def _look_around(self) -> float | None:
         """Begin what may be begun now; return when to look again, or None for when woken."""
+        if not all(waiter.done() for waiter in self._drained):  # while somebody waits for all, nobody is spared
+            for sender in self._senders.values():
+                sender.recovery.end()
         parts = [*(sender.dispatch for sender in self._senders.values()), self._mint.fill, self._tell_drained]
         looks = [self._look_at(part) for part in parts]
         return min((look for look in looks if look is not None), default=None)
@@ -266,8 +280,6 @@ class Delivery:
             return None
         drained: Future[None] = Future()
         self._drained.append(drained)
-        for sender in self._senders.values():
-            sender.recovery.end()
         self._worker.rouse()
         return drained
 
