@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 # A browser that was here before keeps its cookie, and the collector of this time has not made it.
 BESIDE_COLLECTOR := $(BIN)/passerby collect --port 0 --accept-any-browser-id --
-SOURCES := $(wildcard src tests benchmarks examples)
+SOURCES := $(wildcard src tests benchmarks chaos examples)
 VECTORS := $(firstword $(wildcard ../shared/vectors/engage.jsonl) tests/conformance/engage.jsonl)
 CUSTOMERIO := tests/conformance/customerio/customerio.jsonl
 CUSTOMERIO_VECTORS := $(firstword $(wildcard ../shared/vectors/customerio.jsonl) $(CUSTOMERIO))
@@ -19,7 +19,7 @@ CUSTOMERIO_VECTORS := $(firstword $(wildcard ../shared/vectors/customerio.jsonl)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo example-django example-flask example-fastapi test env node lint format types check coverage conformance bench lock clean
+.PHONY: help demo example-django example-flask example-fastapi test env node lint format types check coverage conformance bench chaos lock clean
 
 help:
 	@echo "make demo         start a small shop and watch its events arrive"
@@ -31,6 +31,7 @@ help:
 	@echo "make coverage     run the tests and say which lines they miss"
 	@echo "make conformance  replay what the vendors' own SDKs send"
 	@echo "make bench        measure"
+	@echo "make chaos        try what becomes of events when things go wrong"
 	@echo "make env          make the whole environment in $(VENV)"
 	@echo "make node         install the npm packages that some tests need"
 	@echo "make lock         write requirements/*.txt anew"
@@ -81,6 +82,9 @@ conformance: $(VENV)/test.stamp
 
 bench: env
 	$(BIN)/python -m benchmarks $(ARGS)
+
+chaos: env
+	$(BIN)/python -m chaos $(ARGS)
 
 node: tests/conformance/node_modules/.package-lock.json
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 import tests.django_site  # noqa: F401 - sets Django up
+from passerby.caretaker.command import VERBS
 from passerby.django.conf import DjangoSettings
 from passerby.testing import Told
 
@@ -49,3 +53,19 @@ def test_the_assertions_of_the_fixture_are_all_there() -> None:
     page = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
     names = {name for name in vars(Told) if not name.startswith(("_", "on_"))} | {"events", "refused"}
     assert set(re.findall(r"`tracked\.(\w+)", page)) == names
+
+
+def test_the_commands_for_the_outbox_are_all_there() -> None:
+    page = (ROOT / "docs" / "outbox.md").read_text(encoding="utf-8")
+    assert set(VERBS) <= set(re.findall(r"passerby outbox (\w+)", page))
+
+
+def test_the_checks_of_the_doctor_are_all_there(tmp_path: Path) -> None:
+    table = (ROOT / "docs" / "outbox.md").read_text(encoding="utf-8").partition("| check |")[2]
+    run = subprocess.run(
+        [sys.executable, "-m", "passerby.cli", "doctor", "--json", "--outbox", str(tmp_path)],
+        check=False,
+        capture_output=True,
+        timeout=100,
+    )
+    assert [one["check"] for one in json.loads(run.stdout) if f"`{one['check']}`" not in table] == []

@@ -6,6 +6,7 @@ import gc
 import sys
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,10 @@ from flask.testing import FlaskClient
 
 from passerby import SettingsError, Sites, Tracking, current_tracker
 from passerby.flask import Passerby
+from passerby.outbox.sqlite import SqliteOutbox
 from passerby.testing import Told
 from tests.making import NAVIGATION, value_of
+from tests.outbox.told import Listener, event_of
 
 BID = "bid_key"
 SITECORE = {"client_key": "key", "target_url": "https://api.example.com", "point_of_sale": "shop"}
@@ -326,3 +329,24 @@ class TestCommands:
         result = make_app().test_cli_runner().invoke(args=["passerby", *arguments])
         assert result.exit_code == code
         assert words in result.output
+
+    def test_the_outbox_is_the_apps_own(self, tmp_path: Path) -> None:
+        outbox = SqliteOutbox(tmp_path / "outbox", ("sitecore",), look_every=1e6)
+        outbox.put(event_of("ada"), ("sitecore",), Listener(), 0.0)
+        assert outbox.close(30)
+        app = make_app({**SETTINGS, "outbox": f"sqlite://{tmp_path}/outbox"})
+        result = app.test_cli_runner().invoke(args=["passerby", "outbox", "ls"])
+        assert result.exit_code == 0
+        assert result.output.startswith(f"{tmp_path}/outbox: 1 file")
+
+    def test_where_the_app_has_no_outbox_that_is_said(self) -> None:
+        result = make_app().test_cli_runner().invoke(args=["passerby", "outbox", "ls"])
+        assert result.exit_code == 2
+        assert "what waits is in the app's memory" in result.output
+
+    def test_of_several_sites_one_is_to_be_named(self) -> None:
+        app = Flask(__name__)
+        Passerby(app, Sites(lambda request: None, lambda name: Tracking()))
+        result = app.test_cli_runner().invoke(args=["passerby", "outbox", "ls"])
+        assert result.exit_code == 1
+        assert "name the outbox of one with --outbox" in result.output

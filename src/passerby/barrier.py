@@ -27,10 +27,10 @@ class Barrier:
     def begin(self, number: int) -> Future[None] | None:
         """Return what to wait for until so many events are recorded, or None if there is nothing to wait for.
 
-        While the outbox is degraded nobody waits, as that would be in vain.
+        While the disk takes nothing nobody waits, as that would be in vain.
         """
         recorded = self._outbox.when_stored()
-        if recorded is not None and self._outbox.state != "ok":
+        if recorded is not None and not self._outbox.is_recording:
             self.late += number
             return None
         return recorded

@@ -1,4 +1,4 @@
-"""The command line: `passerby collect`, `passerby demo`."""
+"""The command line: `passerby collect`, `passerby demo`, `passerby doctor`, `passerby outbox`."""
 
 from __future__ import annotations
 
@@ -10,19 +10,25 @@ from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 from typing import TextIO
 
+from .caretaker.arguments import add_doctor, add_outbox
+from .tracking import Tracking
 from .version import __version__
 
+FindTracking = Callable[[], Tracking]
 Command = Callable[[argparse.Namespace, TextIO, TextIO], int]
 
 OPTIONAL_PACKAGES = ("uvicorn", "fastapi")
 
 
-def main(argv: Sequence[str] | None = None, program: str = "passerby") -> int:
-    """Run a command; answer 0 when all is well, 1 for a failure, 2 for wrong usage.
+def main(
+    argv: Sequence[str] | None = None, program: str = "passerby", find_tracking: FindTracking | None = None
+) -> int:
+    """Run a command; answer 0 if all is well, 1 for a failure, 2 for wrong usage, 3 if something is left or was found.
 
     Args:
         argv: the command and its arguments; those of the process by default.
         program: how the user calls it, such as ``"manage.py passerby"``.
+        find_tracking: gives the tracking of the app whose command line it is, if it is one's; raises SettingsError.
     """
     arguments, app = _part(sys.argv[1:] if argv is None else argv)
     parser = _make_parser(program)
@@ -30,11 +36,14 @@ def main(argv: Sequence[str] | None = None, program: str = "passerby") -> int:
     if app and options.command != "collect":
         parser.error(f"found a command of yours behind --, which only collect runs; {options.command} does not")
     options.app = app
+    options.find_tracking = find_tracking
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal may lack letters that visitors have
             stream.reconfigure(errors="backslashreplace")
     try:
-        return _find_command(options.module)(options, sys.stdout, sys.stderr)
+        code = _find_command(options.module)(options, sys.stdout, sys.stderr)
+        sys.stdout.flush()
+        return code
     except ModuleNotFoundError as exc:
         if exc.name not in OPTIONAL_PACKAGES:
             raise
@@ -73,6 +82,8 @@ SUMMARIES = {
         "print each event."
     ),
     "demo": "Start a small shop and a collector on this machine, and print each event as it arrives.",
+    "doctor": "See whether this machine and these settings are fit for passerby, and say what to do.",
+    "outbox": "Look at an outbox on disk, and change what is in it.",
 }
 
 
@@ -121,7 +132,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     )
 
 
-_ADD = {"collect": _add_collect, "demo": _add_demo}
+_ADD = {"collect": _add_collect, "demo": _add_demo, "doctor": add_doctor, "outbox": add_outbox}
 
 
 def _port(text: str) -> int:

@@ -8,7 +8,7 @@ from typing import Any, cast
 try:
     import click
     import flask
-    from flask.cli import AppGroup
+    from flask.cli import AppGroup, ScriptInfo
 except ModuleNotFoundError as _error:
     raise ModuleNotFoundError('Flask is not installed. Run: pip install "passerby[flask]"', name="flask") from _error
 
@@ -86,6 +86,14 @@ def _spell_with_own_key(name: str) -> str:
 commands: AppGroup = AppGroup(_NAME, help="Commands of passerby, as `passerby` itself has them.")
 
 
+def _find_tracking(app: flask.Flask) -> Tracking:
+    """Return an app's tracking; raises SettingsError."""
+    tracking = app.extensions.get(_NAME)
+    if not isinstance(tracking, Tracking):
+        raise SettingsError("found several sites; name the outbox of one with --outbox")
+    return tracking
+
+
 class _PassThrough(click.Command):
     """Hands its arguments to passerby's own command, whatever they are."""
 
@@ -96,7 +104,9 @@ class _PassThrough(click.Command):
 
 def _pass_through(name: str, summary: str) -> click.Command:
     def run(arguments: list[str]) -> None:
-        raise SystemExit(cli.main([name, *arguments]))
+        # The app is loaded by now, as it is what has these commands.
+        app = click.get_current_context().ensure_object(ScriptInfo).load_app()
+        raise SystemExit(cli.main([name, *arguments], find_tracking=lambda: _find_tracking(app)))
 
     return _PassThrough(name, callback=run, help=summary)
 

@@ -257,7 +257,7 @@ def checked_timeout(timeout: float | None) -> float | None:
 def _make_outbox(names: Sequence[str], settings: Settings) -> Outbox:
     directory = settings.outbox_directory
     if directory is None:
-        return MemoryOutbox(names, settings.max_events or MAX_EVENTS)
+        return MemoryOutbox(names, settings.max_events or MAX_EVENTS, settings.when_full)
     try:
         from .outbox import sqlite  # noqa: PLC0415 - not everybody has what it needs
     except ImportError as error:  # a Python built without SQLite, or a system without such locks

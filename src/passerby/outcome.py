@@ -34,7 +34,7 @@ class Dropped:
 
     Attributes:
         reason: a short fixed word, such as ``"consent"``, ``"gpc"``, ``"bot"``, ``"invalid"``, ``"unchanged"``,
-            ``"full"``, ``"cleared"``.
+            ``"full"``, ``"cleared"``, ``"purged"``.
     """
 
     reason: str

@@ -238,11 +238,18 @@ class Tracker:
         return self._tell("event", type, event_data, extension_data, options, held=True)
 
     def process_event_queue(self) -> int:
-        """Let go of the events held for this browser, in their order; return how many there were."""
+        """Let go of the events held for this browser, in their order.
+
+        Returns how many this process held. Where workers share an outbox on disk, the others let go of theirs within a
+        second or two.
+        """
         return self._desk.release_held(self.visit, self._visitor_key())
 
     def clear_event_queue(self) -> int:
-        """Drop the events held for this browser (counted as "cleared"); return how many there were."""
+        """Drop the events held for this browser (counted as "cleared"), here and in other workers of an outbox on disk.
+
+        Returns how many this process held.
+        """
         return self._desk.clear_held(self.visit, self._visitor_key())
 
     async def guest_id(self, timeout: float | None = None) -> str:

@@ -27,6 +27,7 @@ from .sources import read_environment, read_mapping, variable_of
 from .stats import Stats
 from .tracker import Tracker
 from .transaction import Transactions
+from .uwsgi import warn_if_threads_are_off
 from .visit import Reception, visit_of
 
 log: Logger = get_logger("passerby")
@@ -51,6 +52,7 @@ class Tracking:
         self._delivery = self._desk.delivery
         self._reception = _make_reception(self._settings, self._desk.issuer, proxies)
         self._door = Door(self._desk, self._reception, self._settings)
+        warn_if_threads_are_off()
         if self._settings.server_cookie and not self._settings.remembers_users:
             log.warning(
                 "no secret_key: cookies are not signed and not renewed, users are not remembered over requests; "
@@ -83,6 +85,11 @@ class Tracking:
 
     def __repr__(self) -> str:
         return f"<Tracking to {', '.join(self._desk.destination_names) or 'nowhere'}>"
+
+    @property
+    def outbox_directory(self) -> str | None:
+        """Where the files of the outbox are; None if events wait in memory."""
+        return self._settings.outbox_directory
 
     def for_request(self, request: RequestInfo) -> Door:
         """Return the door through which a request comes in; for every framework's face."""

@@ -234,3 +234,25 @@ def test_threads_never_get_the_same_id() -> None:
     assert len(got) == len(set(got)) == 6 * (300 - 43)
     counts = filled.pool.counts
     assert (counts.made, counts.assigned) == (len(got) + counts.ready, len(got))
+
+
+def test_what_others_left_unused_is_claimed_before_more_is_made() -> None:
+    filled = Filled(spare=3)
+    filled.pool.begin(3)
+
+    filled.pool.claim(["old 1", "old 2"], 3)
+
+    assert filled.fill() == 1
+    assert [filled.pool.take() for _ in range(3)] == ["old 1", "old 2", "ID 1"]
+    assert filled.pool.counts == BrowserIdCounts(made=1, assigned=3, returned=0, ready=0, failed=0, claimed=2)
+
+
+def test_what_is_ready_is_left_to_others_at_the_end() -> None:
+    filled = Filled()
+    filled.fill()
+    assert filled.pool.take() == "ID 1"
+
+    assert filled.pool.drain() == ["ID 2"]
+
+    assert filled.pool.take() is None
+    assert filled.pool.counts == BrowserIdCounts(made=2, assigned=1, returned=0, ready=0, failed=0, kept=1)

@@ -6,13 +6,19 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command, execute_from_command_line
 from django.test import override_settings
 
+from passerby import Tracking
 from passerby.collector import CollectorServer
+from passerby.outbox.sqlite import SqliteOutbox
+from passerby.sites import Sites
 from passerby.version import __version__
+from tests.outbox.told import Listener, event_of
 
 Run = Callable[..., object]
 
@@ -92,6 +98,43 @@ def test_django_knows_it(capsys: pytest.CaptureFixture[str]) -> None:
 def test_wrong_settings_do_not_keep_it_from_running(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     with override_settings(PASSERBY=None):
         assert said_by(run, capsys, "collect", "--help")[0] == 0
+
+
+def test_the_outbox_is_the_projects_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    outbox = SqliteOutbox(tmp_path / "outbox", ("sitecore",), look_every=1e6)
+    outbox.put(event_of("ada"), ("sitecore",), Listener(), 0.0)
+    assert outbox.close(30)
+    with override_settings(PASSERBY={**settings.PASSERBY, "outbox": f"sqlite://{tmp_path}/outbox"}):
+        code, out, err = said_by(manage, capsys, "outbox", "ls")
+        assert (code, err) == (0, "")
+        assert out.startswith(f"{tmp_path}/outbox: 1 file")
+        # It delivers with the project's settings, which here lead nowhere.
+        code, out, err = said_by(manage, capsys, "outbox", "flush", "--timeout", "0.2")
+        assert (code, out) == (3, "0 entries delivered; 1 entry still waiting: 1 for sitecore\n")
+
+
+@pytest.mark.parametrize(
+    ("project", "code", "words"),
+    [
+        (None, 1, "PASSERBY: found none, expected a dict"),
+        (settings.PASSERBY, 2, "what waits is in the app's memory"),
+        ({"tracking": Sites(lambda request: None, lambda name: Tracking())}, 1, "name the outbox of one with --outbox"),
+    ],
+)
+def test_where_the_project_has_no_outbox_that_is_said(
+    capsys: pytest.CaptureFixture[str], project: object, code: int, words: str
+) -> None:
+    with override_settings(PASSERBY=project):
+        answered, out, err = said_by(manage, capsys, "outbox", "ls")
+        assert (answered, out) == (code, "")
+        assert words in err
+
+
+def test_the_doctor_looks_at_the_projects_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    with override_settings(PASSERBY={**settings.PASSERBY, "chanel": "WEB"}):
+        code, out, _ = said_by(manage, capsys, "doctor")
+        assert code == 1
+        assert 'PASSERBY["chanel"]' in out
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(["--version"], 0), (["nonsense"], 2)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import random
 import resource
 import signal
 import sys
@@ -11,9 +12,13 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from passerby.delivery.process import watch_process
 from passerby.event import new_event_id
+from passerby.outbox.board import Board, Notice, Unused
+from passerby.outbox.database import Trouble
+from passerby.outbox.folder import Folder
 from passerby.outbox.sqlite import SqliteOutbox
 
 from .told import Listener, delivered_ids, event_of
@@ -134,10 +139,8 @@ def leave_child(directory: str) -> None:
     outbox = SqliteOutbox(directory, ("a", "b"))
     life = Life(outbox)
     tell_and_say(outbox)
-    child = os.fork()
-    if child == 0:
-        signal.pause()
-    say("child", child, life.outbox is outbox)
+    if os.fork() == 0:
+        say("child", os.getpid(), life.outbox is outbox)  # by then it has let go of what is its parent's
     signal.pause()
 
 
@@ -207,6 +210,104 @@ def tell_many(directory: str, number: str) -> None:
     say("closed", outbox.close(30))
 
 
+def post_and_claim(directory: str, name: str, number: str) -> None:
+    """Post a notice and put back an ID, claim one, and so on; try again where the others are too busy."""
+    board = Board(Folder(directory))
+    for count in range(int(number)):
+        which = f"{name}-{count}"
+        until_it_works(board.post, [Notice("release", which, time.time())], [Unused("sitecore", (which,))])
+        say("posted", which)
+        for browser_id in until_it_works(board.claim, "sitecore", 1):
+            say("claimed", browser_id)
+        until_it_works(board.changed)
+    board.close()
+
+
+def kill_posters(directory: str, times: str, seed: str) -> None:
+    """Fork processes that post and claim, and kill each at some moment."""
+    moments = random.Random(int(seed))
+    for number in range(int(times)):
+        posters: list[int] = []
+        for one in "abc":
+            poster = os.fork()
+            if poster == 0:
+                post_and_claim(directory, f"{number}-{one}", "1000000")
+            posters.append(poster)
+        for poster in posters:
+            time.sleep(moments.uniform(0, 0.03))  # the moment is what the test is about
+            os.kill(poster, signal.SIGKILL)
+            os.waitpid(poster, 0)
+
+
+def until_it_works(action: Callable[..., Any], *arguments: object) -> Any:
+    while True:
+        try:
+            return action(*arguments)
+        except Trouble as trouble:
+            if trouble.reason != "locked by another program":
+                raise
+
+
+def hold_and_deliver(directory: str, number: str) -> None:
+    """Hold so many events of one visitor, and deliver what is to be delivered."""
+    is_ready = threading.Event()
+    outbox = SqliteOutbox(directory, ("a",), on_ready=is_ready.set)
+    for _ in range(int(number)):
+        event = event_of("ada", id=new_event_id())
+        outbox.hold(event, ("a",), Listener(), time.monotonic())
+        if outbox.flush_to_disk(30):
+            say("stored", event.id)
+    say("ready")
+    delivered = 0
+    while delivered < int(number):
+        is_ready.wait()
+        is_ready.clear()
+        for event_id in delivered_ids(outbox, now=time.monotonic()):
+            say("delivered", event_id)
+            delivered += 1
+    say("delivered-all")
+    signal.pause()
+
+
+def release(directory: str, visitor: str) -> None:
+    """Release what is held for a visitor, without looking for files of dead processes first."""
+    outbox = SqliteOutbox(directory, ("a",), look_every=1e6)
+    outbox._writer._next_look = 1e12
+    outbox.release(visitor)
+    say("released", outbox.flush_to_disk(30))
+    signal.pause()
+
+
+def share(directory: str, name: str, number: str) -> None:
+    """Put back a browser ID, claim one, release a visitor, and so on, while others do the same."""
+    outbox = SqliteOutbox(directory, ("a",))
+    say("ready")
+    sys.stdin.readline()
+    for count in range(int(number)):
+        outbox.put_back_browser_ids("sitecore", [f"{name}-{count}"])
+        outbox.release(f"{name}-{count}")
+        for browser_id in outbox.claim_browser_ids("sitecore", 1).result(60):
+            say("claimed", browser_id)
+        outbox.put(event_of(name), ("a",), Listener(), time.monotonic())
+    say("closed", outbox.close(60))
+
+
+def fork_and_release(directory: str, first: str, second: str) -> None:
+    """Use the board, and fork; both go on with it."""
+    outbox = SqliteOutbox(directory, ("a",))
+    life = Life(outbox)
+    outbox.release("nobody")
+    outbox.flush_to_disk(30)
+    child = os.fork()
+    if child == 0:
+        say("released", first, outbox.release(first))
+        sys.exit(0 if outbox.flush_to_disk(30) else 1)
+    _, status = os.waitpid(child, 0)
+    say("ended", status)
+    say("released", second, life.outbox.release(second))
+    outbox.close(30)
+
+
 def resident() -> int:
     """The memory of this process that is in use, in bytes."""
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
@@ -225,6 +326,12 @@ if __name__ == "__main__":
             fill,
             cannot_write,
             tell_many,
+            post_and_claim,
+            kill_posters,
+            hold_and_deliver,
+            release,
+            share,
+            fork_and_release,
         )
     }
     actions[sys.argv[1]](*sys.argv[2:])

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from passerby.outbox import Outbox
+from passerby.outbox.board import Board
+from passerby.outbox.folder import Folder
 from passerby.outbox.memory import MemoryOutbox
+from passerby.outbox.shelf import WhenFull
 from passerby.outbox.sqlite import SqliteOutbox
 from passerby.outbox.window import SIZE
 
+from .parent import Children
 from .told import MakeOutbox, PatientOutbox
 
 MakeSqlite = Callable[..., SqliteOutbox]
+OpenBoard = Callable[..., Board]
 
 
 @pytest.fixture
@@ -46,21 +52,27 @@ def make_outbox(request: pytest.FixtureRequest, make_sqlite: MakeSqlite) -> Make
     if request.param == "memory":
 
         def make_memory(
-            destinations: Sequence[str] = ("a", "b"), max_events: int = 1_000_000, window: int = 0
+            destinations: Sequence[str] = ("a", "b"),
+            max_events: int = 1_000_000,
+            window: int = 0,
+            when_full: WhenFull = "drop_newest",
         ) -> Outbox:
-            return MemoryOutbox(destinations, max_events)
+            return MemoryOutbox(destinations, max_events, when_full)
 
         return make_memory
 
     is_small = request.param == "sqlite-small"
 
     def make(
-        destinations: Sequence[str] = ("a", "b"), max_events: int = 1_000_000, window: int = 2 if is_small else SIZE
+        destinations: Sequence[str] = ("a", "b"),
+        max_events: int = 1_000_000,
+        window: int = 2 if is_small else SIZE,
+        when_full: WhenFull = "drop_newest",
     ) -> Outbox:
         directory = tempfile.mkdtemp(dir=request.getfixturevalue("tmp_path"))
         # Two entries in memory: all others have to be paged in.
         kind = PatientOutbox if is_small else SqliteOutbox
-        return make_sqlite(destinations, max_events, directory=directory, kind=kind, window=window)
+        return make_sqlite(destinations, max_events, directory=directory, kind=kind, window=window, when_full=when_full)
 
     return make
 
@@ -68,3 +80,34 @@ def make_outbox(request: pytest.FixtureRequest, make_sqlite: MakeSqlite) -> Make
 @pytest.fixture
 def outbox(make_outbox: MakeOutbox) -> Outbox:
     return make_outbox()
+
+
+@pytest.fixture
+def open_board() -> Iterator[OpenBoard]:
+    """Open the board of a folder, as another process has it; it is closed in the end."""
+    opened: list[Board] = []
+
+    def open_one(folder: Path, **options: Any) -> Board:
+        opened.append(Board(Folder(folder), **options))
+        return opened[-1]
+
+    yield open_one
+    for board in opened:
+        board.close()
+
+
+@pytest.fixture
+def children() -> Iterator[Children]:
+    children = Children()
+    yield children
+    for process in children.processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A directory that other users can reach, unlike pytest's own."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o711)
+        yield Path(name) / "outbox"

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from passerby.errors import ValidationError
 from passerby.outbox import Outbox, Tally
 from passerby.outcome import Dead, Delivered, Dropped
 
@@ -87,6 +88,41 @@ def test_what_the_browser_tells_comes_behind_what_its_visit_told(outbox: Outbox)
     assert acquired_ids(outbox) == [first.id]
     assert outbox.tally("a").waiting == 2
     assert second != first.id
+
+
+def test_a_full_outbox_may_raise(make_outbox: MakeOutbox) -> None:
+    outbox = make_outbox(max_events=1, when_full="raise")
+    put(outbox, "ada")
+    hold(outbox, "ada")
+    listener = Listener()
+
+    for record in (outbox.put, outbox.hold):
+        with pytest.raises(ValidationError, match=r"outbox is full.*max_events"):
+            record(event_of("ben"), ("b", "a"), listener, 0.0)
+
+    assert listener.heard == []
+    assert outbox.tally("a") == Tally(enqueued=2, waiting=1, held=1)
+    assert outbox.tally("b") == Tally(), "nothing of the call is recorded"
+
+
+def test_a_full_outbox_may_drop_the_oldest(make_outbox: MakeOutbox, caplog: pytest.LogCaptureFixture) -> None:
+    outbox = make_outbox(max_events=3, when_full="drop_oldest", window=1_000)
+    first, second = Listener(), Listener()
+    outbox.put(event_of("ada"), ("a",), first, 0.0)
+    outbox.put(event_of("ada"), ("a",), second, 0.0)
+    flush(outbox)
+    (sending,) = outbox.acquire("a", 1, 0.0)
+    put(outbox, "ada")
+    put(outbox, "ben")
+
+    assert (first.heard, second.heard) == (["stored"], ["stored", ("a", Dropped("full"))])
+    assert outbox.tally("a") == Tally(enqueued=4, waiting=3, dropped={"full": 1})
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    outbox.settle_delivered(sending, None)
+    put(outbox, "cyd")
+    put(outbox, "dan")
+    assert len(delivered_ids(outbox)) == 3
+    assert outbox.tally("a") == Tally(enqueued=6, delivered=4, dropped={"full": 2})
 
 
 def test_a_full_outbox_has_room_again_once_events_are_settled(make_outbox: MakeOutbox) -> None:
@@ -417,6 +453,173 @@ def test_events_recorded_without_a_browser_id_are_counted(outbox: Outbox) -> Non
 
     assert outbox.tally("a") == Tally(enqueued=2, delivered=1, held=1, unlinked=2)
     assert outbox.tally("b").unlinked == 1
+
+
+# purge_visitor, retry_dead, purge_dead, send_now
+
+
+def bury(outbox: Outbox, visitor: str, destination: str = "a", listener: Listener | None = None) -> str:
+    """Put one event and settle it as dead; return its ID."""
+    event = event_of(visitor)
+    outbox.put(event, (destination,), listener or Listener(), 0.0)
+    flush(outbox)
+    (entry,) = (one for one in outbox.acquire(destination, 1000, 0.0) if one.event.id == event.id)
+    outbox.settle_dead(entry, "no")
+    return event.id
+
+
+def letter_ids(outbox: Outbox, destination: str = "a") -> list[str]:
+    return [letter.event.id for letter in outbox.dead_letters(destination)]
+
+
+def test_purge_visitor_drops_what_waits_is_held_and_is_dead(outbox: Outbox) -> None:
+    listener = Listener()
+    bury(outbox, "ada", listener=listener)
+    dead = bury(outbox, "cyd")
+    outbox.put(event_of("ada"), ("a", "b"), listener, 0.0)
+    outbox.hold(event_of("ada"), ("a",), listener, 0.0)
+    bens = [put(outbox, "ben"), put(outbox, "ben")]
+    hold(outbox, "ben")
+    flush(outbox)
+
+    assert outbox.purge_visitor("ada").result(30) == 4
+
+    dropped = [one for one in listener.heard if one == ("a", Dropped("purged")) or one == ("b", Dropped("purged"))]
+    assert len(dropped) == 4
+    assert outbox.tally("a") == Tally(enqueued=7, waiting=2, held=1, dead=1, dropped={"purged": 3})
+    assert outbox.tally("b") == Tally(enqueued=1, dropped={"purged": 1})
+    assert outbox.held("ada") == 0
+    assert letter_ids(outbox) == [dead]
+    assert delivered_ids(outbox) == bens
+    assert outbox.purge_visitor("ada").result(30) == 0
+    assert outbox.purge_visitor("").result(30) == 0
+    assert outbox.tally("a").held == 1
+
+
+def test_a_visitor_is_known_by_browser_id_link_and_user_id(outbox: Outbox) -> None:
+    def tell_all() -> None:
+        outbox.put(event_of("ada", browser_id="ada"), ("a",), Listener(), 0.0)
+        outbox.put(event_of("visit:1", browser_id=None), ("a",), Listener(), 0.0)
+        outbox.hold(event_of("visit:1", browser_id=None), ("a",), Listener(), 0.0)
+        outbox.link("visit:1", "ada")
+        outbox.put(event_of("phone", browser_id="phone")._replace(user_id='user "ä" 1'), ("a",), Listener(), 0.0)
+        outbox.hold(event_of("phone", browser_id="phone")._replace(user_id='user "ä" 1'), ("a",), Listener(), 0.0)
+        flush(outbox)
+
+    tell_all()
+    assert outbox.purge_visitor("ada").result(30) == 3
+    assert outbox.purge_visitor('user "ä" 1').result(30) == 2
+    assert outbox.tally("a") == Tally(enqueued=5, dropped={"purged": 5}, unlinked=2)
+    assert acquired_ids(outbox) == []
+
+
+def test_what_is_told_after_a_purge_stays(outbox: Outbox) -> None:
+    for _ in range(3):
+        put(outbox, "ada")
+    outbox.purge_visitor("ada").result(30)
+
+    told = [put(outbox, "ada", now=1e12), put(outbox, "ada", now=1e12)]
+
+    assert delivered_ids(outbox) == told
+
+
+@pytest.mark.parametrize(("how", "expected"), [("delivered", Delivered(None)), ("dead", None), ("retry", None)])
+def test_what_is_being_sent_is_not_kept_if_that_fails(outbox: Outbox, how: str, expected: Delivered | None) -> None:
+    listener = Listener()
+    outbox.put(event_of("ada"), ("a",), listener, 0.0)
+    put(outbox, "ada")
+    flush(outbox)
+    (entry,) = outbox.acquire("a", 1, 0.0)
+
+    assert outbox.purge_visitor("ada").result(30) == 1
+    assert outbox.tally("a") == Tally(enqueued=2, waiting=1, dropped={"purged": 1})
+    if how == "delivered":
+        outbox.settle_delivered(entry, None)
+    elif how == "dead":
+        outbox.settle_dead(entry, "no")
+    else:
+        outbox.settle_retry(entry, 10.0)
+
+    assert listener.heard == ["stored", ("a", expected or Dropped("purged"))]
+    assert outbox.waiting() == 0
+    assert acquired_ids(outbox, now=1e9) == []
+    assert letter_ids(outbox) == []
+    assert is_balanced(outbox)
+
+
+def test_what_is_behind_what_was_purged_is_not_held_up(outbox: Outbox) -> None:
+    """The browser's events wait behind those of a user who is forgotten, and who was to be tried again later."""
+    outbox.put(event_of("ada")._replace(user_id="user 1"), ("a",), Listener(), 0.0)
+    told = put(outbox, "ada")
+    (entry,) = outbox.acquire("a", 1, 0.0)
+    outbox.settle_retry(entry, 60.0)
+
+    assert outbox.purge_visitor("user 1").result(30) == 1
+
+    assert acquired_ids(outbox) == [told]
+    assert acquired_ids(outbox, now=1e9) == [], "it is there once"
+
+
+def test_dead_letters_that_are_retried_wait_as_if_they_were_told_now(outbox: Outbox) -> None:
+    listener = Listener()
+    first, second = bury(outbox, "ada", listener=listener), bury(outbox, "ada")
+    other = bury(outbox, "ada", "b")
+    waiting = put(outbox, "ada")
+
+    assert outbox.retry_dead(7.0, "a").result(30) == 2
+
+    assert outbox.tally("a") == Tally(enqueued=3, waiting=3)
+    assert (letter_ids(outbox), letter_ids(outbox, "b")) == ([], [other])
+    seen: list[str] = []
+    while entries := outbox.acquire("a", 10, 7.0):
+        (entry,) = entries
+        seen.append(entry.event.id)
+        if entry.event.id != waiting:
+            assert (entry.attempts, entry.since) == (1, pytest.approx(7.0, abs=0.01))
+        outbox.settle_delivered(entry, None)
+    assert seen == [waiting, first, second]
+    assert listener.heard == ["stored", ("a", Dead("no")), ("a", Delivered(None))]
+
+
+def test_one_dead_letter_can_be_retried(outbox: Outbox) -> None:
+    one, another = bury(outbox, "ada"), bury(outbox, "ada")
+
+    assert outbox.retry_dead(0.0, event_id=another).result(30) == 1
+    assert outbox.retry_dead(0.0, "b", one).result(30) == 0
+
+    assert letter_ids(outbox) == [one]
+    assert delivered_ids(outbox) == [another]
+    assert outbox.retry_dead(0.0).result(30) == 1
+    assert delivered_ids(outbox) == [one]
+
+
+def test_dead_letters_can_be_purged(outbox: Outbox) -> None:
+    listener = Listener()
+    first, second, third = (bury(outbox, "ada", listener=listener) for _ in range(3))
+    other = bury(outbox, "ada", "b")
+
+    assert outbox.purge_dead("a", second).result(30) == 1
+    assert letter_ids(outbox) == [first, third]
+    assert outbox.purge_dead("a").result(30) == 2
+
+    assert outbox.tally("a") == Tally(enqueued=3, dropped={"purged": 3})
+    assert listener.heard.count(("a", Dropped("purged"))) == 3
+    assert letter_ids(outbox, "b") == [other]
+    assert outbox.purge_dead().result(30) == 1
+
+
+def test_send_now_makes_due_what_waits_for_a_later_attempt(outbox: Outbox) -> None:
+    ada = [put(outbox, "ada"), put(outbox, "ada")]
+    ben = put(outbox, "ben")
+    for entry in outbox.acquire("a", 10, 0.0):
+        outbox.settle_retry(entry, 60.0)
+    assert acquired_ids(outbox) == []
+
+    assert outbox.send_now().result(30) == 2
+
+    assert outbox.next_due("a") is None
+    assert sorted(delivered_ids(outbox)) == sorted([*ada, ben])
+    assert outbox.send_now().result(30) == 0
 
 
 # tally, fork, threads

@@ -17,8 +17,10 @@ from .told import MakeOutbox, event_of, flush
 
 DESTINATIONS = ("a", "b")
 VISITORS = ("ada", "ben", "visit:1", "visit:2")
+USERS = ("user 1", "user 2")
 MAX_EVENTS = 12
 
+users = st.sampled_from([None, None, *USERS])
 visitors = st.sampled_from(VISITORS)
 some_destinations = st.lists(st.sampled_from(DESTINATIONS), min_size=1, max_size=2, unique=True)
 
@@ -28,10 +30,14 @@ class Waiting:
     """An event of the model at one destination."""
 
     id: str
+    visitor: str
+    user: str | None
+    place: int  # in the order on disk
     due: float = 0.0
     entry: Any = None  # what the outbox handed out, while it is acquired
     attempts: int = 0
     is_unlinked: bool = False
+    is_purged: bool = False  # it is being sent, and not kept if that fails
 
 
 @dataclass
@@ -40,8 +46,7 @@ class Shelf:
 
     lanes: dict[str, list[Waiting]] = field(default_factory=lambda: defaultdict(list))
     held: dict[str, list[Waiting]] = field(default_factory=lambda: defaultdict(list))
-    dead: list[str] = field(default_factory=list)
-    dead_unlinked: int = 0
+    dead: list[Waiting] = field(default_factory=list)
     delivered: int = 0
     enqueued: int = 0
     unlinked: int = 0
@@ -65,13 +70,19 @@ class Shelf:
 
     def forget_process(self) -> None:
         """A new process counts what it finds, and has acquired nothing."""
-        for lane in self.lanes.values():
+        self.delivered, self.dropped = 0, {}
+        for visitor, lane in self.lanes.items():
+            self.drop("purged", sum(one.is_purged for one in lane))
+            self.lanes[visitor] = [one for one in lane if not one.is_purged]
             for one in lane:
                 one.entry = None
-        self.delivered, self.dropped = 0, {}
-        self.enqueued = self.waiting + self.holding + len(self.dead)
-        found = [one for lanes in (self.lanes, self.held) for lane in lanes.values() for one in lane]
-        self.unlinked = sum(one.is_unlinked for one in found) + self.dead_unlinked
+        self.count_anew()
+
+    def count_anew(self) -> None:
+        """Count what a new process finds; it has delivered nothing."""
+        found = [one for lanes in (self.lanes, self.held) for lane in lanes.values() for one in lane] + self.dead
+        self.enqueued = len(found) + sum(self.dropped.values())
+        self.unlinked = sum(one.is_unlinked for one in found)
 
     def acquired(self) -> list[tuple[str, Waiting]]:
         return [(visitor, lane[0]) for visitor, lane in self.lanes.items() if lane and lane[0].entry is not None]
@@ -102,6 +113,7 @@ class OutboxAndModel(RuleBasedStateMachine):
         self.links: dict[str, str] = {}
         self.now = 0.0
         self.serial = 0
+        self.last_place = 0
         self.generation = 0
         self.heard: dict[tuple[str, str], list[Outcome]] = {}
         self.expected: dict[tuple[str, str], list[Outcome]] = {}
@@ -109,13 +121,13 @@ class OutboxAndModel(RuleBasedStateMachine):
         self.ledgers: list[Ledger] = []
         self.expected_stored: set[str] = set()
 
-    @rule(visitor=visitors, names=some_destinations, held=st.booleans())
-    def tell(self, visitor: str, names: list[str], held: bool) -> None:
+    @rule(visitor=visitors, names=some_destinations, held=st.booleans(), user=users)
+    def tell(self, visitor: str, names: list[str], held: bool, user: str | None) -> None:
         visitor = self.name_of(visitor)
         self.serial += 1
         event_id = f"event {self.serial}"
         browser_id = None if visitor.startswith("visit:") else visitor
-        event = event_of(visitor, browser_id=browser_id, id=event_id)
+        event = event_of(visitor, browser_id=browser_id, id=event_id)._replace(user_id=user)
         record = self.outbox.hold if held else self.outbox.put
         ledger = Ledger(event_id, self.heard, self.stored)
         self.ledgers.append(ledger)  # of an event on disk nobody hears who is not kept alive
@@ -130,27 +142,113 @@ class OutboxAndModel(RuleBasedStateMachine):
                 continue
             self.expected_stored.add(event_id)
             shelf.unlinked += browser_id is None
-            (shelf.held if held else shelf.lanes)[visitor].append(Waiting(event_id, is_unlinked=browser_id is None))
+            one = Waiting(event_id, visitor, user, self.new_place(), is_unlinked=browser_id is None)
+            (shelf.held if held else shelf.lanes)[visitor].append(one)
 
     @rule(visitor=visitors)
     def release(self, visitor: str) -> None:
         visitor = self.name_of(visitor)
+        assert self.outbox.release(visitor) == self.model_release(visitor)
+
+    def model_release(self, visitor: str) -> int:
+        self.tick()
         numbers = [len(shelf.held[visitor]) for shelf in self.shelves.values()]
         for shelf in self.shelves.values():
+            for one in shelf.held[visitor]:
+                self.move_behind(one)
             shelf.lanes[visitor] += shelf.held[visitor]
             shelf.held[visitor] = []
-        assert self.outbox.release(visitor) >= max(numbers)
+        return max(numbers)
 
     @rule(visitor=visitors)
     def clear(self, visitor: str) -> None:
         visitor = self.name_of(visitor)
+        assert self.outbox.clear(visitor) == self.model_clear(visitor)
+
+    def model_clear(self, visitor: str) -> int:
+        self.tick()
         numbers = [len(shelf.held[visitor]) for shelf in self.shelves.values()]
         for name, shelf in self.shelves.items():
-            for one in shelf.held[visitor]:
-                self.expect(one.id, name, Dropped("cleared"))
-            shelf.drop("cleared", len(shelf.held[visitor]))
+            self.lose(name, shelf.held[visitor], "cleared")
             shelf.held[visitor] = []
-        assert self.outbox.clear(visitor) >= max(numbers)
+        return max(numbers)
+
+    @rule(data=st.data())
+    def purge_visitor(self, data: st.DataObject) -> None:
+        who = self.draw_person(data)
+        assert self.outbox.purge_visitor(who).result(30) == self.model_purge_visitor(who)
+
+    def draw_person(self, data: st.DataObject) -> str:
+        known = [*map(self.name_of, VISITORS), *USERS, *self.links.values()]
+        return str(data.draw(st.sampled_from(known), "who"))
+
+    def model_purge_visitor(self, who: str) -> int:
+        self.tick()
+        number = 0
+        for name, shelf in self.shelves.items():
+            for lanes in (shelf.lanes, shelf.held):
+                for visitor, lane in lanes.items():
+                    meant = [one for one in lane if self.is_about(one, who)]
+                    for one in meant:
+                        one.is_purged = one.entry is not None
+                    gone = [one for one in meant if not one.is_purged]
+                    lanes[visitor] = [one for one in lane if one not in gone]
+                    number += self.lose(name, gone, "purged")
+            gone = [one for one in shelf.dead if self.is_about(one, who)]
+            shelf.dead = [one for one in shelf.dead if one not in gone]
+            number += self.lose(name, gone, "purged")
+        return number
+
+    def is_about(self, one: Waiting, who: str) -> bool:
+        return who in (one.visitor, one.user, self.links.get(one.visitor))
+
+    @rule(name=st.sampled_from([None, *DESTINATIONS]), data=st.data(), is_purge=st.booleans())
+    def retry_or_purge_dead(self, name: str | None, data: st.DataObject, is_purge: bool) -> None:
+        event_id = self.draw_dead(data)
+        if is_purge:
+            assert self.outbox.purge_dead(name, event_id).result(30) == self.model_purge_dead(name, event_id)
+        else:
+            assert self.outbox.retry_dead(self.now, name, event_id).result(30) == self.model_retry_dead(name, event_id)
+
+    def draw_dead(self, data: st.DataObject) -> str | None:
+        known = [None, *(one.id for shelf in self.shelves.values() for one in shelf.dead)]
+        found: str | None = data.draw(st.sampled_from(known), "event ID")
+        return found
+
+    def model_purge_dead(self, name: str | None, event_id: str | None) -> int:
+        self.tick()
+        return sum(self.lose(each, ones, "purged") for each, ones in self.take_dead(name, event_id))
+
+    def model_retry_dead(self, name: str | None, event_id: str | None) -> int:
+        number = 0
+        for each, ones in self.take_dead(name, event_id):
+            for one in ones:
+                one.due, one.attempts = 0.0, 0
+                self.move_behind(one)
+                self.shelves[each].lanes[one.visitor].append(one)
+            number += len(ones)
+        self.tick()
+        return number
+
+    def take_dead(self, name: str | None, event_id: str | None) -> list[tuple[str, list[Waiting]]]:
+        taken: list[tuple[str, list[Waiting]]] = []
+        for each, shelf in self.shelves.items():
+            if name in (None, each):
+                taken.append((each, [one for one in shelf.dead if event_id in (None, one.id)]))
+                shelf.dead = [one for one in shelf.dead if event_id not in (None, one.id)]
+        return taken
+
+    @rule()
+    def send_now(self) -> None:
+        self.outbox.send_now().result(30)
+        self.model_send_now()
+
+    def model_send_now(self) -> None:
+        self.tick()
+        for shelf in self.shelves.values():
+            for lane in shelf.lanes.values():
+                for one in lane:
+                    one.due = 0.0
 
     @rule(names=some_destinations, reason=st.sampled_from(["gpc", "bot"]))
     def drop(self, names: list[str], reason: str) -> None:
@@ -181,6 +279,14 @@ class OutboxAndModel(RuleBasedStateMachine):
         acquired = [(name, *pair) for name, shelf in self.shelves.items() for pair in shelf.acquired()]
         name, visitor, one = data.draw(st.sampled_from(acquired))
         shelf, entry = self.shelves[name], one.entry
+        if one.is_purged and how != "delivered":
+            shelf.lanes[visitor].pop(0)
+            self.lose(name, [one], "purged")
+            if how == "dead":
+                self.outbox.settle_dead(entry, "no")
+            else:
+                self.outbox.settle_retry(entry, self.now + wait)
+            return
         if how == "retry":
             self.outbox.settle_retry(entry, self.now + wait)
             one.entry, one.due = None, self.now + wait
@@ -188,8 +294,8 @@ class OutboxAndModel(RuleBasedStateMachine):
         shelf.lanes[visitor].pop(0)
         if how == "dead":
             self.outbox.settle_dead(entry, "no")
-            shelf.dead.append(one.id)
-            shelf.dead_unlinked += one.is_unlinked
+            shelf.dead.append(one)
+            one.entry, one.place = None, self.new_place()
             self.expect(one.id, name, Dead("no"))
         else:
             self.outbox.settle_delivered(entry, {"ref": one.id})
@@ -228,7 +334,7 @@ class OutboxAndModel(RuleBasedStateMachine):
     @invariant()
     def the_dead_letters_are_there(self) -> None:
         for name, shelf in self.shelves.items():
-            assert [letter.event.id for letter in self.outbox.dead_letters(name)] == shelf.dead
+            assert [letter.event.id for letter in self.outbox.dead_letters(name)] == [one.id for one in shelf.dead]
 
     @invariant()
     def the_next_attempt_is_known(self) -> None:
@@ -247,8 +353,10 @@ class OutboxAndModel(RuleBasedStateMachine):
     def teardown(self) -> None:
         """All that still waits comes in the order in which it was told."""
         for name, shelf in self.shelves.items():
-            for _, one in shelf.acquired():
+            for visitor, one in shelf.acquired():
                 self.outbox.settle_retry(one.entry, self.now)
+                if one.is_purged:
+                    shelf.lanes[visitor].pop(0)
             seen: dict[str, list[str]] = defaultdict(list)
             while entries := self.outbox.acquire(name, 100, self.now + 1000):
                 for entry in entries:
@@ -259,6 +367,23 @@ class OutboxAndModel(RuleBasedStateMachine):
     def name_of(self, visitor: str) -> str:
         """Return a visitor's name; a visit that has no browser ID is another one after a restart."""
         return f"{visitor}.{self.generation}" if visitor.startswith("visit:") else visitor
+
+    def new_place(self) -> int:
+        self.last_place += 1
+        return self.last_place
+
+    def move_behind(self, one: Waiting) -> None:
+        one.place = self.new_place()
+
+    def tick(self) -> None:
+        """What comes now does not come at the same moment as what was asked."""
+        self.now += 1
+
+    def lose(self, name: str, ones: list[Waiting], reason: str) -> int:
+        self.shelves[name].drop(reason, len(ones))
+        for one in ones:
+            self.expect(one.id, name, Dropped(reason))
+        return len(ones)
 
     def expect(self, event_id: str, name: str, outcome: Outcome) -> None:
         self.expected.setdefault((event_id, name), []).append(outcome)

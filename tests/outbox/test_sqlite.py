@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from passerby.errors import SettingsError, ValidationError
+from passerby.errors import SettingsError
 from passerby.event import Context, Event
 from passerby.outbox import Tally
 from passerby.outbox.eventtext import UnreadableEvent, read_event, write_event
 from passerby.outbox.intake import HELD_NOT_CONFIGURED, NOT_CONFIGURED
 from passerby.outbox.shelf import MAX_DEAD
 from passerby.outbox.sqlite import SqliteOutbox
-from passerby.outcome import Delivered, Dropped
+from passerby.outcome import Delivered
 
 from .conftest import MakeSqlite
 from .told import (
@@ -387,42 +387,6 @@ def test_flush_waits_no_longer_than_it_may(make_sqlite: MakeSqlite) -> None:
 
 
 # Bounds
-
-
-def test_a_full_outbox_may_raise(make_sqlite: MakeSqlite) -> None:
-    outbox = make_sqlite(max_events=1, when_full="raise")
-    put(outbox, "ada")
-    hold(outbox, "ada")
-    listener = Listener()
-
-    for record in (outbox.put, outbox.hold):
-        with pytest.raises(ValidationError, match=r"outbox is full.*max_events"):
-            record(event_of("ben"), ("b", "a"), listener, 0.0)
-
-    assert listener.heard == []
-    assert outbox.tally("a") == Tally(enqueued=2, waiting=1, held=1)
-    assert outbox.tally("b") == Tally(), "nothing of the call is recorded"
-
-
-def test_a_full_outbox_may_drop_the_oldest(make_sqlite: MakeSqlite) -> None:
-    outbox = make_sqlite(max_events=3, when_full="drop_oldest")
-    first, second = Listener(), Listener()
-    outbox.put(event_of("ada"), ("a",), first, 0.0)
-    outbox.put(event_of("ada"), ("a",), second, 0.0)
-    flush(outbox)
-    (sending,) = outbox.acquire("a", 1, 0.0)
-    kept = [put(outbox, "ada"), put(outbox, "ben")]
-
-    assert (first.heard, second.heard) == (["stored"], ["stored", ("a", Dropped("full"))])
-    assert outbox.tally("a") == Tally(enqueued=4, waiting=3, dropped={"full": 1})
-    outbox.settle_delivered(sending, None)
-    put(outbox, "cyd")
-    put(outbox, "dan")
-    assert len(delivered_ids(outbox)) == 3
-    assert outbox.tally("a") == Tally(enqueued=6, delivered=4, dropped={"full": 2})
-    assert kept
-    again = begin_again(outbox, make_sqlite)
-    assert again.tally("a") == Tally()
 
 
 def test_the_oldest_are_dropped_whatever_they_wait_for(make_sqlite: MakeSqlite) -> None:

@@ -5,12 +5,8 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,68 +14,8 @@ import pytest
 from passerby.outbox.sqlite import SqliteOutbox
 
 from .conftest import MakeSqlite
+from .parent import Children, stored_ids, wait_for, wait_for_first_line
 from .told import delivered_ids, is_balanced, is_long
-
-ROOT = Path(__file__).parents[2]
-
-
-class Children:
-    """Processes of tests/outbox/children.py; none survives the test."""
-
-    def __init__(self) -> None:
-        self.processes: list[subprocess.Popen[str]] = []
-
-    def begin(self, what: str, *arguments: object) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "tests.outbox.children", what]
-            + [str(argument) for argument in arguments],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.processes.append(process)
-        return process
-
-    def run(self, what: str, *arguments: object) -> list[str]:
-        """Run one to its end; return the lines it said."""
-        out, err = self.begin(what, *arguments).communicate(timeout=100)
-        assert err == ""
-        return out.splitlines()
-
-
-@pytest.fixture
-def children() -> Iterator[Children]:
-    children = Children()
-    yield children
-    for process in children.processes:
-        process.kill()
-        process.communicate()
-
-
-@pytest.fixture
-def directory() -> Iterator[Path]:
-    """A directory that other users can reach, unlike pytest's own."""
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o711)
-        yield Path(name) / "outbox"
-
-
-def wait_for(process: subprocess.Popen[str], word: str) -> list[str]:
-    """Read what a process says until it says a word; return the lines before."""
-    assert process.stdout is not None
-    lines: list[str] = []
-    for line in process.stdout:
-        if line.split()[0] == word:
-            return lines
-        lines.append(line.strip())
-    raise AssertionError(f"{word} was not said: {lines}, {process.communicate()[1]}")
-
-
-def stored_ids(lines: list[str]) -> list[str]:
-    # The last line of who was killed may be cut off.
-    return [line.split()[1] for line in lines if line.startswith("stored ") and len(line.split()[1]) == 36]
 
 
 def adopted_ids(outbox: SqliteOutbox, destination: str = "a") -> list[str]:
@@ -113,11 +49,6 @@ def test_nothing_that_was_acknowledged_is_lost_when_the_process_is_killed(
     assert len(acknowledged) > 30
     assert set(acknowledged) <= set(found)
     print(f"{len(acknowledged)} acknowledged, {found.total() - len(found)} found twice")
-
-
-def wait_for_first_line(process: subprocess.Popen[str]) -> list[str]:
-    assert process.stdout is not None
-    return [process.stdout.readline().strip()]
 
 
 def test_what_many_dead_processes_left_is_adopted_once(children: Children, directory: Path) -> None:

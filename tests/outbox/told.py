@@ -40,6 +40,7 @@ def die(outbox: SqliteOutbox) -> None:
     assert outbox._journal.stop(30)
     outbox._stock.is_closed = True
     writer = outbox._writer
+    writer.neighbours.close()
     for file, database in [(writer._file, writer._database), *((one.file, one.database) for one in writer._adoptions)]:
         if database is not None:
             database._connection.close()

@@ -16,23 +16,21 @@ from logging import Logger
 from typing import TypeVar
 
 from ..destinations import Answer, Call, Destination, IdIssuer, Question
-from ..destinations.answers import judge_status
 from ..errors import RemoteError, RemoteTimeout
-from ..event import Event, new_browser_id
+from ..event import Event
 from ..logs import get_logger
 from ..outbox import Observer, Outbox
-from ..rehearsal import rehearsal
-from .breaker import Breaker, BreakerState
+from .breaker import BreakerState
+from .mint import Mint
 from .pool import BrowserIdPool
 from .process import watch_process
-from .sender import NoBrowserId, RetryPlan, Sender
+from .sender import RetryPlan, Sender
 from .transport import Lane, NoAnswer, make_ssl_context
 from .worker import Worker, cancel_others
 
 log: Logger = get_logger("passerby.delivery")
 T = TypeVar("T")
 
-_AT_ONCE = 8  # browser IDs that are made at the same time
 _IMPATIENT = 0.2  # seconds for the outbox after a second Ctrl-C
 
 
@@ -73,24 +71,23 @@ class Delivery:
     def _prepare(self) -> None:
         self._worker = Worker(self._work, "passerby-delivery")
         self._drained: deque[Future[None]] = deque()
-        self._links: dict[str, asyncio.Future[str]] = {}
         self._ssl_context: ssl.SSLContext | None = None
+        self._mint = Mint(
+            self._issuer, self.pool, self._outbox, self._plan, self._perform, self._clock, self._worker.nudge
+        )
         self._senders = {
             destination.name: Sender(
                 destination,
                 self._outbox,
                 self._plan,
                 self._make_lane,
-                self._find_browser_id,
+                self._mint.find,
                 self._clock,
                 self._worker.nudge,
             )
             for destination in self._destinations
         }
-        issuer_name = self._issuer.name if self._issuer is not None else None
-        self._issuer_sender = self._senders[issuer_name] if issuer_name is not None else None
-        self._id_breaker = Breaker(f"{issuer_name}, browser IDs", shortest=self._plan.base)
-        self._makers: set[asyncio.Task[None]] = set()
+        self._issuer_sender = self._senders[self._issuer.name] if self._issuer is not None else None
         self._spare_lanes: list[Lane] = []
 
     # What the app's threads call.
@@ -119,16 +116,13 @@ class Delivery:
 
     def link(self, visitor: str, browser_id: str) -> str:
         """Give an ID to the events of a visit that had none, unless they have one already; return theirs."""
-        linked = self._outbox.link(visitor, browser_id)
-        if linked != browser_id and self._issuer is not None:
-            self.pool.give_back(browser_id)
-        return linked
+        return self._mint.link(visitor, browser_id)
 
     def wait_for_browser_id(self) -> Future[str | None] | None:
         """Get in line for the next ID; None if it would be in vain because the service does not answer."""
-        if self._issuer_sender is None or self._issuer_sender.breaker.is_open or self._id_breaker.is_open:
+        if self._issuer_sender is None or self._issuer_sender.breaker.is_open or self._mint.breaker.is_open:
             return None
-        if self._id_breaker.wait_until() > self._clock():  # it asked to be left alone
+        if self._mint.breaker.wait_until() > self._clock():  # it asked to be left alone
             return None
         return self.pool.wait() if self._worker.start() else None
 
@@ -172,6 +166,7 @@ class Delivery:
         until = self._clock() + timeout
         left = self.flush(timeout)
         self._worker.stop(max(0.1, until - self._clock()))
+        self._mint.leave_to_others()
         is_recorded = self._outbox.close(max(0.1, until - self._clock()))
         if self._outbox.waiting() > left:  # somebody told an event after the flush and before the stop
             self.start()
@@ -223,7 +218,10 @@ class Delivery:
 
     def _look_around(self) -> float | None:
         """Begin what may be begun now; return when to look again, or None for when woken."""
-        parts = [*(sender.dispatch for sender in self._senders.values()), self._fill_pool, self._tell_drained]
+        if self._drained:  # a service that comes back while somebody waits is not spared
+            for sender in self._senders.values():
+                sender.recovery.end()
+        parts = [*(sender.dispatch for sender in self._senders.values()), self._mint.fill, self._tell_drained]
         looks = [self._look_at(part) for part in parts]
         return min((look for look in looks if look is not None), default=None)
 
@@ -261,6 +259,8 @@ class Delivery:
             return None
         drained: Future[None] = Future()
         self._drained.append(drained)
+        for sender in self._senders.values():
+            sender.recovery.end()
         self._worker.rouse()
         return drained
 
@@ -281,82 +281,6 @@ class Delivery:
     def _rouse(self) -> None:
         if self._worker.start():
             self._worker.rouse()
-
-    def _fill_pool(self) -> float | None:
-        if self._issuer is None or self._issuer_sender is None or rehearsal.refuses(self._issuer.origin):
-            return None
-        now = self._clock()
-        breaker = self._id_breaker
-        for _ in range(breaker.slots(now, min(self.pool.missing(), _AT_ONCE - len(self._makers)))):
-            breaker.begin()
-            self.pool.begin()
-            task = asyncio.create_task(self._make_browser_id(self._issuer))
-            self._makers.add(task)
-            task.add_done_callback(self._makers.discard)
-        return breaker.wait_until() if breaker.wait_until() > now else None
-
-    async def _make_browser_id(self, issuer: IdIssuer) -> None:
-        try:
-            self.pool.bring(await self._create(issuer))
-        except (NoAnswer, RemoteError):
-            self.pool.fail()
-        except BaseException:
-            self.pool.fail()
-            raise
-        finally:
-            self._worker.nudge()
-
-    async def _create(self, issuer: IdIssuer) -> str:
-        """Have the service make an ID; its breaker is told how that went."""
-        answer: Answer | None = None
-        try:
-            question = issuer.create_question()
-            answer = await self._perform(question.call, self._plan.timeout)
-            browser_id = question.read(answer)
-        except (NoAnswer, RemoteError) as error:
-            verdict = judge_status(answer) if answer is not None else None
-            self._id_breaker.on_failure(self._clock(), str(error), getattr(verdict, "after", None))
-            raise
-        except Exception as error:  # our own mistake must not be made again at once and for ever
-            log.exception("no browser ID could be made")
-            self._id_breaker.on_failure(self._clock(), f"internal error: {type(error).__name__}")
-            raise RemoteError(f"internal error: {type(error).__name__}") from error
-        except BaseException:
-            self._id_breaker.on_abandoned()
-            raise
-        self._id_breaker.on_success()
-        return browser_id
-
-    async def _find_browser_id(self, visitor: str) -> str:
-        """Get the ID for a visit that had none, once for all its events, and link it."""
-        pending = self._links.get(visitor)
-        if pending is None:
-            pending = self._links[visitor] = asyncio.ensure_future(self._link(visitor))
-            pending.add_done_callback(lambda _: self._links.pop(visitor, None))
-        return await asyncio.shield(pending)
-
-    async def _link(self, visitor: str) -> str:
-        if self._issuer is None:
-            browser_id = new_browser_id()
-        else:
-            browser_id = self.pool.take() or await self._create_when_allowed(self._issuer)
-        return self.link(visitor, browser_id)
-
-    async def _create_when_allowed(self, issuer: IdIssuer) -> str:
-        if not self._id_breaker.slots(self._clock(), 1):
-            raise NoBrowserId("no browser ID to be had")
-        self._id_breaker.begin()
-        self.pool.begin()
-        try:
-            browser_id = await self._create(issuer)
-        except (NoAnswer, RemoteError):
-            self.pool.fail()
-            raise NoBrowserId("no browser ID to be had") from None
-        except BaseException:
-            self.pool.fail()
-            raise
-        self.pool.bring_for_sending()
-        return browser_id
 
     async def _ask(self, question: Question[T], timeout: float) -> T:
         try:

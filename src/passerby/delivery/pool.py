@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ AHEAD = 1.0  # seconds of new visitors kept ready
 
 @dataclass(frozen=True, slots=True)
 class BrowserIdCounts:
-    """The counts of the pool.
+    """The counts of the pool: made + claimed = assigned + ready + kept.
 
     Attributes:
         made: IDs the service has made for this process.
@@ -30,6 +30,8 @@ class BrowserIdCounts:
         returned: IDs that came back unused.
         ready: IDs that wait for a visitor.
         failed: tries to get one that failed.
+        claimed: IDs that other processes, or this one before a restart, had left unused.
+        kept: IDs left unused for others, when this process closed.
     """
 
     made: int
@@ -37,6 +39,8 @@ class BrowserIdCounts:
     returned: int
     ready: int
     failed: int
+    claimed: int = 0
+    kept: int = 0
 
 
 class BrowserIdPool:
@@ -66,7 +70,7 @@ class BrowserIdPool:
         self._taken: deque[float] = deque(maxlen=LARGEST * 4)
         self._low = self._spare  # at how many that are ready more are wanted
         self._coming = 0
-        self._made = self._assigned = self._returned = self._failed = 0
+        self._made = self._assigned = self._returned = self._failed = self._claimed = self._kept = 0
 
     def take(self) -> str | None:
         """Take an ID if one is ready; never waits."""
@@ -98,22 +102,40 @@ class BrowserIdPool:
     @property
     def counts(self) -> BrowserIdCounts:
         """The counts at this moment."""
-        return BrowserIdCounts(self._made, self._assigned, self._returned, len(self._ready), self._failed)
+        return BrowserIdCounts(
+            self._made, self._assigned, self._returned, len(self._ready), self._failed, self._claimed, self._kept
+        )
 
     def missing(self) -> int:
         """Return how many IDs should be made now, beside those that are coming."""
         waiting = sum(1 for waiter in list(self._waiters) if not waiter.done())
         return max(0, self._target() + waiting - len(self._ready) - self._coming)
 
-    def begin(self) -> None:
-        """An ID is being made."""
-        self._coming += 1
+    def begin(self, number: int = 1) -> None:
+        """So many IDs are being made."""
+        self._coming += number
 
     def bring(self, browser_id: str) -> None:
         """An ID was made."""
         self._coming -= 1
         self._made += 1
         self._hand_out(browser_id)
+
+    def claim(self, browser_ids: Sequence[str], asked: int) -> None:
+        """Of those asked for, and begun, some were to be had unused; the others have to be made."""
+        self._coming -= asked
+        self._claimed += len(browser_ids)
+        for browser_id in browser_ids:
+            self._hand_out(browser_id)
+
+    def drain(self) -> list[str]:
+        """Let go of all that are ready, so that others can have them."""
+        drained: list[str] = []
+        with suppress(IndexError):
+            while True:
+                drained.append(self._ready.popleft())
+                self._kept += 1
+        return drained
 
     def bring_for_sending(self) -> None:
         """An ID was made for events that wait to be sent, and is already given."""

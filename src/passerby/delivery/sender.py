@@ -15,6 +15,7 @@ from ..outbox import Outbox
 from ..outcome import Delivered
 from .breaker import Breaker
 from .load import Load, Parcel
+from .recovery import Recovery
 from .transport import NoAnswer
 
 log: Logger = get_logger("passerby.delivery")
@@ -81,6 +82,7 @@ class Sender:
     ) -> None:
         self.destination = destination
         self.breaker: Breaker = Breaker(destination.name, shortest=plan.base)
+        self.recovery: Recovery = Recovery(lambda: outbox.tally(destination.name).enqueued)
         self.retries: int = 0
         self._outbox = outbox
         self._plan = plan
@@ -94,6 +96,7 @@ class Sender:
     def dispatch(self) -> float | None:
         """Begin as many deliveries as may be begun now; return when to look again, or None for when woken."""
         now = self._clock()
+        self.recovery.look(now)
         for load in self._acquire(self._plan.concurrency - len(self._busy)):
             task = asyncio.create_task(self._use_lane(load))
             self._busy.add(task)
@@ -102,12 +105,15 @@ class Sender:
             return self.breaker.wait_until()
         if self.breaker.state == "half-open" or len(self._busy) >= self._plan.concurrency:
             return None  # whatever is due: whoever is under way says when there is room
+        if self.recovery.room(now) == 0:
+            return self.recovery.due(now)
         return self._outbox.next_due(self.destination.name)
 
     @property
     def has_room(self) -> bool:
         """Whether an event that came now could be sent now."""
-        return self.breaker.slots(self._clock(), self._plan.concurrency - len(self._busy)) > 0
+        now = self._clock()
+        return self.breaker.slots(now, self._plan.concurrency - len(self._busy)) > 0 and self.recovery.room(now) != 0
 
     async def aclose(self) -> None:
         """Let go of all connections; what is being sent is given up and stays in the outbox."""
@@ -126,12 +132,17 @@ class Sender:
         slots = self.breaker.slots(now, lanes)
         if slots <= 0:
             return []
-        size = self.destination.batch_size
         # How many events fit into one call is known only when they are here; so what tries a service out is one.
-        entries = self._outbox.acquire(self.destination.name, slots if self.breaker.is_open else slots * size, now)
+        size = self.destination.batch_size
+        wanted = slots if self.breaker.is_open else slots * size
+        room = self.recovery.room(now)
+        if room is not None:
+            wanted = min(wanted, room)
+        entries = self._outbox.acquire(self.destination.name, wanted, now) if wanted > 0 else ()
         if not entries:
             return []
         self.breaker.begin()
+        self.recovery.take(len(entries))
         return [Load(entries[start : start + size], self.destination) for start in range(0, len(entries), size)]
 
     async def _use_lane(self, load: Load) -> None:
@@ -226,6 +237,7 @@ class Sender:
     def _note_success(self) -> None:
         """The service has answered, whatever it said."""
         if self.breaker.is_open:
+            self.recovery.begin(self._clock())
             self._on_change()
         self.breaker.on_success()
 

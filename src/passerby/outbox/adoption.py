@@ -11,7 +11,7 @@ from ..logs import get_logger
 from .database import Corruption, Database, NewerFile, Trouble, translated
 from .folder import HeldFile
 from .intake import Intake
-from .row import Row
+from .row import Heard, Row
 from .salvage import Reader, lengthen
 
 log: Logger = get_logger("passerby.outbox")
@@ -46,9 +46,10 @@ class Adoption:
         self._expected = expected
         self._found: Counter[str] = Counter()
         self._rows: list[Row] = []
+        self._heard = Heard()
 
     def move_page(self, own: Callable[[], Database], intake: Intake, now: float) -> bool:
-        """Move the next page; False if that was all. Raises Trouble if that is this process's own, or NewerFile."""
+        """Move the next page; False if that was all. Raises Trouble of the own file, NewerFile, or NotNow."""
         try:
             self._rows = self._rows or self._read()
         except NewerFile:
@@ -59,7 +60,7 @@ class Adoption:
         if not self._rows:
             self._finish(intake, now)
             return False
-        arrival = intake.expect(self._rows, self._skipped)
+        arrival = intake.expect(self._rows, self._heard, self._skipped)
         try:
             if arrival.rows:
                 own().write(inserts=arrival.rows)
@@ -68,6 +69,8 @@ class Adoption:
             raise
         intake.welcome(arrival)
         self._found.update(row.destination for row in arrival.rows)
+        for (destination, _), number in arrival.dropped.items():
+            self._found[destination] += number
         last, self._rows = self._rows[-1].place, []
         if self.database is not None and self._reader is not None and not self._reader.is_damaged:
             with suppress(Trouble):  # they are deleted with the file
@@ -89,6 +92,8 @@ class Adoption:
                     with translated():
                         is_damaged = lengthen(self.file.path)
                     self.database = Database(self.file.path)
+            with suppress(Corruption):
+                self._heard = self.database.read_heard()
             self._reader = Reader(self.database, is_damaged=is_damaged)
         return self._reader.read(PAGE)
 

@@ -9,16 +9,19 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+from ..jsontext import dumps
 from . import row as rows
-from .row import Change, Row
+from .row import Change, Heard, Row
 
 Synchronous = Literal["NORMAL", "FULL"]
 
+SQLITE_VERSION: tuple[int, int, int] = sqlite3.sqlite_version_info
 APPLICATION_ID = 0x70627978  # "pbyx", so that another program's database is not written to
 VERSION = 1
 _BEYOND = 2**63 - 1
+_TIMEOUT = 2.0  # seconds that somebody else may have the file
 _LARGEST = 512 if sqlite3.sqlite_version_info >= (3, 32) else 64  # rows in a statement; older ones take 999 values
 _UPDATES_FROM = sqlite3.sqlite_version_info >= (3, 33)
 
@@ -74,19 +77,36 @@ def translated() -> Generator[None]:
         raise Trouble("disk full" if is_full else os.strerror(error.errno or errno.EIO).lower()) from error
 
 
+class Slice(NamedTuple):
+    """Some entries were looked through.
+
+    Attributes:
+        end: the place of the last; None if there were none.
+        rows: those that were looked for.
+    """
+
+    end: int | None
+    rows: list[Row]
+
+
 class Database:
     """The entries of one file. All methods raise Trouble.
 
     Args:
         path: an existing file; an empty one is given its tables.
         synchronous: "NORMAL" survives the death of the process, "FULL" also that of the machine.
+
+    Attributes:
+        heard: what this process has heard of others; it is written with whatever is written next.
     """
 
     def __init__(self, path: Path, synchronous: Synchronous = "NORMAL") -> None:
+        self.heard: Heard = Heard()
+        self._written_heard: Heard | None = None
         self._has_json = True
         with translated():
             self._connection = sqlite3.connect(
-                f"{path.as_uri()}?mode=rw", uri=True, timeout=2.0, isolation_level=None, check_same_thread=False
+                f"{path.as_uri()}?mode=rw", uri=True, timeout=_TIMEOUT, isolation_level=None, check_same_thread=False
             )
             self._connection.text_factory = bytes
             try:
@@ -120,6 +140,7 @@ class Database:
         execute(f"PRAGMA synchronous = {synchronous}")
         execute("PRAGMA journal_size_limit = 4194304")
         execute("PRAGMA cache_size = -1024")
+        execute("PRAGMA secure_delete = FAST")  # of what is deleted nothing stays in a page that is in use
 
     def write(
         self,
@@ -136,11 +157,15 @@ class Database:
             steps += [(rows.UPDATE_ONE, list(change)) for change in updates]
         steps += [(rows.delete(len(part)), list(part)) for part in rows.parts(deletes, _LARGEST)]
         steps += [(rows.LINK, list(link)) for link in links]
+        heard = self.heard
+        if steps and heard != self._written_heard:
+            steps.append((rows.HEAR, list(heard)))
         with translated():
             if len(steps) == 1:  # a transaction by itself
                 self._connection.execute(*steps[0])
             elif steps:
                 self._write_together(steps)
+                self._written_heard = heard
 
     def _write_together(self, steps: Sequence[tuple[str, list[Any]]]) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
@@ -152,6 +177,12 @@ class Database:
             with suppress(sqlite3.Error):  # some errors end the transaction by themselves
                 self._connection.execute("ROLLBACK")
             raise
+
+    def read_heard(self) -> Heard:
+        """Return what whoever wrote this file had heard of others by then."""
+        with translated():
+            poster, number = self._connection.execute(rows.HEARD).fetchone() or Heard()
+            return Heard(poster.decode() if isinstance(poster, bytes) else poster, number)
 
     def page(self, destination: str, after: int, limit: int) -> list[Row]:
         """Return the next entries that wait at a destination."""
@@ -174,6 +205,35 @@ class Database:
         with translated():
             self._connection.execute("DELETE FROM entry WHERE place <= ?", (place,))
 
+    def slice_of_person(self, after: int, limit: int, who: str) -> Slice:
+        """Look through the next entries for those that may be about a visitor or a user."""
+        text = dumps(who)
+        return self._slice(after, limit, rows.OF_PERSON, who, who, text)
+
+    def slice_of_dead(self, after: int, limit: int) -> Slice:
+        """Look through the next entries for those that are dead."""
+        return self._slice(after, limit, rows.DEAD)
+
+    def slice_of_later(self, after: int, limit: int) -> Slice:
+        """Look through the next entries for those that wait for a later attempt."""
+        return self._slice(after, limit, rows.LATER)
+
+    def hurry(self, places: Sequence[int]) -> None:
+        """Make what is at some places due at once."""
+        with translated():
+            for part in rows.parts(places, _LARGEST):
+                self._connection.execute(rows.hurry(len(part)), list(part))
+
+    def give_back_log(self) -> bool:
+        """Write what is in the log into the file, and leave nothing of it; False if a reader is in the way."""
+        with translated():
+            # Whoever reads is not waited for: that would hold up what is to be written.
+            self._connection.execute("PRAGMA busy_timeout = 0")
+            try:
+                return not self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            finally:
+                self._connection.execute(f"PRAGMA busy_timeout = {int(_TIMEOUT * 1000)}")
+
     def is_empty(self) -> bool:
         """Whether there are no entries."""
         with translated():
@@ -182,25 +242,45 @@ class Database:
     def give_back_space(self, pages: int) -> bool:
         """Give some of the space that is not used any more back to the disk; whether there is more."""
         with translated():
-            self._connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
-            return bool(self.unused() > pages)
+            # One step gives back one page, and `execute` takes but one step of what has no columns.
+            self._connection.executescript(f"PRAGMA incremental_vacuum({pages})")
+            return self.unused() > 0
 
     def unused(self) -> int:
         """Return how many pages are not used."""
         with translated():
             return int(self._connection.execute("PRAGMA freelist_count").fetchone()[0])
 
+    def rewrite(self) -> None:
+        """Write the whole file anew, so that nothing of what was deleted is left on its pages or in the log."""
+        with translated():
+            self._connection.execute("VACUUM")
+            is_busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if is_busy:
+            raise Trouble("locked by another program")
+
     def close(self) -> None:
         """Write what is in the log into the file, and close it."""
         with translated():
             self._connection.close()
+
+    def _slice(self, after: int, limit: int, condition: str, *values: Any) -> Slice:
+        with translated():
+            end = self._connection.execute(rows.END_OF_SLICE, (after, limit)).fetchone()[0]
+        if end is None:
+            return Slice(None, [])
+        return Slice(end, self._rows(rows.SLICE + condition, after, end, *values))
 
     def _rows(self, query: str, *values: Any) -> list[Row]:
         with translated():
             if self._has_json:
                 with suppress(ValueError):  # of a damaged row, say
                     return rows.read_json(self._connection.execute(rows.as_json(query), values).fetchone()[0])
-            return [rows.read_row(row) for row in self._connection.execute(query, values)]
+            found = self._connection.execute(query, values).fetchall()
+        try:
+            return [rows.read_row(row) for row in found]
+        except ValueError:
+            raise Corruption("file corrupted") from None
 
 
 def _flat(values: Sequence[Sequence[Any]]) -> list[Any]:

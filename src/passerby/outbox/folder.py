@@ -10,13 +10,14 @@ import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import SettingsError
 
 ENDING = ".sqlite3"
+SHARED = "shared.db"  # of another ending: nobody's outbox
 _BESIDE = ("", "-wal", "-shm", "-journal")  # what SQLite makes
 
 
@@ -45,8 +46,7 @@ class HeldFile:
 
     def remove(self) -> None:
         """Remove the file, its lock last: who takes the lock in between finds nothing."""
-        for beside in _BESIDE:
-            _path_beside(self.path, beside).unlink(missing_ok=True)
+        remove_file(self.path)
         _lock_path(self.path).unlink(missing_ok=True)
         self.let_go()
 
@@ -101,6 +101,35 @@ class Folder:
                 raise
             return HeldFile(path, lock)
 
+    @property
+    def shared_path(self) -> Path:
+        """The file that all processes share."""
+        return self.path / SHARED
+
+    @property
+    def shared_inode(self) -> int | None:
+        """Which file that is at the moment; None if there is none."""
+        return _inode(self.shared_path)
+
+    def make_shared_file(self) -> int | None:
+        """Make the shared file, empty, unless it is there; return which it is. Raises OSError."""
+        self.make()
+        with suppress(FileExistsError):
+            os.close(os.open(self.shared_path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        return self.shared_inode
+
+    def set_shared_file_aside(self, inode: int | None, second: int) -> Path | None:
+        """Rename the shared file if it still is that one; return its new name. Raises OSError."""
+        lock = _take_lock(self.shared_path, os.O_CREAT)
+        if lock is None:  # somebody else is about to
+            return None
+        file = HeldFile(self.shared_path, lock)
+        if self.shared_inode is not None and self.shared_inode == inode:
+            return file.set_aside(second)
+        _lock_path(self.shared_path).unlink(missing_ok=True)
+        file.let_go()
+        return None
+
     def abandoned_files(self) -> Iterator[HeldFile]:
         """Take one file after another whose process is gone; raises OSError."""
         try:
@@ -120,6 +149,19 @@ class Folder:
             else:  # a lock without a file
                 file.remove()
 
+    def take(self, path: Path) -> HeldFile | None:
+        """Take a file whose process is gone; None if it is not, or the file is. Raises OSError."""
+        if not path.exists():
+            return None
+        lock = _take_lock(path, os.O_CREAT)
+        if lock is None:
+            return None
+        file = HeldFile(path, lock)
+        if file.path.exists():
+            return file
+        file.remove()
+        return None
+
     def _check(self, found: os.stat_result) -> None:
         if not stat.S_ISDIR(found.st_mode):
             raise SettingsError("found a file, expected a directory", setting="outbox")
@@ -129,6 +171,42 @@ class Folder:
                 "name another, which need not exist yet, or `chmod 700` this one",
                 setting="outbox",
             )
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file that nobody has, with all that SQLite made beside it; raises OSError."""
+    for beside in _BESIDE:
+        _path_beside(path, beside).unlink(missing_ok=True)
+
+
+def size_of(path: Path) -> int:
+    """Return how many bytes a file has on disk, with all that SQLite made beside it; raises OSError."""
+    size = 0
+    for beside in _BESIDE:
+        with suppress(FileNotFoundError):
+            size += _path_beside(path, beside).stat().st_size
+    return size
+
+
+@contextmanager
+def looked_at(path: Path) -> Generator[bool]:
+    """Say whether a file's process is gone; if it is, nobody takes the file until the end. Raises OSError.
+
+    Where the process lives it does not notice. Others may look at the same time.
+    """
+    lock: int | None = None
+    try:
+        with suppress(FileNotFoundError):
+            lock = os.open(_lock_path(path), os.O_RDONLY | os.O_NOFOLLOW)
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        is_gone = True
+    except BlockingIOError:
+        is_gone = False
+    try:
+        yield is_gone
+    finally:
+        if lock is not None:
+            os.close(lock)
 
 
 def _take_lock(path: Path, flags: int) -> int | None:

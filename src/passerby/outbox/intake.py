@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from logging import Logger
 
 from ..event import Event
 from ..logs import get_logger
+from .board import Notice
 from .database import Database
 from .eventtext import UnreadableEvent, read_event
-from .row import Row
+from .fate import decide
+from .row import Heard, Row
+from .shelf import NOBODY
 from .stock import Stock
-from .window import NOBODY, NOT_HERE, PAGE, Stored, Window
+from .window import NOT_HERE, PAGE, Stored, Window
 
 log: Logger = get_logger("passerby.outbox")
 
@@ -28,13 +31,20 @@ class Arrival:
 
     rows: list[Row]
     waiting: Counter[str]
+    dropped: Counter[tuple[str, str]]  # destination and reason
 
 
 class Intake:
-    """Brings rows into the stock. Used by one thread at a time, without the stock's lock."""
+    """Brings rows into the stock. Used by one thread at a time, without the stock's lock.
 
-    def __init__(self, stock: Stock) -> None:
+    Args:
+        stock: where they are brought.
+        about: gives the notices that may concern rows of another file, whose process had heard so much; raises NotNow.
+    """
+
+    def __init__(self, stock: Stock, about: Callable[[Sequence[Row], Heard], Sequence[Notice]]) -> None:
         self._stock = stock
+        self._about = about
 
     # Pages.
 
@@ -75,7 +85,8 @@ class Intake:
                     window.horizon = row.place
                     self._lose(window, row)
                 else:
-                    window.take_page(row.visitor, entry)
+                    if not window.take_page(row.visitor, entry):
+                        self._stock.leave_observer(entry)
                     self._join(window, row)
         return True
 
@@ -110,7 +121,10 @@ class Intake:
         entry.row = row.place
         entry.size = len(row.body)
         entry.attempts = row.attempts
-        entry.due = clocks.due(row.due, row.wait)
+        if row.state == "dead":
+            entry.due = clocks.clock() - clocks.age(row.due)
+        else:
+            entry.due = clocks.due(row.due, row.wait)
         entry.reason = row.reason
         entry.is_unlinked = row.linked is not None
         return entry
@@ -143,20 +157,33 @@ class Intake:
 
     # Arrivals from other files.
 
-    def expect(self, rows: Sequence[Row], skipped: Collection[int]) -> Arrival:
-        """Find places for rows of another file, behind whatever waits; what is told meanwhile comes after them."""
+    def expect(self, rows: Sequence[Row], heard: Heard, skipped: Collection[int]) -> Arrival:
+        """Find places for rows of another file, behind whatever waits; what is told meanwhile comes after them.
+
+        Args:
+            rows: as they were found.
+            heard: what their process had heard of the others.
+            skipped: the places of those that are not wanted.
+
+        Raises NotNow if it cannot be known at once what the other processes ask to be done with them.
+        """
         known: list[Row] = []
         waiting: Counter[str] = Counter()
+        dropped: Counter[tuple[str, str]] = Counter()
+        rows = [row for row in rows if row.place not in skipped]
+        notices, now = self._about(rows, heard), self._stock.clocks.now()
         with self._stock.lock:
-            for row in rows:
-                if row.place in skipped:
+            for found in rows:
+                fate = decide(found, notices, now)
+                if isinstance(fate, str):
+                    dropped[found.destination, fate] += 1
                     continue
-                row = self._adapt(row)._replace(place=self._stock.new_place())
+                row = self._adapt(fate, now)._replace(place=self._stock.new_place())
                 known.append(row)
                 if row.state == "waiting":
                     self._stock.window(row.destination).behind += 1
                     waiting[row.destination] += 1
-        return Arrival(known, waiting)
+        return Arrival(known, waiting, dropped)
 
     def call_off(self, arrival: Arrival) -> None:
         """The rows could not be written here."""
@@ -168,6 +195,9 @@ class Intake:
         """The rows are written here: count them."""
         stock = self._stock
         with stock.lock:
+            for (name, reason), number in arrival.dropped.items():
+                stock.window(name).tally.enqueued += number
+                stock.window(name).count_dropped(reason, number)
             for row in arrival.rows:
                 window = stock.window(row.destination)
                 tally = window.tally
@@ -206,15 +236,15 @@ class Intake:
         if oldest is not None:
             self._stock.forget(oldest)
 
-    def _adapt(self, row: Row) -> Row:
+    def _adapt(self, row: Row, now: float) -> Row:
         """Bury what is for a destination that is not configured, and unbury it when it is again."""
         window = self._stock.windows.get(row.destination)
         if window is not None and window.is_configured:
             if row.state == "dead" and row.reason == NOT_CONFIGURED:
-                return row._replace(state="waiting", reason=None)
+                return row._replace(state="waiting", reason=None, due=0.0)
             if row.state == "dead" and row.reason == HELD_NOT_CONFIGURED:
-                return row._replace(state="held", reason=None)
+                return row._replace(state="held", reason=None, due=0.0)
         elif row.state != "dead":
             reason = HELD_NOT_CONFIGURED if row.state == "held" else NOT_CONFIGURED
-            return row._replace(state="dead", reason=reason)
+            return row._replace(state="dead", reason=reason, due=now, wait=0.0)
         return row

@@ -6,61 +6,107 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from ..event import Event
 from ..outcome import Dead, Delivered, Dropped
 from . import DeadLetter, Observer, Tally
-from .shelf import MAX_DEAD, Entry, Links, Shelf, tell
+from .shelf import (
+    CLEARED,
+    FULL,
+    MAX_DEAD,
+    PURGED,
+    Entry,
+    IsMeant,
+    Links,
+    Shelf,
+    WhenFull,
+    check_room,
+    tell,
+)
+
+T = TypeVar("T")
 
 MAX_EVENTS = 100_000  # per destination: some 100 MB of ordinary events
 
 
+class Told(Entry):
+    """One event for one destination.
+
+    Attributes:
+        reason: why the destination will never take it.
+    """
+
+    __slots__ = ("reason",)
+
+    reason: str
+
+
 class MemoryOutbox:
-    """Keeps events in memory, at most `max_events` per destination; beyond that new ones are dropped as "full"."""
+    """Keeps events in memory.
+
+    Args:
+        destinations: the names of those that are configured.
+        max_events: how many events may wait per destination, and how many may be held.
+        when_full: "drop_newest" or "drop_oldest" drops and counts what there is no room for; "raise" raises
+            ValidationError.
+    """
 
     state: str = "ok"
     is_durable: bool = False
     is_closed: bool = False
+    is_recording: bool = True
     on_ready: Callable[[], None] | None = None
 
-    def __init__(self, destinations: Sequence[str], max_events: int = MAX_EVENTS) -> None:
+    def __init__(
+        self, destinations: Sequence[str], max_events: int = MAX_EVENTS, when_full: WhenFull = "drop_newest"
+    ) -> None:
         self._names = tuple(destinations)
         self._max_events = max_events
+        self._when_full: WhenFull = when_full
         self.begin_afresh()
 
     def begin_afresh(self) -> None:
         """Start empty: in a forked child what was waiting is the parent's to deliver."""
         # Reentrant, as garbage collection may run what drops an event in the midst of anything.
         self._lock = threading.RLock()
-        self._shelves: dict[str, Shelf[Entry]] = {name: Shelf(name) for name in self._names}
+        self._shelves: dict[str, Shelf[Told]] = {name: Shelf(name) for name in self._names}
         self._links = Links()
 
     def put(self, event: Event, destinations: Sequence[str], observer: Observer, now: float) -> None:
         """Record an event as waiting."""
-        dropped: list[str] = []
+        full: list[str] = []
+        given_up: list[Told] = []
         with self._lock:
+            if self._when_full == "raise":
+                check_room(name for name in destinations if self._shelves[name].tally.waiting >= self._max_events)
             for name in destinations:
                 shelf = self._shelves[name]
+                if self._when_full == "drop_oldest" and shelf.tally.waiting >= self._max_events:
+                    given_up += self._give_up_oldest(shelf)
                 if self._admits(shelf, event, shelf.tally.waiting):
-                    shelf.append(event.visitor, Entry(event, observer, now))
+                    shelf.append(event.visitor, Told(event, observer, now))
                     shelf.tally.waiting += 1
                 else:
-                    dropped.append(name)
-        tell(observer, dropped, len(dropped) < len(destinations))
+                    full.append(name)
+        for one in given_up:
+            tell(one.observer, [one.lane.shelf.name], False)
+        tell(observer, full, len(full) < len(destinations))
 
     def hold(self, event: Event, destinations: Sequence[str], observer: Observer, now: float) -> None:
         """Record an event as held."""
-        dropped: list[str] = []
+        full: list[str] = []
         with self._lock:
+            if self._when_full == "raise":
+                check_room(name for name in destinations if self._shelves[name].tally.held >= self._max_events)
             for name in destinations:
                 shelf = self._shelves[name]
                 if self._admits(shelf, event, shelf.tally.held):
-                    shelf.held.setdefault(self._links.whose(event.visitor), []).append(Entry(event, observer, now))
+                    shelf.held.setdefault(self._links.whose(event.visitor), []).append(Told(event, observer, now))
                     shelf.tally.held += 1
                 else:
-                    dropped.append(name)
-        tell(observer, dropped, len(dropped) < len(destinations))
+                    full.append(name)
+        tell(observer, full, len(full) < len(destinations))
 
     def release(self, visitor: str) -> int:
         """Make the held events of a visitor waiting; return how many events that were at the most."""
@@ -78,16 +124,16 @@ class MemoryOutbox:
     def clear(self, visitor: str) -> int:
         """Drop the held events of a visitor."""
         cleared = 0
-        gone: list[tuple[str, Entry]] = []
+        gone: list[tuple[str, Told]] = []
         with self._lock:
             for shelf in self._shelves.values():
                 entries = shelf.held.pop(self._links.whose(visitor), [])
                 shelf.tally.held -= len(entries)
-                shelf.count_dropped("cleared", len(entries))
+                shelf.count_dropped(CLEARED, len(entries))
                 gone += [(shelf.name, entry) for entry in entries]
                 cleared = max(cleared, len(entries))
         for name, entry in gone:
-            entry.observer.on_settled(name, Dropped("cleared"))
+            entry.observer.on_settled(name, Dropped(CLEARED))
         return cleared
 
     def held(self, visitor: str) -> int:
@@ -103,12 +149,12 @@ class MemoryOutbox:
                 self._shelves[name].tally.enqueued += 1
                 self._shelves[name].count_dropped(reason)
 
-    def acquire(self, destination: str, limit: int, now: float) -> list[Entry]:
+    def acquire(self, destination: str, limit: int, now: float) -> list[Told]:
         """Hand out entries for sending, at most one of each visitor."""
         with self._lock:
             return self._shelves[destination].take(limit, now, self._links.notes)
 
-    def settle_delivered(self, entry: Entry, answer: Any) -> None:
+    def settle_delivered(self, entry: Told, answer: Any) -> None:
         """The destination took it."""
         shelf = entry.lane.shelf
         with self._lock:
@@ -117,23 +163,35 @@ class MemoryOutbox:
             shelf.tally.delivered += 1
         entry.observer.on_settled(shelf.name, Delivered(answer))
 
-    def settle_dead(self, entry: Entry, reason: str) -> None:
+    def settle_dead(self, entry: Told, reason: str) -> None:
         """The destination will never take it."""
         shelf = entry.lane.shelf
         with self._lock:
             shelf.remove_first(entry.lane)
             shelf.tally.waiting -= 1
-            shelf.tally.dead += 1
-            shelf.dead.append(DeadLetter(entry.event, shelf.name, reason, entry.attempts))
-            if len(shelf.dead) > MAX_DEAD:
-                shelf.dead.popleft()
-                shelf.tally.dead -= 1
-                shelf.count_dropped("dead letters full")
-        entry.observer.on_settled(shelf.name, Dead(reason))
+            if entry.is_purged:
+                shelf.count_dropped(PURGED)
+            else:
+                self._bury(shelf, entry, reason)
+        entry.observer.on_settled(shelf.name, Dropped(PURGED) if entry.is_purged else Dead(reason))
 
-    def settle_retry(self, entry: Entry, due: float, reason: str | None = None) -> None:
+    def _bury(self, shelf: Shelf[Told], entry: Told, reason: str) -> None:
+        entry.reason = reason
+        entry.is_acquired = False
+        shelf.tally.dead += 1
+        shelf.letters.append(entry)
+        if len(shelf.letters) > MAX_DEAD:
+            shelf.letters.popleft()
+            shelf.tally.dead -= 1
+            shelf.count_dropped("dead letters full")
+
+    def settle_retry(self, entry: Told, due: float, reason: str | None = None) -> None:
         """It is to be tried again at a time; what is behind it of the same visitor waits too."""
+        if entry.is_purged:
+            self.settle_dead(entry, "")
+            return
         with self._lock:
+            entry.is_acquired = False
             entry.lane.shelf.wait_until(entry.lane, due)
 
     def next_due(self, destination: str) -> float | None:
@@ -158,7 +216,64 @@ class MemoryOutbox:
     def dead_letters(self, destination: str) -> list[DeadLetter]:
         """Return the dead letters of a destination, the oldest first."""
         with self._lock:
-            return list(self._shelves[destination].dead)
+            letters = self._shelves[destination].letters
+            return [DeadLetter(entry.event, destination, entry.reason, entry.attempts) for entry in letters]
+
+    # What is asked for.
+
+    def purge_visitor(self, visitor: str) -> Future[int]:
+        """Drop all that is kept of a visitor, given by browser ID or user ID."""
+        gone: list[tuple[str, Told]] = []
+
+        def is_meant(entry: Told, whose: str | None) -> bool:
+            return whose == visitor or self._links.is_about(entry.event, visitor)
+
+        with self._lock:
+            for shelf in self._shelves.values():
+                waiting, held = shelf.take_out(is_meant), shelf.take_held(is_meant, list(shelf.held))
+                shelf.tally.waiting -= len(waiting)
+                shelf.tally.held -= len(held)
+                gone += self._drop(shelf, [*waiting, *held, *shelf.take_letters(is_meant)])
+        return _tell_purged(gone)
+
+    def retry_dead(self, now: float, destination: str | None = None, event_id: str | None = None) -> Future[int]:
+        """Let dead letters wait again, as if they were told now."""
+        number = 0
+        with self._lock:
+            for shelf in self._some(destination):
+                for entry in shelf.take_letters(_is_letter(event_id)):
+                    entry.since, entry.attempts = now, 0
+                    shelf.tally.waiting += 1
+                    shelf.append(entry.event.visitor, entry)
+                    number += 1
+        return _done(number)
+
+    def purge_dead(self, destination: str | None = None, event_id: str | None = None) -> Future[int]:
+        """Drop dead letters."""
+        gone: list[tuple[str, Told]] = []
+        with self._lock:
+            for shelf in self._some(destination):
+                gone += self._drop(shelf, shelf.take_letters(_is_letter(event_id)))
+        return _tell_purged(gone)
+
+    def send_now(self) -> Future[int]:
+        """Let all that waits for a later attempt be acquired at once."""
+        with self._lock:
+            return _done(sum(len(shelf.hurry()) for shelf in self._shelves.values()))
+
+    def _some(self, destination: str | None) -> list[Shelf[Told]]:
+        return [shelf for name, shelf in self._shelves.items() if destination in (None, name)]
+
+    def _drop(self, shelf: Shelf[Told], entries: Sequence[Told]) -> list[tuple[str, Told]]:
+        shelf.count_dropped(PURGED, len(entries))
+        return [(shelf.name, entry) for entry in entries]
+
+    def claim_browser_ids(self, issuer: str, number: int) -> Future[list[str]]:
+        """Take browser IDs that were put back: there are none."""
+        return _done([])
+
+    def put_back_browser_ids(self, issuer: str, browser_ids: Sequence[str]) -> None:
+        """Leave browser IDs for others: there are none who could take them."""
 
     @property
     def destinations(self) -> tuple[str, ...]:
@@ -169,9 +284,7 @@ class MemoryOutbox:
 
     def start(self) -> Future[None]:
         """Look for what others left behind: nothing."""
-        nothing: Future[None] = Future()
-        nothing.set_result(None)
-        return nothing
+        return _done(None)
 
     def arriving(self) -> Future[None] | None:
         """Return what to wait for: nothing."""
@@ -195,7 +308,15 @@ class MemoryOutbox:
     def go_on(self) -> None:
         """The process has forked."""
 
-    def _admits(self, shelf: Shelf[Entry], event: Event, number: int) -> bool:
+    def _give_up_oldest(self, shelf: Shelf[Told]) -> list[Told]:
+        oldest = shelf.give_up_oldest()
+        if oldest is None:
+            return []
+        shelf.tally.waiting -= 1
+        shelf.count_dropped(FULL)
+        return [oldest]
+
+    def _admits(self, shelf: Shelf[Told], event: Event, number: int) -> bool:
         """Count an event that is told; whether there is room for it.
 
         Queues that nobody comes back to must not keep out what is to be sent, so the two have room of their own.
@@ -203,8 +324,24 @@ class MemoryOutbox:
         tally = shelf.tally
         tally.enqueued += 1
         if number >= self._max_events:
-            shelf.count_dropped("full")
+            shelf.count_dropped(FULL)
             return False
         if event.browser_id is None:
             tally.unlinked += 1
         return True
+
+
+def _is_letter(event_id: str | None) -> IsMeant[Told]:
+    return lambda entry, _: event_id in (None, entry.event.id)
+
+
+def _tell_purged(gone: Sequence[tuple[str, Told]]) -> Future[int]:
+    for name, entry in gone:
+        entry.observer.on_settled(name, Dropped(PURGED))
+    return _done(len(gone))
+
+
+def _done(result: T) -> Future[T]:
+    done: Future[T] = Future()
+    done.set_result(result)
+    return done

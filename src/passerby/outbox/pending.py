@@ -1,4 +1,7 @@
-"""What the file is still to hear of: changed entries, and links. The newest state of an entry is written, once."""
+"""What is still to be written: changed entries and links into the file, notices on the board.
+
+The newest state of an entry is written, once.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,20 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import cast
 
 from . import Observer
+from .board import Notice, Unused
 from .eventtext import write_event
-from .row import Change, Row, State
+from .row import Change, Row, State, well_formed
 from .window import Stored
 
 BATCH = 500  # entries per transaction
 _CHUNK = 50  # entries that are looked at while nobody else may touch them
 
+_READINGS = 10  # of two clocks, until they are
+_AT_ONCE = 0.0002  # seconds apart
 _TOO_EARLY = 1_577_836_800.0  # 2020: a clock that says less was not set
 
 
@@ -35,6 +42,19 @@ class Clocks:
         """How long ago something was, as far as the clock can be believed."""
         return max(0.0, self.now() - told_at) if told_at >= _TOO_EARLY else 0.0
 
+    def offset(self) -> float:
+        """How many seconds since 1970 the callers' clock began.
+
+        Another thread may run between the two readings; then they are read again, as what was told at one moment must
+        not seem to be told after what was posted at the next.
+        """
+        before, now, after = self.clock(), self.now(), self.clock()
+        for _ in range(_READINGS):
+            if after - before < _AT_ONCE:
+                break
+            before, now, after = after, self.now(), self.clock()
+        return now - (before + after) / 2
+
     def due(self, due: float, wait: float) -> float:
         """When something is due, on the callers' clock: never longer from now than it was when that was decided."""
         return self.clock() + min(max(due - self.now(), 0.0), wait) if due else 0.0
@@ -52,6 +72,11 @@ class Batch:
     links: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     number: int = 0
 
+    @property
+    def is_last(self) -> bool:
+        """Whether it was all that there was to be written."""
+        return self.number > 0
+
 
 class Pending:
     """The queue of changes. Whoever uses it sees to it that one thread does so at a time.
@@ -67,13 +92,28 @@ class Pending:
         self._links: list[tuple[str, str]] = []
         self._marked = 0
         self._written = 0
+        self._postings: deque[tuple[int, Notice | Unused]] = deque()
         self._waiters: deque[tuple[int, Future[None]]] = deque()
         self.size: int = 0
 
     @property
     def is_wanted(self) -> bool:
-        """Whether there is anything to be written, or somebody waits for a look around."""
-        return bool(self._entries or self._links)
+        """Whether the file is still to hear of anything."""
+        return self._written < self._marked or bool(self._entries)
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether everything is in the file or on the board."""
+        return not self.is_wanted and not self._postings
+
+    @property
+    def marked(self) -> int:
+        """How many changes there have been."""
+        return self._marked
+
+    def is_written(self, number: int) -> bool:
+        """Whether the file has heard of the first so many changes."""
+        return self._written >= number
 
     @property
     def is_long(self) -> bool:
@@ -89,12 +129,30 @@ class Pending:
 
     def link(self, visitor: str, browser_id: str) -> None:
         """The file is to hear whose the events of a visit are."""
-        self._links.append((_well_formed(browser_id), _well_formed(visitor)))
+        self._links.append((well_formed(browser_id), well_formed(visitor)))
         self._marked += 1
 
+    def post(self, posting: Notice | Unused) -> None:
+        """The other processes are to hear of something."""
+        self._marked += 1
+        self._postings.append((self._marked, posting))
+
+    def postings(self) -> list[Notice | Unused]:
+        """Return the first of what is to be posted."""
+        return [posting for _, posting in islice(self._postings, BATCH)]
+
+    def notices(self) -> list[Notice]:
+        """Return all notices that are to be posted."""
+        return [posting for _, posting in self._postings if isinstance(posting, Notice)]
+
+    def confirm_posted(self, number: int) -> None:
+        """Note that the first so many are posted."""
+        for _ in range(number):
+            self._postings.popleft()
+
     def when_written(self) -> Future[None] | None:
-        """Return what to wait for until the file has heard of all changes so far; None if it has."""
-        if self._written >= self._marked:
+        """Return what to wait for until all changes so far are in the file or on the board; None if they are."""
+        if self._recorded >= self._marked:
             return None
         waiter: Future[None] = Future()
         self._waiters.append((self._marked, waiter))
@@ -102,7 +160,7 @@ class Pending:
 
     def take(self, batch: Batch) -> bool:
         """Move some changes into a batch; whether there are more, and room for them."""
-        clock, now = self._clocks.clock(), self._clocks.now()
+        clock, offset = self._clocks.clock(), self._clocks.offset()
         for _ in range(min(_CHUNK, len(self._entries))):
             entry = self._entries.popleft()
             entry.is_dirty = False
@@ -113,12 +171,12 @@ class Pending:
                     batch.deletes.append(entry.row)
                 entry.row = 0
             elif entry.row:
-                change = self._change(entry, clock, now)
+                change = self._change(entry, clock, offset)
                 earlier = batch.updates.pop(entry.row, None)  # it has changed while the batch was made
                 batch.updates[entry.place] = change if earlier is None else change._replace(row=earlier.row)
                 entry.row = entry.place
             else:
-                batch.inserts.append(self._row(entry, clock, now))
+                batch.inserts.append(self._row(entry, clock, offset))
                 entry.row = entry.place
         if self._entries:
             return len(batch.entries) < BATCH
@@ -157,6 +215,10 @@ class Pending:
                     break
         return found
 
+    def in_file(self) -> list[Stored]:
+        """Return the entries of which the file has an older state."""
+        return [entry for entry in self._entries if entry.row]
+
     def forget_file(self) -> set[int]:
         """Note that there is a new file which knows of nothing; return what the old one is not to be asked for."""
         gone = {entry.row for entry in self._entries if entry.row}
@@ -167,22 +229,28 @@ class Pending:
     def written(self) -> list[Future[None]]:
         """Return who need not wait any longer."""
         done: list[Future[None]] = []
-        while self._waiters and self._waiters[0][0] <= self._written:
+        recorded = self._recorded
+        while self._waiters and self._waiters[0][0] <= recorded:
             done.append(self._waiters.popleft()[1])
         return done
 
-    def _change(self, entry: Stored, clock: float, now: float) -> Change:
+    @property
+    def _recorded(self) -> int:
+        return min(self._written, self._postings[0][0] - 1) if self._postings else self._written
+
+    def _change(self, entry: Stored, clock: float, offset: float) -> Change:
         return Change(
             place=entry.place,
             state=cast("State", entry.state),
             attempts=entry.attempts,
-            due=now + entry.due - clock if entry.due else 0.0,
+            due=entry.due + offset if entry.due else 0.0,
             wait=max(0.0, entry.due - clock) if entry.due else 0.0,
-            reason=entry.reason and _well_formed(entry.reason),
+            reason=entry.reason and well_formed(entry.reason),
+            told_at=entry.since + offset,
             row=entry.row,
         )
 
-    def _row(self, entry: Stored, clock: float, now: float) -> Row:
+    def _row(self, entry: Stored, clock: float, offset: float) -> Row:
         event = entry.event
         linked: str | None = None
         if entry.is_unlinked:
@@ -195,18 +263,13 @@ class Pending:
             place=entry.place,
             destination=entry.shelf.name,
             state=cast("State", entry.state),
-            event_id=_well_formed(event.id),
-            visitor=_well_formed(event.visitor),
-            linked=linked and _well_formed(linked),
-            told_at=now - (clock - entry.since),
+            event_id=well_formed(event.id),
+            visitor=well_formed(event.visitor),
+            linked=linked and well_formed(linked),
+            told_at=entry.since + offset,
             attempts=entry.attempts,
-            due=now + entry.due - clock if entry.due else 0.0,
+            due=entry.due + offset if entry.due else 0.0,
             wait=max(0.0, entry.due - clock) if entry.due else 0.0,
-            reason=entry.reason and _well_formed(entry.reason),
+            reason=entry.reason and well_formed(entry.reason),
             body=entry.body,
         )
-
-
-def _well_formed(text: str) -> str:
-    """Replace what UTF-8 cannot say: one such text must not keep all others from being written."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()

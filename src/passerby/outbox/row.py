@@ -30,10 +30,19 @@ CREATE TABLE entry (
     body BLOB NOT NULL
 );
 CREATE INDEX unlinked ON entry (visitor) WHERE linked = '';
+CREATE TABLE heard (poster TEXT NOT NULL, number INTEGER NOT NULL);
+INSERT INTO heard VALUES ('', 0);
 """
+HEARD = "SELECT poster, number FROM heard"
+HEAR = "UPDATE heard SET poster = ?, number = ?"
 LINK = "UPDATE entry SET linked = ? WHERE visitor = ? AND linked = ''"
 PAGE = "SELECT * FROM entry WHERE place > ? AND destination = ? AND state = 'waiting' ORDER BY place LIMIT ?"
 AFTER = "SELECT * FROM entry WHERE place > ? ORDER BY place LIMIT ?"
+END_OF_SLICE = "SELECT max(place) FROM (SELECT place FROM entry WHERE place > ? ORDER BY place LIMIT ?)"
+SLICE = "SELECT * FROM entry WHERE place > ? AND place <= ? AND "
+OF_PERSON = "(visitor = ? OR linked = ? OR instr(body, ?)) ORDER BY place"  # the user ID is in the body only
+DEAD = "state = 'dead' ORDER BY place"
+LATER = "state = 'waiting' AND due > 0 ORDER BY place"
 BEFORE = "SELECT * FROM entry WHERE place > ? AND place < ? ORDER BY place DESC LIMIT 1"
 
 # SQLite would write 15 digits of a number; with 17 it is the same one again.
@@ -57,7 +66,7 @@ class Row(NamedTuple):
         linked: the browser ID that was found for it; "" as long as there is none; None if it came with its own.
         told_at: when it was told, in seconds since 1970.
         attempts: how often it was tried.
-        due: when it is to be tried again, in seconds since 1970; 0 at once.
+        due: when it is to be tried again, in seconds since 1970; 0 at once. Of a dead one: when it died.
         wait: how many seconds before that this was decided.
         reason: why it was not taken the last time.
         body: the event.
@@ -77,6 +86,18 @@ class Row(NamedTuple):
     body: bytes
 
 
+class Heard(NamedTuple):
+    """What the process of a file had heard of the others when it wrote it the last time.
+
+    Attributes:
+        poster: under which name it posted notices itself; it had done what they say by then.
+        number: up to which number it had done what the others' notices say.
+    """
+
+    poster: str = ""
+    number: int = 0
+
+
 class Change(NamedTuple):
     """What is new about an entry that is on disk at the place `row`."""
 
@@ -86,7 +107,31 @@ class Change(NamedTuple):
     due: float
     wait: float
     reason: str | None
+    told_at: float
     row: int
+
+
+def well_formed(text: str) -> str:
+    """Replace what UTF-8 cannot say: one such text must not keep all others from being written."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+_NUMBER = (float, int)
+_REASON = (str, type(None))
+_KINDS: tuple[type | tuple[type, ...], ...] = (
+    int,
+    str,
+    str,
+    str,
+    str,
+    _REASON,
+    _NUMBER,
+    int,
+    _NUMBER,
+    _NUMBER,
+    _REASON,
+    bytes,
+)  # of the fields of a Row
 
 
 def insert(number: int) -> str:
@@ -99,16 +144,24 @@ def update(number: int) -> str:
     return (
         f"WITH changed ({', '.join(Change._fields)}) AS (VALUES {_values(len(Change._fields), number)}) "  # noqa: S608
         "UPDATE entry SET place = changed.place, state = changed.state, attempts = changed.attempts, "
-        "due = changed.due, wait = changed.wait, reason = changed.reason FROM changed WHERE entry.place = changed.row"
+        "due = changed.due, wait = changed.wait, reason = changed.reason, told_at = changed.told_at "
+        "FROM changed WHERE entry.place = changed.row"
     )
 
 
-UPDATE_ONE = "UPDATE entry SET place = ?, state = ?, attempts = ?, due = ?, wait = ?, reason = ? WHERE place = ?"
+UPDATE_ONE = (
+    "UPDATE entry SET place = ?, state = ?, attempts = ?, due = ?, wait = ?, reason = ?, told_at = ? WHERE place = ?"
+)
 
 
 def delete(number: int) -> str:
     """Return the statement that takes so many places."""
     return f"DELETE FROM entry WHERE place IN {_values(number, 1)}"  # noqa: S608 - of question marks
+
+
+def hurry(number: int) -> str:
+    """Return the statement that makes what is at so many places due at once."""
+    return f"UPDATE entry SET due = 0, wait = 0 WHERE place IN {_values(number, 1)}"  # noqa: S608 - of question marks
 
 
 def select(number: int) -> str:
@@ -135,16 +188,20 @@ def read_json(text: bytes) -> list[Row]:
     found: list[Row] = []
     for row in loads(text):
         row[6], row[8], row[9] = float(row[6]), float(row[8]), float(row[9])
+        if not isinstance(row[11], str):
+            raise ValueError("a damaged row")
         row[11] = row[11].encode()
         found.append(Row(*row))
     return found
 
 
 def read_row(values: Sequence[Any]) -> Row:
-    """Read a row whose texts are bytes, of which some may be damaged."""
+    """Read a row whose texts are bytes, of which some may be damaged; raises ValueError if it is not a row at all."""
     *others, body = values
     read: list[Any] = [one.decode(errors="replace") if isinstance(one, bytes) else one for one in others]
     read.append(body)
+    if not all(isinstance(one, kinds) for one, kinds in zip(read, _KINDS, strict=True)):
+        raise ValueError("a damaged row")
     return Row(*read)
 
 

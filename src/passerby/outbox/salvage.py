@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Protocol
 
-from .database import Corruption, Database
+from .database import Corruption
 from .row import Row
 
 _MOST = 2**40  # bytes; a header that says more says nothing
@@ -24,6 +25,13 @@ def lengthen(path: Path) -> bool:
     return True
 
 
+class Pages(Protocol):
+    """A file whose entries are read in pages; see `Database`."""
+
+    def after(self, place: int, limit: int) -> list[Row]: ...
+    def before(self, place: int | None, after: int) -> Row | None: ...
+
+
 class Reader:
     """Gives all entries that can be read, in pages and in order.
 
@@ -31,7 +39,7 @@ class Reader:
         is_damaged: whether some could not be read.
     """
 
-    def __init__(self, database: Database, *, is_damaged: bool = False) -> None:
+    def __init__(self, database: Pages, *, is_damaged: bool = False) -> None:
         self._database = database
         self._place = -(2**63)
         self.is_damaged: bool = is_damaged

@@ -4,21 +4,54 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Generic, TypeVar
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from logging import Logger
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
+from ..errors import ValidationError
 from ..event import Event
+from ..logs import get_logger
 from ..outcome import Dropped
-from . import DeadLetter, Observer, Tally
+from . import Observer, Tally
 
+log: Logger = get_logger("passerby.outbox")
+
+WhenFull = Literal["drop_newest", "drop_oldest", "raise"]
+
+FULL = "full"  # why something is not kept for which there is no room
+CLEARED = "cleared"  # why something is not kept that was held
+PURGED = "purged"  # why something is not kept that was to be erased
 MAX_DEAD = 1_000  # dead letters kept per destination; older ones are dropped and counted
 _MAX_LINKS = 10_000
 
 
-class Entry:
-    """One event for one destination."""
+class Nobody:
+    """Hears what becomes of an event that nobody waits for."""
 
-    __slots__ = ("attempts", "event", "lane", "next", "observer", "since")
+    def on_stored(self) -> None:
+        """Nobody listens."""
+
+    def on_settled(self, destination: str, outcome: Any) -> None:
+        """Nobody listens."""
+
+
+NOBODY: Observer = Nobody()
+
+
+class Entry:
+    """One event for one destination.
+
+    Attributes:
+        event: the event.
+        observer: who hears what becomes of it.
+        since: when it was told.
+        attempts: how often it was tried.
+        next: what comes behind it in its lane.
+        is_acquired: whether it is being sent.
+        is_purged: whether it is not kept if that fails.
+    """
+
+    __slots__ = ("attempts", "event", "is_acquired", "is_purged", "lane", "next", "observer", "since")
 
     lane: Lane[Any]
 
@@ -28,9 +61,12 @@ class Entry:
         self.since: float = since
         self.attempts: int = 0
         self.next: Any = None
+        self.is_acquired: bool = False
+        self.is_purged: bool = False
 
 
 E = TypeVar("E", bound=Entry)
+IsMeant = Callable[[E, str | None], bool]  # of an entry, and under whose name it waits or is held
 
 
 class Lane(Generic[E]):
@@ -61,7 +97,7 @@ class Shelf(Generic[E]):
         self.later: list[tuple[float, int, Lane[E]]] = []
         self.serial: int = 0
         self.held: dict[str, list[E]] = {}
-        self.dead: deque[DeadLetter] = deque()
+        self.letters: deque[E] = deque()
         self.tally: Tally = Tally()
 
     def append(self, visitor: str, entry: E) -> None:
@@ -79,11 +115,43 @@ class Shelf(Generic[E]):
 
     def remove_first(self, lane: Lane[E]) -> None:
         """Take an acquired entry out; what is behind it may be acquired."""
-        lane.first = lane.first.next if lane.first is not None else None
+        first = lane.first
+        if first is not None:
+            lane.first = first.next
+            first.next = None  # dead letters are kept, and what was behind them is not
         if lane.first is None:
             self.retire(lane)
         else:
             self.offer(lane)
+
+    def give_up_oldest(self) -> E | None:
+        """Take out an entry of the visitor who has waited longest, but none that is being sent."""
+        for lane in self.lanes.values():
+            first = lane.first
+            if first is None or not self.is_whole(lane):
+                continue
+            if not first.is_acquired:
+                self.shorten(lane)
+                lane.first = first.next
+                if lane.first is None:
+                    lane.last = None
+                    self.retire(lane)  # where it was to be acquired it is found empty
+                return first
+            second: E | None = first.next
+            if second is not None:
+                self.shorten(lane)
+                first.next = second.next
+                if second.next is None:
+                    lane.last = first
+                return second
+        return None
+
+    def is_whole(self, lane: Lane[E]) -> bool:
+        """Whether all of a lane is here."""
+        return True
+
+    def shorten(self, lane: Lane[E]) -> None:
+        """Note that an entry was taken out of a lane."""
 
     def offer(self, lane: Lane[E]) -> None:
         """Let the first of a lane be acquired."""
@@ -115,6 +183,7 @@ class Shelf(Generic[E]):
                 browser_id = entry.lane.browser_id or notes.get(entry.event.visitor)
                 entry.event = entry.event._replace(browser_id=browser_id)
             entry.attempts += 1
+            entry.is_acquired = True
             taken.append(entry)
         return taken
 
@@ -127,6 +196,88 @@ class Shelf(Generic[E]):
         """Return when the next lane that waits is due."""
         later = self.later
         return later[0][0] if later else None
+
+    def hurry(self) -> list[E]:
+        """Let all that waits for a later attempt be acquired at once; return it."""
+        lanes = [lane for _, _, lane in self.later]
+        self.later.clear()
+        self.ready.extend(lanes)
+        return [lane.first for lane in lanes if lane.first is not None]
+
+    def take_out(self, is_meant: IsMeant[E]) -> list[E]:
+        """Take out what waits and is meant. Of what is being sent it is noted that it is not to be kept."""
+        gone: list[E] = []
+        changed: list[Lane[E]] = []
+        for lane in dict.fromkeys(self.lanes.values()):
+            first = lane.first
+            gone += self.thin(lane, is_meant)
+            if lane.first is not first:
+                changed.append(lane)
+        if changed:
+            self._offer_anew(set(changed))
+        return gone
+
+    def thin(self, lane: Lane[E], is_meant: IsMeant[E]) -> list[E]:
+        """Take out what is meant of one lane."""
+        whose = lane.browser_id or lane.visitor
+        gone: list[E] = []
+        last: E | None = None
+        entry = lane.first
+        while entry is not None:
+            following: E | None = entry.next
+            is_gone = is_meant(entry, whose)
+            if is_gone and entry.is_acquired:
+                entry.is_purged = True
+                is_gone = False
+            if is_gone:
+                gone.append(entry)
+                entry.next = None
+                if last is None:
+                    lane.first = following
+                else:
+                    last.next = following
+            else:
+                last = entry
+            entry = following
+        lane.last = last
+        return gone
+
+    def take_held(self, is_meant: IsMeant[E], visitors: Iterable[str]) -> list[E]:
+        """Take out what is held for some visitors and meant."""
+        gone: list[E] = []
+        for whose in visitors:
+            entries = self.held.get(whose, ())
+            kept = [entry for entry in entries if not is_meant(entry, whose)]
+            if len(kept) < len(entries):
+                gone += [entry for entry in entries if is_meant(entry, whose)]
+                self.keep_held(whose, kept)
+        return gone
+
+    def take_letters(self, is_meant: IsMeant[E]) -> list[E]:
+        """Take out the dead letters that are meant."""
+        gone = [entry for entry in self.letters if is_meant(entry, None)]
+        if gone:
+            self.letters = deque(entry for entry in self.letters if not is_meant(entry, None))
+            self.tally.dead -= len(gone)
+        return gone
+
+    def keep_held(self, whose: str, entries: list[E]) -> None:
+        """Let only these be held for a visitor."""
+        if entries:
+            self.held[whose] = entries
+        else:
+            self.held.pop(whose, None)
+
+    def _offer_anew(self, lanes: Collection[Lane[E]]) -> None:
+        """Let the first of some lanes be acquired that have another first than before."""
+        self.ready = deque(lane for lane in self.ready if lane not in lanes)
+        self.later = [one for one in self.later if one[2] not in lanes]
+        heapq.heapify(self.later)
+        for lane in lanes:
+            if lane.first is None:
+                self.retire(lane)
+            else:
+                self.offer(lane)
 
     def link(self, visitor: str, browser_id: str) -> None:
         """Let what waits for a visit go by a browser ID, and what the browser tells from now on come behind it."""
@@ -163,6 +314,10 @@ class Links:
             shelf.link(visitor, linked)
         return linked
 
+    def is_about(self, event: Event, who: str) -> bool:
+        """Whether an event is of a visitor, given by browser ID or user ID."""
+        return who in (event.visitor, event.browser_id, event.user_id) or self.notes.get(event.visitor) == who
+
     def whose(self, visitor: str) -> str:
         """Return under what a visitor's events are held: the browser ID once it is known."""
         return self.notes.get(visitor, visitor)
@@ -176,6 +331,23 @@ class Links:
 def tell(observer: Observer, dropped: Sequence[str], is_stored: bool) -> None:
     """Tell an observer where there was no room and whether it is recorded; never in the midst of something."""
     for name in dropped:
-        observer.on_settled(name, Dropped("full"))
+        log.warning("the outbox is full: events for %s are dropped and counted (see max_events, when_full)", name)
+        observer.on_settled(name, Dropped(FULL))
     if is_stored:
         observer.on_stored()
+
+
+def check_room(full: Iterable[str]) -> None:
+    """Raise ValidationError if there is a destination for which there is no room."""
+    name = next(iter(full), None)
+    if name is not None:
+        raise ValidationError(
+            f"the outbox is full: too much waits for {name}; see why it does not answer, allow for more (max_events, "
+            "max_bytes), or choose what is dropped (when_full)"
+        )
+
+
+def tell_dropped(entries: Iterable[Any], reason: str) -> None:
+    """Tell who waits for some entries that they are not kept; never in the midst of something."""
+    for entry in entries:
+        entry.observer.on_settled(entry.shelf.name, Dropped(reason))

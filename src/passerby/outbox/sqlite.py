@@ -4,8 +4,10 @@ All that is asked of it is answered from memory; a thread of its own writes what
 one transaction, and then tells those who wait. What waits beyond some thousands of entries is on disk only. Files of
 dead processes are adopted, and so is the own one of before a restart.
 
-Held events are in the file of the process that holds them. Where workers are to share them, their entries of state
-"held" will move into one file for all; `Stock._take_held` and `Window.hold` are where they come and go.
+Held events are in the file of the process that holds them. Whoever lets go of them posts that on the board of the
+folder; every process looks there about once a second, and does with its own what the notices say. The same way leads to
+all owners for whoever erases a visitor, or has dead letters sent once more. What nobody owns any more is subject to the
+notices when it is adopted.
 """
 
 from __future__ import annotations
@@ -25,11 +27,14 @@ from ..event import Event
 from ..logs import get_logger
 from ..outcome import Dead, Delivered
 from . import DeadLetter, Observer, Tally
+from .board import Kind, which_dead
 from .database import Synchronous, Trouble
 from .folder import Folder
 from .journal import Journal
 from .pending import Clocks
-from .stock import Closed, Limits, Stock, WhenFull
+from .shelf import WhenFull
+from .stock import Closed, Limits, Stock
+from .upkeep import Upkeep
 from .window import SIZE, Stored
 from .writer import Writer
 
@@ -109,21 +114,23 @@ class SqliteOutbox:
         self._wake()
 
     def release(self, visitor: str) -> int:
-        """Make the held events of a visitor waiting; return how many events that were at the most."""
-        released = self._change(lambda stock: stock.release(visitor))
-        if released:
-            self._wake()
+        """Make the held events of a visitor waiting; return how many events that were here at the most.
+
+        Those that another process holds are made waiting there, within a second or two.
+        """
+        released = self._change(lambda stock: stock.release_everywhere(visitor))
+        self._wake()
         return released
 
     def clear(self, visitor: str) -> int:
-        """Drop the held events of a visitor."""
+        """Drop the held events of a visitor, here and in other processes; return how many were here at the most."""
+        self._change(lambda stock: stock.post("clear", visitor))
         cleared = self._change(lambda stock: stock.clear(visitor))
-        if cleared:
-            self._wake()
+        self._wake()
         return cleared
 
     def held(self, visitor: str) -> int:
-        """Return how many events are held for a visitor, at the destination that has the most."""
+        """Return how many events are held here for a visitor, at the destination that has the most."""
         return self._stock.held(visitor)
 
     def drop(self, destinations: Sequence[str], reason: str) -> None:
@@ -166,6 +173,55 @@ class SqliteOutbox:
         """Return when the next entry that waits for a later attempt is due; None if none in memory does."""
         return self._stock.windows[destination].next_due()
 
+    # What is asked for, here and then of the other processes of the folder. What is returned is done when the file is
+    # gone through, and is cancelled if the outbox is closed before; whoever adopts the file then does the rest.
+
+    def purge_visitor(self, visitor: str) -> Future[int]:
+        """Drop all that is kept of a visitor, given by browser ID or user ID."""
+        return self._ask("purge visitor", visitor, lambda upkeep, at: upkeep.purge_visitor(visitor, *at))
+
+    def retry_dead(self, now: float, destination: str | None = None, event_id: str | None = None) -> Future[int]:
+        """Let dead letters wait again, as if they were told now."""
+        which = which_dead(destination, event_id)
+        return self._ask("retry dead", which, lambda upkeep, at: upkeep.retry_dead(destination, event_id, at[0], now))
+
+    def purge_dead(self, destination: str | None = None, event_id: str | None = None) -> Future[int]:
+        """Drop dead letters."""
+        which = which_dead(destination, event_id)
+        return self._ask("purge dead", which, lambda upkeep, at: upkeep.purge_dead(destination, event_id, *at))
+
+    def send_now(self) -> Future[int]:
+        """Let all that waits for a later attempt be acquired at once."""
+        return self._ask("send now", "", lambda upkeep, at: upkeep.send_now(at[1]))
+
+    def _ask(self, kind: Kind, subject: str, do: Callable[[Upkeep, tuple[float, float]], Future[int]]) -> Future[int]:
+        at = self._clocks.clock(), self._clocks.now()
+        self._change(lambda stock: stock.post(kind, subject))
+        done = do(self._writer.upkeep, at)
+        self._wake()
+        return done
+
+    # Browser IDs that nobody needed.
+
+    def claim_browser_ids(self, issuer: str, number: int) -> Future[list[str]]:
+        """Take so many at the most that a process of the folder has put back; none of them is handed out twice.
+
+        Args:
+            issuer: a text that names the service and the key they were issued to.
+            number: how many at the most.
+        """
+        if self.is_closed:
+            self._open_again()
+        answer = self._writer.neighbours.claim(issuer, number)
+        self._wake()
+        return answer
+
+    def put_back_browser_ids(self, issuer: str, browser_ids: Sequence[str]) -> None:
+        """Leave some for whoever claims them next, in this process or another; recorded as what is told is."""
+        if browser_ids:
+            self._change(lambda stock: stock.put_back(issuer, browser_ids))
+            self._wake()
+
     # What is known.
 
     def tally(self, destination: str) -> Tally:
@@ -195,9 +251,16 @@ class SqliteOutbox:
         return self._stock.is_closed
 
     @property
+    def is_recording(self) -> bool:
+        """Whether what is told now is soon recorded."""
+        return self._writer.trouble is None and self._writer.neighbours.trouble is None
+
+    @property
     def state(self) -> str:
         """Say "ok", or "degraded: " and why what is told now would not survive."""
         trouble = self._writer.trouble or ("no thread" if self._journal.is_thwarted else None)
+        if trouble is None and self._writer.neighbours.trouble is not None:
+            trouble = f"other processes are not told ({self._writer.neighbours.trouble})"
         return "ok" if trouble is None else f"degraded: {trouble}"
 
     # Files.
@@ -244,7 +307,7 @@ class SqliteOutbox:
         if self.is_closed:
             return True
         until = time.monotonic() + timeout
-        self.flush_to_disk(timeout)
+        self.flush_to_disk(timeout if self._writer.neighbours.trouble is None else 0.0)
         if not self._journal.stop(max(0.1, until - time.monotonic())) or not self._finish():
             return False
         self._journal.stop(max(0.1, until - time.monotonic()))  # somebody may have begun it again
@@ -252,7 +315,10 @@ class SqliteOutbox:
             self._journal.do(self._writer.close)
         except Trouble as trouble:
             log.warning("the outbox could not be closed (%s); the next process takes it over", trouble.reason)
-        return True
+        for waiter in self._writer.upkeep.give_up():
+            waiter.cancel()
+        self._tell(self._writer)
+        return self._stock.pending.is_recorded
 
     def _finish(self) -> bool:
         """Write what came since, in this thread; whether that was all, and nothing more can come."""
@@ -260,6 +326,8 @@ class SqliteOutbox:
             self._journal.step()
             if self._writer.trouble is not None:
                 return False
+            if self._writer.neighbours.trouble is not None:
+                return self._stock.close(even_unposted=True)
         return True
 
     def _wake(self) -> None:
@@ -296,8 +364,11 @@ class SqliteOutbox:
             except Exception:
                 log.exception("who waited for an event failed when told that it is recorded")
         for waiter in writer.done():
-            if waiter.set_running_or_notify_cancel():
-                waiter.set_result(None)
+            _answer(waiter, None)
+        for waiting, number in writer.upkeep.done():
+            _answer(waiting, number)
+        for claim, browser_ids in writer.neighbours.answers():
+            _answer(claim, browser_ids)
         if writer.has_more:
             writer.has_more = False
             if self.on_ready is not None:
@@ -317,3 +388,8 @@ class SqliteOutbox:
         """Start empty, with a file to come: in a forked child all that there is is the parent's."""
         _inherited.extend(self._writer.leave_to_parent())
         self._prepare()
+
+
+def _answer(waiter: Future[T], result: T) -> None:
+    if waiter.set_running_or_notify_cancel():
+        waiter.set_result(result)

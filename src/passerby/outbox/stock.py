@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from logging import Logger
-from typing import Any, Literal
+from math import inf
+from typing import Any
 from weakref import WeakValueDictionary
 
-from ..errors import ValidationError
 from ..event import Event
 from ..logs import get_logger
 from ..outcome import Dead, Delivered, Dropped, Outcome
 from . import Observer
+from .board import Kind, Notice, Unused
 from .eventtext import write_event
 from .pending import Batch, Clocks, Pending
-from .shelf import Links, tell
+from .row import Row
+from .shelf import CLEARED, FULL, NOBODY, PURGED, Links, WhenFull, check_room, tell, tell_dropped
 from .window import NOT_HERE, SIZE, Stored, Window
 
 log: Logger = get_logger("passerby.outbox")
-
-WhenFull = Literal["drop_newest", "drop_oldest", "raise"]
 
 MAX_UNWRITTEN = 32_000_000  # bytes of events that wait for a disk that does not take them
 
@@ -63,7 +63,7 @@ class Stock:
 
     def __init__(self, destinations: Sequence[str], limits: Limits, clocks: Clocks) -> None:
         # Reentrant, as garbage collection may run what drops an event in the midst of anything.
-        self.lock = threading.RLock()
+        self.lock: AbstractContextManager[bool] = threading.RLock()
         self.windows: dict[str, Window] = {name: Window(name, limits.window) for name in destinations}
         self.links: Links = Links()
         self.pending: Pending = Pending(clocks, self.links.notes)
@@ -107,12 +107,12 @@ class Stock:
         with self.lock:
             self._check_open()
             if self._limits.when_full == "raise":
-                self._check_room(destinations, len(body), is_held)
+                check_room(name for name in destinations if not self._has_room(self.windows[name], len(body), is_held))
             for name in destinations:
                 window = self.windows[name]
                 window.tally.enqueued += 1
                 if not self._make_room(window, len(body), is_held, given_up):
-                    window.count_dropped("full")
+                    window.count_dropped(FULL)
                     full.append(name)
                     continue
                 entry = Stored(window, event, observer, now, self.new_place(), body)
@@ -129,7 +129,7 @@ class Stock:
             if entry is not None:
                 entry.tells = True  # once all of them are written
         for one in given_up:
-            one.observer.on_settled(one.shelf.name, Dropped("full"))
+            tell(one.observer, [one.shelf.name], False)
         if full:
             tell(observer, full, False)
 
@@ -148,10 +148,15 @@ class Stock:
             self.pending.link(visitor, linked)
             return linked
 
-    def close(self) -> bool:
-        """Take nothing more, if all is written; whether that is so."""
+    def close(self, *, even_unposted: bool = False) -> bool:
+        """Take nothing more, if all is written; whether that is so.
+
+        Args:
+            even_unposted: whether that holds although the other processes have not been told what they should be.
+        """
         with self.lock:
-            self.is_closed = self.is_closed or not self.pending.is_wanted
+            is_ready = not self.pending.is_wanted if even_unposted else self.pending.is_recorded
+            self.is_closed = self.is_closed or is_ready
             return self.is_closed
 
     def _check_open(self) -> None:
@@ -166,13 +171,13 @@ class Stock:
             whose = self.links.whose(visitor)
             return max((len(window.held.get(whose, ())) for window in self.windows.values()), default=0)
 
-    def release(self, visitor: str) -> int:
-        """Make the held events of a visitor waiting."""
+    def release(self, visitor: str, told_by: float = inf) -> int:
+        """Make the held events of a visitor waiting, those that were told by then."""
         released = 0
         with self.lock:
             self._check_open()
             for window in self.windows.values():
-                entries = self._take_held(window, visitor)
+                entries = self._take_held(window, visitor, told_by)
                 for entry in entries:
                     entry.state = "waiting"
                     entry.place = self.new_place()
@@ -186,25 +191,46 @@ class Stock:
                 released = max(released, len(entries))
         return released
 
-    def clear(self, visitor: str) -> int:
-        """Drop the held events of a visitor."""
+    def release_everywhere(self, visitor: str) -> int:
+        """Do as `release` does, and have the other processes do the same."""
+        with self.lock:
+            released = self.release(visitor)
+            self.post("release", visitor)
+            return released
+
+    def clear(self, visitor: str, told_by: float = inf) -> int:
+        """Drop the held events of a visitor, those that were told by then."""
         cleared = 0
         gone: list[Stored] = []
         with self.lock:
             self._check_open()
             for window in self.windows.values():
-                entries = self._take_held(window, visitor)
-                window.count_dropped("cleared", len(entries))
-                for entry in entries:
-                    self.forget(entry)
+                entries = self._take_held(window, visitor, told_by)
+                self.drop_entries(window, entries, CLEARED)
                 gone += entries
                 cleared = max(cleared, len(entries))
-        for entry in gone:
-            entry.observer.on_settled(entry.shelf.name, Dropped("cleared"))
+        tell_dropped(gone, CLEARED)
         return cleared
 
-    def _take_held(self, window: Window, visitor: str) -> list[Stored]:
-        entries = window.held.pop(self.links.whose(visitor), [])
+    def post(self, kind: Kind, subject: str) -> None:
+        """Have the other processes do something as well."""
+        with self.lock:
+            self._check_open()
+            whose = self.links.whose(subject) if kind in ("release", "clear") else subject
+            self.pending.post(Notice(kind, whose, self.clocks.now()))
+
+    def put_back(self, issuer: str, browser_ids: Sequence[str]) -> None:
+        """Have unused browser IDs recorded for whoever claims them."""
+        with self.lock:
+            self._check_open()
+            self.pending.post(Unused(issuer, tuple(browser_ids)))
+
+    def _take_held(self, window: Window, visitor: str, told_by: float) -> list[Stored]:
+        whose = self.links.whose(visitor)
+        entries = window.held.get(whose, [])
+        if entries:
+            window.keep_held(whose, [entry for entry in entries if entry.since > told_by])
+            entries = [entry for entry in entries if entry.since <= told_by]
         window.tally.held -= len(entries)
         window.in_queues -= sum(entry.event is not NOT_HERE for entry in entries)
         return entries
@@ -222,12 +248,16 @@ class Stock:
     def settle(self, entry: Stored, outcome: Outcome) -> None:
         """Note an outcome that is final."""
         window = entry.shelf
+        if entry.is_purged and not isinstance(outcome, Delivered):
+            outcome = Dropped(PURGED)
         with self.lock:
             if self.windows.get(window.name) is window:  # else it was acquired before a fork, or before all was closed
                 window.remove_first(entry.lane)
                 window.tally.waiting -= 1
                 if isinstance(outcome, Dead):
                     self._bury(entry, outcome.reason)
+                elif isinstance(outcome, Dropped):
+                    self.drop_entries(window, [entry], outcome.reason)
                 else:
                     window.tally.delivered += 1
                     self.forget(entry)
@@ -239,6 +269,9 @@ class Stock:
 
     def settle_retry(self, entry: Stored, due: float, reason: str | None) -> None:
         """It is to be tried again at a time."""
+        if entry.is_purged:
+            self.settle(entry, Dropped(PURGED))
+            return
         window = entry.shelf
         with self.lock:
             if self.windows.get(window.name) is window:
@@ -252,16 +285,44 @@ class Stock:
         """Keep a dead letter, in the order in which they died."""
         entry.place = self.new_place()
         entry.reason = reason
+        entry.due = self.clocks.clock()
+        entry.is_acquired = False
         oldest = entry.shelf.bury(entry)
         self.pending.mark(entry)
         if oldest is not None:
             self.forget(oldest)
+
+    def drop_entries(self, window: Window, entries: Sequence[Stored], reason: str) -> None:
+        """Count entries as not kept, and have them deleted."""
+        window.count_dropped(reason, len(entries))
+        for entry in entries:
+            self.forget(entry)
 
     def forget(self, entry: Stored) -> None:
         """Have an entry deleted."""
         entry.state = "gone"
         self.size -= entry.size
         self.pending.mark(entry)
+
+    def revive(self, letter: Stored, now: float) -> None:
+        """Let a dead letter wait again, behind whatever waits of its visitor, as if it was told now."""
+        letter.state = "waiting"
+        letter.place = self.new_place()
+        letter.attempts = 0
+        letter.due = 0.0
+        letter.reason = None
+        letter.since = now
+        letter.shelf.tally.waiting += 1
+        letter.shelf.admit(letter.event.visitor, letter)
+        self.pending.mark(letter)
+
+    def take_from_disk(self, row: Row) -> Stored | None:
+        """Forget an entry that was on disk only; return what stands for it, or None if it was not counted as there."""
+        window = self.windows.get(row.destination)
+        if window is None or not window.take_from_disk(row):
+            return None
+        self.size -= len(row.body)
+        return Stored(window, NOT_HERE, self.observers.pop(row.place, NOBODY), 0.0, row.place, b"")
 
     # What is written.
 
@@ -307,12 +368,17 @@ class Stock:
                     self.pending.mark(entry)
             return known, lost
 
+    def leave_observer(self, entry: Stored) -> None:
+        """Remember who waits for an entry that is on disk only, as long as he does."""
+        if entry.observer is not NOBODY:
+            with suppress(TypeError):  # not everything can be held weakly
+                self.observers[entry.row] = entry.observer
+
     def _leave_to_disk(self, entry: Stored) -> None:
         """Let go of an event in memory where there is no room for it."""
         window = entry.shelf
         if entry.row and window.unwritten and window.unwritten.pop(entry.row, None) is not None:
-            with suppress(TypeError):  # not everything can be held weakly
-                self.observers[entry.row] = entry.observer
+            self.leave_observer(entry)
         elif entry.state == "held" and entry.row and window.in_queues > window.size and entry.event is not NOT_HERE:
             entry.event = NOT_HERE
             window.in_queues -= 1
@@ -337,15 +403,7 @@ class Stock:
             if oldest is None:
                 return False
             window.tally.waiting -= 1
-            window.count_dropped("full")
+            window.count_dropped(FULL)
             self.forget(oldest)
             given_up.append(oldest)
         return True
-
-    def _check_room(self, destinations: Iterable[str], size: int, is_held: bool) -> None:
-        for name in destinations:
-            if not self._has_room(self.windows[name], size, is_held):
-                raise ValidationError(
-                    f"the outbox is full: too much waits for {name}; see why it does not answer, allow for more "
-                    "(max_events, max_bytes), or choose what is dropped (when_full)"
-                )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from array import array
-from collections import deque
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, ClassVar, Literal
 
 from ..event import Event
 from . import DeadLetter, Observer
-from .shelf import MAX_DEAD, Entry, Lane, Shelf
+from .row import Row
+from .shelf import MAX_DEAD, Entry, IsMeant, Lane, Shelf
 
 SIZE = 4_000  # entries in memory per destination, some 8 MB; what comes then is on disk only
 PAGE = 500  # entries read at once
@@ -18,19 +19,6 @@ LONG = 200  # entries of one visitor in memory when there are more on disk
 SCARCE = 50  # visitors ready to be sent; with fewer, the next page is read even if the window is full
 
 NOT_HERE = Event("", "event", None, 0.0, None, "", None, {}, {})  # stands for an event that is on disk only
-
-
-class Nobody:
-    """Hears what becomes of an event that nobody waits for."""
-
-    def on_stored(self) -> None:
-        """Nobody listens."""
-
-    def on_settled(self, destination: str, outcome: Any) -> None:
-        """Nobody listens."""
-
-
-NOBODY: Observer = Nobody()
 
 
 class Stored(Entry):
@@ -43,16 +31,15 @@ class Stored(Entry):
         body: the event as it is to be written; empty once it is.
         size: how many bytes it has.
         state: what it is now; the file hears of it later.
-        due: when it is to be tried again; 0 at once.
+        due: when it is to be tried again; 0 at once. Of a dead one: when it died.
         reason: why it was not taken the last time.
         is_unlinked: whether it came without a browser ID.
-        is_acquired: whether it is being sent.
         is_dirty: whether the file is still to hear of a change.
         tells: whether its observer is to hear that the event is recorded.
     """
 
     __slots__ = (
-        "body", "due", "is_acquired", "is_dirty", "is_unlinked", "place", "reason", "row", "shelf", "size", "state",
+        "body", "due", "is_dirty", "is_unlinked", "place", "reason", "row", "shelf", "size", "state",
         "tells",
     )  # fmt: skip
 
@@ -62,6 +49,8 @@ class Stored(Entry):
         self.since: float = since
         self.attempts: int = 0
         self.next: Any = None
+        self.is_acquired: bool = False
+        self.is_purged: bool = False
         self.shelf: Window = shelf
         self.place: int = place
         self.row: int = 0
@@ -71,7 +60,6 @@ class Stored(Entry):
         self.due: float = 0.0
         self.reason: str | None = None
         self.is_unlinked: bool = event.browser_id is None
-        self.is_acquired: bool = False
         self.is_dirty: bool = False
         self.tells: bool = False
 
@@ -118,7 +106,6 @@ class Window(Shelf[Stored]):
         self.horizon: int = 0  # what waits beyond this place is behind
         self.unwritten: dict[int, Stored] = {}  # of what is behind, by place
         self.short: list[LongLane] = []
-        self.letters: deque[Stored] = deque()
         self.in_queues: int = 0  # held events that are in memory
 
     def admit(self, visitor: str, entry: Stored) -> None:
@@ -156,11 +143,8 @@ class Window(Shelf[Stored]):
 
     def remove_first(self, lane: Lane[Any]) -> None:
         """Take an acquired entry out; what is behind it may be acquired."""
-        first = lane.first
-        self._shorten(lane)
+        self.shorten(lane)
         super().remove_first(lane)
-        if first is not None:
-            first.next = None  # dead letters are kept, and what was behind them is not
 
     def retire(self, lane: Any) -> None:
         """Forget a lane that is empty, unless it goes on on disk."""
@@ -172,30 +156,43 @@ class Window(Shelf[Stored]):
         """Acquire the first of each lane whose first may be acquired, and count the attempt."""
         taken = super().take(limit, now, notes)
         for entry in taken:
-            entry.is_acquired = True
             entry.due = 0.0
         return taken
 
-    def give_up_oldest(self) -> Stored | None:
-        """Take out an entry of the visitor who has waited longest, but none that is being sent."""
-        for lane in self.lanes.values():
-            first = lane.first
-            if first is None or (isinstance(lane, LongLane) and lane.parked):
-                continue
-            if not first.is_acquired:
-                self._shorten(lane)
-                lane.first = first.next
-                if lane.first is None:
-                    self.retire(lane)  # where it was to be acquired it is found empty
-                return first
-            second: Stored | None = first.next
-            if second is not None:
-                self._shorten(lane)
-                first.next = second.next
-                if second.next is None:
-                    lane.last = first
-                return second
-        return None
+    def is_whole(self, lane: Lane[Any]) -> bool:
+        """Whether all of a lane is in memory."""
+        return not (isinstance(lane, LongLane) and lane.parked)
+
+    def thin(self, lane: Lane[Any], is_meant: IsMeant[Stored]) -> list[Stored]:
+        """Take out what is meant of one lane, as far as it is in memory."""
+        gone = super().thin(lane, is_meant)
+        for _ in gone:
+            self.shorten(lane)
+        return gone
+
+    def take_out(self, is_meant: IsMeant[Stored]) -> list[Stored]:
+        """Take out what waits in memory, or on its way to the disk, and is meant."""
+        gone = super().take_out(is_meant)
+        for entry in list(self.unwritten.values()):
+            if is_meant(entry, None):
+                del self.unwritten[entry.place]
+                self.behind -= 1
+                gone.append(entry)
+        return gone
+
+    def take_held(self, is_meant: IsMeant[Stored], visitors: Iterable[str]) -> list[Stored]:
+        """Take out what is held for some visitors and meant."""
+        gone = super().take_held(is_meant, visitors)
+        self.in_queues -= sum(entry.event is not NOT_HERE for entry in gone)
+        return gone
+
+    def hurry(self) -> list[Stored]:
+        """Let all that waits in memory for a later attempt be acquired at once; return it."""
+        super().hurry()
+        hurried = [entry for entry in self.in_lanes() if entry.due]
+        for entry in hurried:
+            entry.due = 0.0
+        return hurried
 
     def bury(self, entry: Stored) -> Stored | None:
         """Keep a dead letter; return the oldest if there are too many."""
@@ -227,8 +224,8 @@ class Window(Shelf[Stored]):
         """The place from which on what is behind may not be written yet."""
         return next(iter(self.unwritten), None)
 
-    def take_page(self, visitor: str, entry: Stored) -> None:
-        """Take the next of what is behind, in their order: in memory, or parked."""
+    def take_page(self, visitor: str, entry: Stored) -> bool:
+        """Take the next of what is behind, in their order; whether it is in memory, and not parked."""
         self.behind -= 1
         self.horizon = entry.place
         lane = self.lanes.get(visitor)
@@ -237,8 +234,9 @@ class Window(Shelf[Stored]):
                 lane.parked = array("q")
             lane.parked.append(entry.place)
             self.parked += 1
-        else:
-            self.load(visitor, entry)
+            return False
+        self.load(visitor, entry)
+        return True
 
     def take_unwritten(self, number: int) -> None:
         """Take some of what is behind and cannot be written now; what is on disk comes first."""
@@ -268,15 +266,48 @@ class Window(Shelf[Stored]):
             self.retire(lane)
         self._look_whether_short(lane)
 
+    def take_from_disk(self, row: Row) -> bool:
+        """Forget an entry that is on disk only; False if it is not known to be there, or not there alone."""
+        if row.state == "dead":
+            if self.is_configured:  # then all are in memory
+                return False
+            self.tally.dead -= 1
+            return True
+        if row.state != "waiting":
+            return False
+        if row.place > self.horizon:
+            self.behind -= 1
+        elif not self._take_parked(row):
+            return False
+        self.tally.waiting -= 1
+        return True
+
+    def _take_parked(self, row: Row) -> bool:
+        for lane in dict.fromkeys(self.lanes.values()):
+            parked = lane.parked if isinstance(lane, LongLane) else None
+            if parked:
+                index = bisect_left(parked, row.place)
+                if index < len(parked) and parked[index] == row.place:
+                    del parked[index]
+                    self.parked -= 1
+                    if not parked and lane.first is None:
+                        self.retire(lane)
+                    return True
+        return False
+
     # Another file.
 
-    def in_memory(self) -> Iterator[Stored]:
-        """Return all entries whose events are here."""
+    def in_lanes(self) -> Iterator[Stored]:
+        """Return all entries that wait in memory."""
         for lane in dict.fromkeys(self.lanes.values()):
             entry = lane.first
             while entry is not None:
                 yield entry
                 entry = entry.next
+
+    def in_memory(self) -> Iterator[Stored]:
+        """Return all entries whose events are here."""
+        yield from self.in_lanes()
         for entries in self.held.values():
             yield from (entry for entry in entries if entry.event is not NOT_HERE)
         yield from self.letters
@@ -311,7 +342,8 @@ class Window(Shelf[Stored]):
             lane.is_short = True
             self.short.append(lane)
 
-    def _shorten(self, lane: Any) -> None:
+    def shorten(self, lane: Any) -> None:
+        """Note that an entry was taken out of a lane."""
         self.loaded -= 1
         lane.length -= 1
         self._look_whether_short(lane)

@@ -11,10 +11,13 @@ from pathlib import Path
 from ..logs import get_logger
 from . import Observer
 from .adoption import Adoption
+from .board import Board
 from .database import Corruption, Database, NewerFile, Synchronous, Trouble, translated
 from .folder import Folder, HeldFile
 from .intake import Intake
+from .neighbours import Neighbours, NotNow
 from .stock import Stock
+from .upkeep import Upkeep
 
 log: Logger = get_logger("passerby.outbox")
 
@@ -33,6 +36,8 @@ class Writer:
         look_every: seconds between two looks for files to adopt.
 
     Attributes:
+        upkeep: does what is asked for with what is here.
+        neighbours: the other processes of the folder.
         trouble: why what is told now is not recorded; None if it is.
         told: who is to hear that events are recorded.
         has_more: whether there may be more to acquire than before.
@@ -44,7 +49,9 @@ class Writer:
         self._synchronous: Synchronous = synchronous
         self._look_every = look_every
         self._clock = stock.clocks.clock
-        self._intake = Intake(stock)
+        self.upkeep: Upkeep = Upkeep(stock)
+        self.neighbours: Neighbours = Neighbours(stock, Board(folder, synchronous, stock.clocks.now), self.upkeep)
+        self._intake = Intake(stock, self.neighbours.about)
         self._process = os.getpid()
         self._file: HeldFile | None = None
         self._database: Database | None = None
@@ -70,8 +77,11 @@ class Writer:
             self._begin_to_look()
             self._find_file()
             busy = self._write()
+            busy = self.neighbours.work() or busy
+            busy = self.upkeep.work(self._database, self._clock()) or busy
             busy = self._adopt() or busy
             self.has_more |= self._fill()
+            self._notice_more()
             busy = self._tidy() or busy
         except Trouble as trouble:
             self._suffer(trouble)
@@ -80,7 +90,15 @@ class Writer:
             log.info("the outbox is written again (it was: %s)", self.trouble)
             self.trouble = None
         self._is_quiet = not busy
-        return (0.0 if busy else max(0.0, self._next_look - self._clock())), False
+        return (0.0 if busy else self._pause()), False
+
+    def _pause(self) -> float:
+        pauses = (max(0.0, self._next_look - self._clock()), self.neighbours.pause(), self.upkeep.pause(self._clock()))
+        return min(pause for pause in pauses if pause is not None)
+
+    def _notice_more(self) -> None:
+        self.has_more |= self.neighbours.has_more or self.upkeep.has_more
+        self.neighbours.has_more = self.upkeep.has_more = False
 
     def look_soon(self) -> Future[None]:
         """Look for files to adopt; return what to wait for until there are none, and the windows are filled."""
@@ -104,6 +122,7 @@ class Writer:
         for adoption in adoptions:
             adoption.let_go()
         self._next_look = self._clock()
+        self.neighbours.close()
         file, database = self._file, self._database
         self._file = self._database = None
         if database is not None and file is not None:
@@ -121,7 +140,7 @@ class Writer:
         if os.getpid() == self._process:  # no child at all: the files stay with whoever works on them
             return [self]
         adopted = [(one.file, one.database) for one in self._adoptions]
-        kept: list[object] = []
+        kept = self.neighbours.leave_to_parent()
         for file, database in [(self._file, self._database), *adopted]:
             if file is not None:
                 file.let_go()
@@ -135,6 +154,7 @@ class Writer:
                 self._sought += self._seekers
                 self._seekers = []
                 self._next_look = self._clock()
+                self.neighbours.look_soon()
 
     # Writing.
 
@@ -145,7 +165,10 @@ class Writer:
             return False
         try:
             if batch.inserts or (self._file is not None and (batch.updates or batch.deletes or batch.links)):
-                self._own().write(batch.inserts, list(batch.updates.values()), batch.deletes, batch.links)
+                own = self._own()
+                if batch.is_last:  # so that what others asked for is written by then
+                    own.heard = self.neighbours.heard
+                own.write(batch.inserts, list(batch.updates.values()), batch.deletes, batch.links)
         except Trouble as trouble:
             self._stock.give_back(batch)
             if trouble.reason == "disk full":
@@ -213,11 +236,14 @@ class Writer:
             self._look()
         if not self._adoptions:
             self._next_look = self._clock() + self._look_every
+            self.neighbours.forget_old()
             return False
         adoption = self._adoptions[0]
         try:
             if adoption.move_page(self._own, self._intake, self._stock.clocks.now()):
                 return True
+        except NotNow:
+            return False
         except NewerFile:
             log.warning("an outbox file of a newer version of passerby is left to that: %s", adoption.file.path)
             self._pass_over(adoption)
@@ -256,6 +282,7 @@ class Writer:
             self._lose_file()
         elif trouble.reason not in ("disk full", "locked by another program"):
             self._close_database()
+        self.neighbours.refuse()
         self._intake.make_do()
         self.has_more = True
 

@@ -5,10 +5,25 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandParser
 
 from .... import cli
+from ....errors import SettingsError
+from ....tracking import Tracking
 from ....version import __version__
+from ...conf import get_tracking
+
+
+def find_tracking() -> Tracking:
+    """Return the project's tracking; raises SettingsError."""
+    try:
+        tracking = get_tracking()
+    except ImproperlyConfigured as error:
+        raise SettingsError(str(error)) from None
+    if not isinstance(tracking, Tracking):
+        raise SettingsError("found several sites; name the outbox of one with --outbox", setting="PASSERBY")
+    return tracking
 
 
 class Command(BaseCommand):
@@ -29,10 +44,10 @@ class Command(BaseCommand):
 
         Nothing is checked first: what is wrong with the settings need not keep a collector from starting.
         """
-        raise SystemExit(cli.main(argv[2:], f"manage.py {argv[1]}"))
+        raise SystemExit(cli.main(argv[2:], f"manage.py {argv[1]}", find_tracking))
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run for `call_command`."""
-        code = cli.main([*args, *options["arguments"]], "passerby")
+        code = cli.main([*args, *options["arguments"]], "passerby", find_tracking)
         if code:
             raise SystemExit(code)

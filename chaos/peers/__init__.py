@@ -1,0 +1,1 @@
+"""passerby beside its peers, under the same faults: `python -m chaos peers`."""

@@ -1,0 +1,98 @@
+"""Named points at which a victim dies, found from outside: by the SQL that is executed and by the calls that are made.
+
+The library has no hooks for this. The victim, in its own process only, gives SQLite another kind of connection and
+wraps the lane's `perform`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import threading
+from typing import Any
+
+from passerby.delivery.transport import Lane
+from passerby.destinations import Answer, Call
+
+# By SQL: what a statement holds, and whether death comes before or after it. A single statement that is no part of a
+# transaction is its own commit.
+_STATEMENTS: dict[str, tuple[str, bool]] = {
+    "before insert": ("INSERT INTO entry", False),
+    "after insert": ("INSERT INTO entry", True),
+    "before commit": ("COMMIT", False),
+    "after commit": ("COMMIT", True),
+    "before update": ("UPDATE entry", False),
+    "after update": ("UPDATE entry", True),
+    "before delete": ("DELETE FROM entry", False),
+    "after delete": ("DELETE FROM entry", True),
+}
+UNDER_WAY = 0.05  # seconds after which a call has left; its answer has to take longer
+_CALLS = ("before send", "while the answer is awaited", "after the answer")
+
+POINTS: tuple[str, ...] = (*_STATEMENTS, *_CALLS)
+
+# Where the destination may have an event that the file still has; a call does not wait for the file, so that this may
+# be so as soon as the event is in it.
+MAY_DUPLICATE = frozenset({"after insert", "before delete", "while the answer is awaited", "after the answer"})
+
+forgotten = threading.Event()  # an event was deleted from the file
+
+
+class _Countdown:
+    """Dies when it was called a number of times."""
+
+    def __init__(self, number: int) -> None:
+        self._left = number
+
+    def __call__(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+            threading.Event().wait()  # the other threads must not get on meanwhile
+
+
+def die_at(point: str, number: int) -> None:
+    """Have this process killed when it comes to a point for the n-th time."""
+    word, is_after = _STATEMENTS.get(point, ("", False))
+    _watch_statements(word, is_after, _Countdown(number))
+    if point in _CALLS:
+        _watch_calls(point, _Countdown(number))
+
+
+def _watch_statements(word: str, is_after: bool, come_closer: _Countdown) -> None:
+    class Connection(sqlite3.Connection):
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            is_there = bool(word) and word in sql
+            if is_there and not is_after:
+                come_closer()
+            cursor = super().execute(sql, *values)
+            if is_there and is_after:
+                come_closer()
+            if not self.in_transaction and ("DELETE FROM entry" in sql or sql == "COMMIT"):
+                forgotten.set()
+            return cursor
+
+    connect = sqlite3.connect
+
+    def connect_watched(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        return connect(*arguments, **options, factory=Connection)
+
+    sqlite3.connect = connect_watched  # type: ignore[assignment]
+
+
+def _watch_calls(point: str, come_closer: _Countdown) -> None:
+    perform = Lane.perform
+
+    async def perform_watched(lane: Lane, call: Call, timeout: float) -> Answer:
+        if point == "before send":
+            come_closer()
+        if point == "while the answer is awaited":
+            asyncio.get_running_loop().call_later(UNDER_WAY, come_closer)
+        answer = await perform(lane, call, timeout)
+        if point == "after the answer":
+            come_closer()
+        return answer
+
+    Lane.perform = perform_watched  # type: ignore[method-assign, assignment]

@@ -1,0 +1,1 @@
+"""The scenarios, one module for each kind of misfortune. A scenario gives one finding after another."""

@@ -1,0 +1,162 @@
+"""The scene of a scenario: a destination, a directory for the outbox, and the processes to which things happen."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from passerby.collector import CollectorServer
+
+from .arrivals import Arrivals
+from .finding import Finding
+from .process import Process, victim
+
+WAY_OUT = 30.0  # seconds until everything that was told has to have arrived, once there is a process and a service
+
+
+class Trial:
+    """How a scenario is to be tried.
+
+    Attributes:
+        random: its own source of chance, from the seed that is printed.
+        seed: the same as a number, for what wants one.
+        is_long: whether the long form is wanted.
+        is_root: whether file systems can be mounted and users changed.
+    """
+
+    def __init__(self, name: str, seed: int, is_long: bool) -> None:
+        self.random = Random(f"{seed} {name}")
+        self.seed = seed
+        self.is_long = is_long
+        self.is_root = os.getuid() == 0
+
+
+class Scene:
+    """See above.
+
+    Attributes:
+        directory: the outbox's directory, not there yet.
+        collector: the destination.
+        arrivals: what has arrived there.
+        told: the IDs of the events whose delivery was promised.
+        complaints: what went wrong in processes that have ended.
+        tolerated: what an error may say that is written to the log with its traceback; None if none may.
+        ledger: the figures of the last process, once it has finished.
+    """
+
+    def __init__(self, directory: Path, collector: CollectorServer, arrivals: Arrivals) -> None:
+        self.directory = directory
+        self.collector = collector
+        self.arrivals = arrivals
+        self.told: set[str] = set()
+        self.complaints: list[str] = []
+        self.tolerated: str | None = None
+        self.ledger: dict[str, Any] = {}
+        self._processes: list[Process] = []
+        self._begun = time.monotonic()
+
+    @property
+    def place(self) -> dict[str, str]:
+        """What a victim is told of the scene."""
+        return {"url": self.collector.url, "directory": str(self.directory)}
+
+    def begin(self, action: str, *, clock: str | None = None, **arguments: Any) -> Process:
+        """Begin an action of `chaos.victim` in this scene, by a clock of its own if one is given."""
+        return self.keep(victim(action, clock=clock, **self.place, **arguments))
+
+    def begin_site(self, *command: str, **site: Any) -> Process:
+        """Begin a server of `chaos.site` in this scene, with more of the site's description if that is given."""
+        described = json.dumps({**self.place, **site})
+        return self.keep(Process([sys.executable, "-m", *command], {"CHAOS_SITE": described}))
+
+    def keep(self, process: Process) -> Process:
+        """See to the end of a process."""
+        self._processes.append(process)
+        return process
+
+    def hear(self, process: Process) -> None:
+        """Note what a process that has ended was promised, and whether it complained."""
+        self.told.update(process.told)
+        if process.traceback is not None and (self.tolerated is None or self.tolerated not in process.traceback):
+            self.complaints.append(f"traceback: {process.traceback}")
+
+    def kill(self, process: Process) -> None:
+        """Kill a process at once, and hear what it said."""
+        process.kill()
+        self.hear(process)
+
+    def finish(self, patience: float = WAY_OUT, clock: str | None = None, **settings: Any) -> None:
+        """Begin a process as after a restart: it finds what is left, delivers it, and says its figures."""
+        process = self.begin("finish", clock=clock, settings=settings)
+        process.wait_for("ready")
+        self.arrivals.wait_for(self.told, patience)
+        process.say()
+        self.ledger = process.wait_for_ledger()
+        process.wait()
+        self.hear(process)
+
+    def finding(self, name: str, done: str, duplicates: int = 0, dropped: Mapping[str, int] | None = None) -> Finding:
+        """Settle the account: what was told against what arrived, event by event.
+
+        Args:
+            duplicates: how many arrivals beyond the first are allowed.
+            dropped: what of those told was dropped, as its own process said; such events are not lost but counted.
+        """
+        arrived = self.arrivals.bodies
+        dropped = dropped or {}
+        missing = self.told - arrived.keys()
+        finding = Finding(
+            name,
+            done,
+            told=len(self.told),
+            delivered=len(arrived),
+            duplicated=sum(map(len, arrived.values())) - len(arrived),
+            lost=max(0, len(missing) - sum(dropped.values())),
+            dropped=dropped,
+            seconds=time.monotonic() - self._begun,
+        )
+        finding.expect(not finding.lost, f"{finding.lost} lost, such as {min(missing, default='none')}")
+        finding.expect(
+            finding.duplicated <= duplicates, f"{finding.duplicated} duplicates where {duplicates} were to be expected"
+        )
+        finding.expect(not self.arrivals.differing, f"{len(self.arrivals.differing)} came again with another body")
+        finding.faults += sorted(set(self.complaints))
+        self._check_ledger(finding)
+        return finding
+
+    def _check_ledger(self, finding: Finding) -> None:
+        if not self.ledger:
+            return
+        finding.expect(self.ledger["is_balanced"], f"the ledger does not add up: {self.ledger}")
+        finding.expect(self.ledger["pending"] == 0, f"{self.ledger['pending']} are still pending")
+        finding.expect(self.ledger["dead"] == 0, f"{self.ledger['dead']} are dead letters")
+        left = [path.name for path in self.directory.glob("*.sqlite3")] if self.directory.exists() else []
+        finding.expect(not left, f"{len(left)} files are left after the last process")
+
+    def close(self) -> None:
+        for process in self._processes:
+            process.kill()
+
+
+@contextmanager
+def scene(within: Path | None = None) -> Iterator[Scene]:
+    """Set the scene; in the end nothing of it is left."""
+    arrivals = Arrivals()
+    with (
+        tempfile.TemporaryDirectory(prefix="passerby-chaos-", dir=within) as name,
+        CollectorServer(accept_any_browser_id=True, on_received=arrivals.on_received) as collector,
+    ):
+        Path(name).chmod(0o711)  # other users are to reach what is theirs
+        this = Scene(Path(name) / "outbox", collector, arrivals)
+        try:
+            yield this
+        finally:
+            this.close()

@@ -1,0 +1,383 @@
+"""The programs to which things happen: `python -m chaos.victim ACTION '{...}'`. They use what is public, as apps do.
+
+A line "told ID" is said once the event is promised to survive, by one write that a death cannot tear.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from itertools import count
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import passerby.outbox.sqlite  # noqa: F401 - before this process becomes nobody, who may not be able to read it
+from passerby import Receipt, Sitecore, Tracking
+from passerby.asgi import TrackingMiddleware
+from passerby.event import new_event_id
+
+from . import points
+from .need import become_nobody, in_need
+
+KEY = "a key that only the victims know"
+VISITORS = 20
+QUICKLY: dict[str, Any] = {"retry_base": 0.05, "spare_browser_ids": 0}  # so that nobody waits for minutes
+
+
+def say(*words: object) -> None:
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
+
+
+def make_tracking(url: str, directory: str, settings: Mapping[str, Any] | None = None) -> Tracking:
+    sitecore = Sitecore(client_key="chaos", target_url=url, point_of_sale="shop")
+    chosen = {"outbox": f"sqlite://{directory}", "secret_key": KEY, **QUICKLY, **(settings or {})}
+    return Tracking(sitecore, **chosen)
+
+
+class Teller:
+    """Tells events of some visitors in turn."""
+
+    def __init__(self, tracking: Tracking, visitors: int = VISITORS) -> None:
+        self._visitors = [tracking.for_visitor(str(uuid4())) for _ in range(visitors)]
+        self._number = count()
+
+    def tell(self) -> Receipt:
+        """Tell an event; its ID is in its data as well."""
+        event_id = new_event_id()
+        visitor = self._visitors[next(self._number) % len(self._visitors)]
+        return visitor.event("STEP", {"told": event_id}, event_id=event_id)
+
+    def tell_and_say(self) -> Receipt:
+        """Tell an event, and say so once it is recorded."""
+        receipt = self.tell()
+        receipt.wait_stored()
+        say("told", receipt.event_id)
+        return receipt
+
+
+def say_ledger(tracking: Tracking) -> None:
+    stats = tracking.stats()
+    (own,) = stats.destinations.values()
+    say("ledger", json.dumps({**asdict(own), "is_balanced": own.is_balanced, "outbox": stats.outbox}))
+
+
+def finish(url: str, directory: str, settings: Mapping[str, Any]) -> None:
+    """Be the process after a restart: find what is left and deliver it; on a word, say the figures and end."""
+    tracking = make_tracking(url, directory, settings)
+    tracking.start()
+    say("ready")
+    sys.stdin.readline()
+    gives_up = time.monotonic() + 5
+    while tracking.flush(1.0) and time.monotonic() < gives_up:
+        time.sleep(0.01)
+    say_ledger(tracking)
+    say("closed", tracking.close(10.0))
+
+
+def keep_telling(url: str, directory: str, gap: float = 0.0, settings: Mapping[str, Any] | None = None) -> None:
+    """Tell one event after another."""
+    tracking = make_tracking(url, directory, settings)
+    tracking.start()
+    teller = Teller(tracking)
+    while True:
+        teller.tell_and_say()
+        time.sleep(gap)
+
+
+class App:
+    """A small app behind the middleware, called as a server calls it.
+
+    Attributes:
+        receipts: those of all events it has told.
+    """
+
+    def __init__(self, tracking: Tracking) -> None:
+        self.receipts: list[Receipt] = []
+        self._tracking = tracking
+        self._middleware = TrackingMiddleware(self._page, tracking=tracking)
+
+    async def answer(self, on_start: Callable[[int, str], object]) -> None:
+        """Answer one request; when the response starts, its status and the event's ID are handed on."""
+
+        async def send(message: Mapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                told = next(value for name, value in message["headers"] if name == b"x-told")
+                on_start(message["status"], told.decode())
+
+        await self._middleware(_scope(f"bid_chaos={uuid4()}"), _receive, send)
+
+    async def _page(self, scope: Any, receive: Any, send: Any) -> None:
+        event_id = new_event_id()
+        tracker = self._tracking.tracker_for(scope)
+        self.receipts.append(tracker.event("STEP", {"told": event_id}, event_id=event_id))
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"x-told", event_id.encode())]})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _receive() -> dict[str, Any]:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+def keep_answering(url: str, directory: str, settings: Mapping[str, Any] | None = None) -> None:
+    """Answer one request after another, each of which tells an event; what is told counts when the response starts."""
+    tracking = make_tracking(url, directory, {"barrier_timeout": 30.0, **(settings or {})})
+    tracking.start()
+    app = App(tracking)
+
+    async def keep_asking() -> None:
+        while True:
+            await app.answer(lambda _, told: say("told", told))
+            app.receipts.clear()
+
+    async def main() -> None:
+        await asyncio.gather(*(keep_asking() for _ in range(5)))
+
+    asyncio.run(main())
+
+
+def answer_in_need(url: str, directory: str, need: str, is_late: bool = False) -> None:
+    """Answer requests while in need, and again when that is over; say the outbox's state, and what is recorded."""
+    if need in ("place", "threads", "files"):
+        become_nobody()
+    loop = asyncio.new_event_loop()  # it needs files of its own
+    tracking = make_tracking(url, directory)
+    app = App(tracking)
+
+    def answer_some() -> None:
+        for _ in range(20):
+            loop.run_until_complete(app.answer(lambda status, _: say("answered", status)))
+
+    if is_late or need in ("nothing", "file size"):
+        answer_some()
+        for receipt in app.receipts:
+            receipt.wait_stored(30)
+    say("well")
+    if need == "nothing":
+        sys.stdin.readline()
+    with in_need(need):
+        answer_some()
+        say("need", _state_once(tracking, "degraded", 0.5 if is_late else 10.0))
+        sys.stdin.readline()
+    answer_some()
+    say("relief", _state_once(tracking, "ok", 15.0))
+    for receipt in app.receipts:
+        receipt.wait_stored(15)
+        say("told", receipt.event_id)
+    loop.close()
+
+
+def _state_once(tracking: Tracking, state: str, patience: float) -> str:
+    """The outbox's state as soon as it begins in a way, or when patience has come to its end."""
+    gives_up = time.monotonic() + patience
+    while not (found := tracking.stats().outbox).startswith(state) and time.monotonic() < gives_up:
+        time.sleep(0.01)
+    return found
+
+
+def _scope(cookie: str) -> dict[str, Any]:
+    return {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/",
+        "raw_path": b"/",
+        "query_string": b"",
+        "headers": [(b"host", b"localhost"), (b"sec-fetch-dest", b"document"), (b"cookie", cookie.encode())],
+        "client": ("127.0.0.1", 1234),
+        "server": ("127.0.0.1", 80),
+        "state": {},
+    }
+
+
+def tell_some(
+    url: str,
+    directory: str,
+    number: int,
+    ending: str,
+    gap: float = 0.0,
+    settings: Mapping[str, Any] | None = None,
+) -> None:
+    """Tell some events, and end in the way that is wanted."""
+    tracking = make_tracking(url, directory, settings)
+    tracking.start()
+    teller = Teller(tracking)
+    if ending == "thread":  # a daemon thread that tells when the interpreter ends
+        threading.Thread(target=_tell_for_ever, args=(teller,), daemon=True).start()
+    for _ in range(number):
+        teller.tell_and_say()
+        time.sleep(gap)
+    say("ready")
+    endings: dict[str, Callable[[], object]] = {
+        "pause": signal.pause,
+        "sys.exit": lambda: sys.exit(0),
+        "os._exit": lambda: os._exit(0),
+        "line": sys.stdin.readline,
+        "ledger": lambda: _say_ledger_when_asked(tracking),
+    }
+    endings.get(ending, lambda: None)()
+
+
+def _say_ledger_when_asked(tracking: Tracking) -> None:
+    sys.stdin.readline()
+    say_ledger(tracking)
+
+
+def _tell_for_ever(teller: Teller) -> None:
+    while True:
+        teller.tell_and_say()
+
+
+def die_at(url: str, directory: str, point: str, number: int, is_busy: bool) -> None:
+    """Tell one event after another and die at a named point; unless busy, each when the one before is forgotten."""
+    points.die_at(point, number)
+    tracking = make_tracking(url, directory)
+    tracking.start()
+    teller = Teller(tracking)
+    while True:
+        points.forgotten.clear()
+        receipt = teller.tell_and_say()
+        if not is_busy:
+            receipt.wait_delivered(30)
+            points.forgotten.wait(0.3)  # in vain for what was delivered before it was written: that is in no file
+
+
+def die_adopting(url: str, directory: str) -> None:
+    """Adopt what a dead process has left, and die when it is written here and not yet deleted there."""
+    points.die_at("after commit", 1)  # of the first page
+    make_tracking(url, directory).start()
+    sys.stdin.readline()
+
+
+def tell_steadily(
+    url: str, directory: str, number: int, seconds: float, settings: Mapping[str, Any] | None = None
+) -> None:
+    """Tell so many events over so many seconds of the wall; say what memory is used, and how the breaker stands."""
+    tracking = make_tracking(url, directory, settings)
+    tracking.start()
+    teller = Teller(tracking, visitors=500)
+    teller.tell_and_say()
+    say("ready")
+    pieces = max(1, int(seconds * 20))
+    begun = time.perf_counter()
+    told = 1
+    for piece in range(pieces):
+        due = number * (piece + 1) // pieces
+        receipts = [teller.tell() for _ in range(due - told)]
+        told = due
+        for receipt in receipts:
+            receipt.wait_stored()
+            say("told", receipt.event_id)
+        say("resident", resident(), "breaker", tracking.stats().destinations["sitecore"].breaker)
+        time.sleep(max(0.0, begun + (piece + 1) / 20 - time.perf_counter()))
+    say("done")
+    sys.stdin.readline()
+
+
+def resident() -> int:
+    """The memory of this process that is in use, in bytes."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
+
+
+def tell_through_jump(url: str, directory: str, number: int, jump: float) -> None:
+    """Tell some events, have the clock on the wall jump, and tell as many again; say what it said each time."""
+    tracking = make_tracking(url, directory)
+    tracking.start()
+    teller = Teller(tracking)
+    wall_clock = time.time
+    for change in (0.0, jump):
+        time.time = lambda change=change: wall_clock() + change  # type: ignore[misc]
+        for _ in range(number):
+            moment = time.time()
+            say("at", teller.tell_and_say().event_id, moment)
+        time.sleep(0.2)
+    say("ready")
+    signal.pause()
+
+
+def fork_often(url: str, directory: str, number: int) -> None:
+    """Fork again and again while other threads tell; every child tells as well, and ends in its own way."""
+    tracking = make_tracking(url, directory)
+    tracking.start()
+    teller = Teller(tracking)
+    is_over = threading.Event()
+
+    def keep_telling() -> None:
+        while not is_over.wait(0.002):
+            teller.tell_and_say()
+
+    threads = [threading.Thread(target=keep_telling) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for count_ in range(number):
+        child = os.fork()
+        if child == 0:
+            Teller(tracking, 1).tell_and_say()
+            if count_ % 2:
+                os._exit(0)
+            sys.exit(0)
+        say("ended", os.waitpid(child, 0)[1])
+    is_over.set()
+    for thread in threads:
+        thread.join()
+
+
+def multiply(url: str, directory: str, method: str, number: int) -> None:
+    """Tell in children of multiprocessing; what forked ones inherit is used as it is."""
+    context: Any = multiprocessing.get_context(method)
+    tracking = make_tracking(url, directory)
+    tracking.start()
+    Teller(tracking).tell_and_say()
+    inherited = (lambda: tracking) if method == "fork" else None
+    for _ in range(number):
+        child = context.Process(target=_tell_in_child, args=(url, directory, inherited))
+        child.start()
+        child.join()
+        say("ended", child.exitcode)
+
+
+def _tell_in_child(url: str, directory: str, inherited: Callable[[], Tracking] | None) -> None:
+    teller = Teller(inherited() if inherited is not None else make_tracking(url, directory))
+    for _ in range(5):
+        teller.tell_and_say()
+
+
+ACTIONS: dict[str, Callable[..., None]] = {
+    action.__name__: action
+    for action in (
+        finish,
+        keep_telling,
+        keep_answering,
+        answer_in_need,
+        tell_some,
+        die_at,
+        die_adopting,
+        tell_steadily,
+        tell_through_jump,
+        fork_often,
+        multiply,
+    )
+}
+
+
+def main(action: str, arguments: str) -> None:
+    logging.basicConfig(level=logging.WARNING, format="log %(levelname)s %(name)s: %(message)s")
+    try:
+        ACTIONS[action](**json.loads(arguments))
+    except KeyboardInterrupt:  # Python would print it
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

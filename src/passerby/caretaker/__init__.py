@@ -1,0 +1,1 @@
+"""The upkeep of outboxes on disk: what `passerby outbox` shows and changes."""

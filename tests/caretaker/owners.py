@@ -1,0 +1,88 @@
+"""Processes that have a file of an outbox: `python -m tests.caretaker.owners WHAT DIRECTORY ...`."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from passerby.event import Event, new_event_id
+from passerby.outbox.sqlite import SqliteOutbox
+from tests.outbox.told import Listener
+
+EMAIL = "ada@people.example"
+
+
+def say(*words: object) -> None:
+    print(*words, flush=True)
+
+
+def event_about(visitor: str, user_id: str | None = None) -> Event:
+    """An event that is about a person in more than one way."""
+    return Event(
+        id=new_event_id(),
+        kind="identity" if user_id else "event",
+        type=None if user_id else "ADD",
+        time=1_750_000_000.0,
+        browser_id=visitor,
+        visitor=visitor,
+        user_id=user_id,
+        data={"email": EMAIL, "note": "x" * 6_000} if user_id else {"page": "Home"},
+        extension={},
+    )
+
+
+def fill(outbox: SqliteOutbox, events: list[Event], *, dead: int = 0) -> None:
+    """Record events for two destinations, and bury the first ones of one of them."""
+    for event in events:
+        outbox.put(event, ("a", "b"), Listener(), time.monotonic())
+    for entry in outbox.acquire("a", dead, time.monotonic()) if dead else []:
+        outbox.settle_dead(entry, "HTTP 400: no such \x1b[2J point of sale")
+    assert outbox.flush_to_disk(30)
+
+
+def own(directory: str, visitors: str, dead: str) -> None:
+    """Record an event of each visitor, and keep the file until the input ends."""
+    outbox = SqliteOutbox(directory, ("a", "b"), look_every=0.05)
+    fill(outbox, [event_about(visitor) for visitor in visitors.split(",") if visitor], dead=int(dead))
+    say("ready")
+    sys.stdin.read()
+    say("closed", outbox.close(30))
+
+
+def keep_telling(directory: str, notes: str) -> None:
+    """Tell, deliver and bury until the input ends, and note what was told and delivered."""
+    outbox = SqliteOutbox(directory, ("a",), look_every=0.05, window=50)
+    done = threading.Event()
+
+    def wait_for_end() -> None:
+        sys.stdin.read()
+        done.set()
+
+    threading.Thread(target=wait_for_end, daemon=True).start()
+    number = 0
+    noted: list[str] = []
+    while not done.is_set():
+        event = event_about(f"visitor {number % 50}")
+        outbox.put(event, ("a",), Listener(), time.monotonic())
+        if outbox.flush_to_disk(30):
+            noted.append(f"stored {event.id}")
+        for entry in outbox.acquire("a", 1, time.monotonic()) if number % 2 else []:
+            if number % 200 == 1:  # of dead letters a thousand are kept
+                outbox.settle_dead(entry, "no")
+            else:
+                outbox.settle_delivered(entry, None)
+                noted.append(f"delivered {entry.event.id}")
+        number += 1
+        if number == 100:
+            say("ready")
+    Path(notes).write_text("\n".join(noted))
+    say("state", outbox.state)
+    say("closed", outbox.close(30))
+
+
+if __name__ == "__main__":
+    actions: dict[str, Callable[..., None]] = {action.__name__: action for action in (own, keep_telling)}
+    actions[sys.argv[1]](*(str(Path(one)) if one.startswith("/") else one for one in sys.argv[2:]))

@@ -1,0 +1,130 @@
+"""flush: delivers what waits, with the app's settings, and says what is left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from passerby.collector import CollectorServer
+from passerby.outbox.board import Board
+from passerby.outbox.folder import Folder
+from passerby.outbox.sqlite import SqliteOutbox
+
+from .conftest import Owners, Run
+from .owners import event_about
+from .test_looking import ADA, BEN
+
+SETTINGS = {"PASSERBY_SITECORE_CLIENT_KEY": "key", "PASSERBY_SITECORE_POINT_OF_SALE": "shop"}
+
+
+def leave_behind(directory: Path, *visitors: str) -> list[str]:
+    """Leave a file with an event of each for Sitecore; return the events' IDs."""
+    outbox = SqliteOutbox(directory, ("sitecore",), look_every=1e6)
+    events = [event_about(visitor) for visitor in visitors]
+    for event in events:
+        outbox.put(event, ("sitecore",), _Nobody(), 0.0)
+    assert outbox.close(30)
+    return [event.id for event in events]
+
+
+@pytest.fixture(autouse=True)
+def settings(collector: CollectorServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    collector.accept_any_browser_id = True
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PASSERBY_SITECORE_TARGET_URL", collector.url)
+
+
+def test_what_was_left_behind_is_delivered(run: Run, directory: Path, collector: CollectorServer) -> None:
+    leave_behind(directory, ADA, BEN)
+    leave_behind(directory, ADA)
+
+    answer = run("flush")
+
+    assert (answer.code, answer.out, answer.err) == (0, "3 entries delivered; nothing waits\n", "")
+    assert sorted(event["browser_id"] for event in collector.events) == sorted([ADA, ADA, BEN])
+    assert collector.counts["browser_ids"] == 0  # nobody is made who then never comes
+    assert "nothing waits" in run("flush").out
+
+
+def test_before_the_first_event_there_is_nothing_to_deliver(run: Run, directory: Path) -> None:
+    answer = run("flush")
+    assert answer.code == 0
+    assert "no files, so nothing waits" in answer.out
+    assert not directory.exists()
+
+
+def test_what_is_left_is_said(run: Run, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = leave_behind(directory, ADA, BEN)
+    monkeypatch.setenv("PASSERBY_SITECORE_TARGET_URL", "http://127.0.0.1:9")
+
+    answer = run("flush", "--timeout", "0.5")
+
+    assert answer.code == 3
+    assert answer.out == "0 entries delivered; 2 entries still waiting: 2 for sitecore\n"
+    assert sorted(one["event_id"] for one in run("export").lines) == sorted(ids)
+
+
+def test_what_a_live_process_has_is_left_to_it(run: Run, directory: Path, owners: Owners) -> None:
+    owners.live(directory, ADA)
+    leave_behind(directory, BEN)
+    answer = run("flush", "--timeout", "1")
+    assert answer.code == 3
+    assert "still waiting: 1 for a, 1 for b" in answer.out
+    assert "send now" in [notice.kind for notice in Board(Folder(directory)).after(0)]
+
+
+def test_settings_that_lack_a_destination_bury_nothing(run: Run, directory: Path) -> None:
+    outbox = SqliteOutbox(directory, ("other",), look_every=1e6)
+    outbox.put(event_about(ADA), ("other",), _Nobody(), 0.0)
+    assert outbox.close(30)
+
+    answer = run("flush")
+
+    assert answer.code == 1
+    assert "found what waits for other, which these settings do not have" in answer.err
+    assert [one["state"] for one in run("export").lines] == ["waiting"]
+
+
+def test_wrong_settings_are_said(run: Run, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_behind(directory, ADA)
+    monkeypatch.setenv("PASSERBY_CHANEL", "WEB")
+    answer = run("flush")
+    assert answer.code == 1
+    assert "PASSERBY_CHANEL: found no setting of that name" in answer.err
+
+
+def test_a_tracking_of_the_app_delivers(
+    run: Run, directory: Path, collector: CollectorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_behind(directory, ADA)
+    (tmp_path / "shop_tracking.py").write_text(
+        "from passerby import Sitecore, Tracking\n"
+        f"sitecore = Sitecore(client_key='key', target_url={collector.url!r}, point_of_sale='shop')\n"
+        f"tracking = Tracking(sitecore, secret_key='a long key', outbox='sqlite://{directory}')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+
+    assert run("flush", "--tracking", "shop_tracking:tracking").code == 0
+    assert [event["browser_id"] for event in collector.events] == [ADA]
+
+    leave_behind(directory, ADA)
+    leave_behind(directory / "other", ADA)
+    for name, words in (
+        ("shop_tracking", "expected a module and a name in it"),
+        ("shop_tracking:nothing", "has no attribute 'nothing'"),
+        ("no_such_module:tracking", "No module named 'no_such_module'"),
+        ("shop_tracking:sitecore", "found Sitecore, expected a Tracking"),
+    ):
+        answer = run("flush", "--tracking", name)
+        assert answer.code == 2
+        assert words in answer.err
+    answer = run("flush", "--tracking", "shop_tracking:tracking", outbox=directory / "other")
+    assert answer.code == 2
+    assert "found a Tracking whose outbox is not" in answer.err
+
+
+class _Nobody:
+    def on_stored(self) -> None: ...
+    def on_settled(self, destination: str, outcome: object) -> None: ...

@@ -1,0 +1,256 @@
+"""Each check, told the facts that it is for."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from passerby import Tracking, uwsgi
+from passerby.caretaker.listing import Listed
+from passerby.doctor import Verdict
+from passerby.doctor.clock import check_clock
+from passerby.doctor.directory import DirectoryFacts, Trial, check_permissions, check_space, check_trial
+from passerby.doctor.files import check_files
+from passerby.doctor.limits import check_files as check_open_files
+from passerby.doctor.limits import check_processes
+from passerby.doctor.mounts import check_mount, kind_of
+from passerby.doctor.runtime import check_python, check_sqlite, check_uwsgi, has_wal_reset_flaw
+from passerby.doctor.settings import check_settings
+from passerby.errors import SettingsError
+from passerby.outbox.inventory import Contents, OutboxFile, Standing
+from passerby.outbox.reading import Count
+
+MOUNTS = """\
+22 1 259:2 / / rw,relatime shared:1 - ext4 /dev/root rw
+23 22 0:5 / /dev rw,nosuid - devtmpfs udev rw
+24 23 0:22 / /dev/shm rw shared:4 - tmpfs tmpfs rw
+30 22 0:50 / /srv/shared\\040files rw - nfs4 server:/export rw,vers=4.2
+31 22 0:51 / /var/lib/docker/overlay rw - overlay overlay rw,lowerdir=/a
+32 22 0:52 / /mnt/twice rw - ext4 /dev/sdb rw
+33 22 0:53 / /mnt/twice rw - fuse.sshfs host: rw
+a line that is none
+"""
+FACTS = DirectoryFacts(
+    path=Path("/var/lib/shop/outbox"),
+    is_there=True,
+    mode=0o700,
+    owner=1000,
+    user=1000,
+    is_writable=True,
+    free=50_000_000_000,
+    files=1_000_000,
+    is_read_only=False,
+)
+
+
+@pytest.mark.parametrize(
+    ("version", "verdict"), [((3, 11, 0), "ok"), ((3, 14, 2), "ok"), ((3, 10, 14), "problem"), ((2, 7, 18), "problem")]
+)
+def test_python(version: tuple[int, int, int], verdict: Verdict) -> None:
+    found = check_python(version, "CPython")
+    assert found.verdict == verdict
+    assert ".".join(map(str, version)) in found.words
+
+
+@pytest.mark.parametrize(
+    ("version", "has_it"),
+    [
+        ((3, 6, 23), False),
+        ((3, 7, 0), True),
+        ((3, 40, 1), True),
+        ((3, 44, 5), True),
+        ((3, 44, 6), False),
+        ((3, 45, 0), True),
+        ((3, 50, 6), True),
+        ((3, 50, 7), False),
+        ((3, 51, 2), True),
+        ((3, 51, 3), False),
+        ((3, 52, 0), False),
+    ],
+)
+def test_the_wal_reset_bug_is_known_by_version(version: tuple[int, int, int], has_it: bool) -> None:
+    assert has_wal_reset_flaw(version) is has_it
+    found = check_sqlite(version)
+    assert found.verdict == "ok"
+    assert ("one connection only" in found.words) is has_it
+
+
+@pytest.mark.parametrize(("runs_threads", "verdict"), [(None, "ok"), (True, "ok"), (False, "problem")])
+def test_uwsgi_without_threads_is_a_problem(runs_threads: bool | None, verdict: Verdict) -> None:
+    found = check_uwsgi(runs_threads)
+    assert found.verdict == verdict
+    assert ("--enable-threads" in found.advice) is (verdict == "problem")
+
+
+def test_uwsgi_without_threads_is_said_once_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        uwsgi.warn_if_threads_are_off()
+        assert caplog.messages == []
+        monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(has_threads=1))
+        uwsgi.warn_if_threads_are_off()
+        assert caplog.messages == []
+        monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(has_threads=0))
+        uwsgi.warn_if_threads_are_off()
+    (message,) = caplog.messages
+    assert "--enable-threads" in message
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "verdict"),
+    [
+        ("/var/lib/shop", "ext4", "ok"),
+        ("/dev/shm/outbox", "tmpfs", "warning"),
+        ("/dev/shmother", "devtmpfs", "ok"),
+        ("/srv/shared files/outbox", "nfs4", "problem"),
+        ("/var/lib/docker/overlay/x", "overlay", "warning"),
+        ("/mnt/twice", "fuse.sshfs", "problem"),
+    ],
+)
+def test_the_file_system_is_known_by_its_mount(path: str, kind: str, verdict: Verdict) -> None:
+    assert kind_of(Path(path), MOUNTS) == kind
+    found = check_mount(Path(path), MOUNTS)
+    assert found.verdict == verdict
+    assert bool(found.advice) is (verdict != "ok")
+
+
+@pytest.mark.parametrize("kind", ["cifs", "smb3", "nfs", "9p", "ceph", "fuse.sshfs"])
+def test_network_file_systems_are_a_problem(kind: str) -> None:
+    assert check_mount(Path("/x"), f"1 0 0:1 / / rw - {kind} x rw").verdict == "problem"
+
+
+def test_where_mounts_are_not_told_nothing_is_claimed() -> None:
+    assert kind_of(Path("/x"), "") is None
+    assert check_mount(Path("/x"), None).words.startswith("not known")
+    assert check_mount(Path("/x"), "1 0 0:1 / / rw - fuse.unknown x rw").verdict == "warning"
+
+
+@pytest.mark.parametrize(
+    ("facts", "verdict", "words"),
+    [
+        (FACTS, "ok", "mode 700"),
+        (replace(FACTS, is_there=False, path=Path("/var/lib")), "ok", "can be made in /var/lib"),
+        (replace(FACTS, mode=0o750), "warning", "mode 750"),
+        (replace(FACTS, mode=0o777), "problem", "everybody may write"),
+        (replace(FACTS, owner=33), "warning", "user number 33"),
+        (replace(FACTS, is_writable=False), "problem", "may write to"),
+        (replace(FACTS, is_read_only=True), "problem", "read-only"),
+    ],
+)
+def test_the_directory_is_to_be_ones_own(facts: DirectoryFacts, verdict: Verdict, words: str) -> None:
+    found = check_permissions(facts)
+    assert found.verdict == verdict
+    assert words in found.words
+
+
+@pytest.mark.parametrize(
+    ("facts", "verdict"),
+    [
+        (FACTS, "ok"),
+        (replace(FACTS, files=None), "ok"),
+        (replace(FACTS, free=1_000_000_000), "warning"),
+        (replace(FACTS, free=1_000_000), "problem"),
+        (replace(FACTS, files=3), "problem"),
+    ],
+)
+def test_there_is_to_be_room(facts: DirectoryFacts, verdict: Verdict) -> None:
+    assert check_space(facts).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("trial", "verdicts"),
+    [
+        (Trial(None, 0.01, True), ["ok", "ok"]),
+        (Trial(None, 3.0, True), ["warning", "ok"]),
+        (Trial(None, 0.01, False), ["ok", "problem"]),
+        (Trial(None, 0.01, None), ["ok", "warning"]),
+        (Trial("disk full"), ["problem"]),
+    ],
+)
+def test_what_is_written_is_to_be_there_and_locks_to_hold(trial: Trial, verdicts: list[Verdict]) -> None:
+    assert [one.verdict for one in check_trial(trial)] == verdicts
+
+
+@pytest.mark.parametrize(
+    ("now", "newest", "monotonic", "verdict"),
+    [
+        (1.8e9, None, (1.0, 2.0), "ok"),
+        (1.8e9, 1.8e9 + 5, (1.0, 2.0), "ok"),
+        (1.8e9, 1.8e9 + 500, (1.0, 2.0), "warning"),
+        (0.0, None, (1.0, 2.0), "problem"),
+        (1e20, None, (1.0, 2.0), "problem"),
+        (1.8e9, None, (1.0, 1.0), "problem"),
+    ],
+)
+def test_the_clock_is_to_be_right(
+    now: float, newest: float | None, monotonic: tuple[float, float], verdict: Verdict
+) -> None:
+    assert check_clock(now, newest, monotonic).verdict == verdict
+
+
+def test_there_are_to_be_files_and_processes_left() -> None:
+    assert check_open_files(None, 10).verdict == "ok"
+    assert check_open_files(1024, 10).verdict == "ok"
+    assert check_open_files(1024, 1000).verdict == "warning"
+    assert check_open_files(64, None).verdict == "warning"
+    assert check_processes(None, 10, whose="user").verdict == "ok"
+    assert check_processes(100, None, whose="user").verdict == "ok"
+    assert check_processes(100, 20, whose="user").verdict == "ok"
+    assert check_processes(100, 90, whose="container").verdict == "warning"
+
+
+def listed(standing: Standing, trouble: str | None = None) -> Listed:
+    return Listed(OutboxFile(Path("/x/1-a.sqlite3"), standing, 1, 1), trouble=trouble)
+
+
+def contents(*counts: tuple[str, int, float]) -> Contents:
+    total = Contents()
+    for state, number, told_at in counts:
+        total.add(Count("a", state, None, number, 1, told_at, told_at))
+    return total
+
+
+@pytest.mark.parametrize(
+    ("files", "total", "verdicts"),
+    [
+        ([], contents(), ["ok", "ok", "ok"]),
+        ([listed("live")], contents(("waiting", 3, 990.0)), ["ok", "ok", "ok"]),
+        ([listed("left behind")], contents(("waiting", 3, 990.0)), ["warning", "ok", "ok"]),
+        ([listed("live")], contents(("waiting", 3, -9_000.0)), ["warning", "ok", "ok"]),
+        ([listed("live")], contents(("dead", 3, 990.0)), ["ok", "warning", "ok"]),
+        ([listed("live"), listed("set aside", "file corrupted")], contents(), ["ok", "ok", "warning"]),
+        ([listed("live", "not writable")], contents(), ["ok", "ok", "problem"]),
+    ],
+)
+def test_what_waits_is_to_get_away(files: list[Listed], total: Contents, verdicts: list[Verdict]) -> None:
+    assert [one.verdict for one in check_files(files, total, 1_000.0)] == verdicts
+
+
+def test_settings_are_to_make_a_tracking() -> None:
+    assert check_settings(None, {}).verdict == "ok"
+    good = {
+        "PASSERBY_SITECORE_CLIENT_KEY": "hidden-key",
+        "PASSERBY_SITECORE_TARGET_URL": "https://cdp.example",
+        "PASSERBY_SITECORE_POINT_OF_SALE": "shop",
+        "PASSERBY_SECRET_KEY": "a secret key that signs",
+    }
+    found = check_settings(None, good)
+    assert found.verdict == "ok"
+    assert "sitecore" in found.words
+    bad = check_settings(None, {**good, "PASSERBY_IP": "guess"})
+    assert bad.verdict == "problem"
+    assert "PASSERBY_IP" in bad.words
+    for one in (found, bad):
+        assert "hidden-key" not in one.words
+        assert "signs" not in one.words
+
+    def refuse() -> Tracking:
+        raise SettingsError("no", setting="PASSERBY")
+
+    assert check_settings(refuse, {}).verdict == "problem"

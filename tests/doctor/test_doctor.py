@@ -1,0 +1,163 @@
+"""`passerby doctor` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from passerby.doctor.directory import check_directory, read_facts, try_directory
+from passerby.doctor.runtime import check_thread
+from passerby.outbox.sqlite import SqliteOutbox
+from tests.caretaker.owners import event_about, fill
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PASSERBY_")}
+    return kept | more
+
+
+def doctor(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "passerby.cli", "doctor", *arguments],
+        env=clean_environment(**environment),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+
+
+def findings_of(run: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert run.stderr == ""
+    return {one["check"]: one for one in json.loads(run.stdout)}
+
+
+def test_a_machine_that_is_well(tmp_path: Path) -> None:
+    """Nothing is left of what was tried, and a directory that was not there is not there again."""
+    directory = tmp_path / "var" / "outbox"
+    run = doctor("--outbox", f"sqlite://{directory}", "--json")
+    found = findings_of(run)
+    assert run.returncode == 0, found
+    assert found["outbox"]["words"] == str(directory)
+    assert {found[name]["verdict"] for name in ("Python", "SQLite", "threads", "clock", "writing", "locks")} == {"ok"}
+    assert "not there yet" in found["directory"]["words"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_text_says_what_to_do(tmp_path: Path) -> None:
+    directory = tmp_path / "outbox"
+    outbox = SqliteOutbox(directory, ("a", "b"), look_every=1e6)
+    fill(outbox, [event_about("ada")], dead=1)
+    assert outbox.close(30)
+
+    run = doctor("--outbox", str(directory))
+
+    assert run.returncode == 0
+    assert run.stderr == ""
+    lines = run.stdout.splitlines()
+    assert any(line.startswith("ok       Python ") for line in lines)
+    assert any(line.startswith("warning  dead letters ") for line in lines)
+    assert "-> see why: `passerby outbox show --dead`" in run.stdout
+    assert all(len(line) <= 110 for line in lines)
+    assert {path.suffix for path in directory.iterdir()} <= {".sqlite3", ".lock", ".sqlite3-shm", ".sqlite3-wal"}
+
+
+def test_without_an_outbox_the_rest_is_checked() -> None:
+    run = doctor("--json")
+    found = findings_of(run)
+    assert run.returncode == 0, found
+    assert "found no outbox" in found["outbox"]["words"]
+    assert "writing" not in found
+    assert findings_of(doctor("--json", PASSERBY_OUTBOX="memory"))["outbox"]["verdict"] == "ok"
+
+
+def test_wrong_settings_are_a_problem() -> None:
+    run = doctor("--json", PASSERBY_CHANEL="WEB")
+    assert run.returncode == 1
+    assert "PASSERBY_CHANEL" in findings_of(run)["settings"]["words"]
+
+
+def test_a_directory_for_everybody_is_a_problem(tmp_path: Path) -> None:
+    directory = tmp_path / "outbox"
+    directory.mkdir()
+    directory.chmod(0o777)
+    run = doctor("--json", "--outbox", str(directory))
+    assert run.returncode == 1
+    found = findings_of(run)
+    assert found["directory"]["verdict"] == found["writing"]["verdict"] == "problem"
+    assert "chmod 700" in found["directory"]["advice"]
+
+
+def test_a_directory_that_is_a_file_is_a_problem(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    assert "problem" in {one.verdict for one in check_directory(path)}
+    assert "problem" in {one.verdict for one in check_directory(path / "below")}
+
+
+AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from passerby.doctor.directory import check_directory
+if os.getuid() == 0:
+    os.setegid(65534)
+    os.seteuid(65534)
+print(*(one.verdict for one in check_directory(Path(sys.argv[1])) if one.check in ("directory", "writing")))
+"""
+
+
+def test_a_directory_of_another_user_is_a_problem(tmp_path: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root has directories of others")
+    directory = tmp_path / "outbox"
+    directory.mkdir(mode=0o700)
+    command = [sys.executable, "-c", AS_NOBODY, str(directory)]
+    run = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    assert run.stdout.split() in (["problem", "problem"], ["problem"])
+
+
+def test_facts_and_trial_are_those_of_the_system(tmp_path: Path) -> None:
+    facts = read_facts(tmp_path)
+    assert facts.is_there
+    assert facts.is_writable
+    assert facts.owner == facts.user == os.geteuid()
+    assert facts.free > 0
+    trial = try_directory(tmp_path)
+    assert (trial.trouble, trial.lock_holds) == (None, True)
+    assert trial.seconds > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_clock_that_was_set_back_is_seen_by_the_files(tmp_path: Path) -> None:
+    directory = tmp_path / "outbox"
+    outbox = SqliteOutbox(directory, ("a", "b"), look_every=1e6, now=lambda: time.time() + 5_000)
+    fill(outbox, [event_about("ada")])
+    assert outbox.close(30)
+    found = findings_of(doctor("--json", "--outbox", str(directory)))
+    assert found["clock"]["verdict"] == "warning"
+    assert "set back" in found["clock"]["words"]
+
+
+def test_a_thread_is_started() -> None:
+    assert check_thread().verdict == "ok"
+
+
+def test_where_no_thread_can_be_started_that_is_a_problem() -> None:
+    """As an address space without room for a thread's stack has it."""
+    code = (
+        "import resource, threading\n"
+        "from passerby.doctor.runtime import check_thread\n"
+        "threading.stack_size(512 * 1024 * 1024)\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 64_000_000, resource.RLIM_INFINITY))\n"
+        "print(check_thread().verdict)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    assert run.stdout.strip() == "problem"

@@ -1,0 +1,69 @@
+"""Beginning the processes of `tests.outbox.children`, and hearing what they say."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+class Children:
+    """Processes of tests/outbox/children.py; none survives the test."""
+
+    def __init__(self) -> None:
+        self.processes: list[subprocess.Popen[str]] = []
+
+    def begin(self, what: str, *arguments: object) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "tests.outbox.children", what]
+            + [str(argument) for argument in arguments],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.processes.append(process)
+        return process
+
+    def run(self, what: str, *arguments: object) -> list[str]:
+        """Run one to its end; return the lines it said."""
+        out, err = self.begin(what, *arguments).communicate(timeout=100)
+        assert err == ""
+        return out.splitlines()
+
+
+def wait_for(process: subprocess.Popen[str], word: str) -> list[str]:
+    """Read what a process says until it says a word; return the lines before."""
+    assert process.stdout is not None
+    lines: list[str] = []
+    for line in process.stdout:
+        if line.split()[0] == word:
+            return lines
+        lines.append(line.strip())
+    raise AssertionError(f"{word} was not said: {lines}, {process.communicate()[1]}")
+
+
+def ask(process: subprocess.Popen[str], *words: object) -> None:
+    """Say something to a process."""
+    assert process.stdin is not None
+    process.stdin.write(" ".join(map(str, words)) + "\n")
+    process.stdin.flush()
+
+
+def wait_for_first_line(process: subprocess.Popen[str]) -> list[str]:
+    assert process.stdout is not None
+    return [process.stdout.readline().strip()]
+
+
+def words_after(lines: Sequence[str], word: str) -> list[str]:
+    """Return what was said after a word."""
+    return [line.split()[1] for line in lines if line.startswith(f"{word} ")]
+
+
+def stored_ids(lines: Sequence[str]) -> list[str]:
+    # The last line of who was killed may be cut off.
+    return [found for found in words_after(lines, "stored") if len(found) == 36]

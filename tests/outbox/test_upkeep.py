@@ -1,0 +1,290 @@
+"""What an owner does with all it has, in memory and on disk: erasing a visitor, and what is dead or waits for later."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from passerby.event import Event
+from passerby.outbox import Tally
+from passerby.outbox.shelf import MAX_DEAD
+from passerby.outbox.sqlite import SqliteOutbox
+from passerby.outbox.window import LONG
+from passerby.outcome import Dropped
+
+from .conftest import MakeSqlite
+from .told import Listener, PatientOutbox, delivered_ids, die, event_of, flush, is_balanced
+
+NAME = "Ada Lovelace, 12 St James's Square"  # what must be gone
+
+Make = Callable[..., SqliteOutbox]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "outbox"
+
+
+@pytest.fixture
+def make(make_sqlite: MakeSqlite, folder: Path) -> Make:
+    def make(destinations: tuple[str, ...] = ("a",), window: int = 10, **options: object) -> SqliteOutbox:
+        return make_sqlite(destinations, directory=str(folder), kind=PatientOutbox, window=window, **options)
+
+    return make
+
+
+def event_about(visitor: str, *, user_id: str | None = None, size: int = 0) -> Event:
+    """Make an event that says who it is about."""
+    return event_of(visitor)._replace(user_id=user_id, data={"name": NAME, "text": "x" * size})
+
+
+def bytes_of(folder: Path) -> bytes:
+    """All that is in the files of the processes; what is on the board is forgotten some time later."""
+    return b"".join(path.read_bytes() for path in folder.iterdir() if not path.name.startswith("shared.db"))
+
+
+def put_all(outbox: SqliteOutbox, visitors: list[str], **options: object) -> None:
+    for visitor in visitors:
+        event = event_of(visitor) if visitor != "ada" else event_about(visitor)
+        outbox.put(event, ("a",), Listener(), 0.0)
+
+
+# Erasing a visitor
+
+
+def test_a_visitor_is_erased_wherever_the_events_are(make: Make, folder: Path) -> None:
+    """In memory, parked behind others of the same visitor, behind all that, held in memory and on disk, and dead."""
+    outbox = make()
+    listener = Listener()
+    for _ in range(5):
+        outbox.put(event_about("ada"), ("a",), Listener(), 0.0)
+        (entry,) = outbox.acquire("a", 1, 0.0)
+        outbox.settle_dead(entry, "no")
+    for number in range(LONG + 300):
+        outbox.put(event_about("ada"), ("a",), listener, 0.0)
+        outbox.put(event_of(f"visitor {number % 7}"), ("a",), Listener(), 0.0)
+        outbox.put(event_about("phone", user_id="user 1", size=5_000), ("a",), listener, 0.0)
+        outbox.hold(event_about("ada"), ("a",), listener, 0.0)
+        outbox.hold(event_about("tablet", user_id="user 1"), ("a",), listener, 0.0)
+        outbox.hold(event_of("ben"), ("a",), Listener(), 0.0)
+    flush(outbox)
+    assert NAME.encode() in bytes_of(folder)
+
+    assert outbox.purge_visitor("ada").result(60) == 5 + 2 * (LONG + 300)
+    assert outbox.purge_visitor("user 1").result(60) == 2 * (LONG + 300)
+
+    assert NAME.encode() not in bytes_of(folder)
+    number = LONG + 300
+    assert outbox.tally("a") == Tally(
+        enqueued=6 * number + 5, waiting=number, held=number, dropped={"purged": 4 * number + 5}
+    )
+    assert listener.heard.count(("a", Dropped("purged"))) == 4 * number
+    assert len(delivered_ids(outbox)) == number
+    assert outbox.release("ben") == number
+    assert len(delivered_ids(outbox)) == number
+    assert is_balanced(outbox)
+    assert outbox.close(30)
+
+
+def test_nothing_remains_of_what_was_delivered_before(make: Make, folder: Path) -> None:
+    outbox = make(window=4_000)
+    for number in range(2_000):
+        outbox.put(event_about("ada", size=number), ("a",), Listener(), 0.0)
+        outbox.put(event_of("ben")._replace(data={"text": "y" * (number % 900)}), ("a",), Listener(), 0.0)
+        if number % 100 == 0:
+            flush(outbox)
+            for entry in outbox.acquire("a", 10, 0.0):
+                if entry.event.visitor == "ada":
+                    outbox.settle_delivered(entry, None)
+                else:
+                    outbox.settle_retry(entry, 1e9)
+    for _ in range(1_000):
+        for entry in outbox.acquire("a", 10, 0.0):
+            outbox.settle_delivered(entry, None)
+        flush(outbox)
+
+    outbox.purge_visitor("ada").result(60)
+
+    assert NAME.encode() not in bytes_of(folder)
+
+
+def test_a_purge_that_was_cut_short_is_finished_by_who_adopts_the_file(make: Make, folder: Path) -> None:
+    ours = make()
+    for _ in range(3_000):
+        ours.put(event_about("phone", user_id="user 1"), ("a",), Listener(), 0.0)
+    ours.put(event_of("ben"), ("a",), Listener(), 0.0)
+    flush(ours)
+    neighbour = make(look_every=1e9)
+    neighbour.start().result(30)
+    ours._journal.hold_still()
+    done = ours.purge_visitor("user 1")
+    ours._journal.go_on()
+    flush(ours)
+    die(ours)
+
+    neighbour.start().result(30)
+
+    assert neighbour.tally("a").waiting == 1
+    assert neighbour.tally("a").dropped.get("purged", 0) + (done.result() if done.done() else 0) > 0
+    assert NAME.encode() not in bytes_of(folder)
+    assert is_balanced(neighbour)
+
+
+def test_what_is_told_meanwhile_is_written_meanwhile(make: Make, folder: Path) -> None:
+    outbox = make(window=4_000)
+    for number in range(20_000):
+        outbox.put(event_about("ada" if number % 2 else "ben"), ("a",), Listener(), 0.0)
+    flush(outbox)
+    done = outbox.purge_visitor("ada")
+    flushes = 0
+    while not done.done():
+        outbox.put(event_of("cyd"), ("a",), Listener(), 0.0)
+        flush(outbox)
+        flushes += 1
+
+    assert done.result() == 10_000
+    assert flushes > 3
+    assert outbox.tally("a").waiting == 10_000 + flushes
+
+
+def test_who_reads_the_file_is_waited_for_until_nothing_is_left(make: Make, folder: Path) -> None:
+    seconds = 0.0
+    outbox = make(clock=lambda: seconds, look_every=1e9)
+    outbox.start().result(30)
+    put_all(outbox, ["ada", "ben"])
+    flush(outbox)
+    (path,) = folder.glob("*.sqlite3")
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM entry").fetchone()
+
+    done = outbox.purge_visitor("ada")
+    outbox.start().result(30)
+    assert not done.done()
+    assert delivered_ids(outbox) != [], "events go on"
+    reader.close()
+    seconds = 2.0
+    outbox.start().result(30)
+
+    assert done.result(30) == 1
+    assert NAME.encode() not in bytes_of(folder)
+
+
+def test_who_never_ends_to_read_is_not_waited_for_for_ever(
+    make: Make, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    seconds = 0.0
+    outbox = make(clock=lambda: seconds, look_every=1e9)
+    put_all(outbox, ["ada"])
+    flush(outbox)
+    (path,) = folder.glob("*.sqlite3")
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM entry").fetchone()
+    done = outbox.purge_visitor("ada")
+    for _ in range(20):
+        outbox.start().result(30)
+        seconds += 2.0
+
+    assert done.result(30) == 1
+    assert "close the other program and purge once more" in caplog.text
+    reader.close()
+
+
+def test_who_waits_for_a_purge_hears_that_the_outbox_was_closed(make: Make, folder: Path) -> None:
+    outbox = make(clock=lambda: 0.0)
+    put_all(outbox, ["ada", "ben"])
+    flush(outbox)
+    (path,) = folder.glob("*.sqlite3")
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM entry").fetchone()
+    done = outbox.purge_visitor("ada")
+
+    assert outbox.close(30)
+
+    assert done.cancelled()
+    reader.close()
+
+
+def test_nobody_waits_for_a_purge_in_a_folder_without_files(make: Make, folder: Path) -> None:
+    outbox = make()
+
+    assert outbox.purge_visitor("ada").result(30) == 0
+    assert list(folder.glob("*.sqlite3")) == []
+
+
+# Dead letters, and later attempts
+
+
+def test_dead_letters_of_a_destination_that_is_gone_are_purged_on_disk_as_well(make: Make) -> None:
+    before = make(("gone",), window=4_000)
+    for number in range(MAX_DEAD + 500):
+        before.put(event_of("ada", id=f"event {number}"), ("gone",), Listener(), 0.0)
+    assert before.close(30)
+    outbox = make()
+    outbox.start().result(30)
+    assert outbox.tally("gone").dead == MAX_DEAD + 500
+
+    assert outbox.purge_dead("gone", "event 3").result(30) == 1
+    assert outbox.purge_dead("a").result(30) == 0
+    assert outbox.tally("gone").dead == MAX_DEAD + 499
+    assert outbox.retry_dead(0.0).result(30) == 0, "nothing is sent there"
+    assert outbox.purge_dead("gone").result(30) == MAX_DEAD + 499
+
+    assert outbox.tally("gone") == Tally(enqueued=MAX_DEAD + 500, dropped={"purged": MAX_DEAD + 500})
+
+
+def test_a_visitor_is_erased_from_the_dead_letters_of_a_destination_that_is_gone(make: Make, folder: Path) -> None:
+    before = make(("gone",), window=4_000)
+    for number in range(MAX_DEAD + 500):
+        before.put(event_about("ada" if number % 2 else "ben"), ("gone",), Listener(), 0.0)
+    assert before.close(30)
+    outbox = make()
+    outbox.start().result(30)
+
+    assert outbox.purge_visitor("ada").result(30) == (MAX_DEAD + 500) // 2
+    assert outbox.purge_visitor("ben").result(30) == (MAX_DEAD + 500) // 2
+
+    assert outbox.tally("gone").dead == 0
+    assert NAME.encode() not in bytes_of(folder)
+
+
+def test_a_dead_letter_that_is_retried_is_young_after_a_restart(make: Make) -> None:
+    seconds = [1_000_000.0]
+    clocks = {"clock": lambda: seconds[0], "now": lambda: 1_750_000_000.0 + seconds[0]}
+    outbox = make(window=4_000, **clocks)
+    outbox.put(event_of("ada"), ("a",), Listener(), seconds[0])
+    (entry,) = outbox.acquire("a", 1, seconds[0])
+    outbox.settle_dead(entry, "too old")
+    flush(outbox)
+    seconds[0] += 300_000
+    outbox.retry_dead(seconds[0]).result(30)
+    flush(outbox)
+    die(outbox)
+    seconds[0] += 10
+
+    again = make(window=4_000, **clocks)
+    again.start().result(30)
+
+    (entry,) = again.acquire("a", 1, seconds[0])
+    assert (entry.attempts, seconds[0] - entry.since) == (1, 10.0)
+
+
+def test_what_waits_on_disk_for_a_later_attempt_is_sent_now(make: Make) -> None:
+    clocks = {"clock": lambda: 1_000.0, "now": lambda: 1_750_000_000.0}
+    before = make(window=4_000, **clocks)
+    put_all(before, [f"visitor {number}" for number in range(100)])
+    for entry in before.acquire("a", 100, 1_000.0):
+        before.settle_retry(entry, 5_000.0)
+    assert before.close(30)
+    outbox = make(window=4, **clocks)
+    outbox.start().result(30)
+    assert delivered_ids(outbox, now=1_000.0) == []
+
+    assert outbox.send_now().result(30) == 100
+
+    assert len(delivered_ids(outbox, now=1_000.0)) == 100
