@@ -132,11 +132,13 @@ class Sender:
         slots = self.breaker.slots(now, lanes)
         if slots <= 0:
             return []
-        size = self.destination.batch_size
         # How many events fit into one call is known only when they are here; so what tries a service out is one.
+        size = self.destination.batch_size
         wanted = slots if self.breaker.is_open else slots * size
         room = self.recovery.room(now)
-        entries = self._outbox.acquire(self.destination.name, wanted if room is None else min(wanted, room), now)
+        if room is not None:
+            wanted = min(wanted, room)
+        entries = self._outbox.acquire(self.destination.name, wanted, now) if wanted > 0 else ()
         if not entries:
             return []
         self.breaker.begin()
