@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, cast
 
 from .errors import ValidationError
@@ -108,8 +108,7 @@ def _secret_in(name: str, value: Any) -> tuple[str, str] | None:
         found = (_secret_in(f"{name}.{inner}", one) for inner, one in nested.items())
         return next((one for one in found if one is not None), None)
     if isinstance(value, list):
-        several: list[Any] = value
-        found = (_secret_in(name, one) for one in several)
+        found = (_secret_in(name, one) for one in cast("Iterable[Any]", value))
         return next((one for one in found if one is not None), None)
     if value is None or value == "" or isinstance(value, bool):  # `has_password: true` says nothing secret
         return None
