@@ -167,8 +167,8 @@ def _changes(one: Any, other: Any, told: Any, path: str = "") -> Iterator[tuple[
         for name, value in cast("dict[str, Any]", one).items():
             yield from _changes(value, before.get(name, _ABSENT), told, f"{path}.{name}" if path else name)
     elif one != told and _has_objects(one):
-        earlier = cast("list[Any]", other) if isinstance(other, list) else []
-        for number, value in enumerate(cast("list[object]", one)):
+        earlier = other if isinstance(other, list) else []
+        for number, value in enumerate(one):
             before_it = earlier[number] if number < len(earlier) else _ABSENT
             yield from _changes(value, before_it, told, f"{path}[{number}]")
     else:
