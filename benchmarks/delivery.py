@@ -19,15 +19,19 @@ from uuid import uuid4
 
 import httpx
 
-from passerby import Sitecore, Tracking
+from passerby import CustomerIO, Sitecore, Tracking
 
 from .measure import Cpu, Result, Spread, cpu_of, pairwise, take_turns
 from .sink import running_sink
 from .traffic import CLIENT_KEY
 
-TITLE = "single-event POSTs delivered per second to another process, and CPU seconds of this process per 10,000"
+TITLE = (
+    "events delivered per second to another process, singly and in batches, and CPU seconds of this process per 10,000"
+)
 
 PATIENCE = 60.0  # seconds for one round
+BATCH_COUNT = 20_000
+SINGLE, BATCHED = "sitecore", "customerio"
 PASSERBY = ""
 HTTPX = ", httpx.AsyncClient in a loop"
 RAW = ", raw asyncio streams"
@@ -54,6 +58,8 @@ def run() -> Iterator[Result]:
     yield from _compare("delivery: instant sink, 10 at once", 0.0, 10, counts, rounds=5)
     counts = {PASSERBY: 1_500, HTTPX: 120, RAW: 1_500}
     yield from _compare("delivery: sink of 50 ms, 50 at once", 0.05, 50, counts, rounds=3)
+    yield from _measure_batches("delivery: 100 a batch, instant sink, 10 at once", 0.0, 10)
+    yield from _measure_batches("delivery: 100 a batch, sink of 50 ms, 6 at once", 0.05, 6)
 
 
 def _compare(name: str, delay: float, at_once: int, counts: dict[str, int], rounds: int) -> Iterator[Result]:
@@ -82,22 +88,35 @@ def _compare(name: str, delay: float, at_once: int, counts: dict[str, int], roun
     yield Result(f"{name} / httpx.AsyncClient", pairwise(truediv, rates[PASSERBY], rates[HTTPX]), "x")
 
 
-def _deliver(tracking: Tracking, count: int) -> Pace:
+def _measure_batches(name: str, delay: float, at_once: int) -> Iterator[Result]:
+    """Customer.io's calls, of visitors of their own, as many as 100 to a request."""
+    with ExitStack() as stack:
+        url = stack.enter_context(running_sink(delay))
+        destination = CustomerIO(write_key="bench", target_url=url, name=BATCHED)
+        tracking = Tracking(destination, channel="WEB", currency="EUR", concurrency=at_once)
+        stack.callback(tracking.close, PATIENCE)
+        paces = [_deliver(tracking, BATCH_COUNT, BATCHED) for _ in range(4)][1:]
+        _check_ledger(tracking, BATCHED)
+    yield Result(name, Spread.of(pace.rate for pace in paces), "/s")
+    yield Result(f"{name}, CPU per 10k", Spread.of(pace.cpu for pace in paces), "s")
+
+
+def _deliver(tracking: Tracking, count: int, name: str = SINGLE) -> Pace:
     for _ in range(count):
         tracking.for_visitor(str(uuid4())).page_view({"page": "Shoes"})
-    delivered, begun, before = _delivered(tracking), time.perf_counter(), Cpu.now()
+    delivered, begun, before = _delivered(tracking, name), time.perf_counter(), Cpu.now()
     if tracking.flush(PATIENCE):
         raise RuntimeError(f"not delivered within {PATIENCE} s: {tracking.stats()}")
     seconds, cpu = time.perf_counter() - begun, Cpu.now().since(before)
-    return Pace.of(_delivered(tracking) - delivered, seconds, cpu)
+    return Pace.of(_delivered(tracking, name) - delivered, seconds, cpu)
 
 
-def _delivered(tracking: Tracking) -> int:
-    return tracking.stats().destinations["sitecore"].delivered
+def _delivered(tracking: Tracking, name: str) -> int:
+    return tracking.stats().destinations[name].delivered
 
 
-def _check_ledger(tracking: Tracking) -> None:
-    ledger = tracking.stats().destinations["sitecore"]
+def _check_ledger(tracking: Tracking, name: str = SINGLE) -> None:
+    ledger = tracking.stats().destinations[name]
     if ledger.delivered != ledger.enqueued or ledger.retries:
         raise RuntimeError(f"something went wrong, and a figure of that says nothing: {ledger}")
 

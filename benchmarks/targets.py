@@ -47,6 +47,8 @@ TARGETS: dict[str, Target] = {
     "delivery: instant sink, 10 at once": Target(2_700, at_least=True, checked=False),
     "delivery: instant sink, 10 at once, CPU per 10k": Target(4.0),
     "delivery: sink of 50 ms, 50 at once": Target(940, at_least=True, checked=False),
+    "delivery: 100 a batch, instant sink, 10 at once": Target(25_000, at_least=True, checked=False),
+    "delivery: 100 a batch, sink of 50 ms, 6 at once": Target(10_000, at_least=True, checked=False),
     "memory: per waiting event, 100,000 wait": Target(1_024),
     "outbox: put, acquire and settle, 100,000 wait / 1,000 wait": Target(1.25),
     "durable: put, p50": Target(10.0, checked=False),

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from passerby.event import NO_CONTEXT, Event, is_uuid, new_browser_id, new_event_id
+from passerby.event import NO_CONTEXT, BrowserIdForm, Event, is_uuid, new_event_id
 
 
 @given(st.integers(0, 253_402_300_799 * 10**9))
@@ -36,9 +36,13 @@ def test_event_ids_are_of_now_and_never_twice() -> None:
 
 
 def test_a_browser_id_says_nothing_of_its_time() -> None:
-    made = new_browser_id()
-    assert UUID(made).version == 4
-    assert is_uuid(made)
+    for form in (BrowserIdForm(), BrowserIdForm("anon_")):
+        made = form.make()
+        assert UUID(made.removeprefix(form.prefix)).version == 4
+        assert form.fits(made)
+        assert len(made) == form.length
+    assert not BrowserIdForm().fits(made)
+    assert not BrowserIdForm("anon_").fits(made.removeprefix("anon_"))
 
 
 @pytest.mark.parametrize("text", ["7B0D5B0E-1F5C-4F8E-9A52-2F1D1C7A9D10", "00000000-0000-0000-0000-000000000000"])

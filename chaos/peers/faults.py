@@ -27,9 +27,7 @@ LONGEST_END = 20.0  # seconds; what has not ended by then is killed
 RESTARTED = 3.0  # seconds that the program runs once more
 BURST = "burst of 20,000"
 BURST_SIZE = 20_000
-DELAY = (
-    0.01  # seconds that an answer takes when all is well; none in the burst, where the service is not to be in the way
-)
+DELAY = 0.01  # seconds that an answer takes when all is well; none in the burst, where nothing is to be in the way
 
 
 @dataclass

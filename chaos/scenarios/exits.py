@@ -33,13 +33,13 @@ ENDINGS: dict[str, tuple[str, tuple[signal.Signals, ...]]] = {
 
 def exits(trial: Trial) -> Iterator[Finding]:
     """End processes in every way, with a destination that answers and with one that never does."""
-    with ThreadPoolExecutor(2) as both:
+    with ThreadPoolExecutor(3) as pool:
         jobs: list[Callable[[], Finding]] = [
             *(lambda name=name, silent=silent: _end(name, silent) for name in ENDINGS for silent in (False, True)),
             *(lambda number=number: _end_uvicorn(number) for number in (signal.SIGTERM, signal.SIGINT)),
             _reload_uvicorn,
         ]
-        yield from both.map(lambda job: job(), jobs)
+        yield from pool.map(lambda job: job(), jobs)
 
 
 def _end(name: str, is_silent: bool) -> Finding:

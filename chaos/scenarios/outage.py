@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 from ..finding import Finding
@@ -23,8 +24,10 @@ STEADY = 50  # events a second
 
 def outage(trial: Trial) -> Iterator[Finding]:
     """Let the destination be away, and come back."""
-    yield _four_hours(trial)
-    yield _return()
+    with ThreadPoolExecutor(2) as both:
+        jobs = [both.submit(_four_hours, trial), both.submit(_return)]
+        for job in jobs:
+            yield job.result()
 
 
 def _four_hours(trial: Trial) -> Finding:

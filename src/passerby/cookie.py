@@ -17,12 +17,11 @@ from typing import Any, Literal, NamedTuple
 from itsdangerous import BadData, BadSignature, TimestampSigner, URLSafeSerializer
 
 from .errors import SettingsError
-from .event import is_uuid
+from .event import PLAIN_UUID, BrowserIdForm
 from .request import is_local_host
 
 MAX_AGE = 34_560_000  # 400 days in seconds: browsers keep no cookie longer (draft-ietf-httpbis-rfc6265bis)
 RENEW_AFTER = 604_800  # 7 days in seconds
-_LENGTH_OF_ID = 36  # characters of a UUID
 _CACHED = 8192  # verified values remembered, so that a returning visitor costs no HMAC
 _MOST = 4  # cookies of one name that are verified: a host, its parents and a path may each have left one
 _LONGEST_SIGNATURE = 128  # characters
@@ -211,6 +210,7 @@ class BrowserIdCookie:
         readable: whether scripts may read the ID, as the browser SDK must.
         renew_after: seconds after which a signed cookie is set again.
         on_tamper: what to do with a wrong signature: a new ID, or keep the ID and sign it.
+        form: what an ID looks like.
     """
 
     def __init__(
@@ -222,8 +222,11 @@ class BrowserIdCookie:
         readable: bool = True,
         renew_after: float = RENEW_AFTER,
         on_tamper: OnTamper = "reissue",
+        form: BrowserIdForm = PLAIN_UUID,
     ) -> None:
         self.name = name
+        self.form: BrowserIdForm = form
+        self._length = form.length
         self.signature_name: str = f"{name}_sig"
         self._ids = CookieFinder(name)
         self._signatures = CookieFinder(self.signature_name)
@@ -237,7 +240,7 @@ class BrowserIdCookie:
             else None
         )
         self._signed = lru_cache(_CACHED)(self._verify)
-        self._plain = lru_cache(_CACHED)(_plain_sighting)
+        self._plain = lru_cache(_CACHED)(self._look)
 
     def read(self, header: str, now: float) -> Sighting:
         """Read a raw Cookie header; `now` is in seconds since 1970."""
@@ -246,14 +249,14 @@ class BrowserIdCookie:
             return _NOTHING
         signatures = self._signatures.find(header) if self._signer is not None else []
         if len(values) == len(signatures) == 1 and len(signatures[0]) <= _LONGEST_SIGNATURE:
-            signed = self._signed(values[0], signatures[0]) if len(values[0]) == _LENGTH_OF_ID else None
+            signed = self._signed(values[0], signatures[0]) if len(values[0]) == self._length else None
             if signed is not None and now - signed[0] <= self._renew_after:
                 return signed[1]
         return self._read_any(values, signatures, now)
 
     def _read_any(self, values: Sequence[str], signatures: Sequence[str], now: float) -> Sighting:
         """Read what is not the usual case of one good value with one fresh signature."""
-        values = [value for value in values if len(value) == _LENGTH_OF_ID][:_MOST]
+        values = [value for value in values if len(value) == self._length][:_MOST]
         if self._signer is None:
             return self._plain(*values)
         for signature in signatures[:_MOST]:
@@ -280,25 +283,24 @@ class BrowserIdCookie:
             for name, hidden in ((self.name, not self._readable), (self.signature_name, True))
         ]
 
+    def _look(self, *values: str) -> Sighting:
+        return Sighting(next(filter(self.form.fits, values), None), present=True)
+
     def _judge_unsigned(self, values: Sequence[str], *, is_tampered: bool) -> Sighting:
-        valid = next(filter(is_uuid, values), None)
+        valid = next(filter(self.form.fits, values), None)
         if valid is None or (is_tampered and self._on_tamper == "reissue"):
             return Sighting(None, present=True)
         return Sighting(valid, refresh=True, present=True)  # the browser SDK made it: adopt and sign
 
     def _verify(self, browser_id: str, signature: str) -> tuple[float, Sighting] | None:
         """Return when a browser ID was signed, and what that makes of it; None if the signature is wrong."""
-        if self._signer is None or not signature.isascii() or not is_uuid(browser_id):
+        if self._signer is None or not signature.isascii() or not self.form.fits(browser_id):
             return None
         try:
             _, signed_at = self._signer.unsign(f"{browser_id}.{signature}", return_timestamp=True)
         except BadSignature:
             return None
         return signed_at.timestamp(), Sighting(browser_id, present=True)
-
-
-def _plain_sighting(*values: str) -> Sighting:
-    return Sighting(next(filter(is_uuid, values), None), present=True)
 
 
 class Remembered(NamedTuple):

@@ -13,10 +13,10 @@ from .config import Settings
 from .context import context_of
 from .delivery import Delivery
 from .delivery.sender import RetryPlan
-from .destinations import Destination, IdIssuer
+from .destinations import CookieOwner, Destination, IdIssuer, SharedCookie
 from .destinations.sitecore import Sitecore
 from .errors import RemoteError, SettingsError, ValidationError
-from .event import NO_CONTEXT, Context, Event, EventKind, new_browser_id
+from .event import NO_CONTEXT, Context, Event, EventKind
 from .logs import get_logger
 from .outbox import DeadLetter, Outbox
 from .outbox.memory import MAX_EVENTS, MemoryOutbox
@@ -45,6 +45,8 @@ class FrontDesk:
         destination_names: the names of all destinations.
         takers: the names of those that take each kind of event.
         issuer: the destination that issues browser IDs, if one does.
+        cookie: the browser ID's cookie.
+        shares_cookie: whether that is the cookie of a browser SDK too.
         delivery: what brings events to their destinations.
         transactions: what an app's database transactions do to the events told in them, if anything.
         barrier: waits until what was told is recorded.
@@ -54,6 +56,10 @@ class FrontDesk:
         self.defaults = settings
         given = (("channel", settings.channel), ("currency", settings.currency), ("language", settings.language))
         self.common_data: Sequence[tuple[str, str]] = tuple((name, value) for name, value in given if value is not None)
+        shared = (one.shared_cookie for one in destinations if isinstance(one, CookieOwner))
+        own = SharedCookie(settings.cookie_name)
+        self.cookie: SharedCookie = next((one for one in shared if one is not None), own)
+        self.shares_cookie: bool = self.cookie is not own
         self.issuer: IdIssuer | None = next((one for one in destinations if isinstance(one, IdIssuer)), None)
         self._destinations = {one.name: one for one in destinations}
         self.destination_names: tuple[str, ...] = tuple(self._destinations)
@@ -68,6 +74,7 @@ class FrontDesk:
         self.delivery: Delivery = Delivery(
             destinations,
             self.issuer,
+            self.cookie.form,
             self._outbox,
             _retry_plan(settings),
             settings.close_timeout,
@@ -81,7 +88,7 @@ class FrontDesk:
     def assign(self, visit: Visit) -> None:
         """Give a visit an ID if one is ready; never waits."""
         is_ours = self.issuer is None or rehearsal.refuses(self.issuer.origin)
-        browser_id = new_browser_id() if is_ours else self.delivery.take_browser_id()
+        browser_id = self.cookie.form.make() if is_ours else self.delivery.take_browser_id()
         if browser_id is not None:
             visit.assign(browser_id)
 

@@ -14,6 +14,7 @@ from functools import lru_cache
 from logging import Logger
 from typing import Any, Literal, NamedTuple
 
+from .cookie import CookieFinder
 from .logs import get_logger
 from .request import RequestInfo, header_of
 
@@ -85,6 +86,7 @@ _GPC = Decision("gpc", "never")
 _BOT_DROPPED = Decision("bot", "never", bot=True)
 _BOT_TAGGED = Decision(assign="never", bot=True)
 _DENIED = Decision("consent", "never", forget=True)
+_OPTED_OUT = Decision("opt-out", "never")
 _UNKNOWN = Decision("consent", "never")
 
 
@@ -99,6 +101,7 @@ class Policy:
         bots: what to do with the events of known bots.
         skipped_paths: paths that are no pages, nor is anything below them; nobody gets an ID there unless something is
             tracked.
+        opt_out: the name of a cookie that is "true" where the visitor does not want to be tracked.
         assigns_ids: whether a page gives its visitor an ID; where the browser SDK does, none waits for one.
     """
 
@@ -109,7 +112,9 @@ class Policy:
         bots: BotPolicy = "drop",
         skipped_paths: Iterable[str] = SKIPPED_PATHS,
         assigns_ids: bool = True,
+        opt_out: str | None = None,
     ) -> None:
+        self._opt_out = None if opt_out is None else CookieFinder(opt_out)
         self.assigns_ids = assigns_ids
         self._consent = consent
         self._respects_gpc = gpc == "respect"
@@ -129,6 +134,8 @@ class Policy:
             refused = self._ask_for_consent(self._consent, request)
             if refused is not None:
                 return refused
+        if self._opt_out is not None and "true" in self._opt_out.find(request.cookie_header):
+            return _OPTED_OUT
         tells_more = request.has_any(_TELLING_HEADERS)
         if tells_more and self._respects_gpc and header("sec-gpc") == "1":
             return _GPC

@@ -11,10 +11,9 @@ from typing import Any, Unpack, cast
 
 from .config import Settings, SettingsValues, make_settings
 from .cookie import BrowserIdCookie, IdentityCookie
-from .destinations import Destination, IdIssuer
+from .destinations import CookieOwner, Destination, SharedCookie
 from .door import Door
 from .errors import BrowserIdUnavailable, RemoteTimeout, SettingsError, ValidationError
-from .event import is_uuid
 from .frontdesk import FrontDesk, checked_timeout
 from .logs import get_logger
 from .outbox import DeadLetter
@@ -50,7 +49,7 @@ class Tracking:
         proxies = TrustedProxies(self._settings.trusted_proxies)
         self._desk = FrontDesk(destinations, self._settings, proxies)
         self._delivery = self._desk.delivery
-        self._reception = _make_reception(self._settings, self._desk.issuer, proxies)
+        self._reception = _make_reception(self._settings, self._desk.cookie, self._desk.shares_cookie, proxies)
         self._door = Door(self._desk, self._reception, self._settings)
         warn_if_threads_are_off()
         if self._settings.server_cookie and not self._settings.remembers_users:
@@ -114,7 +113,7 @@ class Tracking:
 
         Raises ValidationError if the browser ID is no UUID.
         """
-        if not is_uuid(browser_id):
+        if not self._desk.cookie.form.fits(browser_id):
             raise ValidationError("browser ID: expected the UUID that tracker.browser_id said")
         return Tracker(self._desk, visit_of(browser_id, user_id))
 
@@ -237,27 +236,39 @@ class Tracking:
 
 def _check(destinations: Sequence[Destination]) -> None:
     for one in destinations:
-        if not isinstance(getattr(one, "name", None), str) or not callable(getattr(one, "encode", None)):
+        is_named = isinstance(getattr(one, "name", None), str)
+        if not (is_named and callable(getattr(one, "encode", None)) and hasattr(one, "kinds")):
             found = type(one).__name__
             raise SettingsError(f"found {found} where a destination was expected: pass Sitecore(...) or the like")
     if len({one.name for one in destinations}) < len(destinations):
         raise SettingsError("two destinations go by one name; give each its own with name=...")
-    if sum(isinstance(one, IdIssuer) for one in destinations) > 1:
-        raise SettingsError("found two destinations that issue browser IDs, expected at most one Sitecore(...)")
+    owners = [one.name for one in destinations if isinstance(one, CookieOwner) and one.shared_cookie is not None]
+    if len(owners) > 1:
+        raise SettingsError(
+            f"found several destinations that own the browser ID's cookie, {', '.join(owners)}, expected one at most: "
+            "one Sitecore(...), or one Datalyr(..., share_visitors=True)"
+        )
 
 
-def _make_reception(settings: Settings, issuer: IdIssuer | None, proxies: TrustedProxies) -> Reception:
-    name = settings.cookie_name if issuer is None else issuer.cookie_name
+def _make_reception(settings: Settings, shared: SharedCookie, is_readable: bool, proxies: TrustedProxies) -> Reception:
     keys, attributes = settings.secret_keys, settings.cookie_attributes
     cookie = BrowserIdCookie(
-        name,
+        shared.name,
         attributes,
         keys,
-        readable=issuer is not None,  # the browser SDK reads it
+        readable=is_readable,  # by the browser SDK
         renew_after=settings.renew_after,
         on_tamper=settings.on_tamper,
+        form=shared.form,
     )
-    identity = IdentityCookie(f"{name}_uid", attributes, keys) if keys else None
+    identity = IdentityCookie(f"{shared.name}_uid", attributes, keys) if keys else None
     # Where the browser SDK sets the cookie, no page waits for an ID.
-    policy = Policy(settings.consent, settings.gpc, settings.bots, settings.skipped_paths, settings.server_cookie)
+    policy = Policy(
+        settings.consent,
+        settings.gpc,
+        settings.bots,
+        settings.skipped_paths,
+        assigns_ids=settings.server_cookie,
+        opt_out=shared.opt_out,
+    )
     return Reception(cookie, identity, policy, proxies)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -117,10 +119,13 @@ def test_nobody_takes_groups_where_there_is_only_sitecore(make: Make, strict_col
     assert dropped(dropping) == {"invalid": 1}
 
 
-def test_many_events_make_few_calls(make: Make, strict_collector: CollectorServer) -> None:
+@pytest.mark.parametrize("outbox", ["memory", "sqlite"])
+def test_many_events_make_few_calls(make: Make, strict_collector: CollectorServer, outbox: str, tmp_path: Path) -> None:
+    settings = {} if outbox == "memory" else {"outbox": f"sqlite:///{tmp_path}/outbox"}
     tracking = make(
         CustomerIO(write_key="sk_eu_1", target_url=strict_collector.url, gzip=True),
         Datalyr(workspace_id="ws_1", target_url=strict_collector.url),
+        **settings,
     )
     strict_collector.stop()
     for number in range(300):
@@ -134,6 +139,56 @@ def test_many_events_make_few_calls(make: Make, strict_collector: CollectorServe
     assert len(accepted) < 60
     packed = next(one for one in accepted if one.route == "pipelines")
     assert json.loads(gzip.decompress(packed.body))["batch"]
+
+
+def test_a_dead_destination_delays_no_other(make: Make, strict_collector: CollectorServer) -> None:
+    tracking = make(*all_three(strict_collector.url))
+    strict_collector.fail("pipelines", status=503)
+    for number in range(200):
+        tracking.for_visitor(BROWSER_ID if number % 2 else OTHER_ID, "user_1").event("ADD", {"number": number})
+
+    assert len(strict_collector.wait_for_messages("datalyr", 200)) == 200
+    assert len(strict_collector.wait_for_events(200)) == 200
+    ledgers = tracking.stats().destinations
+    assert all(ledger.is_balanced for ledger in ledgers.values())
+    assert (ledgers["customerio"].pending, ledgers["customerio"].breaker) == (200, "open")
+
+    strict_collector.behave()
+    assert tracking.flush(20) == 0
+    numbers = [call["properties"]["number"] for call in strict_collector.messages("customerio")]
+    assert sorted(numbers) == list(range(200))
+    assert [number for number in numbers if number % 2] == list(range(1, 200, 2)), "each visitor's in their order"
+    assert all(ledger.is_balanced and ledger.delivered == 200 for ledger in tracking.stats().destinations.values())
+
+
+def test_no_log_and_no_error_shows_a_key_or_a_person(
+    make: Make, strict_collector: CollectorServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    tracking = make(
+        CustomerIO(write_key="sk_eu_hidden", target_url=strict_collector.url),
+        Datalyr(form="track", api_key="dk_hidden", target_url=strict_collector.url),
+    )
+    tracker = tracking.for_visitor(BROWSER_ID)
+    tracker.identify("user_hidden", {"email": "hidden@shop.example"})
+    told: list[str] = []
+    calls: list[Callable[[], object]] = [
+        lambda: tracker.event("ADD", {"email": "hidden@shop.example" * 2000}),
+        lambda: tracker.identify("user_hidden", {"hidden": [{"a": "hidden@shop.example"}]}),
+        lambda: tracker.group("hidden" * 50),
+    ]
+    for call in calls:
+        with pytest.raises(ValidationError) as raised:
+            call()
+        told.append(str(raised.value))
+    assert tracking.flush(10) == 0
+
+    assert {letter.reason for letter in tracking.dead_letters()} == {"status 401"}
+    shown = (
+        f"{caplog.text} {told[0]} {told[2]} {tracking!r} {tracking._desk._destinations!r} {tracking.dead_letters()!r}"
+    )
+    assert "hidden" not in shown
+    assert "hidden@" not in told[1], "the name of a trait is told, its value is not"
 
 
 def test_one_bad_event_costs_no_other(make: Make, strict_collector: CollectorServer) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from passerby.collector import Received
 from passerby.collector.ask import Route
-from passerby.collector.terminal import escaped, line_of, show
+from passerby.collector.terminal import escaped, line_of, lines_of, show
 
 BROWSER_ID = "7ed103bd-08c2-47f4-8f69-91141ca3200d"
 
@@ -117,3 +117,44 @@ def test_show_writes_a_whole_line() -> None:
     show("a", out)
 
     assert out.getvalue() == "a\n"
+
+
+def sent(path: str, route: Route, body: object, refusal: str | None = None) -> list[str]:
+    """The lines without their times."""
+    text = json.dumps(body).encode()
+    lines = lines_of(Received(1, 0.0, "POST", path, {}, text, route, 200, refusal is None, refusal))
+    return [line.partition("  ")[2] for line in lines]
+
+
+def test_lines_of_a_batch_to_customerio_hold_no_value_of_a_person() -> None:
+    batch = [
+        {"type": "page", "anonymousId": BROWSER_ID, "name": "Home"},
+        {"type": "identify", "anonymousId": BROWSER_ID, "userId": "secret", "traits": {"email": "secret", "plan": 1}},
+        {"type": "track", "userId": "secret", "event": "Order\nCompleted"},
+        {"type": "group", "userId": "secret", "groupId": "g1", "traits": {"name": "secret"}},
+    ]
+    assert sent("/v1/batch", "pipelines", {"batch": batch}) == [
+        "page              7ed103bd  Home",
+        "identify          7ed103bd  email, plan",
+        "track             -         Order\\nCompleted",
+        "group             -         g1",
+    ]
+
+
+def test_lines_of_events_to_datalyr() -> None:
+    events = [
+        {"event_name": "$pageview", "anonymous_id": BROWSER_ID, "properties": {"name": "Home", "url": "secret"}},
+        {"event_name": "$identify", "anonymous_id": BROWSER_ID, "user_id": "s", "properties": {"name": "secret"}},
+        {"event_name": "purchase", "user_id": "secret", "properties": {"value": 5}},
+    ]
+    assert sent("/events", "datalyr", {"workspaceId": "ws_1", "events": events}) == [
+        "$pageview         7ed103bd  Home",
+        "$identify         7ed103bd  name",
+        "purchase          -",
+    ]
+
+
+def test_line_of_a_refused_batch_says_why() -> None:
+    assert sent("/v1/batch", "pipelines", {"batch": []}, "no key") == [
+        "pipelines         -         200 refused: no key"
+    ]

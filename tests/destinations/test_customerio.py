@@ -11,6 +11,7 @@ import pytest
 from passerby import CustomerIO, Delivered, SettingsError, ValidationError
 from passerby.destinations import Answer, Divide, Rejected, Retry
 from passerby.event import Context, Event
+from passerby.outbox.eventtext import read_event, write_event
 from passerby.secret import Secret
 from passerby.version import __version__
 from tests.making import BROWSER_ID
@@ -325,3 +326,16 @@ class TestCheck:
             customerio().check(event("page_view", data={field: {"a": 1}}))
         customerio().check(event("page_view", data={field: 5}))
         assert bare(event("page_view", data={"page": 5}))["name"] == "5"
+
+
+def test_an_event_that_waited_on_disk_makes_the_same_bytes() -> None:
+    told = event(
+        "page_view",
+        user_id="u1",
+        data={"page": "Boot", "total": 0.1, "big": 2**60},
+        extension={"cart_items": [1, None]},
+        nested={"cart": {"items": [1, None]}, "none": None},
+        context=CONTEXT,
+        integrations={"All": False},
+    )
+    assert customerio().encode([read_event(write_event(told))]) == customerio().encode([told])

@@ -54,16 +54,18 @@ def _time(received: Received) -> str:
 
 
 def _message(route: str, message: JSONObject) -> str:
-    """What a message to Customer.io or Datalyr is, whose browser's, and of which user."""
+    """What a message to Customer.io or Datalyr is and whose browser's; of traits the names only."""
     if route == "pipelines":
-        kind, what = message.get("type"), message.get("event") or message.get("name") or message.get("groupId")
-        anonymous_id, user_id = message.get("anonymousId"), message.get("userId")
+        kind, anonymous_id = message.get("type"), message.get("anonymousId")
+        what = message.get("event") or message.get("name") or message.get("groupId")
+        traits = as_object(message.get("traits")) if kind == "identify" else {}
     else:
-        kind, what = datalyr_api.name_of(message), as_object(message.get("properties")).get("name")
-        anonymous_id, user_id = datalyr_api.anonymous_id_of(message), datalyr_api.user_id_of(message)
-    of_whom = escaped(anonymous_id or "-")[:ID_WIDTH]
-    details = "  ".join(escaped(detail) for detail in (user_id, what) if detail)
-    return f"{escaped(kind or '?'):<{ROUTE_WIDTH}}  {of_whom:<{ID_WIDTH}}  {details}"
+        kind, anonymous_id = datalyr_api.name_of(message), datalyr_api.anonymous_id_of(message)
+        properties = as_object(message.get("properties"))
+        what = properties.get("groupId") or properties.get("name")
+        traits = datalyr_api.traits_of(message) if kind == "$identify" else {}
+    details = escaped(", ".join(traits) or what or "")
+    return f"{escaped(kind or '?'):<{ROUTE_WIDTH}}  {escaped(anonymous_id or '-')[:ID_WIDTH]:<{ID_WIDTH}}  {details}"
 
 
 def _what_it_says(received: Received, event: JSONObject) -> str:

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from ..destinations import Answer, Call, Destination, IdIssuer, Question
 from ..errors import RemoteError, RemoteTimeout
-from ..event import Event
+from ..event import BrowserIdForm, Event
 from ..logs import get_logger
 from ..outbox import Observer, Outbox
 from .breaker import BreakerState
@@ -40,6 +40,7 @@ class Delivery:
     Args:
         destinations: where events go.
         issuer: which of them issues browser IDs, if one does.
+        form: what browser IDs look like that nobody issues.
         outbox: where events wait.
         plan: when to try again.
         close_timeout: seconds that the interpreter's exit is held up at most.
@@ -51,6 +52,7 @@ class Delivery:
         self,
         destinations: Sequence[Destination],
         issuer: IdIssuer | None,
+        form: BrowserIdForm,
         outbox: Outbox,
         plan: RetryPlan,
         close_timeout: float,
@@ -59,6 +61,7 @@ class Delivery:
     ) -> None:
         self._destinations = tuple(destinations)
         self._issuer = issuer
+        self._form = form
         self._outbox = outbox
         self._plan = plan
         self._close_timeout = close_timeout
@@ -73,7 +76,14 @@ class Delivery:
         self._drained: deque[Future[None]] = deque()
         self._ssl_context: ssl.SSLContext | None = None
         self._mint = Mint(
-            self._issuer, self.pool, self._outbox, self._plan, self._perform, self._clock, self._worker.nudge
+            self._issuer,
+            self._form,
+            self.pool,
+            self._outbox,
+            self._plan,
+            self._perform,
+            self._clock,
+            self._worker.nudge,
         )
         self._senders = {
             destination.name: Sender(

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from ..destinations import Answer, Call, IdIssuer
 from ..destinations.answers import judge_status
 from ..errors import RemoteError
-from ..event import new_browser_id
+from ..event import BrowserIdForm
 from ..logs import get_logger
 from ..outbox import Outbox
 from ..rehearsal import rehearsal
@@ -36,6 +36,7 @@ class Mint:
 
     Args:
         issuer: who issues browser IDs; None if they are ours to make.
+        form: what those look like that are ours.
         pool: where those are that are ready.
         outbox: where other processes have left IDs unused, and which notes whose a visit is.
         plan: when to try again.
@@ -47,6 +48,7 @@ class Mint:
     def __init__(
         self,
         issuer: IdIssuer | None,
+        form: BrowserIdForm,
         pool: BrowserIdPool,
         outbox: Outbox,
         plan: RetryPlan,
@@ -55,6 +57,7 @@ class Mint:
         on_change: Callable[[], None],
     ) -> None:
         self._issuer = issuer
+        self._form = form
         self._pool = pool
         self._outbox = outbox
         self._plan = plan
@@ -155,7 +158,7 @@ class Mint:
 
     async def _find(self, visitor: str) -> str:
         if self._issuer is None:
-            return self.link(visitor, new_browser_id())
+            return self.link(visitor, self._form.make())
         return self.link(visitor, self._pool.take() or await self._create_when_allowed(self._issuer))
 
     async def _create_when_allowed(self, issuer: IdIssuer) -> str:

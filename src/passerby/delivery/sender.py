@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from logging import Logger
 from typing import Any, Protocol
@@ -174,10 +174,13 @@ class Sender:
     async def _deliver(self, lane: CallPerformer, load: Load) -> None:
         """Perform the calls of a load one after another."""
         try:
-            while (call := load.next_call) is not None:
+            call = load.next_call
+            while call is not None:
                 await self._deliver_call(lane, load, call)
-                if self.breaker.is_open or self.breaker.wait_until() > self._clock():
+                call = load.next_call
+                if call is not None and (self.breaker.is_open or self.breaker.wait_until() > self._clock()):
                     self._release(load)  # it wants to be left alone
+                    return
         except asyncio.CancelledError:
             self.breaker.on_abandoned()
             self._release(load)
@@ -189,11 +192,15 @@ class Sender:
             self._outbox.settle_retry(parcel.entry, self._clock())
 
     async def _deliver_call(self, lane: CallPerformer, load: Load, call: list[Parcel]) -> None:
-        if not await self._find_browser_ids(call):
+        if any(parcel.event.browser_id is None for parcel in call) and not await self._find_browser_ids(call):
             self.breaker.on_abandoned()
             return
+        verdict: Verdict
         try:
-            verdict = await self._attempt(lane, call)
+            request = self.destination.encode([parcel.event for parcel in call])
+            verdict = self.destination.judge(await lane.perform(request, self._plan.timeout))
+        except NoAnswer as error:
+            verdict = Retry(str(error))
         except Exception as error:  # our own mistake with one event must not stop the others' delivery
             if len(call) == 1:
                 log.exception("event %s for %s could not be sent", call[0].event.id, self.destination.name)
@@ -210,8 +217,6 @@ class Sender:
     async def _find_browser_ids(self, call: list[Parcel]) -> bool:
         """Find the browser IDs that are missing; what has none for now is put off. Whether anything is left."""
         missing = [parcel for parcel in call if parcel.event.browser_id is None]
-        if not missing:
-            return True
         searches = (self._find_browser_id(parcel.event.visitor) for parcel in missing)
         for parcel, found in zip(missing, await asyncio.gather(*searches, return_exceptions=True), strict=True):
             if isinstance(found, str):
@@ -226,14 +231,6 @@ class Sender:
                 log.error("no browser ID for event %s", parcel.event.id, exc_info=found)
                 self._outbox.settle_dead(parcel.entry, f"internal error: {type(found).__name__}")
         return bool(call)
-
-    async def _attempt(self, lane: CallPerformer, call: Sequence[Parcel]) -> Verdict:
-        try:
-            request = self.destination.encode([parcel.event for parcel in call])
-            answer = await lane.perform(request, self._plan.timeout)
-        except NoAnswer as error:
-            return Retry(str(error))
-        return self.destination.judge(answer)
 
     def _note_success(self) -> None:
         """The service has answered, whatever it said."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
-from ..event import Event, EventKind
+from ..event import PLAIN_UUID, BrowserIdForm, Event, EventKind
 from ..outcome import Delivered
 
 T_co = TypeVar("T_co", covariant=True)
@@ -143,6 +143,31 @@ class Destination(Protocol):
 
     def judge(self, answer: Answer) -> Verdict:
         """Say what an answer to such a call means."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SharedCookie:
+    """The cookie with the browser ID of a system's browser SDK, which passerby shares.
+
+    Attributes:
+        name: the cookie's name.
+        form: what the IDs look like.
+        opt_out: the name of the cookie that is "true" where the visitor does not want to be tracked, if there is one.
+    """
+
+    name: str
+    form: BrowserIdForm = PLAIN_UUID
+    opt_out: str | None = None
+
+
+@runtime_checkable
+class CookieOwner(Protocol):
+    """A destination that may own the browser ID's cookie."""
+
+    @property
+    def shared_cookie(self) -> SharedCookie | None:
+        """The cookie; None if browser IDs are passerby's own as far as this system is concerned."""
         ...
 
 

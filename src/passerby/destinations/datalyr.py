@@ -15,12 +15,12 @@ from typing import Any, Literal, cast, get_args
 from .. import jsontext
 from ..context import own_data
 from ..errors import SettingsError, ValidationError
-from ..event import Event, EventKind
+from ..event import BrowserIdForm, Event, EventKind
 from ..outcome import Delivered
 from ..person import MAX_USER_ID, traits_of
 from ..secret import Secret
 from ..version import __version__
-from . import Answer, Call, Divide, Retry, Verdict
+from . import Answer, Call, Divide, Retry, SharedCookie, Verdict
 from .answers import judge_status, read_json
 from .target import checked_target, origin_of
 
@@ -31,7 +31,9 @@ MAX_TRAITS = 50  # a call
 MAX_BATCH = 500_000  # bytes; none is documented, and this is what a comparable API takes
 NOT_YET_ALLOWED = 300.0  # seconds until a call is tried again that the workspace's configuration does not allow
 
-_ANONYMOUS_ID = 96  # bytes that the ID of an event takes that has none yet, in its two places
+# What its browser SDK keeps in the browser, for a year, and for all hosts of a domain.
+_BROWSER_SDK_COOKIE = SharedCookie("__dl_visitor_id", BrowserIdForm("anon_"), opt_out="__dl_opt_out")
+_ANONYMOUS_ID = 106  # bytes that the ID of an event takes that has none yet, in its two places
 
 _SNAKE_CASE = {"createdAt": "created_at", "trialEnd": "trial_end", "companySize": "company_size"}
 
@@ -47,6 +49,8 @@ class Datalyr:
         form: "events", as in Datalyr's document for servers, or "track", as in its package for Node.js.
         target_url: the ingest address.
         page_view_name: what page views are called; Datalyr's own SDKs say "$pageview" and "pageview".
+        share_visitors: whether the browser ID is that of Datalyr's browser SDK: its cookie is read and kept, new
+            visitors get one of its form, and its opt-out cookie is respected.
         name: what this destination goes by in receipts and figures.
 
     Raises:
@@ -63,6 +67,7 @@ class Datalyr:
         form: Form = "events",
         target_url: str = TARGET_URL,
         page_view_name: str = "$pageview",
+        share_visitors: bool = False,
         name: str = "datalyr",
     ) -> None:
         if form not in ("events", "track"):
@@ -71,14 +76,17 @@ class Datalyr:
         workspace = _checked("workspace_id", workspace_id, form == "events")
         if not isinstance(page_view_name, str) or not page_view_name.strip():
             raise SettingsError('found none, expected text such as "$pageview"', setting="page_view_name")
+        if share_visitors not in (True, False):
+            raise SettingsError(f"found {share_visitors!r}, expected True or False", setting="share_visitors")
+        self.shared_cookie: SharedCookie | None = _BROWSER_SDK_COOKIE if share_visitors else None
         self.name = name
-        self.batch_size = 100 if form == "events" else 1
+        self.batch_size: int = 100 if form == "events" else 1
         self._form = form
         self._names: Mapping[EventKind, str] = {**_NAMES, "page_view": page_view_name.strip()}
         self._target = checked_target(target_url)
         self._api_key = None if key is None else Secret(key)
         self._opening = b'{"workspaceId":%s,"events":[' % jsontext.dumps(workspace)
-        self.batch_bytes = MAX_BATCH - len(self._opening) - len(b"]}")
+        self.batch_bytes: int = MAX_BATCH - len(self._opening) - len(b"]}")
 
     def __repr__(self) -> str:
         return f"<Datalyr {self.name!r} at {self._target.partition('://')[2]}/{self._form}>"

@@ -19,7 +19,7 @@ from ..event import COMMON_KINDS, Event, EventKind, is_uuid
 from ..outcome import Delivered
 from ..person import identifiers_in
 from ..request import RequestInfo
-from . import Answer, Call, Question, Verdict
+from . import Answer, Call, Question, SharedCookie, Verdict
 from .answers import as_object, judge_status, read_json
 from .target import checked_target, origin_of
 
@@ -106,6 +106,11 @@ class Sitecore:
     def origin(self) -> str:
         """The scheme, host and port of the target URL."""
         return origin_of(self._base)
+
+    @property
+    def shared_cookie(self) -> SharedCookie:
+        """The browser SDK's cookie."""
+        return SharedCookie(self.cookie_name)
 
     @property
     def cookie_name(self) -> str:

@@ -10,7 +10,12 @@ from ..outbox.folder import looked_at
 TAKEN = 10
 FREE = 11
 
+
+def main(path: Path) -> int:
+    """Look at a file; return the exit code."""
+    with looked_at(path) as is_gone:
+        return FREE if is_gone else TAKEN
+
+
 if __name__ == "__main__":
-    with looked_at(Path(sys.argv[1])) as is_gone:
-        code = FREE if is_gone else TAKEN
-    sys.exit(code)
+    sys.exit(main(Path(sys.argv[1])))

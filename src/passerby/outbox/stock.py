@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from logging import Logger
 from math import inf
@@ -63,7 +63,7 @@ class Stock:
 
     def __init__(self, destinations: Sequence[str], limits: Limits, clocks: Clocks) -> None:
         # Reentrant, as garbage collection may run what drops an event in the midst of anything.
-        self.lock = threading.RLock()
+        self.lock: AbstractContextManager[bool] = threading.RLock()
         self.windows: dict[str, Window] = {name: Window(name, limits.window) for name in destinations}
         self.links: Links = Links()
         self.pending: Pending = Pending(clocks, self.links.notes)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from passerby import (
+    CustomerIO,
+    Datalyr,
     Delivered,
     Receipt,
     RequestInfo,
+    Secret,
     SettingsError,
     Sitecore,
     Sites,
@@ -30,6 +33,8 @@ def find_point_of_sale(request: RequestInfo) -> str | None:
 
 tracking = Tracking(
     Sitecore(client_key="key", target_url="https://api.example.com", point_of_sale=find_point_of_sale),
+    CustomerIO(write_key=Secret("sk_eu_1"), region="eu", gzip=True, name="eu"),
+    Datalyr(workspace_id="ws_1", form="events", page_view_name="pageview"),
     secret_key=["a new key", "an older key"],
     channel="WEB",
     currency="EUR",
@@ -46,6 +51,8 @@ async def tell(tracker: Tracker) -> str | None:
     tracker.page_view({"page": "Home", "point_of_sale": "shop"}, {"theme": "dark"}, timestamp=datetime.now(UTC))
     tracker.identity({"identifiers": [{"id": "1", "provider": "CRM"}], "email": "ada@example.com"}, {"plan": "pro"})
     tracker.identify(123, {"first_name": "Ada"}, destinations=["sitecore"])
+    tracker.group("g1", {"name": "Acme", "employees": 50}, destinations=["eu"])
+    tracker.alias("an older ID", integrations={"All": False})
     receipt: Receipt = current_tracker().event("ADD", {"product": {"price": 12.5}})
     outcomes = await receipt.delivered(timeout=2.0)
     outcome = outcomes["sitecore"]
