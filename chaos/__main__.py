@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from .finding import Finding
 from .peers import table
 from .report import print_environment, print_finding
-from .scenarios import answers, clocks, disk, exits, forking, killing, model, outage, scarcity, sharing, workers
+from .scenarios import answers, beside, clocks, disk, exits, forking, killing, model, outage, scarcity, sharing, workers
 from .scene import Trial
 
 Scenario = Callable[[Trial], Iterator[Finding]]
@@ -21,6 +21,7 @@ SCENARIOS: dict[str, Scenario] = {
     "points": killing.at_named_points,
     "model": model.beside_the_store,
     "outage": outage.outage,
+    "beside": beside.two_destinations,
     "slow": answers.slow,
     "retry-after": answers.retry_after,
     "disk-full": disk.full,

@@ -23,8 +23,9 @@ from typing import Any
 from uuid import uuid4
 
 import passerby.outbox.sqlite  # noqa: F401 - before this process becomes nobody, who may not be able to read it
-from passerby import Receipt, Sitecore, Tracking
+from passerby import CustomerIO, Datalyr, Receipt, Sitecore, Tracking
 from passerby.asgi import TrackingMiddleware
+from passerby.destinations import Destination
 from passerby.event import new_event_id
 
 from . import points
@@ -284,6 +285,58 @@ def tell_steadily(
     sys.stdin.readline()
 
 
+def tell_two(
+    urls: Mapping[str, str],
+    kinds: Mapping[str, str],
+    outbox: str,
+    number: int,
+    seconds: float,
+    settings: Mapping[str, Any],
+) -> None:
+    """Tell so many events a second to several destinations, over so many seconds of the wall, and end on a word.
+
+    Says of each event when it was told, by the clock on the real wall, and again and again the figures.
+    """
+    destinations = [DESTINATIONS[kinds[name]](name, url) for name, url in urls.items()]
+    tracking = Tracking(*destinations, outbox=outbox, secret_key=KEY, **settings)
+    tracking.start()
+    visitors = [tracking.for_visitor(str(uuid4())) for _ in range(VISITORS)]
+    say("ready")
+    begun = time.perf_counter()
+    pieces = int(seconds * 20)
+    for piece in range(pieces):
+        for place in range(number * piece // pieces, number * (piece + 1) // pieces):
+            moment, event_id = real_time(), new_event_id()
+            data = {"told": event_id, "number": place}
+            visitors[place % VISITORS].event("STEP", data, event_id=event_id).wait_stored()
+            say("told", event_id, moment)
+        _say_ledgers(tracking)
+        time.sleep(max(0.0, begun + (piece + 1) / 20 - time.perf_counter()))
+    say("done")
+    sys.stdin.readline()
+    tracking.flush(1e6)
+    _say_ledgers(tracking)
+    say("closed", tracking.close(10.0))
+
+
+# Those that get one event in each call and those that get batches.
+DESTINATIONS: dict[str, Callable[[str, str], Destination]] = {
+    "sitecore": lambda name, url: Sitecore(client_key="chaos", target_url=url, point_of_sale="shop", name=name),
+    "customerio": lambda name, url: CustomerIO(write_key="chaos", target_url=url, name=name),
+    "datalyr": lambda name, url: Datalyr(workspace_id="chaos", target_url=url, name=name),
+}
+
+
+def _say_ledgers(tracking: Tracking) -> None:
+    for name, own in tracking.stats().destinations.items():
+        say("ledger", name, json.dumps({**asdict(own), "is_balanced": own.is_balanced}))
+
+
+def real_time() -> float:
+    """Seconds since 1970 by the clock on the wall, also where `time.time` goes by another one."""
+    return time.clock_gettime(time.CLOCK_REALTIME)
+
+
 def resident() -> int:
     """The memory of this process that is in use, in bytes."""
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
@@ -363,6 +416,7 @@ ACTIONS: dict[str, Callable[..., None]] = {
         die_at,
         die_adopting,
         tell_steadily,
+        tell_two,
         tell_through_jump,
         fork_often,
         multiply,

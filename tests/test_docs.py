@@ -16,6 +16,7 @@ import tests.django_site  # noqa: F401 - sets Django up
 from passerby.caretaker.command import VERBS
 from passerby.django.conf import DjangoSettings
 from passerby.testing import Told
+from tests import identity_table as identities
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -69,3 +70,11 @@ def test_the_checks_of_the_doctor_are_all_there(tmp_path: Path) -> None:
         timeout=100,
     )
     assert [one["check"] for one in json.loads(run.stdout) if f"`{one['check']}`" not in table] == []
+
+
+def test_the_table_of_identities_is_what_the_destinations_make_of_them() -> None:
+    page = (ROOT / "docs" / "destinations.md").read_text(encoding="utf-8")
+    section = page.partition("<!-- identity -->")[2].partition("<!-- /identity -->")[0]
+    lines = [line.strip("| ").split(" | ") for line in section.split("\n") if line.startswith("|")]
+    heading, *rows = identities.table()
+    assert lines == [heading, ["---"] * len(heading), *rows], "run `python -m tests.identity_table` and put it in"

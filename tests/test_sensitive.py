@@ -101,3 +101,5 @@ def test_hashes_are_those_of_the_normalised_values() -> None:
         "email": "b5fc85e55755f9e0d030a10ab4429b6b2944855f9a0d60077fe832becbc41d72",
         "phone": "f6704a0b4019b4d8364a060809df5daf405da293973eab29e266c9046bd1b77b",
     }
+    assert traits["email"] == "b5fc85e55755f9e0d030a10ab4429b6b2944855f9a0d60077fe832becbc41d72"
+    assert (traits["plan"], traits["name"]) == ("pro", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import math
 from collections.abc import Callable, Sequence
@@ -15,10 +16,12 @@ from uuid import UUID, uuid4
 import pytest
 
 from passerby import Dropped, Receipt, RequestInfo, Tracker, ValidationError, current_tracker
+from passerby.attributes import flatten
 from passerby.context import context_of
 from passerby.cookie import Remembered, Sighting
 from passerby.destinations.sitecore import Sitecore
 from passerby.event import NO_CONTEXT, Context, Event, EventKind
+from passerby.person import traits_of
 from passerby.policy import PAGE, Decision
 from passerby.proxies import TrustedProxies
 from passerby.tracker import enter, leave
@@ -460,6 +463,59 @@ class TestIdentity:
             tracker.identify("user_123", {"login": {"password": "hunter2"}})
         with pytest.raises(ValidationError, match="looks like"):
             tracker.group("acme", {"api_key": "abc"})
+
+    @pytest.mark.parametrize(
+        ("name", "data", "extension", "told"),
+        [
+            ("contact_email", {}, {"contact": {"email": MARKER}}, {"contact": {"email": "#"}}),
+            (
+                "contact",
+                {},
+                {"contact": {"email": MARKER, "codes": [MARKER]}},
+                {"contact": {"email": "#", "codes": ["#"]}},
+            ),
+            ("nickname", {"nickname": MARKER}, {}, {"nickname": "#"}),
+            ("firstName", {}, {"firstName": MARKER}, {"firstName": "#"}),
+            ("work_phone", {}, {"workPhone": MARKER}, {"workPhone": "#"}),
+            ("street", {"street": [MARKER, MARKER]}, {}, {"street": ["#", "#"]}),
+        ],
+    )
+    def test_a_hash_stands_for_it_wherever_it_is_and_however_it_is_written(
+        self, tracker: Tracker, desk: Desk, name: str, data: dict[str, Any], extension: dict[str, Any], told: Any
+    ) -> None:
+        desk.defaults.hash_traits = (name,)
+        tracker.identity({"identifiers": [{"id": "1", "provider": "p"}], **data}, extension)
+        (event,) = desk.events
+        assert MARKER not in str(tuple(event))
+        hashed = hashlib.sha256(MARKER.encode()).hexdigest()
+        assert json.loads(json.dumps(traits_of(event)).replace(hashed, "#")) == told
+        assert event.extension == flatten(event.attributes)
+
+    def test_what_is_told_of_a_group_is_hashed_too(self, tracker: Tracker, desk: Desk) -> None:
+        desk.defaults.hash_traits = ("owner_email",)
+        tracker.group("acme", {"owner": {"email": MARKER, "since": 2020}})
+        assert MARKER not in str(desk.events[0].data)
+        assert desk.events[0].data["traits"]["owner"]["since"] == 2020
+
+    def test_fields_that_passerby_does_not_know_are_guarded_too(self, tracker: Tracker, desk: Desk) -> None:
+        with pytest.raises(ValidationError, match="'password': found what looks like a password"):
+            tracker.identity({"identifiers": ONE, "password": MARKER})
+        assert desk.events == []
+
+    def test_identifiers_that_name_nobody_do_not_mean_whoever_was_known_before(
+        self, tracker: Tracker, desk: Desk
+    ) -> None:
+        desk.defaults.identity_provider = "CRM"
+        tracker.identify("ada")
+        tracker.identity({"identifiers": [{"id": "", "provider": "CRM"}], "email": "ben@b.example"})
+        assert desk.events[1].user_id is desk.events[1].previous_id is None
+        assert tracker.user_id == "ada"
+
+    def test_one_that_was_told_elsewhere_is_not_unchanged(self, tracker: Tracker, desk: Desk) -> None:
+        desk.defaults.identity_provider = "CRM"
+        for name in ("sitecore", "other", "other"):
+            tracker.identify("user_123", {"plan": "pro"}, destinations=[name])
+        assert [destinations for _, destinations, _ in desk.accepted] == [("sitecore",), ("other",)]
 
     def test_a_change_of_accounts_says_who_it_was_before(self, tracker: Tracker, desk: Desk) -> None:
         desk.defaults.identity_provider = "CRM"

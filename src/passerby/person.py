@@ -7,7 +7,7 @@ with a user ID and traits. Both become the same data.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, TypeGuard, cast
 from uuid import UUID
@@ -17,7 +17,7 @@ from .attributes import check_attribute_count, plain, read_extension
 from .cookie import Remembered
 from .errors import ValidationError
 from .event import Event, IdentityData, PageViewData
-from .sensitive import check_traits, hash_traits
+from .sensitive import check_traits, hash_traits, snake_case
 
 MAX_USER_ID = 255  # characters; Datalyr's limit, the strictest
 REPEAT_AFTER = 86_400  # seconds after which an unchanged identity is sent again
@@ -93,27 +93,39 @@ def identifiers_in(data: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def guard(
-    data: dict[str, Any], *attributes: dict[str, Any] | None, refuses_secrets: bool, hashed: Collection[str]
+    data: dict[str, Any],
+    flat: dict[str, Any],
+    given: dict[str, Any] | None = None,
+    *,
+    refuses_secrets: bool,
+    hashed: Collection[str],
 ) -> None:
     """Keep secrets of a person out of identity data and the app's own attributes, in place.
 
     Args:
-        data: identity data; a field that is told as a hash leaves it, as a hash is no email, for one.
-        attributes: the app's own, flattened, and as they were given if that is not the same; a hash is added to both
-            under the name of its trait.
+        data: identity data; a field that is told as a hash leaves it for the attributes: a hash is no email, for one.
+        flat: the app's own attributes, flattened.
+        given: as they were given, if that is not the same.
         refuses_secrets: whether what looks like a secret raises ValidationError.
         hashed: the names of those traits that are told as a hash only.
     """
-    person = {name: value for name, value in data.items() if name in _FIELDS}
-    given = [one for one in attributes if one is not None]
+    person = _traits_in(data)
     if refuses_secrets:
-        for one in (person, *given):
+        for one in (person, flat, given or {}):
             check_traits(one)
-    names = {CAMEL_CASE.get(name, name) for name in hashed}
-    for one in given:
-        one.update(hash_traits({**one, **person}, names))
-    for name in names:
-        data.pop(name, None)
+    if not hashed:
+        return
+    names = frozenset(map(snake_case, hashed))
+    hashes = hash_traits(person, names)
+    moved = {name: hashes[name] for name in hashes if name in _FIELDS}
+    data.update(person)
+    for name in moved:
+        del data[name]
+    hash_traits(flat, names)
+    if given is not None:
+        flat.update(hash_traits(given, names))
+        given.update(moved)
+    flat.update(moved)
 
 
 def user_id_in(data: Mapping[str, Any], provider: str | None, browser_id: str | None) -> str | None:
@@ -130,20 +142,25 @@ def user_id_in(data: Mapping[str, Any], provider: str | None, browser_id: str | 
 
 def traits_of(event: Event) -> dict[str, Any]:
     """Return what an identity says of the person: the fields passerby knows, then the app's own attributes as given."""
-    known = {name: event.data[name] for name in event.data if name not in _OF_THE_PAGE and name != "identifiers"}
-    return known | event.attributes
+    return _traits_in(event.data) | event.attributes
 
 
-def remember(event: Event, now: float) -> Remembered:
-    """Return what the identity cookie is to remember of an identity event."""
+def remember(event: Event, destinations: Sequence[str], now: float) -> Remembered:
+    """Return what the identity cookie is to remember of an identity event, and of whom it was told."""
     person = {name: value for name, value in event.data.items() if name not in _OF_THE_PAGE}
-    told = jsontext.dumps([event.browser_id, event.user_id, event.point_of_sale, person, event.extension])
+    whom = [event.point_of_sale, *destinations, event.integrations]
+    told = jsontext.dumps([event.browser_id, event.user_id, whom, person, event.extension])
     return Remembered(event.user_id or "", hashlib.blake2b(told, digest_size=9).hexdigest(), int(now))
 
 
 def is_repeated(now: Remembered, before: Remembered | None) -> bool:
     """Whether the same was said of the same person less than a day ago."""
     return before is not None and now.digest == before.digest and now.sent_at - before.sent_at < REPEAT_AFTER
+
+
+def _traits_in(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what identity data says of the person, also by names that passerby does not know."""
+    return {name: value for name, value in data.items() if name not in _OF_THE_PAGE and name != "identifiers"}
 
 
 def _is_list_of_objects(value: Any) -> TypeGuard[list[dict[str, Any]]]:

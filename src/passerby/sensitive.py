@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 from .errors import ValidationError
@@ -64,6 +64,7 @@ _TOKEN_FORMS = re.compile(
 ).fullmatch
 
 _NOT_DIGITS = re.compile(r"[^\d+]")
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 def check_traits(traits: Mapping[str, Any]) -> None:
@@ -82,18 +83,41 @@ def check_traits(traits: Mapping[str, Any]) -> None:
             )
 
 
-def hash_traits(traits: Mapping[str, Any], names: Collection[str]) -> dict[str, str]:
-    """Return those traits that are to be told as a hash only: SHA-256 in hexadecimal digits of the normalised value.
+def hash_traits(traits: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Put a hash in the place of those traits that are to be told as one only; return the hashes by flattened name.
 
-    An email and any other text is normalised by cutting blanks around it and writing it in lower case, a phone number
-    by leaving out all but its digits and a plus sign, as is usual where hashes of several sources are compared.
+    A hash is SHA-256 in hexadecimal digits of the normalised value: of an email and any other text in lower case and
+    without blanks around it, of a phone number its digits and a plus sign only, as is usual where hashes of several
+    sources are compared. Of a list each value is hashed, of what is nested all that is in it.
+
+    Args:
+        traits: plain values by name, nested or not; changed in place.
+        names: as `snake_case` writes them, and as flattening joins them: `contact_email` is the email in a contact.
     """
-    hashed: dict[str, str] = {}
-    for name in names:
-        value = traits.get(name)
-        if value is not None and value != "":
-            hashed[name] = hashlib.sha256(_normalised(name, value).encode("utf-8", "replace")).hexdigest()
-    return hashed
+    return _hash_within(traits, names, "", is_named=False)
+
+
+def snake_case(name: str) -> str:
+    """Return a name as it is written in snake_case: `first_name` for `firstName`."""
+    return _HUMP.sub("_", name).lower()
+
+
+def _hash_within(traits: dict[str, Any], names: Collection[str], before: str, *, is_named: bool) -> dict[str, Any]:
+    hashes: dict[str, Any] = {}
+    for name, value in traits.items():
+        path = f"{before}_{name}" if before else name
+        is_meant = is_named or snake_case(path) in names
+        if type(value) is dict:
+            hashes |= _hash_within(cast("dict[str, Any]", value), names, path, is_named=is_meant)
+        elif is_meant and value is not None and value != "":
+            hashes[path] = traits[name] = _hash(snake_case(name), value)
+    return hashes
+
+
+def _hash(name: str, value: Any) -> Any:
+    if type(value) is list:
+        return [_hash(name, one) for one in cast("list[object]", value)]
+    return hashlib.sha256(_normalised(name, value).encode("utf-8", "replace")).hexdigest()
 
 
 def _normalised(name: str, value: Any) -> str:
@@ -108,7 +132,8 @@ def _secret_in(name: str, value: Any) -> tuple[str, str] | None:
         found = (_secret_in(f"{name}.{inner}", one) for inner, one in nested.items())
         return next((one for one in found if one is not None), None)
     if isinstance(value, list):
-        found = (_secret_in(name, one) for one in cast("Iterable[Any]", value))
+        several = cast("list[object]", value)
+        found = (_secret_in(name, one) for one in several)
         return next((one for one in found if one is not None), None)
     if value is None or value == "" or isinstance(value, bool):  # `has_password: true` says nothing secret
         return None

@@ -361,7 +361,8 @@ class Tracker:
 
     def _tell_identity(self, event: Event, destinations: Sequence[str], receipt: Receipt) -> Receipt:
         desk, visit = self._desk, self.visit
-        remembered = remember(event, desk.now()) if desk.defaults.remembers_users and event.user_id else None
+        is_to_remember = desk.defaults.remembers_users and event.user_id is not None
+        remembered = remember(event, destinations, desk.now()) if is_to_remember else None
         if remembered is not None and is_repeated(remembered, visit.remembered):
             return desk.refuse("unchanged", destinations)
         desk.accept(visit, event, destinations, receipt, False, visit.identity_undo())
@@ -394,8 +395,9 @@ class Tracker:
         user_id, previous_id = self.visit.user_id, None
         if kind == "identity":
             self._guard(data, extension, nested)
-            user_id = user_id_in(data, self._desk.defaults.identity_provider, self.visit.browser_id) or user_id
-            previous_id = self.visit.user_id if user_id != self.visit.user_id else None
+            if data.get("identifiers"):  # of which none may be usable; whoever is meant, it need not be the one before
+                user_id = user_id_in(data, self._desk.defaults.identity_provider, self.visit.browser_id)
+            previous_id = self.visit.user_id if user_id not in (None, self.visit.user_id) else None
         elif kind == "group":
             self._guard({}, data["traits"])
         elif kind == "alias":
@@ -419,10 +421,10 @@ class Tracker:
             previous_id,
         )
 
-    def _guard(self, data: dict[str, Any], *attributes: dict[str, Any] | None) -> None:
+    def _guard(self, data: dict[str, Any], flat: dict[str, Any], given: dict[str, Any] | None = None) -> None:
         defaults = self._desk.defaults
         refuses_secrets = defaults.sensitive_traits == "refuse"
-        guard(data, *attributes, refuses_secrets=refuses_secrets, hashed=defaults.hash_traits)
+        guard(data, flat, given, refuses_secrets=refuses_secrets, hashed=defaults.hash_traits)
 
     def _check_alias(self, previous_id: str) -> None:
         visit = self.visit

@@ -132,3 +132,10 @@ def test_an_alias_of_a_browser_makes_its_events_the_users(form: Any) -> None:
 
     assert story(known, "user_1") == ["view", "alias"]
     assert known.strangers == []
+
+
+def test_who_somebody_was_before_is_no_trait() -> None:
+    told = people(FORMS["datalyr track"], ("$identify", "anon_1", "ben", {"plan": "pro", "previous_id": "ada"}))
+    ben = told.user("ben")
+    assert ben is not None
+    assert ben.traits == {"plan": "pro"}

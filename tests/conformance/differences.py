@@ -128,6 +128,12 @@ DIFFERENCES = (
         "characters of a text are no attributes",
     ),
     Difference(
+        "secrets-refused",
+        "sends what looks like a password, a token or a card number, if it is said of a person",
+        "refuses it with its name and without its value, unless `sensitive_traits=\"allow\"` is set",
+        "it has no business in a customer data platform",
+    ),
+    Difference(
         "event-type-required",
         "sends a custom event without a type",
         "refuses it",

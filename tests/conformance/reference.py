@@ -131,7 +131,10 @@ class Reference:
         return self.wire.send(body)
 
     def _identity(self, call: str, args: JSON) -> JSON:
-        return self.wire.send(self._body(call, args))
+        body = self._body(call, args)
+        if "secrets-refused" in self.on and "password" in {name.lower() for name in args.get("extensionData") or {}}:
+            raise Refused(OWN_ERROR)
+        return self.wire.send(body)
 
     def _event(self, call: str, args: JSON) -> JSON:
         return self.wire.send(self._body(call, args))

@@ -106,7 +106,8 @@ def anonymous_id_of(event: JSONObject) -> Any:
 def traits_of(event: JSONObject) -> JSONObject:
     """The traits of an identify event: the document shows them in `properties` and in `traits`."""
     traits = {**as_object(event.get("properties")), **as_object(event.get("traits"))}
-    traits.pop("anonymous_id", None)  # put there by the vendor's package
+    for name in ("anonymous_id", "previous_id"):  # put there where an event has no fields for them
+        traits.pop(name, None)
     return traits
 
 

@@ -239,12 +239,16 @@ class Delivery:
 
     def _look_around(self) -> float | None:
         """Begin what may be begun now; return when to look again, or None for when woken."""
-        if not all(waiter.done() for waiter in self._drained):  # while somebody waits for all, nobody is spared
-            for sender in self._senders.values():
-                sender.recovery.end()
+        self._spare_nobody_in_a_flush()
         parts = [*(sender.dispatch for sender in self._senders.values()), self._mint.fill, self._tell_drained]
         looks = [self._look_at(part) for part in parts]
         return min((look for look in looks if look is not None), default=None)
+
+    def _spare_nobody_in_a_flush(self) -> None:
+        """Let services that come back while somebody waits for all to be sent have it at once, as those before."""
+        if any(not waiter.cancelled() for waiter in list(self._drained)):
+            for sender in self._senders.values():
+                sender.recovery.end()
 
     def _look_at(self, part: Callable[[], float | None]) -> float | None:
         """Have one part begin what it may; if it fails, that must not end the delivery of all."""
