@@ -229,7 +229,7 @@ class Delivery:
 
     def _look_around(self) -> float | None:
         """Begin what may be begun now; return when to look again, or None for when woken."""
-        if not all(waiter.done() for waiter in self._drained):  # while somebody waits for all, nobody is spared
+        if not all(waiter.done() for waiter in list(self._drained)):  # while somebody waits for all, nobody is spared
             for sender in self._senders.values():
                 sender.recovery.end()
         parts = [*(sender.dispatch for sender in self._senders.values()), self._mint.fill, self._tell_drained]
