@@ -291,7 +291,7 @@ _DAMAGES: dict[str, tuple[Callable[[Path, Random], None], int]] = {
     "0 bytes": (_empty, 0),
     "a truncated file": (_truncate, BACKLOG // 3),
     "random pages": (_overwrite_pages, BACKLOG // 3),
-    "a garbage header": (_overwrite_header, 0),
+    "a garbage header": (_overwrite_header, BACKLOG),
     "another program's schema": (_make_alien, 0),
     "a newer version's schema": (_make_newer, 0),
 }

@@ -87,14 +87,12 @@ def test_an_empty_file_is_removed(make_sqlite: MakeSqlite, make_file: MakeFile) 
     assert list(path.parent.iterdir()) == []
 
 
-@pytest.mark.parametrize("what", ["garbage", "a header that is none", "another program's", "a text"])
+@pytest.mark.parametrize("what", ["garbage", "another program's", "a text"])
 def test_a_file_that_is_none_of_ours_is_set_aside(
     make_sqlite: MakeSqlite, make_file: MakeFile, caplog: pytest.LogCaptureFixture, what: str
 ) -> None:
     path = make_file(3)
-    if what == "a header that is none":
-        overwrite(path, 0, 100)
-    elif what == "another program's":
+    if what == "another program's":
         path.unlink()
         connection = sqlite3.connect(path)
         connection.execute("CREATE TABLE entry (place INTEGER PRIMARY KEY)")
@@ -113,6 +111,21 @@ def test_a_file_that_is_none_of_ours_is_set_aside(
     assert outbox.tally("a") == Tally(enqueued=1, waiting=1)
     assert len(lines_of(caplog)) == 1
     assert "an outbox file is damaged" in lines_of(caplog)[0]
+
+
+@pytest.mark.parametrize("number", [3, 300])
+def test_a_file_whose_header_is_garbage_is_read_all_the_same(
+    make_sqlite: MakeSqlite, make_file: MakeFile, caplog: pytest.LogCaptureFixture, number: int
+) -> None:
+    path = make_file(number)
+    overwrite(path, 0, 100)
+
+    outbox = adopt(make_sqlite, path)
+
+    assert outbox.tally("a") == Tally(enqueued=number, waiting=number)
+    assert f"{number} events of it were saved" in lines_of(caplog)[0]
+    assert len(list(path.parent.glob("*.corrupt-*"))) == 1
+    assert len(delivered_ids(outbox)) == number
 
 
 def test_what_is_set_aside_stays_so(make_sqlite: MakeSqlite, make_file: MakeFile) -> None:

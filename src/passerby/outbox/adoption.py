@@ -12,7 +12,7 @@ from .database import Corruption, Database, NewerFile, Trouble, translated
 from .folder import HeldFile
 from .intake import Intake
 from .row import Heard, Row
-from .salvage import Reader, lengthen
+from .salvage import Reader, lengthen, renew_header
 
 log: Logger = get_logger("passerby.outbox")
 
@@ -90,7 +90,7 @@ class Adoption:
                     self.database = Database(self.file.path)
                 except Corruption:
                     with translated():
-                        is_damaged = lengthen(self.file.path)
+                        is_damaged = lengthen(self.file.path) or renew_header(self.file.path)
                     self.database = Database(self.file.path)
             with suppress(Corruption):
                 self._heard = self.database.read_heard()

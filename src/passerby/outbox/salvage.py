@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
 from typing import Protocol
 
-from .database import Corruption
+from .database import APPLICATION_ID, VERSION, Corruption
 from .row import Row
 
+_MAGIC = b"SQLite format 3\0"
+_HEADER_SIZE = 100
+_PAGE_SIZE = 4096  # bytes; SQLite's default
+_TABLE_PAGES = (b"\x05", b"\x0d")  # how pages of a table begin
 _MOST = 2**40  # bytes; a header that says more says nothing
 
 
@@ -16,12 +21,41 @@ def lengthen(path: Path) -> bool:
     """Give a file that was cut off its length back, since SQLite reads nothing of it otherwise; whether it was."""
     with path.open("rb") as file:
         header = file.read(100)
-    if not header.startswith(b"SQLite format 3\0"):
+    if not header.startswith(_MAGIC):
         return False
     length = int.from_bytes(header[16:18], "big") * int.from_bytes(header[28:32], "big")
     if not path.stat().st_size < length <= _MOST:
         return False
     os.truncate(path, length)
+    return True
+
+
+def renew_header(path: Path) -> bool:
+    """Give a file of ours whose header is damaged, and nothing else of its first page, a new one; whether it was.
+
+    What the header says is the same for all files of ours but for their length (https://sqlite.org/fileformat2.html,
+    section 1.3). The pages without use are forgotten; nothing is written to the file any more.
+    """
+    with path.open("rb") as file:
+        first = file.read(_PAGE_SIZE)
+    length = path.stat().st_size
+    if first.startswith(_MAGIC) or first[_HEADER_SIZE:][:1] not in _TABLE_PAGES or b"CREATE TABLE entry (" not in first:
+        return False
+    header = struct.pack(
+        ">16sH6B12I20x2I",
+        _MAGIC,
+        _PAGE_SIZE,
+        *(2, 2, 0, 64, 32, 32),  # with a log, and SQLite's only fractions of a page
+        1,  # how often it was changed
+        length // _PAGE_SIZE,
+        *(0, 0),  # pages without use
+        *(1, 4),  # the schema's version, and its form's
+        *(0, 3, 1),  # no cache; with page maps, as it gives space back; UTF-8
+        *(VERSION, 1, APPLICATION_ID),
+        *(1, 3_040_001),  # the change at which the length was right, and by which SQLite
+    )
+    with path.open("r+b") as file:
+        file.write(header)
     return True
 
 
