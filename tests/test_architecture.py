@@ -22,7 +22,7 @@ ORDER = """
     outbox.eventtext  outbox.folder  outbox.row  outbox.database  outbox.sharedfile  outbox.board
     outbox.salvage  outbox.reading  outbox.inventory  outbox.fate  outbox.window  outbox.pending  outbox.stock
     outbox.upkeep  outbox.neighbours  outbox.intake  outbox.editing  outbox.adoption  outbox.writer  outbox.journal
-    outbox.sqlite
+    outbox.crew  outbox.sqlite
     delivery.breaker  delivery.recovery  delivery.pool  delivery.process  delivery.loop  delivery.worker
     delivery.stream  delivery.transport  delivery.load  delivery.sender  delivery.mint  delivery
 

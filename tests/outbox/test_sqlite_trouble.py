@@ -270,7 +270,7 @@ def ask(outbox: SqliteOutbox, statement: str) -> None:
     def ask() -> None:
         connection.execute(statement).fetchall()
 
-    outbox._journal.do(ask)
+    outbox._crew.journal.do(ask)
 
 
 def fill(outbox: SqliteOutbox, number: int = 1_000) -> list[str]:
@@ -428,7 +428,7 @@ def test_what_is_adopted_waits_for_room(make_sqlite: MakeSqlite, make_file: Make
 def test_a_file_that_went_while_it_was_closed_is_replaced(make_sqlite: MakeSqlite, tmp_path: Path) -> None:
     outbox = make_sqlite(directory=str(tmp_path / "outbox"), kind=PatientOutbox, window=10)
     told = fill(outbox, 600)
-    outbox._journal.do(outbox._writer._close_database)
+    outbox._crew.journal.do(outbox._writer._close_database)
     shutil.rmtree(tmp_path / "outbox")
     told.append(put(outbox, "ada"))
     outbox.start().result(30)

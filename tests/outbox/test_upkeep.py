@@ -119,9 +119,9 @@ def test_a_purge_that_was_cut_short_is_finished_by_who_adopts_the_file(make: Mak
     flush(ours)
     neighbour = make(look_every=1e9)
     neighbour.start().result(30)
-    ours._journal.hold_still()
+    ours._crew.journal.hold_still()
     done = ours.purge_visitor("user 1")
-    ours._journal.go_on()
+    ours._crew.journal.go_on()
     flush(ours)
     die(ours)
 

@@ -37,7 +37,7 @@ class Listener:
 
 def die(outbox: SqliteOutbox) -> None:
     """Do what the death of the process does: nothing is written any more, and the locks are gone."""
-    assert outbox._journal.stop(30)
+    assert outbox._crew.journal.stop(30)
     outbox._stock.is_closed = True
     writer = outbox._writer
     writer.neighbours.close()

@@ -17,20 +17,16 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import suppress
 from dataclasses import replace
-from logging import Logger
 from typing import Any, TypeVar
 
 from ..event import Event
-from ..logs import get_logger
 from ..outcome import Dead, Delivered
 from . import DeadLetter, Observer, Tally
 from .board import Kind, which_dead
-from .database import Synchronous, Trouble
+from .crew import Crew
+from .database import Synchronous
 from .folder import Folder
-from .journal import Journal
 from .pending import Clocks
 from .shelf import WhenFull
 from .stock import Closed, Limits, Stock
@@ -38,7 +34,6 @@ from .upkeep import Upkeep
 from .window import SIZE, Stored
 from .writer import Writer
 
-log: Logger = get_logger("passerby.outbox")
 T = TypeVar("T")
 
 MAX_EVENTS = 1_000_000  # per destination
@@ -92,42 +87,47 @@ class SqliteOutbox:
         self._prepare()
 
     def _prepare(self) -> None:
-        self._stock, self._writer, self._journal = self._make()
+        self._crew = self._make_crew()
         self._arriving: Future[None] | None = None
         self._opening = threading.Lock()
 
-    def _make(self) -> tuple[Stock, Writer, Journal]:
+    def _make_crew(self) -> Crew:
         stock = Stock(self._names, self._limits, self._clocks)
-        writer = Writer(stock, self._folder, self._synchronous, self._look_every)
-        return stock, writer, Journal(writer.work, lambda: self._tell(writer))
+        return Crew(stock, Writer(stock, self._folder, self._synchronous, self._look_every), self._tell_ready)
+
+    @property
+    def _stock(self) -> Stock:
+        return self._crew.stock
+
+    @property
+    def _writer(self) -> Writer:
+        return self._crew.writer
+
+    def _tell_ready(self) -> None:
+        if self.on_ready is not None:
+            self.on_ready()
 
     # What is told.
 
     def put(self, event: Event, destinations: Sequence[str], observer: Observer, now: float) -> None:
         """Record an event as waiting."""
         self._change(lambda stock: stock.record(event, destinations, observer, now, is_held=False))
-        self._wake()
 
     def hold(self, event: Event, destinations: Sequence[str], observer: Observer, now: float) -> None:
         """Record an event as held."""
         self._change(lambda stock: stock.record(event, destinations, observer, now, is_held=True))
-        self._wake()
 
     def release(self, visitor: str) -> int:
         """Make the held events of a visitor waiting; return how many events that were here at the most.
 
         Those that another process holds are made waiting there, within a second or two.
         """
-        released = self._change(lambda stock: stock.release_everywhere(visitor))
-        self._wake()
-        return released
+        return self._change(lambda stock: stock.release_everywhere(visitor))
 
     def clear(self, visitor: str) -> int:
         """Drop the held events of a visitor, here and in other processes; return how many were here at the most."""
         self._change(lambda stock: stock.post("clear", visitor))
-        cleared = self._change(lambda stock: stock.clear(visitor))
-        self._wake()
-        return cleared
+        return self._change(lambda stock: stock.clear(visitor))
 
     def held(self, visitor: str) -> int:
         """Return how many events are held here for a visitor, at the destination that has the most."""
@@ -139,35 +139,34 @@ class SqliteOutbox:
 
     def link(self, visitor: str, browser_id: str) -> str:
         """Note the browser ID of a visit that had none; the oldest of too many notes are forgotten."""
-        linked = self._change(lambda stock: stock.link(visitor, browser_id))
-        self._wake()
-        return linked
+        return self._change(lambda stock: stock.link(visitor, browser_id))
 
     # What is sent.
 
     def acquire(self, destination: str, limit: int, now: float) -> list[Stored]:
         """Hand out entries for sending, at most one of each visitor; none while the files are closed."""
-        if self.is_closed:
-            return []
-        entries = self._stock.acquire(destination, limit, now)
+        crew = self._crew
+        entries = crew.stock.acquire(destination, limit, now)
         if entries:
-            self._wake()
+            crew.wake()
         return entries
 
     def settle_delivered(self, entry: Stored, answer: Any) -> None:
         """The destination took it."""
-        self._stock.settle(entry, Delivered(answer))
-        self._wake()
+        self._settle(lambda stock: stock.settle(entry, Delivered(answer)))
 
     def settle_dead(self, entry: Stored, reason: str) -> None:
         """The destination will never take it."""
-        self._stock.settle(entry, Dead(reason))
-        self._wake()
+        self._settle(lambda stock: stock.settle(entry, Dead(reason)))
 
     def settle_retry(self, entry: Stored, due: float, reason: str | None = None) -> None:
         """It is to be tried again at a time; what is behind it of the same visitor waits too."""
-        self._stock.settle_retry(entry, due, reason)
-        self._wake()
+        self._settle(lambda stock: stock.settle_retry(entry, due, reason))
+
+    def _settle(self, act: Callable[[Stock], None]) -> None:
+        crew = self._crew
+        act(crew.stock)
+        crew.wake()
 
     def next_due(self, destination: str) -> float | None:
         """Return when the next entry that waits for a later attempt is due; None if none in memory does."""
@@ -197,8 +196,9 @@ class SqliteOutbox:
     def _ask(self, kind: Kind, subject: str, do: Callable[[Upkeep, tuple[float, float]], Future[int]]) -> Future[int]:
         at = self._clocks.clock(), self._clocks.now()
         self._change(lambda stock: stock.post(kind, subject))
-        done = do(self._writer.upkeep, at)
-        self._wake()
+        crew = self._crew
+        done = do(crew.writer.upkeep, at)
+        crew.wake()
         return done
 
     # Browser IDs that nobody needed.
@@ -212,15 +212,15 @@ class SqliteOutbox:
         """
         if self.is_closed:
             self._open_again()
-        answer = self._writer.neighbours.claim(issuer, number)
-        self._wake()
+        crew = self._crew
+        answer = crew.writer.neighbours.claim(issuer, number)
+        crew.wake()
         return answer
 
     def put_back_browser_ids(self, issuer: str, browser_ids: Sequence[str]) -> None:
         """Leave some for whoever claims them next, in this process or another; recorded as what is told is."""
         if browser_ids:
             self._change(lambda stock: stock.put_back(issuer, browser_ids))
-            self._wake()
 
     # What is known.
 
@@ -258,9 +258,10 @@ class SqliteOutbox:
     @property
     def state(self) -> str:
         """Say "ok", or "degraded: " and why what is told now would not survive."""
-        trouble = self._writer.trouble or ("no thread" if self._journal.is_thwarted else None)
-        if trouble is None and self._writer.neighbours.trouble is not None:
-            trouble = f"other processes are not told ({self._writer.neighbours.trouble})"
+        crew = self._crew
+        trouble = crew.writer.trouble or ("no thread" if crew.journal.is_thwarted else None)
+        if trouble is None and crew.writer.neighbours.trouble is not None:
+            trouble = f"other processes are not told ({crew.writer.neighbours.trouble})"
         return "ok" if trouble is None else f"degraded: {trouble}"
 
     # Files.
@@ -269,78 +270,47 @@ class SqliteOutbox:
         """Look for what dead processes left behind, now and from now on; return what to wait for until it is here."""
         if self.is_closed:
             self._open_again()
-        self._arriving = self._writer.look_soon()
-        self._wake()
+        self._arriving = self._crew.look_soon()
         return self._arriving
 
     def arriving(self) -> Future[None] | None:
         """Return what to wait for until what is looked for is here; None if nothing is."""
         if self._arriving is None or self._arriving.done():
             return None
-        return self._writer.look_soon()  # one of its own, which may be cancelled
+        return self._crew.look_soon()  # one of its own, which may be cancelled
 
     def when_stored(self) -> Future[None] | None:
         """Return what to wait for until all that was told so far is recorded, or None if it is."""
-        with self._stock.lock:
-            waiter = self._stock.pending.when_written()
-        if waiter is None or self.is_closed:
-            return waiter
-        if not self._journal.wake():
-            self._journal.step()  # where no thread can be had, this one has to do it
-        return None if waiter.done() else waiter
+        return self._crew.when_stored()
 
     def flush_to_disk(self, timeout: float) -> bool:
         """Wait until all that was told so far is recorded, but no longer than so many seconds; whether it is."""
-        waiter = self.when_stored()
-        if waiter is None:
-            return True
-        if not self.is_closed and not self._journal.is_thwarted:
-            with suppress(FutureTimeout):
-                waiter.result(timeout)
-        return waiter.done()
+        return self._crew.flush_to_disk(timeout)
 
     def close(self, timeout: float) -> bool:
         """Record what is not yet, and close the files; whether all is recorded. Something told later opens them again.
 
         If not all is recorded, or the disk does not answer, the files stay as they are until the process ends.
         """
-        if self.is_closed:
+        crew = self._crew
+        if crew.stock.is_closed:
             return True
-        until = time.monotonic() + timeout
-        self.flush_to_disk(timeout if self._writer.neighbours.trouble is None else 0.0)
-        if not self._journal.stop(max(0.1, until - time.monotonic())) or not self._finish():
-            return False
-        self._journal.stop(max(0.1, until - time.monotonic()))  # somebody may have begun it again
-        try:
-            self._journal.do(self._writer.close)
-        except Trouble as trouble:
-            log.warning("the outbox could not be closed (%s); the next process takes it over", trouble.reason)
-        for waiter in self._writer.upkeep.give_up():
-            waiter.cancel()
-        self._tell(self._writer)
-        return self._stock.pending.is_recorded
-
-    def _finish(self) -> bool:
-        """Write what came since, in this thread; whether that was all, and nothing more can come."""
-        while not self._stock.close():
-            self._journal.step()
-            if self._writer.trouble is not None:
-                return False
-            if self._writer.neighbours.trouble is not None:
-                return self._stock.close(even_unposted=True)
-        return True
-
-    def _wake(self) -> None:
-        if not self.is_closed:
-            self._journal.wake()
+        is_recorded = crew.close(timeout)
+        if self._crew is not crew:  # something was told meanwhile, and who took it has looked too early
+            self._arriving = self._crew.look_soon()
+        return is_recorded
 
     def _change(self, act: Callable[[Stock], T]) -> T:
         """Do something to the stock; if the files are closed, to the next one."""
         while True:
+            crew = self._crew
             try:
-                return act(self._stock)
+                result = act(crew.stock)
             except Closed:
                 self._open_again()
+                continue
+            crew.wake()
+            return result
 
     def _open_again(self) -> None:
         """Open the files again: with what they have now, of which somebody else may be the owner."""
@@ -348,48 +318,25 @@ class SqliteOutbox:
             if not self.is_closed:  # somebody else was faster
                 return
             tallies = {name: self._stock.windows[name].tally for name in self._names}
-            stock, writer, journal = self._make()
+            crew = self._make_crew()
             for name, tally in tallies.items():
                 left = tally.waiting + tally.held + tally.dead
                 fresh = replace(tally, enqueued=tally.enqueued - left, waiting=0, held=0, dead=0)
-                stock.windows[name].tally = fresh
-            self._arriving = writer.look_soon()
-            self._stock, self._writer, self._journal = stock, writer, journal
-
-    def _tell(self, writer: Writer) -> None:
-        told, writer.told = writer.told, []
-        for observer in told:
-            try:
-                observer.on_stored()
-            except Exception:
-                log.exception("who waited for an event failed when told that it is recorded")
-        for waiter in writer.done():
-            _answer(waiter, None)
-        for waiting, number in writer.upkeep.done():
-            _answer(waiting, number)
-        for claim, browser_ids in writer.neighbours.answers():
-            _answer(claim, browser_ids)
-        if writer.has_more:
-            writer.has_more = False
-            if self.on_ready is not None:
-                self.on_ready()
+                crew.stock.windows[name].tally = fresh
+            self._crew = crew
+            self._arriving = crew.look_soon()
 
     # What happens to the process.
 
     def hold_still(self) -> None:
         """The process is about to fork: nobody is to be in the middle of something."""
-        self._journal.hold_still()
+        self._crew.journal.hold_still()
 
     def go_on(self) -> None:
         """The process has forked."""
-        self._journal.go_on()
+        self._crew.journal.go_on()
 
     def begin_afresh(self) -> None:
         """Start empty, with a file to come: in a forked child all that there is is the parent's."""
         _inherited.extend(self._writer.leave_to_parent())
         self._prepare()
-
-
-def _answer(waiter: Future[T], result: T) -> None:
-    if waiter.set_running_or_notify_cancel():
-        waiter.set_result(result)

@@ -238,8 +238,10 @@ class Stock:
     # What is sent.
 
     def acquire(self, destination: str, limit: int, now: float) -> list[Stored]:
-        """Hand out entries for sending."""
+        """Hand out entries for sending; none once the files are closed."""
         with self.lock:
+            if self.is_closed:
+                return []
             entries = self.windows[destination].take(limit, now, self.links.notes)
             for entry in entries:
                 self.pending.mark(entry)
