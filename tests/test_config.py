@@ -143,7 +143,7 @@ class TestTracking:
 
     def test_two_that_issue_ids(self) -> None:
         one = Sitecore(client_key="a", target_url="http://localhost")
-        with pytest.raises(SettingsError, match="two destinations that issue"):
+        with pytest.raises(SettingsError, match="several destinations that own"):
             Tracking(one, Sitecore(client_key="b", target_url="http://localhost", name="other"))
 
     def test_a_wrong_network(self) -> None:
