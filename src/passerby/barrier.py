@@ -60,8 +60,8 @@ class Barrier:
 
 
 def _is_in_event_loop() -> bool:
+    """Whether a task of an event loop calls. A loop alone says nothing: under gevent ours is in everybody's thread."""
     try:
-        asyncio.get_running_loop()
+        return asyncio.current_task() is not None
     except RuntimeError:
         return False
-    return True

@@ -216,6 +216,7 @@ def test_one_visitors_failing_event_delays_no_other(
 
     assert numbers_by_visitor(events) == {visitor: list(range(20)) for visitor in lucky}
     assert len(other_collector.requests) <= 2
+    assert wait_until(lambda: tracking.stats().destinations["plain"].pending == 20)
     assert_ledger(tracking.stats().destinations["plain"], enqueued=120, pending=20)
 
 

@@ -56,7 +56,7 @@ BARE = "x-bare"  # a request with this header goes to the app without passerby
 def make_served_app() -> Any:
     """The app that a server of its own process serves, as the environment says."""
     face, outbox = os.environ["FACE"], os.environ.get("OUTBOX", "memory")
-    tracking = make_tracking(os.environ["COLLECTOR"], outbox=outbox, retry_cap=1.0)
+    tracking = make_tracking(os.environ["COLLECTOR"], outbox=outbox, retry_cap=1.0, barrier_timeout=10.0)
     tracked, bare = FACES[face](tracking), FACES[face](None)
 
     async def choose_asgi(scope: Any, receive: Any, send: Any) -> None:
