@@ -38,6 +38,8 @@ class Second:
     def __init__(self, url: str) -> None:
         self.name = "second"
         self._sitecore = Sitecore(client_key="second", target_url=url, point_of_sale="shop")
+        self.kinds = self._sitecore.kinds
+        self.batch_bytes = self._sitecore.batch_bytes
 
     @property
     def origin(self) -> str:
@@ -49,6 +51,9 @@ class Second:
 
     def check(self, event: Event) -> None:
         self._sitecore.check(event)
+
+    def weigh(self, event: Event) -> int:
+        return self._sitecore.weigh(event)
 
     def encode(self, events: Sequence[Event]) -> Call:
         return self._sitecore.encode(events)
