@@ -18,7 +18,7 @@ ORDER = """
 
     destinations  destinations.answers  destinations.target
     destinations.sitecore  destinations.customerio  destinations.datalyr
-    outbox  outbox.shelf  outbox.memory
+    outbox  outbox.entry  outbox.shelf  outbox.links  outbox.memory
     outbox.eventtext  outbox.folder  outbox.row  outbox.database  outbox.sharedfile  outbox.board
     outbox.salvage  outbox.reading  outbox.inventory  outbox.fate  outbox.window  outbox.pending  outbox.stock
     outbox.upkeep  outbox.neighbours  outbox.intake  outbox.editing  outbox.adoption  outbox.writer  outbox.journal

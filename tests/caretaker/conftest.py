@@ -56,9 +56,9 @@ class Owners:
         self.processes.append(process)
         return process
 
-    def live(self, directory: Path, *visitors: str, dead: int = 0) -> subprocess.Popen[str]:
+    def live(self, directory: Path, *visitors: str, dead: int = 0, look_every: float = 0.05) -> subprocess.Popen[str]:
         """Begin a process that has told an event of each visitor, and has its file."""
-        process = self.begin("own", directory, ",".join(visitors), dead)
+        process = self.begin("own", directory, ",".join(visitors), dead, look_every)
         wait_for(process, "ready")
         return process
 

@@ -43,9 +43,9 @@ def fill(outbox: SqliteOutbox, events: list[Event], *, dead: int = 0) -> None:
     assert outbox.flush_to_disk(30)
 
 
-def own(directory: str, visitors: str, dead: str) -> None:
+def own(directory: str, visitors: str, dead: str, look_every: str) -> None:
     """Record an event of each visitor, and keep the file until the input ends."""
-    outbox = SqliteOutbox(directory, ("a", "b"), look_every=0.05)
+    outbox = SqliteOutbox(directory, ("a", "b"), look_every=float(look_every))
     fill(outbox, [event_about(visitor) for visitor in visitors.split(",") if visitor], dead=int(dead))
     say("ready")
     sys.stdin.read()

@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from passerby.outbox.database import Database
+from passerby.caretaker import listing
+from passerby.outbox import reading
+from passerby.outbox.database import Database, Trouble
 from passerby.outbox.eventtext import write_event
-from passerby.outbox.folder import Folder
+from passerby.outbox.folder import Folder, HeldFile
+from passerby.outbox.inventory import Contents, OutboxFile, count
+from passerby.outbox.reading import Reading
 from passerby.outbox.row import Row
 from passerby.outbox.sqlite import SqliteOutbox
 from tests.outbox.parent import wait_for, words_after
@@ -49,15 +53,15 @@ def left_behind(directory: Path, number: int) -> Path:
 
 
 def test_ls_says_which_files_there_are_and_how_much_is_in_them(run: Run, directory: Path, owners: Owners) -> None:
-    live = owners.live(directory, ADA, BEN, "c", dead=1)
+    live = owners.live(directory, ADA, BEN, "c", dead=1, look_every=1e6)
     owners.killed(directory, ADA, BEN)
 
     listed = run("ls", "--json")
 
     assert listed.code == 0
     files = {file["standing"]: file for file in listed.json["files"]}
+    assert files.keys() == {"live", "left behind"}
     assert files["live"]["process"] == live.pid
-    # What was left behind may have been adopted by now: the sum is the same.
     destinations = listed.json["destinations"]
     assert {name: (one["waiting"], one["held"], one["dead"]) for name, one in destinations.items()} == {
         "a": (4, 0, 1),
@@ -67,6 +71,39 @@ def test_ls_says_which_files_there_are_and_how_much_is_in_them(run: Run, directo
         {"destination": "a", "reason": "HTTP 400: no such \x1b[2J point of sale", "number": 1}
     ]
     assert ADA not in listed.out
+
+
+def test_what_is_left_behind_is_not_counted_once_more_where_it_is_moved_to(
+    run: Run, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = {left_behind(directory, number) for number in (3, 5)}
+    folder = Folder(directory)
+    taken: list[HeldFile | None] = []
+
+    def count_while_others_come(file: OutboxFile, *totals: Contents) -> None:
+        count(file, *totals)
+        taken.append(folder.take(file.path))
+
+    monkeypatch.setattr(listing, "count", count_while_others_come)
+
+    assert run("ls", "--json").json["destinations"]["a"]["waiting"] == 8
+    assert taken == [None, None]
+    assert {file.path for file in folder.abandoned_files()} == paths
+
+
+def test_looking_makes_no_file_where_one_has_just_gone(directory: Path) -> None:
+    path = left_behind(directory, 1)
+    (file,) = Folder(directory).abandoned_files()
+
+    def go(_: Path) -> bool:
+        file.remove()
+        return True
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(reading, "_is_made", go)
+        with pytest.raises(Trouble):
+            Reading(path)
+    assert list(directory.iterdir()) == []
 
 
 def test_ls_for_people_is_safe_to_show(run: Run, directory: Path, owners: Owners) -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from passerby.outbox import Outbox
 from passerby.outbox.board import Board
+from passerby.outbox.entry import WhenFull
 from passerby.outbox.folder import Folder
 from passerby.outbox.memory import MemoryOutbox
-from passerby.outbox.shelf import WhenFull
 from passerby.outbox.sqlite import SqliteOutbox
 from passerby.outbox.window import SIZE
 

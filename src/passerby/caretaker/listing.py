@@ -6,18 +6,20 @@ import json
 import time
 from argparse import Namespace
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
 from ..outbox.database import Trouble
-from ..outbox.inventory import Contents, OutboxFile, Share, count, list_files
+from ..outbox.inventory import Contents, OutboxFile, Share, count, kept, list_files
 from .entry import time_text
 from .exits import DONE, FAILED, FOUND
 from .terminal import Progress, age_text, number_of, printable, size_text
 
 _TITLES = ("FILE", "STANDING", "SIZE", "DESTINATION", "WAITING", "HELD", "DEAD", "OLDEST WAITING")
 _MOST_REASONS = 20  # the text lists the most frequent
+_MOST_KEPT = 100  # files, each of which is one more open file of this process
 
 
 @dataclass(slots=True)
@@ -49,13 +51,18 @@ def run(directory: Path, options: Namespace, out: TextIO, err: TextIO) -> int:
 
 
 def take_stock(directory: Path, err: TextIO) -> tuple[list[Listed], Contents]:
-    """Count what is in each file, and in all that are in use; what was set aside has been saved from there."""
+    """Count what is in each file, and in all that are in use; what was set aside has been saved from there.
+
+    What is left behind is kept until the end, or it would be counted once more where it has been moved to.
+    """
     total = Contents()
     listed = [Listed(file) for file in list_files(directory)]
-    with Progress(err) as progress:
+    with Progress(err) as progress, ExitStack() as stack:
         for number, one in enumerate(listed, 1):
             progress.say(f"counting, file {number} of {len(listed)}")
             try:
+                if number <= _MOST_KEPT:
+                    stack.enter_context(kept(one.file))
                 count(one.file, one.contents, *([] if one.file.standing == "set aside" else [total]))
             except Trouble as trouble:
                 one.trouble = trouble.reason
@@ -98,9 +105,7 @@ def _as_text(directory: Path, listed: list[Listed], total: Contents, now: float)
         return [f"{directory}: no files, so nothing waits"]
     size = sum(one.file.size for one in listed)
     lines = [f"{directory}: {number_of(len(listed), 'file')}, {size_text(size)}", ""]
-    rows: list[Sequence[str]] = [
-        ("FILE", "STANDING", "SIZE", "DESTINATION", "WAITING", "HELD", "DEAD", "OLDEST WAITING")
-    ]
+    rows: list[Sequence[str]] = [_TITLES]
     for one in listed:
         shown: Sequence[str] = (one.file.path.name, one.file.standing, size_text(one.file.size))
         if one.trouble:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from logging import Logger
 
 from ..logs import get_logger
-from .database import Corruption, Database, NewerFile, Trouble, translated
+from .database import CORRUPTED, Corruption, Database, NewerFile, Trouble, translated
 from .folder import HeldFile
 from .intake import Intake
 from .row import Heard, Row
@@ -99,7 +99,7 @@ class Adoption:
 
     def _finish(self, intake: Intake, now: float) -> None:
         if self._reader is not None and self._reader.is_damaged:
-            self._set_aside(intake, now, "file corrupted")
+            self._set_aside(intake, now, CORRUPTED)
             return
         self._close()
         with translated():

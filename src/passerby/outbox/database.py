@@ -25,15 +25,20 @@ _TIMEOUT = 2.0  # seconds that somebody else may have the file
 _LARGEST = 512 if sqlite3.sqlite_version_info >= (3, 32) else 64  # rows in a statement; older ones take 999 values
 _UPDATES_FROM = sqlite3.sqlite_version_info >= (3, 33)
 
+DISK_FULL = "disk full"
+NOT_WRITABLE = "not writable"
+LOCKED = "locked by another program"
+CORRUPTED = "file corrupted"
+
 _REASONS = {
-    sqlite3.SQLITE_FULL: "disk full",
-    sqlite3.SQLITE_READONLY: "not writable",
-    sqlite3.SQLITE_CANTOPEN: "not writable",
-    sqlite3.SQLITE_PERM: "not writable",
-    sqlite3.SQLITE_BUSY: "locked by another program",
-    sqlite3.SQLITE_LOCKED: "locked by another program",
-    sqlite3.SQLITE_CORRUPT: "file corrupted",
-    sqlite3.SQLITE_NOTADB: "file corrupted",
+    sqlite3.SQLITE_FULL: DISK_FULL,
+    sqlite3.SQLITE_READONLY: NOT_WRITABLE,
+    sqlite3.SQLITE_CANTOPEN: NOT_WRITABLE,
+    sqlite3.SQLITE_PERM: NOT_WRITABLE,
+    sqlite3.SQLITE_BUSY: LOCKED,
+    sqlite3.SQLITE_LOCKED: LOCKED,
+    sqlite3.SQLITE_CORRUPT: CORRUPTED,
+    sqlite3.SQLITE_NOTADB: CORRUPTED,
     sqlite3.SQLITE_NOMEM: "out of memory",
 }
 
@@ -71,10 +76,10 @@ def translated() -> Generator[None]:
         # Python's own complaints, say of a closed connection, have no code.
         code: int = getattr(error, "sqlite_errorcode", 0) & 0xFF
         reason = _REASONS.get(code, "I/O error" if code == sqlite3.SQLITE_IOERR else "SQLite error")
-        raise (Corruption if reason == "file corrupted" else Trouble)(reason) from error
+        raise (Corruption if reason == CORRUPTED else Trouble)(reason) from error
     except OSError as error:
         is_full = error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-        raise Trouble("disk full" if is_full else os.strerror(error.errno or errno.EIO).lower()) from error
+        raise Trouble(DISK_FULL if is_full else os.strerror(error.errno or errno.EIO).lower()) from error
 
 
 class Slice(NamedTuple):
@@ -257,7 +262,7 @@ class Database:
             self._connection.execute("VACUUM")
             is_busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if is_busy:
-            raise Trouble("locked by another program")
+            raise Trouble(LOCKED)
 
     def close(self) -> None:
         """Write what is in the log into the file, and close it."""
@@ -280,7 +285,7 @@ class Database:
         try:
             return [rows.read_row(row) for row in found]
         except ValueError:
-            raise Corruption("file corrupted") from None
+            raise Corruption(CORRUPTED) from None
 
 
 def _flat(values: Sequence[Sequence[Any]]) -> list[Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .database import Database, Trouble, translated
+from .database import CORRUPTED, Database, Trouble, translated
 from .folder import Folder
 from .intake import HELD_NOT_CONFIGURED
 from .row import Row, State
@@ -52,7 +52,7 @@ class Edit:
             if wanted:
                 yield wanted
         if reader.is_damaged:
-            raise Trouble("file corrupted")
+            raise Trouble(CORRUPTED)
 
 
 def _begun_anew(row: Row, place: int, now: float) -> Row:

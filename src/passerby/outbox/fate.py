@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from ..jsontext import dumps
 from .board import Notice, read_which_dead
+from .entry import CLEARED, PURGED
 from .eventtext import UnreadableEvent, read_event
 from .row import Row
-from .shelf import CLEARED, PURGED
 
 
 def decide(row: Row, notices: Iterable[Notice], now: float) -> Row | str:

@@ -139,28 +139,13 @@ class Folder:
         stems = {name.removesuffix(ENDING) for name in names if name.endswith(ENDING)}
         stems |= {name.removesuffix(".lock") for name in names if name.endswith(".lock")}
         for stem in sorted(stems):
-            path = self.path / (stem + ENDING)
-            lock = _take_lock(path, os.O_CREAT)
-            if lock is None:
-                continue
-            file = HeldFile(path, lock)
-            if path.exists():
+            file = _take(self.path / (stem + ENDING))
+            if file is not None:
                 yield file
-            else:  # a lock without a file
-                file.remove()
 
     def take(self, path: Path) -> HeldFile | None:
         """Take a file whose process is gone; None if it is not, or the file is. Raises OSError."""
-        if not path.exists():
-            return None
-        lock = _take_lock(path, os.O_CREAT)
-        if lock is None:
-            return None
-        file = HeldFile(path, lock)
-        if file.path.exists():
-            return file
-        file.remove()
-        return None
+        return _take(path) if path.exists() else None
 
     def _check(self, found: os.stat_result) -> None:
         if not stat.S_ISDIR(found.st_mode):
@@ -207,6 +192,18 @@ def looked_at(path: Path) -> Generator[bool]:
     finally:
         if lock is not None:
             os.close(lock)
+
+
+def _take(path: Path) -> HeldFile | None:
+    """Take a file unless another process has it; a lock without a file is removed."""
+    lock = _take_lock(path, os.O_CREAT)
+    if lock is None:
+        return None
+    file = HeldFile(path, lock)
+    if path.exists():
+        return file
+    file.remove()
+    return None
 
 
 def _take_lock(path: Path, flags: int) -> int | None:

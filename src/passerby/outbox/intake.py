@@ -11,10 +11,10 @@ from ..event import Event
 from ..logs import get_logger
 from .board import Notice
 from .database import Database
+from .entry import NOBODY
 from .eventtext import UnreadableEvent, read_event
 from .fate import decide
 from .row import Heard, Row
-from .shelf import NOBODY
 from .stock import Stock
 from .window import NOT_HERE, PAGE, Stored, Window
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from .database import Trouble, translated
+from .database import CORRUPTED, Trouble, translated
 from .folder import ENDING, looked_at, size_of
 from .reading import PAGE, Count, Reading
 from .row import Row
@@ -126,13 +126,20 @@ def list_files(directory: Path) -> list[OutboxFile]:
 
 
 @contextmanager
-def opened(file: OutboxFile) -> Generator[Reading]:
-    """Open a file for reading; as long as it is open, nobody takes it over. Raises Trouble."""
+def kept(file: OutboxFile) -> Generator[None]:
+    """Have nobody take a file over meanwhile, unless its process lives or somebody is about it. Raises Trouble."""
     with ExitStack() as stack:
         if file.standing != "set aside":
             with translated():
                 stack.enter_context(looked_at(file.path))
-        yield stack.enter_context(Reading(file.path))
+        yield
+
+
+@contextmanager
+def opened(file: OutboxFile) -> Generator[Reading]:
+    """Open a file for reading; as long as it is open, it is kept. Raises Trouble."""
+    with kept(file), Reading(file.path) as reading:
+        yield reading
 
 
 def count(file: OutboxFile, *totals: Contents) -> None:
@@ -156,7 +163,7 @@ def rows_of(file: OutboxFile, on_damage: Callable[[OutboxFile, str], None]) -> I
             while page := reader.read(PAGE):
                 yield from page
             if reader.is_damaged:
-                on_damage(file, "file corrupted")
+                on_damage(file, CORRUPTED)
     except Trouble as trouble:
         on_damage(file, trouble.reason)
 

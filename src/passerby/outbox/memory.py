@@ -11,19 +11,9 @@ from typing import Any, TypeVar
 from ..event import Event
 from ..outcome import Dead, Delivered, Dropped
 from . import DeadLetter, Observer, Tally
-from .shelf import (
-    CLEARED,
-    FULL,
-    MAX_DEAD,
-    PURGED,
-    Entry,
-    IsMeant,
-    Links,
-    Shelf,
-    WhenFull,
-    check_room,
-    tell,
-)
+from .entry import CLEARED, FULL, PURGED, Entry, WhenFull, check_room, tell, tell_dropped
+from .links import Links
+from .shelf import MAX_DEAD, IsMeant, Shelf
 
 T = TypeVar("T")
 
@@ -85,12 +75,12 @@ class MemoryOutbox:
                 if self._when_full == "drop_oldest" and shelf.tally.waiting >= self._max_events:
                     given_up += self._give_up_oldest(shelf)
                 if self._admits(shelf, event, shelf.tally.waiting):
-                    shelf.append(event.visitor, Told(event, observer, now))
+                    shelf.append(event.visitor, Told(shelf, event, observer, now))
                     shelf.tally.waiting += 1
                 else:
                     full.append(name)
         for one in given_up:
-            tell(one.observer, [one.lane.shelf.name], False)
+            tell(one.observer, [one.shelf.name], False)
         tell(observer, full, len(full) < len(destinations))
 
     def hold(self, event: Event, destinations: Sequence[str], observer: Observer, now: float) -> None:
@@ -102,7 +92,8 @@ class MemoryOutbox:
             for name in destinations:
                 shelf = self._shelves[name]
                 if self._admits(shelf, event, shelf.tally.held):
-                    shelf.held.setdefault(self._links.whose(event.visitor), []).append(Told(event, observer, now))
+                    queue = shelf.held.setdefault(self._links.whose(event.visitor), [])
+                    queue.append(Told(shelf, event, observer, now))
                     shelf.tally.held += 1
                 else:
                     full.append(name)
@@ -124,16 +115,15 @@ class MemoryOutbox:
     def clear(self, visitor: str) -> int:
         """Drop the held events of a visitor."""
         cleared = 0
-        gone: list[tuple[str, Told]] = []
+        gone: list[Told] = []
         with self._lock:
             for shelf in self._shelves.values():
                 entries = shelf.held.pop(self._links.whose(visitor), [])
                 shelf.tally.held -= len(entries)
                 shelf.count_dropped(CLEARED, len(entries))
-                gone += [(shelf.name, entry) for entry in entries]
+                gone += entries
                 cleared = max(cleared, len(entries))
-        for name, entry in gone:
-            entry.observer.on_settled(name, Dropped(CLEARED))
+        tell_dropped(gone, CLEARED)
         return cleared
 
     def held(self, visitor: str) -> int:
@@ -156,7 +146,7 @@ class MemoryOutbox:
 
     def settle_delivered(self, entry: Told, answer: Any) -> None:
         """The destination took it."""
-        shelf = entry.lane.shelf
+        shelf = entry.shelf
         with self._lock:
             shelf.remove_first(entry.lane)
             shelf.tally.waiting -= 1
@@ -165,7 +155,7 @@ class MemoryOutbox:
 
     def settle_dead(self, entry: Told, reason: str) -> None:
         """The destination will never take it."""
-        shelf = entry.lane.shelf
+        shelf = entry.shelf
         with self._lock:
             shelf.remove_first(entry.lane)
             shelf.tally.waiting -= 1
@@ -192,7 +182,7 @@ class MemoryOutbox:
             return
         with self._lock:
             entry.is_acquired = False
-            entry.lane.shelf.wait_until(entry.lane, due)
+            entry.shelf.wait_until(entry.lane, due)
 
     def next_due(self, destination: str) -> float | None:
         """Return when the next entry that waits for a later attempt is due; None if there is none."""
@@ -223,7 +213,7 @@ class MemoryOutbox:
 
     def purge_visitor(self, visitor: str) -> Future[int]:
         """Drop all that is kept of a visitor, given by browser ID or user ID."""
-        gone: list[tuple[str, Told]] = []
+        gone: list[Told] = []
 
         def is_meant(entry: Told, whose: str | None) -> bool:
             return whose == visitor or self._links.is_about(entry.event, visitor)
@@ -233,8 +223,11 @@ class MemoryOutbox:
                 waiting, held = shelf.take_out(is_meant), shelf.take_held(is_meant, list(shelf.held))
                 shelf.tally.waiting -= len(waiting)
                 shelf.tally.held -= len(held)
-                gone += self._drop(shelf, [*waiting, *held, *shelf.take_letters(is_meant)])
-        return _tell_purged(gone)
+                entries = [*waiting, *held, *shelf.take_letters(is_meant)]
+                shelf.count_dropped(PURGED, len(entries))
+                gone += entries
+        tell_dropped(gone, PURGED)
+        return _done(len(gone))
 
     def retry_dead(self, now: float, destination: str | None = None, event_id: str | None = None) -> Future[int]:
         """Let dead letters wait again, as if they were told now."""
@@ -250,11 +243,14 @@ class MemoryOutbox:
 
     def purge_dead(self, destination: str | None = None, event_id: str | None = None) -> Future[int]:
         """Drop dead letters."""
-        gone: list[tuple[str, Told]] = []
+        gone: list[Told] = []
         with self._lock:
             for shelf in self._some(destination):
-                gone += self._drop(shelf, shelf.take_letters(_is_letter(event_id)))
-        return _tell_purged(gone)
+                entries = shelf.take_letters(_is_letter(event_id))
+                shelf.count_dropped(PURGED, len(entries))
+                gone += entries
+        tell_dropped(gone, PURGED)
+        return _done(len(gone))
 
     def send_now(self) -> Future[int]:
         """Let all that waits for a later attempt be acquired at once."""
@@ -263,10 +259,6 @@ class MemoryOutbox:
 
     def _some(self, destination: str | None) -> list[Shelf[Told]]:
         return [shelf for name, shelf in self._shelves.items() if destination in (None, name)]
-
-    def _drop(self, shelf: Shelf[Told], entries: Sequence[Told]) -> list[tuple[str, Told]]:
-        shelf.count_dropped(PURGED, len(entries))
-        return [(shelf.name, entry) for entry in entries]
 
     def claim_browser_ids(self, issuer: str, number: int) -> Future[list[str]]:
         """Take browser IDs that were put back: there are none."""
@@ -333,12 +325,6 @@ class MemoryOutbox:
 
 def _is_letter(event_id: str | None) -> IsMeant[Told]:
     return lambda entry, _: event_id in (None, entry.event.id)
-
-
-def _tell_purged(gone: Sequence[tuple[str, Told]]) -> Future[int]:
-    for name, entry in gone:
-        entry.observer.on_settled(name, Dropped(PURGED))
-    return _done(len(gone))
 
 
 def _done(result: T) -> Future[T]:

@@ -12,7 +12,7 @@ from math import inf
 
 from ..logs import get_logger
 from .board import SLICE, Board, Notice, Unused, read_which_dead
-from .database import NewerFile, Trouble
+from .database import LOCKED, NewerFile, Trouble
 from .row import Heard, Row
 from .stock import Stock
 from .upkeep import Upkeep
@@ -25,7 +25,6 @@ PATIENCE = 3.0  # seconds for which others may be writing without end, before th
 _MOMENT = 0.05  # seconds
 KEEP = 600.0  # seconds for which a notice is kept at least: every process has long seen it, and adopted what is left
 _OLDEST = 7 * 86_400.0  # seconds after which one is forgotten even if no process lived long enough to see it age
-_BUSY = "locked by another program"
 
 
 class NotNow(Trouble):
@@ -133,7 +132,7 @@ class Neighbours:
             held = [row for row in rows if row.state == "held"]
             posted = self._board.about([whose for row in held for whose in (row.visitor, row.linked) if whose])
         except Trouble as trouble:
-            if trouble.reason == _BUSY:
+            if trouble.reason == LOCKED:
                 raise NotNow(trouble.reason) from None
             posted = []  # what was left behind is not to wait for a board that nobody can read
         with self._stock.lock:
@@ -186,7 +185,7 @@ class Neighbours:
 
     def _suffer(self, trouble: Trouble) -> None:
         now = self._clock()
-        if trouble.reason == _BUSY:
+        if trouble.reason == LOCKED:
             self._busy_since = min(self._busy_since, now)
             if now < self._busy_since + PATIENCE:  # many write at once, and it is another's turn
                 self._pause_until = now + _MOMENT

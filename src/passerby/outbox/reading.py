@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import row as rows
-from .database import APPLICATION_ID, VERSION, Corruption, ForeignFile, NewerFile, Trouble, translated
+from .database import APPLICATION_ID, NOT_WRITABLE, VERSION, Corruption, ForeignFile, NewerFile, Trouble, translated
 from .row import Row
 from .salvage import Reader
 
@@ -68,11 +68,11 @@ class Reading:
                 return
             try:
                 self._connection = _connect(path, "mode=ro")
-            except Trouble:
-                if _has_log(path):
+            except Trouble as trouble:
+                if trouble.reason != NOT_WRITABLE or _has_log(path):
                     raise
                 # Where nothing may be written not even the log's index can be, and without a log none is needed.
-                self._connection = _connect(path, "immutable=1")
+                self._connection = _connect(path, "mode=ro&immutable=1")
 
     def __enter__(self) -> Reading:
         return self

@@ -4,66 +4,13 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from logging import Logger
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, ClassVar, Generic, TypeVar
 
-from ..errors import ValidationError
-from ..event import Event
-from ..logs import get_logger
-from ..outcome import Dropped
-from . import Observer, Tally
+from . import Tally
+from .entry import Entry
 
-log: Logger = get_logger("passerby.outbox")
-
-WhenFull = Literal["drop_newest", "drop_oldest", "raise"]
-
-FULL = "full"  # why something is not kept for which there is no room
-CLEARED = "cleared"  # why something is not kept that was held
-PURGED = "purged"  # why something is not kept that was to be erased
 MAX_DEAD = 1_000  # dead letters kept per destination; older ones are dropped and counted
-_MAX_LINKS = 10_000
-
-
-class Nobody:
-    """Hears what becomes of an event that nobody waits for."""
-
-    def on_stored(self) -> None:
-        """Nobody listens."""
-
-    def on_settled(self, destination: str, outcome: Any) -> None:
-        """Nobody listens."""
-
-
-NOBODY: Observer = Nobody()
-
-
-class Entry:
-    """One event for one destination.
-
-    Attributes:
-        event: the event.
-        observer: who hears what becomes of it.
-        since: when it was told.
-        attempts: how often it was tried.
-        next: what comes behind it in its lane.
-        is_acquired: whether it is being sent.
-        is_purged: whether it is not kept if that fails.
-    """
-
-    __slots__ = ("attempts", "event", "is_acquired", "is_purged", "lane", "next", "observer", "since")
-
-    lane: Lane[Any]
-
-    def __init__(self, event: Event, observer: Observer, since: float) -> None:
-        self.event: Event = event
-        self.observer: Observer = observer
-        self.since: float = since
-        self.attempts: int = 0
-        self.next: Any = None
-        self.is_acquired: bool = False
-        self.is_purged: bool = False
-
 
 E = TypeVar("E", bound=Entry)
 IsMeant = Callable[[E, str | None], bool]  # of an entry, and under whose name it waits or is held
@@ -72,10 +19,9 @@ IsMeant = Callable[[E, str | None], bool]  # of an entry, and under whose name i
 class Lane(Generic[E]):
     """The waiting events of one visitor at one destination, linked in order; the first may be acquired or due later."""
 
-    __slots__ = ("browser_id", "first", "last", "shelf", "visitor")
+    __slots__ = ("browser_id", "first", "last", "visitor")
 
-    def __init__(self, shelf: Any, visitor: str) -> None:
-        self.shelf: Any = shelf
+    def __init__(self, visitor: str) -> None:
         self.visitor: str = visitor
         self.browser_id: str | None = None  # of a visit that had none, once it is known
         self.first: E | None = None
@@ -104,7 +50,7 @@ class Shelf(Generic[E]):
         """Put an entry behind whatever waits of its visitor."""
         lane = self.lanes.get(visitor)
         if lane is None:
-            lane = self.lanes[visitor] = self.lane_type(self, visitor)
+            lane = self.lanes[visitor] = self.lane_type(visitor)
         entry.lane = lane
         if lane.last is None:
             lane.first = lane.last = entry
@@ -294,60 +240,3 @@ class Shelf(Generic[E]):
         if number:
             dropped = self.tally.dropped
             dropped[reason] = dropped.get(reason, 0) + number
-
-
-class Links:
-    """Which browser ID belongs to which visit; the oldest of too many notes are forgotten."""
-
-    __slots__ = ("notes",)
-
-    def __init__(self) -> None:
-        self.notes: dict[str, str] = {}
-
-    def link(self, visitor: str, browser_id: str, shelves: Sequence[Shelf[Any]]) -> str:
-        """Note a visit's browser ID unless it has one already; return the one that holds."""
-        linked = self._linked(visitor, shelves) or browser_id
-        if len(self.notes) >= _MAX_LINKS:
-            del self.notes[next(iter(self.notes))]
-        self.notes[visitor] = linked
-        for shelf in shelves:
-            shelf.link(visitor, linked)
-        return linked
-
-    def is_about(self, event: Event, who: str) -> bool:
-        """Whether an event is of a visitor, given by browser ID or user ID."""
-        return who in (event.visitor, event.browser_id, event.user_id) or self.notes.get(event.visitor) == who
-
-    def whose(self, visitor: str) -> str:
-        """Return under what a visitor's events are held: the browser ID once it is known."""
-        return self.notes.get(visitor, visitor)
-
-    def _linked(self, visitor: str, shelves: Sequence[Shelf[Any]]) -> str | None:
-        """Return the browser ID that a visit has got, if it has; what waits knows it longer than the notes do."""
-        lanes = (shelf.lanes.get(visitor) for shelf in shelves)
-        return next((lane.browser_id for lane in lanes if lane and lane.browser_id), None) or self.notes.get(visitor)
-
-
-def tell(observer: Observer, dropped: Sequence[str], is_stored: bool) -> None:
-    """Tell an observer where there was no room and whether it is recorded; never in the midst of something."""
-    for name in dropped:
-        log.warning("the outbox is full: events for %s are dropped and counted (see max_events, when_full)", name)
-        observer.on_settled(name, Dropped(FULL))
-    if is_stored:
-        observer.on_stored()
-
-
-def check_room(full: Iterable[str]) -> None:
-    """Raise ValidationError if there is a destination for which there is no room."""
-    name = next(iter(full), None)
-    if name is not None:
-        raise ValidationError(
-            f"the outbox is full: too much waits for {name}; see why it does not answer, allow for more (max_events, "
-            "max_bytes), or choose what is dropped (when_full)"
-        )
-
-
-def tell_dropped(entries: Iterable[Any], reason: str) -> None:
-    """Tell who waits for some entries that they are not kept; never in the midst of something."""
-    for entry in entries:
-        entry.observer.on_settled(entry.shelf.name, Dropped(reason))

@@ -26,9 +26,9 @@ from . import DeadLetter, Observer, Tally
 from .board import Kind, which_dead
 from .crew import Crew
 from .database import Synchronous
+from .entry import WhenFull
 from .folder import Folder
 from .pending import Clocks
-from .shelf import WhenFull
 from .stock import Closed, Limits, Stock
 from .upkeep import Upkeep
 from .window import SIZE, Stored

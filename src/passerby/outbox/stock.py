@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from logging import Logger
 from math import inf
-from typing import Any
 from weakref import WeakValueDictionary
 
 from ..event import Event
@@ -17,10 +16,11 @@ from ..logs import get_logger
 from ..outcome import Dead, Delivered, Dropped, Outcome
 from . import Observer
 from .board import Kind, Notice, Unused
+from .entry import CLEARED, FULL, NOBODY, PURGED, WhenFull, check_room, tell, tell_dropped
 from .eventtext import write_event
+from .links import Links
 from .pending import Batch, Clocks, Pending
 from .row import Row
-from .shelf import CLEARED, FULL, NOBODY, PURGED, Links, WhenFull, check_room, tell, tell_dropped
 from .window import NOT_HERE, SIZE, Stored, Window
 
 log: Logger = get_logger("passerby.outbox")
@@ -264,10 +264,6 @@ class Stock:
                     window.tally.delivered += 1
                     self.forget(entry)
         entry.observer.on_settled(window.name, outcome)
-
-    def settle_delivered(self, entry: Stored, answer: Any) -> None:
-        """The destination took it."""
-        self.settle(entry, Delivered(answer))
 
     def settle_retry(self, entry: Stored, due: float, reason: str | None) -> None:
         """It is to be tried again at a time."""

@@ -14,9 +14,10 @@ from logging import Logger
 
 from ..logs import get_logger
 from .database import Database, Slice
+from .entry import PURGED, tell_dropped
 from .fate import is_about
 from .row import Row, well_formed
-from .shelf import PURGED, IsMeant, tell_dropped
+from .shelf import IsMeant
 from .stock import Stock
 from .window import Stored, Window
 

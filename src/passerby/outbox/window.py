@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Literal
 
 from ..event import Event
 from . import DeadLetter, Observer
+from .entry import Entry
 from .row import Row
-from .shelf import MAX_DEAD, Entry, IsMeant, Lane, Shelf
+from .shelf import MAX_DEAD, IsMeant, Lane, Shelf
 
 SIZE = 4_000  # entries in memory per destination, some 8 MB; what comes then is on disk only
 PAGE = 500  # entries read at once
@@ -25,7 +26,6 @@ class Stored(Entry):
     """One event for one destination, in memory and on disk.
 
     Attributes:
-        shelf: the destination's window.
         place: where it stands in the order.
         row: the place under which the file knows it; 0 if it does not.
         body: the event as it is to be written; empty once it is.
@@ -39,19 +39,13 @@ class Stored(Entry):
     """
 
     __slots__ = (
-        "body", "due", "is_dirty", "is_unlinked", "place", "reason", "row", "shelf", "size", "state",
-        "tells",
+        "body", "due", "is_dirty", "is_unlinked", "place", "reason", "row", "size", "state", "tells",
     )  # fmt: skip
 
+    shelf: Window
+
     def __init__(self, shelf: Window, event: Event, observer: Observer, since: float, place: int, body: bytes) -> None:
-        self.event: Event = event
-        self.observer: Observer = observer
-        self.since: float = since
-        self.attempts: int = 0
-        self.next: Any = None
-        self.is_acquired: bool = False
-        self.is_purged: bool = False
-        self.shelf: Window = shelf
+        super().__init__(shelf, event, observer, since)
         self.place: int = place
         self.row: int = 0
         self.body: bytes = body
@@ -75,8 +69,8 @@ class LongLane(Lane[Stored]):
 
     __slots__ = ("is_short", "length", "parked")
 
-    def __init__(self, shelf: Window, visitor: str) -> None:
-        super().__init__(shelf, visitor)
+    def __init__(self, visitor: str) -> None:
+        super().__init__(visitor)
         self.length: int = 0
         self.parked: array[int] | None = None
         self.is_short: bool = False

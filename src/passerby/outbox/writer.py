@@ -12,7 +12,7 @@ from ..logs import get_logger
 from . import Observer
 from .adoption import Adoption
 from .board import Board
-from .database import Corruption, Database, NewerFile, Synchronous, Trouble, translated
+from .database import DISK_FULL, LOCKED, Corruption, Database, NewerFile, Synchronous, Trouble, translated
 from .folder import Folder, HeldFile
 from .intake import Intake
 from .neighbours import Neighbours, NotNow
@@ -171,7 +171,7 @@ class Writer:
                 own.write(batch.inserts, list(batch.updates.values()), batch.deletes, batch.links)
         except Trouble as trouble:
             self._stock.give_back(batch)
-            if trouble.reason == "disk full":
+            if trouble.reason == DISK_FULL:
                 self._make_space()
             raise
         except BaseException:
@@ -280,7 +280,7 @@ class Writer:
         self.trouble = trouble.reason
         if isinstance(trouble, Corruption):
             self._lose_file()
-        elif trouble.reason not in ("disk full", "locked by another program"):
+        elif trouble.reason not in (DISK_FULL, LOCKED):
             self._close_database()
         self.neighbours.refuse()
         self._intake.make_do()
