@@ -150,7 +150,8 @@ def test_a_dead_destination_delays_no_other(make: Make, strict_collector: Collec
     assert len(strict_collector.wait_for_events(200)) == 200
     ledgers = tracking.stats().destinations
     assert all(ledger.is_balanced for ledger in ledgers.values())
-    assert (ledgers["customerio"].pending, ledgers["customerio"].breaker) == (200, "open")
+    assert ledgers["customerio"].pending == 200
+    assert ledgers["customerio"].breaker in ("open", "half-open"), "half-open for the moment of a probe"
 
     strict_collector.behave()
     assert tracking.flush(20) == 0
