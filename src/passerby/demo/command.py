@@ -127,4 +127,5 @@ def _welcome(demo: Demo) -> Iterator[str]:
 
 def _farewell(outbox: DemoOutbox) -> Iterator[str]:
     if not outbox.is_empty:
-        yield f"Not everything was delivered; look at it with: passerby outbox ls --outbox {shlex.quote(str(outbox.directory))}"
+        directory = shlex.quote(str(outbox.directory))
+        yield f"Not everything was delivered. Look at what is left with: passerby outbox ls --outbox {directory}"

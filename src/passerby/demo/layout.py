@@ -69,7 +69,8 @@ def layout(title: str, visitor: Visitor, content: str, *, asks_for_newsletter: b
 <div class="screen">
 <a class="skip" href="#content">Skip to the content</a>
 {_stage(visitor)}
-<header class="top"><a class="name" href="/">{icon("mark")}{SHOP}</a><nav aria-label="Shop">{_links(visitor)}</nav></header>
+<header class="top"><a class="name" href="/">{icon("mark")}{SHOP}</a>
+<nav aria-label="Shop">{_links(visitor)}</nav></header>
 <main id="content">{content}</main>
 {_footer(visitor, asks_for_newsletter)}
 {_backstage(visitor)}
@@ -108,7 +109,7 @@ def _stage(visitor: Visitor) -> str:
         # Without an opener, as another device would not have one either.
         links = (
             f'<a id="second-device" href="{visitor.addresses.shop(PHONE)}/" target="_blank" rel="noopener noreferrer">'
-            f"{icon('phone')}Open it on a phone</a>"
+            f"{icon('phone')}Second device</a>"
         )
         links += "" if visitor.is_framed else '<a id="side-by-side" href="/side-by-side">Side by side</a>'
     return (
@@ -147,11 +148,12 @@ def newsletter_form(visitor: Visitor, problem: str | None = None, email: str = "
 
 def _backstage(visitor: Visitor) -> str:
     """What passerby knows, and what there is to try."""
+    steps = "".join(f"<li>{step}</li>" for step in _steps(visitor))
     return f"""<aside class="backstage" aria-label="Backstage"><section><h2>What passerby knows</h2>
 <dl><dt>Browser ID</dt><dd><code data-browser-id>{escape(visitor.browser_id or "none yet")}</code></dd>
 <dt>User ID</dt><dd><code data-user-id>{escape(visitor.user_id or "nobody yet")}</code></dd>
 <dt>Device</dt><dd>{visitor.device.name}, events of channel <code data-channel>{visitor.device.channel}</code></dd></dl>
-</section><section><h2>What to try</h2><ol>{"".join(f"<li>{step}</li>" for step in _steps(visitor))}</ol></section></aside>"""
+</section><section><h2>What to try</h2><ol>{steps}</ol></section></aside>"""
 
 
 def _steps(visitor: Visitor) -> list[str]:
