@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from logging import Logger
 
@@ -46,6 +47,16 @@ class ServerThread:
 
     The port is bound from the first start until `close()`, so that nobody else takes it. While stopped
     nothing listens there, and connections are refused.
+
+    Args:
+        app: what to serve.
+        host: where.
+        port: where; 0: any free one.
+        name: the thread's.
+        stop_grace: seconds after which requests that hang are cut off.
+        end_timeout: seconds after which the thread is left to itself.
+        bound: a socket that has this address, from `bind()`; None: one of its own.
+        on_end: called in the server's loop when it is told to stop, so that answers without an end may come to one.
     """
 
     def __init__(
@@ -57,7 +68,8 @@ class ServerThread:
         name: str,
         stop_grace: float = STOP_GRACE,
         end_timeout: float = END_TIMEOUT,
-        bound: socket.socket | None = None,  # to this address, from bind()
+        bound: socket.socket | None = None,
+        on_end: Callable[[], None] | None = None,
     ) -> None:
         self._app = app
         self._address = (host, port)
@@ -65,6 +77,7 @@ class ServerThread:
         self._stop_grace = stop_grace
         self._end_timeout = end_timeout
         self._reserved = bound
+        self._on_end = on_end
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -112,7 +125,7 @@ class ServerThread:
         return listener
 
     def _serve(self, listener: socket.socket) -> None:
-        self._server = _Server(self._app, self._stop_grace)
+        self._server = _Server(self._app, self._stop_grace, self._on_end)
         self._thread = threading.Thread(
             target=self._server.run_to_end, args=([listener],), name=self._name, daemon=True
         )
@@ -138,7 +151,7 @@ class ServerThread:
 class _Server(uvicorn.Server):
     """uvicorn's server, told to end from another thread and at once."""
 
-    def __init__(self, app: ASGIApp, stop_grace: float) -> None:
+    def __init__(self, app: ASGIApp, stop_grace: float, on_end: Callable[[], None] | None) -> None:
         # Without log_level and log_config uvicorn leaves the process's logging as it is.
         super().__init__(
             uvicorn.Config(
@@ -149,11 +162,13 @@ class _Server(uvicorn.Server):
                 log_config=None,
                 server_header=False,
                 date_header=False,
+                proxy_headers=False,
                 timeout_keep_alive=KEEP_ALIVE,
             )
         )
         self.accepts = threading.Event()
         self._stop_grace = stop_grace
+        self._on_end = on_end
         self._ending = asyncio.Event()
 
     def run_to_end(self, listeners: list[socket.socket]) -> None:
@@ -176,6 +191,8 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # uvicorn's own way takes a tenth of a second where nothing is under way, and for ever where requests hang.
         await self._stop_listening(sockets or [])
+        if self._on_end is not None:
+            self._on_end()
         for connection in list(self.server_state.connections):
             connection.shutdown()
         if not await self._is_idle_within(self._stop_grace):
