@@ -26,7 +26,7 @@ from .shopper import ACCOUNT
 from .sidebyside import COLLECTOR_PAGE, SIDE_BY_SIDE
 
 HOST = "127.0.0.1"
-FLUSH_TIMEOUT = 3.0  # seconds
+FLUSH_TIMEOUT = 1.0  # seconds; the shop has waited for its events when it was shut down
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ class Visitor:
         browser_id: the browser's ID, as passerby knows it.
         user_id: who it is, as passerby knows it.
         name: the first name of whoever is logged in.
+        email: the email of whoever is logged in.
         cart: what they are about to buy.
         device: what they hold in the hand.
         newsletter: the email with which they signed up.
@@ -38,6 +39,7 @@ class Visitor:
     browser_id: str | None
     user_id: str | None
     name: str | None
+    email: str
     cart: Cart
     device: Device
     newsletter: str | None
@@ -142,7 +144,7 @@ def newsletter_form(visitor: Visitor, problem: str | None = None, email: str = "
         return f'<p id="newsletter-done">One letter a month goes to <strong>{escape(visitor.newsletter)}</strong>.</p>'
     return f"""<p>One a month: a path, a recipe, a thing well made.</p>{alert(problem)}
 <form id="newsletter-form" class="line" method="post" action="/newsletter">
-{field("Email", "email", email, type="email", autocomplete="email", maxlength="200")}
+{field("Email", "email", email or visitor.email, type="email", autocomplete="email", maxlength="200")}
 <button id="newsletter-submit">Sign up</button></form>"""
 
 
