@@ -9,7 +9,7 @@ from .layout import Visitor, layout, picture
 from .product import PRODUCTS, Product, in_cart, total_of
 
 FEATURED = PRODUCTS["trail-kettle"]
-LANDSCAPE = """<svg class="landscape" viewBox="0 0 480 300" aria-hidden="true" preserveAspectRatio="xMidYMid slice">
+LANDSCAPE = """<svg class="landscape" viewBox="0 0 480 300" aria-hidden="true" preserveAspectRatio="xMidYMax slice">
 <rect class="sky" width="480" height="300"/><circle class="sun" cx="352" cy="92" r="34"/>
 <path class="far" d="M0 190c60-50 110-52 170-20s120 20 170-24 100-40 140-18v172H0z"/>
 <path class="near" d="M0 232c80-46 160-30 230-8s150 22 250-34v110H0z"/>
