@@ -46,7 +46,8 @@ ORDER = """
     collector.stream  collector.outbox_health  collector.health  collector.control  collector.site
     collector.server_thread  collector.server  collector  collector.terminal  collector.outbox_folder
     collector.command
-    demo  demo.product  demo.style  demo.page  demo.shop  demo.ledger  demo.command
+    demo  demo.device  demo.customer  demo.product  demo.answer  demo.layout  demo.page  demo.accountpage
+    demo.sidebyside  demo.shopper  demo.past  demo.account  demo.shop  demo.ledger  demo.outbox  demo.command
 """
 
 # Where a library may be imported: a module, or a package with all that is in it.
