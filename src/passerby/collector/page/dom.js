@@ -82,7 +82,7 @@ function replace(old, child, list, place) {
 function furnish(element, settings, children) {
   const { text, data, hue, on, ...attributes } = settings;
   if (text !== undefined && text !== null) element.textContent = text;
-  for (const [name, value] of Object.entries(data ?? {})) element.dataset[name] = value;
+  for (const [name, value] of Object.entries(data ?? {})) if (value !== undefined) element.dataset[name] = value;
   for (const [name, value] of Object.entries(attributes)) {
     if (value !== undefined && value !== null && value !== false) element.setAttribute(name, value === true ? "" : value);
   }

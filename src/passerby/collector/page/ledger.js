@@ -30,7 +30,10 @@ function termsOf({ delivered, pending, dead, dropped }) {
 
 function equation(enqueued, terms) {
   const line = make("div", { class: "equation" }, term("enqueued", enqueued));
-  terms.forEach(({ name, value }, index) => line.append(make("span", { class: "sign", text: index === 0 ? "=" : "+" }), term(name, value)));
+  terms.forEach(({ name, value }, index) => {
+    const sign = make("span", { class: "sign", text: index === 0 ? "=" : "+" });
+    line.append(" ", make("span", { class: "term-signed" }, sign, " ", term(name, value)));
+  });
   return line;
 }
 

@@ -49,7 +49,7 @@ export class Plot {
       parts.push(draw("line", { class: value === 0 ? "axis" : "axis axis-faint", x1: LEFT, x2: width, y1: y(value), y2: y(value) }));
       parts.push(draw("text", { class: "label", x: LEFT - 8, y: y(value) + 4, "text-anchor": "end", text: this._format(value) }));
     }
-    for (const minutes of [10, 8, 6, 4, 2, 0]) {
+    for (const minutes of width < 480 ? [10, 5, 0] : [10, 8, 6, 4, 2, 0]) {
       const x = this._x(now - minutes * 60);
       const anchor = minutes === 10 ? "start" : minutes === 0 ? "end" : "middle";
       parts.push(draw("line", { class: "axis", x1: x, x2: x, y1: FLOOR, y2: FLOOR + 4 }));
@@ -61,7 +61,7 @@ export class Plot {
   /** A line for each run of known values, and where it is to be filled, the area below. */
   _lines(samples, key, look, y) {
     const parts = [];
-    for (const run of runsOf(samples, key)) {
+    for (const run of runsOf(samples, key, look)) {
       const path = run.map((each, index) => `${index ? "L" : "M"}${this._x(each.time).toFixed(1)} ${y(each[key]).toFixed(1)}`).join("");
       const area = `${path}L${this._x(run.at(-1).time).toFixed(1)} ${FLOOR}L${this._x(run[0].time).toFixed(1)} ${FLOOR}Z`;
       parts.push(draw("path", { class: `area look-${look}`, d: area }), draw("path", { class: `line look-${look}`, d: path }));
@@ -98,14 +98,18 @@ export class Moment {
   }
 }
 
-function runsOf(samples, key) {
+/** What is to be one line each: known values; and of what is bad only where there is some, with its first and last step. */
+function runsOf(samples, key, look) {
+  const isDrawn = ({ [key]: value }) => value !== null && value !== undefined;
+  const isBad = (sample) => sample !== undefined && sample[key] > 0;
   const runs = [];
   let run = null;
-  for (const sample of samples) {
-    if (sample[key] === null || sample[key] === undefined) run = null;
+  samples.forEach((sample, index) => {
+    const isWanted = isDrawn(sample) && (look !== "bad" || [index - 1, index, index + 1].some((place) => isBad(samples[place])));
+    if (!isWanted) run = null;
     else if (run === null) runs.push((run = [sample]));
     else run.push(sample);
-  }
+  });
   return runs;
 }
 

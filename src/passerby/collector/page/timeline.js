@@ -38,6 +38,7 @@ export class Timeline {
     this._person = person;
     this._layout = layLanes(person);
     this._scroller.style.setProperty("--gutter", `${widthOf(this._layout.columns)}px`);
+    this._scroller.classList.toggle("has-devices", person.anonymous_ids.length > 1);
     arrange(byId("person-head"), [{ key: "head", sign: JSON.stringify([key, person.traits, person.anonymous_ids, person.events]), make: () => head(person) }]);
     arrange(this._list, [...this._wanted(isSame)]);
     this._roving.refresh();
@@ -128,14 +129,18 @@ function makeEntry(row, person, hasDevices, isNew) {
   const time = make("time", { class: "when", text: clockTime(entry.time), title: exactly(entry.time) });
   const opener = make("button", { class: "entry-open", type: "button", tabindex: "-1" }, make("span", { class: "type", text: entry.name }), " ", make("span", { class: "entry-says", text: entry.says === entry.name ? "" : entry.says }));
   const content = make("div", { class: "entry-content" }, milestone ? milestoneText(milestone, person) : null, opener);
-  if (hasDevices && entry.anonymous_id) content.append(" ", chip(entry.anonymous_id, { known: row.isKnown }));
-  if (entry.reattributed) content.append(" ", make("span", { class: "tag tag-since", text: `since known as ${calledBy(person)}` }));
-  return make("li", { class: classes.filter(Boolean).join(" "), data }, make("span", { class: "knot-place" }), time, content);
+  if (entry.reattributed) {
+    const title = `Told while nobody was known; since then known as ${calledBy(person)}'s`;
+    content.append(" ", make("span", { class: "tag", text: "re-attributed", title }));
+  }
+  const device = hasDevices && entry.anonymous_id ? chip(entry.anonymous_id, { known: row.isKnown }) : null;
+  const about = make("div", { class: "entry-about" }, time, device);
+  return make("li", { class: classes.filter(Boolean).join(" "), data }, make("span", { class: "knot-place" }), about, content);
 }
 
 function milestoneText({ isFirst, before }, person) {
   const words = isFirst ? "Known from here: " : "Another device joins: ";
-  const after = before === 0 ? "" : `${many(before, "event")} told here while nobody was known ${before === 1 ? "is" : "are"} theirs since.`;
+  const after = before === 0 ? "" : `${many(before, "event")} told here while nobody was known ${before === 1 ? "is" : "are"} re-attributed.`;
   return make("div", { class: "milestone" }, make("p", { class: "milestone-title" }, words, make("strong", { text: calledBy(person) })), after ? make("p", { class: "soft", text: after }) : null);
 }
 
