@@ -7,8 +7,13 @@
 
 const MOST_COLUMNS = 5;
 
-/** { rows: [{ entry, column, isKnown, milestone }], lanes: [{ id, column, from, to, join }], trunk, columns } */
-export function layLanes(person) {
+/**
+ * { rows: [{ entry, column, isKnown, milestone }], lanes: [{ id, column, from, to, join }], trunk, columns, offset }
+ *
+ * The rows are the last `limit` ones; lanes and trunk are told in places of the whole timeline, of which `offset` are
+ * not among the rows.
+ */
+export function layLanes(person, limit) {
   const entries = person.timeline;
   const isKnown = (entry) => person.user_id !== null && !entry.reattributed;
   const trunk = entries.findIndex(isKnown);
@@ -20,8 +25,10 @@ export function layLanes(person) {
     const known = isKnown(entry);
     return { entry, isKnown: known, column: known || lane === undefined ? 0 : lane.column, milestone: milestoneAt(entry, index, lane, trunk) };
   });
-  const columns = 1 + Math.max(0, ...lanes.map((lane) => lane.column));
-  return { rows, lanes: lanes.filter((lane) => lane.from !== null), trunk: trunk < 0 ? null : trunk, columns };
+  const offset = Math.max(0, entries.length - limit);
+  const seen = lanes.filter((lane) => lane.from !== null && (lane.join ?? Infinity) >= offset);
+  const columns = 1 + Math.max(0, ...seen.map((lane) => lane.column));
+  return { rows: rows.slice(offset), lanes: seen, trunk: trunk < 0 ? null : trunk, columns, offset };
 }
 
 /** Each browser's events told while nobody was known: from the first to the last, and where it was known at last. */

@@ -94,6 +94,7 @@ export class Stream {
   }
 
   _draw() {
+    if (byId("view-stream").hidden) return; // what arrives meanwhile is drawn when it is looked at
     if (this._isFresh) this._makeAnew();
     else if (this._isHeld) this._countWaiting();
     else this._addNew();

@@ -13,28 +13,27 @@ const x = (column) => EDGE + column * STEP;
 export const widthOf = (columns) => x(columns - 1) + EDGE + 4;
 
 /** Draw the lanes into an SVG; `heights` says for each row how far down its knot is, `end` where the thread leaves. */
-export function drawThread(svg, { rows, lanes, trunk, columns }, heights, { end, hasEarlier }) {
+export function drawThread(svg, { rows, lanes, trunk, columns, offset }, heights, { end, hasEarlier }) {
+  // What is further up than the first row comes in from above.
+  const at = (place) => (place < offset ? 0 : heights[place - offset]);
   svg.setAttribute("width", widthOf(columns));
   svg.setAttribute("height", end);
-  const parts = lanes.map((lane) => laneLine(lane, heights, end, trunk));
-  if (trunk !== null) parts.push(trunkLine(heights[trunk], end, hasEarlier && trunk === 0));
+  const parts = lanes.map((lane) => laneLine(lane, at, trunk === null ? end : at(lane.to)));
+  if (trunk !== null) parts.push(draw("path", { class: "trunk", d: `M${x(0)} ${hasEarlier && trunk === 0 ? 0 : at(trunk)}V${end}` }));
   rows.forEach((row, index) => parts.push(knot(row, heights[index])));
   svg.replaceChildren(...parts);
 }
 
-function laneLine(lane, heights, end, trunk) {
-  const from = heights[lane.from];
+function laneLine(lane, at, end) {
+  const column = x(lane.column);
+  const begin = `M${column} ${at(lane.from)}`;
   const settings = { class: "lane", hue: hueOf(lane.id) };
-  if (lane.join === null) return draw("path", { ...settings, d: `M${x(lane.column)} ${from}V${trunk === null ? end : heights[lane.to]}` });
-  const to = heights[lane.join];
-  if (lane.column === 0) return draw("path", { ...settings, d: `M${x(0)} ${from}V${to}` });
-  const bend = Math.max(heights[lane.to], to - BEND);
+  if (lane.join === null) return draw("path", { ...settings, d: `${begin}V${end}` });
+  const to = at(lane.join);
+  if (lane.column === 0) return draw("path", { ...settings, d: `${begin}V${to}` });
+  const bend = Math.max(at(lane.to), to - BEND);
   const half = (to - bend) * 0.6;
-  return draw("path", { ...settings, d: `M${x(lane.column)} ${from}V${bend}C${x(lane.column)} ${bend + half} ${x(0)} ${to - half} ${x(0)} ${to}` });
-}
-
-function trunkLine(from, end, isCutOff) {
-  return draw("path", { class: "trunk", d: `M${x(0)} ${isCutOff ? 0 : from}V${end}` });
+  return draw("path", { ...settings, d: `${begin}V${bend}C${column} ${bend + half} ${x(0)} ${to - half} ${x(0)} ${to}` });
 }
 
 function knot({ entry, column, isKnown, milestone }, y) {

@@ -8,6 +8,7 @@ import { chip } from "./row.js";
 import { drawThread, widthOf } from "./thread.js";
 import { clockTime, dayName, dayOf, emailOf, exactly, many, nameOf, number, shortId } from "./words.js";
 
+const PAGE = 120; // events shown at first
 const NEAR_END = 48; // px above the end that still count as being there
 
 export class Timeline {
@@ -18,9 +19,11 @@ export class Timeline {
     this._key = null;
     this._person = null;
     this._unread = 0;
+    this._limit = PAGE;
     this._redraw = oncePerFrame(() => this._drawThread());
     this._roving = rove(this._list, { rows: "[data-entry]", first: ".entry-open" });
     this._list.addEventListener("click", (event) => {
+      if (event.target.closest(".earlier-open")) return this._showEarlier();
       const entry = event.target.closest("[data-entry]");
       if (entry !== null && !event.target.closest("a")) open(Number(entry.dataset.number), Number(entry.dataset.position));
     });
@@ -36,7 +39,8 @@ export class Timeline {
     const grown = isSame ? person.events - this._person.events : 0;
     this._key = key;
     this._person = person;
-    this._layout = layLanes(person);
+    if (!isSame) this._limit = PAGE;
+    this._layout = layLanes(person, this._limit);
     this._scroller.style.setProperty("--gutter", `${widthOf(this._layout.columns)}px`);
     this._scroller.classList.toggle("has-devices", person.anonymous_ids.length > 1);
     arrange(byId("person-head"), [{ key: "head", sign: JSON.stringify([key, person.traits, person.anonymous_ids, person.events]), make: () => head(person) }]);
@@ -55,6 +59,15 @@ export class Timeline {
     byId("person-head").replaceChildren();
     byId("thread").replaceChildren();
     show(byId("timeline-newer"), false);
+  }
+
+  /** Show all that is known here, with what was in sight left where it is. */
+  _showEarlier() {
+    const { scrollHeight, scrollTop } = this._scroller;
+    this._limit = Infinity;
+    this.show(this._person, this._key);
+    this._scroller.scrollTop = scrollTop + this._scroller.scrollHeight - scrollHeight;
+    this._list.querySelector(".entry-open")?.focus({ preventScroll: true });
   }
 
   get _isAtEnd() {
@@ -79,8 +92,9 @@ export class Timeline {
 
   *_wanted(isSame) {
     const person = this._person;
-    const earlier = person.events - person.timeline.length;
-    if (earlier > 0) yield { key: "earlier", sign: String(earlier), make: () => make("li", { class: "earlier", text: `${many(earlier, "earlier event")} not shown` }) };
+    const { offset } = this._layout;
+    const earlier = offset || person.events - person.timeline.length;
+    if (earlier > 0) yield { key: "earlier", sign: `${earlier} ${offset > 0}`, make: () => earlierLine(earlier, offset > 0) };
     let before = null;
     for (const row of this._layout.rows) {
       const { time } = row.entry;
@@ -105,8 +119,14 @@ export class Timeline {
       return entry.offsetTop + knot.offsetTop + knot.offsetHeight / 2;
     });
     if (heights.length !== this._layout.rows.length) return;
-    drawThread(byId("thread"), this._layout, heights, { end: this._list.offsetHeight, hasEarlier: this._person.events > this._person.timeline.length });
+    drawThread(byId("thread"), this._layout, heights, { end: this._list.offsetHeight, hasEarlier: this._person.events > this._layout.rows.length });
   }
+}
+
+function earlierLine(count, canBeShown) {
+  const text = many(count, "earlier event");
+  const button = canBeShown ? make("button", { class: "plain earlier-open", type: "button", text: `Show ${text}` }) : null;
+  return make("li", { class: "earlier", text: canBeShown ? null : `${text} not shown` }, button);
 }
 
 function dayHeading(time, before) {

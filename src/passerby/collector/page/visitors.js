@@ -106,9 +106,18 @@ export class Visitors {
     byId("view-visitors").classList.toggle("has-person", this._chosen !== null);
     if (chosen === undefined) this._timeline.clear();
     else this._timeline.show(chosen, `${this._system} ${keyOf(chosen)}`);
-    show(byId("person-empty"), chosen === undefined && this._chosen !== null);
-    const whom = this._chosen === null ? "" : `${this._chosen.id} is not among the latest ${this._limit} at ${systemName(this._system)}.`;
-    say(byId("person-empty").firstElementChild, whom);
+    this._showEmpty(chosen === undefined);
+  }
+
+  /** What stands where a thread would be. */
+  _showEmpty(isEmpty) {
+    show(byId("person-empty"), isEmpty);
+    const [title, text] =
+      this._chosen === null
+        ? ["Nobody has passed by yet", "A thread begins with somebody's first event: dashed while nobody knows who it is, solid from the moment they say so."]
+        : ["This one is not here", `${this._chosen.id} is not among the latest ${this._limit} that ${systemName(this._system)} was told of.`];
+    say(byId("person-empty-title"), title);
+    say(byId("person-empty-text"), text);
   }
 
   /** A browser whose person is known since is that person; where nobody is chosen and there is room, take the first. */
@@ -141,7 +150,7 @@ export class Visitors {
     show(byId("people-more"), users.length < totalUsers || strangers.length < totalStrangers);
     const isEmpty = users.length + strangers.length === 0;
     show(byId("people-empty"), isEmpty);
-    say(byId("people-empty").firstElementChild, `${systemName(this._system)} has been told of nobody yet.`);
+    say(byId("people-empty"), `${systemName(this._system)} has been told of nobody yet.`);
     this._showSystems();
   }
 

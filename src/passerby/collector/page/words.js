@@ -37,10 +37,10 @@ export function ago(seconds, now = Date.now() / 1000) {
   return passed < 5 ? "just now" : `${duration(passed)} ago`;
 }
 
-/** 40 ms, 2.3 s, 12 s, 5 min, 3 h, 2 days */
+/** 40 ms, 2 s, 2.3 s, 12 s, 5 min, 3 h, 2 days */
 export function duration(seconds) {
   if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
-  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  if (seconds < 9.95) return `${Math.round(seconds * 10) / 10} s`;
   if (seconds < 90) return `${Math.round(seconds)} s`;
   if (seconds < 90 * 60) return `${Math.round(seconds / 60)} min`;
   if (seconds < 36 * 3600) return `${Math.round(seconds / 3600)} h`;
