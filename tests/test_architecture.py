@@ -40,9 +40,12 @@ ORDER = """
     doctor.settings  doctor.command
 
     collector.json_object  collector.ask  collector.stream_api  collector.pipelines_api  collector.datalyr_api
-    collector.people  collector.received  collector.scripted  collector.store
-    collector.connection  collector.reply  collector.exchange  collector.control
-    collector.server_thread  collector.server  collector  collector.terminal  collector.command
+    collector.telling  collector.fact  collector.people  collector.received  collector.item  collector.scripted
+    collector.row  collector.database  collector.counts  collector.store  collector.feed  collector.crowd
+    collector.connection  collector.reply  collector.exchange  collector.response  collector.guard  collector.static
+    collector.stream  collector.outbox_health  collector.health  collector.control  collector.site
+    collector.server_thread  collector.server  collector  collector.terminal  collector.outbox_folder
+    collector.command
     demo  demo.product  demo.style  demo.page  demo.shop  demo.ledger  demo.command
 """
 
@@ -60,7 +63,7 @@ DOORS = {
     "itsdangerous": ["cookie"],
     "orjson": ["jsontext"],
     "pytest": ["testing.plugin"],
-    "sqlite3": ["collector.store", "outbox.database", "outbox.reading", "outbox.sharedfile"],
+    "sqlite3": ["collector", "outbox.database", "outbox.reading", "outbox.sharedfile"],
     "starlette": ["asgi", "collector", "demo", "fastapi"],
     "uvicorn": ["cli", "collector", "demo"],
 }
@@ -68,6 +71,7 @@ DOORS = {
 # Imports that have to wait until a function runs: (module, what it imports) and the reason.
 LATE_IMPORTS: dict[tuple[str, str], str] = {
     ("frontdesk", "passerby.outbox.sqlite"): "needs SQLite and locks on files, which not every Python and system has",
+    ("collector.command", "passerby.collector.outbox_folder"): "needs locks on files, which not every system has",
 }
 
 # What these hold is decided from plain values alone: nothing in them reaches for a network or waits.
