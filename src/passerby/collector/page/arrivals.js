@@ -1,6 +1,7 @@
 /** What has arrived, newest last, and which of it a filter lets through. */
 
 const MOST = 20_000; // items; some 15 MB
+const AS_TOLD = "the collector was told to misbehave"; // stands where the service's own reason would
 const SLACK = 2_000; // thrown away at once, so that most additions move nothing
 
 export class Arrivals {
@@ -53,9 +54,10 @@ export class Arrivals {
 }
 
 /** What came of an item: accepted, refused, or failed because the collector was told to misbehave. */
-export function outcomeOf(item) {
-  if (item.refusal !== null) return "refused";
-  return item.status === null || item.status >= 400 ? "failed" : "accepted";
+export function outcomeOf({ status, refusal }) {
+  if (status === null || refusal === AS_TOLD) return "failed";
+  if (refusal !== null) return "refused";
+  return status >= 400 ? "failed" : "accepted";
 }
 
 /** A filter out of { text, visitor, system, type, outcome }, each empty where all is wanted. */

@@ -1,5 +1,6 @@
 /** The panel with one request and its answer, as they were on the wire. */
 
+import { outcomeOf } from "./arrivals.js";
 import { read } from "./ask.js";
 import { byId, make, say } from "./dom.js";
 import { bodyBlock, parse, valueBlock } from "./json.js";
@@ -104,13 +105,14 @@ function* parts(request, item, position) {
 }
 
 function verdict(request, item) {
-  const refusal = item?.refusal ?? request.refusal;
-  if (refusal !== null && refusal !== undefined) {
+  const { status, refusal } = item ?? request;
+  const outcome = outcomeOf(item ?? request);
+  if (outcome === "refused") {
     return make("div", { class: "verdict is-refused" }, make("b", { text: "The real service would refuse this" }), make("p", { text: refusal }));
   }
-  if (request.status === null || request.status >= 400) {
-    const answer = request.status === null ? "The connection was reset" : `Answered ${request.status}`;
-    return make("div", { class: "verdict is-failed" }, make("b", { text: `${answer}, as told to misbehave` }));
+  if (outcome === "failed") {
+    const answer = status === null ? "The connection was reset" : `Answered ${status}`;
+    return make("div", { class: "verdict is-failed" }, make("b", { text: `${answer}, as the collector was told to misbehave` }));
   }
   const text = item?.repeated ? "Accepted, and known already: it arrived before" : "Accepted";
   return make("div", { class: "verdict" }, make("b", { text }));

@@ -50,7 +50,11 @@ export function arrange(list, wanted) {
   const focused = list.contains(document.activeElement) ? document.activeElement : null;
   const before = new Map(Array.from(list.children, (child) => [child.dataset.key, child]));
   let place = list.firstElementChild;
-  for (const { key, sign, make: makeChild } of wanted) {
+  const used = new Map();
+  for (const { key: name, sign, make: makeChild } of wanted) {
+    const times = (used.get(name) ?? 0) + 1;
+    used.set(name, times);
+    const key = times === 1 ? name : `${name} (${times})`; // two may share a name, and both are shown
     const old = before.get(key);
     before.delete(key);
     if (old !== undefined && signs.get(old) === sign) {

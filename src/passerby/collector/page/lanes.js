@@ -1,7 +1,7 @@
 /**
  * A person's timeline as threads: which lane each event lies on, and where lanes join. Values in, values out.
  *
- * The browser that was known first is the trunk, column 0: dashed as long as nobody is known, solid from there on.
+ * The browser that was known first is the trunk, column 0: dotted as long as nobody is known, solid from there on.
  * Every other browser has a lane of its own beside it until the moment when it is known to be the same person's.
  */
 

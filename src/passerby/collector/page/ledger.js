@@ -13,9 +13,13 @@ export function ledger(name, figures) {
     make("h3", { text: name }),
     equation(figures.enqueued, terms),
     bar(terms),
-    make("p", { class: "ledger-facts", text: facts(figures) }),
-    reasons(figures.dropped),
-    problem === null ? null : make("p", { class: "problem", text: problem }),
+    make(
+      "div",
+      { class: "ledger-facts" },
+      make("p", { text: facts(figures) }),
+      reasons(figures.dropped),
+      problem === null ? null : make("p", { class: "problem", text: problem }),
+    ),
   );
 }
 
@@ -55,11 +59,12 @@ function bar(terms) {
   return box;
 }
 
-function facts({ held, retries, breaker, oldest }) {
+function facts({ pending, held, retries, breaker, oldest }) {
   const breakers = { closed: "the breaker is closed", open: "the breaker is open: it does not answer", "half-open": "the breaker is half-open: it is being tried" };
   return [
     held ? `${number(held)} of the pending ${held === 1 ? "is" : "are"} held in event queues` : null,
-    oldest === null || oldest === undefined ? "nothing waits" : `the oldest waits for ${duration(oldest)}`,
+    pending === 0 ? "nothing waits" : null,
+    oldest === null || oldest === undefined ? null : `the oldest has waited for ${duration(oldest)}`,
     retries === null || retries === undefined ? null : retries === 1 ? "1 retry" : `${number(retries)} retries`,
     breaker ? (breakers[breaker] ?? `the breaker is ${breaker}`) : null,
   ]
@@ -69,7 +74,7 @@ function facts({ held, retries, breaker, oldest }) {
 
 function reasons(dropped) {
   const all = Object.entries(dropped ?? {}).filter(([, value]) => value > 0);
-  return all.length === 0 ? null : make("p", { class: "ledger-facts", text: `dropped: ${all.map(([reason, value]) => `${number(value)} ${reason}`).join(", ")}` });
+  return all.length === 0 ? null : make("p", { text: `dropped: ${all.map(([reason, value]) => `${number(value)} ${reason}`).join(", ")}` });
 }
 
 function imbalance({ enqueued }, terms) {

@@ -55,7 +55,7 @@ export class PeopleList {
   _tellTimes() {
     for (const time of this._box.querySelectorAll("[data-seen]")) {
       const person = this._people.get(time.dataset.seen);
-      if (person !== undefined) say(time, ago(person.last));
+      if (person !== undefined) say(time, person.last === null ? "not seen" : ago(person.last));
     }
   }
 }

@@ -4,12 +4,13 @@ import { outcomeOf } from "./arrivals.js";
 import { make } from "./dom.js";
 import { duration, exactly, hueOf, shortId, systemName, when } from "./words.js";
 
+const WORDLESS = { create: "a new browser ID", show: "whose browser ID it is", callflows: "what to show whom" }; // by route
 const LATE = 60; // seconds between an event's own time and its arrival that are worth a word
 
 /** A visitor as a small coloured mark; solid where it is known who it is. */
 export function chip(id, { known = false, ...settings } = {}) {
   const { tag = "span", ...rest } = settings;
-  const look = { class: known ? "chip is-known" : "chip", hue: hueOf(id), title: id, ...rest };
+  const look = { class: known ? "chip is-known" : "chip", hue: hueOf(id), title: known ? `${id}, known` : `${id}, not known`, ...rest };
   return make(tag, look, make("span", { class: "chip-dot" }), make("span", { class: "chip-text", text: shortId(id) }));
 }
 
@@ -47,20 +48,21 @@ export function makeRow(item, place) {
 /** What was answered, in a word. */
 export function answerOf(item) {
   if (item.status === null) return "reset";
-  return item.refusal !== null && item.status < 400 ? `${item.status}, ignored` : String(item.status);
+  return outcomeOf(item) === "refused" && item.status < 400 ? `${item.status}, ignored` : String(item.status);
 }
 
 function fillWho(who, item) {
   const id = item.visitor ?? item.user;
   if (id === null || id === undefined) return;
-  const label = `Only visitor ${id}`;
-  who.append(chip(id, { tag: "button", type: "button", tabindex: "-1", known: Boolean(item.user), data: { visitor: id }, "aria-label": label }));
+  const title = item.user ? `${id}, told with user ID ${item.user}` : `${id}, told without a user ID`;
+  const looks = { known: Boolean(item.user), title, "aria-label": `Only visitor ${id}` };
+  who.append(chip(id, { tag: "button", type: "button", tabindex: "-1", data: { visitor: id }, ...looks }));
 }
 
 function fillWhat(what, item) {
   const says = what.firstElementChild;
-  says.textContent = item.says || item.type;
-  if (item.refusal !== null) what.append(make("span", { class: "refusal", text: item.refusal }));
+  says.textContent = item.says || WORDLESS[item.type] || item.type;
+  if (outcomeOf(item) === "refused") what.append(make("span", { class: "refusal", text: item.refusal }));
   if (item.repeated) what.append(make("span", { class: "tag", text: "repeated", title: "This event has arrived and been taken before" }));
   if (item.told !== null && item.time - item.told > LATE) {
     what.append(make("span", { class: "tag", text: `told ${duration(item.time - item.told)} late`, title: `It happened ${exactly(item.told)}` }));

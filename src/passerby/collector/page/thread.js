@@ -1,4 +1,4 @@
-/** The drawing beside a timeline: threads that run down through the events, dashed, then solid. */
+/** The drawing beside a timeline: threads that run down through the events, dotted, then solid. */
 
 import { draw } from "./dom.js";
 import { hueOf } from "./words.js";

@@ -47,8 +47,9 @@ export class Visitors {
 
   /** Something arrived. */
   grow(items) {
-    for (const { system } of items) if (KNOWN_SYSTEMS.includes(system)) this._seen.add(system);
-    if (items.some((item) => item.system === this._system) || this._people === null) this._plan();
+    const told = items.filter((item) => item.is_event && KNOWN_SYSTEMS.includes(item.system));
+    for (const { system } of told) this._seen.add(system);
+    if (told.some(({ system }) => system === this._system) || this._people === null) this._plan();
   }
 
   restart() {
@@ -114,7 +115,7 @@ export class Visitors {
     show(byId("person-empty"), isEmpty);
     const [title, text] =
       this._chosen === null
-        ? ["Nobody has passed by yet", "A thread begins with somebody's first event: dashed while nobody knows who it is, solid from the moment they say so."]
+        ? ["Nobody has passed by yet", "A thread begins with somebody’s first event: dotted while nobody knows who it is, solid from the moment they say so."]
         : ["This one is not here", `${this._chosen.id} is not among the latest ${this._limit} that ${systemName(this._system)} was told of.`];
     say(byId("person-empty-title"), title);
     say(byId("person-empty-text"), text);
