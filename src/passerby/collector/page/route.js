@@ -14,8 +14,11 @@ export function readRoute(hash = location.hash) {
 /** The address that says it; what is empty is left out. */
 export function writeRoute(view, path = [], settings = {}) {
   const query = new URLSearchParams(Object.entries(settings).filter(([, value]) => value)).toString();
-  return `#${[view, ...path.map(encodeURIComponent)].join("/")}${query ? `?${query}` : ""}`;
+  return `#${[view, ...path.map((part) => encodeURIComponent(inAddress(part)))].join("/")}${query ? `?${query}` : ""}`;
 }
+
+/** What an address can hold of an ID: half a letter, which JSON allows, cannot be written there. */
+export const inAddress = (id) => id.toWellFormed();
 
 /** Change the address without a step in the browser's history. */
 export function keepRoute(view, path, settings) {

@@ -3,7 +3,7 @@
 import { read } from "./ask.js";
 import { byId, say, show } from "./dom.js";
 import { keyOf, PeopleList } from "./people.js";
-import { keepRoute, personRoute } from "./route.js";
+import { inAddress, keepRoute, personRoute } from "./route.js";
 import { calledBy, Timeline } from "./timeline.js";
 import { systemName } from "./words.js";
 
@@ -145,8 +145,9 @@ export class Visitors {
   _find({ users, strangers }) {
     if (this._chosen === null) return undefined;
     const { kind, id } = this._chosen;
-    const isUser = (person) => kind !== "browser" && person.user_id === id;
-    const isBrowser = (person) => kind !== "user" && person.anonymous_ids.includes(id);
+    const isMeant = (other) => other !== null && inAddress(other) === inAddress(id);
+    const isUser = (person) => kind !== "browser" && isMeant(person.user_id);
+    const isBrowser = (person) => kind !== "user" && person.anonymous_ids.some(isMeant);
     return users.find(isUser) ?? strangers.find(isBrowser) ?? users.find(isBrowser);
   }
 
