@@ -218,3 +218,13 @@ def test_the_outbox_of_an_app_in_this_process() -> None:
     assert during["destinations"]["datalyr"]["dropped"] == {}
     assert after["destinations"]["datalyr"]["pending"] == 0
     assert after["destinations"]["datalyr"]["breaker"] in ("closed", "half-open", "open")
+
+
+def test_what_is_told_of_an_earlier_day_is_not_late(store: Store, health: Health) -> None:
+    arrive(store, 0.0, time=3 * 86_400.0)
+    health.sample()
+    assert health.as_json()["seen"]["sitecore"]["lag"] is None
+
+    arrive(store, 60.0, time=90.0)
+    health.sample()
+    assert health.as_json()["seen"]["sitecore"]["lag"] == {"p50": 30.0, "p95": 30.0}

@@ -23,6 +23,8 @@ HISTORY = 600  # samples
 RECENT = 60  # samples over which lag is looked at
 LATEST = 50  # requests a sample at whose lag it looks: enough for a percentile, and little work however much arrives
 
+BACKFILLED = 86_400.0  # seconds; what is told of so long ago is not late, but told of an earlier day on purpose
+
 FindOutbox = Callable[[], OutboxHealth | None]
 
 
@@ -100,7 +102,7 @@ class Health:
         lags: dict[str, list[float]] = {}
         page = self._feed.read(max(self._cursor, self._feed.latest(LATEST)))
         for item in page.items:
-            if item.told is not None and item.accepted:
+            if item.told is not None and item.accepted and item.time - item.told < BACKFILLED:
                 lags.setdefault(item.system, []).append(max(0.0, item.time - item.told))
         self._cursor = self._feed.end
         return lags
