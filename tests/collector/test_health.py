@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 
 from passerby import Datalyr, Tracking
 from passerby.collector import CollectorServer, DestinationHealth, OutboxHealth, Received, health_of
+from passerby.collector import health as health_module
 from passerby.collector.feed import Feed
 from passerby.collector.health import HISTORY, LATEST, RECENT, Health
 from passerby.collector.row import Kept
@@ -184,6 +186,33 @@ def until(is_so: Callable[[], bool]) -> None:
     while not is_so():
         assert time.monotonic() < gives_up
         time.sleep(0.02)
+
+
+class Complaints(logging.Handler):
+    """Says when there was a second one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self.second = asyncio.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+        if len(self.texts) == 2:
+            self.second.set()
+
+
+async def test_a_sample_that_fails_is_not_the_last(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health_module, "EVERY", 0.0)
+    complaints = Complaints()
+    monkeypatch.setattr(health_module.log, "handlers", [complaints])
+    health = Health(store, Feed(store))
+    store.close()  # what is read now raises an error
+    running = asyncio.create_task(health.run())
+    await complaints.second.wait()
+    running.cancel()
+
+    assert complaints.texts[:2] == ["how things go could not be found out"] * 2
 
 
 def test_the_server_samples_by_itself(make_event: MakeEvent, collector: CollectorServer, client: httpx.Client) -> None:
