@@ -113,6 +113,8 @@ def test_a_page_that_is_asked_for_asks_for_the_token(stranger: httpx.Client) -> 
     assert 'action="/_collector/login"' in answer.text
     assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
     assert stranger.get(LOGIN).status_code == 200
+    assert stranger.get("/_collector/page.css").status_code in (200, 404), "which makes the form look like the page"
+    assert stranger.get("/_collector/page.js").status_code == 401
 
 
 def test_logging_in_gives_a_cookie_that_no_script_and_no_other_site_can_use(stranger: httpx.Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -12,7 +13,8 @@ import pytest
 
 from passerby import Datalyr, Tracking
 from passerby.collector import CollectorServer, DestinationHealth, OutboxHealth, Received, health_of
-from passerby.collector.feed import Feed
+from passerby.collector import health as health_module
+from passerby.collector.feed import Cursor, Feed
 from passerby.collector.health import HISTORY, LATEST, RECENT, Health
 from passerby.collector.row import Kept
 from passerby.collector.scripted import AS_TOLD
@@ -184,6 +186,38 @@ def until(is_so: Callable[[], bool]) -> None:
     while not is_so():
         assert time.monotonic() < gives_up
         time.sleep(0.02)
+
+
+class FailsAtFirst(Feed):
+    """A store that is out of order for a moment."""
+
+    calls = 0
+
+    def latest(self, count: int) -> Cursor:
+        self.calls += 1
+        if self.calls == 1:
+            raise OSError("no space left")
+        return super().latest(count)
+
+
+async def test_a_sample_that_fails_is_not_the_last(
+    store: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health_module, "EVERY", 0.0)
+    loop, is_asked = asyncio.get_running_loop(), asyncio.Event()
+
+    def find_outbox() -> None:
+        loop.call_soon_threadsafe(is_asked.set)
+
+    feed = FailsAtFirst(store)
+    health = Health(store, feed, find_outbox)
+    with caplog.at_level(logging.ERROR, logger="passerby.collector"):
+        running = asyncio.create_task(health.run())
+        await is_asked.wait()
+        running.cancel()
+
+    assert feed.calls >= 2
+    assert "no space left" in caplog.text
 
 
 def test_the_server_samples_by_itself(make_event: MakeEvent, collector: CollectorServer, client: httpx.Client) -> None:

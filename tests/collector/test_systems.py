@@ -281,6 +281,7 @@ def test_who_is_who_can_be_asked_over_the_control_path(make: Make, strict_collec
         messages = client.get("/messages/customerio").json()["messages"]
         people = client.get("/people/customerio").json()
         assert client.get("/people/nowhere").status_code == 404
+        assert client.get("/messages/sitecore").status_code == 404
     assert len(messages) == 3
     (user,), (stranger,) = people["users"], people["strangers"]
     assert (user["user_id"], user["anonymous_ids"], user["traits"]) == ("user_1", [BROWSER_ID], {"plan": "pro"})
