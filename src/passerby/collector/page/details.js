@@ -81,7 +81,8 @@ export class Details {
         this._asking?.abort();
         document.body.classList.remove("has-details");
         this._onShow(null, null);
-        if (this._from?.isConnected) this._from.focus({ preventScroll: true });
+        // The browser gives the focus back where it can; it may have moved on since.
+        if (document.activeElement === document.body) this._from?.focus({ preventScroll: true });
     }
 }
 

@@ -94,6 +94,7 @@ function showLoss() {
 
 function go() {
     const route = readRoute();
+    if (byId(`view-${route.view}`).hidden) details.close();
     for (const view of VIEWS) {
         const isChosen = view === route.view;
         const tab = byId(`tab-${view}`);
