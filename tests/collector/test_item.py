@@ -52,6 +52,7 @@ def test_an_event_to_sitecore() -> None:
         status=201,
         accepted=True,
         refusal=None,
+        is_failed=False,
         repeated=False,
         is_event=True,
     )

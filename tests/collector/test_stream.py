@@ -88,7 +88,7 @@ def test_a_page_hears_what_arrived_and_what_arrives(
     assert (later["number"], later["position"], later["says"], later["accepted"]) == (3, 0, "after", True)
     assert set(later) == {
         *("number", "position", "time", "system", "type", "visitor", "user", "says", "told", "id", "status"),
-        *("accepted", "refusal", "repeated", "is_event"),
+        *("accepted", "refusal", "is_failed", "repeated", "is_event"),
     }
 
 

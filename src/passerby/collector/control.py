@@ -155,6 +155,7 @@ def _as_json(received: Received) -> JSONObject:
         "status": received.status,
         "accepted": received.accepted,
         "refusal": received.refusal,
+        "is_failed": received.is_failed,
         "answer": {"headers": received.answer_headers, "body": received.answer_body.decode(errors="replace")},
     }
 

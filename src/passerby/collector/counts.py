@@ -55,9 +55,8 @@ class Counts:
         """Count what was written, and how many messages of it had been taken before."""
         for each in kept:
             received = each.received
-            is_failed = received.status is None or received.refusal == AS_TOLD
             is_refused = received.refusal is not None
-            self._add(received.route, 1, is_refused, is_failed, is_refused and not is_failed)
+            self._add(received.route, 1, is_refused, received.is_failed, is_refused and not received.is_failed)
             if each.event is not None:
                 self.accepted["sitecore"] += 1
             elif each.system is not None:

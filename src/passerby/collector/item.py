@@ -34,6 +34,7 @@ class Item(NamedTuple):
         status: the answer's; None where the connection was reset instead.
         accepted: whether the service takes it, or does what it was asked for.
         refusal: why not.
+        is_failed: whether it was answered with an error or a reset because the collector was told to misbehave.
         repeated: whether an event of this ID was taken before.
         is_event: whether it is an event or a message, or was meant to carry some.
     """
@@ -51,6 +52,7 @@ class Item(NamedTuple):
     status: int | None
     accepted: bool
     refusal: str | None
+    is_failed: bool
     repeated: bool
     is_event: bool
 
@@ -109,6 +111,7 @@ def _item(received: Received, position: int, telling: Telling, refusal: str | No
         status=received.status,
         accepted=refusal is None,
         refusal=refusal,
+        is_failed=received.is_failed,
         repeated=False,
         is_event=received.route in CARRIERS,
     )

@@ -8,6 +8,7 @@ from typing import Any
 from . import datalyr_api, pipelines_api
 from .ask import Ask, Route
 from .json_object import JSONObject, as_object, parse_object
+from .scripted import AS_TOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,11 @@ class Received:
     refusal: str | None  # why it was not
     answer_headers: dict[str, str] = field(default_factory=dict[str, str])  # as far as the answer sets them itself
     answer_body: bytes = b""  # what was sent of it
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether it was answered with an error or a reset because the collector was told to misbehave."""
+        return self.status is None or self.refusal == AS_TOLD
 
     @property
     def json(self) -> Any:

@@ -1,7 +1,6 @@
 /** What has arrived, newest last, and which of it a filter lets through. */
 
 const MOST = 20_000; // items; some 15 MB
-const AS_TOLD = "the collector was told to misbehave"; // stands where the service's own reason would
 const SLACK = 2_000; // thrown away at once, so that most additions move nothing
 
 export class Arrivals {
@@ -54,8 +53,8 @@ export class Arrivals {
 }
 
 /** What came of an item: accepted, refused, or failed because the collector was told to misbehave. */
-export function outcomeOf({ status, refusal }) {
-    if (status === null || refusal === AS_TOLD) return "failed";
+export function outcomeOf({ is_failed, status, refusal }) {
+    if (is_failed) return "failed";
     if (refusal !== null) return "refused";
     return status >= 400 ? "failed" : "accepted";
 }
