@@ -23,7 +23,7 @@ HISTORY = 600  # samples
 RECENT = 60  # samples over which lag is looked at
 LATEST = 50  # requests a sample at whose lag it looks: enough for a percentile, and little work however much arrives
 
-BACKFILLED = 86_400.0  # seconds; what is told of so long ago is not late, but told of an earlier day on purpose
+BACKFILLED = 43_200.0  # seconds; what happened so long ago is not late, but told of an earlier day on purpose
 
 FindOutbox = Callable[[], OutboxHealth | None]
 
