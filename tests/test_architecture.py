@@ -41,7 +41,7 @@ ORDER = """
 
     collector.json_object  collector.ask  collector.stream_api  collector.pipelines_api  collector.datalyr_api
     collector.people  collector.received  collector.scripted  collector.store
-    collector.connection  collector.reply  collector.exchange  collector.control
+    collector.connection  collector.reply  collector.exchange  collector.cross_origin  collector.control
     collector.server_thread  collector.server  collector  collector.terminal  collector.command
     demo  demo.product  demo.style  demo.page  demo.shop  demo.ledger  demo.command
 """

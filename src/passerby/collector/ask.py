@@ -31,6 +31,14 @@ ROUTE_ENDINGS: tuple[tuple[str, Route], ...] = (
 SHOW_ENDING = re.compile(r"/v1\.2/browser/(?P<browser_id>[^/]*)/show\.json\Z")
 
 
+def route_of(path: str) -> Route:
+    """The part of the service that a path without its query leads to."""
+    for ending, route in ROUTE_ENDINGS:
+        if path.endswith(ending):
+            return route
+    return "show" if SHOW_ENDING.search(path) else "other"
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """A request to the service."""
@@ -53,11 +61,7 @@ class Ask:
     @property
     def route(self) -> Route:
         """The part of the service that is meant."""
-        path = self.bare_path
-        for ending, route in ROUTE_ENDINGS:
-            if path.endswith(ending):
-                return route
-        return "show" if SHOW_ENDING.search(path) else "other"
+        return route_of(self.bare_path)
 
     @property
     def is_event_form(self) -> bool:

@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse
 from ..rehearsal import rehearsal
 from .ask import Route, System
 from .control import Control, is_loopback_name
+from .cross_origin import OpenToPages
 from .datalyr_api import DatalyrApi
 from .exchange import Apis, Exchange
 from .json_object import JSONObject
@@ -183,7 +184,7 @@ def _make_app(control: Control, exchange: Exchange, store: Store) -> Starlette:
         exception_handlers={HTTPException: _answer_error},
         lifespan=commits_regularly,
     )
-    app.router.default = exchange
+    app.router.default = OpenToPages(exchange)
     app.router.redirect_slashes = False
     return app
 
