@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from playwright.sync_api import Browser, sync_playwright
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+from tests.conftest import find_chromium
+
 LOOPBACK = ("127.0.0.1", "localhost")
 SWITCHES = (
     "--disable-gpu",
@@ -22,11 +22,6 @@ SWITCHES = (
     # browser's questions whether it may call another origin, which are to be answered by who is asked.
     f"--host-resolver-rules=MAP * ~NOTFOUND, {', '.join(f'EXCLUDE {name}' for name in LOOPBACK)}",
 )
-
-
-def find_chromium() -> str | None:
-    """Where Chromium is installed."""
-    return next(filter(None, map(shutil.which, NAMES)), None)
 
 
 @contextmanager

@@ -95,7 +95,7 @@ def test_browser_first(collector: CollectorServer, start_site: StartSite, profil
 
 
 def test_both_at_once(collector: CollectorServer, start_site: StartSite, profile: BrowserContext) -> None:
-    """While the SDK waits for its ID, the server gives the browser another: the SDK writes over it, and both keep to that.
+    """While the SDK waits for its ID the server gives another: the SDK writes over it, and both keep to that.
 
     The signature that is there belongs to the ID that was written over, so this takes `on_tamper="adopt"`; or a browser
     SDK that leaves the cookie to the server.
