@@ -43,7 +43,8 @@ ORDER = """
     collector.people  collector.received  collector.scripted  collector.store
     collector.connection  collector.reply  collector.exchange  collector.cross_origin  collector.control
     collector.server_thread  collector.server  collector  collector.terminal  collector.command
-    demo  demo.product  demo.style  demo.page  demo.shop  demo.ledger  demo.command
+    demo  demo.device  demo.customer  demo.product  demo.answer  demo.layout  demo.page  demo.accountpage  demo.sidebyside
+    demo.shopper  demo.past  demo.account  demo.shop  demo.ledger  demo.outbox  demo.command
 """
 
 # Where a library may be imported: a module, or a package with all that is in it.

@@ -81,7 +81,7 @@ SUMMARIES = {
         "Play Sitecore CDP, Customer.io and Datalyr on this machine: answer as they do, keep what arrives, "
         "print each event."
     ),
-    "demo": "Start a small shop and a collector on this machine, and print each event as it arrives.",
+    "demo": "Start a small shop and a collector on this machine, side by side, and print each event as it arrives.",
     "doctor": "See whether this machine and these settings are fit for passerby, and say what to do.",
     "outbox": "Look at an outbox on disk, and change what is in it.",
 }
@@ -129,6 +129,11 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=_port, default=8000, help="port of the shop (default: %(default)s)")
     parser.add_argument(
         "--collector-port", type=_port, default=8600, help="port of the collector (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--outbox",
+        metavar="DIR",
+        help="directory in which events wait, to be kept (default: one of its own, removed when nothing is left in it)",
     )
 
 

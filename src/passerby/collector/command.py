@@ -28,11 +28,17 @@ Arrivals = SimpleQueue[Received | None]  # None: it is time to end
 TARGET_URL = "PASSERBY_SITECORE_TARGET_URL"  # tells the app beside it where it listens; Tracking.from_env reads it
 OTHERS = re.compile(r"(PASSERBY_(?:CUSTOMERIO|DATALYR)_(?:.+_)?)(?:WRITE_KEY|WORKSPACE_ID|API_KEY)")
 PATIENCE = 10.0  # seconds that the app beside it may take to end
+LOOK_UP = 0.25  # seconds after which the main thread looks for signals
 IN_FRONT = sys.stdin is not None and sys.stdin.isatty()
 
 
 class CannotListen(Exception):
     """A port cannot be had."""
+
+    @classmethod
+    def at(cls, url: str, error: OSError, option: str) -> CannotListen:
+        """Say why, and which option to change."""
+        return cls(f"cannot listen on {url} ({error.strerror or error}). Choose another with {option}")
 
 
 class CannotStart(Exception):
@@ -79,13 +85,12 @@ def start(server: CollectorServer | ServerThread, option: str) -> None:
     try:
         server.start()
     except OSError as exc:
-        reason = exc.strerror or str(exc)
-        raise CannotListen(f"cannot listen on {server.url} ({reason}). Choose another with {option}") from exc
+        raise CannotListen.at(server.url, exc, option) from exc
 
 
 def follow(arrivals: Arrivals, out: TextIO) -> None:
     """Print what arrives until it is time to end."""
-    while (received := arrivals.get()) is not None:
+    while (received := _next(arrivals)) is not None:
         _show_line(received, out)
 
 
@@ -113,6 +118,14 @@ def ends_on_signal(arrivals: Arrivals) -> Generator[Sequence[int]]:
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+def _next(arrivals: Arrivals) -> Received | None:
+    while True:
+        # A signal that comes in the moment in which the wait begins interrupts nothing, and Python calls its handler
+        # only when the main thread is back: it must not wait for ever.
+        with suppress(Empty):
+            return arrivals.get(timeout=LOOK_UP)
 
 
 def _collect(collector: CollectorServer, arrivals: Arrivals, app: Sequence[str], out: TextIO) -> int:

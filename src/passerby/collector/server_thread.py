@@ -21,6 +21,20 @@ TURNS = 10  # of the event loop, more than enough for connections just accepted 
 CUT_OFF_TIMEOUT = 1.0  # seconds that are left to their handlers
 
 
+def bind(host: str, port: int) -> socket.socket:
+    """Have a port, 0 for any free one, without listening on it yet. Raises OSError."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":  # elsewhere the option lets two servers share a port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
 class ServerThread:
     """Serve an app until told to stop.
 
@@ -28,12 +42,21 @@ class ServerThread:
     nothing listens there, and connections are refused.
     """
 
-    def __init__(self, app: ASGIApp, *, host: str, port: int, name: str, stop_grace: float = STOP_GRACE) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        host: str,
+        port: int,
+        name: str,
+        stop_grace: float = STOP_GRACE,
+        bound: socket.socket | None = None,  # to this address, from bind()
+    ) -> None:
         self._app = app
         self._address = (host, port)
         self._name = name
         self._stop_grace = stop_grace
-        self._reserved: socket.socket | None = None
+        self._reserved = bound
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -76,17 +99,8 @@ class ServerThread:
             self._reserved = None
 
     def _bind(self) -> socket.socket:
-        host, port = self._address
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        try:
-            if os.name == "posix":  # elsewhere the option lets two servers share a port
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-        except OSError:
-            listener.close()
-            raise
-        self._address = (host, listener.getsockname()[1])
+        listener = bind(*self._address)
+        self._address = (self._address[0], listener.getsockname()[1])
         return listener
 
     def _serve(self, listener: socket.socket) -> None:

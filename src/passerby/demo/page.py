@@ -2,132 +2,108 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 from html import escape
 
+from .layout import Visitor, layout, picture
 from .product import PRODUCTS, Product, in_cart, total_of
 
-SHOP = "Milestone"
-
-
-@dataclass(frozen=True, slots=True)
-class Visitor:
-    """What every page says about who is looking."""
-
-    browser_id: str | None
-    user_id: str | None
-    name: str | None
-    cart: dict[str, int]  # product to quantity
+FEATURED = PRODUCTS["trail-kettle"]
+LANDSCAPE = """<svg class="landscape" viewBox="0 0 480 300" aria-hidden="true" preserveAspectRatio="xMidYMid slice">
+<rect class="sky" width="480" height="300"/><circle class="sun" cx="352" cy="92" r="34"/>
+<path class="far" d="M0 190c60-50 110-52 170-20s120 20 170-24 100-40 140-18v172H0z"/>
+<path class="near" d="M0 232c80-46 160-30 230-8s150 22 250-34v110H0z"/>
+<path class="road" d="M196 300c10-32 74-38 86-62s-30-26-22-46 40-22 44-38l6 2c0 22-34 26-38 40s34 20 24 48-50 30-44 56z"/>
+<path class="stone" d="M112 276v-44a19 19 0 0 1 38 0v44z"/><path class="carved" d="M121 238h20M121 248h20M121 258h12"/>
+</svg>"""
+QUANTITIES = range(1, 6)
 
 
 def home(visitor: Visitor) -> str:
     """The page with all products."""
-    tiles = "".join(_tile(product) for product in PRODUCTS.values())
-    return _page("Home", visitor, f"<h1>For those who pass by on foot</h1><ul class='tiles'>{tiles}</ul>")
+    tiles = "".join(map(_tile, PRODUCTS.values()))
+    return layout(
+        "Home",
+        visitor,
+        f"""<section class="hero"><div><p class="kicker">Since the first milestone</p>
+<h1>For those who pass by on foot</h1><p>Six things that are worth their weight, made to be mended.</p>
+<a class="button" href="{_path(FEATURED)}">Put the kettle on</a></div>{LANDSCAPE}</section>
+<h2 id="products">All that you need</h2><ul class="tiles">{tiles}</ul>""",
+    )
 
 
 def product(visitor: Visitor, product: Product) -> str:
     """The page of one product."""
-    return _page(
+    facts = "".join(f"<li>{escape(fact)}</li>" for fact in product.facts)
+    options = "".join(f"<option>{each}</option>" for each in QUANTITIES)
+    others = [other for other in PRODUCTS.values() if other != product]
+    start = list(PRODUCTS).index(product.slug) % len(others)
+    tiles = "".join(map(_tile, (others + others)[start : start + 3]))
+    return layout(
         product.name,
         visitor,
-        f"""<article class="product">{_picture(product)}<div>
-<h1>{escape(product.name)}</h1><p>{escape(product.about)}</p><p class="price">{_euros(product.price)}</p>
-<form method="post" action="/cart"><input type="hidden" name="product" value="{escape(product.slug)}">
-<button>Add to cart</button></form></div></article>""",
+        f"""<nav class="trail" aria-label="Where you are"><a href="/">Shop</a> / {product.kind.title()}</nav>
+<article class="product">{picture(product)}<div><h1>{escape(product.name)}</h1>
+<p class="price">{_euros(product.price)}</p><p>{escape(product.about)}</p><ul class="facts">{facts}</ul>
+<form class="line" method="post" action="/cart">{_hidden(product)}
+<label>Quantity <select name="quantity">{options}</select></label><button id="add-to-cart">Add to cart</button></form>
+</div></article><h2>Goes well with it</h2><ul class="tiles">{tiles}</ul>""",
     )
 
 
 def cart(visitor: Visitor) -> str:
     """The cart."""
     if not visitor.cart:
-        return _page("Cart", visitor, "<h1>Cart</h1><p>Nothing in it yet. <a href='/'>Look around</a>.</p>")
+        return layout(
+            "Cart", visitor, "<h1>Cart</h1><p id='cart-empty'>Nothing in it yet. <a href='/'>Look around</a>.</p>"
+        )
     lines = "".join(_cart_line(product, quantity) for product, quantity in in_cart(visitor.cart))
-    return _page(
+    hint = "" if visitor.name else "<p>You can <a href='/login'>log in</a> first, or order as somebody unknown.</p>"
+    return layout(
         "Cart",
         visitor,
         f"""<h1>Cart</h1><ul class="lines">{lines}</ul>
-<p class="total">Together <strong>{_euros(total_of(visitor.cart))}</strong></p>
-<form method="post" action="/order"><button>Order</button></form>""",
+<div class="sum"><p class="total">Together <strong id="total">{_euros(total_of(visitor.cart))}</strong></p>{hint}
+<form id="order-form" method="post" action="/order"><button id="order">Order</button></form></div>""",
     )
 
 
-def thanks(visitor: Visitor) -> str:
+def thanks(visitor: Visitor, order: str | None) -> str:
     """What follows an order."""
-    words = "Nothing was charged, and nothing will arrive, except the event in your terminal."
-    return _page("Thank you", visitor, f"<h1>Thank you</h1><p>{words}</p><p><a href='/'>Back to the shop</a></p>")
-
-
-def login(visitor: Visitor, problem: str | None = None, name: str = "", email: str = "") -> str:
-    """The form that turns a visitor into somebody."""
-    alert = f'<p class="problem" role="alert">{escape(problem)}</p>' if problem else ""
-    return _page(
-        "Log in",
+    number = f"<p>Your order has the number <strong id='order-number'>{escape(order)}</strong>.</p>" if order else ""
+    return layout(
+        "Thank you",
         visitor,
-        f"""<h1>Log in</h1><p>Any name will do; nothing leaves this machine.</p>{alert}
-<form method="post" action="/login" class="fields">
-<label>First name
-<input name="name" autocomplete="given-name" required maxlength="60" value="{escape(name)}"></label>
-<label>Email
-<input name="email" type="email" autocomplete="email" required maxlength="200" value="{escape(email)}"></label>
-<button>Log in</button></form>""",
+        f"""<h1>Thank you{f", {escape(visitor.name)}" if visitor.name else ""}</h1>{number}
+<p>Nothing was charged, and nothing will arrive, except the event in the collector.</p>
+<p><a class="button" href="/">Back to the shop</a></p>""",
     )
 
 
 def not_found(visitor: Visitor) -> str:
     """What stands where nothing is."""
-    return _page("Not found", visitor, "<h1>No path leads here</h1><p><a href='/'>Back to the shop</a></p>")
-
-
-def _page(title: str, visitor: Visitor, content: str) -> str:
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)} · {SHOP}</title>
-<link rel="stylesheet" href="/style.css">
-<link rel="icon" href="data:,">
-</head>
-<body>
-<header><a class="name" href="/">{SHOP}</a><nav>{_links(visitor)}</nav></header>
-<main>{content}</main>
-<footer>{_facts(visitor)}</footer>
-</body>
-</html>
-"""
-
-
-def _links(visitor: Visitor) -> str:
-    cart = f'<a href="/cart">Cart <span class="count">{sum(visitor.cart.values())}</span></a>'
-    if visitor.name is None:
-        return f'{cart}<a href="/login">Log in</a>'
-    leave = f'<button class="plain">Log out {escape(visitor.name)}</button>'
-    return f'{cart}<form method="post" action="/logout">{leave}</form>'
-
-
-def _facts(visitor: Visitor) -> str:
-    return f"""<h2>What passerby knows</h2>
-<dl><dt>Browser ID</dt><dd><code>{escape(visitor.browser_id or "none yet")}</code></dd>
-<dt>User ID</dt><dd><code>{escape(visitor.user_id or "nobody yet")}</code></dd></dl>
-<p>Each page you open becomes a line in the terminal.</p>"""
+    return layout("Not found", visitor, "<h1>No path leads here</h1><p><a href='/'>Back to the shop</a></p>")
 
 
 def _tile(product: Product) -> str:
-    return f"""<li><a href="/products/{escape(product.slug)}">{_picture(product)}
-<span>{escape(product.name)}</span><span class="price">{_euros(product.price)}</span></a></li>"""
+    return f"""<li><a data-product="{escape(product.slug)}" href="{_path(product)}">{picture(product)}
+<span class="title">{escape(product.name)}</span><span class="price">{_euros(product.price)}</span></a></li>"""
 
 
 def _cart_line(product: Product, quantity: int) -> str:
-    return f"""<li><span>{quantity} <a href="/products/{escape(product.slug)}">{escape(product.name)}</a></span>
+    return f"""<li data-line="{escape(product.slug)}">{picture(product)}
+<span class="title">{quantity} <a href="{_path(product)}">{escape(product.name)}</a></span>
 <span class="price">{_euros(product.price * quantity)}</span>
-<form method="post" action="/cart/remove"><input type="hidden" name="product" value="{escape(product.slug)}">
+<form method="post" action="/cart/remove">{_hidden(product)}
 <button class="plain" aria-label="Remove {escape(product.name)}">Remove</button></form></li>"""
 
 
-def _picture(product: Product) -> str:
-    return f'<svg viewBox="0 0 96 96" role="img" aria-label="{escape(product.name)}">{product.picture}</svg>'
+def _path(product: Product) -> str:
+    return f"/products/{escape(product.slug)}"
+
+
+def _hidden(product: Product) -> str:
+    return f'<input type="hidden" name="product" value="{escape(product.slug)}">'
 
 
 def _euros(amount: Decimal) -> str:

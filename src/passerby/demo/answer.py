@@ -1,0 +1,54 @@
+"""What the shop's routes read and answer with: forms, pages, style sheets."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from urllib.parse import parse_qsl
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+MAX_FORM = 10_000  # bytes; nothing in this shop is longer
+POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
+ASSETS = ("shop.css", "side-by-side.css", "mark.svg")
+KINDS = {"css": "text/css", "svg": "image/svg+xml"}
+
+
+def html(content: str, status: int = 200, frames: str = "'none'") -> Response:
+    """A page, closed to scripts, to everything from elsewhere, and to frames of others.
+
+    Args:
+        content: the page.
+        status: its status.
+        frames: which origins it may show in frames.
+    """
+    headers = {
+        "content-security-policy": f"{POLICY}frame-src {frames}; frame-ancestors 'self'",
+        "cache-control": "no-store",
+        "referrer-policy": "same-origin",
+        "x-content-type-options": "nosniff",
+    }
+    return HTMLResponse(content, status_code=status, headers=headers)
+
+
+def go_to(path: str) -> Response:
+    """Send the browser on."""
+    return RedirectResponse(path, status_code=303)
+
+
+def asset(name: str) -> Response:
+    """One of the files beside this module."""
+    content = files(__package__).joinpath(name).read_bytes()
+    headers = {"cache-control": "public, max-age=60", "x-content-type-options": "nosniff"}
+    return Response(content, media_type=KINDS[name.rpartition(".")[2]], headers=headers)
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """The fields of a form; none where it is too long."""
+    # Read by hand, as forms would need one more package.
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_FORM:
+            return {}
+    return dict(parse_qsl(body.decode("utf-8", "replace")))
