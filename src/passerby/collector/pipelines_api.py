@@ -105,7 +105,8 @@ def _problems(message: Any) -> Iterator[str]:
         return
     call = as_object(cast("object", message))
     kind = call.get("type")
-    if len(json.dumps(call, ensure_ascii=False, separators=(",", ":")).encode()) > MAX_CALL:
+    text = json.dumps(call, ensure_ascii=False, separators=(",", ":"))
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_CALL:  # JSON can name half a letter, which is no UTF-8
         yield f"it is longer than {MAX_CALL:,} bytes"
     if kind in PERSONAL and not (_is_id(call.get("userId")) or _is_id(call.get("anonymousId"))):
         yield "userId and anonymousId are missing"
