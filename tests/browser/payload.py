@@ -56,7 +56,9 @@ def calls_full_of(text: str) -> Iterator[Call]:
 
 
 def _sitecore_events(text: str) -> Iterator[dict[str, Any]]:
-    names = "client_key pos channel currency language page referrer utm_source utm_campaign requested_at type browser_id"
+    names = (
+        "client_key pos channel currency language page referrer utm_source utm_campaign requested_at type browser_id"
+    )
     all_over = dict.fromkeys(names.split(), text) | {
         text: text,
         "ext": {text: text, "pageVariantId": text, "nested": {text: [text, {text: text}]}},
