@@ -40,11 +40,14 @@ ORDER = """
     doctor.settings  doctor.command
 
     collector.json_object  collector.ask  collector.stream_api  collector.pipelines_api  collector.datalyr_api
-    collector.people  collector.received  collector.scripted  collector.store
-    collector.connection  collector.reply  collector.exchange  collector.cross_origin  collector.control
-    collector.server_thread  collector.server  collector  collector.terminal  collector.command
-    demo  demo.device  demo.customer  demo.product  demo.answer  demo.layout  demo.page  demo.accountpage  demo.sidebyside
-    demo.shopper  demo.past  demo.account  demo.shop  demo.ledger  demo.outbox  demo.command
+    collector.telling  collector.fact  collector.people  collector.received  collector.item  collector.scripted
+    collector.row  collector.database  collector.counts  collector.store  collector.feed  collector.crowd
+    collector.connection  collector.reply  collector.exchange  collector.cross_origin  collector.response  collector.guard  collector.static
+    collector.stream  collector.outbox_health  collector.health  collector.control  collector.site
+    collector.server_thread  collector.server  collector  collector.terminal  collector.outbox_folder
+    collector.command
+    demo  demo.device  demo.customer  demo.product  demo.answer  demo.layout  demo.page  demo.accountpage
+    demo.sidebyside  demo.shopper  demo.past  demo.account  demo.shop  demo.ledger  demo.outbox  demo.command
 """
 
 # Where a library may be imported: a module, or a package with all that is in it.
@@ -61,7 +64,7 @@ DOORS = {
     "itsdangerous": ["cookie"],
     "orjson": ["jsontext"],
     "pytest": ["testing.plugin"],
-    "sqlite3": ["collector.store", "outbox.database", "outbox.reading", "outbox.sharedfile"],
+    "sqlite3": ["collector", "outbox.database", "outbox.reading", "outbox.sharedfile"],
     "starlette": ["asgi", "collector", "demo", "fastapi"],
     "uvicorn": ["cli", "collector", "demo"],
 }

@@ -198,11 +198,11 @@ def test_collect_refuses_a_host_that_others_can_reach(host: str) -> None:
 
     assert answer.returncode == 2
     assert f"{host} can be reached from other machines" in answer.stderr
-    assert "--unsafe-host" in answer.stderr
+    assert "--token" in answer.stderr
 
 
-def test_collect_serves_such_a_host_when_told_to() -> None:
-    with running("collect", "--host", "0.0.0.0", "--port", "0", "--unsafe-host") as collect:
+def test_collect_serves_such_a_host_with_a_token() -> None:
+    with running("collect", "--host", "0.0.0.0", "--port", "0", "--token", "open-sesame") as collect:
         port = collect.wait_for(r"Collecting on http://0\.0\.0\.0:(\d+)")[1]
         assert httpx.get(f"http://127.0.0.1:{port}{CREATE}").status_code == 200
         assert collect.end() == 0

@@ -118,9 +118,13 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
             option, metavar=metavar, nargs="+", action="extend", default=[], help=f"the same for {what}"
         )
     parser.add_argument(
-        "--unsafe-host",
-        action="store_true",
-        help="allow a --host that other machines can reach; nobody is asked who they are",
+        "--token",
+        help="lets whoever knows it see the page from elsewhere; needed with a --host that other machines can reach",
+    )
+    parser.add_argument(
+        "--outbox",
+        metavar="DIR",
+        help="outbox of the app to show on the page, such as sqlite:///var/lib/shop/outbox (default: PASSERBY_OUTBOX)",
     )
 
 

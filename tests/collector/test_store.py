@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from passerby.collector import Received, StoreError
-from passerby.collector.store import BATCH, Kept, Store
+from passerby.collector.row import Kept
+from passerby.collector.store import BATCH, Store
 
 
 def receive(number: int, *, event: dict[str, object] | None = None, refusal: str | None = None) -> Kept:
@@ -33,7 +34,7 @@ def test_what_was_added_is_read_back_at_once() -> None:
 
     assert store.requests() == [first.received, second.received]
     assert store.events() == [(1, 1.5, {"type": "VIEW"})]
-    assert store.event_count() == 1
+    assert store.taken_count("sitecore") == 1
     store.close()
 
 
@@ -173,7 +174,7 @@ def test_reading_while_others_add_loses_nothing() -> None:
     thread = threading.Thread(target=add)
     thread.start()
     while thread.is_alive():
-        store.event_count()
+        store.taken_count("sitecore")
     thread.join()
 
     assert [each.number for each in store.requests()] == list(range(1, 5_001))

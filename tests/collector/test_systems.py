@@ -92,7 +92,7 @@ def test_two_browsers_meet_in_one_user(make: Make, strict_collector: CollectorSe
         person = strict_collector.people(system).user("user_1")
         assert person is not None
         assert set(person.anonymous_ids) == {BROWSER_ID, OTHER_ID}
-        assert len(person.messages) == 5
+        assert len(person.timeline) == 5
 
 
 def test_groups_and_aliases_go_to_those_who_take_them(make: Make, strict_collector: CollectorServer) -> None:
@@ -279,7 +279,7 @@ def test_who_is_who_can_be_asked_over_the_control_path(make: Make, strict_collec
     with httpx.Client(base_url=f"{strict_collector.url}/_collector") as client:
         messages = client.get("/messages/customerio").json()["messages"]
         people = client.get("/people/customerio").json()
-        assert client.get("/people/sitecore").status_code == 404
+        assert client.get("/people/nowhere").status_code == 404
     assert len(messages) == 3
     assert people == {
         "users": [

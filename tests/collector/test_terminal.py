@@ -8,7 +8,7 @@ import pytest
 
 from passerby.collector import Received
 from passerby.collector.ask import Route
-from passerby.collector.terminal import escaped, line_of, lines_of, show
+from passerby.collector.terminal import escaped, lines_of, show
 
 BROWSER_ID = "7ed103bd-08c2-47f4-8f69-91141ca3200d"
 
@@ -27,13 +27,12 @@ def received(
 
 def said(*arguments: Any, **more: Any) -> str:
     """The line without its time."""
-    line = line_of(received(*arguments, **more))
-    assert line is not None
+    (line,) = lines_of(received(*arguments, **more))
     return line.partition("  ")[2]
 
 
 def test_line_of_a_page_view() -> None:
-    line = line_of(received({"type": "VIEW", "browser_id": BROWSER_ID, "page": "Home"})) or ""
+    (line,) = lines_of(received({"type": "VIEW", "browser_id": BROWSER_ID, "page": "Home"}))
 
     assert line.endswith("  VIEW              7ed103bd  Home")
     assert line[:12].replace(":", "").replace(".", "").isdigit()
@@ -71,7 +70,7 @@ def test_line_of_rubbish_that_was_welcomed() -> None:
 
 @pytest.mark.parametrize("route", ["create", "show", "callflows"])
 def test_no_line_for_what_is_no_event(route: Route) -> None:
-    assert line_of(received(route=route, accepted=False)) is None
+    assert lines_of(received(route=route, accepted=False)) == []
 
 
 @pytest.mark.parametrize(

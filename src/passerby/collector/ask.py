@@ -13,8 +13,10 @@ from .json_object import JSONObject, parse_object
 
 Route = Literal["create", "events", "show", "callflows", "pipelines", "datalyr", "other"]
 System = Literal["customerio", "datalyr"]  # those whose messages are kept as they came; Sitecore's events are events
+Played = Literal["sitecore", "customerio", "datalyr"]
 
 SYSTEMS: tuple[System, ...] = ("customerio", "datalyr")
+PLAYED: tuple[Played, ...] = ("sitecore", "customerio", "datalyr")
 ROUTES: tuple[Route, ...] = ("create", "events", "show", "callflows", "pipelines", "datalyr", "other")
 
 # Matched at the end of the path: a target URL may bring a path of its own, or a slash too many.
@@ -29,6 +31,15 @@ ROUTE_ENDINGS: tuple[tuple[str, Route], ...] = (
     ("/track", "datalyr"),
 )
 SHOW_ENDING = re.compile(r"/v1\.2/browser/(?P<browser_id>[^/]*)/show\.json\Z")
+OWNERS: dict[Route, Played] = {
+    "create": "sitecore",
+    "events": "sitecore",
+    "show": "sitecore",
+    "callflows": "sitecore",
+    "pipelines": "customerio",
+    "datalyr": "datalyr",
+}
+CARRIERS: tuple[Route, ...] = ("events", "pipelines", "datalyr")  # the routes on which events and messages come
 
 
 def route_of(path: str) -> Route:
@@ -91,3 +102,4 @@ class Answer:
     refusal: str | None = None  # why it said no, or only thought so
     system: System | None = None  # whose the messages are
     messages: tuple[JSONObject, ...] = ()  # what it took
+    positions: tuple[int, ...] = ()  # their places in the request; none: from 0 on, without a gap

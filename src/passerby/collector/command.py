@@ -15,11 +15,11 @@ from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import TextIO
 
+from .database import StoreError
 from .json_object import JSONObject
 from .received import Received
 from .server import CollectorServer
 from .server_thread import ServerThread
-from .store import StoreError
 from .terminal import lines_of, show
 
 Arrivals = SimpleQueue[Received | None]  # None: it is time to end
@@ -58,7 +58,7 @@ def run(options: Namespace, out: TextIO, err: TextIO) -> int:
             write_keys=options.write_key,
             workspaces=options.workspace,
             api_keys=options.api_key,
-            unsafe_host=options.unsafe_host,
+            token=options.token,
             on_received=arrivals.put,
         )
     except ValueError as exc:

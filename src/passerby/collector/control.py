@@ -2,155 +2,166 @@
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Iterable
-from urllib.parse import urlsplit
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Literal, TypeVar
 
-from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Mount, Route, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
 
-from .ask import SYSTEMS, System
+from .ask import PLAYED, SYSTEMS
+from .crowd import Crowd
 from .exchange import read_body
-from .json_object import JSONObject, parse_object
-from .people import People, Person
+from .feed import Cursor, Feed
+from .health import Health
+from .json_object import JSONObject, json_text, parse_object
+from .received import Received
+from .response import refuse, respond
 from .scripted import Misbehaviour
 from .store import Store
+from .stream import Stream, is_number
 
-PREFIX = "/_collector"
 MAX_ORDER = 65_536  # bytes
+PEOPLE = 200  # shown of each kind unless told otherwise
+SHOWN = 4  # characters of a secret
+SECRET = ("authorization", "proxy-authorization", "x-api-key", "cookie")
+
+Name = TypeVar("Name", bound=Literal["sitecore", "customerio", "datalyr"])
 
 
 class Control:
     """Answer on the control path."""
 
-    def __init__(self, store: Store, misbehaviour: Misbehaviour) -> None:
+    def __init__(self, store: Store, feed: Feed, misbehaviour: Misbehaviour, stream: Stream, health: Health) -> None:
         self._store = store
+        self._feed = feed
         self._misbehaviour = misbehaviour
+        self._stream = stream
+        self._health = health
+        self._crowd = Crowd(store)
 
-    def mount(self) -> Mount:
-        """The routes, behind their guard."""
-        routes = [
+    @property
+    def routes(self) -> list[Route]:
+        """The paths, without what they all begin with."""
+        return [
             Route("/misbehave", self.misbehave, methods=["POST"]),
             Route("/misbehave", self.behave, methods=["DELETE"]),
             Route("/events", self.events),
             Route("/messages/{system}", self.messages),
             Route("/people/{system}", self.people),
             Route("/stats", self.stats),
+            Route("/stream", self._stream.answer),
+            Route("/requests/{number}", self.request),
+            Route("/health", self.health),
+            Route("/export", self.export),
+            Route("/arrivals", self.clear, methods=["DELETE"]),
         ]
-        router = Router(routes, redirect_slashes=False)
-        return Mount(PREFIX, app=LoopbackOnly(router))
 
-    async def misbehave(self, request: Request) -> JSONResponse:
+    async def misbehave(self, request: Request) -> Response:
         """Carry out an order such as `{"route": "events", "status": 503, "delay": 0.5, "times": 3}`."""
         if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             # A page elsewhere cannot send this type to us without being asked first.
-            return _refuse(415, "An order is sent as application/json")
+            return refuse(415, "An order is sent as application/json")
         body = await read_body(request.receive, MAX_ORDER)
         if body is None or len(body) > MAX_ORDER:
-            return _refuse(413, f"An order has at most {MAX_ORDER:,} bytes")
+            return refuse(413, f"An order has at most {MAX_ORDER:,} bytes")
         try:
             self._misbehaviour.obey(parse_object(body))
         except ValueError as exc:
-            return _refuse(400, str(exc))
+            return refuse(400, str(exc))
         return self._misbehaving()
 
-    async def behave(self, request: Request) -> JSONResponse:
+    async def behave(self, request: Request) -> Response:
         """End all misbehaviour."""
         self._misbehaviour.end()
         return self._misbehaving()
 
-    async def events(self, request: Request) -> JSONResponse:
+    async def events(self, request: Request) -> Response:
         """The accepted events; `?after=N` leaves out those of requests up to number N."""
         after = request.query_params.get("after", "0")
-        if not (after.isascii() and after.isdigit() and len(after) < 19):
-            return _refuse(400, "after is the number of a request")
-        events = self._store.events(int(after))
-        return JSONResponse(
-            {"events": [{"number": number, "time": time, "event": event} for number, time, event in events]}
-        )
+        if not is_number(after):
+            return refuse(400, "after is the number of a request")
+        events = await asyncio.to_thread(self._store.events, int(after))
+        return respond({"events": [{"number": number, "time": time, "event": event} for number, time, event in events]})
 
-    async def messages(self, request: Request) -> JSONResponse:
+    async def messages(self, request: Request) -> Response:
         """The accepted messages to `customerio` or `datalyr`."""
-        system = _system(request)
-        return _no_such_system() if system is None else JSONResponse({"messages": self._store.messages(system)})
-
-    async def people(self, request: Request) -> JSONResponse:
-        """Who is who, by what `customerio` or `datalyr` was told."""
-        system = _system(request)
+        system = _named(request, SYSTEMS)
         if system is None:
-            return _no_such_system()
-        people = People(system, self._store.messages(system))
-        return JSONResponse({"users": _listed(people.users), "strangers": _listed(people.strangers)})
+            return refuse(404, f"Messages are kept of {' and '.join(SYSTEMS)}")
+        return respond({"messages": await asyncio.to_thread(self._store.messages, system)})
 
-    async def stats(self, request: Request) -> JSONResponse:
+    async def people(self, request: Request) -> Response:
+        """Who is who, by what a system was told; `?limit=N` of the users, and of the strangers."""
+        system = _named(request, PLAYED)
+        limit = request.query_params.get("limit", str(PEOPLE))
+        if system is None:
+            return refuse(404, f"People are known of {', '.join(PLAYED)}")
+        if not is_number(limit):
+            return refuse(400, "limit is how many to list")
+        return respond(await asyncio.to_thread(self._crowd.as_json, system, int(limit)))
+
+    async def stats(self, request: Request) -> Response:
         """How much arrived, and which routes misbehave."""
-        return JSONResponse({**self._store.counts(), "misbehaving": self._misbehaviour.routes})
+        return respond({**self._store.counts(), "misbehaving": self._misbehaviour.routes})
 
-    def _misbehaving(self) -> JSONResponse:
-        return JSONResponse({"status": "OK", "misbehaving": self._misbehaviour.routes})
+    async def request(self, request: Request) -> Response:
+        """One request as it came, and what was answered."""
+        number = request.path_params["number"]
+        found = self._store.requests(int(number), 1) if is_number(number) else []
+        if not found or found[0].number != int(number):
+            return refuse(404, f"There is no request {number[:20]}; it may have been cleared")
+        return respond(_as_json(found[0]))
 
+    async def health(self, request: Request) -> Response:
+        """How things go."""
+        return respond(self._health.as_json())
 
-class LoopbackOnly:
-    """Refuse whoever is not on this machine, and pages elsewhere that had a name of theirs point here."""
+    async def export(self, request: Request) -> Response:
+        """All that arrived, in lines of JSON."""
+        headers = {"content-disposition": 'attachment; filename="arrivals.ndjson"'}
+        return StreamingResponse(self._lines(), headers=headers, media_type="application/x-ndjson")
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    async def clear(self, request: Request) -> Response:
+        """Forget all that has arrived."""
+        await asyncio.to_thread(self._store.clear)
+        return respond({"status": "OK"})
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand the request on, or refuse it."""
-        host, _ = scope.get("client") or ("", 0)
-        if not is_loopback_name(host):
-            refusal = _refuse(403, "The control path is for this machine only")
-        elif not is_loopback_name(_hostname(Headers(scope=scope).get("host", ""))):
-            refusal = _refuse(403, "The control path is only found under a loopback name, such as localhost")
-        else:
-            await self.app(scope, receive, send)
-            return
-        await refusal(scope, receive, send)
+    async def _lines(self) -> AsyncGenerator[str]:
+        pages = self._feed.pages(Cursor(0), self._feed.end)
+        while (page := await asyncio.to_thread(next, pages, None)) is not None:
+            lines = zip(page.items, page.contents, strict=True)
+            yield "".join(f"{json_text({**item._asdict(), 'event': content})}\n" for item, content in lines)
 
-
-def is_loopback_name(name: str) -> bool:
-    """Whether a host, without its port, is this machine by its very name."""
-    if name.lower() == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback
+    def _misbehaving(self) -> Response:
+        return respond({"status": "OK", "misbehaving": self._misbehaviour.routes})
 
 
-def _system(request: Request) -> System | None:
+def _named(request: Request, systems: tuple[Name, ...]) -> Name | None:
     found = request.path_params["system"]
-    return next((system for system in SYSTEMS if system == found), None)
+    return next((system for system in systems if system == found), None)
 
 
-def _no_such_system() -> JSONResponse:
-    return _refuse(404, f"Messages are kept of {' and '.join(SYSTEMS)}")
+def _as_json(received: Received) -> JSONObject:
+    return {
+        "number": received.number,
+        "time": received.time,
+        "method": received.method,
+        "path": received.path,
+        "headers": {name: masked(name, value) for name, value in received.headers.items()},
+        "body": received.text,
+        "route": received.route,
+        "status": received.status,
+        "accepted": received.accepted,
+        "refusal": received.refusal,
+        "answer": {"headers": received.answer_headers, "body": received.answer_body.decode(errors="replace")},
+    }
 
 
-def _listed(people: Iterable[Person]) -> list[JSONObject]:
-    return [
-        {
-            "user_id": one.user_id,
-            "anonymous_ids": one.anonymous_ids,
-            "traits": one.traits,
-            "story": one.story,
-        }
-        for one in people
-    ]
-
-
-def _hostname(host: str) -> str:
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
-
-
-def _refuse(status: int, reason: str) -> JSONResponse:
-    return JSONResponse({"status": status, "message": reason}, status_code=status)
+def masked(name: str, value: str) -> str:
+    """A header's value, with little of it where it is a secret."""
+    if name not in SECRET:
+        return value
+    scheme, space, secret = value.partition(" ") if name.endswith("authorization") else ("", "", value)
+    return f"{scheme}{space}{secret[:SHOWN] if len(secret) > 2 * SHOWN else ''}..."

@@ -27,5 +27,9 @@ class OpenToPages:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        is_open = scope["type"] == "http" and route_of(wire_path(scope).partition("?")[0]) in OPEN
-        await (self._open if is_open else self._app)(scope, receive, send)
+        await (self._open if _is_from_page(scope) else self._app)(scope, receive, send)
+
+
+def _is_from_page(scope: Scope) -> bool:
+    is_of_browser = any(name == b"origin" for name, _ in scope.get("headers", ()))
+    return is_of_browser and route_of(wire_path(scope).partition("?")[0]) in OPEN

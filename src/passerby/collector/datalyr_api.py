@@ -57,14 +57,20 @@ class DatalyrApi:
             reason = what_is_wrong(event)
             if reason is not None:
                 return _refuse(400, f"event {number}: {reason}")
-        new = tuple(as_object(event) for event in events if self._is_new(event))
-        return Answer(200, {"success": True, "received": len(events)}, system="datalyr", messages=new)
+        new = {number: as_object(event) for number, event in enumerate(events) if self._is_new(event)}
+        return Answer(
+            200,
+            {"success": True, "received": len(events)},
+            system="datalyr",
+            messages=tuple(new.values()),
+            positions=tuple(new),
+        )
 
     def _is_new(self, event: Any) -> bool:
         now = self._clock()
         while self._seen and now - next(iter(self._seen.values())) > REMEMBERED:
             del self._seen[next(iter(self._seen))]
-        name = as_object(event).get("event_id") or as_object(event).get("eventId")
+        name = event_id_of(as_object(event))
         if name in self._seen:
             return False
         if isinstance(name, str):
@@ -101,6 +107,11 @@ def user_id_of(event: JSONObject) -> Any:
 def anonymous_id_of(event: JSONObject) -> Any:
     """The event's anonymous ID, in either form."""
     return event.get("anonymous_id", event.get("anonymousId"))
+
+
+def event_id_of(event: JSONObject) -> Any:
+    """The event's own ID, in either form."""
+    return event.get("event_id") or event.get("eventId")
 
 
 def traits_of(event: JSONObject) -> JSONObject:

@@ -15,12 +15,12 @@ from .json_object import JSONObject, as_object
 from .pipelines_api import PipelinesApi
 from .received import Received
 from .reply import Reply, deliver
-from .scripted import Misbehaviour, Scripted
-from .store import Kept, Store
+from .row import Kept
+from .scripted import AS_TOLD, Misbehaviour, Scripted
+from .store import Store
 from .stream_api import StreamApi, too_large
 
 MAX_BODY = 1_048_576  # bytes
-AS_TOLD = "the collector was told to misbehave"
 WELL_BEHAVED = Scripted(status=None)
 
 OnReceived = Callable[[Received], None]
@@ -57,8 +57,9 @@ class Exchange:
         ask = Ask(scope["method"], wire_path(scope), body, _headers(scope))
         scripted = self._misbehaviour.next_answer(ask.route) or WELL_BEHAVED
         answer = self._answer(ask, scripted)
-        self._keep(ask, answer, was_reset=scripted.reset)
-        await deliver(Reply.make(answer, scripted), scripted, scope, receive, send)
+        reply = Reply.make(answer, scripted)
+        self._keep(ask, answer, reply, scripted)
+        await deliver(reply, scripted, scope, receive, send)
 
     def _answer(self, ask: Ask, scripted: Scripted) -> Answer:
         if scripted.status is not None:
@@ -69,7 +70,7 @@ class Exchange:
             return self._apis.pipelines.answer(ask)
         return self._apis.datalyr.answer(ask) if ask.route == "datalyr" else self._apis.stream.answer(ask)
 
-    def _keep(self, ask: Ask, answer: Answer, *, was_reset: bool) -> None:
+    def _keep(self, ask: Ask, answer: Answer, reply: Reply, scripted: Scripted) -> None:
         received = Received(
             number=self._store.next_number(),
             time=time.time(),
@@ -78,11 +79,15 @@ class Exchange:
             headers=dict(ask.headers),
             body=ask.body[:MAX_BODY],
             route=ask.route,
-            status=None if was_reset else answer.status,
+            status=None if scripted.reset else answer.status,
             accepted=answer.event is not None or bool(answer.messages),
             refusal=answer.refusal,
+            answer_headers={} if scripted.reset else dict(reply.headers),
+            answer_body=reply.sent(scripted),
         )
-        self._store.add(Kept(received, answer.event, answer.browser_id, answer.system, answer.messages))
+        self._store.add(
+            Kept(received, answer.event, answer.browser_id, answer.system, answer.messages, answer.positions)
+        )
         if self._on_received is not None:
             self._on_received(received)
 

@@ -1,8 +1,9 @@
-"""JSON as it comes from outside: an object, or a reason why not."""
+"""JSON as it comes from outside, an object or a reason why not, and as it goes out to a page."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from typing import Any, NoReturn, TypeAlias, cast
 
@@ -20,6 +21,14 @@ def parse_object(text: str | bytes) -> JSONObject:
     return cast(JSONObject, value)
 
 
+def json_text(value: object) -> str:
+    """Write JSON that every reader takes, in ASCII and one line: an infinity, read from such as 1e999, becomes null."""
+    try:
+        return json.dumps(value, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        return json.dumps(_finite(value), allow_nan=False, separators=(",", ":"))
+
+
 def as_object(value: object) -> JSONObject:
     """A parsed value if it is an object, else an empty one."""
     return cast(JSONObject, value) if isinstance(value, dict) else {}
@@ -28,6 +37,14 @@ def as_object(value: object) -> JSONObject:
 def as_list(value: object) -> list[Any]:
     """A parsed value if it is a list, else an empty one."""
     return [*cast("Iterable[Any]", value)] if isinstance(value, list) else []
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in cast(JSONObject, value).items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in cast("Iterable[object]", value)]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _refuse_constant(name: str) -> NoReturn:

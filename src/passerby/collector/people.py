@@ -3,7 +3,8 @@
 An identify call links its anonymous ID to its user ID: all events of that anonymous ID belong to the user from then on,
 those before it too. Several anonymous IDs, of several devices, meet in one user only by the same user ID. What an
 anonymous ID does after a second person identified there belongs to that person; what is said with a user ID belongs to
-that user whatever the anonymous ID.
+that user whatever the anonymous ID. Sitecore's events are read by the same rules: an IDENTITY is the identify call, and
+each of its identifiers is a user ID, all of one person.
 """
 
 from __future__ import annotations
@@ -12,20 +13,36 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from . import datalyr_api
-from .ask import System
-from .json_object import JSONObject, as_object
+from .ask import Played
+from .fact import Fact, read_fact
+from .json_object import JSONObject
+from .telling import read_telling
 
 
-class Fact(NamedTuple):
-    """What one message says of somebody."""
+class Entry(NamedTuple):
+    """One thing that somebody did.
 
-    message: JSONObject
-    user_id: str | None
+    Attributes:
+        number: of the request in which it arrived.
+        position: in that request.
+        time: when it arrived, in seconds since the epoch.
+        name: what it was, such as "page" or "Order Completed".
+        says: a few words on what is in it.
+        anonymous_id: in which browser.
+        user_id: who it was, as told.
+        is_identity: whether it says who somebody is.
+        reattributed: whether nobody was known when it was told, and it is the person's since.
+    """
+
+    number: int
+    position: int
+    time: float
+    name: str
+    says: str
     anonymous_id: str | None
+    user_id: str | None
     is_identity: bool
-    traits: JSONObject  # of an identity
-    previous_id: str | None  # of an alias
+    reattributed: bool = False
 
 
 @dataclass(slots=True)
@@ -35,19 +52,24 @@ class Person:
     Attributes:
         user_id: who it is; None as long as only a browser is known.
         anonymous_ids: the browsers, in the order in which they were linked.
-        messages: all that belongs to the person, in order of arrival.
+        timeline: all that belongs to the person, in order of arrival.
         traits: the last value of each.
     """
 
     user_id: str | None
     anonymous_ids: list[str] = field(default_factory=list[str])
-    messages: list[JSONObject] = field(default_factory=list[JSONObject])
+    timeline: list[Entry] = field(default_factory=list[Entry])
     traits: JSONObject = field(default_factory=dict[str, object])
 
     @property
     def story(self) -> list[str]:
-        """The messages' names, such as ``["page", "identify", "Order Completed"]``."""
-        return [_name(message) for message in self.messages]
+        """What happened, by name, such as ``["page", "identify", "Order Completed"]``."""
+        return [entry.name for entry in self.timeline]
+
+
+class _Owned(NamedTuple):
+    entry: Entry
+    key: str | None  # whose it was when it was told
 
 
 class People:
@@ -55,118 +77,116 @@ class People:
 
     Args:
         system: whose messages they are.
-        messages: in order of arrival.
+        messages: in order of arrival; more may be added.
     """
 
-    def __init__(self, system: System, messages: Iterable[JSONObject]) -> None:
+    def __init__(self, system: Played, messages: Iterable[JSONObject] = ()) -> None:
+        self._system: Played = system
         self._users: dict[str, Person] = {}
         self._browsers: dict[str, Person] = {}
-        self._owners: list[tuple[JSONObject, str | None, str | None]] = []  # message, user ID, anonymous ID
+        self._owned: list[_Owned] = []
         self._linked: dict[str, str] = {}
         self._first: dict[str, str] = {}
         self._same: dict[str, str] = {}
-        read = _customerio_fact if system == "customerio" else _datalyr_fact
-        for message in messages:
-            self._take(read(message))
-        self._give_out()
+        self._is_given_out = True
+        for number, message in enumerate(messages, 1):
+            self.add(message, number)
+
+    def add(self, message: JSONObject, number: int, position: int = 0, time: float = 0.0) -> None:
+        """Take one more message.
+
+        Args:
+            message: an event to Sitecore, or a message to one of the others.
+            number: of the request in which it arrived.
+            position: in that request.
+            time: when it arrived.
+        """
+        fact = read_fact(self._system, message)
+        says = read_telling(self._system, message).says
+        entry = Entry(number, position, time, fact.name, says, fact.anonymous_id, fact.user_id, fact.is_identity)
+        self._owned.append(_Owned(entry, self._take(fact)))
+        self._is_given_out = False
 
     @property
     def users(self) -> list[Person]:
         """Those who are known, in the order in which they were named."""
+        self._give_out()
         return list(self._users.values())
 
     @property
     def strangers(self) -> list[Person]:
         """Those of whom only a browser is known."""
+        self._give_out()
         return [person for person in self._browsers.values() if person.user_id is None]
 
     def user(self, user_id: str) -> Person | None:
         """The person with a user ID, or with another ID that was said to stand for the same one."""
-        return self._users.get(self._whose(user_id))
+        self._give_out()
+        found = self._users.get(self._whose(user_id))
+        return found or next((person for person in self._users.values() if person.user_id == user_id), None)
 
     def of_browser(self, anonymous_id: str) -> Person | None:
         """The person behind a browser, as it is now."""
+        self._give_out()
         return self._browsers.get(anonymous_id)
 
-    def _take(self, fact: Fact) -> None:
-        user_id, anonymous_id = fact.user_id, fact.anonymous_id
-        if user_id is not None:
-            person = self._users.setdefault(self._whose(user_id), Person(self._whose(user_id)))
-            if fact.is_identity:
-                person.traits.update(fact.traits)
-                if anonymous_id is not None:
-                    self._link(anonymous_id, user_id)
-            if fact.previous_id is not None:
-                self._unite(fact.previous_id, user_id)
-        elif anonymous_id is not None:
-            user_id = self._linked.get(anonymous_id)
-        self._owners.append((fact.message, user_id, anonymous_id))
+    def _take(self, fact: Fact) -> str | None:
+        """Note what it says, and return whose it is as far as is known now."""
+        if fact.key is None:
+            return None if fact.anonymous_id is None else self._linked.get(fact.anonymous_id)
+        key = self._known_among(fact)
+        person = self._users.setdefault(self._whose(key), Person(fact.user_id))
+        if fact.is_identity:
+            person.traits.update(fact.traits or {})
+            if fact.anonymous_id is not None:
+                self._link(fact.anonymous_id, key)
+        for other in (fact.key, *fact.same):
+            self._unite(other, key)
+        return key
 
-    def _link(self, anonymous_id: str, user_id: str) -> None:
-        self._first.setdefault(anonymous_id, user_id)
-        self._linked[anonymous_id] = user_id
+    def _known_among(self, fact: Fact) -> str:
+        """Of a guest's identifiers the one that is known already, so that a further one does not rename the guest."""
+        keys = (str(fact.key), *(fact.same if fact.is_identity else ()))
+        return next((key for key in keys if self._whose(key) in self._users), keys[0])
 
-    def _unite(self, previous_id: str, user_id: str) -> None:
+    def _link(self, anonymous_id: str, key: str) -> None:
+        self._first.setdefault(anonymous_id, key)
+        self._linked[anonymous_id] = key
+
+    def _unite(self, previous_id: str, key: str) -> None:
         """From now on two IDs are one person's."""
-        previous, own = self._whose(previous_id), self._whose(user_id)
+        previous, own = self._whose(previous_id), self._whose(key)
         if previous == own:
             return
-        self._link(previous_id, user_id)  # it may be a browser's
+        self._link(previous_id, key)  # it may be a browser's
         self._same[previous] = own
         before = self._users.pop(previous, None)
         if before is not None:
             self._users[own].traits = before.traits | self._users[own].traits
 
-    def _whose(self, user_id: str) -> str:
-        while user_id in self._same:
-            user_id = self._same[user_id]
-        return user_id
+    def _whose(self, key: str) -> str:
+        while key in self._same:
+            key = self._same[key]
+        return key
 
     def _give_out(self) -> None:
-        """Give each message to whom it belongs, and each browser, now that all is known."""
-        for message, told, anonymous_id in self._owners:
-            user_id = told if told is not None or anonymous_id is None else self._first.get(anonymous_id)
-            person = self._stranger(anonymous_id) if user_id is None else self._users[self._whose(user_id)]
-            person.messages.append(message)
-        browsers = {anonymous_id for _, _, anonymous_id in self._owners}
-        for anonymous_id, user_id in [*self._first.items(), *self._linked.items()]:
+        """Give everybody what is theirs, by all that is known by now."""
+        if self._is_given_out:
+            return
+        self._is_given_out = True
+        self._browsers = {}
+        for person in self._users.values():
+            person.timeline, person.anonymous_ids = [], []
+        for entry, told in self._owned:
+            key = told if told is not None else self._first.get(entry.anonymous_id or "")
+            person = self._stranger(entry.anonymous_id) if key is None else self._users[self._whose(key)]
+            person.timeline.append(entry._replace(reattributed=True) if told is None and key is not None else entry)
+        browsers = {entry.anonymous_id for entry, _ in self._owned}
+        for anonymous_id, key in [*self._first.items(), *self._linked.items()]:
             if anonymous_id in browsers:
-                person = self._browsers[anonymous_id] = self._users[self._whose(user_id)]
+                person = self._browsers[anonymous_id] = self._users[self._whose(key)]
                 person.anonymous_ids += [] if anonymous_id in person.anonymous_ids else [anonymous_id]
 
     def _stranger(self, anonymous_id: str | None) -> Person:
         name = anonymous_id or ""
         return self._browsers.setdefault(name, Person(None, [name]))
-
-
-def _customerio_fact(message: JSONObject) -> Fact:
-    return Fact(
-        message,
-        _text(message.get("userId")),
-        _text(message.get("anonymousId")),
-        message.get("type") == "identify",
-        as_object(message.get("traits")),
-        _text(message.get("previousId")) if message.get("type") == "alias" else None,
-    )
-
-
-def _datalyr_fact(message: JSONObject) -> Fact:
-    name, properties = datalyr_api.name_of(message), as_object(message.get("properties"))
-    return Fact(
-        message,
-        _text(datalyr_api.user_id_of(message)),
-        _text(datalyr_api.anonymous_id_of(message)),
-        name == "$identify",
-        datalyr_api.traits_of(message),
-        _text(properties.get("previousId", properties.get("previous_id"))) if name == "$alias" else None,
-    )
-
-
-def _text(value: object) -> str | None:
-    return None if value in (None, "") else str(value)
-
-
-def _name(message: JSONObject) -> str:
-    if "type" in message:
-        return str(message["event"] if message["type"] == "track" else message["type"])
-    return str(datalyr_api.name_of(message))

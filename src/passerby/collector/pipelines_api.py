@@ -41,24 +41,30 @@ class PipelinesApi:
         is_strict = ask.headers.get("x-strict-mode") == "1"
         refusal, taken = self._take(ask)
         if refusal is None or (not is_strict and refusal.status in (400, 401)):
-            reason = None if refusal is None else refusal.refusal
-            return Answer(200, {"success": True}, refusal=reason, system="customerio", messages=taken)
+            return Answer(
+                200,
+                {"success": True},
+                refusal=None if refusal is None else refusal.refusal,
+                system="customerio",
+                messages=tuple(taken.values()),
+                positions=tuple(taken),
+            )
         return refusal
 
-    def _take(self, ask: Ask) -> tuple[Answer | None, tuple[JSONObject, ...]]:
+    def _take(self, ask: Ask) -> tuple[Answer | None, dict[int, JSONObject]]:
         """What is wrong, and what can be taken in spite of it."""
         key = key_of(ask.headers.get("authorization", ""))
         if key is None or not self._is_right(key):
-            return _refuse(401, "unauthorized", "The write key is missing or not one of this service"), ()
+            return _refuse(401, "unauthorized", "The write key is missing or not one of this service"), {}
         try:
-            body = _plain_body(ask)
+            body = plain_body(ask)
             if len(body) > MAX_BATCH:
-                return _refuse(413, "too_large", f"The batch is longer than {MAX_BATCH:,} bytes"), ()
+                return _refuse(413, "too_large", f"The batch is longer than {MAX_BATCH:,} bytes"), {}
             messages = read_messages(ask)
         except ValueError as error:
-            return _refuse(400, "invalid_json", f"The body cannot be read: {error}"), ()
+            return _refuse(400, "invalid_json", f"The body cannot be read: {error}"), {}
         wrong = {number: reason for number, one in enumerate(messages) if (reason := what_is_wrong(one)) is not None}
-        taken = tuple(as_object(one) for number, one in enumerate(messages) if number not in wrong)
+        taken = {number: as_object(one) for number, one in enumerate(messages) if number not in wrong}
         if not wrong:
             return None, taken
         reasons = "; ".join(f"call {number}: {reason}" for number, reason in wrong.items())
@@ -84,7 +90,7 @@ def key_of(authorization: str) -> str | None:
 
 def read_messages(ask: Ask) -> list[Any]:
     """The calls in a request, each with its type; raise ValueError where there are none."""
-    body = parse_object(_plain_body(ask))
+    body = parse_object(plain_body(ask))
     name = ask.bare_path.rpartition("/")[2]
     if name != "batch":
         return [{**body, "type": name}]
@@ -105,8 +111,7 @@ def _problems(message: Any) -> Iterator[str]:
         return
     call = as_object(cast("object", message))
     kind = call.get("type")
-    text = json.dumps(call, ensure_ascii=False, separators=(",", ":"))
-    if len(text.encode("utf-8", "surrogatepass")) > MAX_CALL:  # JSON can name half a letter, which is no UTF-8
+    if len(json.dumps(call, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass")) > MAX_CALL:
         yield f"it is longer than {MAX_CALL:,} bytes"
     if kind in PERSONAL and not (_is_id(call.get("userId")) or _is_id(call.get("anonymousId"))):
         yield "userId and anonymousId are missing"
@@ -143,7 +148,8 @@ def _is_moment(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _plain_body(ask: Ask) -> bytes:
+def plain_body(ask: Ask) -> bytes:
+    """The body, unpacked where it came packed; raise ValueError where it cannot be."""
     if ask.headers.get("content-encoding", "").lower() != "gzip":
         return ask.body
     unpacking = zlib.decompressobj(GZIP)

@@ -1,8 +1,8 @@
-"""One request as the collector received it."""
+"""One request as the collector received it, and what it answered."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from . import datalyr_api, pipelines_api
@@ -24,6 +24,8 @@ class Received:
     status: int | None  # None: the connection was reset instead
     accepted: bool  # an event or messages, and something was taken
     refusal: str | None  # why it was not
+    answer_headers: dict[str, str] = field(default_factory=dict[str, str])  # as far as the answer sets them itself
+    answer_body: bytes = b""  # what was sent of it
 
     @property
     def json(self) -> Any:
@@ -40,6 +42,21 @@ class Received:
             return Ask(self.method, self.path, self.body).read_event()[0] if self.route == "events" else None
         except ValueError:
             return None
+
+    @property
+    def told(self) -> list[JSONObject]:
+        """The event or the messages in it, accepted or not, whichever system they are for."""
+        event = self.event
+        return self.messages if event is None else [event]
+
+    @property
+    def text(self) -> str:
+        """The body to look at: unpacked, and whatever is no text made visible."""
+        try:
+            body = pipelines_api.plain_body(Ask(self.method, self.path, self.body, self.headers))
+        except ValueError:
+            body = self.body
+        return body.decode(errors="replace")
 
     @property
     def messages(self) -> list[JSONObject]:

@@ -36,6 +36,12 @@ class Reply:
         own = () if "content-type" in given else (("content-type", content_type),)
         return cls(answer.status, content, (*own, *scripted.headers.items()))
 
+    def sent(self, scripted: Scripted) -> bytes:
+        """As much of the content as the script lets through."""
+        if scripted.reset:
+            return b""
+        return self.content[: len(self.content) // 2] if scripted.truncate else self.content
+
     def start(self, announced: int | None = None) -> Message:
         """The message with status and headers; `announced` is a length to give instead of the real one."""
         length = len(self.content) if announced is None else announced
@@ -57,7 +63,7 @@ async def deliver(reply: Reply, scripted: Scripted, scope: Scope, receive: Recei
     if scripted.stall_body and not await _is_still_there_after(scripted.stall_body, receive):
         return
     if scripted.truncate:
-        await send(_part(reply.content[: len(reply.content) // 2], more=True))
+        await send(_part(reply.sent(scripted), more=True))
         transport_of(scope).close()
         await _connection_lost(receive)
         return

@@ -17,6 +17,7 @@ RouteOrAll = Literal["create", "events", "show", "callflows", "pipelines", "data
 
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 HEADER_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*\Z")
+AS_TOLD = "the collector was told to misbehave"  # why, in place of what the service would say
 TAKEN_FROM_BODY = frozenset({"content-length", "transfer-encoding"})
 
 
@@ -116,10 +117,17 @@ class Misbehaviour:
             return answer
 
     @property
+    def upcoming(self) -> dict[Route, Scripted]:
+        """The answer that is due next, for each route that misbehaves."""
+        with self._lock:
+            return {
+                route: script.due for route in ROUTES if (script := self._scripts.get(route)) and not script.is_over
+            }
+
+    @property
     def routes(self) -> list[Route]:
         """The routes that misbehave."""
-        with self._lock:
-            return [route for route in ROUTES if (script := self._scripts.get(route)) and not script.is_over]
+        return list(self.upcoming)
 
     def obey(self, order: JSONObject) -> None:
         """Carry out an order given as JSON: `route`, and either `answers` or one answer with `times`."""
@@ -144,9 +152,13 @@ class _Script:
     def next_answer(self) -> Scripted | None:
         if self.is_over:
             return None
-        answer = self._answers[min(self._position, len(self._answers) - 1)]
+        answer = self.due
         self._position += 1
         return answer
+
+    @property
+    def due(self) -> Scripted:
+        return self._answers[min(self._position, len(self._answers) - 1)]
 
     @property
     def is_over(self) -> bool:

@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
 from typing import Any
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-
 from ..rehearsal import rehearsal
-from .ask import Route, System
-from .control import Control, is_loopback_name
+from .ask import Played, Route, System
+from .control import Control
 from .cross_origin import OpenToPages
 from .datalyr_api import DatalyrApi
 from .exchange import Apis, Exchange
+from .feed import Feed
+from .guard import is_loopback_name
+from .health import FindOutbox, Health
 from .json_object import JSONObject
 from .people import People
 from .pipelines_api import PipelinesApi
 from .received import Received
 from .scripted import Misbehaviour, RouteOrAll, Scripted
 from .server_thread import ServerThread
+from .site import Site, make_pages
+from .static import StaticFiles
 from .store import Store
+from .stream import Stream
 from .stream_api import StreamApi
-
-COMMIT_EVERY = 0.2  # seconds
 
 
 class CollectorServer:
@@ -51,13 +48,15 @@ class CollectorServer:
         write_keys: Collection[str] = (),  # of Customer.io
         workspaces: Collection[str] = (),  # of Datalyr
         api_keys: Collection[str] = (),  # of Datalyr
-        unsafe_host: bool = False,
+        token: str | None = None,  # lets those who are elsewhere see the page; needed where the host is not loopback
+        frame_ancestors: str | None = None,  # origins whose pages may show the page in a frame, parted by spaces
+        outbox: FindOutbox | None = None,  # how the app's outbox is; called once a second in a thread
         on_received: Callable[[Received], None] | None = None,  # called in the server's thread
     ) -> None:
-        if not unsafe_host and not is_loopback_name(host):
+        if token is None and not is_loopback_name(host):
             raise ValueError(
-                f"{host} can be reached from other machines, and the collector asks nobody who they are. "
-                "Use 127.0.0.1, or allow it with unsafe_host (--unsafe-host)"
+                f"{host} can be reached from other machines, and what arrives is not for everybody to see. "
+                "Use 127.0.0.1, or set a token (--token) that whoever looks has to know"
             )
         self.accept_any_browser_id = accept_any_browser_id
         self._store = Store(db)
@@ -65,8 +64,15 @@ class CollectorServer:
         api = StreamApi(knows=self._takes_events_of, client_keys=client_keys)
         apis = Apis(api, PipelinesApi(write_keys), DatalyrApi(workspaces, api_keys))
         exchange = Exchange(apis, self._store, self._misbehaviour, on_received)
-        app = _make_app(Control(self._store, self._misbehaviour), exchange, self._store)
-        self._thread = ServerThread(app, host=host, port=port, name="passerby collector")
+        feed = Feed(self._store)
+        stream = Stream(self._store, feed, self._misbehaviour)
+        health = Health(feed, outbox)
+        control = Control(self._store, feed, self._misbehaviour, stream, health)
+        routes = [*control.routes, *StaticFiles().routes]
+        pages = make_pages(routes, self._store, stream, health, token=token, frame_ancestors=frame_ancestors)
+        self._thread = ServerThread(
+            Site(OpenToPages(exchange), pages), host=host, port=port, name="passerby collector", on_end=stream.end
+        )
 
     def __enter__(self) -> CollectorServer:
         self.start()
@@ -125,16 +131,23 @@ class CollectorServer:
         """The accepted messages to "customerio" or "datalyr", in order of arrival."""
         return self._store.messages(system)
 
-    def people(self, system: System) -> People:
-        """Who is who, by what "customerio" or "datalyr" was told."""
-        return People(system, self._store.messages(system))
+    def people(self, system: Played) -> People:
+        """Who is who, by what "sitecore", "customerio" or "datalyr" was told."""
+        people = People(system)
+        for one in self._store.taken(system):
+            people.add(one.message, one.number, one.position, one.time)
+        return people
 
     def wait_for_messages(self, system: System, count: int, timeout: float = 5.0) -> list[JSONObject]:
         """The accepted messages, as soon as there are `count` or the time (in seconds) is up."""
         ends = time.monotonic() + timeout
-        while self._store.message_count(system) < count and time.monotonic() < ends:
+        while self._store.taken_count(system) < count and time.monotonic() < ends:
             time.sleep(0.01)
         return self.messages(system)
+
+    def clear(self) -> None:
+        """Forget all that has arrived. Browser IDs stay known."""
+        self._store.clear()
 
     def known(self, browser_id: str) -> bool:
         """Whether this browser ID was issued here."""
@@ -143,7 +156,7 @@ class CollectorServer:
     def wait_for_events(self, count: int, timeout: float = 5.0) -> list[JSONObject]:
         """The accepted events, as soon as there are `count` or the time (in seconds) is up."""
         ends = time.monotonic() + timeout
-        while self._store.event_count() < count and time.monotonic() < ends:
+        while self._store.taken_count("sitecore") < count and time.monotonic() < ends:
             time.sleep(0.01)
         return self.events
 
@@ -165,36 +178,3 @@ class CollectorServer:
 
     def _takes_events_of(self, browser_id: str) -> bool:
         return self.accept_any_browser_id or self._store.knows(browser_id)
-
-
-def _make_app(control: Control, exchange: Exchange, store: Store) -> Starlette:
-    @asynccontextmanager
-    async def commits_regularly(app: Starlette) -> AsyncGenerator[None, None]:
-        task = asyncio.create_task(_commit_regularly(store))
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-            store.commit()
-
-    app = Starlette(
-        routes=[control.mount()],
-        exception_handlers={HTTPException: _answer_error},
-        lifespan=commits_regularly,
-    )
-    app.router.default = OpenToPages(exchange)
-    app.router.redirect_slashes = False
-    return app
-
-
-async def _commit_regularly(store: Store) -> None:
-    while True:
-        await asyncio.sleep(COMMIT_EVERY)
-        store.commit()
-
-
-async def _answer_error(request: Request, exc: Exception) -> JSONResponse:
-    status, detail = (exc.status_code, exc.detail) if isinstance(exc, HTTPException) else (500, "Server Error")
-    return JSONResponse({"status": status, "message": detail}, status_code=status)

@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 import uvicorn
@@ -40,6 +41,14 @@ class ServerThread:
 
     The port is bound from the first start until `close()`, so that nobody else takes it. While stopped
     nothing listens there, and connections are refused.
+
+    Args:
+        app: what to serve.
+        host: where.
+        port: where; 0: any free one.
+        name: the thread's.
+        stop_grace: seconds after which requests that hang are cut off.
+        on_end: called in the server's loop when it is told to stop, so that answers without an end may come to one.
     """
 
     def __init__(
@@ -51,12 +60,14 @@ class ServerThread:
         name: str,
         stop_grace: float = STOP_GRACE,
         bound: socket.socket | None = None,  # to this address, from bind()
+        on_end: Callable[[], None] | None = None,
     ) -> None:
         self._app = app
         self._address = (host, port)
         self._name = name
         self._stop_grace = stop_grace
         self._reserved = bound
+        self._on_end = on_end
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -104,7 +115,7 @@ class ServerThread:
         return listener
 
     def _serve(self, listener: socket.socket) -> None:
-        self._server = _Server(self._app, self._stop_grace)
+        self._server = _Server(self._app, self._stop_grace, self._on_end)
         self._thread = threading.Thread(
             target=self._server.run_to_end, args=([listener],), name=self._name, daemon=True
         )
@@ -126,7 +137,7 @@ class ServerThread:
 class _Server(uvicorn.Server):
     """uvicorn's server, told to end from another thread and at once."""
 
-    def __init__(self, app: ASGIApp, stop_grace: float) -> None:
+    def __init__(self, app: ASGIApp, stop_grace: float, on_end: Callable[[], None] | None) -> None:
         # Without log_level and log_config uvicorn leaves the process's logging as it is.
         super().__init__(
             uvicorn.Config(
@@ -137,11 +148,13 @@ class _Server(uvicorn.Server):
                 log_config=None,
                 server_header=False,
                 date_header=False,
+                proxy_headers=False,
                 timeout_keep_alive=KEEP_ALIVE,
             )
         )
         self.accepts = threading.Event()
         self._stop_grace = stop_grace
+        self._on_end = on_end
         self._ending = asyncio.Event()
 
     def run_to_end(self, listeners: list[socket.socket]) -> None:
@@ -164,6 +177,8 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # uvicorn's own way takes a tenth of a second where nothing is under way, and for ever where requests hang.
         await self._stop_listening(sockets or [])
+        if self._on_end is not None:
+            self._on_end()
         for connection in list(self.server_state.connections):
             connection.shutdown()
         if not await self._is_idle_within(self._stop_grace):

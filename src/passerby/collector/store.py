@@ -1,4 +1,4 @@
-"""What the collector keeps, in SQLite: every request, the accepted events, the browser IDs it issued."""
+"""What the collector keeps, in SQLite: every request and its answer, the accepted events, the browser IDs it issued."""
 
 from __future__ import annotations
 
@@ -8,79 +8,65 @@ import sqlite3
 import threading
 import weakref
 from collections import deque
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from .ask import System
+from .ask import Played, System
+from .counts import Counts
+from .database import open_database
 from .json_object import JSONObject
 from .received import Received
-from .stream_api import guest_id_of
+from .row import COLUMNS, Kept, insert, received_of
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS requests (
-    number INTEGER PRIMARY KEY,
-    time REAL NOT NULL,
-    method TEXT NOT NULL,
-    path TEXT NOT NULL,
-    headers TEXT NOT NULL,
-    body BLOB NOT NULL,
-    route TEXT NOT NULL,
-    status INTEGER,
-    accepted INTEGER NOT NULL,
-    refusal TEXT
-);
-CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY, event TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS messages (
-    number INTEGER NOT NULL,
-    position INTEGER NOT NULL,
-    system TEXT NOT NULL,
-    message TEXT NOT NULL,
-    PRIMARY KEY (number, position)
-);
-CREATE TABLE IF NOT EXISTS browser_ids (
-    browser_id TEXT PRIMARY KEY,
-    guest_id TEXT NOT NULL,
-    number INTEGER NOT NULL
-);
-"""
-REQUESTS = """
-SELECT number, time, method, path, headers, body, route, status, accepted, refusal
-FROM requests ORDER BY number
-"""
+REQUESTS = f"SELECT {COLUMNS} FROM requests WHERE number >= ? ORDER BY number LIMIT ?"  # noqa: S608 - ours
 EVENTS = "SELECT number, time, event FROM events JOIN requests USING (number) WHERE number > ? ORDER BY number"
 MESSAGES = "SELECT message FROM messages WHERE system = ? ORDER BY number, position"
-COUNTS = "SELECT route, count(*), sum(accepted), sum(refusal IS NOT NULL) FROM requests GROUP BY route"
-APPLICATION_ID = 0x70617373  # "pass", so that another program's database is not written to
+TAKEN_EVENTS = """
+SELECT number, 0, time, event FROM events JOIN requests USING (number)
+WHERE :system = 'sitecore' AND number > :number ORDER BY number LIMIT :limit
+"""
+TAKEN_MESSAGES = """
+SELECT number, position, time, message FROM messages JOIN requests USING (number)
+WHERE (number, position) > (:number, :position) AND system = :system ORDER BY number, position LIMIT :limit
+"""
+BEFORE_LATEST = "SELECT min(number) FROM (SELECT number FROM requests ORDER BY number DESC LIMIT ?)"
 BATCH = 500  # rows; at a thousand requests a second two commits a second
+ALL = -1  # as a limit
 
 
-class StoreError(OSError):
-    """The database cannot be used."""
+class Taken(NamedTuple):
+    """An accepted event or message, and where it stands."""
 
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """One request with what came of it."""
-
-    received: Received
-    event: str | None  # JSON text
-    browser_id: str | None
-    system: System | None = None
-    messages: tuple[JSONObject, ...] = ()
+    number: int
+    position: int
+    time: float
+    message: JSONObject
 
 
 class Store:
-    """Takes requests in memory and writes them in batches; whatever is read includes all that was taken."""
+    """Takes requests in memory and writes them in batches; whatever is read includes all that was taken.
+
+    Attributes:
+        clears: changes whenever all that has arrived is forgotten; another store has another one.
+    """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         self._waiting: deque[Kept] = deque()
         self._lock = threading.Lock()
-        self._connection = _open(path)
+        self._connection = open_database(path)
         self._close = weakref.finalize(self, self._connection.close)
         self._known: set[str] = {row[0] for row in self._connection.execute("SELECT browser_id FROM browser_ids")}
-        self._last_number: int = self._connection.execute("SELECT coalesce(max(number), 0) FROM requests").fetchone()[0]
+        self._counts = Counts.read(self._connection)
+        (last,) = self._connection.execute("SELECT coalesce(max(number), 0) FROM requests").fetchone()
+        clears, before = self._connection.execute("SELECT clears, last_number FROM state").fetchone()
+        self.clears: int = clears
+        self._last_number: int = max(last, before)
+
+    @property
+    def last_number(self) -> int:
+        """The number of the latest request."""
+        return self._last_number
 
     def next_number(self) -> int:
         """The number of the next request."""
@@ -100,6 +86,17 @@ class Store:
         with self._lock:
             self._commit()
 
+    def clear(self) -> None:
+        """Forget all that has arrived. Browser IDs stay known, and numbers go on."""
+        with self._lock:
+            self._commit()
+            with self._connection:
+                for table in ("requests", "events", "messages"):
+                    self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - one of these three
+                self._connection.execute("UPDATE state SET clears = clears + 1, last_number = ?", (self._last_number,))
+            self.clears += 1
+            self._counts = Counts()
+
     def close(self) -> None:
         """Write what is left and let go of the file."""
         with self._lock:
@@ -115,42 +112,57 @@ class Store:
         """The IDs issued, oldest first."""
         return [row[0] for row in self._read("SELECT browser_id FROM browser_ids ORDER BY number")]
 
-    def requests(self) -> list[Received]:
-        """All requests in order of arrival."""
-        return [_received(row) for row in self._read(REQUESTS)]
+    def requests(self, first: int = 0, limit: int = ALL) -> list[Received]:
+        """The requests from a number on, in order of arrival."""
+        return [received_of(row) for row in self._read(REQUESTS, first, limit)]
+
+    def first_of_latest(self, count: int) -> int:
+        """The number with which the latest so many requests begin; that of the next one if there is none."""
+        (first,) = self._read(BEFORE_LATEST, count)[0]
+        return self._last_number + 1 if first is None else int(first)
 
     def events(self, after: int = 0) -> list[tuple[int, float, JSONObject]]:
         """Number, time and event of each accepted one, in order of arrival, from above number `after`."""
         rows = self._read(EVENTS, after)
         return [(number, time, json.loads(event)) for number, time, event in rows]
 
-    def event_count(self) -> int:
-        """How many events were accepted."""
-        return int(self._read("SELECT count(*) FROM events")[0][0])
-
     def messages(self, system: System) -> list[JSONObject]:
         """The accepted messages to a system, in order of arrival."""
         return [json.loads(row[0]) for row in self._read(MESSAGES, system)]
 
-    def message_count(self, system: System) -> int:
-        """How many messages to a system were accepted."""
-        return int(self._read("SELECT count(*) FROM messages WHERE system = ?", system)[0][0])
+    def taken(self, system: Played, after: tuple[int, int] = (0, 0), limit: int = ALL) -> list[Taken]:
+        """The accepted events or messages to a system, in order of arrival, from behind a number and position."""
+        query = TAKEN_EVENTS if system == "sitecore" else TAKEN_MESSAGES
+        number, position = after
+        rows = self._read(query, {"system": system, "number": number, "position": position, "limit": limit})
+        return [Taken(number, position, time, json.loads(message)) for number, position, time, message in rows]
+
+    def first_taken(self, ids: Sequence[str]) -> dict[tuple[str, str], tuple[int, int]]:
+        """Where messages of these IDs were taken first, by system and ID."""
+        marks = ",".join("?" * len(ids))
+        query = f"SELECT system, id, number, position FROM messages WHERE id IN ({marks})"  # noqa: S608 - marks only
+        found: dict[tuple[str, str], tuple[int, int]] = {}
+        for system, its_id, number, position in self._read(query, *ids):
+            place = number, position
+            found[system, its_id] = min(found.get((system, its_id), place), place)
+        return found
+
+    def taken_count(self, system: Played) -> int:
+        """How many events or messages to a system were accepted."""
+        self.commit()
+        return self._counts.taken[system]
 
     def counts(self) -> JSONObject:
         """How much of what has arrived so far."""
-        rows = self._read(COUNTS)
-        return {
-            "requests": sum(row[1] for row in rows),
-            "accepted_events": self.event_count() + self.message_count("customerio") + self.message_count("datalyr"),
-            "refused": sum(row[3] for row in rows),
-            "browser_ids": len(self._known),
-            "by_route": {row[0]: row[1] for row in rows},
-        }
-
-    def _read(self, query: str, *arguments: Any) -> list[Any]:
         with self._lock:
             self._commit()
-            return self._connection.execute(query, arguments).fetchall()
+            return self._counts.as_json(len(self._known))
+
+    def _read(self, query: str, *arguments: Any) -> list[Any]:
+        values = arguments[0] if arguments and isinstance(arguments[0], dict) else arguments
+        with self._lock:
+            self._commit()
+            return self._connection.execute(query, values).fetchall()
 
     def _commit(self) -> None:
         kept: list[Kept] = []
@@ -158,92 +170,17 @@ class Store:
             while True:
                 kept.append(self._waiting.popleft())
         try:
-            _write(self._connection, kept)
+            insert(self._connection, kept)
         except sqlite3.Error:
             self._waiting.extendleft(reversed(kept))
             raise
+        _count(self._counts, kept)
 
 
-def _open(path: str | os.PathLike[str] | None) -> sqlite3.Connection:
-    if path is None or str(path) == ":memory:":
-        return _prepare(sqlite3.connect(":memory:", check_same_thread=False))
-    path = Path(path)
-    _create_private(path)
-    connection = sqlite3.connect(path, check_same_thread=False)
-    try:
-        _prepare(connection)
-        path.chmod(0o600)  # only now is it known to be ours
-    except (sqlite3.Error, OSError) as exc:
-        connection.close()
-        raise StoreError(f"{path} is not a database of the collector, or is in use: {exc}") from exc
-    return connection
-
-
-def _create_private(path: Path) -> None:
-    # SQLite gives its side files the permissions of the main one.
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    except OSError as exc:
-        raise StoreError(f"{path} cannot be opened: {exc.strerror}") from exc
-
-
-def _prepare(connection: sqlite3.Connection) -> sqlite3.Connection:
-    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-    (has_tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if has_tables and application_id != APPLICATION_ID:
-        raise sqlite3.DatabaseError("it belongs to another program")
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute("PRAGMA journal_mode = WAL")
-    # Losing the last moments of a test run to a power cut is no loss.
-    connection.execute("PRAGMA synchronous = OFF")
-    connection.executescript(SCHEMA)
-    return connection
-
-
-def _write(connection: sqlite3.Connection, kept: list[Kept]) -> None:
-    if not kept:
-        return
-    with connection:
-        connection.executemany("INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row, kept))
-        connection.executemany(
-            "INSERT INTO events VALUES (?, ?)",
-            [(each.received.number, each.event) for each in kept if each.event is not None],
-        )
-        connection.executemany(
-            "INSERT INTO messages VALUES (?, ?, ?, ?)",
-            [
-                (each.received.number, position, each.system, json.dumps(message))
-                for each in kept
-                for position, message in enumerate(each.messages)
-            ],
-        )
-        connection.executemany(
-            "INSERT OR IGNORE INTO browser_ids VALUES (?, ?, ?)",
-            [
-                (each.browser_id, guest_id_of(each.browser_id), each.received.number)
-                for each in kept
-                if each.browser_id is not None
-            ],
-        )
-
-
-def _row(kept: Kept) -> tuple[Any, ...]:
-    it = kept.received
-    headers = json.dumps(it.headers)
-    return (
-        it.number,
-        it.time,
-        it.method,
-        it.path,
-        headers,
-        it.body,
-        it.route,
-        it.status,
-        it.accepted,
-        it.refusal,
-    )
-
-
-def _received(row: tuple[Any, ...]) -> Received:
-    number, time, method, path, headers, body, route, status, accepted, refusal = row
-    return Received(number, time, method, path, json.loads(headers), body, route, status, bool(accepted), refusal)
+def _count(counts: Counts, kept: Iterable[Kept]) -> None:
+    for each in kept:
+        counts.by_route[each.received.route] += 1
+        counts.refused += each.received.refusal is not None
+        counts.taken["sitecore"] += each.event is not None
+        if each.system is not None:
+            counts.taken[each.system] += len(each.messages)

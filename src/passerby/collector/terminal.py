@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from . import datalyr_api
-from .json_object import JSONObject, as_list, as_object
+from .item import Item, items_of
 from .received import Received
 
 ROUTE_WIDTH = 16
@@ -20,26 +19,12 @@ def show(line: str, out: TextIO) -> None:
     out.flush()
 
 
-def line_of(received: Received) -> str | None:
-    """The line for a request; None where it is neither an event nor refused."""
-    if received.route != "events" and received.refusal is None:
-        return None
-    event = received.event or {}
-    kind = escaped(event.get("type") or received.route)
-    browser_id = escaped(event.get("browser_id") or "-")[:ID_WIDTH]
-    return (
-        f"{_time(received)}  {kind:<{ROUTE_WIDTH}}  {browser_id:<{ID_WIDTH}}  {_what_it_says(received, event)}".rstrip()
-    )
-
-
 def lines_of(received: Received) -> list[str]:
-    """The lines for a request: one for each event or message in it, or one that says why it was refused."""
-    messages = received.messages if received.accepted and received.refusal is None else []
-    if not messages:
-        line = line_of(received)
-        return [] if line is None else [line]
+    """The lines for a request: one for each event or message in it; none where it is neither that nor refused."""
     time = _time(received)
-    return [f"{time}  {_message(received.route, one)}".rstrip() for one in messages]
+    return [
+        f"{time}  {_line(item)}".rstrip() for item in items_of(received) if item.is_event or item.refusal is not None
+    ]
 
 
 def escaped(value: Any) -> str:
@@ -53,27 +38,14 @@ def _time(received: Received) -> str:
     return datetime.fromtimestamp(received.time, UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
 
 
-def _message(route: str, message: JSONObject) -> str:
-    """What a message to Customer.io or Datalyr is and whose browser's; of traits the names only."""
-    if route == "pipelines":
-        kind, anonymous_id = message.get("type"), message.get("anonymousId")
-        what = message.get("event") or message.get("name") or message.get("groupId")
-        traits = as_object(message.get("traits")) if kind == "identify" else {}
-    else:
-        kind, anonymous_id = datalyr_api.name_of(message), datalyr_api.anonymous_id_of(message)
-        properties = as_object(message.get("properties"))
-        what = properties.get("groupId") or properties.get("name")
-        traits = datalyr_api.traits_of(message) if kind == "$identify" else {}
-    details = escaped(", ".join(traits) or what or "")
-    return f"{escaped(kind or '?'):<{ROUTE_WIDTH}}  {escaped(anonymous_id or '-')[:ID_WIDTH]:<{ID_WIDTH}}  {details}"
+def _line(item: Item) -> str:
+    visitor = escaped(item.visitor or "-")[:ID_WIDTH]
+    return f"{escaped(item.type):<{ROUTE_WIDTH}}  {visitor:<{ID_WIDTH}}  {_what_it_says(item)}"
 
 
-def _what_it_says(received: Received, event: JSONObject) -> str:
-    if received.status is None:
-        return f"connection reset: {'answer lost' if received.accepted else escaped(received.refusal)}"
-    if not received.accepted or received.refusal is not None:
-        return f"{received.status} refused: {escaped(received.refusal or 'unreadable')}"
-    if event.get("type") == "IDENTITY":
-        identifiers = as_list(event.get("identifiers"))
-        return ", ".join(escaped(as_object(each).get("provider", "?")) for each in identifiers)
-    return escaped(event.get("page") or "")
+def _what_it_says(item: Item) -> str:
+    if item.status is None:
+        return f"connection reset: {'answer lost' if item.refusal is None else escaped(item.refusal)}"
+    if item.refusal is not None:
+        return f"{item.status} refused: {escaped(item.refusal)}"
+    return escaped(item.says)

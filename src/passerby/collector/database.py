@@ -1,0 +1,126 @@
+"""The collector's file: what is in it, how an older one is brought up to date, and whose files are left as they are."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sqlite3
+from pathlib import Path
+
+from .ask import System
+from .telling import id_of
+
+VERSION = 2
+APPLICATION_ID = 0x70617373  # "pass", so that another program's database is not written to
+TABLES = """
+CREATE TABLE IF NOT EXISTS requests (
+    number INTEGER PRIMARY KEY,
+    time REAL NOT NULL,
+    method TEXT NOT NULL,
+    path TEXT NOT NULL,
+    headers TEXT NOT NULL,
+    body BLOB NOT NULL,
+    route TEXT NOT NULL,
+    status INTEGER,
+    accepted INTEGER NOT NULL,
+    refusal TEXT,
+    answer_headers TEXT NOT NULL DEFAULT '{}',
+    answer_body BLOB NOT NULL DEFAULT x''
+);
+CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY, event TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS messages (
+    number INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    system TEXT NOT NULL,
+    message TEXT NOT NULL,
+    id TEXT,
+    PRIMARY KEY (number, position)
+);
+CREATE INDEX IF NOT EXISTS messages_by_id ON messages (id) WHERE id IS NOT NULL;
+CREATE TABLE IF NOT EXISTS browser_ids (
+    browser_id TEXT PRIMARY KEY,
+    guest_id TEXT NOT NULL,
+    number INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS state (clears INTEGER NOT NULL, last_number INTEGER NOT NULL);
+"""
+# What version 1 lacked: the answers, and the messages' own IDs.
+ADDED_IN_2 = (
+    "ALTER TABLE requests ADD COLUMN answer_headers TEXT NOT NULL DEFAULT '{}'",
+    "ALTER TABLE requests ADD COLUMN answer_body BLOB NOT NULL DEFAULT x''",
+    "ALTER TABLE messages ADD COLUMN id TEXT",
+    "UPDATE messages SET id = id_of(system, message)",
+)
+
+
+class StoreError(OSError):
+    """The database cannot be used."""
+
+
+def open_database(path: str | os.PathLike[str] | None) -> sqlite3.Connection:
+    """Open a file of the collector's, or make it; None: in memory. Raises StoreError."""
+    if path is None or str(path) == ":memory:":
+        return _prepare(_connect(":memory:"))
+    path = Path(path)
+    _create_private(path)
+    connection = _connect(path)
+    try:
+        _prepare(connection)
+        path.chmod(0o600)  # only now is it known to be ours
+    except (sqlite3.Error, OSError) as exc:
+        connection.close()
+        raise StoreError(f"{path} is not a database of the collector, or is in use: {exc}") from exc
+    return connection
+
+
+def _connect(path: str | Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, check_same_thread=False)
+
+
+def _create_private(path: Path) -> None:
+    # SQLite gives its side files the permissions of the main one.
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as exc:
+        raise StoreError(f"{path} cannot be opened: {exc.strerror}") from exc
+
+
+def _prepare(connection: sqlite3.Connection) -> sqlite3.Connection:
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if tables and application_id != APPLICATION_ID:
+        raise sqlite3.DatabaseError("it belongs to another program")
+    if version > VERSION:
+        raise sqlite3.DatabaseError(f"a newer passerby made it (version {version}; this one knows up to {VERSION})")
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    # Losing the last moments of a test run to a power cut is no loss.
+    connection.execute("PRAGMA synchronous = OFF")
+    if tables and version < VERSION:  # version 1 had not written its number
+        _bring_up_to_date(connection)
+    connection.executescript(TABLES)
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+    _begin_state(connection)
+    return connection
+
+
+def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+    connection.create_function("id_of", 2, _id_in_text, deterministic=True)
+    connection.execute("BEGIN IMMEDIATE")
+    with connection:  # all of it or nothing
+        for change in ADDED_IN_2:
+            connection.execute(change)
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _begin_state(connection: sqlite3.Connection) -> None:
+    with connection:
+        if connection.execute("SELECT count(*) FROM state").fetchone()[0] == 0:
+            # A page that was open before must see that this is not what it knew, so counting begins anywhere.
+            connection.execute("INSERT INTO state VALUES (?, 0)", (secrets.randbelow(2**31),))
+
+
+def _id_in_text(system: System, message: str) -> str | None:
+    return id_of(system, json.loads(message))

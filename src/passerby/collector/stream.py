@@ -1,0 +1,81 @@
+"""What a page is told while it is open: server-sent events with what arrives, and each second how things stand."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from .feed import Cursor, Feed
+from .json_object import JSONObject, json_text
+from .response import refuse
+from .scripted import Misbehaviour
+from .store import Store
+
+FIRST = 1_000  # requests with which a page begins
+PAUSE = 0.2  # seconds between two messages with arrivals
+PULSE = 1.0  # seconds
+
+
+class Stream:
+    """Serve any number of pages, each at its own pace, until the server ends."""
+
+    def __init__(self, store: Store, feed: Feed, misbehaviour: Misbehaviour) -> None:
+        self._store = store
+        self._feed = feed
+        self._misbehaviour = misbehaviour
+        self._ending = asyncio.Event()
+
+    def begin(self) -> None:
+        """Be open for pages, in the loop that runs now."""
+        self._ending = asyncio.Event()
+
+    def end(self) -> None:
+        """Have all streams end, in the server's loop."""
+        self._ending.set()
+
+    async def answer(self, request: Request) -> Response:
+        """Tell what arrives: from the latest on, or from behind `?after=N` or the event a page heard last."""
+        after = request.headers.get("last-event-id") or request.query_params.get("after")
+        if after is not None and not is_number(after):
+            return refuse(400, "after, like Last-Event-ID, is the number of a request")
+        return StreamingResponse(self._messages(self._begin(after)), media_type="text/event-stream")
+
+    def _begin(self, after: str | None) -> Cursor:
+        if after is None or int(after) > self._store.last_number:  # what it heard was of another collector
+            return self._feed.latest(FIRST)
+        return self._feed.after(int(after))
+
+    async def _messages(self, cursor: Cursor) -> AsyncGenerator[str]:
+        pulse_due = 0.0
+        clears: int | None = None
+        while not self._ending.is_set():
+            page = await asyncio.to_thread(self._feed.read, cursor) if self._feed.has_more(cursor) else None
+            # A page that was cleared must hear of it before it hears of what came since.
+            if time.monotonic() >= pulse_due or (page is not None and page.clears != clears):
+                clears = self._store.clears if page is None else page.clears
+                pulse_due = time.monotonic() + PULSE
+                yield f"event: pulse\ndata: {json_text(self._pulse(clears))}\n\n"
+            if page is not None and page.items:
+                cursor = page.cursor
+                arrivals = {"items": [item._asdict() for item in page.items], "last": cursor.last}
+                yield f"event: arrivals\nid: {cursor.last}\ndata: {json_text(arrivals)}\n\n"
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), PAUSE)
+
+    def _pulse(self, clears: int) -> JSONObject:
+        upcoming = self._misbehaviour.upcoming
+        misbehaving = [
+            {"route": route, "status": due.status, "reset": due.reset, "delay": due.delay}
+            for route, due in upcoming.items()
+        ]
+        return {"counts": self._store.counts(), "misbehaving": misbehaving, "clears": clears}
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number that a request may have."""
+    return text.isascii() and text.isdigit() and len(text) < 19
