@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from . import call, delivery, durable, faces, first_visit, memory, middleware
+from . import call, collector, delivery, durable, faces, first_visit, memory, middleware
 from .measure import Result
 from .report import print_environment, print_result, print_table
 from .targets import TOLERANCE, fails_check
@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], Iterator[Result]]]] = {
     "delivery": (delivery.TITLE, delivery.run),
     "memory": (memory.TITLE, memory.run),
     "durable": (durable.TITLE, durable.run),
+    "collector": (collector.TITLE, collector.run),
     "first-visit": (first_visit.TITLE, first_visit.run),
 }
 

@@ -72,6 +72,7 @@ DOORS = {
 # Imports that have to wait until a function runs: (module, what it imports) and the reason.
 LATE_IMPORTS: dict[tuple[str, str], str] = {
     ("frontdesk", "passerby.outbox.sqlite"): "needs SQLite and locks on files, which not every Python and system has",
+    ("collector.command", "passerby.collector.outbox_folder"): "needs locks on files, which not every system has",
 }
 
 # What these hold is decided from plain values alone: nothing in them reaches for a network or waits.

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import TextIO
 
 from .database import StoreError
+from .health import FindOutbox
 from .json_object import JSONObject
 from .received import Received
 from .server import CollectorServer
@@ -25,6 +26,7 @@ from .terminal import lines_of, show
 Arrivals = SimpleQueue[Received | None]  # None: it is time to end
 
 
+OUTBOX = "PASSERBY_OUTBOX"  # as Tracking.from_env reads it
 TARGET_URL = "PASSERBY_SITECORE_TARGET_URL"  # tells the app beside it where it listens; Tracking.from_env reads it
 OTHERS = re.compile(r"(PASSERBY_(?:CUSTOMERIO|DATALYR)_(?:.+_)?)(?:WRITE_KEY|WORKSPACE_ID|API_KEY)")
 PATIENCE = 10.0  # seconds that the app beside it may take to end
@@ -49,18 +51,7 @@ def run(options: Namespace, out: TextIO, err: TextIO) -> int:
     """Collect until Ctrl-C or SIGTERM; answer with the exit code."""
     arrivals = Arrivals()
     try:
-        collector = CollectorServer(
-            options.db,
-            options.port,
-            options.host,
-            accept_any_browser_id=options.accept_any_browser_id,
-            client_keys=options.client_key,
-            write_keys=options.write_key,
-            workspaces=options.workspace,
-            api_keys=options.api_key,
-            token=options.token,
-            on_received=arrivals.put,
-        )
+        collector = _make_collector(options, arrivals)
     except ValueError as exc:
         show(f"passerby collect: {exc}", err)
         return 2
@@ -78,6 +69,30 @@ def run(options: Namespace, out: TextIO, err: TextIO) -> int:
         except CannotStart as exc:
             show(f"passerby collect: {exc}", err)
             return 1
+
+
+def _make_collector(options: Namespace, arrivals: Arrivals) -> CollectorServer:
+    return CollectorServer(
+        options.db,
+        options.port,
+        options.host,
+        accept_any_browser_id=options.accept_any_browser_id,
+        client_keys=options.client_key,
+        write_keys=options.write_key,
+        workspaces=options.workspace,
+        api_keys=options.api_key,
+        token=options.token,
+        outbox=_find_outbox(options.outbox),
+        on_received=arrivals.put,
+    )
+
+
+def _find_outbox(given: str | None) -> FindOutbox | None:
+    if given is None and OUTBOX not in os.environ:
+        return None
+    from .outbox_folder import find_outbox  # noqa: PLC0415 - not every system has what it needs
+
+    return find_outbox(given, os.environ)
 
 
 def start(server: CollectorServer | ServerThread, option: str) -> None:

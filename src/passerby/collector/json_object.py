@@ -9,6 +9,10 @@ from typing import Any, NoReturn, TypeAlias, cast
 
 JSONObject: TypeAlias = dict[str, Any]
 
+DEEPEST = 100  # levels; far more than anybody means, and few enough to be written again from anywhere
+BRACKETS = bytes.maketrans(b"{}", b"[]")
+ALL_ELSE = bytes(set(range(256)) - set(b"{}[]"))
+
 
 def parse_object(text: str | bytes) -> JSONObject:
     """Read a JSON object in UTF-8; raise ValueError for anything else."""
@@ -16,6 +20,8 @@ def parse_object(text: str | bytes) -> JSONObject:
         value = json.loads(text.decode() if isinstance(text, bytes) else text, parse_constant=_refuse_constant)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    if _may_be_deep(text if isinstance(text, bytes) else text.encode(errors="replace")) and _is_deep(value):
+        raise ValueError("it is nested too deeply")
     if not isinstance(value, dict):
         raise ValueError("it is not a JSON object")
     return cast(JSONObject, value)
@@ -37,6 +43,23 @@ def as_object(value: object) -> JSONObject:
 def as_list(value: object) -> list[Any]:
     """A parsed value if it is a list, else an empty one."""
     return [*cast("Iterable[Any]", value)] if isinstance(value, list) else []
+
+
+def _may_be_deep(text: bytes) -> bool:
+    """Take the innermost brackets away, again and again: what then is left is deep, or stands in a text."""
+    brackets = text.translate(BRACKETS, ALL_ELSE)
+    for _ in range(DEEPEST):
+        if not brackets:
+            return False
+        brackets = brackets.replace(b"[]", b"")
+    return bool(brackets)
+
+
+def _is_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for outer in level for inner in (as_object(outer).values() or as_list(outer))]
+    return any(isinstance(one, dict | list) for one in level)
 
 
 def _finite(value: object) -> object:

@@ -4,15 +4,33 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from ..caretaker.listing import take_stock
+from ..caretaker.place import VARIABLE, Refused, find_directory
 from ..outbox.inventory import Share
 from .outbox_health import DestinationHealth, OutboxHealth
 
 SHARE_OF_TIME = 10  # what counting took, times this, passes before it is counted again
+
+
+def find_outbox(given: str | None, environ: Mapping[str, str]) -> OutboxFolder | None:
+    """Return the outbox that an option or else the environment names; None for one in an app's memory.
+
+    Raises ValueError.
+
+    Args:
+        given: the option.
+        environ: the environment.
+    """
+    if given is None and environ.get(VARIABLE) == "memory":
+        return None
+    try:
+        return OutboxFolder(find_directory(given, None, environ))
+    except Refused as refused:
+        raise ValueError(str(refused)) from None
 
 
 class OutboxFolder:
@@ -62,15 +80,9 @@ class OutboxFolder:
             self._state = f"degraded: {self._directory} cannot be read ({error.strerror})"
             return
         troubles = [f"{one.file.path.name} cannot be read: {one.trouble}" for one in listed if one.trouble]
-        troubles += [
-            f"{one.file.path.name} was damaged and is set aside" for one in listed if _is_aside(one.file.standing)
-        ]
+        troubles += [f"{one.file.path.name} was damaged" for one in listed if one.file.standing == "set aside"]
         self._state = f"degraded: {'; '.join(troubles)}" if troubles else "ok"
         self._shares = total.shares
-
-
-def _is_aside(standing: str) -> bool:
-    return standing == "set aside"
 
 
 def _health_of(share: Share) -> DestinationHealth:

@@ -24,11 +24,11 @@ EVENTS = "SELECT number, time, event FROM events JOIN requests USING (number) WH
 MESSAGES = "SELECT message FROM messages WHERE system = ? ORDER BY number, position"
 TAKEN_EVENTS = """
 SELECT number, 0, time, event FROM events JOIN requests USING (number)
-WHERE :system = 'sitecore' AND number > :number ORDER BY number LIMIT :limit
+WHERE number > ? ORDER BY number LIMIT ?
 """
 TAKEN_MESSAGES = """
 SELECT number, position, time, message FROM messages JOIN requests USING (number)
-WHERE (number, position) > (:number, :position) AND system = :system ORDER BY number, position LIMIT :limit
+WHERE system = ? AND (number, position) > (?, ?) ORDER BY number, position LIMIT ?
 """
 BEFORE_LATEST = "SELECT min(number) FROM (SELECT number FROM requests ORDER BY number DESC LIMIT ?)"
 BATCH = 500  # rows; at a thousand requests a second two commits a second
@@ -132,9 +132,10 @@ class Store:
 
     def taken(self, system: Played, after: tuple[int, int] = (0, 0), limit: int = ALL) -> list[Taken]:
         """The accepted events or messages to a system, in order of arrival, from behind a number and position."""
-        query = TAKEN_EVENTS if system == "sitecore" else TAKEN_MESSAGES
-        number, position = after
-        rows = self._read(query, {"system": system, "number": number, "position": position, "limit": limit})
+        if system == "sitecore":
+            rows = self._read(TAKEN_EVENTS, after[0], limit)
+        else:
+            rows = self._read(TAKEN_MESSAGES, system, *after, limit)
         return [Taken(number, position, time, json.loads(message)) for number, position, time, message in rows]
 
     def first_taken(self, ids: Sequence[str]) -> dict[tuple[str, str], tuple[int, int]]:
@@ -159,10 +160,9 @@ class Store:
             return self._counts.as_json(len(self._known))
 
     def _read(self, query: str, *arguments: Any) -> list[Any]:
-        values = arguments[0] if arguments and isinstance(arguments[0], dict) else arguments
         with self._lock:
             self._commit()
-            return self._connection.execute(query, values).fetchall()
+            return self._connection.execute(query, arguments).fetchall()
 
     def _commit(self) -> None:
         kept: list[Kept] = []

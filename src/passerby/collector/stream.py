@@ -54,6 +54,7 @@ class Stream:
         pulse_due = 0.0
         clears: int | None = None
         while not self._ending.is_set():
+            begun = time.monotonic()
             page = await asyncio.to_thread(self._feed.read, cursor) if self._feed.has_more(cursor) else None
             # A page that was cleared must hear of it before it hears of what came since.
             if time.monotonic() >= pulse_due or (page is not None and page.clears != clears):
@@ -65,7 +66,7 @@ class Stream:
                 arrivals = {"items": [item._asdict() for item in page.items], "last": cursor.last}
                 yield f"event: arrivals\nid: {cursor.last}\ndata: {json_text(arrivals)}\n\n"
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), PAUSE)
+                await asyncio.wait_for(self._ending.wait(), begun + PAUSE - time.monotonic())
 
     def _pulse(self, clears: int) -> JSONObject:
         upcoming = self._misbehaviour.upcoming
