@@ -18,9 +18,7 @@ import httpx
 from .measure import Result, Spread, percentile
 from .poster import BATCH, event_id
 
-TITLE = (
-    f"the collector under load, in batches of {BATCH} and in single posts, watched by a page; nothing is lost"
-)
+TITLE = f"the collector under load, in batches of {BATCH} and in single posts, watched by a page; nothing is lost"
 
 SECONDS = 20
 REQUIRED = 5_000  # events a second in batches

@@ -102,4 +102,5 @@ class Answer:
     refusal: str | None = None  # why it said no, or only thought so
     system: System | None = None  # whose the messages are
     messages: tuple[JSONObject, ...] = ()  # what it took
+    repeated: int = 0  # how many it had taken before and takes no more
     positions: tuple[int, ...] = ()  # their places in the request; none: from 0 on, without a gap

@@ -34,10 +34,16 @@ CREATE TABLE IF NOT EXISTS messages (
     position INTEGER NOT NULL,
     system TEXT NOT NULL,
     message TEXT NOT NULL,
-    id TEXT,
     PRIMARY KEY (number, position)
 );
-CREATE INDEX IF NOT EXISTS messages_by_id ON messages (id) WHERE id IS NOT NULL;
+CREATE TABLE IF NOT EXISTS ids (
+    system TEXT NOT NULL,
+    id TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    PRIMARY KEY (system, id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS repeats (system TEXT PRIMARY KEY, number INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS browser_ids (
     browser_id TEXT PRIMARY KEY,
     guest_id TEXT NOT NULL,
@@ -45,12 +51,20 @@ CREATE TABLE IF NOT EXISTS browser_ids (
 );
 CREATE TABLE IF NOT EXISTS state (clears INTEGER NOT NULL, last_number INTEGER NOT NULL);
 """
-# What version 1 lacked: the answers, and the messages' own IDs.
+# What version 1 lacked: the answers, and where each ID of a message was seen first.
 ADDED_IN_2 = (
     "ALTER TABLE requests ADD COLUMN answer_headers TEXT NOT NULL DEFAULT '{}'",
     "ALTER TABLE requests ADD COLUMN answer_body BLOB NOT NULL DEFAULT x''",
-    "ALTER TABLE messages ADD COLUMN id TEXT",
-    "UPDATE messages SET id = id_of(system, message)",
+    """
+    INSERT OR IGNORE INTO ids
+    SELECT system, id_of(system, message) AS id, number, position FROM messages
+    WHERE id IS NOT NULL ORDER BY number, position
+    """,
+    """
+    INSERT INTO repeats
+    SELECT system, count(id_of(system, message)) - (SELECT count(*) FROM ids WHERE ids.system = messages.system)
+    FROM messages GROUP BY system
+    """,
 )
 
 
@@ -98,9 +112,9 @@ def _prepare(connection: sqlite3.Connection) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = WAL")
     # Losing the last moments of a test run to a power cut is no loss.
     connection.execute("PRAGMA synchronous = OFF")
+    connection.executescript(TABLES)
     if tables and version < VERSION:  # version 1 had not written its number
         _bring_up_to_date(connection)
-    connection.executescript(TABLES)
     connection.execute(f"PRAGMA user_version = {VERSION}")
     _begin_state(connection)
     return connection

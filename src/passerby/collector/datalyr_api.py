@@ -64,6 +64,7 @@ class DatalyrApi:
             system="datalyr",
             messages=tuple(new.values()),
             positions=tuple(new),
+            repeated=len(events) - len(new),
         )
 
     def _is_new(self, event: Any) -> bool:

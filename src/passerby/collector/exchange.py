@@ -86,7 +86,15 @@ class Exchange:
             answer_body=reply.sent(scripted),
         )
         self._store.add(
-            Kept(received, answer.event, answer.browser_id, answer.system, answer.messages, answer.positions)
+            Kept(
+                received,
+                answer.event,
+                answer.browser_id,
+                answer.system,
+                answer.messages,
+                answer.positions,
+                answer.repeated,
+            )
         )
         if self._on_received is not None:
             self._on_received(received)

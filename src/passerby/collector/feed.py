@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from .item import Content, Item, entries_of, marked
+from .ask import SYSTEMS
+from .item import Content, Item, Place, entries_of, marked
 from .store import Store
 
 PAGE = 500  # items
@@ -51,11 +52,6 @@ class Feed:
         """Where what will arrive begins."""
         return Cursor(self._store.last_number + 1)
 
-    @property
-    def clears(self) -> int:
-        """The store's, at the moment."""
-        return self._store.clears
-
     def after(self, number: int) -> Cursor:
         """Where to read on behind a request."""
         return Cursor(number + 1)
@@ -96,4 +92,9 @@ class Feed:
         return self._marked([item for item, _ in read]), [content for _, content in read], cursor
 
     def _marked(self, items: Sequence[Item]) -> list[Item]:
-        return marked(items, self._store.first_taken([item.id for item in items if item.id is not None]))
+        first: dict[tuple[str, str | None], Place] = {}
+        for system in SYSTEMS:
+            ids = [item.id for item in items if item.system == system and item.id is not None]
+            found = self._store.first_taken(system, ids) if ids else {}
+            first.update({(system, name): place for name, place in found.items()})
+        return [marked(item, first.get((item.system, item.id))) for item in items]

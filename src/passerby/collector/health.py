@@ -3,84 +3,54 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from logging import Logger
 from statistics import quantiles
 
 from ..logs import get_logger
 from .ask import PLAYED, Played
 from .feed import Feed
-from .item import Item
 from .json_object import JSONObject
 from .outbox_health import OutboxHealth
-from .scripted import AS_TOLD
+from .store import Store
 
 log: Logger = get_logger("passerby.collector")
 
 EVERY = 1.0  # seconds between two samples
 HISTORY = 600  # samples
-RECENT = 60  # seconds over which lag is looked at
-MOST_LAGS = 200  # kept of one second and system: enough for a percentile
+RECENT = 60  # samples over which lag is looked at
+LATEST = 50  # requests a sample at whose lag it looks: enough for a percentile, and little work however much arrives
 
 FindOutbox = Callable[[], OutboxHealth | None]
 
 
-@dataclass(slots=True)
-class _Seen:
-    """What arrived for a system."""
-
-    accepted: int = 0
-    refused: int = 0
-    failed: int = 0
-    repeated: int = 0
-    lags: deque[list[float]] = field(default_factory=lambda: deque[list[float]](maxlen=RECENT))  # second by second
-
-    def add(self, items: Iterable[Item]) -> None:
-        lags: list[float] = []
-        for item in items:
-            self.failed += is_failed(item)
-            self.refused += item.refusal is not None and not is_failed(item)
-            self.repeated += item.repeated
-            if item.accepted and item.is_event:
-                self.accepted += 1
-                lags += [] if item.told is None else [max(0.0, item.time - item.told)]
-        self.lags.append(lags[:: len(lags) // MOST_LAGS + 1])
-
-    def as_json(self) -> JSONObject:
-        lags = [lag for second in self.lags for lag in second]
-        return {
-            "accepted": self.accepted,
-            "refused": self.refused,
-            "failed": self.failed,
-            "repeated": self.repeated,
-            "lag": {"p50": _percentile(lags, 50), "p95": _percentile(lags, 95)} if lags else None,
-        }
-
-
 class Health:
-    """Samples what has arrived since the collector was made, or since all was forgotten.
+    """Samples how things go as long as the collector runs.
 
     Args:
-        feed: what arrives.
+        store: what has arrived.
+        feed: the same as items.
         find_outbox: gives the outbox's health, if there is one to look at. Called once a second, in a thread.
         clock: the time of day, in seconds since the epoch.
     """
 
     def __init__(
-        self, feed: Feed, find_outbox: FindOutbox | None = None, clock: Callable[[], float] = time.time
+        self,
+        store: Store,
+        feed: Feed,
+        find_outbox: FindOutbox | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        self._store = store
         self._feed = feed
         self._find_outbox = find_outbox
         self._clock = clock
-        self._lock = threading.Lock()
         self._cursor = feed.end
-        self._clears = feed.clears
-        self._seen = _nothing_seen()
         self._outbox: OutboxHealth | None = None
+        self._before = store.counts_by_system()
+        self._lags: deque[dict[str, list[float]]] = deque(maxlen=RECENT)
         self._history: deque[JSONObject] = deque(maxlen=HISTORY)
 
     async def run(self) -> None:
@@ -94,43 +64,46 @@ class Health:
 
     def sample(self) -> None:
         """Take one sample."""
-        items, clears = self._read()
-        outbox = self._ask_outbox()
-        with self._lock:
-            if clears != self._clears:
-                self._clears, self._seen = clears, _nothing_seen()
-            for system, seen in self._seen.items():
-                seen.add(item for item in items if item.system == system)
-            self._outbox = outbox
-            self._history.append(
-                {
-                    "time": self._clock(),
-                    "accepted": sum(item.accepted and item.is_event for item in items),
-                    "failed": sum(is_failed(item) for item in items),
-                    "pending": None if outbox is None else outbox.total("pending"),
-                    "dead": None if outbox is None else outbox.total("dead"),
-                    "retries": None if outbox is None else outbox.total("retries"),
-                    "lag": _percentile([lag for seen in self._seen.values() for lag in seen.lags[-1]], 95),
-                }
-            )
+        lags = self._read_lags()
+        outbox = self._outbox = self._ask_outbox()
+        (before, clears), now = self._before, self._store.counts_by_system()
+        self._before = now
+        new = now[0] if now[1] != clears else _difference(now[0], before)
+        self._lags.append(lags)
+        self._history.append(
+            {
+                "time": self._clock(),
+                "accepted": sum(counts["accepted"] for counts in new.values()),
+                "failed": sum(counts["failed"] for counts in new.values()),
+                "pending": None if outbox is None else outbox.total("pending"),
+                "dead": None if outbox is None else outbox.total("dead"),
+                "retries": None if outbox is None else outbox.total("retries"),
+                "lag": _percentile([lag for some in lags.values() for lag in some], 95),
+            }
+        )
 
     def as_json(self) -> JSONObject:
         """The figures, and their history."""
-        with self._lock:
-            return {
-                "seen": {system: seen.as_json() for system, seen in self._seen.items()},
-                "outbox": None if self._outbox is None else self._outbox.as_json(),
-                "history": list(self._history),
-            }
+        recent = list(self._lags)
+        counts, _ = self._store.counts_by_system()
+        return {
+            "seen": {
+                system: {**counts[system], "lag": _lag([lag for each in recent for lag in each.get(system, ())])}
+                for system in PLAYED
+            },
+            "outbox": None if self._outbox is None else self._outbox.as_json(),
+            "history": list(self._history),
+        }
 
-    def _read(self) -> tuple[list[Item], int]:
-        """What has arrived since the last time, and the era it is of."""
-        items: list[Item] = []
-        clears = self._clears
-        for page in self._feed.pages(self._cursor, self._feed.end):
-            items = [*(items if page.clears == clears else ()), *page.items]
-            self._cursor, clears = page.cursor, page.clears
-        return items, clears if items else self._feed.clears
+    def _read_lags(self) -> dict[str, list[float]]:
+        """How late the latest events came, by system."""
+        lags: dict[str, list[float]] = {}
+        page = self._feed.read(max(self._cursor, self._feed.latest(LATEST)))
+        for item in page.items:
+            if item.told is not None and item.accepted:
+                lags.setdefault(item.system, []).append(max(0.0, item.time - item.told))
+        self._cursor = self._feed.end
+        return lags
 
     def _ask_outbox(self) -> OutboxHealth | None:
         try:
@@ -140,13 +113,17 @@ class Health:
             return None
 
 
-def is_failed(item: Item) -> bool:
-    """Whether the collector was told to misbehave here."""
-    return item.status is None or item.refusal == AS_TOLD
+def _difference(
+    now: Mapping[Played, Mapping[str, int]], before: Mapping[Played, Mapping[str, int]]
+) -> dict[Played, dict[str, int]]:
+    return {
+        system: {name: number - before[system][name] for name, number in counts.items()}
+        for system, counts in now.items()
+    }
 
 
-def _nothing_seen() -> dict[Played, _Seen]:
-    return {system: _Seen() for system in PLAYED}
+def _lag(lags: list[float]) -> JSONObject | None:
+    return {"p50": _percentile(lags, 50), "p95": _percentile(lags, 95)} if lags else None
 
 
 def _percentile(values: list[float], percent: int) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from . import pipelines_api
@@ -78,19 +78,9 @@ def entries_of(received: Received) -> list[tuple[Item, Content]]:
     ]
 
 
-def marked(items: Sequence[Item], first_taken: Mapping[tuple[str, str], Place]) -> list[Item]:
-    """Say of each whether it was taken before.
-
-    Args:
-        items: some items.
-        first_taken: where an event was taken first, by its system and ID.
-    """
-    return [
-        item._replace(repeated=True)
-        if item.id is not None and first_taken.get((item.system, item.id), item.place) < item.place
-        else item
-        for item in items
-    ]
+def marked(item: Item, first: Place | None) -> Item:
+    """Say of an item whether it was taken before, by where its ID was taken first."""
+    return item if first is None or first >= item.place else item._replace(repeated=True)
 
 
 def _only_item(received: Received, messages: list[JSONObject]) -> Item:

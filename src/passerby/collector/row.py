@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from .ask import System
+from .ask import SYSTEMS, Played, System
 from .json_object import JSONObject
 from .received import Received
 from .stream_api import guest_id_of
 from .telling import id_of
 
+REPEAT = """
+INSERT INTO repeats VALUES (?, ?) ON CONFLICT (system) DO UPDATE SET number = number + excluded.number
+"""
 COLUMNS = """
 number, time, method, path, headers, body, route, status, accepted, refusal, answer_headers, answer_body
 """
@@ -29,12 +34,17 @@ class Kept:
     system: System | None = None
     messages: tuple[JSONObject, ...] = ()
     positions: tuple[int, ...] = ()  # of the messages in the request; none: from 0 on
+    repeated: int = 0  # how many messages in the request had been taken before and were not taken again
+
+    def placed(self) -> Iterator[tuple[int, JSONObject]]:
+        """The messages with their positions."""
+        yield from zip(self.positions or range(len(self.messages)), self.messages, strict=True)
 
 
-def insert(connection: sqlite3.Connection, kept: list[Kept]) -> None:
-    """Write requests and what came of them, all or none."""
+def insert(connection: sqlite3.Connection, kept: Sequence[Kept]) -> Counter[Played]:
+    """Write requests and what came of them, all or none; return how many messages had been taken before."""
     if not kept:
-        return
+        return Counter()
     with connection:
         connection.executemany(f"INSERT INTO requests VALUES ({','.join('?' * 12)})", map(_row, kept))  # noqa: S608
         connection.executemany(
@@ -42,12 +52,11 @@ def insert(connection: sqlite3.Connection, kept: list[Kept]) -> None:
             [(each.received.number, each.event) for each in kept if each.event is not None],
         )
         connection.executemany(
-            "INSERT INTO messages VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO messages VALUES (?, ?, ?, ?)",
             [
-                (each.received.number, position, each.system, json.dumps(message), id_of(each.system, message))
+                (each.received.number, position, each.system, json.dumps(message))
                 for each in kept
-                if each.system is not None
-                for position, message in zip(each.positions or range(len(each.messages)), each.messages, strict=True)
+                for position, message in each.placed()
             ],
         )
         connection.executemany(
@@ -58,6 +67,23 @@ def insert(connection: sqlite3.Connection, kept: list[Kept]) -> None:
                 if each.browser_id is not None
             ],
         )
+        return _insert_ids(connection, kept)
+
+
+def _insert_ids(connection: sqlite3.Connection, kept: Sequence[Kept]) -> Counter[Played]:
+    repeated: Counter[Played] = Counter()
+    for system in SYSTEMS:
+        own = [each for each in kept if each.system == system]
+        ids = [
+            (system, name, each.received.number, position)
+            for each in own
+            for position, message in each.placed()
+            if (name := id_of(system, message)) is not None
+        ]
+        new = connection.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?, ?, ?)", ids).rowcount if ids else 0
+        repeated[system] = len(ids) - new + sum(each.repeated for each in own)
+    connection.executemany(REPEAT, [(system, number) for system, number in repeated.items() if number])
+    return repeated
 
 
 def _row(kept: Kept) -> tuple[Any, ...]:

@@ -66,7 +66,7 @@ class CollectorServer:
         exchange = Exchange(apis, self._store, self._misbehaviour, on_received)
         feed = Feed(self._store)
         stream = Stream(self._store, feed, self._misbehaviour)
-        health = Health(feed, outbox)
+        health = Health(self._store, feed, outbox)
         control = Control(self._store, feed, self._misbehaviour, stream, health)
         routes = [*control.routes, *StaticFiles().routes]
         pages = make_pages(routes, self._store, stream, health, token=token, frame_ancestors=frame_ancestors)

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -32,6 +32,7 @@ WHERE system = ? AND (number, position) > (?, ?) ORDER BY number, position LIMIT
 """
 BEFORE_LATEST = "SELECT min(number) FROM (SELECT number FROM requests ORDER BY number DESC LIMIT ?)"
 BATCH = 500  # rows; at a thousand requests a second two commits a second
+ARRIVALS = ("requests", "events", "messages", "ids", "repeats")
 ALL = -1  # as a limit
 
 
@@ -91,8 +92,8 @@ class Store:
         with self._lock:
             self._commit()
             with self._connection:
-                for table in ("requests", "events", "messages"):
-                    self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - one of these three
+                for table in ARRIVALS:
+                    self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - ours
                 self._connection.execute("UPDATE state SET clears = clears + 1, last_number = ?", (self._last_number,))
             self.clears += 1
             self._counts = Counts()
@@ -138,26 +139,27 @@ class Store:
             rows = self._read(TAKEN_MESSAGES, system, *after, limit)
         return [Taken(number, position, time, json.loads(message)) for number, position, time, message in rows]
 
-    def first_taken(self, ids: Sequence[str]) -> dict[tuple[str, str], tuple[int, int]]:
-        """Where messages of these IDs were taken first, by system and ID."""
-        marks = ",".join("?" * len(ids))
-        query = f"SELECT system, id, number, position FROM messages WHERE id IN ({marks})"  # noqa: S608 - marks only
-        found: dict[tuple[str, str], tuple[int, int]] = {}
-        for system, its_id, number, position in self._read(query, *ids):
-            place = number, position
-            found[system, its_id] = min(found.get((system, its_id), place), place)
-        return found
+    def first_taken(self, system: System, ids: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Where messages of these IDs were taken first: number and position."""
+        query = f"SELECT id, number, position FROM ids WHERE system = ? AND id IN ({','.join('?' * len(ids))})"  # noqa: S608
+        return {name: (number, position) for name, number, position in self._read(query, system, *ids)}
 
     def taken_count(self, system: Played) -> int:
         """How many events or messages to a system were accepted."""
         self.commit()
-        return self._counts.taken[system]
+        return self._counts.accepted[system]
 
     def counts(self) -> JSONObject:
         """How much of what has arrived so far."""
         with self._lock:
             self._commit()
             return self._counts.as_json(len(self._known))
+
+    def counts_by_system(self) -> tuple[dict[Played, dict[str, int]], int]:
+        """How much each system was told, and `clears` at the time."""
+        with self._lock:
+            self._commit()
+            return self._counts.by_system(), self.clears
 
     def _read(self, query: str, *arguments: Any) -> list[Any]:
         with self._lock:
@@ -170,17 +172,8 @@ class Store:
             while True:
                 kept.append(self._waiting.popleft())
         try:
-            insert(self._connection, kept)
+            repeated = insert(self._connection, kept)
         except sqlite3.Error:
             self._waiting.extendleft(reversed(kept))
             raise
-        _count(self._counts, kept)
-
-
-def _count(counts: Counts, kept: Iterable[Kept]) -> None:
-    for each in kept:
-        counts.by_route[each.received.route] += 1
-        counts.refused += each.received.refusal is not None
-        counts.taken["sitecore"] += each.event is not None
-        if each.system is not None:
-            counts.taken[each.system] += len(each.messages)
+        self._counts.add(kept, repeated)

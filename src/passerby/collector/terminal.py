@@ -31,6 +31,8 @@ def escaped(value: Any) -> str:
     """Text with everything written out that a terminal could take for an order."""
     text = value if isinstance(value, str) else str(value)
     shortened = text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+    if shortened.isprintable():
+        return shortened
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in shortened)
 
 
