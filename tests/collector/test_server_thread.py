@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,8 +13,9 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
-from passerby.collector.server_thread import ServerThread
+from passerby.collector.server_thread import ServerThread, bind
 
 HOST = "127.0.0.1"
 
@@ -60,6 +62,59 @@ def test_request_under_way_is_finished_within_the_grace() -> None:
 
     assert answer.endswith(b"done")
     assert seen == ["startup", "request", "shutdown"]
+
+
+def test_stream_that_never_ends_is_cut_off() -> None:
+    """Its handler does not listen, and so hears nothing of the connection that is gone."""
+    ended: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await Starlette()(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        try:
+            while True:
+                await send({"type": "http.response.body", "body": b"tick", "more_body": True})
+                await asyncio.sleep(0.01)
+        finally:
+            ended.append("stream")
+
+    server = ServerThread(app, host=HOST, port=0, name="test")
+    server.start()
+    with httpx.stream("GET", server.url) as answer:
+        assert next(answer.iter_raw())
+        server.close()
+
+    assert ended == ["stream"]
+
+
+def test_thread_that_does_not_end_is_left_to_itself(caplog: pytest.LogCaptureFixture) -> None:
+    is_over = threading.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await Starlette()(scope, receive, send)
+        else:
+            await asyncio.to_thread(is_over.wait)
+
+    server = ServerThread(app, host=HOST, port=0, name="test", end_timeout=0.3)
+    server.start()
+    with socket.create_connection((HOST, server.port), timeout=30) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        server.close()
+        is_over.set()
+
+    assert f"test on {server.url} did not end within 0.3 s" in caplog.text
+
+
+def test_port_that_was_bound_before_is_served() -> None:
+    bound = bind(HOST, 0)
+    port = bound.getsockname()[1]
+    server = ServerThread(make_app([]), host=HOST, port=port, name="test", bound=bound)
+    server.start()
+    assert httpx.get(f"http://{HOST}:{port}/?seconds=0").text == "done"
+    server.close()
 
 
 def test_app_that_does_not_start_is_an_error() -> None:

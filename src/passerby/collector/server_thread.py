@@ -9,17 +9,23 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from logging import Logger
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from ..logs import get_logger
 from .connection import Connection
 
 KEEP_ALIVE = 75  # seconds; longer than the clients under test keep an idle connection
 START_TIMEOUT = 10.0  # seconds
 STOP_GRACE = 0.2  # seconds after which requests that hang are cut off
 TURNS = 10  # of the event loop, more than enough for connections just accepted to become known
-CUT_OFF_TIMEOUT = 1.0  # seconds that are left to their handlers
+CUT_OFF_TIMEOUT = 1.0  # seconds that are left to their handlers, once when they are cut off and once when cancelled
+LIFESPAN_TIMEOUT = 10.0  # seconds in which the app has to say that it is shut down
+END_TIMEOUT = 15.0  # seconds after which nobody waits for the thread any more
+
+log: Logger = get_logger("passerby.collector")
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -48,6 +54,8 @@ class ServerThread:
         port: where; 0: any free one.
         name: the thread's.
         stop_grace: seconds after which requests that hang are cut off.
+        end_timeout: seconds after which the thread is left to itself.
+        bound: a socket that has this address, from `bind()`; None: one of its own.
         on_end: called in the server's loop when it is told to stop, so that answers without an end may come to one.
     """
 
@@ -59,13 +67,15 @@ class ServerThread:
         port: int,
         name: str,
         stop_grace: float = STOP_GRACE,
-        bound: socket.socket | None = None,  # to this address, from bind()
+        end_timeout: float = END_TIMEOUT,
+        bound: socket.socket | None = None,
         on_end: Callable[[], None] | None = None,
     ) -> None:
         self._app = app
         self._address = (host, port)
         self._name = name
         self._stop_grace = stop_grace
+        self._end_timeout = end_timeout
         self._reserved = bound
         self._on_end = on_end
         self._server: _Server | None = None
@@ -130,7 +140,11 @@ class ServerThread:
     def _end(self) -> None:
         if self._server is not None and self._thread is not None:
             self._server.end()
-            self._thread.join()
+            self._thread.join(self._end_timeout)
+            if self._thread.is_alive():
+                log.warning(
+                    "%s on %s did not end within %g s and is left to itself", self._name, self.url, self._end_timeout
+                )
             self._thread = self._server = None
 
 
@@ -182,10 +196,19 @@ class _Server(uvicorn.Server):
         for connection in list(self.server_state.connections):
             connection.shutdown()
         if not await self._is_idle_within(self._stop_grace):
-            for connection in list(self.server_state.connections):
-                connection.transport.abort()
+            await self._cut_off()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LIFESPAN_TIMEOUT):
+                await self.lifespan.shutdown()
+
+    async def _cut_off(self) -> None:
+        """End the requests that hang, such as streams that never end: first by their connection, then by force."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        if not await self._is_idle_within(CUT_OFF_TIMEOUT):
+            for task in list(self.server_state.tasks):
+                task.cancel()
             await self._is_idle_within(CUT_OFF_TIMEOUT)
-        await self.lifespan.shutdown()
 
     async def _stop_listening(self, listeners: list[socket.socket]) -> None:
         # asyncio loses a connection that is accepted in the moment its server closes: accept no more, take in

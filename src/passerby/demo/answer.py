@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib.resources import files
 from urllib.parse import parse_qsl
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from starlette.requests import ClientDisconnect
 
 MAX_FORM = 10_000  # bytes; nothing in this shop is longer
 POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
@@ -44,11 +46,13 @@ def asset(name: str) -> Response:
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    """The fields of a form; none where it is too long."""
+    """The fields of a form; none where it is too long, or where the browser has gone before its end."""
     # Read by hand, as forms would need one more package.
     body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_FORM:
-            return {}
-    return dict(parse_qsl(body.decode("utf-8", "replace")))
+    with suppress(ClientDisconnect):
+        async for part in request.stream():
+            body += part
+            if len(body) > MAX_FORM:
+                return {}
+        return dict(parse_qsl(body.decode("utf-8", "replace")))
+    return {}

@@ -13,12 +13,12 @@ from typing import TextIO
 
 from .. import CustomerIO, Datalyr, SettingsError, Sitecore, Tracking
 from ..caretaker.place import Refused
-from ..collector import CollectorServer
+from ..collector import CollectorServer, health_of
 from ..collector.command import Arrivals, CannotListen, ends_on_signal, follow, show_rest, start
 from ..collector.server_thread import ServerThread, bind
 from ..collector.terminal import show
 from ..policy import SKIPPED_PATHS
-from .device import PHONE, Addresses
+from .device import LAPTOP, PHONE, Addresses
 from .ledger import lines_of
 from .outbox import DemoOutbox
 from .shop import make_shop
@@ -26,7 +26,7 @@ from .shopper import ACCOUNT
 from .sidebyside import COLLECTOR_PAGE, SIDE_BY_SIDE
 
 HOST = "127.0.0.1"
-FLUSH_TIMEOUT = 3.0  # seconds
+FLUSH_TIMEOUT = 1.0  # seconds; the shop has waited for its events when it was shut down
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,23 +77,23 @@ def _opened(options: Namespace, arrivals: Arrivals) -> Generator[Demo]:
     """Open everything; the shop's port first, as the collector has to know whose frames it may stand in."""
     with ExitStack() as stack:
         bound = stack.enter_context(closing(_reserve(options.port)))
+        shop_port: int = bound.getsockname()[1]
         outbox = stack.enter_context(closing(DemoOutbox(options.outbox)))
-        collector = stack.enter_context(
-            closing(
-                CollectorServer(
-                    port=options.collector_port,
-                    # An outbox that was there before may bring browser IDs of an earlier collector.
-                    accept_any_browser_id=outbox.is_kept,
-                    on_received=arrivals.put,
-                )
-            )
+        in_use: list[Tracking] = []  # the collector is there before what it is to look at
+        collector = CollectorServer(
+            port=options.collector_port,
+            # An outbox that was there before may bring browser IDs of an earlier collector.
+            accept_any_browser_id=outbox.is_kept,
+            frame_ancestors=LAPTOP.origin(shop_port),
+            outbox=lambda: health_of(in_use[0]) if in_use else None,
+            on_received=arrivals.put,
         )
-        start(collector, "--collector-port")
-        addresses = Addresses(bound.getsockname()[1], collector.port)
+        start(stack.enter_context(closing(collector)), "--collector-port")
+        addresses = Addresses(shop_port, collector.port)
         tracking = stack.enter_context(closing(make_tracking(collector.url, outbox.setting)))
-        shop = ServerThread(
-            make_shop(tracking, addresses), host=HOST, port=addresses.shop_port, name="passerby shop", bound=bound
-        )
+        in_use.append(tracking)
+        app = make_shop(tracking, addresses)
+        shop = ServerThread(app, host=HOST, port=shop_port, name="passerby shop", bound=bound)
         start(stack.enter_context(closing(shop)), "--port")
         yield Demo(collector, outbox, tracking, shop, addresses)
 
@@ -127,4 +127,5 @@ def _welcome(demo: Demo) -> Iterator[str]:
 
 def _farewell(outbox: DemoOutbox) -> Iterator[str]:
     if not outbox.is_empty:
-        yield f"Not everything was delivered; look at it with: passerby outbox ls --outbox {shlex.quote(str(outbox.directory))}"
+        directory = shlex.quote(str(outbox.directory))
+        yield f"Not everything was delivered. Look at what is left with: passerby outbox ls --outbox {directory}"

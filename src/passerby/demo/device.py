@@ -19,6 +19,10 @@ class Device:
     host: str
     channel: str
 
+    def origin(self, port: int) -> str:
+        """Where a server on this machine is found from here."""
+        return f"http://{self.host}:{port}"
+
 
 LAPTOP = Device("laptop", "localhost", "WEB")
 PHONE = Device("phone", "127.0.0.1", "MOBILE_WEB")
@@ -44,9 +48,9 @@ class Addresses:
 
     def shop(self, device: Device = LAPTOP) -> str:
         """The shop's origin on a device."""
-        return f"http://{device.host}:{self.shop_port}"
+        return device.origin(self.shop_port)
 
     @property
     def collector(self) -> str:
         """The collector's origin. Of one site with the shop on the laptop, as ports do not count for that."""
-        return f"http://{LAPTOP.host}:{self.collector_port}"
+        return LAPTOP.origin(self.collector_port)

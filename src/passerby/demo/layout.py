@@ -27,6 +27,7 @@ class Visitor:
         browser_id: the browser's ID, as passerby knows it.
         user_id: who it is, as passerby knows it.
         name: the first name of whoever is logged in.
+        email: the email of whoever is logged in.
         cart: what they are about to buy.
         device: what they hold in the hand.
         newsletter: the email with which they signed up.
@@ -38,6 +39,7 @@ class Visitor:
     browser_id: str | None
     user_id: str | None
     name: str | None
+    email: str
     cart: Cart
     device: Device
     newsletter: str | None
@@ -69,7 +71,8 @@ def layout(title: str, visitor: Visitor, content: str, *, asks_for_newsletter: b
 <div class="screen">
 <a class="skip" href="#content">Skip to the content</a>
 {_stage(visitor)}
-<header class="top"><a class="name" href="/">{icon("mark")}{SHOP}</a><nav aria-label="Shop">{_links(visitor)}</nav></header>
+<header class="top"><a class="name" href="/">{icon("mark")}{SHOP}</a>
+<nav aria-label="Shop">{_links(visitor)}</nav></header>
 <main id="content">{content}</main>
 {_footer(visitor, asks_for_newsletter)}
 {_backstage(visitor)}
@@ -108,7 +111,7 @@ def _stage(visitor: Visitor) -> str:
         # Without an opener, as another device would not have one either.
         links = (
             f'<a id="second-device" href="{visitor.addresses.shop(PHONE)}/" target="_blank" rel="noopener noreferrer">'
-            f"{icon('phone')}Open it on a phone</a>"
+            f"{icon('phone')}Second device</a>"
         )
         links += "" if visitor.is_framed else '<a id="side-by-side" href="/side-by-side">Side by side</a>'
     return (
@@ -141,17 +144,18 @@ def newsletter_form(visitor: Visitor, problem: str | None = None, email: str = "
         return f'<p id="newsletter-done">One letter a month goes to <strong>{escape(visitor.newsletter)}</strong>.</p>'
     return f"""<p>One a month: a path, a recipe, a thing well made.</p>{alert(problem)}
 <form id="newsletter-form" class="line" method="post" action="/newsletter">
-{field("Email", "email", email, type="email", autocomplete="email", maxlength="200")}
+{field("Email", "email", email or visitor.email, type="email", autocomplete="email", maxlength="200")}
 <button id="newsletter-submit">Sign up</button></form>"""
 
 
 def _backstage(visitor: Visitor) -> str:
     """What passerby knows, and what there is to try."""
+    steps = "".join(f"<li>{step}</li>" for step in _steps(visitor))
     return f"""<aside class="backstage" aria-label="Backstage"><section><h2>What passerby knows</h2>
 <dl><dt>Browser ID</dt><dd><code data-browser-id>{escape(visitor.browser_id or "none yet")}</code></dd>
 <dt>User ID</dt><dd><code data-user-id>{escape(visitor.user_id or "nobody yet")}</code></dd>
 <dt>Device</dt><dd>{visitor.device.name}, events of channel <code data-channel>{visitor.device.channel}</code></dd></dl>
-</section><section><h2>What to try</h2><ol>{"".join(f"<li>{step}</li>" for step in _steps(visitor))}</ol></section></aside>"""
+</section><section><h2>What to try</h2><ol>{steps}</ol></section></aside>"""
 
 
 def _steps(visitor: Visitor) -> list[str]:

@@ -9,11 +9,12 @@ from .layout import Visitor, layout, picture
 from .product import PRODUCTS, Product, in_cart, total_of
 
 FEATURED = PRODUCTS["trail-kettle"]
-LANDSCAPE = """<svg class="landscape" viewBox="0 0 480 300" aria-hidden="true" preserveAspectRatio="xMidYMid slice">
+LANDSCAPE = """<svg class="landscape" viewBox="0 0 480 300" aria-hidden="true" preserveAspectRatio="xMidYMax slice">
 <rect class="sky" width="480" height="300"/><circle class="sun" cx="352" cy="92" r="34"/>
 <path class="far" d="M0 190c60-50 110-52 170-20s120 20 170-24 100-40 140-18v172H0z"/>
 <path class="near" d="M0 232c80-46 160-30 230-8s150 22 250-34v110H0z"/>
-<path class="road" d="M196 300c10-32 74-38 86-62s-30-26-22-46 40-22 44-38l6 2c0 22-34 26-38 40s34 20 24 48-50 30-44 56z"/>
+<path class="road" d="M196 300c10-32 74-38 86-62s-30-26-22-46 40-22 44-38l6 2c0 22-34 26-38 40s34 20 24 48-50 30-44
+56z"/>
 <path class="stone" d="M112 276v-44a19 19 0 0 1 38 0v44z"/><path class="carved" d="M121 238h20M121 248h20M121 258h12"/>
 </svg>"""
 QUANTITIES = range(1, 6)
@@ -47,7 +48,7 @@ def product(visitor: Visitor, product: Product) -> str:
 <p class="price">{_euros(product.price)}</p><p>{escape(product.about)}</p><ul class="facts">{facts}</ul>
 <form class="line" method="post" action="/cart">{_hidden(product)}
 <label>Quantity <select name="quantity">{options}</select></label><button id="add-to-cart">Add to cart</button></form>
-</div></article><h2>Goes well with it</h2><ul class="tiles">{tiles}</ul>""",
+</div></article><h2>Goes well with it</h2><ul class="tiles few">{tiles}</ul>""",
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request
 
-from .. import Tracker
+from .. import Tracker, ValidationError
 from .customer import Cart, Customer, Customers, add, together, user_id_of
 from .device import Addresses, Device, device_of
 from .layout import Visitor
@@ -61,6 +61,7 @@ class Shopper:
             browser_id=self.tracker.browser_id,
             user_id=self.tracker.user_id,
             name=None if customer is None else customer.name or customer.email,
+            email="" if customer is None else customer.email,
             cart=self.cart,
             device=self.device,
             newsletter=self._session.get("newsletter"),
@@ -93,15 +94,7 @@ class Shopper:
     def log_in(self, email: str, name: str) -> None:
         """Tell who they are, and have them in from now on. Raises ValidationError if that is no email."""
         user_id, before = user_id_of(email), self.tracker.user_id
-        self.tracker.identity(
-            {
-                "identifiers": [{"id": user_id, "provider": ACCOUNT}, {"id": email, "provider": EMAIL}],
-                "email": email,
-                "first_name": name,
-                "channel": self.device.channel,
-            },
-            {"plan": "member"},
-        )
+        self._is_known_by(email, {"id": user_id, "provider": ACCOUNT}, first_name=name, plan="member")
         if before == email:  # known by the newsletter until now; the systems would take the two for two people
             self.tracker.alias(email)
         cart = self.cart
@@ -119,17 +112,25 @@ class Shopper:
 
         Raises ValidationError if that is no email.
         """
-        if self.customer is None:
-            self.tracker.identity(
-                {
-                    "identifiers": [{"id": email, "provider": EMAIL}],
-                    "email": email,
-                    "channel": self.device.channel,
-                },
-                {"newsletter": True},
-            )
+        customer = self.customer
+        if customer is None:
+            self._is_known_by(email, newsletter=True)
+        else:
+            email = customer.email
         self.does("NEWSLETTER", {"page": "Newsletter"}, {"list": "monthly"})
         self._session["newsletter"] = email
+
+    def _is_known_by(self, email: str, *others: dict[str, str], first_name: str = "", **traits: Any) -> None:
+        if not email:
+            raise ValidationError("Give an email address, such as ada@milestone.example")
+        data = {
+            "identifiers": [*others, {"id": email, "provider": EMAIL}],
+            "email": email,
+            "channel": self.device.channel,
+        }
+        if first_name:
+            data["first_name"] = first_name
+        self.tracker.identity(data, traits)
 
     def remember_past(self) -> None:
         """Note that earlier days were played; once is enough."""

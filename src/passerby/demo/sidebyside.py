@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .device import PHONE, Addresses
-from .layout import SHOP, icon
+from .device import Addresses
+from .layout import SHOP
 
 SIDE_BY_SIDE = "/side-by-side"
 COLLECTOR_PAGE = "/_collector/"
@@ -28,9 +28,7 @@ def side_by_side(addresses: Addresses) -> str:
 <link rel="icon" href="/mark.svg" type="image/svg+xml">
 </head>
 <body>
-<header><h1>{icon("mark")}{SHOP} <span>and what it tells</span></h1>
-<a id="second-device" href="{addresses.shop(PHONE)}/" target="_blank" rel="noopener noreferrer">{icon("phone")}Open \
-the shop on a phone</a></header>
+<h1>{SHOP}, and what it tells</h1>
 <main>{_half("shop", "The shop", shop)}{_half("collector", "What arrives", collector)}</main>
 </body>
 </html>

@@ -1,51 +1,27 @@
+"""The pages of the shop, and what each of them tells."""
+
 from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Iterator
 from html.parser import HTMLParser
 
 import httpx
 import pytest
 
-from .running import Running, running
-
-NAVIGATION = {"sec-fetch-mode": "navigate", "sec-fetch-dest": "document", "accept": "text/html"}
+from .playing import SYSTEMS, Demo, browser_id_of
 
 
-@pytest.fixture
-def demo() -> Iterator[Running]:
-    with running("demo", "--port", "0", "--collector-port", "0") as command:
-        yield command
-
-
-@pytest.fixture
-def browser(demo: Running) -> Iterator[httpx.Client]:
-    port = demo.wait_for(r"Open http://localhost:(\d+) and click around")[1]
-    url = f"http://127.0.0.1:{port}"
-    with httpx.Client(base_url=url, headers=NAVIGATION, follow_redirects=True, timeout=30) as client:
-        yield client
-
-
-def browser_id_of(browser: httpx.Client) -> str:
-    return browser.cookies["bid_demo"]
-
-
-def test_one_visitor_from_the_first_page_to_the_last(demo: Running, browser: httpx.Client) -> None:
-    home = browser.get("/")
-    browser_id = browser_id_of(browser)
+def test_each_page_and_each_deed_is_told_in_its_order(demo: Demo, laptop: httpx.Client) -> None:
+    home = laptop.get("/")
+    browser_id = browser_id_of(laptop)
     assert browser_id in home.text
-
-    browser.get("/products/paper-map")
-    browser.post("/cart", data={"product": "paper-map"})
-    welcome = browser.post("/login", data={"name": "Ada", "email": "ada@shop.example"})
-    assert "Log out Ada" in welcome.text
-    assert "ada@shop.example" in welcome.text.partition("User ID")[2]
-
-    browser.post("/order")
-    farewell = browser.post("/logout")
-    assert "nobody yet" in farewell.text
-    assert browser_id_of(browser) == browser_id
+    laptop.get("/products/paper-map")
+    laptop.post("/cart", data={"product": "paper-map"})
+    laptop.post("/newsletter", data={"email": "ada@milestone.example"})
+    laptop.post("/login", data={"name": "Ada", "email": "ada@milestone.example"})
+    laptop.post("/order")
+    laptop.post("/logout")
 
     shown = browser_id[:8]
     for line in (
@@ -54,34 +30,36 @@ def test_one_visitor_from_the_first_page_to_the_last(demo: Running, browser: htt
         rf"ADD +{shown}  Paper map$",
         rf"VIEW +{shown}  Cart$",
         rf"IDENTITY +{shown}  EMAIL$",
-        rf"VIEW +{shown}  Home$",
-        rf"CONFIRM +{shown}  ",
+        rf"NEWSLETTER +{shown}  Newsletter$",
+        rf"VIEW +{shown}  Newsletter$",
+        rf"IDENTITY +{shown}  SHOP, EMAIL$",
+        rf"VIEW +{shown}  Cart$",
+        rf"CONFIRM +{shown}  Cart$",
         rf"VIEW +{shown}  Thank you$",
         rf"VIEW +{shown}  Home$",
     ):
-        demo.wait_for(line)
-    assert demo.end(signal.SIGINT) == 0
-    assert demo.lines[-2:] == ["Ledger", "  sitecore  enqueued 9 = delivered 9 + pending 0 + dead 0 + dropped 0"]
-    assert demo.complaints == []
+        demo.command.wait_for(line)
+    assert demo.command.end(signal.SIGINT) == 0
+    assert demo.command.complaints == []
 
 
-def test_ledger_says_what_was_dropped(demo: Running, browser: httpx.Client) -> None:
-    browser.get("/", headers={"user-agent": "Mozilla/5.0 (compatible; Googlebot/2.1)"})
-    browser.get("/")
-    demo.wait_for("VIEW +")
+def test_ledger_says_what_was_dropped(demo: Demo, laptop: httpx.Client) -> None:
+    laptop.get("/", headers={"user-agent": "Mozilla/5.0 (compatible; Googlebot/2.1)"})
+    laptop.get("/")
+    demo.command.wait_for("VIEW +")
 
-    assert demo.end(signal.SIGTERM) == 0
-    assert re.search(r"enqueued 2 = delivered 1 \+ pending 0 \+ dead 0 \+ dropped 1", "".join(demo.lines))
-    assert demo.lines[-1].strip() == "dropped (bot): 1"
+    assert demo.command.end(signal.SIGTERM) == 0
+    assert demo.ledger() == dict.fromkeys(SYSTEMS, (2, 1, 0, 0, 1))
+    assert [line.strip() for line in demo.command.lines].count("dropped (bot): 1") == 3
 
 
-def test_browser_from_an_earlier_demo_becomes_a_new_visitor(demo: Running, browser: httpx.Client) -> None:
+def test_browser_from_an_earlier_demo_becomes_a_new_visitor(demo: Demo, laptop: httpx.Client) -> None:
     stale = "7ed103bd-08c2-47f4-8f69-91141ca3200d"
     cookies = f"bid_demo={stale}; bid_demo_sig=aaaaaa.bbbbbbbbbbbbbbbbbbbbbbbbbbb"
-    answer = browser.get("/", headers={"cookie": cookies})
+    answer = laptop.get("/", headers={"cookie": cookies})
 
     assert stale not in answer.text
-    assert demo.wait_for(r"VIEW +(\w+)  Home$")[1] == browser_id_of(browser)[:8]
+    assert demo.command.wait_for(r"VIEW +(\w+)  Home$")[1] == browser_id_of(laptop)[:8]
 
 
 def test_wrong_email_is_explained_and_nobody_is_logged_in(browser: httpx.Client) -> None:
@@ -92,6 +70,16 @@ def test_wrong_email_is_explained_and_nobody_is_logged_in(browser: httpx.Client)
     assert "&lt;script&gt;" in answer.text
     assert "<script>" not in answer.text
     assert "Log out" not in browser.get("/").text
+
+
+@pytest.mark.parametrize("email", ["", "nobody", 'no"email', "a" * 300 + "@b.example"])
+def test_newsletter_needs_an_email(browser: httpx.Client, email: str) -> None:
+    answer = browser.post("/newsletter", data={"email": email})
+
+    assert answer.status_code == 422
+    assert 'role="alert"' in answer.text
+    assert answer.text.count('id="newsletter-form"') == 1
+    assert "nobody yet" in browser.get("/").text
 
 
 def test_cart_is_filled_and_emptied(browser: httpx.Client) -> None:
@@ -115,14 +103,25 @@ def test_unknown_page(browser: httpx.Client, path: str) -> None:
     assert "No path leads here" in answer.text
 
 
-@pytest.mark.parametrize("body", [b"", b"product=nothing", b"\xff", b"product=" + b"x" * 100_000])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"product=nothing",
+        b"product=paper-map&quantity=-1",
+        b"product=paper-map&quantity=\xb2",
+        b"\xff",
+        b"product=" + b"x" * 100_000,
+    ],
+)
 def test_rubbish_in_forms(browser: httpx.Client, body: bytes) -> None:
     assert browser.post("/cart", content=body).status_code == 404
     assert browser.get("/cart").status_code == 200
 
 
-def test_pages_need_nothing_from_elsewhere(browser: httpx.Client) -> None:
+def test_pages_need_nothing_from_elsewhere(open_demo: Demo, browser: httpx.Client) -> None:
     """No script, no font, no picture of anybody else's, and every link leads somewhere."""
+    own = (open_demo.laptop, open_demo.phone, open_demo.collector)
     seen, waiting = {"/"}, ["/"]
     while waiting:
         answer = browser.get(waiting.pop())
@@ -130,18 +129,21 @@ def test_pages_need_nothing_from_elsewhere(browser: httpx.Client) -> None:
         page = Links(answer.text)
         assert "script" not in page.tags
         for link in page.found - seen:
-            assert link.startswith(("/", "data:,"))
+            assert link.startswith(("/", "#", *own))
             seen.add(link)
             waiting += [link] if link.startswith("/") else []
 
-    assert {"/cart", "/login", "/style.css", "/products/day-pack"} <= seen
+    assert {"/cart", "/login", "/shop.css", "/side-by-side", "/products/day-pack"} <= seen
 
 
 def test_pages_are_made_for_phones_and_closed_to_scripts(browser: httpx.Client) -> None:
-    answer = browser.get("/")
+    answer = browser.get("/cart")
 
     assert 'name="viewport" content="width=device-width' in answer.text
-    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+    assert not re.search(r"<script|<style|\son\w+=|\sstyle=", answer.text)
 
 
 class Links(HTMLParser):
