@@ -14,7 +14,7 @@ export function readRoute(hash = location.hash) {
 /** The address that says it; what is empty is left out. */
 export function writeRoute(view, path = [], settings = {}) {
   const query = new URLSearchParams(Object.entries(settings).filter(([, value]) => value)).toString();
-  return `#${[view, ...path.map(encodeURIComponent)].join("/")}${query ? `?${query}` : ""}`;
+  return `#${[view, ...path.map(encode)].join("/")}${query ? `?${query}` : ""}`;
 }
 
 /** Change the address without a step in the browser's history. */
@@ -30,6 +30,9 @@ function split(text, mark) {
   const place = text.indexOf(mark);
   return place < 0 ? [text] : [text.slice(0, place), text.slice(place + 1)];
 }
+
+/** Half a letter, as JSON can hold it, has no place in an address: the sign for what cannot be read stands there. */
+const encode = (text) => encodeURIComponent(text.toWellFormed());
 
 function decode(text) {
   try {
