@@ -1,6 +1,7 @@
 /** The live connection: what arrives and the collector's pulse, over losses of the connection and its restarts. */
 
 const PATIENCE = 5000; // ms without a pulse, of which there is one a second, until the connection counts as lost
+const REST = 60_000; // ms out of sight until the connection is given back: a browser has but six to one address
 const AGAIN = 1500; // ms until a connection that the browser gave up on is tried again
 
 export class Live {
@@ -13,7 +14,9 @@ export class Live {
     this._clears = null;
     this._isNew = false; // no pulse since the connection was made
     this._heard = performance.now();
+    this._rest = null;
     setInterval(() => this._look(), 1000);
+    document.addEventListener("visibilitychange", () => this._restOrWake());
   }
 
   /** Connect; `after` is the number of the last request that is known already. */
@@ -66,8 +69,20 @@ export class Live {
 
   /** A connection may die without a word. */
   _look() {
+    if (this._source === null) return;
     if (performance.now() - this._heard < PATIENCE) return;
     this._hear.onState("lost");
     this.connect(this._last);
+  }
+  /** A page that nobody looks at needs no connection; what it missed is told when it is looked at again. */
+  _restOrWake() {
+    clearTimeout(this._rest);
+    if (document.hidden) this._rest = setTimeout(() => this._sleep(), REST);
+    else if (this._source === null) this.connect(this._last);
+  }
+
+  _sleep() {
+    this._source.close();
+    this._source = null;
   }
 }

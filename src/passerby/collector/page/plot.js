@@ -113,8 +113,8 @@ function runsOf(samples, key, look) {
   return runs;
 }
 
-/** 1, 2 or 5 times a power of ten, not below a value. */
+/** A round number, not below a value; its half is one too. */
 function niceTop(value) {
   const power = 10 ** Math.floor(Math.log10(value));
-  return power * [1, 2, 5, 10].find((factor) => factor * power >= value * 0.999);
+  return power * [1, 2, 3, 4, 6, 8, 10].find((factor) => factor * power >= value * 0.999);
 }

@@ -179,7 +179,7 @@ export class Stream {
     show(byId("stream-newer"), !this._isPaused && waiting > 0);
     show(byId("older"), this._rows.childElementCount > 0 && this._matching > this._rows.childElementCount);
     show(byId("stream-empty"), total === 0);
-    show(byId("stream-none"), total > 0 && this._rows.childElementCount === 0);
+    show(byId("stream-none"), total > 0 && waiting === 0 && this._rows.childElementCount === 0);
     byId("view-stream").classList.toggle("is-bare", total === 0);
     this._roving.refresh();
   }

@@ -21,12 +21,17 @@ export class Visitors {
     this._seen = new Set(); // systems with messages
     this._isDue = false;
     this._next = 0;
+    this._focus = null; // what is to have the focus once it is there, where the view changes as a whole
     this._asked = 0; // so that a late answer to an old question is not shown
     this._list = new PeopleList(byId("people"), (person) => this._choose(person));
     this._timeline = new Timeline({ open });
     byId("people-systems").addEventListener("change", (event) => this._turnTo(event.target.value));
     byId("people-text").addEventListener("input", () => this._showPeople());
     byId("people-more").addEventListener("click", () => this._more());
+    byId("person-back").addEventListener("click", () => {
+      const { kind, id } = this._chosen;
+      this._focus = () => byId("people").querySelector(`[data-person="${CSS.escape(`${kind}:${id}`)}"]`);
+    });
     WIDE.addEventListener("change", () => this._isVisible && this._showAll());
   }
 
@@ -105,6 +110,8 @@ export class Visitors {
     this._showPeople();
     const chosen = this._find(this._people);
     byId("view-visitors").classList.toggle("has-person", this._chosen !== null);
+    this._focus?.()?.focus({ preventScroll: true });
+    this._focus = null;
     if (chosen === undefined) this._timeline.clear();
     else this._timeline.show(chosen, `${this._system} ${keyOf(chosen)}`);
     this._showEmpty(chosen === undefined);
@@ -177,6 +184,6 @@ export class Visitors {
   _choose(person) {
     const [kind, id] = person.user_id === null ? ["browser", person.anonymous_ids[0]] : ["user", person.user_id];
     location.hash = personRoute(this._system, kind, id);
-    if (!WIDE.matches) byId("person").focus({ preventScroll: true });
+    if (!WIDE.matches) this._focus = () => byId("person");
   }
 }
