@@ -60,7 +60,7 @@ def _latest(people: Sequence[Person], limit: int) -> list[JSONObject]:
 
 
 def _as_json(person: Person) -> JSONObject:
-    timeline = person.timeline
+    timeline = sorted(person.timeline, key=lambda entry: entry.time)  # what happened first may have arrived late
     return {
         "user_id": person.user_id,
         "anonymous_ids": person.anonymous_ids,

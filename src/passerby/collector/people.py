@@ -25,7 +25,7 @@ class Entry(NamedTuple):
     Attributes:
         number: of the request in which it arrived.
         position: in that request.
-        time: when it arrived, in seconds since the epoch.
+        time: when it happened as it says itself, or else when it arrived, in seconds since the epoch.
         name: what it was, such as "page" or "Order Completed".
         says: a few words on what is in it.
         anonymous_id: in which browser.
@@ -102,8 +102,11 @@ class People:
             time: when it arrived.
         """
         fact = read_fact(self._system, message)
-        says = read_telling(self._system, message).says
-        entry = Entry(number, position, time, fact.name, says, fact.anonymous_id, fact.user_id, fact.is_identity)
+        telling = read_telling(self._system, message)
+        moment = time if telling.told is None else telling.told
+        entry = Entry(
+            number, position, moment, fact.name, telling.says, fact.anonymous_id, fact.user_id, fact.is_identity
+        )
         self._owned.append(_Owned(entry, self._take(fact)))
         self._is_given_out = False
 

@@ -9,6 +9,7 @@ export function prepareClear({ announce }) {
   byId("clear").addEventListener("click", () => {
     show(byId("clear-problem"), false);
     dialog.showModal();
+    byId("clear-cancel").focus(); // not by autofocus, which browsers complain of where the page stands in a frame
   });
   byId("clear-confirm").addEventListener("click", async () => {
     try {
