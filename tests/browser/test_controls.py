@@ -32,7 +32,9 @@ def tell(collector: CollectorServer, *names: str, type: str = "track", **fields:
     return httpx.post(f"{collector.url}/v1/batch", json={"batch": batch}, auth=("secret-key", ""))
 
 
-def test_what_arrives_is_shown_and_what_would_be_refused_is_red(look: CollectorPage, collector: CollectorServer) -> None:
+def test_what_arrives_is_shown_and_what_would_be_refused_is_red(
+    look: CollectorPage, collector: CollectorServer
+) -> None:
     expect(look.page.locator("#stream-empty")).to_contain_text(f'target_url="{collector.url}"')
     tell(collector, "Looked")
     httpx.post(f"{collector.url}/v1.2/events", json={"type": "VIEW", "browser_id": "nobody's", "client_key": "key"})
@@ -42,7 +44,9 @@ def test_what_arrives_is_shown_and_what_would_be_refused_is_red(look: CollectorP
     expect(refused).to_have_attribute("data-outcome", "refused")
     expect(refused).to_contain_text("was not issued here")
     expect(accepted).to_have_attribute("data-outcome", "accepted")
-    red, green, blue = map(int, re.findall(r"\d+", refused.locator(".refusal").evaluate("(it) => getComputedStyle(it).color"))[:3])
+    red, green, blue = map(
+        int, re.findall(r"\d+", refused.locator(".refusal").evaluate("(it) => getComputedStyle(it).color"))[:3]
+    )
     assert red > max(green, blue)
 
 

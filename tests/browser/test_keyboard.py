@@ -33,7 +33,12 @@ def collector() -> Iterator[CollectorServer]:
     calls = [
         {"type": "page", "anonymousId": "a1", "name": "Home"},
         {"type": "track", "anonymousId": "a1", "event": "Looked at a kettle"},
-        {"type": "identify", "anonymousId": "a1", "userId": "u1", "traits": {"name": "Ada", "email": "ada@shop.example"}},
+        {
+            "type": "identify",
+            "anonymousId": "a1",
+            "userId": "u1",
+            "traits": {"name": "Ada", "email": "ada@shop.example"},
+        },
         {"type": "page", "anonymousId": "a2", "name": "Elsewhere"},
     ]
     with CollectorServer() as collector:
@@ -63,7 +68,12 @@ def step_to(page: Page, selector: str, key: str = "Tab") -> None:
 def test_views(look: CollectorPage) -> None:
     page = look.page
     step_to(page, "#tab-stream")
-    for key, view in (("ArrowRight", "visitors"), ("ArrowRight", "health"), ("ArrowRight", "stream"), ("End", "health")):
+    for key, view in (
+        ("ArrowRight", "visitors"),
+        ("ArrowRight", "health"),
+        ("ArrowRight", "stream"),
+        ("End", "health"),
+    ):
         page.keyboard.press(key)
         expect(page.locator(f"#view-{view}")).to_be_visible()
         expect(page.locator(f"#tab-{view}")).to_be_focused()

@@ -35,7 +35,9 @@ def collector() -> Iterator[CollectorServer]:
                 client.request(call.method, call.path, content=call.body, headers=call.headers)
         collector.accept_any_browser_id = False  # a refusal names the ID
         for payload in PAYLOADS:
-            client.post("/v1.2/events", json={"type": "VIEW", "browser_id": payload.text.encode(errors="replace").decode()})
+            client.post(
+                "/v1.2/events", json={"type": "VIEW", "browser_id": payload.text.encode(errors="replace").decode()}
+            )
         yield collector
 
 

@@ -30,6 +30,8 @@ class Watch:
         context.on("weberror", self._see_error)
         context.on("dialog", self._see_dialog)
         context.on("page", self._see_page)
+        for page in context.pages:
+            self._see_page(page)
 
     def expect(self, pattern: str) -> None:
         """Take complaints of this kind as part of the test."""
