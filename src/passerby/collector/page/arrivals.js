@@ -5,79 +5,79 @@ const AS_TOLD = "the collector was told to misbehave"; // stands where the servi
 const SLACK = 2_000; // thrown away at once, so that most additions move nothing
 
 export class Arrivals {
-  constructor() {
-    this.clear();
-  }
-
-  clear() {
-    this.items = [];
-    this.begin = 0; // the place of the first item among all that ever arrived
-    this.types = new Map(); // type to how many
-  }
-
-  /** One above the place of the newest. */
-  get end() {
-    return this.begin + this.items.length;
-  }
-
-  at(place) {
-    return this.items[place - this.begin];
-  }
-
-  add(items) {
-    for (const item of items) {
-      this.items.push(item);
-      this.types.set(item.type, (this.types.get(item.type) ?? 0) + 1);
+    constructor() {
+        this.clear();
     }
-    if (this.items.length > MOST + SLACK) {
-      const surplus = this.items.length - MOST;
-      this.items.splice(0, surplus);
-      this.begin += surplus;
-    }
-  }
 
-  /** How many in [from, to) pass the filter. */
-  count(filter, from = this.begin, to = this.end) {
-    let found = 0;
-    for (let place = Math.max(from, this.begin); place < to; place++) found += filter(this.at(place)) ? 1 : 0;
-    return found;
-  }
-
-  /** The places of the newest `limit` in [from, to) that pass the filter, newest first. */
-  newest(filter, limit, from = this.begin, to = this.end) {
-    const found = [];
-    for (let place = to - 1; place >= Math.max(from, this.begin) && found.length < limit; place--) {
-      if (filter(this.at(place))) found.push(place);
+    clear() {
+        this.items = [];
+        this.begin = 0; // the place of the first item among all that ever arrived
+        this.types = new Map(); // type to how many
     }
-    return found;
-  }
+
+    /** One above the place of the newest. */
+    get end() {
+        return this.begin + this.items.length;
+    }
+
+    at(place) {
+        return this.items[place - this.begin];
+    }
+
+    add(items) {
+        for (const item of items) {
+            this.items.push(item);
+            this.types.set(item.type, (this.types.get(item.type) ?? 0) + 1);
+        }
+        if (this.items.length > MOST + SLACK) {
+            const surplus = this.items.length - MOST;
+            this.items.splice(0, surplus);
+            this.begin += surplus;
+        }
+    }
+
+    /** How many in [from, to) pass the filter. */
+    count(filter, from = this.begin, to = this.end) {
+        let found = 0;
+        for (let place = Math.max(from, this.begin); place < to; place++) found += filter(this.at(place)) ? 1 : 0;
+        return found;
+    }
+
+    /** The places of the newest `limit` in [from, to) that pass the filter, newest first. */
+    newest(filter, limit, from = this.begin, to = this.end) {
+        const found = [];
+        for (let place = to - 1; place >= Math.max(from, this.begin) && found.length < limit; place--) {
+            if (filter(this.at(place))) found.push(place);
+        }
+        return found;
+    }
 }
 
 /** What came of an item: accepted, refused, or failed because the collector was told to misbehave. */
 export function outcomeOf({ status, refusal }) {
-  if (status === null || refusal === AS_TOLD) return "failed";
-  if (refusal !== null) return "refused";
-  return status >= 400 ? "failed" : "accepted";
+    if (status === null || refusal === AS_TOLD) return "failed";
+    if (refusal !== null) return "refused";
+    return status >= 400 ? "failed" : "accepted";
 }
 
 /** A filter out of { text, visitor, system, type, outcome }, each empty where all is wanted. */
 export function makeFilter({ text = "", visitor = "", system = "", type = "", outcome = "" }) {
-  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-  const who = visitor.trim().toLowerCase();
-  return (item) =>
-    (!system || item.system === system) &&
-    (!type || item.type === type) &&
-    (!outcome || (outcome === "repeated" ? item.repeated : outcomeOf(item) === outcome)) &&
-    (!who || holds(item.visitor, who) || holds(item.user, who)) &&
-    (words.length === 0 || includesAll(item, words));
+    const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+    const who = visitor.trim().toLowerCase();
+    return (item) =>
+        (!system || item.system === system) &&
+        (!type || item.type === type) &&
+        (!outcome || (outcome === "repeated" ? item.repeated : outcomeOf(item) === outcome)) &&
+        (!who || holds(item.visitor, who) || holds(item.user, who)) &&
+        (words.length === 0 || includesAll(item, words));
 }
 
 function includesAll(item, words) {
-  const all = `${item.type} ${item.says} ${item.system} ${item.visitor ?? ""} ${item.user ?? ""} ${item.id ?? ""} ${item.refusal ?? ""} ${item.status ?? "reset"}`;
-  const text = all.toLowerCase();
-  return words.every((word) => text.includes(word));
+    const { type, says, system, visitor, user, id, refusal, status } = item;
+    const text = [type, says, system, visitor, user, id, refusal, status ?? "reset"].join(" ").toLowerCase();
+    return words.every((word) => text.includes(word));
 }
 
 function holds(id, who) {
-  return id !== null && id !== undefined && id.toLowerCase().includes(who);
+    return id !== null && id !== undefined && id.toLowerCase().includes(who);
 }

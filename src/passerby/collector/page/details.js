@@ -8,150 +8,165 @@ import { personRoute } from "./route.js";
 import { answerOf, chip } from "./row.js";
 import { duration, exactly, systemName } from "./words.js";
 
+const OVER_IT = "dialog:modal, :popover-open"; // what Escape closes first
 const NARROW = matchMedia("(max-width: 56rem)");
 
 export class Details {
-  /** `onShow(number, position)` hears what is open; number null when nothing is. */
-  constructor({ find, onShow }) {
-    this._find = find;
-    this._onShow = onShow;
-    this._panel = byId("details");
-    this._asking = null;
-    this._from = null; // what had the focus
-    byId("details-close").addEventListener("click", () => this.close());
-    this._panel.addEventListener("close", () => this._closed());
-    document.addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && this._panel.open && !event.defaultPrevented && !document.querySelector("dialog:modal, :popover-open")) this.close();
-    });
-    NARROW.addEventListener("change", () => this._panel.open && this._reopen());
-  }
-
-  get isOpen() {
-    return this._panel.open;
-  }
-
-  /** Show a request, with the event at a position of it first. */
-  async open(number, position) {
-    if (!this._panel.open) this._from = document.activeElement;
-    this._asking?.abort();
-    this._asking = new AbortController();
-    const { signal } = this._asking;
-    this._onShow(number, position);
-    this._show(`Request ${number}`, [make("p", { class: "soft", text: "One moment…" })]);
-    try {
-      const request = await read(`requests/${number}`, signal);
-      const item = this._find(number, position);
-      this._show(item ? item.type : `Request ${number}`, [...parts(request, item, position)]);
-    } catch (error) {
-      if (error.name === "AbortError") return;
-      this._show(`Request ${number}`, [make("p", { class: "problem", text: error.status === 404 ? "This request has been forgotten." : `It cannot be read: ${error.message}` })]);
+    /** `onShow(number, position)` hears what is open; number null when nothing is. */
+    constructor({ find, onShow }) {
+        this._find = find;
+        this._onShow = onShow;
+        this._panel = byId("details");
+        this._asking = null;
+        this._from = null; // what had the focus
+        byId("details-close").addEventListener("click", () => this.close());
+        this._panel.addEventListener("close", () => this._closed());
+        document.addEventListener("keydown", (event) => {
+            if (event.key === "Escape" && !event.defaultPrevented && !document.querySelector(OVER_IT)) this.close();
+        });
+        NARROW.addEventListener("change", () => this._panel.open && this._reopen());
     }
-  }
 
-  close() {
-    if (this._panel.open) this._panel.close();
-  }
+    get isOpen() {
+        return this._panel.open;
+    }
 
-  _show(title, children) {
-    say(byId("details-title"), title);
-    byId("details-body").replaceChildren(...children);
-    byId("details-body").scrollTop = 0;
-    if (this._panel.open) return;
-    this._reveal();
-    byId("details-title").focus({ preventScroll: true });
-  }
+    /** Show a request, with the event at a position of it first. */
+    async open(number, position) {
+        if (!this._panel.open) this._from = document.activeElement;
+        this._asking?.abort();
+        this._asking = new AbortController();
+        const { signal } = this._asking;
+        this._onShow(number, position);
+        this._show(`Request ${number}`, [make("p", { class: "soft", text: "One moment…" })]);
+        try {
+            const request = await read(`requests/${number}`, signal);
+            const item = this._find(number, position);
+            this._show(item ? item.type : `Request ${number}`, [...parts(request, item, position)]);
+        } catch (error) {
+            if (error.name === "AbortError") return;
+            const text =
+                error.status === 404 ? "This request has been forgotten." : `It cannot be read: ${error.message}`;
+            this._show(`Request ${number}`, [make("p", { class: "problem", text })]);
+        }
+    }
 
-  /** Beside the list where there is room for both; over everything on a phone. */
-  _reveal() {
-    document.body.classList.add("has-details");
-    if (NARROW.matches) this._panel.showModal();
-    else this._panel.show();
-  }
+    close() {
+        if (this._panel.open) this._panel.close();
+    }
 
-  _reopen() {
-    this._panel.close();
-    this._reveal();
-  }
+    _show(title, children) {
+        say(byId("details-title"), title);
+        byId("details-body").replaceChildren(...children);
+        byId("details-body").scrollTop = 0;
+        if (this._panel.open) return;
+        this._reveal();
+        byId("details-title").focus({ preventScroll: true });
+    }
 
-  _closed() {
-    if (this._panel.open) return; // it only changed its place
-    this._asking?.abort();
-    document.body.classList.remove("has-details");
-    this._onShow(null, null);
-    if (this._from?.isConnected) this._from.focus({ preventScroll: true });
-  }
+    /** Beside the list where there is room for both; over everything on a phone. */
+    _reveal() {
+        document.body.classList.add("has-details");
+        if (NARROW.matches) this._panel.showModal();
+        else this._panel.show();
+    }
+
+    _reopen() {
+        this._panel.close();
+        this._reveal();
+    }
+
+    _closed() {
+        if (this._panel.open) return; // it only changed its place
+        this._asking?.abort();
+        document.body.classList.remove("has-details");
+        this._onShow(null, null);
+        // The browser gives the focus back where it can; it may have moved on since.
+        if (document.activeElement === document.body) this._from?.focus({ preventScroll: true });
+    }
 }
 
 function* parts(request, item, position) {
-  yield verdict(request, item);
-  yield facts(request, item);
-  const body = parse(request.body);
-  const event = eventIn(request, body, position);
-  if (event !== undefined) {
-    yield make("h3", { text: "This event" });
-    yield valueBlock(event);
-  }
-  yield make("h3", { text: "The request" });
-  yield make("p", { class: "line" }, make("b", { text: request.method }), ` ${request.path}`);
-  yield headers(request.headers);
-  if (request.body) yield bodyBlock(request.body);
-  yield make("h3", { text: "The answer" });
-  if (request.status === null) yield make("p", { class: "line", text: "None: the connection was reset." });
-  else {
-    yield make("p", { class: "line" }, make("b", { text: request.status }));
-    yield headers(request.answer?.headers ?? {});
-    if (request.answer?.body) yield bodyBlock(request.answer.body);
-  }
+    yield verdict(request, item);
+    yield facts(request, item);
+    const body = parse(request.body);
+    const event = eventIn(request, body, position);
+    if (event !== undefined) {
+        yield make("h3", { text: "This event" });
+        yield valueBlock(event);
+    }
+    yield make("h3", { text: "The request" });
+    yield make("p", { class: "line" }, make("b", { text: request.method }), ` ${request.path}`);
+    yield headers(request.headers);
+    if (request.body) yield bodyBlock(request.body);
+    yield make("h3", { text: "The answer" });
+    if (request.status === null) yield make("p", { class: "line", text: "None: the connection was reset." });
+    else {
+        yield make("p", { class: "line" }, make("b", { text: request.status }));
+        yield headers(request.answer?.headers ?? {});
+        if (request.answer?.body) yield bodyBlock(request.answer.body);
+    }
 }
 
 function verdict(request, item) {
-  const { status, refusal } = item ?? request;
-  const outcome = outcomeOf(item ?? request);
-  if (outcome === "refused") {
-    return make("div", { class: "verdict is-refused" }, make("b", { text: "The real service would refuse this" }), make("p", { text: refusal }));
-  }
-  if (outcome === "failed") {
-    const answer = status === null ? "The connection was reset" : `Answered ${status}`;
-    return make("div", { class: "verdict is-failed" }, make("b", { text: `${answer}, as the collector was told to misbehave` }));
-  }
-  const text = item?.repeated ? "Accepted, and known already: it arrived before" : "Accepted";
-  return make("div", { class: "verdict" }, make("b", { text }));
+    const { status, refusal } = item ?? request;
+    const outcome = outcomeOf(item ?? request);
+    if (outcome === "refused") {
+        const title = make("b", { text: "The real service would refuse this" });
+        return make("div", { class: "verdict is-refused" }, title, make("p", { text: refusal }));
+    }
+    if (outcome === "failed") {
+        const answer = status === null ? "The connection was reset" : `Answered ${status}`;
+        const text = `${answer}, as the collector was told to misbehave`;
+        return make("div", { class: "verdict is-failed" }, make("b", { text }));
+    }
+    const text = item?.repeated ? "Accepted, and known already: it arrived before" : "Accepted";
+    return make("div", { class: "verdict" }, make("b", { text }));
 }
 
 function facts(request, item) {
-  const list = make("dl", { class: "facts" });
-  const add = (name, ...values) => list.append(make("dt", { text: name }), make("dd", {}, ...values));
-  if (item) add("System", systemName(item.system));
-  if (item?.says) add("Says", item.says);
-  if (item?.visitor) add("Visitor", chip(item.visitor, { known: Boolean(item.user) }), " ", threadLink(item, item.visitor));
-  if (item?.user) add("User", make("code", { text: item.user }), item.visitor ? "" : " ", item.visitor ? "" : threadLink(item, item.user));
-  add("Arrived", exactly(request.time));
-  if (item?.told !== null && item?.told !== undefined) add("Told", toldText(item, request));
-  if (item?.id) add("Event ID", make("code", { text: item.id }));
-  add("Request", `number ${request.number}${item ? `, answered ${answerOf(item)}` : ""}`);
-  return list;
+    const list = make("dl", { class: "facts" });
+    const add = (name, ...values) => list.append(make("dt", { text: name }), make("dd", {}, ...values));
+    if (item) add("System", systemName(item.system));
+    if (item?.says) add("Says", item.says);
+    const link = item && (item.visitor || item.user) ? threadLink(item, item.visitor ?? item.user) : "";
+    if (item?.visitor) add("Visitor", chip(item.visitor, { known: Boolean(item.user) }));
+    if (item?.user) add("User", make("code", { text: item.user }));
+    if (link) add("Thread", link);
+    add("Arrived", exactly(request.time));
+    if (item?.told !== null && item?.told !== undefined) add("Told", toldText(item, request));
+    if (item?.id) add("Event ID", make("code", { text: item.id }));
+    add("Request", `number ${request.number}${item ? `, answered ${answerOf(item)}` : ""}`);
+    return list;
 }
 
 function toldText(item, request) {
-  const lag = request.time - item.told;
-  return `${exactly(item.told)}${Math.abs(lag) < 0.001 ? "" : lag > 0 ? `, ${duration(lag)} before` : `, ${duration(-lag)} after, by its clock`}`;
+    const lag = request.time - item.told;
+    const difference = lag > 0 ? `, ${duration(lag)} before` : `, ${duration(-lag)} after, by its clock`;
+    return `${exactly(item.told)}${Math.abs(lag) < 0.001 ? "" : difference}`;
 }
 
 function threadLink(item, id) {
-  return item.system === "other" ? "" : make("a", { href: personRoute(item.system, "any", id), text: "whole thread" });
+    return item.system === "other"
+        ? ""
+        : make("a", { href: personRoute(item.system, "any", id), text: "see the whole of it" });
 }
 
 /** The event that is meant, where a request holds several, or holds it in its address. */
 function eventIn(request, body, position) {
-  const batch = body?.batch ?? body?.events;
-  if (Array.isArray(batch)) return batch.length > 1 ? batch[position] : undefined;
-  const query = request.path.includes("?") ? new URLSearchParams(request.path.slice(request.path.indexOf("?"))) : null;
-  const message = query?.get("message");
-  return message ? parse(message) : undefined;
+    const batch = body?.batch ?? body?.events;
+    if (Array.isArray(batch)) return batch.length > 1 ? batch[position] : undefined;
+    const query = request.path.includes("?")
+        ? new URLSearchParams(request.path.slice(request.path.indexOf("?")))
+        : null;
+    const message = query?.get("message");
+    return message ? parse(message) : undefined;
 }
 
 function headers(values) {
-  const list = make("dl", { class: "facts facts-headers" });
-  for (const [name, value] of Object.entries(values)) list.append(make("dt", { text: name }), make("dd", {}, make("code", { text: value })));
-  return make("details", { class: "headers" }, make("summary", { text: "Headers" }), list);
+    const list = make("dl", { class: "facts facts-headers" });
+    for (const [name, value] of Object.entries(values)) {
+        list.append(make("dt", { text: name }), make("dd", {}, make("code", { text: value })));
+    }
+    return make("details", { class: "headers" }, make("summary", { text: "Headers" }), list);
 }

@@ -14,65 +14,66 @@ const MOST_COLUMNS = 5;
  * not among the rows.
  */
 export function layLanes(person, limit) {
-  const entries = person.timeline;
-  const isKnown = (entry) => person.user_id !== null && !entry.reattributed;
-  const trunk = entries.findIndex(isKnown);
-  const lanes = findLanes(entries, isKnown, trunk);
-  placeLanes(lanes, trunk);
-  const laneOf = new Map(lanes.map((lane) => [lane.id, lane]));
-  const rows = entries.map((entry, index) => {
-    const lane = laneOf.get(entry.anonymous_id);
-    const known = isKnown(entry);
-    return { entry, isKnown: known, column: known || lane === undefined ? 0 : lane.column, milestone: milestoneAt(entry, index, lane, trunk) };
-  });
-  const offset = Math.max(0, entries.length - limit);
-  const seen = lanes.filter((lane) => lane.from !== null && (lane.join ?? Infinity) >= offset);
-  const columns = 1 + Math.max(0, ...seen.map((lane) => lane.column));
-  return { rows: rows.slice(offset), lanes: seen, trunk: trunk < 0 ? null : trunk, columns, offset };
+    const entries = person.timeline;
+    const isKnown = (entry) => person.user_id !== null && !entry.reattributed;
+    const trunk = entries.findIndex(isKnown);
+    const lanes = findLanes(entries, isKnown, trunk);
+    placeLanes(lanes, trunk);
+    const laneOf = new Map(lanes.map((lane) => [lane.id, lane]));
+    const rows = entries.map((entry, index) => {
+        const lane = laneOf.get(entry.anonymous_id);
+        const known = isKnown(entry);
+        const column = known || lane === undefined ? 0 : lane.column;
+        return { entry, isKnown: known, column, milestone: milestoneAt(entry, index, lane, trunk) };
+    });
+    const offset = Math.max(0, entries.length - limit);
+    const seen = lanes.filter((lane) => lane.from !== null && (lane.join ?? Infinity) >= offset);
+    const columns = 1 + Math.max(0, ...seen.map((lane) => lane.column));
+    return { rows: rows.slice(offset), lanes: seen, trunk: trunk < 0 ? null : trunk, columns, offset };
 }
 
 /** Each browser's events told while nobody was known: from the first to the last, and where it was known at last. */
 function findLanes(entries, isKnown, trunk) {
-  const lanes = new Map();
-  entries.forEach((entry, index) => {
-    const id = entry.anonymous_id;
-    if (id === null || id === undefined) return;
-    if (!lanes.has(id)) lanes.set(id, { id, column: 0, from: null, to: null, join: null, before: 0 });
-    const lane = lanes.get(id);
-    if (isKnown(entry)) lane.join ??= index;
-    else {
-      lane.from ??= index;
-      lane.to = index;
-      lane.before += 1;
-    }
-  });
-  for (const lane of lanes.values()) joinLate(lane, entries, isKnown, trunk);
-  return [...lanes.values()];
+    const lanes = new Map();
+    entries.forEach((entry, index) => {
+        const id = entry.anonymous_id;
+        if (id === null || id === undefined) return;
+        if (!lanes.has(id)) lanes.set(id, { id, column: 0, from: null, to: null, join: null, before: 0 });
+        const lane = lanes.get(id);
+        if (isKnown(entry)) lane.join ??= index;
+        else {
+            lane.from ??= index;
+            lane.to = index;
+            lane.before += 1;
+        }
+    });
+    for (const lane of lanes.values()) joinLate(lane, entries, isKnown, trunk);
+    return [...lanes.values()];
 }
 
 /** A browser that said nothing since joins with the next word of the person, such as an alias. */
 function joinLate(lane, entries, isKnown, trunk) {
-  if (trunk < 0 || lane.from === null || (lane.join !== null && lane.join > lane.to)) return;
-  const next = entries.findIndex((entry, index) => index > lane.to && isKnown(entry));
-  lane.join = next < 0 ? null : next;
+    if (trunk < 0 || lane.from === null || (lane.join !== null && lane.join > lane.to)) return;
+    const next = entries.findIndex((entry, index) => index > lane.to && isKnown(entry));
+    lane.join = next < 0 ? null : next;
 }
 
 /** Column 0 is the trunk's; the others are taken again once free. */
 function placeLanes(lanes, trunk) {
-  const anonymous = lanes.filter((lane) => lane.from !== null);
-  const first = anonymous.find((lane) => lane.join === trunk) ?? (trunk < 0 ? anonymous[0] : undefined);
-  const ends = [Infinity];
-  for (const lane of anonymous) {
-    if (lane === first) continue;
-    let column = ends.findIndex((end, index) => index > 0 && end < lane.from);
-    if (column < 0) column = Math.min(ends.length, MOST_COLUMNS - 1);
-    ends[column] = lane.join ?? Infinity;
-    lane.column = column;
-  }
+    const anonymous = lanes.filter((lane) => lane.from !== null);
+    const first = anonymous.find((lane) => lane.join === trunk) ?? (trunk < 0 ? anonymous[0] : undefined);
+    const ends = [Infinity];
+    for (const lane of anonymous) {
+        if (lane === first) continue;
+        let column = ends.findIndex((end, index) => index > 0 && end < lane.from);
+        if (column < 0) column = Math.min(ends.length, MOST_COLUMNS - 1);
+        ends[column] = lane.join ?? Infinity;
+        lane.column = column;
+    }
 }
 
 /** The first time a browser is said to be a known person's. */
 function milestoneAt(entry, index, lane, trunk) {
-  if (!entry.is_identity || (lane !== undefined && lane.join !== index) || (lane === undefined && index !== trunk)) return null;
-  return { isFirst: index === trunk, before: lane?.before ?? 0 };
+    if (!entry.is_identity || index !== (lane === undefined ? trunk : lane.join)) return null;
+    return { isFirst: index === trunk, before: lane?.before ?? 0 };
 }

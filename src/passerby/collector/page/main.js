@@ -48,74 +48,75 @@ const visitors = new Visitors({ open, announce });
 const health = new Health();
 const misbehave = new Misbehave({ announce });
 const details = new Details({
-  find: (number, position) => arrivals.items.findLast((item) => item.number === number && item.position === position),
-  onShow: (number, position) => stream.mark(number, position),
+    find: (number, position) => arrivals.items.findLast((item) => item.number === number && item.position === position),
+    onShow: (number, position) => stream.mark(number, position),
 });
 
 const live = new Live({
-  onItems(items) {
-    arrivals.add(items);
-    stream.grow();
-    visitors.grow(items);
-  },
-  onPulse(pulse) {
-    misbehave.feel(pulse);
-    health.feel();
-  },
-  onState: showState,
-  onRestart() {
-    arrivals.clear();
-    details.close();
-    stream.restart();
-    visitors.restart();
-  },
+    onItems(items) {
+        arrivals.add(items);
+        stream.grow();
+        visitors.grow(items);
+    },
+    onPulse(pulse) {
+        misbehave.feel(pulse);
+        health.feel();
+    },
+    onState: showState,
+    onRestart() {
+        arrivals.clear();
+        details.close();
+        stream.restart();
+        visitors.restart();
+    },
 });
 
 let loss = null;
 
 function showState(state) {
-  const connection = byId("connection");
-  if (connection.dataset.state === state) return;
-  const wasLost = !byId("lost").hidden;
-  connection.dataset.state = state;
-  say(byId("connection-text"), STATES[state]);
-  clearTimeout(loss);
-  if (state === "lost") loss = setTimeout(showLoss, BRIEF);
-  else if (wasLost) announce("The connection is back");
-  show(byId("lost"), state === "lost" && wasLost);
+    const connection = byId("connection");
+    if (connection.dataset.state === state) return;
+    const wasLost = !byId("lost").hidden;
+    connection.dataset.state = state;
+    say(byId("connection-text"), STATES[state]);
+    clearTimeout(loss);
+    if (state === "lost") loss = setTimeout(showLoss, BRIEF);
+    else if (wasLost) announce("The connection is back");
+    show(byId("lost"), state === "lost" && wasLost);
 }
 
 function showLoss() {
-  const words = "The collector does not answer. This page goes on by itself as soon as it does.";
-  say(byId("lost-text"), words);
-  show(byId("lost"), true);
-  announce(words);
+    const words = "The collector does not answer. This page goes on by itself as soon as it does.";
+    say(byId("lost-text"), words);
+    show(byId("lost"), true);
+    announce(words);
 }
 
 function go() {
-  const route = readRoute();
-  for (const view of VIEWS) {
-    const isChosen = view === route.view;
-    const tab = byId(`tab-${view}`);
-    tab.setAttribute("aria-selected", String(isChosen));
-    tab.tabIndex = isChosen ? 0 : -1;
-    show(byId(`view-${view}`), isChosen);
-  }
-  document.title = `${byId(`tab-${route.view}`).textContent} · passerby collector`;
-  if (route.view === "stream") stream.enter(route.settings);
-  if (route.view === "visitors") visitors.enter(route.path);
-  if (route.view === "health") health.enter();
+    const route = readRoute();
+    if (byId(`view-${route.view}`).hidden) details.close();
+    for (const view of VIEWS) {
+        const isChosen = view === route.view;
+        const tab = byId(`tab-${view}`);
+        tab.setAttribute("aria-selected", String(isChosen));
+        tab.tabIndex = isChosen ? 0 : -1;
+        show(byId(`view-${view}`), isChosen);
+    }
+    document.title = `${byId(`tab-${route.view}`).textContent} · passerby collector`;
+    if (route.view === "stream") stream.enter(route.settings);
+    if (route.view === "visitors") visitors.enter(route.path);
+    if (route.view === "health") health.enter();
 }
 
 /** The arrow keys go from tab to tab, and what they reach is shown. */
 function turn(event) {
-  const place = VIEWS.findIndex((view) => event.target.id === `tab-${view}`);
-  const steps = { ArrowRight: place + 1, ArrowLeft: place - 1 + VIEWS.length, Home: 0, End: VIEWS.length - 1 };
-  if (place < 0 || !(event.key in steps)) return;
-  event.preventDefault();
-  const view = VIEWS[steps[event.key] % VIEWS.length];
-  byId(`tab-${view}`).focus();
-  location.hash = writeRoute(view);
+    const place = VIEWS.findIndex((view) => event.target.id === `tab-${view}`);
+    const steps = { ArrowRight: place + 1, ArrowLeft: place - 1 + VIEWS.length, Home: 0, End: VIEWS.length - 1 };
+    if (place < 0 || !(event.key in steps)) return;
+    event.preventDefault();
+    const view = VIEWS[steps[event.key] % VIEWS.length];
+    byId(`tab-${view}`).focus();
+    location.hash = writeRoute(view);
 }
 
 document.querySelector("[role=tablist]").addEventListener("keydown", turn);

@@ -2,96 +2,116 @@
 
 import { arrange, make, say, show } from "./dom.js";
 import { rove } from "./roving.js";
-import { calledBy } from "./timeline.js";
+import { calledBy } from "./person.js";
 import { ago, emailOf, hueOf, many, number, shortId } from "./words.js";
 
 /** What tells a person from others: by user ID, or by browser as long as nobody is known. */
-export const keyOf = (person) => (person.user_id === null ? `browser:${person.anonymous_ids[0]}` : `user:${person.user_id}`);
+export function keyOf(person) {
+    return person.user_id === null ? `browser:${person.anonymous_ids[0]}` : `user:${person.user_id}`;
+}
 
 export class PeopleList {
-  /** `choose(person)` is called with who was clicked. */
-  constructor(box, choose) {
-    this._box = box;
-    this._people = new Map();
-    this._known = group("Known");
-    this._unknown = group("Not yet known");
-    box.append(this._known.box, this._unknown.box);
-    this._roving = rove(box, { rows: "[data-person]", first: "[data-person]" });
-    box.addEventListener("click", (event) => {
-      const button = event.target.closest("[data-person]");
-      if (button !== null) choose(this._people.get(button.dataset.person));
-    });
-    setInterval(() => this._tellTimes(), 5000);
-  }
-
-  /** Show people whose name, email or ID holds `text`; the one with the chosen key is marked. */
-  show({ users, strangers, total_users: totalUsers, total_strangers: totalStrangers }, text, chosen) {
-    this._people = new Map([...users, ...strangers].map((person) => [keyOf(person), person]));
-    this._fill(this._known, users, totalUsers ?? users.length, text);
-    this._fill(this._unknown, strangers, totalStrangers ?? strangers.length, text);
-    for (const button of this._box.querySelectorAll("[data-person]")) {
-      if (button.dataset.person === chosen) button.setAttribute("aria-current", "true");
-      else button.removeAttribute("aria-current");
+    /** `choose(person)` is called with who was clicked. */
+    constructor(box, choose) {
+        this._box = box;
+        this._people = new Map();
+        this._known = group("Known");
+        this._unknown = group("Not yet known");
+        box.append(this._known.box, this._unknown.box);
+        this._roving = rove(box, { rows: "[data-person]", first: "[data-person]" });
+        box.addEventListener("click", (event) => {
+            const button = event.target.closest("[data-person]");
+            if (button !== null) choose(this._people.get(button.dataset.person));
+        });
+        setInterval(() => this._tellTimes(), 5000);
     }
-    this._tellTimes();
-    this._roving.refresh();
-  }
 
-  _fill({ box, list, count }, people, total, text) {
-    const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-    const found = people.filter((person) => words.every((word) => wordsOf(person).includes(word)));
-    show(box, found.length > 0);
-    say(count, found.length < total ? `${number(found.length)} of ${number(total)}` : number(total));
-    arrange(list, this._ordered(list, found).map((person) => ({ key: keyOf(person), sign: signOf(person), make: () => item(person) })));
-  }
-
-  /** Newest activity first; but nothing moves away from under the pointer. */
-  _ordered(list, people) {
-    if (!list.matches(":hover")) return people;
-    const places = new Map(Array.from(list.children, (child, index) => [child.dataset.key, index]));
-    return [...people].sort((one, other) => (places.get(keyOf(one)) ?? -1) - (places.get(keyOf(other)) ?? -1));
-  }
-
-  _tellTimes() {
-    for (const time of this._box.querySelectorAll("[data-seen]")) {
-      const person = this._people.get(time.dataset.seen);
-      if (person !== undefined) say(time, person.last === null ? "not seen" : ago(person.last));
+    /** Show people whose name, email or ID holds `text`; the one with the chosen key is marked. */
+    show({ users, strangers, total_users: totalUsers, total_strangers: totalStrangers }, text, chosen) {
+        this._people = new Map([...users, ...strangers].map((person) => [keyOf(person), person]));
+        this._fill(this._known, users, totalUsers ?? users.length, text);
+        this._fill(this._unknown, strangers, totalStrangers ?? strangers.length, text);
+        for (const button of this._box.querySelectorAll("[data-person]")) {
+            if (button.dataset.person === chosen) button.setAttribute("aria-current", "true");
+            else button.removeAttribute("aria-current");
+        }
+        this._tellTimes();
+        this._roving.refresh();
     }
-  }
+
+    _fill({ box, list, count }, people, total, text) {
+        const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+        const found = people.filter((person) => words.every((word) => wordsOf(person).includes(word)));
+        show(box, found.length > 0);
+        say(count, found.length < total ? `${number(found.length)} of ${number(total)}` : number(total));
+        const wanted = (person) => ({ key: keyOf(person), sign: signOf(person), make: () => item(person) });
+        arrange(list, this._ordered(list, found).map(wanted));
+    }
+
+    /** Newest activity first; but nothing moves away from under the pointer. */
+    _ordered(list, people) {
+        if (!list.matches(":hover")) return people;
+        const places = new Map(Array.from(list.children, (child, index) => [child.dataset.key, index]));
+        return [...people].sort((one, other) => (places.get(keyOf(one)) ?? -1) - (places.get(keyOf(other)) ?? -1));
+    }
+
+    _tellTimes() {
+        for (const time of this._box.querySelectorAll("[data-seen]")) {
+            const person = this._people.get(time.dataset.seen);
+            if (person !== undefined) say(time, person.last === null ? "not seen" : ago(person.last));
+        }
+    }
 }
 
 function group(name) {
-  const list = make("ul", { class: "people-list" });
-  const count = make("span", { class: "soft" });
-  return { box: make("section", {}, make("h3", { class: "people-title", text: `${name} ` }, count), list), list, count };
+    const list = make("ul", { class: "people-list" });
+    const count = make("span", { class: "soft" });
+    return {
+        box: make("section", {}, make("h3", { class: "people-title", text: `${name} ` }, count), list),
+        list,
+        count,
+    };
 }
 
 const signOf = (person) => JSON.stringify([person.traits, person.anonymous_ids, person.events]);
 
-const wordsOf = (person) => `${calledBy(person)} ${emailOf(person.traits) ?? ""} ${person.user_id ?? ""} ${person.anonymous_ids.join(" ")}`.toLowerCase();
+function wordsOf(person) {
+    return [calledBy(person), emailOf(person.traits), person.user_id, ...person.anonymous_ids].join(" ").toLowerCase();
+}
 
 function item(person) {
-  const key = keyOf(person);
-  const isKnown = person.user_id !== null;
-  const devices = person.anonymous_ids.filter(Boolean);
-  const facts = [isKnown ? many(devices.length, "device") : null, many(person.events, "event")].filter(Boolean).join(", ");
-  const marks = make("span", { class: "person-marks" });
-  for (const id of devices.slice(0, 4)) marks.append(make("span", { class: isKnown ? "chip-dot is-known" : "chip-dot", hue: hueOf(id) }));
-  return make(
-    "li",
-    {},
-    make(
-      "button",
-      { class: isKnown ? "person-button is-known" : "person-button", type: "button", tabindex: "-1", data: { person: key } },
-      marks,
-      make("span", { class: "person-name", text: calledBy(person), title: isKnown ? person.user_id : devices[0] }),
-      make("span", { class: "person-email", text: isKnown ? otherName(person) : "" }),
-      make("span", { class: "person-facts" }, `${facts}, `, make("span", { data: { seen: key } })),
-    ),
-  );
+    const key = keyOf(person);
+    const isKnown = person.user_id !== null;
+    const devices = person.anonymous_ids.filter(Boolean);
+    const events = many(person.events, "event");
+    const facts = isKnown ? `${many(devices.length, "device")}, ${events}` : events;
+    const marks = make("span", { class: "person-marks" });
+    const mark = isKnown ? "chip-dot is-known" : "chip-dot";
+    for (const id of devices.slice(0, 4)) marks.append(make("span", { class: mark, hue: hueOf(id) }));
+    return make(
+        "li",
+        {},
+        make(
+            "button",
+            {
+                class: `person-button${isKnown ? " is-known" : ""}`,
+                type: "button",
+                tabindex: "-1",
+                data: { person: key },
+            },
+            marks,
+            make("span", {
+                class: "person-name",
+                text: calledBy(person),
+                title: isKnown ? person.user_id : devices[0],
+            }),
+            make("span", { class: "person-email", text: isKnown ? otherName(person) : "" }),
+            make("span", { class: "person-facts" }, `${facts}, `, make("span", { data: { seen: key } })),
+        ),
+    );
 }
 
 function otherName(person) {
-  const name = calledBy(person);
-  return [emailOf(person.traits), person.user_id].find((each) => each && each !== name) ?? "";
+    const name = calledBy(person);
+    return [emailOf(person.traits), person.user_id].find((each) => each && each !== name) ?? "";
 }

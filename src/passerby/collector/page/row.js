@@ -4,67 +4,79 @@ import { outcomeOf } from "./arrivals.js";
 import { make } from "./dom.js";
 import { duration, exactly, hueOf, shortId, systemName, when } from "./words.js";
 
-const WORDLESS = { create: "a new browser ID", show: "whose browser ID it is", callflows: "what to show whom" }; // by route
+// What requests without an event ask for, by route.
+const WORDLESS = { create: "a new browser ID", show: "whose browser ID it is", callflows: "what to show whom" };
 const LATE = 60; // seconds between an event's own time and its arrival that are worth a word
 
 /** A visitor as a small coloured mark; solid where it is known who it is. */
 export function chip(id, { known = false, ...settings } = {}) {
-  const { tag = "span", ...rest } = settings;
-  const look = { class: known ? "chip is-known" : "chip", hue: hueOf(id), title: known ? `${id}, known` : `${id}, not known`, ...rest };
-  return make(tag, look, make("span", { class: "chip-dot" }), make("span", { class: "chip-text", text: shortId(id) }));
+    const { tag = "span", ...rest } = settings;
+    const title = known ? `${id}, known` : `${id}, not known`;
+    const look = { class: known ? "chip is-known" : "chip", hue: hueOf(id), title, ...rest };
+    return make(
+        tag,
+        look,
+        make("span", { class: "chip-dot" }),
+        make("span", { class: "chip-text", text: shortId(id) }),
+    );
 }
 
 // Cloned for each line: half the cost of making the parts one by one.
 const pattern = make(
-  "li",
-  { class: "row" },
-  make("time", { class: "when" }),
-  make("span", { class: "system" }),
-  make("span", { class: "type" }),
-  make("span", { class: "who" }),
-  make("span", { class: "what" }, make("button", { class: "says", type: "button", tabindex: "-1" })),
-  make("span", { class: "answer" }),
+    "li",
+    { class: "row" },
+    make("time", { class: "when" }),
+    make("span", { class: "system" }),
+    make("span", { class: "type" }),
+    make("span", { class: "who" }),
+    make("span", { class: "what" }, make("button", { class: "says", type: "button", tabindex: "-1" })),
+    make("span", { class: "answer" }),
 );
 
 /** The line of an item. */
 export function makeRow(item, place) {
-  const row = pattern.cloneNode(true);
-  const [time, system, type, who, what, answer] = row.children;
-  row.dataset.number = item.number;
-  row.dataset.position = item.position;
-  row.dataset.place = place;
-  row.dataset.outcome = outcomeOf(item);
-  if (item.repeated) row.dataset.repeated = "";
-  time.textContent = when(item.time);
-  time.title = exactly(item.time);
-  system.textContent = systemName(item.system);
-  type.textContent = type.title = item.type;
-  fillWho(who, item);
-  fillWhat(what, item);
-  answer.textContent = answerOf(item);
-  return row;
+    const row = pattern.cloneNode(true);
+    const [time, system, type, who, what, answer] = row.children;
+    row.dataset.number = item.number;
+    row.dataset.position = item.position;
+    row.dataset.place = place;
+    row.dataset.outcome = outcomeOf(item);
+    if (item.repeated) row.dataset.repeated = "";
+    time.textContent = when(item.time);
+    time.title = exactly(item.time);
+    system.textContent = systemName(item.system);
+    type.textContent = type.title = item.type;
+    fillWho(who, item);
+    fillWhat(what, item);
+    answer.textContent = answerOf(item);
+    return row;
 }
 
 /** What was answered, in a word. */
 export function answerOf(item) {
-  if (item.status === null) return "reset";
-  return outcomeOf(item) === "refused" && item.status < 400 ? `${item.status}, ignored` : String(item.status);
+    if (item.status === null) return "reset";
+    return outcomeOf(item) === "refused" && item.status < 400 ? `${item.status}, ignored` : String(item.status);
 }
 
 function fillWho(who, item) {
-  const id = item.visitor ?? item.user;
-  if (id === null || id === undefined) return;
-  const title = item.user ? `${id}, told with user ID ${item.user}` : `${id}, told without a user ID`;
-  const looks = { known: Boolean(item.user), title, "aria-label": `Only visitor ${id}` };
-  who.append(chip(id, { tag: "button", type: "button", tabindex: "-1", data: { visitor: id }, ...looks }));
+    const id = item.visitor ?? item.user;
+    if (id === null || id === undefined) return;
+    const title = item.user ? `${id}, told with user ID ${item.user}` : `${id}, told without a user ID`;
+    const looks = { known: Boolean(item.user), title, "aria-label": `Only visitor ${id}` };
+    who.append(chip(id, { tag: "button", type: "button", tabindex: "-1", data: { visitor: id }, ...looks }));
 }
 
 function fillWhat(what, item) {
-  const says = what.firstElementChild;
-  says.textContent = item.says || WORDLESS[item.type] || item.type;
-  if (outcomeOf(item) === "refused") what.append(make("span", { class: "refusal", text: item.refusal }));
-  if (item.repeated) what.append(make("span", { class: "tag", text: "repeated", title: "This event has arrived and been taken before" }));
-  if (item.told !== null && item.time - item.told > LATE) {
-    what.append(make("span", { class: "tag", text: `told ${duration(item.time - item.told)} late`, title: `It happened ${exactly(item.told)}` }));
-  }
+    const says = what.firstElementChild;
+    says.textContent = item.says || WORDLESS[item.type] || item.type;
+    if (outcomeOf(item) === "refused") what.append(make("span", { class: "refusal", text: item.refusal }));
+    if (item.repeated) what.append(tag("repeated", "This event has arrived and been taken before"));
+    if (item.told !== null && item.time - item.told > LATE) {
+        what.append(tag(`told ${duration(item.time - item.told)} late`, `It happened ${exactly(item.told)}`));
+    }
+}
+
+/** A word in passing. */
+export function tag(text, title) {
+    return make("span", { class: "tag", text, title });
 }

@@ -3,7 +3,7 @@
 export const SYSTEMS = { sitecore: "Sitecore", customerio: "Customer.io", datalyr: "Datalyr", other: "other" };
 
 const DAY = 86_400;
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const dayAndMonth = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 const wholeDay = new Intl.DateTimeFormat("en-GB", { weekday: "long", day: "numeric", month: "long" });
 const count = new Intl.NumberFormat("en-US");
@@ -15,36 +15,37 @@ export const clockTime = (seconds) => clock.format(seconds * 1000);
 
 /** The time of day; of another day also that. */
 export function when(seconds, now = Date.now() / 1000) {
-  return dayOf(seconds) === dayOf(now) ? clockTime(seconds) : `${dayAndMonth.format(seconds * 1000)} ${clockTime(seconds)}`;
+    const time = clockTime(seconds);
+    return dayOf(seconds) === dayOf(now) ? time : `${dayAndMonth.format(seconds * 1000)} ${time}`;
 }
 
 /** A number for each calendar day, here. */
 export function dayOf(seconds) {
-  const day = new Date(seconds * 1000);
-  return Math.round(Date.UTC(day.getFullYear(), day.getMonth(), day.getDate()) / 1000 / DAY);
+    const day = new Date(seconds * 1000);
+    return Math.round(Date.UTC(day.getFullYear(), day.getMonth(), day.getDate()) / 1000 / DAY);
 }
 
 /** Thursday 19 November; today, yesterday. */
 export function dayName(seconds, now = Date.now() / 1000) {
-  const ago = dayOf(now) - dayOf(seconds);
-  const name = wholeDay.format(seconds * 1000);
-  return ago === 0 ? `Today, ${name}` : ago === 1 ? `Yesterday, ${name}` : name;
+    const ago = dayOf(now) - dayOf(seconds);
+    const name = wholeDay.format(seconds * 1000);
+    return ago === 0 ? `Today, ${name}` : ago === 1 ? `Yesterday, ${name}` : name;
 }
 
 /** just now, 12 s ago, 5 min ago, 3 h ago, 2 days ago */
 export function ago(seconds, now = Date.now() / 1000) {
-  const passed = now - seconds;
-  return passed < 5 ? "just now" : `${duration(passed)} ago`;
+    const passed = now - seconds;
+    return passed < 5 ? "just now" : `${duration(passed)} ago`;
 }
 
 /** 40 ms, 2 s, 2.3 s, 12 s, 5 min, 3 h, 2 days */
 export function duration(seconds) {
-  if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
-  if (seconds < 9.95) return `${Math.round(seconds * 10) / 10} s`;
-  if (seconds < 90) return `${Math.round(seconds)} s`;
-  if (seconds < 90 * 60) return `${Math.round(seconds / 60)} min`;
-  if (seconds < 36 * 3600) return `${Math.round(seconds / 3600)} h`;
-  return many(Math.round(seconds / DAY), "day");
+    if (seconds < 0.9995) return `${Math.round(seconds * 1000)} ms`;
+    if (seconds < 9.95) return `${Math.round(seconds * 10) / 10} s`;
+    if (seconds < 90) return `${Math.round(seconds)} s`;
+    if (seconds < 90 * 60) return `${Math.round(seconds / 60)} min`;
+    if (seconds < 36 * 3600) return `${Math.round(seconds / 3600)} h`;
+    return many(Math.round(seconds / DAY), "day");
 }
 
 /** The moment to the millisecond, with its zone, for whoever must know. */
@@ -57,39 +58,40 @@ export const many = (value, thing) => `${number(value)} ${thing}${value === 1 ? 
 
 /** As much of an ID as tells it from others at a glance. */
 export function shortId(id) {
-  return /^[0-9a-f]{8}-[0-9a-f]{4}-/i.test(id) ? id.slice(0, 8) : id.length > 22 ? `${id.slice(0, 21)}…` : id;
+    return /^[0-9a-f]{8}-[0-9a-f]{4}-/i.test(id) ? id.slice(0, 8) : id.length > 22 ? `${id.slice(0, 21)}…` : id;
 }
 
 const hues = new Map();
 
 /** An ID's hue, 0 to 359, the same in all views. */
 export function hueOf(id) {
-  let hue = hues.get(id);
-  if (hue === undefined) {
-    let hash = 2166136261;
-    for (let index = 0; index < id.length; index++) hash = Math.imul(hash ^ id.charCodeAt(index), 16777619);
-    // Neighbouring hashes should look far apart, and 24 hues are as many as an eye tells apart.
-    hue = (((hash ^ (hash >>> 15)) >>> 0) % 24) * 15;
-    if (hues.size > 5000) hues.clear();
-    hues.set(id, hue);
-  }
-  return hue;
+    let hue = hues.get(id);
+    if (hue === undefined) {
+        let hash = 2166136261;
+        for (let index = 0; index < id.length; index++) hash = Math.imul(hash ^ id.charCodeAt(index), 16777619);
+        // Neighbouring hashes should look far apart, and 24 hues are as many as an eye tells apart.
+        hue = (((hash ^ (hash >>> 15)) >>> 0) % 24) * 15;
+        if (hues.size > 5000) hues.clear();
+        hues.set(id, hue);
+    }
+    return hue;
 }
 
 /** Somebody's name out of traits, in whatever case they are written; null where they hold none. */
 export function nameOf(traits) {
-  const first = textIn(traits, "first_name", "firstName", "firstname");
-  const last = textIn(traits, "last_name", "lastName", "lastname");
-  const whole = [first, last].filter(Boolean).join(" ");
-  return whole || textIn(traits, "name", "username") || null;
+    const first = textIn(traits, "first_name", "firstName", "firstname");
+    const last = textIn(traits, "last_name", "lastName", "lastname");
+    const whole = [first, last].filter(Boolean).join(" ");
+    return whole || textIn(traits, "name", "username") || null;
 }
 
 /** Somebody's email out of traits; null where they hold none. */
 export const emailOf = (traits) => textIn(traits, "email") || null;
 
 function textIn(traits, ...names) {
-  for (const name of names) {
-    if (Object.hasOwn(traits, name) && typeof traits[name] === "string" && traits[name].trim()) return traits[name].trim();
-  }
-  return "";
+    for (const name of names) {
+        const text = Object.hasOwn(traits, name) && typeof traits[name] === "string" ? traits[name].trim() : "";
+        if (text) return text;
+    }
+    return "";
 }
