@@ -57,6 +57,9 @@ TARGETS: dict[str, Target] = {
     "durable: recorded in a burst / floor": Target(0.5, at_least=True),
     "durable: put, acquire and settle, 300,000 wait / 1,000 wait": Target(1.25),
     "durable: memory for it": Target(30.0),
+    "collector: batches, events": Target(5_000, at_least=True),
+    "collector: batches, lost": Target(0),
+    "collector: singles, lost": Target(0),
     "first visit: added, p50": Target(0.5, checked=False),
     "first visit: added, p99": Target(2.0, checked=False),
 }

@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -206,6 +207,40 @@ def test_collect_serves_such_a_host_with_a_token() -> None:
         port = collect.wait_for(r"Collecting on http://0\.0\.0\.0:(\d+)")[1]
         assert httpx.get(f"http://127.0.0.1:{port}{CREATE}").status_code == 200
         assert collect.end() == 0
+
+
+@pytest.mark.parametrize("where", ["option", "environment"])
+def test_collect_shows_the_outbox_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    named = ["--outbox", str(tmp_path)] if where == "option" else []
+    monkeypatch.setenv("PASSERBY_OUTBOX", "memory" if where == "option" else f"sqlite://{tmp_path}")
+    with running("collect", "--port", "0", *named) as collect:
+        url = collect.wait_for(r"Collecting on (\S+)")[1]
+        for _ in range(300):
+            outbox = httpx.get(f"{url}/_collector/health").json()["outbox"]
+            if outbox is not None:
+                break
+            time.sleep(0.1)
+        assert collect.end() == 0
+
+    assert outbox == {"state": "ok", "destinations": {}}
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--outbox", "memory"], "--outbox is"),
+        (["--outbox", "redis://x"], "expected a directory"),
+        (["--token", ""], "the token is empty"),
+        (["--token", "a b"], "expected one that fits into a header"),
+    ],
+)
+def test_collect_says_which_option_is_wrong(options: list[str], complaint: str) -> None:
+    answer = run("collect", "--port", "0", *options)
+
+    assert answer.returncode == 2
+    assert answer.stdout == ""
+    assert complaint in answer.stderr
+    assert answer.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,12 @@ import pytest
 
 import tests.django_site  # noqa: F401 - sets Django up
 from passerby.caretaker.command import VERBS
+from passerby.collector.control import Control
+from passerby.collector.feed import Feed
+from passerby.collector.health import Health
+from passerby.collector.scripted import Misbehaviour
+from passerby.collector.store import Store
+from passerby.collector.stream import Stream
 from passerby.django.conf import DjangoSettings
 from passerby.testing import Told
 from tests import identity_table as identities
@@ -70,6 +76,25 @@ def test_the_checks_of_the_doctor_are_all_there(tmp_path: Path) -> None:
         timeout=100,
     )
     assert [one["check"] for one in json.loads(run.stdout) if f"`{one['check']}`" not in table] == []
+
+
+def test_the_paths_of_the_collector_are_all_there() -> None:
+    page = (ROOT / "docs" / "collector.md").read_text(encoding="utf-8").partition("## Paths")[2]
+    told = re.findall(r"^\| `/_collector(/\S*)` \| (\w+) \|", page, re.MULTILINE)
+    store = Store()
+    feed, misbehaviour = Feed(store), Misbehaviour()
+    stream = Stream(store, feed, misbehaviour)
+    control = Control(store, feed, misbehaviour, stream, Health(store, feed))
+    paths = {(route.path, method) for route in control.routes for method in (route.methods or ()) if method != "HEAD"}
+    assert {(path, method) for path, method in told if path != "/"} == paths
+
+
+def test_the_options_of_the_collector_are_all_there() -> None:
+    table = (ROOT / "docs" / "collector.md").read_text(encoding="utf-8").partition("## Paths")[0]
+    run = subprocess.run(
+        [sys.executable, "-m", "passerby.cli", "collect", "--help"], check=True, capture_output=True, text=True
+    )
+    assert set(re.findall(r"`(--[a-z-]+)", table)) == set(re.findall(r"--[a-z-]+", run.stdout)) - {"--help"}
 
 
 def test_the_table_of_identities_is_what_the_destinations_make_of_them() -> None:

@@ -139,3 +139,122 @@ def test_who_somebody_was_before_is_no_trait() -> None:
     ben = told.user("ben")
     assert ben is not None
     assert ben.traits == {"plan": "pro"}
+
+
+def test_what_was_told_while_nobody_was_known_is_reattributed(form: Any) -> None:
+    known = people(
+        form,
+        ("view", "anon_1", None, {}),
+        ("$identify", "anon_1", "ada", {}),
+        ("later", "anon_1", None, {}),
+        ("named", "anon_1", "ada", {}),
+        ("stranger's", "anon_2", None, {}),
+    )
+    ada = known.user("ada")
+    assert ada is not None
+    assert [(entry.number, entry.reattributed) for entry in ada.timeline] == [
+        (1, True),
+        (2, False),
+        (3, False),
+        (4, False),
+    ]
+    assert [entry.is_identity for entry in ada.timeline] == [False, True, False, False]
+    assert [entry.user_id for entry in ada.timeline] == [None, "ada", None, "ada"], "as told"
+    assert [entry.reattributed for entry in known.strangers[0].timeline] == [False]
+
+
+def test_more_may_be_told_at_any_time(form: Any) -> None:
+    system, write = form
+    known = People(system)
+    known.add(write("view", "anon_1", None, {}), 7, 3, 1.5)
+    assert [one.anonymous_ids for one in known.strangers] == [["anon_1"]]
+
+    known.add(write("$identify", "anon_1", "ada", {}), 8, 0, 2.5)
+    assert known.strangers == []
+    assert story(known, "ada") == ["view", "identify"]
+    ada = known.user("ada")
+    assert ada is not None
+    assert ada.timeline[0][:3] == (7, 3, 1.5)
+
+
+def view(browser_id: str, page: str = "Home") -> dict[str, Any]:
+    return {"type": "VIEW", "browser_id": browser_id, "client_key": "key", "page": page, "pos": "shop"}
+
+
+def identity(browser_id: str, *identifiers: tuple[str, str], **fields: Any) -> dict[str, Any]:
+    listed = [{"provider": provider, "id": name} for provider, name in identifiers]
+    return {**view(browser_id), "type": "IDENTITY", "identifiers": listed, **fields}
+
+
+def test_an_identity_at_sitecore_links_its_browser() -> None:
+    known = People(
+        "sitecore",
+        [
+            view("b1"),
+            identity("b1", ("CRM", "ada"), email="ada@shop.example", ext={"plan": "free"}),
+            view("b2"),
+            identity("b2", ("CRM", "ada"), ext={"plan": "pro"}),
+            {**view("b2"), "type": "CONFIRM"},
+            view("b3"),
+        ],
+    )
+    ada = known.user("ada")
+    assert ada is not None
+    assert ada.story == ["VIEW", "IDENTITY", "VIEW", "IDENTITY", "CONFIRM"]
+    assert ada.anonymous_ids == ["b1", "b2"]
+    assert ada.traits == {"email": "ada@shop.example", "plan": "pro"}
+    assert [entry.reattributed for entry in ada.timeline] == [True, False, True, False, False]
+    assert [one.anonymous_ids for one in known.strangers] == [["b3"]]
+
+
+def test_the_same_id_of_two_providers_is_two_people() -> None:
+    known = People("sitecore", [identity("b1", ("CRM", "7")), identity("b2", ("LOYALTY", "7"))])
+
+    assert [(one.user_id, one.anonymous_ids) for one in known.users] == [("7", ["b1"]), ("7", ["b2"])]
+
+
+def test_all_identifiers_of_an_identity_are_one_person() -> None:
+    """Who is known keeps the name by which they became known."""
+    known = People(
+        "sitecore",
+        [
+            identity("b1", ("EMAIL", "ada@shop.example")),
+            identity("b2", ("CRM", "7"), ("EMAIL", "ada@shop.example")),
+            identity("b3", ("CRM", "7")),
+        ],
+    )
+    (ada,) = known.users
+    assert ada.user_id == "ada@shop.example"
+    assert ada.anonymous_ids == ["b1", "b2", "b3"]
+
+
+def test_an_identity_at_sitecore_may_unite_two_who_were_known() -> None:
+    known = People(
+        "sitecore",
+        [identity("b1", ("CRM", "7")), identity("b2", ("EMAIL", "a")), identity("b2", ("CRM", "7"), ("EMAIL", "a"))],
+    )
+    (one,) = known.users
+    assert (one.user_id, one.anonymous_ids, len(one.timeline)) == ("7", ["b1", "b2"], 3)
+
+
+@pytest.mark.parametrize("identifiers", [None, [], "x", [7], [{}], [{"id": ""}, {"provider": "CRM"}]])
+def test_an_identity_without_anybody_in_it_links_nobody(identifiers: Any) -> None:
+    known = People("sitecore", [{**view("b1"), "type": "IDENTITY", "identifiers": identifiers}])
+
+    assert known.users == []
+    assert [one.story for one in known.strangers] == [["IDENTITY"]]
+
+
+@pytest.mark.parametrize("system", ["sitecore", "customerio", "datalyr"])
+def test_nobody_is_too_odd(system: Any) -> None:
+    odd: list[dict[str, Any]] = [
+        {},
+        {"type": [], "browser_id": {}, "identifiers": [{"id": {}, "provider": []}]},
+        {"type": "IDENTITY", "browser_id": [], "identifiers": [{"id": {}, "provider": []}], "ext": 7},
+        {"type": "identify", "userId": {}, "anonymousId": [], "traits": 7},
+        {"event_name": "$identify", "user_id": {}, "anonymous_id": 7, "properties": []},
+        {"type": "alias", "userId": "a", "previousId": "a"},
+    ]
+    known = People(system, odd)
+
+    assert sum(len(one.timeline) for one in [*known.users, *known.strangers]) == len(odd)

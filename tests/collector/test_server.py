@@ -266,6 +266,16 @@ def test_what_arrived_can_be_read_after_the_end() -> None:
     assert len(collector.events) == 1
 
 
+def test_what_arrived_is_forgotten_when_told_to(
+    collector: CollectorServer, client: httpx.Client, make_event: MakeEvent
+) -> None:
+    client.post("/v1.2/events", json=make_event())
+    collector.clear()
+
+    assert (collector.requests, collector.events) == ([], [])
+    assert len(collector.browser_ids) == 1
+
+
 def test_wait_for_events(collector: CollectorServer, client: httpx.Client, make_event: MakeEvent) -> None:
     def send() -> None:
         for _ in range(3):

@@ -179,3 +179,102 @@ def test_reading_while_others_add_loses_nothing() -> None:
 
     assert [each.number for each in store.requests()] == list(range(1, 5_001))
     store.close()
+
+
+def sent(store: Store, *ids: str | None) -> Kept:
+    messages = tuple({"type": "page", "messageId": name} for name in ids)
+    received = Received(store.next_number(), 1.5, "POST", "/v1/batch", {}, b"", "pipelines", 200, True, None)
+    return Kept(received, None, None, "customerio", messages)
+
+
+def test_the_answer_is_kept_with_its_request() -> None:
+    store = Store()
+    received = Received(
+        store.next_number(), 1.5, "GET", "/", {}, b"", "other", 404, False, "no", {"a": "b"}, b"\xff\x00"
+    )
+    store.add(Kept(received, None, None))
+
+    assert store.requests() == [received]
+    store.close()
+
+
+def test_requests_are_read_by_number() -> None:
+    store = Store()
+    for _ in range(9):
+        store.add(receive(store.next_number()))
+
+    assert [each.number for each in store.requests(4, 3)] == [4, 5, 6]
+    assert [each.number for each in store.requests(9)] == [9]
+    assert store.requests(10) == []
+    assert (store.first_of_latest(3), store.first_of_latest(99), Store().first_of_latest(3)) == (7, 1, 1)
+    store.close()
+
+
+def test_what_was_taken_is_read_on_from_anywhere() -> None:
+    store = Store()
+    store.add(sent(store, "a", "b", "c"))
+    store.add(receive(store.next_number(), event={"type": "VIEW"}))
+    store.add(sent(store, "d"))
+
+    assert [one[:3] for one in store.taken("customerio")] == [(1, 0, 1.5), (1, 1, 1.5), (1, 2, 1.5), (3, 0, 1.5)]
+    assert [one.message["messageId"] for one in store.taken("customerio", (1, 1))] == ["c", "d"]
+    assert [one.message["messageId"] for one in store.taken("customerio", (1, 0), 2)] == ["b", "c"]
+    assert store.taken("customerio", (3, 0)) == store.taken("datalyr") == []
+    assert [one[:2] for one in store.taken("sitecore")] == [(2, 0)]
+    assert store.taken("sitecore", (2, 0)) == []
+    store.close()
+
+
+def test_messages_stand_where_they_stood_in_their_request() -> None:
+    """Those that were refused leave gaps."""
+    store = Store()
+    kept = sent(store, "a", "b")
+    store.add(Kept(kept.received, None, None, "customerio", kept.messages, (2, 7)))
+
+    assert [one.position for one in store.taken("customerio")] == [2, 7]
+    assert store.first_taken("customerio", ["b"]) == {"b": (1, 7)}
+    store.close()
+
+
+def test_repeats_are_counted_over_restarts(tmp_path: Path) -> None:
+    store = Store(tmp_path / "db")
+    store.add(sent(store, "a", "b", "a", None, None))
+    store.commit()
+    store.add(sent(store, "b", "c"))
+    dropped = receive(store.next_number())
+    store.add(Kept(dropped.received, None, None, "datalyr", repeated=4))
+    before, _ = store.counts_by_system()
+    store.close()
+    store = Store(tmp_path / "db")
+    after, _ = store.counts_by_system()
+    store.close()
+
+    assert before == after
+    assert (after["customerio"]["accepted"], after["customerio"]["repeated"]) == (7, 2)
+    assert (after["datalyr"]["accepted"], after["datalyr"]["repeated"]) == (0, 4)
+
+
+def test_clearing_is_for_good_and_numbers_go_on(tmp_path: Path) -> None:
+    store = Store(tmp_path / "db")
+    kept = sent(store, "a", "a")
+    store.add(Kept(kept.received, None, "abc", "customerio", kept.messages))
+    before = store.clears
+    store.clear()
+    assert (store.requests(), store.messages("customerio"), store.clears) == ([], [], before + 1)
+    store.close()
+    store = Store(tmp_path / "db")
+
+    assert (store.requests(), store.clears, store.next_number()) == ([], before + 1, 2)
+    assert store.knows("abc")
+    assert store.counts()["requests"] == 0
+    store.add(sent(store, "a"))
+    assert store.counts_by_system()[0]["customerio"]["repeated"] == 0, "what is forgotten cannot be repeated"
+    store.close()
+
+
+def test_halves_of_letters_are_taken() -> None:
+    store = Store()
+    store.add(sent(store, "\ud800", "\ud800x"))
+
+    assert [one["messageId"] for one in store.messages("customerio")] == ["\ud800", "\ud800x"]
+    store.close()

@@ -150,7 +150,8 @@ def test_a_dead_destination_delays_no_other(make: Make, strict_collector: Collec
     assert len(strict_collector.wait_for_events(200)) == 200
     ledgers = tracking.stats().destinations
     assert all(ledger.is_balanced for ledger in ledgers.values())
-    assert (ledgers["customerio"].pending, ledgers["customerio"].breaker) == (200, "open")
+    assert ledgers["customerio"].pending == 200
+    assert ledgers["customerio"].breaker in ("open", "half-open"), "half-open for the moment of a probe"
 
     strict_collector.behave()
     assert tracking.flush(20) == 0
@@ -280,6 +281,7 @@ def test_who_is_who_can_be_asked_over_the_control_path(make: Make, strict_collec
         messages = client.get("/messages/customerio").json()["messages"]
         people = client.get("/people/customerio").json()
         assert client.get("/people/nowhere").status_code == 404
+        assert client.get("/messages/sitecore").status_code == 404
     assert len(messages) == 3
     (user,), (stranger,) = people["users"], people["strangers"]
     assert (user["user_id"], user["anonymous_ids"], user["traits"]) == ("user_1", [BROWSER_ID], {"plan": "pro"})

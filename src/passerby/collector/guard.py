@@ -16,7 +16,7 @@ from .response import refuse
 
 COOKIE = "passerby_collector"
 LOGIN = "/login"
-OPEN_PATHS = (LOGIN, "/page.css")  # what whoever has not shown the token yet needs for it
+STYLE = "/page.css"  # of the form, too
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")  # a proxy speaks for somebody
 MAX_FORM = 4_096  # bytes
@@ -42,13 +42,17 @@ class Guard:
             await self.app(scope, receive, send)
             return
         request = Request(scope, receive)
-        path = scope["path"].removeprefix(self._prefix)
-        refusal = self._refuse_foreign_page(request)
-        if refusal is None and self._token is not None and path == LOGIN and request.method == "POST":
-            refusal = await self._log_in(request, self._token)
-        elif refusal is None and not (self._token is not None and path in OPEN_PATHS and request.method == "GET"):
-            refusal = self._refuse_stranger(request)
-        await (refusal or self.app)(scope, receive, send)
+        answer = self._refuse_foreign_page(request) or await self._answer(request)
+        await (answer or self.app)(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response | None:
+        """What is answered here; None: the request may pass."""
+        path = request.scope["path"].removeprefix(self._prefix)
+        if self._token is None or path not in (LOGIN, STYLE):
+            return self._refuse_stranger(request)
+        if path == STYLE:
+            return None
+        return await self._log_in(request, self._token) if request.method == "POST" else self._form(200)
 
     def _refuse_foreign_page(self, request: Request) -> Response | None:
         """Refuse what a page elsewhere has a browser do here; browsers say so, and other clients say nothing."""
@@ -66,7 +70,7 @@ class Guard:
             return None
         if self._token is not None:
             wants_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
-            return self._form() if wants_page else refuse(401, "From elsewhere the token is needed, as a bearer's")
+            return self._form(401) if wants_page else refuse(401, "From elsewhere the token is needed, as a bearer's")
         if is_here:
             return refuse(403, "The control path is only found under a loopback name, such as localhost")
         return refuse(403, "The control path is for this machine only; a token would open it to others")
@@ -81,7 +85,7 @@ class Guard:
         body = await read_body(request.receive, MAX_FORM)
         given = parse_qs((body or b"")[:MAX_FORM].decode("utf-8", "replace")).get("token", [""])[-1]
         if not hmac.compare_digest(given.strip().encode(), token):
-            return self._form("That is not the token. Whoever started the collector knows it.")
+            return self._form(401, "That is not the token. Whoever started the collector knows it.")
         response = RedirectResponse(f"{self._prefix}/", 303)
         response.set_cookie(
             COOKIE,
@@ -93,9 +97,9 @@ class Guard:
         )
         return response
 
-    def _form(self, problem: str | None = None) -> Response:
+    def _form(self, status: int, problem: str | None = None) -> Response:
         alert = f'<p class="problem" role="alert">{problem}</p>' if problem else ""
-        return HTMLResponse(FORM.format(prefix=self._prefix, alert=alert), 401)
+        return HTMLResponse(FORM.format(prefix=self._prefix, alert=alert), status)
 
 
 FORM = """<!doctype html>

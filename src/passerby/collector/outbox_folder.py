@@ -13,6 +13,7 @@ from ..caretaker.place import VARIABLE, Refused, find_directory
 from ..outbox.inventory import Share
 from .outbox_health import DestinationHealth, OutboxHealth
 
+PASSING = ("-shm", ".lock")  # endings of files that come and go while one looks
 SHARE_OF_TIME = 10  # what counting took, times this, passes before it is counted again
 
 
@@ -67,7 +68,8 @@ class OutboxFolder:
             for path in self._directory.iterdir():
                 with suppress(FileNotFoundError):
                     status = path.stat()
-                    found.append((path.name, status.st_mtime_ns, status.st_size))
+                    if status.st_size and not path.name.endswith(PASSING):
+                        found.append((path.name, status.st_mtime_ns, status.st_size))
         return sorted(found)
 
     def _count(self) -> None:
