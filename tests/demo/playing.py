@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -58,14 +58,14 @@ class Demo:
 
 
 @contextmanager
-def playing(*arguments: str) -> Iterator[Demo]:
+def playing(*arguments: str) -> Generator[Demo]:
     """Start the demo on free ports; it is ended in the end."""
     with running("demo", "--port", "0", "--collector-port", "0", *arguments) as command:
         yield Demo(command)
 
 
 @contextmanager
-def browsing(origin: str) -> Iterator[httpx.Client]:
+def browsing(origin: str) -> Generator[httpx.Client]:
     """Open a browser at a shop."""
     with httpx.Client(base_url=origin, headers=NAVIGATION, follow_redirects=True, timeout=PATIENCE) as client:
         yield client

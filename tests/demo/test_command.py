@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from passerby.demo.outbox import DemoOutbox
 from tests.running import running
 
 from .playing import SYSTEMS, Demo, browsing, playing
@@ -78,6 +79,14 @@ def test_an_outbox_that_is_named_is_kept_and_taken_up_again(tmp_path: Path) -> N
 
     assert directory.is_dir()
     assert not demo.command.lines[-1].startswith("Not everything")
+
+
+def test_an_outbox_that_is_gone_has_nothing_left_in_it() -> None:
+    outbox = DemoOutbox(None)
+    assert outbox.is_empty
+    outbox.close()
+    assert not outbox.directory.exists()
+    assert outbox.is_empty
 
 
 @pytest.mark.parametrize(

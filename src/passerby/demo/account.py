@@ -60,8 +60,8 @@ async def sign_up(request: Request, shopper: ShopperDep) -> Response:
 
 @router.post("/past")
 async def play_past(shopper: ShopperDep) -> Response:
-    """Have this browser been here before."""
-    if not shopper.has_a_past:
+    """Have this browser been here before, when nobody knew who it was."""
+    if not shopper.has_a_past and shopper.tracker.user_id is None:
         tell_past(shopper)
     return go_to("/")
 

@@ -40,7 +40,7 @@ def go_to(path: str) -> Response:
 
 def asset(name: str) -> Response:
     """One of the files beside this module."""
-    content = files(__package__).joinpath(name).read_bytes()
+    content = files("passerby.demo").joinpath(name).read_bytes()
     headers = {"cache-control": "public, max-age=60", "x-content-type-options": "nosniff"}
     return Response(content, media_type=KINDS[name.rpartition(".")[2]], headers=headers)
 

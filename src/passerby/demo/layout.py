@@ -18,6 +18,9 @@ ICONS = {
     "mark": '<path d="M8 21V9a4 4 0 0 1 8 0v12M5 21h14M10.5 11h3M10.5 14h3"/>',
 }
 
+PAST_FORM = """<form id="past-form" method="post" action="/past">You may have been here before:
+<button id="past" class="plain">tell of three earlier days</button></form>"""
+
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
@@ -165,15 +168,10 @@ def _steps(visitor: Visitor) -> list[str]:
             "Log in as the same person as on the laptop. The two devices meet in one user, and the cart is here too.",
             "Order, and see to whom the purchase belongs.",
         ]
-    past = "Three earlier days are told." if visitor.has_a_past else _past_form()
+    past = [] if visitor.user_id else [PAST_FORM]  # anonymous days are over once it is known who it is
     return [
         "Look around. Nobody knows who you are, but each page is told under the same browser ID.",
-        past,
+        *(["Three earlier days are told."] if visitor.has_a_past else past),
         "Log in: what this browser did before is yours from now on.",
         "Open the shop on a phone, log in as the same person there, and order.",
     ]
-
-
-def _past_form() -> str:
-    return """<form id="past-form" method="post" action="/past">You may have been here before:
-<button id="past" class="plain">tell of three earlier days</button></form>"""
