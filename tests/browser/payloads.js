@@ -32,13 +32,14 @@ window.payloads = (() => {
     }
   }
 
-  /** Open each request of the lines that are there; answer with what is said of each. */
+  /** Open every second request of the lines that are there; answer with what is said of each. */
   async function openRequests() {
     const texts = [];
     const seen = new Set();
     for (const row of all('#stream-rows > li')) {
       if (seen.has(row.dataset.number)) continue;
       seen.add(row.dataset.number);
+      if (seen.size % 2 === 0) continue; // a payload has an odd number of them, so that none comes off too lightly
       one('#details-body').replaceChildren();
       one('#stream-rows').replaceChildren(row); // the others would be laid out anew each time
       row.querySelector('.says').click();

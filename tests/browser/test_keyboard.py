@@ -23,7 +23,8 @@ FOCUS = """() => {
   // A line is ringed as a whole, and a button of a choice by what stands beside it.
   const places = [getComputedStyle(one), getComputedStyle(one, '::after')];
   if (one.matches('[type=radio]')) places.push(getComputedStyle(one.nextElementSibling));
-  return { id: one.id, says: one.textContent.trim().slice(0, 60), isSeen: one === document.body || places.some(isRinged) };
+  const isSeen = one === document.body || places.some(isRinged);
+  return { id: one.id, says: one.textContent.trim().slice(0, 60), isSeen };
 }"""
 
 

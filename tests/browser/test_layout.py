@@ -9,7 +9,7 @@ import pytest
 
 from passerby.collector import CollectorServer
 
-from .collector_page import VIEWS, CollectorPage, View
+from .collector_page import VIEWS, CollectorPage
 from .conftest import OpenProfile
 from .payload import calls_full_of
 
@@ -23,7 +23,7 @@ WIDER = """() => {
   return [...document.querySelectorAll('body *')]
     .filter((one) => one.checkVisibility() && one.getBoundingClientRect().right > width + 1)
     .filter((one) => { for (let up = one.parentElement; up; up = up.parentElement)
-      if (!['visible'].includes(getComputedStyle(up).overflowX)) return false; return true; })
+      if (getComputedStyle(up).overflowX !== 'visible') return false; return true; })
     .map((one) => `${one.tagName.toLowerCase()}#${one.id}.${one.getAttribute('class')}`);
 }"""
 

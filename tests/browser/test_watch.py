@@ -1,4 +1,4 @@
-"""What the tests in this folder rest upon: nothing that a page must not do goes unseen, and nothing leaves the machine."""
+"""What the tests here rest upon: nothing that a page must not do goes unseen, and nothing leaves the machine."""
 
 from __future__ import annotations
 
