@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import pytest
 from playwright.sync_api import Browser, BrowserContext
 
-from .chromium import launched
+from .chromium import launched, user_agent_of
 from .watch import Watch
 
 
@@ -38,11 +38,9 @@ def watch() -> Iterator[Watch]:
 @pytest.fixture
 def open_profile(chromium: Browser, watch: Watch) -> OpenProfile:
     """Make watched profiles; they are closed in the end."""
-    # Without a window it says HeadlessChrome, which is a bot's name, and bots are not tracked.
-    user_agent = f"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{chromium.version}"
 
     def open_one(**options: Any) -> BrowserContext:
-        context = chromium.new_context(**{"user_agent": f"{user_agent} Safari/537.36", **options})
+        context = chromium.new_context(**{"user_agent": user_agent_of(chromium), **options})
         context.set_default_timeout(10_000)  # milliseconds
         watch.follow(context)
         return context
