@@ -9,7 +9,7 @@ export function prepareClear({ announce }) {
     byId("clear").addEventListener("click", () => {
         show(byId("clear-problem"), false);
         dialog.showModal();
-        byId("clear-cancel").focus(); // not by autofocus, of which browsers complain where the page stands in a frame
+        byId("clear-cancel").focus();
     });
     byId("clear-confirm").addEventListener("click", async () => {
         try {

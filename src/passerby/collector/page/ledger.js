@@ -12,7 +12,7 @@ export function ledger(name, figures) {
         { class: "ledger", data: { destination: name } },
         make("h3", { text: name }),
         equation(figures.enqueued, terms),
-        bar(terms),
+        figures.enqueued === null ? null : bar(terms), // a part of an unknown whole is no share
         make(
             "div",
             { class: "ledger-facts" },
@@ -67,7 +67,7 @@ function facts({ enqueued, pending, held, retries, breaker, oldest }) {
         oldest === null || oldest === undefined ? null : `the oldest has waited for ${duration(oldest)}`,
         retries === null || retries === undefined ? null : retries === 1 ? "1 retry" : `${number(retries)} retries`,
         breaker ? `the breaker is ${breaker}${breaker === "open" ? ": it does not answer" : ""}` : null,
-        enqueued === null ? "what is not known here, only the app itself knows" : null,
+        enqueued === null ? "the rest only the app itself knows" : null,
     ]
         .filter(Boolean)
         .join(", ");
