@@ -7,6 +7,7 @@ which are made up anew.
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ SIZES = {1280: 800, 390: 844}
 SCHEMES = ("light", "dark")
 STORM = 12.0  # seconds in which two systems are out of order, so that retries and the way back are seen
 CALM = 15.0  # seconds before and after
+PATIENCE = 120.0  # seconds
 
 
 def main(folder: Path = FOLDER) -> None:
@@ -53,22 +55,39 @@ def open_page(browser: Browser, width: int, **options: Any) -> Page:
 
 
 def play(browser: Browser, demo: Demo) -> None:
-    """Somebody stays unknown, two systems are out of order for a while, and somebody comes by on two devices."""
+    """Somebody comes by on two devices, somebody else stays unknown, and two systems are out of order for a while."""
     laptop, phone, other = open_page(browser, 1280), open_page(browser, 390), open_page(browser, 1280)
     browse(other, demo.laptop, CALM)
+    pass_by(laptop, demo.laptop)
+    log_in(laptop)
+    look_on_phone(phone, demo.phone)
+    log_in(phone)
+    wait_for_delivery(demo)
     with httpx.Client(base_url=demo.collector) as client:
         client.post("/_collector/misbehave", json={"route": "events", "status": 503})
         client.post("/_collector/misbehave", json={"route": "datalyr", "status": 429, "headers": {"Retry-After": "2"}})
         browse(other, demo.laptop, STORM)
         client.delete("/_collector/misbehave")
     browse(other, demo.laptop, CALM)
-    pass_by(laptop, demo.laptop)
-    log_in(laptop)
-    look_on_phone(phone, demo.phone)
-    log_in(phone)
-    laptop.wait_for_timeout(1000)
-    tell_badly(demo)
+    wait_for_delivery(demo)
     order(phone)
+    tell_badly(demo)
+    wait_for_delivery(demo)
+
+
+def wait_for_delivery(demo: Demo) -> None:
+    """Wait until nothing is in the outbox any more; after trouble it empties slowly."""
+    ends = time.monotonic() + PATIENCE
+    while any(pending_in(demo).values()):
+        if time.monotonic() > ends:
+            raise TimeoutError(f"after {PATIENCE} s still not delivered: {pending_in(demo)}")
+        time.sleep(0.5)
+
+
+def pending_in(demo: Demo) -> dict[str, int]:
+    """How much waits for each system."""
+    outbox = httpx.get(f"{demo.collector}/_collector/health").json()["outbox"]
+    return {name: account["pending"] for name, account in outbox["destinations"].items()}
 
 
 def browse(page: Page, shop: str, seconds: float) -> None:
@@ -81,7 +100,12 @@ def browse(page: Page, shop: str, seconds: float) -> None:
 
 def tell_badly(demo: Demo) -> None:
     """Make the mistakes that the real services would refuse."""
-    unknown = {"type": "VIEW", "browser_id": "7ed103bd-08c2-47f4-8f69-91141ca3200d", "client_key": "demo", "page": "Home"}
+    unknown = {
+        "type": "VIEW",
+        "browser_id": "7ed103bd-08c2-47f4-8f69-91141ca3200d",
+        "client_key": "demo",
+        "page": "Home",
+    }
     nameless = {"batch": [{"type": "track", "anonymousId": "a1"}]}
     with httpx.Client(base_url=demo.collector) as client:
         client.post("/v1.2/events", json=unknown)
