@@ -40,6 +40,6 @@ def launched() -> Iterator[Browser]:
 
 
 def user_agent_of(browser: Browser) -> str:
-    """What it says of itself with a window. Without one it is HeadlessChrome, a bot's name, and bots are not tracked."""
+    """What it says of itself with a window. Without one it is HeadlessChrome, a bot's name, and not tracked."""
     engine = f"AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{browser.version} Safari/537.36"
     return f"Mozilla/5.0 (X11; Linux x86_64) {engine}"
