@@ -175,7 +175,8 @@ export class Stream {
         const total = arrivals.items.length;
         if (arrivals.begin !== this._begin) this._recount();
         const filtered = this.filters.isOpen ? "" : `${number(this._matching + waiting)} of `;
-        say(byId("stream-count"), `${filtered}${many(total, "event")}`);
+        const forgotten = arrivals.begin > 0 ? `, the latest of ${number(arrivals.end)}` : "";
+        say(byId("stream-count"), `${filtered}${many(total, "event")}${forgotten}`);
         const resume = waiting > 0 ? `Resume (${number(waiting)} waiting)` : "Resume";
         say(byId("pause"), this._isPaused ? resume : "Pause");
         say(byId("stream-newer"), `${number(waiting)} newer`);
