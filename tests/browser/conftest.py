@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext
+from playwright.sync_api import Browser, BrowserContext, expect
 
 from .chromium import launched, user_agent_of
 from .watch import Watch
+
+PATIENCE = 30_000  # milliseconds, on the slowest machine
+expect.set_options(timeout=PATIENCE)
 
 
 class OpenProfile(Protocol):
@@ -41,7 +44,7 @@ def open_profile(chromium: Browser, watch: Watch) -> OpenProfile:
 
     def open_one(**options: Any) -> BrowserContext:
         context = chromium.new_context(**{"user_agent": user_agent_of(chromium), **options})
-        context.set_default_timeout(10_000)  # milliseconds
+        context.set_default_timeout(PATIENCE)
         watch.follow(context)
         return context
 

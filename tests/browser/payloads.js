@@ -18,9 +18,9 @@ window.payloads = (() => {
   }
 
   async function until(isTrue) {
-    const ends = performance.now() + 5000;
+    const ends = performance.now() + 30_000;
     while (!isTrue()) {
-      if (performance.now() > ends) throw new Error(`not within five seconds: ${isTrue}`);
+      if (performance.now() > ends) throw new Error(`not within half a minute: ${isTrue}`);
       await turn();
     }
   }

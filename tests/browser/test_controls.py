@@ -166,7 +166,7 @@ def test_collector_that_ends_and_comes_back(look: CollectorPage, collector: Coll
     expect(look.page.locator("#lost")).to_be_visible()
 
     collector.start()
-    expect(look.page.locator("#connection")).to_have_attribute("data-state", "live", timeout=10_000)
+    expect(look.page.locator("#connection")).to_have_attribute("data-state", "live")
     expect(look.page.locator("#lost")).not_to_be_visible()
     tell(collector, "Bought")
     look.expect_count(2)

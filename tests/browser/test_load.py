@@ -18,6 +18,7 @@ pytestmark = pytest.mark.browser
 
 EVENTS = 10_000
 BATCH = 100
+VISITORS = 500
 MOST_ROWS = 400
 MOST_ELEMENTS = 8_000  # in the whole page; some ten a line
 
@@ -36,7 +37,7 @@ def batch_of(numbers: range) -> dict[str, Any]:
         "batch": [
             {
                 "type": "page",
-                "anonymousId": f"visitor-{number % 500}",
+                "anonymousId": f"visitor-{number % VISITORS}",
                 "name": f"Page {number % 40}",
                 "messageId": f"message-{number}",
                 "properties": {"number": number, "url": f"https://shop.example/pages/{number % 40}"},
@@ -83,6 +84,6 @@ def test_ten_thousand_events(collector: CollectorServer, open_profile: OpenProfi
     assert elements <= MOST_ELEMENTS
 
     look.filter(visitor="visitor-499")
-    look.page.get_by_text(f"{EVENTS // 500 * 1} of {EVENTS:,} events").wait_for()
+    look.page.get_by_text(f"{EVENTS // VISITORS} of {EVENTS:,} events").wait_for()
     for view in ("visitors", "health", "stream"):
         look.show(view)

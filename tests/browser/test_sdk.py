@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext, Cookie, Page, expect
+from playwright.sync_api import Route as PageRoute
 
 from passerby.collector import CollectorServer
 from passerby.collector.server_thread import ServerThread
@@ -94,7 +95,7 @@ def test_browser_first(collector: CollectorServer, start_site: StartSite, profil
     assert {event["browser_id"] for event in events} == {browser_id}
 
 
-def test_both_at_once(collector: CollectorServer, start_site: StartSite, profile: BrowserContext) -> None:
+def test_both_at_once(start_site: StartSite, profile: BrowserContext) -> None:
     """While the SDK waits for its ID the server gives another: the SDK writes over it, and both keep to that.
 
     The signature that is there belongs to the ID that was written over, so this takes `on_tamper="adopt"`; or a browser
@@ -102,14 +103,15 @@ def test_both_at_once(collector: CollectorServer, start_site: StartSite, profile
     """
     site = start_site(on_tamper="adopt")
     page = profile.new_page()
-    page.goto(site)  # the server has IDs in store from now on, and need not wait for its own
-    profile.clear_cookies()
-    collector.fail("create", status=None, delay=1.0)
+    held: list[PageRoute] = []
+    page.route(re.compile("create.json"), lambda route: held.append(route))
     with page.expect_request(re.compile("create.json")):
         page.goto(f"{site}/static")
     by_server = page.evaluate("fetch('/login', {method: 'POST'}).then(one => one.json())")["browser_id"]
     assert cookies_of(profile)[COOKIE]["value"] == by_server
 
+    (asked,) = held
+    asked.continue_()
     browser_id = browser_id_in(page)
     page.goto(site)
     assert browser_id != by_server
