@@ -95,7 +95,7 @@ def test_browser_first(collector: CollectorServer, start_site: StartSite, profil
     assert {event["browser_id"] for event in events} == {browser_id}
 
 
-def test_both_at_once(start_site: StartSite, profile: BrowserContext) -> None:
+def test_both_at_once(collector: CollectorServer, start_site: StartSite, profile: BrowserContext) -> None:
     """While the SDK waits for its ID the server gives another: the SDK writes over it, and both keep to that.
 
     The signature that is there belongs to the ID that was written over, so this takes `on_tamper="adopt"`; or a browser
@@ -103,8 +103,12 @@ def test_both_at_once(start_site: StartSite, profile: BrowserContext) -> None:
     """
     site = start_site(on_tamper="adopt")
     page = profile.new_page()
+    page.goto(site)
+    while len(collector.browser_ids) < 2:  # the server has one in store from now on, and need not wait for it
+        page.wait_for_timeout(20)
+    profile.clear_cookies()
     held: list[PageRoute] = []
-    page.route(re.compile("create.json"), lambda route: held.append(route))
+    page.route(re.compile("create.json"), lambda route: held.append(route))  # noqa: PLW0108 - it looks at the names
     with page.expect_request(re.compile("create.json")):
         page.goto(f"{site}/static")
     by_server = page.evaluate("fetch('/login', {method: 'POST'}).then(one => one.json())")["browser_id"]
