@@ -19,7 +19,7 @@ CUSTOMERIO_VECTORS := $(firstword $(wildcard ../shared/vectors/customerio.jsonl)
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo example-django example-flask example-fastapi test env node lint format types check coverage conformance bench chaos lock clean
+.PHONY: help demo example-django example-flask example-fastapi test env node lint format types check coverage conformance bench chaos pictures lock clean
 
 help:
 	@echo "make demo         start a small shop and watch its events arrive"
@@ -32,6 +32,7 @@ help:
 	@echo "make conformance  replay what the vendors' own SDKs send"
 	@echo "make bench        measure"
 	@echo "make chaos        try what becomes of events when things go wrong"
+	@echo "make pictures     take the pictures of the page anew, with the system's Chromium"
 	@echo "make env          make the whole environment in $(VENV)"
 	@echo "make node         install the npm packages that some tests need"
 	@echo "make lock         write requirements/*.txt anew"
@@ -85,6 +86,9 @@ bench: env
 
 chaos: env
 	$(BIN)/python -m chaos $(ARGS)
+
+pictures: $(VENV)/test.stamp
+	$(BIN)/python -m tests.browser.pictures
 
 node: tests/conformance/node_modules/.package-lock.json
 

@@ -1,4 +1,4 @@
-"""What all tests share: the asyncio backend, what Node needs, and skips that cannot hide."""
+"""What all tests share: the asyncio backend, what Node.js and browsers need, and skips that cannot hide."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from passerby.collector import CollectorServer
 from tests.making import KEY, MakeTracking
 
 CONFORMANCE = Path(__file__).parent / "conformance"
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 # Times differ from machine to machine and are never an assertion; a failure says how to repeat it.
 hypothesis.settings.register_profile("passerby", deadline=None, print_blob=True)
@@ -71,8 +72,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip the tests marked `node` where the vendor's own SDK cannot run."""
+    """Skip the tests marked `node` or `browser` where what they run is missing."""
     missing = missing_for_node() if item.get_closest_marker("node") else None
+    if missing is None and item.get_closest_marker("browser"):
+        missing = missing_for_browser()
     if missing:
         pytest.skip(missing)
 
@@ -83,6 +86,16 @@ def missing_for_node() -> str | None:
     if not (CONFORMANCE / "node_modules").is_dir():
         return "the npm packages of tests/conformance are not installed: run `make node`"
     return None
+
+
+def missing_for_browser() -> str | None:
+    if find_chromium() is None:
+        return "Chromium is not installed: as root, run `apt-get install chromium`, or what your system has instead"
+    return None
+
+
+def find_chromium() -> str | None:
+    return next(filter(None, map(shutil.which, CHROMIUM)), None)
 
 
 @pytest.hookimpl(wrapper=True)

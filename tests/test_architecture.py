@@ -42,8 +42,9 @@ ORDER = """
     collector.json_object  collector.ask  collector.stream_api  collector.pipelines_api  collector.datalyr_api
     collector.telling  collector.fact  collector.people  collector.scripted  collector.received  collector.item
     collector.row  collector.database  collector.counts  collector.store  collector.feed  collector.crowd
-    collector.connection  collector.reply  collector.exchange  collector.response  collector.guard  collector.static
-    collector.stream  collector.outbox_health  collector.health  collector.control  collector.site
+    collector.connection  collector.reply  collector.exchange  collector.cross_origin
+    collector.response  collector.guard  collector.static  collector.stream
+    collector.outbox_health  collector.health  collector.control  collector.site
     collector.server_thread  collector.server  collector  collector.terminal  collector.outbox_folder
     collector.command
     demo  demo.device  demo.customer  demo.product  demo.answer  demo.layout  demo.page  demo.accountpage

@@ -267,6 +267,22 @@ def test_people_are_kept_up_to_date(client: httpx.Client) -> None:
     assert [one["events"] for one in anew["strangers"]] == [1]
 
 
+def test_a_timeline_is_in_the_order_in_which_it_happened(client: httpx.Client) -> None:
+    """What is told of afterwards stands where it belongs, and what says no time where it arrived."""
+    calls = [
+        {"event": "today"},
+        {"event": "in March", "timestamp": "2026-03-01T10:00:00Z"},
+        {"event": "in February", "timestamp": "2026-02-01T10:00:00Z"},
+    ]
+    batch = [{"type": "track", "anonymousId": "a", **call} for call in calls]
+    client.post("/v1/batch", json={"batch": batch}, headers={"authorization": "Bearer key"})
+    (person,) = client.get("/_collector/people/customerio").json()["strangers"]
+
+    assert [entry["name"] for entry in person["timeline"]] == ["in February", "in March", "today"]
+    assert person["first"] == person["timeline"][0]["time"] == 1769940000.0
+    assert person["last"] == person["timeline"][2]["time"] > 1772359200.0
+
+
 def test_of_a_long_timeline_the_latest_part_is_shown(client: httpx.Client) -> None:
     batch = [{"type": "track", "event": str(number), "anonymousId": "a"} for number in range(1_200)]
     client.post("/v1/batch", json={"batch": batch}, headers={"authorization": "Bearer key"})

@@ -258,14 +258,3 @@ def test_nobody_is_too_odd(system: Any) -> None:
     known = People(system, odd)
 
     assert sum(len(one.timeline) for one in [*known.users, *known.strangers]) == len(odd)
-
-
-def test_a_timeline_is_in_the_order_in_which_it_happened() -> None:
-    people = People("customerio")
-    calls = ("identify", "2026-01-03T10:00:00Z"), ("page", "2026-01-01T10:00:00Z"), ("screen", None)
-    for number, (kind, moment) in enumerate(calls, 1):
-        call = {"type": kind, "userId": "ada", "anonymousId": "a", "timestamp": moment}
-        people.add(call, number, time=1_767_400_000.0)  # between the two
-
-    (ada,) = people.users
-    assert [(entry.name, entry.number) for entry in ada.timeline] == [("page", 2), ("screen", 3), ("identify", 1)]

@@ -41,6 +41,13 @@ def test_a_single_call_is_of_the_paths_type() -> None:
     assert taken.messages == ({"userId": "u1", "traits": {"a": 1}, "type": "identify"},)
 
 
+def test_a_call_may_hold_half_a_letter() -> None:
+    """JSON can write one, though no text has it."""
+    call = {**CALL, "event": "\ud800"}
+
+    assert answer(batch(call)).messages == (call,)
+
+
 def test_a_compressed_batch_is_taken_and_a_broken_one_is_not() -> None:
     packed = gzip.compress(json.dumps(batch(CALL)).encode())
 

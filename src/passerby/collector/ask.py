@@ -42,6 +42,14 @@ OWNERS: dict[Route, Played] = {
 CARRIERS: tuple[Route, ...] = ("events", "pipelines", "datalyr")  # the routes on which events and messages come
 
 
+def route_of(path: str) -> Route:
+    """The part of the service that a path without its query leads to."""
+    for ending, route in ROUTE_ENDINGS:
+        if path.endswith(ending):
+            return route
+    return "show" if SHOW_ENDING.search(path) else "other"
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """A request to the service."""
@@ -64,11 +72,7 @@ class Ask:
     @property
     def route(self) -> Route:
         """The part of the service that is meant."""
-        path = self.bare_path
-        for ending, route in ROUTE_ENDINGS:
-            if path.endswith(ending):
-                return route
-        return "show" if SHOW_ENDING.search(path) else "other"
+        return route_of(self.bare_path)
 
     @property
     def is_event_form(self) -> bool:

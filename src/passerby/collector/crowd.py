@@ -55,16 +55,12 @@ class _Group:
 
 
 def _latest(people: Sequence[Person], limit: int) -> list[JSONObject]:
-    active = sorted((one for one in people if one.timeline), key=_latest_arrival, reverse=True)
+    active = sorted((one for one in people if one.timeline), key=lambda one: one.timeline[-1][:2], reverse=True)
     return [_as_json(one) for one in [*active, *(one for one in people if not one.timeline)][:limit]]
 
 
-def _latest_arrival(person: Person) -> tuple[int, int]:
-    return max((entry.number, entry.position) for entry in person.timeline)
-
-
 def _as_json(person: Person) -> JSONObject:
-    timeline = person.timeline
+    timeline = sorted(person.timeline, key=lambda entry: entry.time)  # what happened first may have arrived late
     return {
         "user_id": person.user_id,
         "anonymous_ids": person.anonymous_ids,

@@ -25,7 +25,7 @@ class Entry(NamedTuple):
     Attributes:
         number: of the request in which it arrived.
         position: in that request.
-        time: when it happened as it says itself, else when it arrived, in seconds since the epoch.
+        time: when it happened as it says itself, or else when it arrived, in seconds since the epoch.
         name: what it was, such as "page" or "Order Completed".
         says: a few words on what is in it.
         anonymous_id: in which browser.
@@ -52,7 +52,7 @@ class Person:
     Attributes:
         user_id: who it is; None as long as only a browser is known.
         anonymous_ids: the browsers, in the order in which they were linked.
-        timeline: all that belongs to the person, in the order in which it happened.
+        timeline: all that belongs to the person, in order of arrival.
         traits: the last value of each.
     """
 
@@ -103,9 +103,9 @@ class People:
         """
         fact = read_fact(self._system, message)
         telling = read_telling(self._system, message)
-        when = time if telling.told is None else telling.told
+        moment = time if telling.told is None else telling.told
         entry = Entry(
-            number, position, when, fact.name, telling.says, fact.anonymous_id, fact.user_id, fact.is_identity
+            number, position, moment, fact.name, telling.says, fact.anonymous_id, fact.user_id, fact.is_identity
         )
         self._owned.append(_Owned(entry, self._take(fact)))
         self._is_given_out = False
@@ -184,8 +184,6 @@ class People:
             key = told if told is not None else self._first.get(entry.anonymous_id or "")
             person = self._stranger(entry.anonymous_id) if key is None else self._users[self._whose(key)]
             person.timeline.append(entry._replace(reattributed=True) if told is None and key is not None else entry)
-        for person in (*self._users.values(), *self._browsers.values()):
-            person.timeline.sort(key=_when)
         browsers = {entry.anonymous_id for entry, _ in self._owned}
         for anonymous_id, key in [*self._first.items(), *self._linked.items()]:
             if anonymous_id in browsers:
@@ -195,7 +193,3 @@ class People:
     def _stranger(self, anonymous_id: str | None) -> Person:
         name = anonymous_id or ""
         return self._browsers.setdefault(name, Person(None, [name]))
-
-
-def _when(entry: Entry) -> float:
-    return entry.time

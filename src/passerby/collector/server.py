@@ -11,6 +11,7 @@ from typing import Any
 from ..rehearsal import rehearsal
 from .ask import Played, Route, System
 from .control import Control
+from .cross_origin import OpenToPages
 from .datalyr_api import DatalyrApi
 from .exchange import Apis, Exchange
 from .feed import Feed
@@ -70,7 +71,7 @@ class CollectorServer:
         routes = [*control.routes, *StaticFiles().routes]
         pages = make_pages(routes, self._store, stream, health, token=token, frame_ancestors=frame_ancestors)
         self._thread = ServerThread(
-            Site(exchange, pages), host=host, port=port, name="passerby collector", on_end=stream.end
+            Site(OpenToPages(exchange), pages), host=host, port=port, name="passerby collector", on_end=stream.end
         )
 
     def __enter__(self) -> CollectorServer:
