@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 # Times differ from machine to machine and are never an assertion; a failure says how to repeat it.
 hypothesis.settings.register_profile("passerby", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("passerby")
+
+# A shell that starts tests in the background has Ctrl-C ignored by them, and by all processes that they begin.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import Any
 
 import hypothesis
@@ -22,14 +25,22 @@ STEPS = 50  # of an example, at most
 
 def beside_the_store(trial: Trial) -> Iterator[Finding]:
     """Run the state machine of the tests, with restarts and deaths, from the seed of this run."""
-    for window in (2, SIZE):  # nearly all on disk, and nearly all in memory
-        number = EXAMPLES_LONG if trial.is_long else EXAMPLES
-        finding = Finding(f"T3 model beside the store, {window:,} in memory", f"{number} examples of {STEPS} steps")
-        try:
-            _run(window, number, trial.seed)
-        except Exception as error:  # hypothesis says by notes how to repeat it
-            finding.faults.append(f"{type(error).__name__}: {error}; {' '.join(getattr(error, '__notes__', []))}")
-        yield finding
+    number = EXAMPLES_LONG if trial.is_long else EXAMPLES
+    # Nearly all on disk, and nearly all in memory; each needs a processor of its own all the time.
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        for job in [pool.submit(_compare, window, number, trial.seed) for window in (2, SIZE)]:
+            yield job.result()
+
+
+def _compare(window: int, number: int, seed: int) -> Finding:
+    begun = time.monotonic()
+    finding = Finding(f"T3 model beside the store, {window:,} in memory", f"{number} examples of {STEPS} steps")
+    try:
+        _run(window, number, seed)
+    except Exception as error:  # hypothesis says by notes how to repeat it
+        finding.faults.append(f"{type(error).__name__}: {error}; {' '.join(getattr(error, '__notes__', []))}")
+    finding.seconds = time.monotonic() - begun
+    return finding
 
 
 def _run(window: int, number: int, seed: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 
 from passerby.cli import main
-from tests.outbox.parent import ROOT, wait_for
+from tests.outbox.parent import Children, wait_for
 
 
 @dataclass(frozen=True)
@@ -37,24 +36,11 @@ class Answer:
 Run = Callable[..., Answer]
 
 
-class Owners:
+class Owners(Children):
     """Processes of tests/caretaker/owners.py; none survives the test."""
 
     def __init__(self) -> None:
-        self.processes: list[subprocess.Popen[str]] = []
-
-    def begin(self, what: str, *arguments: object) -> subprocess.Popen[str]:
-        """Begin one; it has told what it is to tell when this returns."""
-        process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "tests.caretaker.owners", what, *map(str, arguments)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.processes.append(process)
-        return process
+        super().__init__("tests.caretaker.owners", "error")
 
     def live(self, directory: Path, *visitors: str, dead: int = 0, look_every: float = 0.05) -> subprocess.Popen[str]:
         """Begin a process that has told an event of each visitor, and has its file."""
@@ -77,11 +63,8 @@ class Owners:
 
 @pytest.fixture
 def owners() -> Iterator[Owners]:
-    owners = Owners()
-    yield owners
-    for process in owners.processes:
-        process.kill()
-        process.communicate()
+    with Owners() as owners:
+        yield owners
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from .report import check
 from .stage import Stage
 from .vendor import Vendor
 
-pytestmark = pytest.mark.node
+pytestmark = [pytest.mark.node, pytest.mark.once]
 
 FOLDER = Path(__file__).parent
 # How many cases of each kind.

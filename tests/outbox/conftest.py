@@ -98,11 +98,8 @@ def open_board() -> Iterator[OpenBoard]:
 
 @pytest.fixture
 def children() -> Iterator[Children]:
-    children = Children()
-    yield children
-    for process in children.processes:
-        process.kill()
-        process.communicate()
+    with Children() as children:
+        yield children
 
 
 @pytest.fixture

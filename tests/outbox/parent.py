@@ -1,4 +1,4 @@
-"""Beginning the processes of `tests.outbox.children`, and hearing what they say."""
+"""Beginning processes that have files of an outbox, and hearing what they say."""
 
 from __future__ import annotations
 
@@ -6,20 +6,35 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 ROOT = Path(__file__).parents[2]
 
 
 class Children:
-    """Processes of tests/outbox/children.py; none survives the test."""
+    """Processes of a module such as tests/outbox/children.py; none survives the `with` statement.
 
-    def __init__(self) -> None:
+    Args:
+        module: is told what to do, and with what, by its arguments.
+        warnings: what becomes of warnings there.
+    """
+
+    def __init__(self, module: str = "tests.outbox.children", warnings: str = "ignore::DeprecationWarning") -> None:
         self.processes: list[subprocess.Popen[str]] = []
+        self._command = [sys.executable, "-W", warnings, "-m", module]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for process in self.processes:
+            process.kill()
+            process.communicate()
 
     def begin(self, what: str, *arguments: object) -> subprocess.Popen[str]:
+        """Begin one."""
         process = subprocess.Popen(
-            [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "tests.outbox.children", what]
-            + [str(argument) for argument in arguments],
+            [*self._command, what, *map(str, arguments)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

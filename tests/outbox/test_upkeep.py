@@ -150,16 +150,22 @@ def test_what_is_told_meanwhile_is_written_meanwhile(make: Make, folder: Path) -
     assert outbox.tally("a").waiting == 10_000 + flushes
 
 
+def begin_to_read(folder: Path) -> sqlite3.Connection:
+    """Be in the midst of reading the one file, until the connection is closed."""
+    (path,) = folder.glob("*.sqlite3")
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM entry").fetchone()
+    return reader
+
+
 def test_who_reads_the_file_is_waited_for_until_nothing_is_left(make: Make, folder: Path) -> None:
     seconds = 0.0
     outbox = make(clock=lambda: seconds, look_every=1e9)
     outbox.start().result(30)
     put_all(outbox, ["ada", "ben"])
     flush(outbox)
-    (path,) = folder.glob("*.sqlite3")
-    reader = sqlite3.connect(path, isolation_level=None)
-    reader.execute("BEGIN")
-    reader.execute("SELECT count(*) FROM entry").fetchone()
+    reader = begin_to_read(folder)
 
     done = outbox.purge_visitor("ada")
     outbox.start().result(30)
@@ -180,10 +186,7 @@ def test_who_never_ends_to_read_is_not_waited_for_for_ever(
     outbox = make(clock=lambda: seconds, look_every=1e9)
     put_all(outbox, ["ada"])
     flush(outbox)
-    (path,) = folder.glob("*.sqlite3")
-    reader = sqlite3.connect(path, isolation_level=None)
-    reader.execute("BEGIN")
-    reader.execute("SELECT count(*) FROM entry").fetchone()
+    reader = begin_to_read(folder)
     done = outbox.purge_visitor("ada")
     for _ in range(20):
         outbox.start().result(30)
@@ -198,10 +201,7 @@ def test_who_waits_for_a_purge_hears_that_the_outbox_was_closed(make: Make, fold
     outbox = make(clock=lambda: 0.0)
     put_all(outbox, ["ada", "ben"])
     flush(outbox)
-    (path,) = folder.glob("*.sqlite3")
-    reader = sqlite3.connect(path, isolation_level=None)
-    reader.execute("BEGIN")
-    reader.execute("SELECT count(*) FROM entry").fetchone()
+    reader = begin_to_read(folder)
     done = outbox.purge_visitor("ada")
 
     assert outbox.close(30)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import re
-import shutil
-import subprocess
 import warnings
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +12,7 @@ from typing import Any, Protocol
 from passerby.collector import CollectorServer
 
 from ..case import JSON
+from ..node_process import NodeProcess
 from ..stage import Stage
 from .case import Case
 from .recorded import HEADERS
@@ -49,34 +48,17 @@ class PythonPackage:
         return {"threw": None, "returned": returned[0]}
 
 
-class NodePackage:
+class NodePackage(NodeProcess):
     """`@customerio/cdp-analytics-node`, in a process that runs one case after the other."""
 
     def __init__(self) -> None:
-        command = [shutil.which("node") or "node", str(RUNNER)]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
-        )
-
-    def __enter__(self) -> NodePackage:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.wait(10)
-        self._process.stdout.close()
+        super().__init__(RUNNER)
 
     def run(self, case: Case, line: JSON, host: str) -> JSON:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         args = line.get("args", {})
         calls = args["calls"] if case.call == "batch" else [{"call": case.call, "args": args}]
         job = {"client": {"writeKey": case.write_key, "host": host}, "calls": calls}
-        self._process.stdin.write(json.dumps(job) + "\n")
-        self._process.stdin.flush()
-        answered = json.loads(self._process.stdout.readline())
+        answered = json.loads(self.ask(job))
         assert isinstance(answered, dict)
         return answered
 
