@@ -93,6 +93,9 @@ def test_filters(look: CollectorPage) -> None:
     look.evaluate("(texts) => payloads.write(texts, '#filter-text', '#filter-visitor')", texts)
     look.page.locator("#filter-reset").click()
     look.evaluate("payloads.choose('#filter-type')")
+    look.show("visitors")
+    look.page.locator("#people [data-person]").first.wait_for()
+    look.evaluate("(texts) => payloads.write(texts, '#people-text')", texts)
 
 
 @pytest.mark.parametrize("system", ["sitecore", "customerio", "datalyr"])
@@ -103,8 +106,6 @@ def test_visitors(look: CollectorPage, system: str) -> None:
 
     assert len(texts) >= 40
     assert not [text for text in texts if len(text) < 20]
-    look.evaluate("(texts) => payloads.write(texts, '#people-text')", [payload.text for payload in PAYLOADS])
-    look.page.locator("#people-text").fill("")
     look.page.locator("#timeline .entry-open").first.click()
     look.page.locator("#details .verdict").wait_for()
 

@@ -47,7 +47,10 @@ def page(chromium: Browser) -> Iterator[Page]:
         ("Promise.reject(new Error('no')), 0", "exception: no"),
         ("alert('no')", "dialog: alert no"),
         (f"fetch('{ELSEWHERE}').catch(() => 0)", f"request to elsewhere: {ELSEWHERE}"),
-        ("new WebSocket('ws://elsewhere.example/x'), 0", "request to elsewhere: ws://elsewhere.example/x"),
+        (
+            "new Promise((end) => { new WebSocket('ws://elsewhere.example/x').onerror = end; }).then(() => 0)",
+            "request to elsewhere: ws://elsewhere.example/x",
+        ),
         ("document.body.innerHTML = `<img src='data:,x'>`", "console: .*Content Security Policy"),
         ("document.body.innerHTML = `<style>p { color: red }</style>`", "console: .*Content Security Policy"),
         ("document.body.innerHTML = `<img src='http://elsewhere.example/x'>`", "console: .*Content Security Policy"),
