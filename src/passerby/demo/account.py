@@ -11,7 +11,7 @@ from .answer import go_to, html, read_form
 from .past import tell_past
 from .shopper import ShopperDep
 
-router = APIRouter()
+router: APIRouter = APIRouter()
 
 
 @router.get("/login")

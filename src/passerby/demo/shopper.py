@@ -26,7 +26,7 @@ class Shopper:
     """
 
     def __init__(self, request: Request) -> None:
-        self.tracker = cast(Tracker, request.state.tracker)
+        self.tracker: Tracker = cast(Tracker, request.state.tracker)
         self.device: Device = device_of(request.url.hostname)
         self._is_framed = request.headers.get("sec-fetch-dest") == "iframe"
         self._session = request.session
