@@ -20,6 +20,8 @@ BROWSER_ID = "7b0d5b0e-1f5c-4f8e-9a52-2f1d1c7a9d10"
 OTHER_ID = "11111111-2222-4333-8444-555555555555"
 KEY = "a secret key that signs"
 CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
+PATIENCE = 30.0  # seconds; what is waited for comes at once, but for a machine that is busy with much else
+POLL = 0.02  # seconds; who looks more often is in the way of what he waits for
 NAVIGATION = {"accept": "text/html", "sec-fetch-dest": "document", "sec-fetch-mode": "navigate", "user-agent": CHROME}
 
 
@@ -144,19 +146,19 @@ def page(headers: Headers = (), *, status: int = 200, body: bytes = b"a page") -
     return app
 
 
-def eventually(holds: Callable[[], object], timeout: float = 10.0) -> None:
+def eventually(holds: Callable[[], object], timeout: float = PATIENCE) -> None:
     """Wait until something holds."""
     ends = time.monotonic() + timeout
     while not holds():
         assert time.monotonic() < ends, "it never came to hold"
-        time.sleep(0.005)
+        time.sleep(POLL)
 
 
-async def eventually_async(holds: Callable[[], object], timeout: float = 10.0) -> None:
+async def eventually_async(holds: Callable[[], object], timeout: float = PATIENCE) -> None:
     """Wait until something holds, leaving the loop to others."""
     async with asyncio.timeout(timeout):
         while not holds():  # noqa: ASYNC110 - what it waits for happens in another thread
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(POLL)
 
 
 def dropped(tracking: Tracking, name: str = "sitecore") -> dict[str, int]:
