@@ -51,6 +51,16 @@ class Site:
         """The types of the events that have arrived of a visitor."""
         return [event["type"] for event in list(self.collector.events) if event["browser_id"] == browser_id]
 
+    def has_arrived(self, browser_id: str, *types: str) -> bool:
+        """Whether events of these types, and no other, have arrived of a visitor.
+
+        They are in this order where one process serves: of several each delivers by itself what it was told.
+        """
+        arrived = self.types_of(browser_id)
+        if self.server is not None and self.server.has_workers:
+            return sorted(arrived) == sorted(types)
+        return arrived == list(types)
+
 
 class InLoop(httpx.AsyncBaseTransport):
     """Carries requests to an ASGI app, from a client that stays until it is done."""

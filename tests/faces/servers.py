@@ -39,10 +39,12 @@ class Server:
 
     Attributes:
         port: where it listens on this machine.
+        has_workers: whether several processes serve, each of which delivers what it was told.
     """
 
     def __init__(self, command: str, environment: dict[str, str]) -> None:
         self.port = free_port()
+        self.has_workers = " -w " in command
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed by `kill`
         self._process = subprocess.Popen(
             [sys.executable, "-m", *command.format(port=self.port).split()],

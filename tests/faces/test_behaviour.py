@@ -183,7 +183,7 @@ async def test_the_user_is_remembered_until_the_log_out(site: Site) -> None:
         assert (await browser.get("/who")).text == f"{browser_id} user_1 True"
         assert (await browser.post("/logout")).text == "None"
         assert (await browser.get("/who")).text == f"{browser_id} None True"
-        await eventually_async(lambda: site.types_of(browser_id) == ["VIEW", "IDENTITY"])
+        await eventually_async(lambda: site.has_arrived(browser_id, "VIEW", "IDENTITY"))
 
 
 @everywhere
