@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -40,6 +41,9 @@ PEERS = "peers"
 def main() -> int:
     arguments = _read_arguments()
     logging.getLogger("passerby").setLevel(logging.CRITICAL)  # of this process, which only watches
+    # A shell that starts this in the background has Ctrl-C ignored here, and in all processes that are begun here.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     begun = time.monotonic()
     print_environment(arguments.seed)
     is_well = True
