@@ -20,7 +20,6 @@ Synchronous = Literal["NORMAL", "FULL"]
 SQLITE_VERSION: tuple[int, int, int] = sqlite3.sqlite_version_info
 APPLICATION_ID = 0x70627978  # "pbyx", so that another program's database is not written to
 VERSION = 1
-_BEYOND = 2**63 - 1
 _TIMEOUT = 2.0  # seconds that somebody else may have the file
 _LARGEST = 512 if sqlite3.sqlite_version_info >= (3, 32) else 64  # rows in a statement; older ones take 999 values
 _UPDATES_FROM = sqlite3.sqlite_version_info >= (3, 33)
@@ -82,6 +81,14 @@ def translated() -> Generator[None]:
         raise Trouble(DISK_FULL if is_full else os.strerror(error.errno or errno.EIO).lower()) from error
 
 
+def check_kind(connection: sqlite3.Connection, application_id: int, version: int) -> None:
+    """Raise ForeignFile or NewerFile if a file is not of this kind, or not of this version or an earlier one."""
+    if connection.execute("PRAGMA application_id").fetchone()[0] != application_id:
+        raise ForeignFile("another program's file")
+    if connection.execute("PRAGMA user_version").fetchone()[0] > version:
+        raise NewerFile("a newer version's file")
+
+
 class Slice(NamedTuple):
     """Some entries were looked through.
 
@@ -133,10 +140,7 @@ class Database:
                 f"BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};"
                 f"{rows.CREATE} COMMIT;"
             )
-        if execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-            raise ForeignFile("another program's file")
-        if execute("PRAGMA user_version").fetchone()[0] > VERSION:
-            raise NewerFile("a newer version's file")
+        check_kind(self._connection, APPLICATION_ID, VERSION)
         try:
             execute("SELECT json_array(1)")
         except sqlite3.OperationalError:  # built without
@@ -203,7 +207,7 @@ class Database:
 
     def before(self, place: int | None, after: int) -> Row | None:
         """Return the last entry before a place, or of all."""
-        return next(iter(self._rows(rows.BEFORE, after, _BEYOND if place is None else place)), None)
+        return next(iter(self._rows(rows.BEFORE, after, rows.BEYOND if place is None else place)), None)
 
     def forget_until(self, place: int) -> None:
         """Delete all entries up to a place."""

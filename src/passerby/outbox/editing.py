@@ -9,7 +9,7 @@ from pathlib import Path
 from .database import CORRUPTED, Database, Trouble, translated
 from .folder import Folder
 from .intake import HELD_NOT_CONFIGURED
-from .row import Row, State
+from .row import BEGINNING, Row, State
 from .salvage import Reader
 
 PAGE = 500  # entries changed in one transaction
@@ -25,7 +25,7 @@ class Edit:
 
     def retry(self, is_wanted: Wanted, now: float) -> int:
         """Have dead letters wait again, behind all else and as if they had just been told; return how many."""
-        last = self._database.before(None, -(2**63))
+        last = self._database.before(None, BEGINNING)
         place = last.place if last is not None else 0
         number = 0
         for rows in self._pages(lambda row: row.state == "dead" and is_wanted(row)):

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import row as rows
-from .database import APPLICATION_ID, NOT_WRITABLE, VERSION, Corruption, ForeignFile, NewerFile, Trouble, translated
+from .database import APPLICATION_ID, NOT_WRITABLE, VERSION, Corruption, Trouble, check_kind, translated
 from .row import Row
-from .salvage import Reader
+from .salvage import MAGIC, Reader
 
 PAGE = 500  # entries read at once
 _COUNTED = 5_000  # entries counted at once
@@ -93,7 +93,7 @@ class Reading:
 
     def counts(self) -> Iterator[Count]:
         """Count all entries, page by page: one kind may come more than once."""
-        place: int | None = -(2**63)
+        place: int | None = rows.BEGINNING
         while place is not None:
             page = self._count_page(place)
             place = max((last for *_, last in page), default=None)
@@ -125,7 +125,7 @@ class Reading:
 
     def before(self, place: int | None, after: int) -> Row | None:
         """Return the last entry before a place, or of all."""
-        return next(iter(self._rows(rows.BEFORE, after, 2**63 - 1 if place is None else place)), None)
+        return next(iter(self._rows(rows.BEFORE, after, rows.BEYOND if place is None else place)), None)
 
     def _count_page(self, place: int) -> list[tuple[bytes, bytes, bytes | None, int, int, float, float, int]]:
         if not self._has_entries:
@@ -145,18 +145,11 @@ def _connect(path: Path, how: str) -> sqlite3.Connection:
         connection = sqlite3.connect(f"{path.as_uri()}?{how}", uri=True, timeout=2.0, isolation_level=None)
         connection.text_factory = bytes
         try:
-            _check(connection)
+            check_kind(connection, APPLICATION_ID, VERSION)
         except BaseException:
             connection.close()
             raise
     return connection
-
-
-def _check(connection: sqlite3.Connection) -> None:
-    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-        raise ForeignFile("another program's file")
-    if connection.execute("PRAGMA user_version").fetchone()[0] > VERSION:
-        raise NewerFile("a newer version's file")
 
 
 def _is_made(path: Path) -> bool:
@@ -166,7 +159,7 @@ def _is_made(path: Path) -> bool:
     """
     with path.open("rb") as file:
         header = file.read(20)
-    return not (header.startswith(b"SQLite format 3\0") and header[18:20] != b"\2\2") and bool(header)
+    return not (header.startswith(MAGIC) and header[18:20] != b"\2\2") and bool(header)
 
 
 def _has_log(path: Path) -> bool:

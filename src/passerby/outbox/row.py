@@ -14,6 +14,8 @@ from ..jsontext import loads
 State = Literal["waiting", "held", "dead"]
 T = TypeVar("T")
 
+BEGINNING, BEYOND = -(2**63), 2**63 - 1  # places that no entry has: before all, and behind all
+
 CREATE = """
 CREATE TABLE entry (
     place INTEGER PRIMARY KEY,

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from .database import APPLICATION_ID, VERSION, Corruption
-from .row import Row
+from .row import BEGINNING, Row
 
-_MAGIC = b"SQLite format 3\0"
+MAGIC = b"SQLite format 3\0"
 _HEADER_SIZE = 100
 _PAGE_SIZE = 4096  # bytes; SQLite's default
 _TABLE_PAGES = (b"\x05", b"\x0d")  # how pages of a table begin
@@ -21,7 +21,7 @@ def lengthen(path: Path) -> bool:
     """Give a file that was cut off its length back, since SQLite reads nothing of it otherwise; whether it was."""
     with path.open("rb") as file:
         header = file.read(100)
-    if not header.startswith(_MAGIC):
+    if not header.startswith(MAGIC):
         return False
     length = int.from_bytes(header[16:18], "big") * int.from_bytes(header[28:32], "big")
     if not path.stat().st_size < length <= _MOST:
@@ -39,11 +39,11 @@ def renew_header(path: Path) -> bool:
     with path.open("rb") as file:
         first = file.read(_PAGE_SIZE)
     length = path.stat().st_size
-    if first.startswith(_MAGIC) or first[_HEADER_SIZE:][:1] not in _TABLE_PAGES or b"CREATE TABLE entry (" not in first:
+    if first.startswith(MAGIC) or first[_HEADER_SIZE:][:1] not in _TABLE_PAGES or b"CREATE TABLE entry (" not in first:
         return False
     header = struct.pack(
         ">16sH6B12I20x2I",
-        _MAGIC,
+        MAGIC,
         _PAGE_SIZE,
         *(2, 2, 0, 64, 32, 32),  # with a log, and SQLite's only fractions of a page
         1,  # how often it was changed
@@ -75,7 +75,7 @@ class Reader:
 
     def __init__(self, database: Pages, *, is_damaged: bool = False) -> None:
         self._database = database
-        self._place = -(2**63)
+        self._place = BEGINNING
         self.is_damaged: bool = is_damaged
 
     def read(self, limit: int) -> list[Row]:

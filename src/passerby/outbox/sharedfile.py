@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .database import ForeignFile, NewerFile, Synchronous, translated
+from .database import Synchronous, check_kind, translated
 
 APPLICATION_ID = 0x70627962  # "pbyb", so that another program's database is not written to
 VERSION = 1
@@ -93,10 +93,7 @@ class SharedFile:
                     execute("INSERT INTO sqlite_sequence VALUES ('notice', ?)", (first_number,))
                     execute(f"PRAGMA application_id = {APPLICATION_ID}")
                     execute(f"PRAGMA user_version = {VERSION}")
-        if execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-            raise ForeignFile("another program's file")
-        if execute("PRAGMA user_version").fetchone()[0] > VERSION:
-            raise NewerFile("a newer version's file")
+        check_kind(self._connection, APPLICATION_ID, VERSION)
         execute("PRAGMA journal_mode = TRUNCATE")
         execute(f"PRAGMA synchronous = {synchronous}")
         execute("PRAGMA secure_delete = ON")  # notices name visitors

@@ -16,7 +16,7 @@ from ..logs import get_logger
 from .database import Database, Slice
 from .entry import PURGED, tell_dropped
 from .fate import is_about
-from .row import Row, well_formed
+from .row import BEGINNING, Row, well_formed
 from .shelf import IsMeant
 from .stock import Stock
 from .window import Stored, Window
@@ -26,7 +26,6 @@ log: Logger = get_logger("passerby.outbox")
 SLICE = 500  # entries of the file that are looked through at once, some milliseconds
 _VISITORS = 1_000  # for whom something is held, looked through while nobody else may touch it
 _PAGES = 200  # given back to the disk at once
-_BEGINNING = -(2**63)
 _TRIES = 10  # how often it is tried to empty the log, a second apart, while others read the file
 
 
@@ -55,7 +54,7 @@ class Job:
     treat: Callable[[Database, Sequence[Row]], int] | None = None
     is_purge: bool = False
     database: Database | None = None
-    place: int = _BEGINNING
+    place: int = BEGINNING
     mark: int | None = None
     tries: int = 0
     pause_until: float = 0.0
@@ -203,7 +202,7 @@ class Upkeep:
         if job.look is None or job.treat is None:
             return False
         if job.database is not database:
-            job.database, job.place = database, _BEGINNING
+            job.database, job.place = database, BEGINNING
         found = job.look(database, job.place)
         rows = [row for row in found.rows if job.is_meant(row)]
         if rows:
