@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections import OrderedDict, UserString
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta, timezone
 from datetime import time as time_of_day
 from decimal import Decimal
@@ -13,11 +13,14 @@ from enum import Enum, IntEnum, StrEnum
 from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
+from unittest.mock import Mock
 from uuid import UUID
 
 import pytest
+from django.utils.functional import SimpleLazyObject, lazystr
 from hypothesis import given
 from hypothesis import strategies as st
+from werkzeug.local import LocalProxy
 
 from passerby import ValidationError
 from passerby.attributes import MAX_ATTRIBUTES, MAX_DEPTH, MAX_SIZE, check_attribute_count, flatten, iso_utc, plain
@@ -104,6 +107,32 @@ def test_values_take_their_standard_json_form(given: Any, becomes: Any) -> None:
     assert copy == {"key": becomes, "list": [becomes]}
     assert type(copy["key"]) is type(becomes)
     dumps(copy)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["text", Loud("loud"), "", True, 3, 1.5, None, {"a": [1.5]}, [2, "x"], Decimal("2.5"), Word.YES, UUID(int=7)],
+    ids=repr,
+)
+@pytest.mark.parametrize("proxy", [SimpleLazyObject, LocalProxy], ids=["Django", "Werkzeug"])
+def test_a_proxy_is_what_it_stands_for(proxy: Callable[[Callable[[], Any]], Any], value: Any) -> None:
+    given = {"data": proxy(lambda: value), "more": [proxy(lambda: value)]}
+    copy = plain(given, "extension data")
+    assert copy == plain({"data": value, "more": [value]}, "extension data")
+    assert [type(copy["data"]), type(copy["more"][0])] == [type(plain({"data": value}, "x")["data"])] * 2
+    assert plain({proxy(lambda: "name"): 1, proxy(lambda: 7): 2}, "extension data") == {"name": 1, "7": 2}
+
+
+def test_a_lazy_translation_is_its_text() -> None:
+    given = {"title": lazystr("Sch\u00f6n"), lazystr("name"): [UserString("a")], UserString("key"): lazystr("\ud800")}
+    assert plain(given, "extension data") == {"title": "Sch\u00f6n", "name": ["a"], "key": "\ufffd"}
+    assert set(map(type, plain(given, "extension data"))) == {str}
+    assert "larger than" in refusal({"title": lazystr("x" * (MAX_SIZE + 1))})
+
+
+def test_what_only_seems_to_do_what_text_does_is_refused() -> None:
+    assert "found a value of type Mock" in refusal({"title": Mock()})
+    assert "found a key of type Mock" in refusal({Mock(): 1})
 
 
 @pytest.mark.parametrize(

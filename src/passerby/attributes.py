@@ -6,11 +6,11 @@ container, so that what the app does to its own objects afterwards changes nothi
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import Enum
+from math import isfinite, nan
 from numbers import Integral, Real
 from typing import Any, TypeGuard, cast
 from uuid import UUID
@@ -21,17 +21,18 @@ MAX_ATTRIBUTES = 50  # Engage SDK: "This event supports maximum 50 attributes"
 MAX_DEPTH = 12  # containers inside containers; the data model of an order needs about six
 MAX_SIZE = 32_768  # characters of text plus 8 per value; Customer.io, the strictest, takes 32 KB a call
 _INT64 = 2**63
-_NOT_A_NUMBER = math.nan  # this very object stands for a value that is not dropped but written as null
+_NOT_A_NUMBER = nan  # this very object stands for a value that is not dropped but written as null
 
 _SCALARS = frozenset({bool, type(None)})
+_type_of: Callable[[Any], Any] = type  # not `__class__`, for which a proxy gives what it stands for
 
 
 def plain(value: Any, name: str, max_size: int = MAX_SIZE, not_a_number: float | None = None) -> dict[str, Any]:
     """Copy the app's mapping into plain values.
 
     `datetime` becomes ISO 8601 in UTC with milliseconds (a naive one is taken as UTC), `date` and `time` their ISO
-    form, `UUID` its text, `Decimal` a number, `Enum` its value; NaN and the infinities, which JSON cannot say, become
-    None.
+    form, `UUID` its text, `Decimal` a number, `Enum` its value, a lazy translation its text, a proxy what it stands
+    for; NaN and the infinities, which JSON cannot say, become None.
 
     Args:
         value: the mapping; None counts as an empty one.
@@ -45,7 +46,7 @@ def plain(value: Any, name: str, max_size: int = MAX_SIZE, not_a_number: float |
     """
     if value is None:
         return {}
-    if not _is_mapping(value):
+    if not is_mapping(value):
         raise ValidationError(f"{name}: found {type(value).__name__}, expected a mapping such as a dict")
     return _Copier(name, max_size, not_a_number).mapping(value, MAX_DEPTH)
 
@@ -135,11 +136,11 @@ class _Copier:
             elif not key.isascii():
                 key = _well_formed(key)
             self.size += len(key)
-            kind: Any = value.__class__
+            kind = _type_of(value)
             if kind is str:
                 self.size += len(value)
                 copy[key] = value if value.isascii() else _well_formed(value)
-            elif kind in _SCALARS or (kind is int and -_INT64 <= value < _INT64):
+            elif kind in _SCALARS or (kind is int and -_INT64 <= value < _INT64) or (kind is float and isfinite(value)):
                 copy[key] = value
             else:
                 copy[key] = self._other(value, depth - 1)
@@ -153,7 +154,14 @@ class _Copier:
         return [None if copy is _NOT_A_NUMBER else copy for copy in copies]
 
     def _other(self, value: Any, depth: int) -> Any:
-        """Make a plain value of anything; in the order of how often it is met."""
+        """Make a plain value of anything; in the order of how often it is met, and of how long it takes to see."""
+        kind = _type_of(value)
+        if kind is dict:
+            return self.mapping(value, depth)
+        if kind is list:
+            return self._sequence(value, depth)
+        if value.__class__ is not kind:
+            value = _behind(value)
         if isinstance(value, Enum):
             return self._other(value.value, depth)
         if isinstance(value, str):
@@ -163,8 +171,8 @@ class _Copier:
         if isinstance(value, Integral):
             return self._integer(int(value))
         if isinstance(value, Real):
-            return float(value) if math.isfinite(value) else self.not_a_number
-        if _is_mapping(value):
+            return float(value) if isfinite(value) else self.not_a_number
+        if is_mapping(value):
             return self.mapping(value, depth)
         if isinstance(value, list | tuple | Set):
             values: Sequence[Any] = cast("Sequence[Any]", value)
@@ -180,6 +188,8 @@ class _Copier:
             return str(value)
         if isinstance(value, Decimal):
             return self._decimal(value)
+        if _is_like_text(value):
+            return self._text(str(value))
         raise ValidationError(
             f"{self.name}: found a value of type {type(value).__name__}, which has no JSON form; "
             "pass text, a number, a bool, None, a list, a dict, or a date, datetime, UUID, Decimal or Enum"
@@ -202,7 +212,7 @@ class _Copier:
             return self.not_a_number
         if value.as_tuple().exponent == 0:
             return self._integer(int(value))
-        return float(value) if math.isfinite(float(value)) else self.not_a_number
+        return float(value) if isfinite(float(value)) else self.not_a_number
 
     def _integer(self, number: int) -> int:
         if -_INT64 <= number < _INT64:
@@ -214,10 +224,14 @@ class _Copier:
     def _key(self, key: Any) -> str:
         if isinstance(key, Enum):
             key = key.value
+        if key.__class__ is not type(key):
+            key = _behind(key)
         if isinstance(key, str):
             return _well_formed(str.__str__(key))
         if isinstance(key, int) and not isinstance(key, bool):
             return str(self._integer(key))
+        if _is_like_text(key):
+            return _well_formed(str(key))
         raise ValidationError(f"{self.name}: found a key of type {type(key).__name__}, expected text")
 
     def _grow(self, size: int, depth: int) -> None:
@@ -235,7 +249,29 @@ class _Copier:
         )
 
 
-def _is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
+def _behind(proxy: Any) -> Any:
+    """Return what a proxy stands for, where nothing takes the proxy in its stead.
+
+    Django's lazy objects and Werkzeug's locals say that they are of another class than they are, and not all that such
+    a class can do works with them; text can be had of all.
+    """
+    kind: type[Any] = proxy.__class__
+    if kind is type(None):
+        return None
+    if kind is bool:
+        return bool(proxy)
+    bases: tuple[type[Any], ...] = () if issubclass(kind, Enum) else (str, int, float, Decimal)
+    return next((base(str(proxy)) for base in bases if issubclass(kind, base)), proxy)
+
+
+def _is_like_text(value: Any) -> bool:
+    """Whether something does what text does without being it, such as a translation that is made when it is used."""
+    fold = getattr(value, "casefold", None)
+    return callable(fold) and str(fold()) == str(value).casefold()
+
+
+def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    """Whether something is a mapping; a dict, as most are, is told at once."""
     return type(value) is dict or isinstance(value, Mapping)
 
 

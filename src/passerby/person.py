@@ -13,7 +13,7 @@ from typing import Any, TypeGuard, cast
 from uuid import UUID
 
 from . import jsontext
-from .attributes import check_attribute_count, plain, read_extension
+from .attributes import check_attribute_count, is_mapping, plain, read_extension
 from .cookie import Remembered
 from .errors import ValidationError
 from .event import Event, IdentityData, PageViewData
@@ -25,6 +25,7 @@ REPEAT_AFTER = 86_400  # seconds after which an unchanged identity is sent again
 CAMEL_CASE = {"firstName": "first_name", "lastName": "last_name", "postalCode": "postal_code"}
 
 _FIELDS = frozenset(IdentityData.__annotations__) - frozenset(PageViewData.__annotations__) - {"identifiers"}
+_ONLY_DICT = frozenset({dict})
 _OF_THE_PAGE = frozenset({"channel", "currency", "language", "page"})  # say nothing of the person
 
 
@@ -79,7 +80,7 @@ def read_identity(event_data: Mapping[str, Any] | None) -> dict[str, Any]:
 
     Dates of birth and expiry may be dates: Sitecore CDP takes both to the minute only.
     """
-    data = plain(_with_minutes(event_data) if isinstance(event_data, Mapping) else event_data, "event data")
+    data = plain(_with_minutes(event_data) if is_mapping(event_data) else event_data, "event data")
     for identifier in identifiers_in(data):
         if "expiryDate" in identifier:
             identifier["expiry_date"] = identifier.pop("expiryDate")
@@ -164,7 +165,7 @@ def _traits_in(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_list_of_objects(value: Any) -> TypeGuard[list[dict[str, Any]]]:
-    return type(value) is list and all(type(one) is dict for one in cast("list[object]", value))
+    return type(value) is list and _ONLY_DICT.issuperset(map(type, cast("list[object]", value)))
 
 
 def _with_minutes(event_data: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,10 +177,11 @@ def _with_minutes(event_data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _identifier_with_minutes(identifier: Any) -> Any:
-    if not isinstance(identifier, Mapping):
+    if not is_mapping(identifier):
         return identifier
-    fields = cast("Mapping[str, Any]", identifier)
-    return {name: _minutes(value) if name in ("expiryDate", "expiry_date") else value for name, value in fields.items()}
+    return {
+        name: _minutes(value) if name in ("expiryDate", "expiry_date") else value for name, value in identifier.items()
+    }
 
 
 def _minutes(value: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any, cast
 
 from .errors import ValidationError
@@ -45,6 +46,8 @@ _SECRET_ENDINGS = {
     "cardnumber": "a card number",
     "ccnumber": "a card number",
 }
+_ENDINGS = tuple(_SECRET_ENDINGS)
+_SHORT = 64  # characters of a name that is worth remembering
 
 _is_ssn = re.compile(r"(?!000|666|9\d\d)\d{3}-(?!00)\d{2}-(?!0000)\d{4}", re.ASCII).fullmatch
 _is_grouped_digits = re.compile(r"\d[\d -]{12,22}\d", re.ASCII).fullmatch
@@ -55,6 +58,8 @@ _is_issued = re.compile(
     r"|6(?:011|5\d\d|4[4-9]\d)\d{12}|35(?:2[89]|[3-8]\d)\d{12}|62\d{14,17}",
     re.ASCII,
 ).fullmatch
+# How a token begins, and a number; with what it begins most of what is no secret is told from it.
+_BEGINNINGS = frozenset("eB$-0123456789")
 _TOKEN_FORMS = re.compile(
     r"ey[JK][\w-]{8,}\.ey[JK][\w-]{8,}\.[\w-]*"  # a JSON Web Token (RFC 7519)
     r"|Bearer\s+\S{8,}"
@@ -127,17 +132,17 @@ def _normalised(name: str, value: Any) -> str:
 
 def _secret_in(name: str, value: Any) -> tuple[str, str] | None:
     """Return the name of a trait that looks like a secret, and what it looks like."""
-    if isinstance(value, Mapping):
-        nested = cast("Mapping[str, Any]", value)
+    if type(value) is dict:
+        nested = cast("dict[str, Any]", value)
         found = (_secret_in(f"{name}.{inner}", one) for inner, one in nested.items())
         return next((one for one in found if one is not None), None)
-    if isinstance(value, list):
+    if type(value) is list:
         several = cast("list[object]", value)
         found = (_secret_in(name, one) for one in several)
         return next((one for one in found if one is not None), None)
-    if value is None or value == "" or isinstance(value, bool):  # `has_password: true` says nothing secret
+    if value is None or value == "" or value is True or value is False:  # `has_password: true` says nothing secret
         return None
-    what = _named_secret(name) or _formed_secret(value)
+    what = (_known_name(name) if len(name) <= _SHORT else _named_secret(name)) or _formed_secret(value)
     return None if what is None else (name, what)
 
 
@@ -146,16 +151,21 @@ def _named_secret(name: str) -> str | None:
     if not words:
         return None
     joined = "".join(words)
-    return _SECRET_WORDS.get(words[-1]) or next(
-        (what for ending, what in _SECRET_ENDINGS.items() if joined.endswith(ending)), None
-    )
+    if words[-1] in _SECRET_WORDS:
+        return _SECRET_WORDS[words[-1]]
+    if not joined.endswith(_ENDINGS):
+        return None
+    return next(what for ending, what in _SECRET_ENDINGS.items() if joined.endswith(ending))
+
+
+_known_name = lru_cache(maxsize=1024)(_named_secret)  # an app has few names, and the same ones in each call
 
 
 def _formed_secret(value: Any) -> str | None:
-    if isinstance(value, float):
+    if type(value) is float:
         return None
-    text = str(value).strip()
-    if len(text) < 11:
+    text = (value if type(value) is str else str(value)).strip()
+    if len(text) < 11 or text[0] not in _BEGINNINGS:
         return None
     if _is_ssn(text):
         return "a social security number"
