@@ -28,3 +28,4 @@ async function outcomeOf(job) {
 for await (const line of readline.createInterface({ input: process.stdin })) {
   process.stdout.write(`${JSON.stringify(await outcomeOf(JSON.parse(line)))}\n`);
 }
+process.exit(); // a client that was closed keeps its time-outs
