@@ -13,7 +13,7 @@ from tests.imports import Import, is_within, read_imports, source_files
 # The order in which to read the modules. A module imports only from those before it.
 ORDER = """
     version  errors  logs  jsontext  outcome  secret
-    request  proxies  attributes  event  context  cookie  response  policy  visit  receipt
+    request  proxies  attributes  event  context  http_cookie  cookie  response  policy  visit  receipt
     sensitive  options  person  rehearsal  transaction  desk  tracker
 
     destinations  destinations.answers  destinations.target
@@ -77,7 +77,7 @@ LATE_IMPORTS: dict[tuple[str, str], str] = {
 }
 
 # What these hold is decided from plain values alone: nothing in them reaches for a network or waits.
-PURE = "errors jsontext outcome request attributes event context cookie policy destinations"
+PURE = "errors jsontext outcome request attributes event context http_cookie cookie policy destinations"
 NETWORK = """
     asyncio  concurrent  ftplib  http.client  httpx  select  selectors  smtplib  socket  socketserver  ssl
     subprocess  threading  urllib.request  xmlrpc

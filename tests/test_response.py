@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.responses import Response
 
-from passerby.cookie import SetCookie
+from passerby.http_cookie import SetCookie
 from passerby.response import add_cookies, headers_of
 
 COOKIE = SetCookie("bid_key", "value", 60, "/", "shop.example", "lax", True, True, False)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from passerby.cookie import BrowserIdCookie, CookieAttributes, IdentityCookie, Remembered
+from passerby.cookie import BrowserIdCookie, IdentityCookie, Remembered
+from passerby.http_cookie import CookieAttributes
 from passerby.policy import Policy
 from passerby.proxies import TrustedProxies
 from passerby.visit import Reception, Visit, visit_of

@@ -8,8 +8,9 @@ from inspect import iscoroutinefunction
 from typing import Any, Literal, TypedDict, cast
 
 from .context import IpPolicy
-from .cookie import MAX_AGE, RENEW_AFTER, CookieAttributes, OnTamper, SameSite, Secure, check_cookie_name
+from .cookie import RENEW_AFTER, OnTamper
 from .errors import SettingsError
+from .http_cookie import MAX_AGE, CookieAttributes, SameSite, Secure, check_cookie_name
 from .policy import SKIPPED_PATHS, BotPolicy, Consent, GpcPolicy
 
 SecretKeys = str | bytes | Sequence[str | bytes]

@@ -8,179 +8,22 @@ never echoed; a bad cookie is no error but a new visitor.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from itsdangerous import BadData, BadSignature, TimestampSigner, URLSafeSerializer
 
-from .errors import SettingsError
 from .event import PLAIN_UUID, BrowserIdForm
-from .request import is_local_host
+from .http_cookie import CookieAttributes, CookieFinder, SetCookie
 
-MAX_AGE = 34_560_000  # 400 days in seconds: browsers keep no cookie longer (draft-ietf-httpbis-rfc6265bis)
 RENEW_AFTER = 604_800  # 7 days in seconds
 _CACHED = 8192  # verified values remembered, so that a returning visitor costs no HMAC
 _MOST = 4  # cookies of one name that are verified: a host, its parents and a path may each have left one
 _LONGEST_SIGNATURE = 128  # characters
 _LONGEST_IDENTITY = 4096  # characters; browsers store no longer cookie
 
-SameSite = Literal["lax", "strict", "none"]
 OnTamper = Literal["reissue", "adopt"]
-Secure = Literal["auto"] | bool
-
-_is_token = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
-_is_path = re.compile(r"/[ -:<-~]*").fullmatch
-_is_domain = re.compile(r"\.?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+").fullmatch
-
-
-class SetCookie(NamedTuple):
-    """One cookie to set: a neutral value that each face renders in its own way.
-
-    Attributes:
-        max_age: in seconds; 0 deletes the cookie.
-    """
-
-    name: str
-    value: str
-    max_age: int
-    path: str
-    domain: str | None
-    same_site: SameSite
-    secure: bool
-    http_only: bool
-    partitioned: bool
-
-    def header(self) -> str:
-        """Return the value of a Set-Cookie header."""
-        text = f"{self.name}={self.value}; Max-Age={self.max_age}; Path={self.path}"
-        text += f"; SameSite={self.same_site.capitalize()}"
-        if self.domain:
-            text += f"; Domain={self.domain}"
-        if self.secure:
-            text += "; Secure"
-        if self.http_only:
-            text += "; HttpOnly"
-        return text + "; Partitioned" if self.partitioned else text
-
-
-@dataclass(frozen=True, slots=True)
-class CookieAttributes:
-    """How cookies are set; checked once, when the settings are made.
-
-    Attributes:
-        max_age: in seconds, at most 400 days.
-        secure: "auto" leaves Secure out on plain http for hosts that only a developer visits.
-
-    Raises:
-        SettingsError: an attribute is malformed, or two do not fit each other.
-    """
-
-    domain: str | None = None
-    path: str = "/"
-    max_age: int = MAX_AGE
-    same_site: SameSite = "lax"
-    secure: Secure = "auto"
-    partitioned: bool = False
-
-    def __post_init__(self) -> None:
-        if self.domain and not _is_cookie_domain(self.domain):
-            raise SettingsError(
-                'expected a domain name of two or more labels such as "example.com"; '
-                "leave it out for localhost and addresses, which take no Domain",
-                setting="cookie_domain",
-            )
-        if not isinstance(self.path, str) or not _is_path(self.path):
-            raise SettingsError('expected a path that begins with "/" and has no ";"', setting="cookie_path")
-        if isinstance(self.max_age, bool) or not isinstance(self.max_age, int) or not 0 < self.max_age <= MAX_AGE:
-            raise SettingsError(
-                f"found {self.max_age!r}, expected a whole number of seconds from 1 to {MAX_AGE} "
-                "(400 days, where browsers stop)",
-                setting="cookie_max_age",
-            )
-        if self.same_site not in ("lax", "strict", "none"):
-            raise SettingsError(
-                f'found {self.same_site!r}, expected "lax", "strict" or "none"', setting="cookie_same_site"
-            )
-        if self.secure not in ("auto", True, False):
-            raise SettingsError(f'found {self.secure!r}, expected "auto", True or False', setting="cookie_secure")
-        if self.same_site == "none" and self.secure is False:
-            raise SettingsError(
-                'found False, but cookie_same_site="none" needs it: browsers refuse the cookie otherwise',
-                setting="cookie_secure",
-            )
-        if self.partitioned and (self.secure is False or self.same_site != "none"):
-            raise SettingsError(
-                'found True, which needs cookie_secure and cookie_same_site="none"', setting="cookie_partitioned"
-            )
-
-    def secure_for(self, scheme: str, host: str) -> bool:
-        """Whether a cookie set on this scheme and host is marked Secure."""
-        if self.secure == "auto":
-            return not (scheme == "http" and is_local_host(host))
-        return self.secure
-
-    def make(self, name: str, value: str, *, secure: bool, http_only: bool, max_age: int | None = None) -> SetCookie:
-        """Make the cookie; without Secure it cannot be SameSite=None or Partitioned, so it becomes Lax."""
-        return SetCookie(
-            name,
-            value,
-            self.max_age if max_age is None else max_age,
-            self.path,
-            self.domain,
-            self.same_site if secure or self.same_site != "none" else "lax",
-            secure,
-            http_only,
-            self.partitioned and secure,
-        )
-
-
-def _is_cookie_domain(domain: object) -> bool:
-    if not isinstance(domain, str) or not _is_domain(domain.lower()):
-        return False
-    return not domain.lstrip(".").replace(".", "").isdigit()  # an address
-
-
-def check_cookie_name(name: str) -> str:
-    """Return the name if it can be a cookie's, else raise SettingsError."""
-    if not isinstance(name, str) or not _is_token(name):
-        raise SettingsError("expected ASCII letters, digits and !#$%&'*+-.^_`|~ only", setting="cookie_name")
-    return name
-
-
-class CookieFinder:
-    """Finds the cookies of one name in a raw Cookie header, reading nothing else of it."""
-
-    __slots__ = ("_key", "_start", "name")
-
-    def __init__(self, name: str) -> None:
-        self.name: str = check_cookie_name(name)
-        self._key = f"{name}="
-        self._start = f"; {name}="
-
-    def find(self, header: str) -> list[str]:
-        """Return the values of all cookies of the name, in order.
-
-        One quote at each end belongs to the syntax (RFC 6265, section 4.1.1); no escapes are undone.
-        """
-        text = f"; {header}"
-        if text.count(self._key) == 1 and " =" not in text and "\t" not in text:
-            # The usual case: it is there once, and written as every browser writes it.
-            _, found, rest = text.partition(self._start)
-            value = rest.partition(";")[0]
-            if found and '"' not in value and " " not in value:
-                return [value]
-        elif self.name not in text:
-            return []
-        pairs = (piece.partition("=") for piece in header.split(";"))
-        return [_value(value) for name, equals, value in pairs if equals and name.strip(" \t") == self.name]
-
-
-def _value(text: str) -> str:
-    value = text.strip(" \t")
-    return value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
 
 
 class Sighting(NamedTuple):

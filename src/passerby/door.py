@@ -11,9 +11,10 @@ from logging import Logger
 from typing import Any
 
 from .config import Settings
-from .cookie import SetCookie, Sighting
+from .cookie import Sighting
 from .errors import ValidationError
 from .frontdesk import FrontDesk
+from .http_cookie import SetCookie
 from .logs import get_logger
 from .policy import BROKEN
 from .request import SEEN_KEY, TRACKER_KEY, RequestInfo

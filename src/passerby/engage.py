@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Unpack
 
 from .config import SettingsValues
-from .cookie import MAX_AGE
 from .destinations.sitecore import PointOfSale, Sitecore
 from .errors import SettingsError
+from .http_cookie import MAX_AGE
 from .tracking import Tracking
 
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 from logging import Logger
 from typing import Any, Literal, NamedTuple
 
-from .cookie import CookieFinder
+from .http_cookie import CookieFinder
 from .logs import get_logger
 from .request import RequestInfo, header_of
 

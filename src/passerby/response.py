@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from http.cookies import Morsel
 from typing import Any, cast
 
-from .cookie import SetCookie
+from .http_cookie import SetCookie
 
 
 def headers_of(response: Any) -> Iterator[tuple[Any, Any]]:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from logging import Logger
 from typing import Any, Final
 
-from .cookie import BrowserIdCookie, IdentityCookie, Remembered, SetCookie, Sighting
+from .cookie import BrowserIdCookie, IdentityCookie, Remembered, Sighting
+from .http_cookie import SetCookie
 from .logs import get_logger
 from .policy import BROKEN, PAGE, Decision, Policy, is_html, may_be_shared
 from .proxies import TrustedProxies
