@@ -12,38 +12,27 @@ from contextvars import ContextVar
 from logging import Logger
 from typing import Any, Unpack
 
-from .attributes import plain, read_attributes, read_extension
-from .context import external_referrer, language_of, page_of
+from .attributes import plain, read_extension
+from .composer import Composer
+from .context import language_of
 from .desk import Desk
 from .errors import RemoteError, ValidationError
-from .event import Context, Event, EventKind, IdentityData, PageViewData, new_event_id
+from .event import Event, EventKind, IdentityData, PageViewData, new_event_id
 from .logs import get_logger
-from .options import Options, check_names, checked_event_id, choose, override, seconds_of
+from .options import Options, check_names, choose
 from .outcome import Dropped, Outcome
 from .person import (
-    CAMEL_CASE,
     checked_id,
     checked_user_id,
-    guard,
     identity_of,
     is_repeated,
-    read_identity,
     remember,
-    user_id_in,
 )
 from .receipt import Receipt
 from .rehearsal import REFUSED
 from .visit import Visit
 
 log: Logger = get_logger("passerby")
-
-_CAMEL_CASE: Mapping[EventKind, Mapping[str, str]] = {
-    "page_view": {"pointOfSale": "point_of_sale", "pageVariantId": "page_variant_id"},
-    "event": {"pointOfSale": "point_of_sale"},
-    "identity": {"pointOfSale": "point_of_sale", **CAMEL_CASE},
-    "group": {},
-    "alias": {},
-}
 
 _current: ContextVar[Tracker | None] = ContextVar("passerby_tracker", default=None)
 
@@ -71,19 +60,16 @@ class Tracker:
 
     Attributes:
         visit: what is known of the visitor in this request.
-        has_page_view: whether a page view was told in this request.
         outer: the tracker of the request within which this one was made, if it was.
     """
 
-    __slots__ = ("__weakref__", "_context", "_desk", "_point_of_sale", "_visitor", "has_page_view", "outer", "visit")
+    __slots__ = ("__weakref__", "_desk", "_made", "_visitor", "outer", "visit")
 
     def __init__(self, desk: Desk, visit: Visit) -> None:
         self._desk = desk
         self.visit: Visit = visit
-        self._context: Context | None = None
-        self._point_of_sale: str | None = None
-        self.has_page_view: bool = False
         self.outer: Tracker | None = None
+        self._made: Composer | None = None
         self._visitor: str | None = None
 
     @property
@@ -101,15 +87,25 @@ class Tracker:
     @property
     def point_of_sale(self) -> str | None:
         """The point of sale that events of this request get; set it to change it from here on."""
-        if self._point_of_sale is None:
-            self._point_of_sale = self._desk.point_of_sale(self.visit)
-        return self._point_of_sale
+        return self._composer.point_of_sale
 
     @point_of_sale.setter
     def point_of_sale(self, value: str | None) -> None:
         if value is not None and not (isinstance(value, str) and value.strip()):
             raise ValidationError('"pointOfSale" cannot be empty.', code="MV-0009")
-        self._point_of_sale = value
+        self._composer.point_of_sale = value
+
+    @property
+    def has_page_view(self) -> bool:
+        """Whether a page view was told in this request."""
+        return self._made is not None and self._made.has_page_view
+
+    @property
+    def _composer(self) -> Composer:
+        """Made when something is told, which in most requests is nothing."""
+        if self._made is None:
+            self._made = Composer(self._desk, self.visit)
+        return self._made
 
     def page_view(
         self,
@@ -125,7 +121,7 @@ class Tracker:
             options: see `Options`.
         """
         receipt = self._tell("page_view", None, event_data, extension_data, options)
-        self.has_page_view = True
+        self._composer.has_page_view = True
         return receipt
 
     def event(
@@ -304,9 +300,9 @@ class Tracker:
         params = asked.pop("params", None)
         if params:
             asked["params"] = read_extension(data["params"], "params")
-        context = self._context_of_call({})
-        if asked.get("language") is None and self._desk.defaults.infer and context.locale is not None:
-            asked["language"] = language_of(context.locale)
+        locale = self._composer.context({}).locale
+        if asked.get("language") is None and self._desk.defaults.infer and locale is not None:
+            asked["language"] = language_of(locale)
         return self._desk.ask_personalization(asked, self.browser_id, self.point_of_sale, timeout)
 
     def _tell(
@@ -332,14 +328,15 @@ class Tracker:
             visit = self.visit
             if visit.browser_id is None and visit.decision.assign != "never":
                 self._assign()
-            event = self._event(kind, type, event_data, extension_data, options)
+            composer = self._composer
+            event = composer.compose(kind, type, event_data, extension_data, options, self._visitor_key())
             if visit.decision.refusal is not None:
                 return desk.refuse(visit.decision.refusal, destinations)
             visit.used = True
             receipt = Receipt(event.id, destinations)
             if kind == "identity":
                 return self._tell_identity(event, destinations, receipt)
-            undo = self._forget_page_view if kind == "page_view" else None
+            undo = composer.forget_page_view if kind == "page_view" else None
             desk.accept(visit, event, destinations, receipt, held, undo)
             return receipt
         except ValidationError as error:
@@ -370,93 +367,6 @@ class Tracker:
             kept = any(map(_is_kept, receipt.outcomes.values()))
             visit.identify(event.user_id, remembered if kept else None)
         return receipt
-
-    def _forget_page_view(self) -> None:
-        """A page view was told in a transaction that has failed."""
-        self.has_page_view = False
-
-    def _event(
-        self,
-        kind: EventKind,
-        type: str | None,
-        event_data: Mapping[str, Any] | None,
-        extension_data: Mapping[str, Any] | None,
-        options: Options,
-    ) -> Event:
-        if kind == "event" and not (isinstance(type, str) and type.strip()):
-            raise ValidationError('event type: found none, expected text such as "ADD"')
-        data = read_identity(event_data) if kind == "identity" else plain(event_data, "event data")
-        extension, nested = read_attributes(extension_data, "extension data") if extension_data else ({}, None)
-        for camel, snake in _CAMEL_CASE[kind].items():
-            if camel in data:
-                data[snake] = data.pop(camel)
-        given_point_of_sale = data.pop("point_of_sale", None)
-        context = self._context_of_call(options)
-        user_id, previous_id = self.visit.user_id, None
-        if kind == "identity":
-            self._guard(data, extension, nested)
-            if data.get("identifiers"):  # of which none may be usable; whoever is meant, it need not be the one before
-                user_id = user_id_in(data, self._desk.defaults.identity_provider, self.visit.browser_id)
-            previous_id = self.visit.user_id if user_id not in (None, self.visit.user_id) else None
-        elif kind == "group":
-            self._guard({}, data["traits"])
-        elif kind == "alias":
-            self._check_alias(data["previous_id"])
-        self._fill_in(kind, data, context)
-        moment, event_id, integrations = options.get("timestamp"), options.get("event_id"), options.get("integrations")
-        return Event(
-            new_event_id() if event_id is None else checked_event_id(event_id),
-            kind,
-            type,
-            self._desk.now() if moment is None else seconds_of(moment),
-            self.visit.browser_id,
-            self._visitor_key(),
-            user_id,
-            data,
-            extension,
-            context,
-            given_point_of_sale or self.point_of_sale,
-            plain(integrations, "integrations") if integrations else None,
-            nested,
-            previous_id,
-        )
-
-    def _guard(self, data: dict[str, Any], flat: dict[str, Any], given: dict[str, Any] | None = None) -> None:
-        defaults = self._desk.defaults
-        refuses_secrets = defaults.sensitive_traits == "refuse"
-        guard(data, flat, given, refuses_secrets=refuses_secrets, hashed=defaults.hash_traits)
-
-    def _check_alias(self, previous_id: str) -> None:
-        visit = self.visit
-        if visit.user_id is None and visit.decision.refusal is None:
-            raise ValidationError(
-                "alias: found no user ID that the other ID could stand for; identify the visitor first"
-            )
-        if previous_id == visit.user_id:
-            raise ValidationError("alias: found the visitor's own user ID, expected another ID of the same person")
-
-    def _fill_in(self, kind: EventKind, data: dict[str, Any], context: Context) -> None:
-        """Fill in what the call left open: channel and currency from the settings, the rest from the request."""
-        if kind in ("group", "alias"):
-            return
-        for name, value in self._desk.common_data:
-            if name not in data:
-                data[name] = value
-        if not self._desk.defaults.infer:
-            return
-        if data.get("page") is None and context.path is not None:
-            data["page"] = page_of(context.path)
-        if data.get("language") is None and context.locale is not None:
-            data["language"] = language_of(context.locale)
-        request = self.visit.request
-        if kind == "page_view" and not self.has_page_view and not data.get("referrer") and request is not None:
-            data["referrer"] = external_referrer(context, request.host)
-
-    def _context_of_call(self, options: Options) -> Context:
-        if self._context is None:
-            self._context = self._desk.context(self.visit)
-        overrides = options.get("context")
-        return override(self._context, overrides) if overrides else self._context
 
     def take_up(self, browser_id: str) -> None:
         """Go by an ID that is new to this browser, also with what was told before there was one."""
