@@ -19,12 +19,12 @@ from passerby import Dropped, Receipt, RequestInfo, Tracker, ValidationError, cu
 from passerby.attributes import flatten
 from passerby.context import context_of
 from passerby.cookie import Remembered, Sighting
+from passerby.current import enter, leave
 from passerby.destinations.sitecore import Sitecore
 from passerby.event import NO_CONTEXT, Context, Event, EventKind
 from passerby.person import traits_of
 from passerby.policy import PAGE, Decision
 from passerby.proxies import TrustedProxies
-from passerby.tracker import enter, leave
 from passerby.visit import Visit, visit_of
 from tests.making import BROWSER_ID, NAVIGATION, OTHER_ID, request
 

@@ -1,5 +1,6 @@
 """Server-side visitor tracking for Python web apps: one cookie, one thread of events, delivered."""
 
+from .current import current_tracker
 from .destinations.customerio import CustomerIO
 from .destinations.datalyr import Datalyr
 from .destinations.sitecore import Sitecore
@@ -17,7 +18,7 @@ from .receipt import Receipt
 from .request import RequestInfo
 from .secret import Secret
 from .sites import Sites
-from .tracker import Tracker, current_tracker
+from .tracker import Tracker
 from .tracking import Tracking
 
 __all__ = [

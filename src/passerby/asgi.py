@@ -7,10 +7,11 @@ from concurrent.futures import Future
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .current import enter, leave
 from .door import Door
 from .request import SEEN_KEY, ScopeRequest
 from .sites import TrackingSource
-from .tracker import Tracker, enter, leave
+from .tracker import Tracker
 
 _STARTS = ("http.response.start", "websocket.accept")
 

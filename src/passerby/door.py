@@ -12,13 +12,14 @@ from typing import Any
 
 from .config import Settings
 from .cookie import Sighting
+from .current import step_out
 from .errors import ValidationError
 from .frontdesk import FrontDesk
 from .http_cookie import SetCookie
 from .logs import get_logger
 from .policy import BROKEN
 from .request import SEEN_KEY, TRACKER_KEY, RequestInfo
-from .tracker import Tracker, step_out
+from .tracker import Tracker
 from .visit import Reception, Visit
 
 log: Logger = get_logger("passerby")

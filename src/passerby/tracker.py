@@ -6,9 +6,8 @@ It turns calls into events and does no I/O of its own: whom it hands them to is 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from contextvars import ContextVar
 from logging import Logger
 from typing import Any, Unpack
 
@@ -33,23 +32,6 @@ from .rehearsal import REFUSED
 from .visit import Visit
 
 log: Logger = get_logger("passerby")
-
-_current: ContextVar[Tracker | None] = ContextVar("passerby_tracker", default=None)
-
-
-def current_tracker() -> Tracker:
-    """Return the tracker of the request that is being handled, anywhere below it.
-
-    Raises:
-        LookupError: there is no request, or no middleware has seen it.
-    """
-    tracker = _current.get()
-    if tracker is None:
-        raise LookupError(
-            "no tracker here: this is not below a request that passed the middleware; "
-            "use tracking.for_visitor(browser_id) outside of requests"
-        )
-    return tracker
 
 
 class Tracker:
@@ -394,22 +376,3 @@ class Tracker:
 def _is_kept(outcome: Outcome) -> bool:
     """Whether an event was not lost; what a rehearsal drops is kept in earnest, and the rest of a test goes by that."""
     return not isinstance(outcome, Dropped) or outcome.reason == REFUSED
-
-
-enter: Callable[[Tracker | None], Any] = _current.set
-leave: Callable[[Any], None] = _current.reset
-
-
-def step_in(tracker: Tracker) -> None:
-    """Make a tracker the current one, where it is not known in advance when it stops being that."""
-    outer = _current.get()
-    # A request within a request comes back to it; one that just lingers in this thread has had its time.
-    tracker.outer = outer if outer is not None and outer.visit.is_under_way else None
-    tracker.visit.is_under_way = True
-    _current.set(tracker)
-
-
-def step_out(tracker: Tracker) -> None:
-    """Let a tracker no longer be the current one, if it still is."""
-    if _current.get() is tracker:
-        _current.set(tracker.outer)

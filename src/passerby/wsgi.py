@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from .current import step_in, step_out
 from .door import Door
 from .request import SEEN_KEY, EnvironRequest
 from .sites import TrackingSource
-from .tracker import Tracker, step_in, step_out
+from .tracker import Tracker
 
 
 class TrackingMiddleware:

@@ -13,12 +13,13 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from ..current import step_in, step_out
 from ..door import Door
 from ..logs import get_logger
 from ..request import SEEN_KEY, TRACKER_KEY, EnvironRequest, RequestInfo, ScopeRequest
 from ..response import add_cookies, headers_of
 from ..sites import TrackingSource
-from ..tracker import Tracker, step_in, step_out
+from ..tracker import Tracker
 from .conf import get_tracking
 
 log: Logger = get_logger("passerby.django")

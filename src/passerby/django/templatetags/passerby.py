@@ -5,7 +5,8 @@ from __future__ import annotations
 from django import template
 from django.template import Context
 
-from ...tracker import Tracker, current_tracker
+from ...current import current_tracker
+from ...tracker import Tracker
 
 register: template.Library = template.Library()
 
