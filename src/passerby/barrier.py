@@ -6,6 +6,7 @@ import asyncio
 from concurrent.futures import Future, wait
 
 from .outbox import Outbox
+from .waiting import wait_async
 
 
 class Barrier:
@@ -37,10 +38,7 @@ class Barrier:
 
     async def pass_async(self, recorded: Future[None], number: int) -> None:
         """Wait for what `begin` has returned."""
-        waiter = asyncio.wrap_future(recorded)
-        done, _ = await asyncio.wait([waiter], timeout=self._timeout)
-        if not done:
-            waiter.cancel()
+        if not await wait_async(recorded, self._timeout):
             self.late += number
 
     def pass_sync(self, recorded: Future[None], number: int) -> None:

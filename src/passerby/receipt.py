@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from .outcome import Dropped, Outcome, Pending
+from .waiting import wait_async
 
 DEFAULT_WAIT = 2.0  # seconds
 
@@ -72,7 +73,7 @@ class Receipt:
         """Wait at most `timeout` seconds for the answers of all destinations; return the outcomes by destination."""
         waiter = self._waiter(for_storage=False)
         if waiter is not None:
-            await _wait_async(waiter, timeout)
+            await wait_async(waiter, timeout)
         return self.outcomes
 
     def wait_delivered(self, timeout: float | None = DEFAULT_WAIT) -> Mapping[str, Outcome]:
@@ -98,8 +99,7 @@ class Receipt:
         """Return what to wait for, or None if there is nothing to wait for.
 
         The outbox's thread first notes the fact and then looks for waiters; this first adds the waiter and then looks
-        for the
-        fact: whatever the order of the two, one of them sees the other.
+        for the fact: whatever the order of the two, one of them sees the other.
         """
         waiter: Future[None] = Future()
         if self._waiters is None:
@@ -117,12 +117,6 @@ class Receipt:
                 self._waiters.remove((for_storage, waiter))
                 if waiter.set_running_or_notify_cancel():
                     waiter.set_result(None)
-
-
-async def _wait_async(waiter: Future[None], timeout: float | None) -> None:
-    wrapped = asyncio.wrap_future(waiter)
-    await asyncio.wait([wrapped], timeout=timeout)
-    wrapped.cancel()  # does nothing to one that is done; keeps the other from waking a loop that may be closed by then
 
 
 def _wait(waiter: Future[None], timeout: float | None) -> None:

@@ -21,6 +21,7 @@ from ..errors import RemoteError, RemoteTimeout
 from ..event import BrowserIdForm, Event
 from ..logs import get_logger
 from ..outbox import Observer, Outbox
+from ..waiting import wait_async
 from .breaker import BreakerState
 from .mint import Mint
 from .pool import BrowserIdPool
@@ -164,10 +165,10 @@ class Delivery:
         until = self._clock() + timeout
         arriving = self._outbox.arriving()
         if arriving is not None:
-            await _wait_async(arriving, timeout)
+            await wait_async(arriving, timeout)
         drained = self._when_drained()
         if drained is not None:
-            await _wait_async(drained, until - self._clock())
+            await wait_async(drained, until - self._clock())
         return self._count_left()
 
     def _count_left(self) -> int:
@@ -338,9 +339,3 @@ class Delivery:
             self._spare_lanes.append(lane)
         else:
             await lane.aclose()
-
-
-async def _wait_async(waiter: Future[None], timeout: float) -> None:
-    wrapped = asyncio.wrap_future(waiter)
-    await asyncio.wait([wrapped], timeout=timeout)
-    wrapped.cancel()
