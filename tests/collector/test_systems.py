@@ -127,9 +127,10 @@ def test_many_events_make_few_calls(make: Make, strict_collector: CollectorServe
         Datalyr(workspace_id="ws_1", target_url=strict_collector.url),
         **settings,
     )
-    strict_collector.fail("all", status=None, delay=0.2)  # so that what is told meanwhile waits
+    strict_collector.fail("all", status=503)
     for number in range(300):
         tracking.for_visitor(f"{number:08x}-2222-4333-8444-555555555555").event("ADD", {"number": number})
+    strict_collector.behave()  # now that all of them wait
 
     assert tracking.flush(20) == 0
     for system in SYSTEMS:
