@@ -31,6 +31,7 @@ class Barrier:
         """
         recorded = self._outbox.when_stored()
         if recorded is not None and not self._outbox.is_recording:
+            recorded.cancel()
             self.late += number
             return None
         return recorded
@@ -38,14 +39,17 @@ class Barrier:
     async def pass_async(self, recorded: Future[None], number: int) -> None:
         """Wait for what `begin` has returned."""
         waiter = asyncio.wrap_future(recorded)
-        done, _ = await asyncio.wait([waiter], timeout=self._timeout)
+        try:
+            done, _ = await asyncio.wait([waiter], timeout=self._timeout)
+        finally:
+            waiter.cancel()  # does nothing to one that is done
         if not done:
-            waiter.cancel()
             self.late += number
 
     def pass_sync(self, recorded: Future[None], number: int) -> None:
         """Do as `pass_async` does, in sync code."""
         if not wait([recorded], self._timeout).done:
+            recorded.cancel()
             self.late += number
 
     def pass_at_once(self) -> None:

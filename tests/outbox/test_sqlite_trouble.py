@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from passerby.barrier import Barrier
 from passerby.errors import ValidationError
 from passerby.event import Event
 from passerby.outbox import Tally, stock
@@ -544,6 +545,27 @@ def test_memory_is_bounded_while_the_disk_takes_nothing(
         delivered += delivered_ids(outbox)
         outbox.start().result(30)
     assert delivered == told
+
+
+def test_who_does_not_wait_for_the_disk_leaves_nothing_behind(make_sqlite: MakeSqlite, tmp_path: Path) -> None:
+    outbox = make_sqlite(directory=str(tmp_path))
+    barrier = Barrier(outbox, 0.0)
+    outbox.hold_still()  # nothing is written meanwhile
+    put(outbox, "ada")
+    outbox._writer.trouble = "disk full"
+    for _ in range(3_000):
+        assert barrier.begin(1) is None
+    outbox._writer.trouble = None
+    for _ in range(3_000):
+        recorded = barrier.begin(1)
+        assert recorded is not None
+        barrier.pass_sync(recorded, 1)
+
+    assert barrier.late == 6_000
+    assert len(outbox._stock.pending._waiters) <= 1_000
+    outbox.go_on()
+    flush(outbox)
+    assert outbox.when_stored() is None
 
 
 def test_what_waits_in_memory_is_sent_while_the_disk_takes_nothing(make_sqlite: MakeSqlite, tmp_path: Path) -> None:
