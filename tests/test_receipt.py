@@ -70,6 +70,20 @@ async def test_many_wait_at_once() -> None:
     assert outcomes == [{"a": Delivered()}] * 25 or outcomes[:20] == [{"a": Delivered()}] * 20
 
 
+def test_it_is_told_of_two_things_at_once() -> None:
+    """Whoever tells the first is in the midst of waking when the second is told, by another thread."""
+    receipt = Receipt("id", ("a",))
+    first, second = receipt._waiter(for_storage=True), receipt._waiter(for_storage=True)
+    assert first is not None
+    assert second is not None
+    first.add_done_callback(lambda _: receipt.on_settled("a", Delivered()))
+
+    receipt.on_stored()
+
+    assert second.done()
+    assert receipt.wait_delivered(0) == {"a": Delivered()}
+
+
 def test_settled_is_stored_too() -> None:
     receipt = Receipt("id", ("a",))
     later(lambda: receipt.on_settled("a", Delivered()))

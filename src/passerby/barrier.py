@@ -32,6 +32,7 @@ class Barrier:
         """
         recorded = self._outbox.when_stored()
         if recorded is not None and not self._outbox.is_recording:
+            recorded.cancel()
             self.late += number
             return None
         return recorded
@@ -44,6 +45,7 @@ class Barrier:
     def pass_sync(self, recorded: Future[None], number: int) -> None:
         """Do as `pass_async` does, in sync code."""
         if not wait([recorded], self._timeout).done:
+            recorded.cancel()
             self.late += number
 
     def pass_at_once(self) -> None:

@@ -114,7 +114,10 @@ class Receipt:
             return
         for for_storage, waiter in list(self._waiters):
             if self._is_settled or (for_storage and self._stored):
-                self._waiters.remove((for_storage, waiter))
+                try:
+                    self._waiters.remove((for_storage, waiter))
+                except ValueError:  # what tells of another destination was faster
+                    continue
                 if waiter.set_running_or_notify_cancel():
                     waiter.set_result(None)
 

@@ -10,6 +10,8 @@ from typing import Any
 async def wait_async(waiter: Future[Any], timeout: float | None) -> bool:
     """Wait for a thread's future, at most so many seconds, and give it up then; whether it was done in time."""
     wrapped = asyncio.wrap_future(waiter)
-    done, _ = await asyncio.wait([wrapped], timeout=timeout)
-    wrapped.cancel()  # does nothing to one that is done; keeps the other from waking a loop that may be closed by then
+    try:
+        done, _ = await asyncio.wait([wrapped], timeout=timeout)
+    finally:
+        wrapped.cancel()  # nothing to one that is done; the other must not wake a loop that may be closed by then
     return bool(done)

@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 
+from passerby.barrier import Barrier
 from passerby.errors import ValidationError
 from passerby.event import Event
 from passerby.outbox import Tally, stock
 from passerby.outbox.database import Database, Trouble
+from passerby.outbox.inventory import list_files
 from passerby.outbox.sqlite import SqliteOutbox
 from passerby.outcome import Dropped
 
@@ -240,6 +242,80 @@ def test_a_file_of_a_newer_version_is_left_alone(
     assert len(lines_of(caplog)) == 1
     assert "newer version" in lines_of(caplog)[0]
     assert outbox.tally("a").enqueued == 1
+
+
+@pytest.mark.parametrize("what", ["another program has it", "its log cannot be made"])
+def test_a_file_that_cannot_be_read_for_now_is_adopted_later(
+    make_sqlite: MakeSqlite, make_file: MakeFile, caplog: pytest.LogCaptureFixture, what: str
+) -> None:
+    path = make_file(3)
+    log = path.with_name(f"{path.name}-wal")
+    intruder = sqlite3.connect(path, isolation_level=None)
+    if what == "another program has it":
+        intruder.execute("PRAGMA locking_mode = EXCLUSIVE")
+        intruder.execute("BEGIN EXCLUSIVE")
+    else:
+        log.mkdir()
+
+    outbox = adopt(make_sqlite, path)
+    put(outbox, "ada")
+    flush(outbox)
+    assert outbox.tally("a") == Tally(enqueued=1, waiting=1)
+    assert path.exists()
+    assert "is not to be had for now" in lines_of(caplog)[0]
+
+    if what == "another program has it":
+        intruder.execute("ROLLBACK")
+    else:
+        log.rmdir()
+    intruder.close()
+    outbox.start().result(30)
+    assert outbox.tally("a") == Tally(enqueued=4, waiting=4)
+    assert list(path.parent.glob("*.corrupt-*")) == []
+
+
+def test_a_file_that_this_user_may_not_take_keeps_nothing_back(
+    make_sqlite: MakeSqlite, make_file: MakeFile, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A lock that is a link is not followed: it is refused as one of another user is."""
+    path = make_file(3)
+    (path.parent / "1-0a.sqlite3").touch()
+    (path.parent / "1-0a.lock").symlink_to(path.parent / "nowhere")
+
+    outbox = adopt(make_sqlite, path)
+
+    assert outbox.tally("a") == Tally(enqueued=3, waiting=3)
+    assert (path.parent / "1-0a.sqlite3").exists()
+    assert "cannot be taken over" in lines_of(caplog)[0]
+
+
+def test_what_else_is_in_the_directory_is_left_as_it_is(make_sqlite: MakeSqlite, make_file: MakeFile) -> None:
+    """Who names the app's own directory loses neither its database nor its lock files."""
+    path = make_file(3)
+    others = [path.parent / name for name in ("db.sqlite3", "uv.lock", "1-0a.sqlite3.lock", "x.corrupt-1")]
+    for other in others:
+        other.write_text("precious")
+    (path.parent / "new.sqlite3").touch()
+
+    outbox = adopt(make_sqlite, path)
+
+    assert outbox.tally("a") == Tally(enqueued=3, waiting=3)
+    assert [other.read_text() for other in others] == ["precious"] * len(others)
+    assert (path.parent / "new.sqlite3").exists()
+    assert {file.path.name for file in list_files(path.parent)}.isdisjoint(other.name for other in others)
+
+
+def test_a_file_that_is_closed_in_trouble_is_for_whoever_comes_next(make_sqlite: MakeSqlite, tmp_path: Path) -> None:
+    outbox = make_sqlite(directory=str(tmp_path))
+    put(outbox, "ada")
+    flush(outbox)
+    assert outbox._crew.journal.stop(30)
+    outbox._writer._suffer(Trouble("I/O error"))
+    assert outbox.close(30)
+
+    outbox.start().result(30)
+
+    assert outbox.tally("a") == Tally(enqueued=1, waiting=1)
 
 
 def test_a_lock_without_a_file_is_removed(make_sqlite: MakeSqlite, make_file: MakeFile) -> None:
@@ -469,6 +545,27 @@ def test_memory_is_bounded_while_the_disk_takes_nothing(
         delivered += delivered_ids(outbox)
         outbox.start().result(30)
     assert delivered == told
+
+
+def test_who_does_not_wait_for_the_disk_leaves_nothing_behind(make_sqlite: MakeSqlite, tmp_path: Path) -> None:
+    outbox = make_sqlite(directory=str(tmp_path))
+    barrier = Barrier(outbox, 0.0)
+    outbox.hold_still()  # nothing is written meanwhile
+    put(outbox, "ada")
+    outbox._writer.trouble = "disk full"
+    for _ in range(3_000):
+        assert barrier.begin(1) is None
+    outbox._writer.trouble = None
+    for _ in range(3_000):
+        recorded = barrier.begin(1)
+        assert recorded is not None
+        barrier.pass_sync(recorded, 1)
+
+    assert barrier.late == 6_000
+    assert len(outbox._stock.pending._waiters) <= 1_000
+    outbox.go_on()
+    flush(outbox)
+    assert outbox.when_stored() is None
 
 
 def test_what_waits_in_memory_is_sent_while_the_disk_takes_nothing(make_sqlite: MakeSqlite, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from logging import Logger
 
 from ..logs import get_logger
-from .database import CORRUPTED, Corruption, Database, NewerFile, Trouble, translated
+from .database import CORRUPTED, UNKNOWN, Corruption, Database, NewerFile, Trouble, translated
 from .folder import HeldFile
 from .intake import Intake
 from .row import Heard, Row
@@ -17,6 +17,11 @@ from .salvage import Reader, lengthen, renew_header
 log: Logger = get_logger("passerby.outbox")
 
 PAGE = 500  # rows moved at once
+_PATIENCE = 0.05  # seconds that somebody else may have the file: what is told meanwhile waits to be written
+
+
+class NotYet(Trouble):
+    """The file may be as it should, and cannot be read for now: it is to be tried again later."""
 
 
 class Adoption:
@@ -30,6 +35,10 @@ class Adoption:
         database: the file, if it is open already.
         skipped: places of entries that are not moved.
         expected: how many entries the file should have, where that is known.
+
+    Attributes:
+        file: the file.
+        not_before: when it is to be gone on with, on the callers' clock.
     """
 
     def __init__(
@@ -41,6 +50,7 @@ class Adoption:
     ) -> None:
         self.file: HeldFile = file
         self.database: Database | None = database
+        self.not_before: float = 0.0
         self._reader: Reader | None = None
         self._skipped = skipped
         self._expected = expected
@@ -49,12 +59,14 @@ class Adoption:
         self._heard = Heard()
 
     def move_page(self, own: Callable[[], Database], intake: Intake, now: float) -> bool:
-        """Move the next page; False if that was all. Raises Trouble of the own file, NewerFile, or NotNow."""
+        """Move the next page; False if that was all. Raises Trouble of the own file, NewerFile, NotYet, or NotNow."""
         try:
             self._rows = self._rows or self._read()
         except NewerFile:
             raise
         except Trouble as trouble:
+            if self._may_be_whole(trouble):
+                raise NotYet(trouble.reason) from None
             self._set_aside(intake, now, trouble.reason)
             return False
         if not self._rows:
@@ -87,15 +99,19 @@ class Adoption:
             is_damaged = False
             if self.database is None:
                 try:
-                    self.database = Database(self.file.path)
+                    self.database = Database(self.file.path, patience=_PATIENCE)
                 except Corruption:
                     with translated():
                         is_damaged = lengthen(self.file.path) or renew_header(self.file.path)
-                    self.database = Database(self.file.path)
+                    self.database = Database(self.file.path, patience=_PATIENCE)
             with suppress(Corruption):
                 self._heard = self.database.read_heard()
             self._reader = Reader(self.database, is_damaged=is_damaged)
         return self._reader.read(PAGE)
+
+    def _may_be_whole(self, trouble: Trouble) -> bool:
+        """Whether a trouble, such as a full disk or somebody else's lock, says nothing of what is in the file."""
+        return not isinstance(trouble, Corruption) and trouble.reason != UNKNOWN and self.file.path.exists()
 
     def _finish(self, intake: Intake, now: float) -> None:
         if self._reader is not None and self._reader.is_damaged:

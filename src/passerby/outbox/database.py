@@ -20,7 +20,7 @@ Synchronous = Literal["NORMAL", "FULL"]
 SQLITE_VERSION: tuple[int, int, int] = sqlite3.sqlite_version_info
 APPLICATION_ID = 0x70627978  # "pbyx", so that another program's database is not written to
 VERSION = 1
-_TIMEOUT = 2.0  # seconds that somebody else may have the file
+_PATIENCE = 2.0  # seconds
 _LARGEST = 512 if sqlite3.sqlite_version_info >= (3, 32) else 64  # rows in a statement; older ones take 999 values
 _UPDATES_FROM = sqlite3.sqlite_version_info >= (3, 33)
 
@@ -28,6 +28,7 @@ DISK_FULL = "disk full"
 NOT_WRITABLE = "not writable"
 LOCKED = "locked by another program"
 CORRUPTED = "file corrupted"
+UNKNOWN = "SQLite error"
 
 _REASONS = {
     sqlite3.SQLITE_FULL: DISK_FULL,
@@ -74,7 +75,7 @@ def translated() -> Generator[None]:
     except sqlite3.Error as error:
         # Python's own complaints, say of a closed connection, have no code.
         code: int = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        reason = _REASONS.get(code, "I/O error" if code == sqlite3.SQLITE_IOERR else "SQLite error")
+        reason = _REASONS.get(code, "I/O error" if code == sqlite3.SQLITE_IOERR else UNKNOWN)
         raise (Corruption if reason == CORRUPTED else Trouble)(reason) from error
     except OSError as error:
         is_full = error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
@@ -107,18 +108,20 @@ class Database:
     Args:
         path: an existing file; an empty one is given its tables.
         synchronous: "NORMAL" survives the death of the process, "FULL" also that of the machine.
+        patience: seconds that somebody else may have the file, before Trouble says that it is locked.
 
     Attributes:
         heard: what this process has heard of others; it is written with whatever is written next.
     """
 
-    def __init__(self, path: Path, synchronous: Synchronous = "NORMAL") -> None:
+    def __init__(self, path: Path, synchronous: Synchronous = "NORMAL", patience: float = _PATIENCE) -> None:
+        self._patience = patience
         self.heard: Heard = Heard()
         self._written_heard: Heard | None = None
         self._has_json = True
         with translated():
             self._connection = sqlite3.connect(
-                f"{path.as_uri()}?mode=rw", uri=True, timeout=_TIMEOUT, isolation_level=None, check_same_thread=False
+                f"{path.as_uri()}?mode=rw", uri=True, timeout=patience, isolation_level=None, check_same_thread=False
             )
             self._connection.text_factory = bytes
             try:
@@ -241,7 +244,7 @@ class Database:
             try:
                 return not self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
             finally:
-                self._connection.execute(f"PRAGMA busy_timeout = {int(_TIMEOUT * 1000)}")
+                self._connection.execute(f"PRAGMA busy_timeout = {int(self._patience * 1000)}")
 
     def is_empty(self) -> bool:
         """Whether there are no entries."""

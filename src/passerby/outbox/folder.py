@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
 import stat
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
+from logging import Logger
 from pathlib import Path
 
 from ..errors import SettingsError
+from ..logs import get_logger
+
+log: Logger = get_logger("passerby.outbox")
 
 ENDING = ".sqlite3"
 SHARED = "shared.db"  # of another ending: nobody's outbox
+_OURS = re.compile(r"(\d+)-[0-9a-f]+")  # the name of an outbox without its ending; whatever else is there is not ours
+_ASIDE = ".corrupt-"
 _BESIDE = ("", "-wal", "-shm", "-journal")  # what SQLite makes
 
 
@@ -52,10 +59,10 @@ class HeldFile:
 
     def set_aside(self, second: int) -> Path:
         """Give the file a name under which nobody takes it for an outbox; return that."""
-        aside = self.path.with_name(f"{self.path.name}.corrupt-{second}")
+        aside = self.path.with_name(f"{self.path.name}{_ASIDE}{second}")
         while aside.exists():
             second += 1
-            aside = self.path.with_name(f"{self.path.name}.corrupt-{second}")
+            aside = self.path.with_name(f"{self.path.name}{_ASIDE}{second}")
         for beside in _BESIDE:
             with suppress(FileNotFoundError):
                 _path_beside(self.path, beside).rename(_path_beside(aside, beside))
@@ -131,15 +138,19 @@ class Folder:
         return None
 
     def abandoned_files(self) -> Iterator[HeldFile]:
-        """Take one file after another whose process is gone; raises OSError."""
+        """Take one file after another whose process is gone, passing over what this user may not; raises OSError."""
         try:
             names = [path.name for path in self.path.iterdir()]
         except FileNotFoundError:
             return
         stems = {name.removesuffix(ENDING) for name in names if name.endswith(ENDING)}
         stems |= {name.removesuffix(".lock") for name in names if name.endswith(".lock")}
-        for stem in sorted(stems):
-            file = _take(self.path / (stem + ENDING))
+        for stem in sorted(filter(_OURS.fullmatch, stems)):
+            try:
+                file = _take(self.path / (stem + ENDING))
+            except OSError as error:
+                log.warning("an outbox file cannot be taken over (%s); see whose it is", error.strerror)
+                continue
             if file is not None:
                 yield file
 
@@ -156,6 +167,18 @@ class Folder:
                 "name another, which need not exist yet, or `chmod 700` this one",
                 setting="outbox",
             )
+
+
+def process_of(name: str) -> int | None:
+    """Return the number of the process that made a file of this name; None if the file is no outbox."""
+    ours = _OURS.fullmatch(name.removesuffix(ENDING)) if name.endswith(ENDING) else None
+    return None if ours is None else int(ours[1])
+
+
+def is_set_aside(name: str) -> bool:
+    """Whether a file of this name was one of ours and set aside."""
+    before, separator, second = name.partition(_ASIDE)
+    return bool(separator) and second.isdigit() and (before == SHARED or process_of(before) is not None)
 
 
 def remove_file(path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -11,14 +10,11 @@ from pathlib import Path
 from typing import Literal
 
 from .database import CORRUPTED, Trouble, translated
-from .folder import ENDING, looked_at, size_of
+from .folder import is_set_aside, looked_at, process_of, size_of
 from .reading import PAGE, Count, Reading
 from .row import Row
 
 Standing = Literal["live", "left behind", "set aside"]
-
-_NAME = re.compile(rf"(\d+)-[0-9a-f]+{re.escape(ENDING)}")
-_ASIDE = re.compile(r"\.corrupt-\d+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +114,7 @@ def list_files(directory: Path) -> list[OutboxFile]:
         try:
             standing = _standing_of(path)
             if standing is not None:
-                name = _NAME.match(path.name)
-                found.append(OutboxFile(path, standing, size_of(path), int(name[1]) if name else None))
+                found.append(OutboxFile(path, standing, size_of(path), process_of(path.name)))
         except FileNotFoundError:  # somebody has just taken it over
             continue
     return sorted(found, key=lambda file: (file.standing == "set aside", _is_alive(file.process)))
@@ -169,10 +164,10 @@ def rows_of(file: OutboxFile, on_damage: Callable[[OutboxFile, str], None]) -> I
 
 
 def _standing_of(path: Path) -> Standing | None:
-    if path.name.endswith(ENDING):
+    if process_of(path.name) is not None:
         with looked_at(path) as is_gone:
             return "left behind" if is_gone else "live"
-    return "set aside" if _ASIDE.search(path.name) else None
+    return "set aside" if is_set_aside(path.name) else None
 
 
 def _is_alive(process: int | None) -> bool:

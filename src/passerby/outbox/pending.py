@@ -21,6 +21,8 @@ from .window import Stored
 BATCH = 500  # entries per transaction
 _CHUNK = 50  # entries that are looked at while nobody else may touch them
 
+_CROWD = 1_000  # who wait, among whom it is looked for those who have given up
+
 _READINGS = 10  # of two clocks, until they are
 _AT_ONCE = 0.0002  # seconds apart
 _TOO_EARLY = 1_577_836_800.0  # 2020: a clock that says less was not set
@@ -94,6 +96,7 @@ class Pending:
         self._written = 0
         self._postings: deque[tuple[int, Notice | Unused]] = deque()
         self._waiters: deque[tuple[int, Future[None]]] = deque()
+        self._crowd = _CROWD
         self.size: int = 0
 
     @property
@@ -154,6 +157,9 @@ class Pending:
         """Return what to wait for until all changes so far are in the file or on the board; None if they are."""
         if self._recorded >= self._marked:
             return None
+        if len(self._waiters) >= self._crowd:  # a disk that takes nothing must not have them gather
+            self._waiters = deque(one for one in self._waiters if not one[1].cancelled())
+            self._crowd = max(_CROWD, 2 * len(self._waiters))
         waiter: Future[None] = Future()
         self._waiters.append((self._marked, waiter))
         return waiter

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..logs import get_logger
 from . import Observer
-from .adoption import Adoption
+from .adoption import Adoption, NotYet
 from .board import Board
 from .database import DISK_FULL, LOCKED, Corruption, Database, NewerFile, Synchronous, Trouble, translated
 from .folder import Folder, HeldFile
@@ -125,15 +125,17 @@ class Writer:
         self.neighbours.close()
         file, database = self._file, self._database
         self._file = self._database = None
-        if database is not None and file is not None:
-            try:
+        if file is None:
+            return
+        try:
+            if database is not None:  # else there was trouble
                 is_empty = database.is_empty()
                 database.close()
                 if is_empty:
                     with translated():
                         file.remove()
-            finally:
-                file.let_go()
+        finally:
+            file.let_go()
 
     def leave_to_parent(self) -> list[object]:
         """In a forked child: let go of the locks. Returns what must never be closed here."""
@@ -154,6 +156,8 @@ class Writer:
                 self._sought += self._seekers
                 self._seekers = []
                 self._next_look = self._clock()
+                for adoption in self._adoptions:
+                    adoption.not_before = self._next_look
                 self.neighbours.look_soon()
 
     # Writing.
@@ -230,20 +234,26 @@ class Writer:
 
     def _adopt(self) -> bool:
         """Move one page of what somebody left behind; whether there is more."""
-        if not self._adoptions:
-            if self._clock() < self._next_look:
+        now = self._clock()
+        adoption = next((one for one in self._adoptions if one.not_before <= now), None)
+        if adoption is None:
+            if now < self._next_look:
                 return False
-            self._look()
-        if not self._adoptions:
-            self._next_look = self._clock() + self._look_every
-            self.neighbours.forget_old()
+            adoption = self._look()
+        if adoption is None:
+            self._next_look = now + self._look_every
+            if not self._adoptions:
+                self.neighbours.forget_old()
             return False
-        adoption = self._adoptions[0]
         try:
             if adoption.move_page(self._own, self._intake, self._stock.clocks.now()):
                 return True
         except NotNow:
             return False
+        except NotYet as trouble:
+            log.warning("what an outbox file holds is not to be had for now (%s); it is tried again", trouble.reason)
+            adoption.not_before = now + self._look_every
+            return True
         except NewerFile:
             log.warning("an outbox file of a newer version of passerby is left to that: %s", adoption.file.path)
             self._pass_over(adoption)
@@ -255,9 +265,11 @@ class Writer:
             self._adoptions.remove(adoption)
         return True
 
-    def _look(self) -> None:
+    def _look(self) -> Adoption | None:
+        """Take a file that somebody left behind, if there is one."""
         if self._file is not None and not self._file.is_in_place:
             self._lose_file()
+            return self._adoptions[0]
         with translated():
             self._folder.make()
             for file in self._folder.abandoned_files():
@@ -265,7 +277,8 @@ class Writer:
                     file.let_go()
                     continue
                 self._adoptions.append(Adoption(file))
-                return
+                return self._adoptions[-1]
+        return None
 
     def _pass_over(self, adoption: Adoption) -> None:
         self._passed_over.add(adoption.file.path)
