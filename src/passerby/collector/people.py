@@ -132,7 +132,10 @@ class People:
         """The person with a user ID, or with another ID that was said to stand for the same one."""
         self._give_out()
         found = self._users.get(self._whose(user_id))
-        return found or next((person for person in self._users.values() if person.user_id == user_id), None)
+        if found is None and self._system == "sitecore":
+            keys = (key for key in (*self._users, *self._same) if key.partition("\n")[2] == user_id)
+            found = next((self._users[self._whose(key)] for key in keys), None)
+        return found
 
     def of_browser(self, anonymous_id: str) -> Person | None:
         """The person behind a browser, as it is now."""
@@ -190,11 +193,14 @@ class People:
             key = told if told is not None else self._first.get(entry.anonymous_id or "")
             person = self._stranger(entry.anonymous_id) if key is None else self._users[self._whose(key)]
             person.timeline.append(entry._replace(reattributed=True) if told is None and key is not None else entry)
-        browsers = {entry.anonymous_id for entry, _ in self._owned}
+        seen = {entry.anonymous_id for entry, _ in self._owned}
+        linked: dict[str, dict[str, None]] = {}  # to each user the browsers, once each
         for anonymous_id, key in [*self._first.items(), *self._linked.items()]:
-            if anonymous_id in browsers:
-                person = self._browsers[anonymous_id] = self._users[self._whose(key)]
-                person.anonymous_ids += [] if anonymous_id in person.anonymous_ids else [anonymous_id]
+            if anonymous_id in seen:
+                self._browsers[anonymous_id] = self._users[self._whose(key)]
+                linked.setdefault(self._whose(key), {})[anonymous_id] = None
+        for key, browsers in linked.items():
+            self._users[key].anonymous_ids = list(browsers)
 
     def _stranger(self, anonymous_id: str | None) -> Person:
         name = anonymous_id or ""

@@ -76,22 +76,3 @@ export function hueOf(id) {
     }
     return hue;
 }
-
-/** Somebody's name out of traits, in whatever case they are written; null where they hold none. */
-export function nameOf(traits) {
-    const first = textIn(traits, "first_name", "firstName", "firstname");
-    const last = textIn(traits, "last_name", "lastName", "lastname");
-    const whole = [first, last].filter(Boolean).join(" ");
-    return whole || textIn(traits, "name", "username") || null;
-}
-
-/** Somebody's email out of traits; null where they hold none. */
-export const emailOf = (traits) => textIn(traits, "email") || null;
-
-function textIn(traits, ...names) {
-    for (const name of names) {
-        const text = Object.hasOwn(traits, name) && typeof traits[name] === "string" ? traits[name].trim() : "";
-        if (text) return text;
-    }
-    return "";
-}
