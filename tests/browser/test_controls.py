@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -170,3 +171,26 @@ def test_collector_that_ends_and_comes_back(look: CollectorPage, collector: Coll
     expect(look.page.locator("#lost")).not_to_be_visible()
     tell(collector, "Bought")
     look.expect_count(2)
+
+
+def test_collector_that_comes_back_and_has_forgotten_the_last_moments(
+    open_profile: OpenProfile, tmp_path: Path
+) -> None:
+    """What is not written yet when it is killed is lost; a page begins anew then, and shows nothing twice."""
+    with CollectorServer(tmp_path / "db") as before:
+        with httpx.Client(base_url=before.url) as client:
+            for _ in range(1_005):  # of more than with which a page begins
+                client.get("/nowhere")
+        look = CollectorPage(open_profile().new_page(), before.url)
+        look.open()
+        look.expect_count(1_000)
+        assert before.counts["requests"] == 1_005
+        with sqlite3.connect(tmp_path / "db") as written, sqlite3.connect(tmp_path / "copy") as copy:
+            written.backup(copy)
+        tell(before, "Lost")
+        look.expect_count(1_001)
+        port = before.port
+    with CollectorServer(tmp_path / "copy", port):
+        expect(look.page.locator("#connection")).to_have_attribute("data-state", "lost")
+        expect(look.page.locator("#connection")).to_have_attribute("data-state", "live")
+        look.expect_count(1_000)

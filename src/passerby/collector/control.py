@@ -13,14 +13,14 @@ from starlette.routing import Route
 from .ask import PLAYED, SYSTEMS
 from .crowd import KINDS, Crowd
 from .exchange import read_body
-from .feed import Cursor, Feed
+from .feed import Cursor, Feed, is_number
 from .health import Health
 from .json_object import JSONObject, json_text, parse_object
 from .received import Received
 from .response import refuse, respond
 from .scripted import Misbehaviour
 from .store import Store
-from .stream import Stream, is_number
+from .stream import Stream
 
 MAX_ORDER = 65_536  # bytes
 PEOPLE = 200  # listed of each kind unless told otherwise
