@@ -87,6 +87,37 @@ def test_filters_and_the_address_that_keeps_them(look: CollectorPage, collector:
     expect(look.rows).to_have_count(2)
 
 
+def test_types_to_choose_from(look: CollectorPage, collector: CollectorServer) -> None:
+    """Those that have arrived, also after all was forgotten, and however many an app makes up."""
+    tell(collector, "Looked")
+    options = look.page.locator("#filter-type option")
+    expect(options).to_have_text(["all", "track"])
+    look.page.locator("#clear").click()
+    look.page.locator("#clear-confirm").click()
+    expect(look.page.locator("#stream-empty")).to_be_visible()
+    tell(collector, "Home", type="page")
+    expect(options).to_have_text(["all", "page", "track"])
+
+    events = [
+        {"event_name": f"Type {each}", "anonymous_id": "a", "timestamp": "2026-01-01T00:00:00Z"} for each in range(1000)
+    ]
+    httpx.post(f"{collector.url}/events", json={"workspaceId": "w", "events": events})
+    look.expect_count(1001)
+    assert 100 < options.count() <= 202
+
+
+def test_the_line_whose_request_is_open_is_marked(look: CollectorPage, collector: CollectorServer) -> None:
+    tell(collector, "Looked", "Bought", "Left")
+    look.rows.nth(1).locator(".says").click()
+    expect(look.page.locator(".row.is-open")).to_contain_text("Bought")
+    look.filter(text="bought")
+    expect(look.rows).to_have_count(1)
+
+    expect(look.page.locator(".row.is-open")).to_contain_text("Bought")
+    look.details.locator("#details-close").click()
+    expect(look.page.locator(".row.is-open")).to_have_count(0)
+
+
 def test_pause(look: CollectorPage, collector: CollectorServer) -> None:
     tell(collector, "Looked")
     look.expect_count(1)
