@@ -8,6 +8,8 @@ const dayAndMonth = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "s
 const wholeDay = new Intl.DateTimeFormat("en-GB", { weekday: "long", day: "numeric", month: "long" });
 const count = new Intl.NumberFormat("en-US");
 
+const shortCount = new Intl.NumberFormat("en-US", { notation: "compact" });
+
 export const systemName = (system) => SYSTEMS[system] ?? String(system);
 
 /** 14:02:11 */
@@ -52,6 +54,9 @@ export function duration(seconds) {
 export const exactly = (seconds) => new Date(seconds * 1000).toISOString().replace("T", " ").replace("Z", " UTC");
 
 export const number = (value) => (value === null || value === undefined ? "unknown" : count.format(value));
+
+/** 7.5, 100K, 2M */
+export const briefly = (value) => shortCount.format(value);
 
 /** 1 event, 12 events */
 export const many = (value, thing) => `${number(value)} ${thing}${value === 1 ? "" : "s"}`;
