@@ -40,7 +40,7 @@ ORDER = """
     doctor.settings  doctor.command
 
     collector.json_object  collector.ask  collector.stream_api  collector.pipelines_api  collector.datalyr_api
-    collector.telling  collector.fact  collector.people  collector.scripted  collector.received  collector.item
+    collector.telling  collector.people  collector.scripted  collector.received  collector.item
     collector.row  collector.database  collector.counts  collector.store  collector.feed  collector.crowd
     collector.connection  collector.reply  collector.exchange  collector.cross_origin
     collector.response  collector.guard  collector.static  collector.stream

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,37 @@ def test_filters_and_the_address_that_keeps_them(look: CollectorPage, collector:
     expect(look.rows).to_have_count(4)
     look.rows.last.locator("[data-visitor]").click()
     expect(look.rows).to_have_count(2)
+
+
+def test_types_to_choose_from(look: CollectorPage, collector: CollectorServer) -> None:
+    """Those that have arrived, also after all was forgotten, and however many an app makes up."""
+    tell(collector, "Looked")
+    options = look.page.locator("#filter-type option")
+    expect(options).to_have_text(["all", "track"])
+    look.page.locator("#clear").click()
+    look.page.locator("#clear-confirm").click()
+    expect(look.page.locator("#stream-empty")).to_be_visible()
+    tell(collector, "Home", type="page")
+    expect(options).to_have_text(["all", "page", "track"])
+
+    events = [
+        {"event_name": f"Type {each}", "anonymous_id": "a", "timestamp": "2026-01-01T00:00:00Z"} for each in range(1000)
+    ]
+    httpx.post(f"{collector.url}/events", json={"workspaceId": "w", "events": events})
+    look.expect_count(1001)
+    assert 100 < options.count() <= 202
+
+
+def test_the_line_whose_request_is_open_is_marked(look: CollectorPage, collector: CollectorServer) -> None:
+    tell(collector, "Looked", "Bought", "Left")
+    look.rows.nth(1).locator(".says").click()
+    expect(look.page.locator(".row.is-open")).to_contain_text("Bought")
+    look.filter(text="bought")
+    expect(look.rows).to_have_count(1)
+
+    expect(look.page.locator(".row.is-open")).to_contain_text("Bought")
+    look.details.locator("#details-close").click()
+    expect(look.page.locator(".row.is-open")).to_have_count(0)
 
 
 def test_pause(look: CollectorPage, collector: CollectorServer) -> None:
@@ -170,3 +202,26 @@ def test_collector_that_ends_and_comes_back(look: CollectorPage, collector: Coll
     expect(look.page.locator("#lost")).not_to_be_visible()
     tell(collector, "Bought")
     look.expect_count(2)
+
+
+def test_collector_that_comes_back_and_has_forgotten_the_last_moments(
+    open_profile: OpenProfile, tmp_path: Path
+) -> None:
+    """What is not written yet when it is killed is lost; a page begins anew then, and shows nothing twice."""
+    with CollectorServer(tmp_path / "db") as before:
+        with httpx.Client(base_url=before.url) as client:
+            for _ in range(1_005):  # of more than with which a page begins
+                client.get("/nowhere")
+        look = CollectorPage(open_profile().new_page(), before.url)
+        look.open()
+        look.expect_count(1_000)
+        assert before.counts["requests"] == 1_005
+        with sqlite3.connect(tmp_path / "db") as written, sqlite3.connect(tmp_path / "copy") as copy:
+            written.backup(copy)
+        tell(before, "Lost")
+        look.expect_count(1_001)
+        port = before.port
+    with CollectorServer(tmp_path / "copy", port):
+        expect(look.page.locator("#connection")).to_have_attribute("data-state", "lost")
+        expect(look.page.locator("#connection")).to_have_attribute("data-state", "live")
+        look.expect_count(1_000)

@@ -22,7 +22,7 @@ PAYLOADS = read_payloads()
 SCRIPT = Path(__file__).with_name("payloads.js")
 # All that the page may ever ask for.
 OWN_PATH = re.compile(
-    r"(blank|/_collector/(|[a-z]+\.(js|css|svg)|stream|health|requests/\d+|people/(sitecore|customerio|datalyr)))"
+    r"(blank|/_collector/(|[a-z]+\.(js|css|svg)|stream|health|requests/\d+|(people|person)/(sitecore|customerio|datalyr)))"
 )
 
 

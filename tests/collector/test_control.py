@@ -209,19 +209,38 @@ def test_a_packed_body_is_shown_unpacked(client: httpx.Client) -> None:
     assert bodies == ['{"anonymousId": "a"}', "\N{REPLACEMENT CHARACTER}no gzip"]
 
 
-def test_people_come_with_their_timeline(client: httpx.Client, make_event: MakeEvent) -> None:
+def person(client: httpx.Client, system: str, **asked: Any) -> Any:
+    """What is said of one person."""
+    answer = client.get(f"/_collector/person/{system}", params=asked)
+    assert answer.status_code == 200
+    return answer.json()["person"]
+
+
+def test_people_and_a_person_with_the_timeline(client: httpx.Client, make_event: MakeEvent) -> None:
     client.post("/v1.2/events", json=make_event(page="Home"))
     identity = make_event(type="IDENTITY", email="ada@shop.example", identifiers=[{"id": "ada", "provider": "CRM"}])
     client.post("/v1.2/events", json=identity)
     found = client.get("/_collector/people/sitecore").json()
-    (ada,) = found["users"]
+    ada = person(client, "sitecore", user="ada")
     view, told = ada["timeline"]
 
     assert (found["total_users"], found["total_strangers"], found["strangers"]) == (1, 0, [])
-    assert (ada["user_id"], ada["anonymous_ids"]) == ("ada", [identity["browser_id"]])
+    assert found["users"] == [
+        {
+            "user_id": "ada",
+            "name": None,
+            "email": "ada@shop.example",
+            "anonymous_ids": [identity["browser_id"]],
+            "devices": 1,
+            "first": view["time"],
+            "last": told["time"],
+            "events": 2,
+        }
+    ]
+    assert {name: ada[name] for name in found["users"][0]} == found["users"][0]
     assert ada["traits"] == {"email": "ada@shop.example"}
-    assert (ada["story"], ada["events"]) == (["VIEW", "IDENTITY"], 2)
-    assert ada["first"] == view["time"] <= told["time"] == ada["last"]
+    assert ada["earlier"] == {"is_known": False, "browsers": []}
+    assert ada["first"] <= ada["last"]
     assert view == {
         "number": 2,
         "position": 0,
@@ -276,26 +295,76 @@ def test_a_timeline_is_in_the_order_in_which_it_happened(client: httpx.Client) -
     ]
     batch = [{"type": "track", "anonymousId": "a", **call} for call in calls]
     client.post("/v1/batch", json={"batch": batch}, headers={"authorization": "Bearer key"})
-    (person,) = client.get("/_collector/people/customerio").json()["strangers"]
+    found = person(client, "customerio", browser="a")
 
-    assert [entry["name"] for entry in person["timeline"]] == ["in February", "in March", "today"]
-    assert person["first"] == person["timeline"][0]["time"] == 1769940000.0
-    assert person["last"] == person["timeline"][2]["time"] > 1772359200.0
+    assert [entry["name"] for entry in found["timeline"]] == ["in February", "in March", "today"]
+    assert found["first"] == found["timeline"][0]["time"] == 1769940000.0
+    assert found["last"] == found["timeline"][2]["time"] > 1772359200.0
 
 
 def test_of_a_long_timeline_the_latest_part_is_shown(client: httpx.Client) -> None:
     batch = [{"type": "track", "event": str(number), "anonymousId": "a"} for number in range(1_200)]
     client.post("/v1/batch", json={"batch": batch}, headers={"authorization": "Bearer key"})
-    (person,) = client.get("/_collector/people/customerio").json()["strangers"]
 
-    assert person["events"] == 1_200
-    assert [entry["position"] for entry in person["timeline"]] == list(range(700, 1_200))
-    assert person["story"] == [str(number) for number in range(700, 1_200)]
+    for asked, begin in (({}, 700), ({"limit": 3}, 1_197), ({"limit": 0}, 1_200), ({"limit": 10**9}, 0)):
+        found = person(client, "customerio", browser="a", **asked)
+        assert found["events"] == 1_200
+        assert [entry["position"] for entry in found["timeline"]] == list(range(begin, 1_200))
 
 
+@pytest.mark.parametrize("path", ["people/sitecore?", "person/sitecore?user=ada&"])
 @pytest.mark.parametrize("limit", ["x", "-1", "1e3"])
-def test_limit_is_a_number(client: httpx.Client, limit: str) -> None:
-    assert client.get(f"/_collector/people/sitecore?limit={limit}").status_code == 400
+def test_limit_is_a_number(client: httpx.Client, path: str, limit: str) -> None:
+    assert client.get(f"/_collector/{path}limit={limit}").status_code == 400
+
+
+def test_a_person_is_found_by_any_of_their_ids(client: httpx.Client) -> None:
+    headers = {"authorization": "Bearer key"}
+    calls = [
+        {"type": "page", "anonymousId": "stranger/1"},
+        {"type": "identify", "anonymousId": "phone", "userId": "old"},
+        {"type": "identify", "anonymousId": "laptop", "userId": "ada"},
+        {"type": "alias", "userId": "ada", "previousId": "old"},
+        {"type": "page", "anonymousId": "ada"},
+        {"type": "track", "userId": "ben", "event": "no browser"},
+    ]
+    client.post("/v1/batch", json={"batch": calls}, headers=headers)
+
+    for asked in ({"user": "ada"}, {"user": "old"}, {"any": "ada"}, {"browser": "phone"}, {"any": "laptop"}):
+        assert person(client, "customerio", **asked)["user_id"] == "ada"
+    for asked in ({"browser": "stranger/1"}, {"any": "stranger/1"}, {"browser": "ada"}):
+        assert person(client, "customerio", **asked)["user_id"] is None
+    assert person(client, "customerio", user="ben")["devices"] == 0
+    for asked in ({"user": "stranger/1"}, {"browser": "ben"}, {"any": "nobody"}):
+        assert person(client, "customerio", **asked) is None
+    assert person(client, "datalyr", user="ada") is None
+
+
+@pytest.mark.parametrize("asked", ["", "name=ada", "user=ada&browser=b"])
+def test_a_person_is_asked_for_by_one_id(client: httpx.Client, asked: str) -> None:
+    assert client.get(f"/_collector/person/sitecore?{asked}").status_code == 400
+    assert client.get(f"/_collector/person/nowhere?{asked}").status_code == 404
+
+
+def test_people_are_found_by_what_they_are_called(client: httpx.Client) -> None:
+    calls = [
+        {"type": "identify", "anonymousId": "b1", "userId": "u1", "traits": {"first_name": "Ada", "lastName": "Byron"}},
+        {"type": "identify", "anonymousId": "b2", "userId": "u2", "traits": {"email": "ada@shop.example"}},
+        {"type": "identify", "anonymousId": "b3", "userId": "u3", "traits": {"name": "Ben", "plan": "ada"}},
+        {"type": "page", "anonymousId": "ADA-4"},
+    ]
+    client.post("/v1/batch", json={"batch": calls}, headers={"authorization": "Bearer key"})
+
+    def found(text: str, limit: int = 9) -> Any:
+        return client.get("/_collector/people/customerio", params={"text": text, "limit": limit}).json()
+
+    assert [(one["user_id"], one["name"]) for one in found("ada")["users"]] == [("u2", None), ("u1", "Ada Byron")]
+    assert [one["anonymous_ids"] for one in found("ada")["strangers"]] == [["ADA-4"]]
+    assert [one["user_id"] for one in found("  byron Ada ")["users"]] == ["u1"]
+    assert [one["user_id"] for one in found("b3")["users"]] == ["u3"]
+    assert found("nobody")["users"] == []
+    cut = found("ada", limit=1)
+    assert (len(cut["users"]), cut["total_users"], cut["total_strangers"]) == (1, 2, 1)
 
 
 def test_everything_is_exported(client: httpx.Client, make_event: MakeEvent) -> None:
@@ -345,12 +414,15 @@ def test_nothing_that_arrived_breaks_an_answer(client: httpx.Client, make_event:
     assert client.post("/v1.2/events", content=body).status_code == 201
     assert client.post("/v1/identify", content=call.replace("Infinity", "1e999"), headers=headers).status_code == 200
 
-    for path in ("events", "messages/customerio", "people/customerio", "people/sitecore", "requests/2", "health"):
+    known = "person/customerio?user=u\N{REPLACEMENT CHARACTER}"  # as an address writes it
+    people = ("people/customerio", "people/sitecore", known)
+    for path in ("events", "messages/customerio", *people, "requests/2", "health"):
         answer = client.get(f"/_collector/{path}")
         assert answer.status_code == 200
         assert answer.content.isascii()
         assert answer.headers["content-type"] == "application/json"
         json.loads(answer.content, parse_constant=pytest.fail)
+    assert client.get(f"/_collector/{known}").json()["person"]["traits"]["<script>"] == HOSTILE["<script>"]
     assert len(client.get("/_collector/export").text.splitlines()) == 3
 
 

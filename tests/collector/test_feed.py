@@ -51,10 +51,10 @@ def test_the_latest_and_what_came_after() -> None:
     arrive(store, 5)
 
     assert numbers(feed, feed.latest(2)) == [4, 5]
-    assert numbers(feed, feed.after(3)) == [4, 5]
-    assert feed.has_more(feed.after(4))
+    assert numbers(feed, Cursor.behind("3")) == [4, 5]
+    assert feed.has_more(Cursor.behind("4"))
     assert not feed.has_more(feed.end)
-    assert feed.end.last == 5
+    assert feed.end.mark == "5"
 
 
 def test_what_was_cleared_while_it_was_read_is_read_anew() -> None:

@@ -225,6 +225,7 @@ def test_all_identifiers_of_an_identity_are_one_person() -> None:
     )
     (ada,) = known.users
     assert ada.user_id == "ada@shop.example"
+    assert known.user("ada@shop.example") is known.user("7") is ada
     assert ada.anonymous_ids == ["b1", "b2", "b3"]
 
 

@@ -104,6 +104,7 @@ def test_a_pulse_says_how_things_stand(collector: CollectorServer, client: httpx
         {"route": "events", "status": None, "reset": True, "delay": 0.5},
     ]
     assert isinstance(pulse["clears"], int)
+    assert pulse["last"] == 0
 
 
 @pytest.mark.parametrize("how", ["query", "header", "header wins"])
@@ -119,15 +120,17 @@ def test_a_page_goes_on_where_it_was(
     assert item["says"] == "c"
 
 
+@pytest.mark.parametrize("after", ["5000", "3", "3:1"])
 def test_a_page_that_knew_another_collector_begins_anew(
-    collector: CollectorServer, client: httpx.Client, make_event: MakeEvent
+    collector: CollectorServer, client: httpx.Client, make_event: MakeEvent, after: str
 ) -> None:
     post(client, make_event, "a")
-    with opened(collector, f"{STREAM}?after=5000") as page:
+    with opened(collector, f"{STREAM}?after={after}") as page:
+        assert page.hear_of("pulse")["last"] == 2
         assert views(page.collect(2)) == ["a"]
 
 
-@pytest.mark.parametrize("after", ["x", "-1", "9" * 30, "1.5"])
+@pytest.mark.parametrize("after", ["x", "-1", "9" * 30, "1.5", "1:", ":1", "1:x", "1:-1", "1:2:3"])
 def test_after_is_a_number(client: httpx.Client, after: str) -> None:
     assert client.get(STREAM, params={"after": after}).status_code == 400
     assert client.get(STREAM, headers={"last-event-id": after}).status_code == 400
@@ -143,18 +146,20 @@ def test_a_page_begins_with_the_latest_thousand_requests(collector: CollectorSer
 
 
 def test_a_message_holds_so_much_and_no_more(collector: CollectorServer, client: httpx.Client) -> None:
-    """A request that fills several messages is finished before its number is given as the last one."""
+    """A request that fills several messages is gone on with where a page was, which hears nothing twice."""
     events = [
         {"event_name": "x", "anonymous_id": str(number), "timestamp": "2026-11-24T16:00:00Z"} for number in range(1_203)
     ]
     assert client.post("/events", json={"workspaceId": "w", "events": events}).status_code == 200
     with opened(collector) as page:
-        messages = [page.hear_of("arrivals") for _ in range(3)]
+        messages = [(page.hear_of("arrivals"), page.last_id) for _ in range(3)]
 
-    assert [len(message["items"]) for message in messages] == [500, 500, 203]
-    assert [message["last"] for message in messages] == [0, 0, 1]
-    visitors = [item["visitor"] for message in messages for item in message["items"]]
+    assert [len(message["items"]) for message, _ in messages] == [500, 500, 203]
+    assert [last_id for _, last_id in messages] == ["1:500", "1:1000", "1"]
+    visitors = [item["visitor"] for message, _ in messages for item in message["items"]]
     assert visitors == [str(number) for number in range(1_203)]
+    with opened(collector, **{"last-event-id": "1:1000"}) as page:
+        assert page.hear_of("arrivals") == messages[2][0]
 
 
 def test_a_page_hears_that_all_was_cleared_before_what_came_since(

@@ -282,13 +282,16 @@ def test_who_is_who_can_be_asked_over_the_control_path(make: Make, strict_collec
     with httpx.Client(base_url=f"{strict_collector.url}/_collector") as client:
         messages = client.get("/messages/customerio").json()["messages"]
         people = client.get("/people/customerio").json()
+        known = client.get("/person/customerio", params={"user": "user_1"}).json()["person"]
+        other = client.get("/person/customerio", params={"browser": OTHER_ID}).json()["person"]
         assert client.get("/people/nowhere").status_code == 404
         assert client.get("/messages/sitecore").status_code == 404
     assert len(messages) == 3
     (user,), (stranger,) = people["users"], people["strangers"]
-    assert (user["user_id"], user["anonymous_ids"], user["traits"]) == ("user_1", [BROWSER_ID], {"plan": "pro"})
-    assert user["story"] == ["ADD", "identify"]
-    assert (stranger["user_id"], stranger["anonymous_ids"], stranger["story"]) == (None, [OTHER_ID], ["ADD"])
+    assert (user["user_id"], user["anonymous_ids"], known["traits"]) == ("user_1", [BROWSER_ID], {"plan": "pro"})
+    assert [entry["name"] for entry in known["timeline"]] == ["ADD", "identify"]
+    assert (stranger["user_id"], stranger["anonymous_ids"]) == (None, [OTHER_ID])
+    assert [entry["name"] for entry in other["timeline"]] == ["ADD"]
 
 
 @pytest.mark.parametrize(

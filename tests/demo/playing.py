@@ -56,6 +56,10 @@ class Demo:
             assert time.monotonic() < gives_up, people
             time.sleep(0.02)
 
+    def person(self, system: str, user_id: str) -> Any:
+        """Somebody whom a system was told of, with the timeline."""
+        return self.ask(f"person/{system}?user={user_id}")["person"]
+
 
 @contextmanager
 def playing(*arguments: str) -> Generator[Demo]:

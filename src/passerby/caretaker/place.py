@@ -7,9 +7,10 @@ from pathlib import Path
 
 from ..errors import SettingsError
 from ..outbox.folder import Folder
+from ..sources import variable_of
 from ..tracking import Tracking
 
-VARIABLE = "PASSERBY_OUTBOX"
+VARIABLE = variable_of("outbox")
 
 
 class Refused(Exception):

@@ -15,6 +15,7 @@ from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import TextIO
 
+from ..sources import variable_of
 from .database import StoreError
 from .health import FindOutbox
 from .json_object import JSONObject
@@ -25,9 +26,8 @@ from .terminal import lines_of, show
 
 Arrivals = SimpleQueue[Received | None]  # None: it is time to end
 
-
-OUTBOX = "PASSERBY_OUTBOX"  # as Tracking.from_env reads it
-TARGET_URL = "PASSERBY_SITECORE_TARGET_URL"  # tells the app beside it where it listens; Tracking.from_env reads it
+OUTBOX = variable_of("outbox")
+TARGET_URL = variable_of("sitecore.target_url")  # tells the app beside it where it listens
 OTHERS = re.compile(r"(PASSERBY_(?:CUSTOMERIO|DATALYR)_(?:.+_)?)(?:WRITE_KEY|WORKSPACE_ID|API_KEY)")
 PATIENCE = 10.0  # seconds that the app beside it may take to end
 LOOK_UP = 0.25  # seconds after which the main thread looks for signals

@@ -11,19 +11,21 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from .ask import PLAYED, SYSTEMS
-from .crowd import Crowd
+from .crowd import KINDS, Crowd
 from .exchange import read_body
-from .feed import Cursor, Feed
+from .feed import Cursor, Feed, is_number
 from .health import Health
 from .json_object import JSONObject, json_text, parse_object
 from .received import Received
 from .response import refuse, respond
 from .scripted import Misbehaviour
 from .store import Store
-from .stream import Stream, is_number
+from .stream import Stream
 
 MAX_ORDER = 65_536  # bytes
-PEOPLE = 200  # shown of each kind unless told otherwise
+PEOPLE = 200  # listed of each kind unless told otherwise
+ENTRIES = 500  # of a timeline unless told otherwise
+KNOWN = f"People are known of {', '.join(PLAYED)}"
 SHOWN = 4  # characters of a secret
 SECRET = ("authorization", "proxy-authorization", "x-api-key", "cookie")
 
@@ -50,6 +52,7 @@ class Control:
             Route("/events", self.events),
             Route("/messages/{system}", self.messages),
             Route("/people/{system}", self.people),
+            Route("/person/{system}", self.person),
             Route("/stats", self.stats),
             Route("/stream", self._stream.answer),
             Route("/requests/{number}", self.request),
@@ -93,14 +96,28 @@ class Control:
         return respond({"messages": await asyncio.to_thread(self._store.messages, system)})
 
     async def people(self, request: Request) -> Response:
-        """Who is who, by what a system was told; `?limit=N` of the users, and of the strangers."""
-        system = _named(request, PLAYED)
-        limit = request.query_params.get("limit", str(PEOPLE))
+        """Who is who, by what a system was told; `?limit=N` of the users, and of the strangers; `?text=` finds some."""
+        system, limit = _named(request, PLAYED), request.query_params.get("limit", str(PEOPLE))
         if system is None:
-            return refuse(404, f"People are known of {', '.join(PLAYED)}")
+            return refuse(404, KNOWN)
         if not is_number(limit):
             return refuse(400, "limit is how many to list")
-        return respond(await asyncio.to_thread(self._crowd.as_json, system, int(limit)))
+        text = request.query_params.get("text", "")
+        return respond(await asyncio.to_thread(self._crowd.people, system, int(limit), text))
+
+    async def person(self, request: Request) -> Response:
+        """Somebody by `?user=ID`, `?browser=ID` or `?any=ID`, with the latest `?limit=N` entries of the timeline."""
+        system, limit = _named(request, PLAYED), request.query_params.get("limit", str(ENTRIES))
+        kinds = [kind for kind in KINDS if kind in request.query_params]
+        if system is None:
+            return refuse(404, KNOWN)
+        if not is_number(limit):
+            return refuse(400, "limit is how many entries to list")
+        if len(kinds) != 1:
+            return refuse(400, f"Somebody is found by one of {', '.join(KINDS)}")
+        name = request.query_params[kinds[0]]
+        found = await asyncio.to_thread(self._crowd.person, system, kinds[0], name, int(limit))
+        return respond({"person": found})  # nobody is an answer, too: who follows a link here is not to see an error
 
     async def stats(self, request: Request) -> Response:
         """How much arrived, and which routes misbehave."""

@@ -20,9 +20,17 @@ class Cursor(NamedTuple):
     position: int = 0
 
     @property
-    def last(self) -> int:
-        """The number of the last request of which nothing is left to read."""
-        return self.number - 1
+    def mark(self) -> str:
+        """The same for a reader to keep: the last request that was read, as "7"; or how far the next, as "8:500"."""
+        return f"{self.number}:{self.position}" if self.position else str(self.number - 1)
+
+    @classmethod
+    def behind(cls, mark: str) -> Cursor:
+        """Where a reader goes on who kept a mark. Raises ValueError for what is none."""
+        number, colon, position = mark.partition(":")
+        if not is_number(number) or (colon and not is_number(position)):
+            raise ValueError(f"{mark[:20]!r} is no place among the requests")
+        return cls(int(number), int(position)) if colon else cls(int(number) + 1)
 
 
 class Page(NamedTuple):
@@ -51,10 +59,6 @@ class Feed:
     def end(self) -> Cursor:
         """Where what will arrive begins."""
         return Cursor(self._store.last_number + 1)
-
-    def after(self, number: int) -> Cursor:
-        """Where to read on behind a request."""
-        return Cursor(number + 1)
 
     def latest(self, count: int) -> Cursor:
         """Where the latest so many requests begin."""
@@ -98,3 +102,8 @@ class Feed:
             found = self._store.first_taken(system, ids) if ids else {}
             first.update({(system, name): place for name, place in found.items()})
         return [marked(item, first.get((item.system, item.id))) for item in items]
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number that a request may have."""
+    return text.isascii() and text.isdigit() and len(text) < 19

@@ -9,7 +9,7 @@ from . import pipelines_api
 from .ask import CARRIERS, OWNERS, Played
 from .json_object import JSONObject, as_object, parse_object
 from .received import Received
-from .telling import Telling, read_telling
+from .telling import Telling, read_telling, shortened
 
 UNREADABLE = "unreadable"
 
@@ -102,9 +102,9 @@ def _item(received: Received, position: int, telling: Telling, refusal: str | No
         position=position,
         time=received.time,
         system=OWNERS.get(received.route, "other"),
-        type=telling.type or received.route,
-        visitor=telling.visitor,
-        user=telling.user,
+        type=shortened(telling.type) or received.route,
+        visitor=shortened(telling.visitor),
+        user=shortened(telling.user),
         says=telling.says,
         told=telling.told,
         id=telling.id,

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .ask import Played
-from .fact import Fact, read_fact
 from .json_object import JSONObject
-from .telling import read_telling
+from .telling import Telling, read_telling, shortened
+
+UNNAMED = "?"  # something that says of itself not what it is
 
 
 class Entry(NamedTuple):
@@ -101,13 +102,18 @@ class People:
             position: in that request.
             time: when it arrived.
         """
-        fact = read_fact(self._system, message)
         telling = read_telling(self._system, message)
-        moment = time if telling.told is None else telling.told
         entry = Entry(
-            number, position, moment, fact.name, telling.says, fact.anonymous_id, fact.user_id, fact.is_identity
+            number,
+            position,
+            time if telling.told is None else telling.told,
+            shortened(telling.name) or UNNAMED,
+            telling.says,
+            telling.visitor,
+            telling.user,
+            telling.is_identity,
         )
-        self._owned.append(_Owned(entry, self._take(fact)))
+        self._owned.append(_Owned(entry, self._take(telling)))
         self._is_given_out = False
 
     @property
@@ -126,30 +132,33 @@ class People:
         """The person with a user ID, or with another ID that was said to stand for the same one."""
         self._give_out()
         found = self._users.get(self._whose(user_id))
-        return found or next((person for person in self._users.values() if person.user_id == user_id), None)
+        if found is None and self._system == "sitecore":
+            keys = (key for key in (*self._users, *self._same) if key.partition("\n")[2] == user_id)
+            found = next((self._users[self._whose(key)] for key in keys), None)
+        return found
 
     def of_browser(self, anonymous_id: str) -> Person | None:
         """The person behind a browser, as it is now."""
         self._give_out()
         return self._browsers.get(anonymous_id)
 
-    def _take(self, fact: Fact) -> str | None:
+    def _take(self, telling: Telling) -> str | None:
         """Note what it says, and return whose it is as far as is known now."""
-        if fact.key is None:
-            return None if fact.anonymous_id is None else self._linked.get(fact.anonymous_id)
-        key = self._known_among(fact)
-        person = self._users.setdefault(self._whose(key), Person(fact.user_id))
-        if fact.is_identity:
-            person.traits.update(fact.traits or {})
-            if fact.anonymous_id is not None:
-                self._link(fact.anonymous_id, key)
-        for other in (fact.key, *fact.same):
+        if telling.key is None:
+            return None if telling.visitor is None else self._linked.get(telling.visitor)
+        key = self._known_among(telling)
+        person = self._users.setdefault(self._whose(key), Person(telling.user))
+        if telling.is_identity:
+            person.traits.update(telling.traits or {})
+            if telling.visitor is not None:
+                self._link(telling.visitor, key)
+        for other in (telling.key, *telling.same):
             self._unite(other, key)
         return key
 
-    def _known_among(self, fact: Fact) -> str:
+    def _known_among(self, telling: Telling) -> str:
         """Of a guest's identifiers the one that is known already, so that a further one does not rename the guest."""
-        keys = (str(fact.key), *(fact.same if fact.is_identity else ()))
+        keys = (str(telling.key), *(telling.same if telling.is_identity else ()))
         return next((key for key in keys if self._whose(key) in self._users), keys[0])
 
     def _link(self, anonymous_id: str, key: str) -> None:
@@ -184,11 +193,14 @@ class People:
             key = told if told is not None else self._first.get(entry.anonymous_id or "")
             person = self._stranger(entry.anonymous_id) if key is None else self._users[self._whose(key)]
             person.timeline.append(entry._replace(reattributed=True) if told is None and key is not None else entry)
-        browsers = {entry.anonymous_id for entry, _ in self._owned}
+        seen = {entry.anonymous_id for entry, _ in self._owned}
+        linked: dict[str, dict[str, None]] = {}  # to each user the browsers, once each
         for anonymous_id, key in [*self._first.items(), *self._linked.items()]:
-            if anonymous_id in browsers:
-                person = self._browsers[anonymous_id] = self._users[self._whose(key)]
-                person.anonymous_ids += [] if anonymous_id in person.anonymous_ids else [anonymous_id]
+            if anonymous_id in seen:
+                self._browsers[anonymous_id] = self._users[self._whose(key)]
+                linked.setdefault(self._whose(key), {})[anonymous_id] = None
+        for key, browsers in linked.items():
+            self._users[key].anonymous_ids = list(browsers)
 
     def _stranger(self, anonymous_id: str | None) -> Person:
         name = anonymous_id or ""

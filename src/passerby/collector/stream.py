@@ -41,14 +41,13 @@ class Stream:
     async def answer(self, request: Request) -> Response:
         """Tell what arrives: from the latest on, or from behind `?after=N` or the event a page heard last."""
         after = request.headers.get("last-event-id") or request.query_params.get("after")
-        if after is not None and not is_number(after):
+        try:
+            cursor = None if after is None else Cursor.behind(after)
+        except ValueError:
             return refuse(400, "after, like Last-Event-ID, is the number of a request")
-        return StreamingResponse(self._messages(self._begin(after)), media_type="text/event-stream")
-
-    def _begin(self, after: str | None) -> Cursor:
-        if after is None or int(after) > self._store.last_number:  # what it heard was of another collector
-            return self._feed.latest(FIRST)
-        return self._feed.after(int(after))
+        if cursor is None or cursor > self._feed.end:  # what it heard was of another collector
+            cursor = self._feed.latest(FIRST)
+        return StreamingResponse(self._messages(cursor), media_type="text/event-stream")
 
     async def _messages(self, cursor: Cursor) -> AsyncGenerator[str]:
         pulse_due = 0.0
@@ -63,8 +62,8 @@ class Stream:
                 yield f"event: pulse\ndata: {json_text(self._pulse(clears))}\n\n"
             if page is not None and page.items:
                 cursor = page.cursor
-                arrivals = {"items": [item._asdict() for item in page.items], "last": cursor.last}
-                yield f"event: arrivals\nid: {cursor.last}\ndata: {json_text(arrivals)}\n\n"
+                arrivals = {"items": [item._asdict() for item in page.items]}
+                yield f"event: arrivals\nid: {cursor.mark}\ndata: {json_text(arrivals)}\n\n"
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), begun + PAUSE - time.monotonic())
 
@@ -74,9 +73,9 @@ class Stream:
             {"route": route, "status": due.status, "reset": due.reset, "delay": due.delay}
             for route, due in upcoming.items()
         ]
-        return {"counts": self._store.counts(), "misbehaving": misbehaving, "clears": clears}
-
-
-def is_number(text: str) -> bool:
-    """Whether a text is a number that a request may have."""
-    return text.isascii() and text.isdigit() and len(text) < 19
+        return {
+            "counts": self._store.counts(),
+            "last": self._store.last_number,
+            "misbehaving": misbehaving,
+            "clears": clears,
+        }

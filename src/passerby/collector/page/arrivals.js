@@ -2,6 +2,7 @@
 
 const MOST = 20_000; // items; some 15 MB
 const SLACK = 2_000; // thrown away at once, so that most additions move nothing
+const MOST_TYPES = 200; // to choose from; an app may make up a type for each event
 
 export class Arrivals {
     constructor() {
@@ -11,7 +12,7 @@ export class Arrivals {
     clear() {
         this.items = [];
         this.begin = 0; // the place of the first item among all that ever arrived
-        this.types = new Map(); // type to how many
+        this.types = new Set();
     }
 
     /** One above the place of the newest. */
@@ -26,7 +27,7 @@ export class Arrivals {
     add(items) {
         for (const item of items) {
             this.items.push(item);
-            this.types.set(item.type, (this.types.get(item.type) ?? 0) + 1);
+            if (this.types.size < MOST_TYPES) this.types.add(item.type);
         }
         if (this.items.length > MOST + SLACK) {
             const surplus = this.items.length - MOST;

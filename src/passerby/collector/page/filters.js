@@ -12,7 +12,6 @@ const FIELDS = {
     type: "filter-type",
     outcome: "filter-outcome",
 };
-const MOST_TYPES = 200;
 
 export class Filters {
     /** `onChange` is called with each new filter. */
@@ -56,9 +55,8 @@ export class Filters {
     /** Offer the types that have arrived. */
     offer(types) {
         const select = byId("filter-type");
-        if (types.size === this._types.size) return;
-        for (const type of types.keys()) {
-            if (this._types.has(type) || select.options.length > MOST_TYPES) continue;
+        for (const type of types) {
+            if (this._types.has(type)) continue;
             this._types.add(type);
             const after = [...select.options].slice(1).find((option) => option.value.localeCompare(type) > 0);
             select.insertBefore(make("option", { value: type, text: type }), after ?? null);

@@ -4,7 +4,7 @@ import { read } from "./ask.js";
 import { arrange, byId, make, oncePerFrame, say, show } from "./dom.js";
 import { ledger } from "./ledger.js";
 import { Moment, Plot, SPAN } from "./plot.js";
-import { clockTime, duration, many, number, systemName } from "./words.js";
+import { briefly, clockTime, duration, many, number, systemName } from "./words.js";
 
 const PLOTS = [
     {
@@ -14,6 +14,7 @@ const PLOTS = [
             { name: "failed", key: "failed", look: "bad" },
         ],
         format: (value) => number(Math.round(value * 10) / 10),
+        tick: briefly,
         least: 10,
     },
     {
@@ -23,6 +24,7 @@ const PLOTS = [
             { name: "dead", key: "dead", look: "bad" },
         ],
         format: (value) => number(Math.round(value * 10) / 10),
+        tick: briefly,
         least: 10,
     },
     {
@@ -69,8 +71,6 @@ export class Health {
             return { key: system, sign: JSON.stringify(seen), make: () => seenRow(system, seen) };
         });
         arrange(byId("seen").tBodies[0], rows);
-        show(byId("seen"), systems.length > 0);
-        show(byId("seen-empty"), systems.length === 0);
     }
 
     _showOutbox() {
@@ -87,8 +87,9 @@ export class Health {
 
     _showPlots() {
         if (this._health === null || byId("view-health").hidden) return;
-        const { history, outbox } = this._health;
-        const now = history.at(-1)?.time ?? Date.now() / 1000;
+        const { history: kept, outbox } = this._health;
+        const now = kept.at(-1)?.time ?? Date.now() / 1000;
+        const history = kept.filter(({ time }) => time > now - SPAN); // it may have slept meanwhile
         const moment = this._moment.value;
         const sample = moment === null ? history.at(-1) : sampleAt(history, now - (SPAN - 1 - moment));
         const summary = summaryOf(history, outbox);

@@ -14,17 +14,17 @@ const MOST_COLUMNS = 5;
  * not among the rows.
  */
 export function layLanes(person, limit) {
-    const entries = person.timeline;
+    const { timeline: entries, earlier } = person;
     const isKnown = (entry) => person.user_id !== null && !entry.reattributed;
-    const trunk = entries.findIndex(isKnown);
-    const lanes = findLanes(entries, isKnown, trunk);
-    placeLanes(lanes, trunk);
+    const trunk = earlier.is_known ? 0 : entries.findIndex(isKnown);
+    const lanes = findLanes(entries, isKnown, trunk, earlier);
+    placeLanes(lanes, earlier.is_known ? null : trunk);
     const laneOf = new Map(lanes.map((lane) => [lane.id, lane]));
     const rows = entries.map((entry, index) => {
         const lane = laneOf.get(entry.anonymous_id);
         const known = isKnown(entry);
         const column = known || lane === undefined ? 0 : lane.column;
-        return { entry, isKnown: known, column, milestone: milestoneAt(entry, index, lane, trunk) };
+        return { entry, isKnown: known, column, milestone: milestoneAt(entry, index, lane, earlier.is_known ? null : trunk) };
     });
     const offset = Math.max(0, entries.length - limit);
     const seen = lanes.filter((lane) => lane.from !== null && (lane.join ?? Infinity) >= offset);
@@ -33,12 +33,12 @@ export function layLanes(person, limit) {
 }
 
 /** Each browser's events told while nobody was known: from the first to the last, and where it was known at last. */
-function findLanes(entries, isKnown, trunk) {
-    const lanes = new Map();
+function findLanes(entries, isKnown, trunk, earlier) {
+    const lanes = new Map(earlier.browsers.map((browser) => [browser.anonymous_id, laneFromAbove(browser)]));
     entries.forEach((entry, index) => {
         const id = entry.anonymous_id;
         if (id === null || id === undefined) return;
-        if (!lanes.has(id)) lanes.set(id, { id, column: 0, from: null, to: null, join: null, before: 0 });
+        if (!lanes.has(id)) lanes.set(id, newLane(id));
         const lane = lanes.get(id);
         if (isKnown(entry)) lane.join ??= index;
         else {
@@ -51,6 +51,16 @@ function findLanes(entries, isKnown, trunk) {
     return [...lanes.values()];
 }
 
+function newLane(id) {
+    return { id, column: 0, from: null, to: null, join: null, before: 0, isJoined: false };
+}
+
+/** That of a browser of which some events are earlier than the timeline here. */
+function laneFromAbove({ anonymous_id: id, anonymous, is_known: isJoined }) {
+    const place = anonymous > 0 && !isJoined ? -1 : null;
+    return { ...newLane(id), from: place, to: place, before: anonymous, isJoined };
+}
+
 /** A browser that said nothing since joins with the next word of the person, such as an alias. */
 function joinLate(lane, entries, isKnown, trunk) {
     if (trunk < 0 || lane.from === null || (lane.join !== null && lane.join > lane.to)) return;
@@ -58,10 +68,10 @@ function joinLate(lane, entries, isKnown, trunk) {
     lane.join = next < 0 ? null : next;
 }
 
-/** Column 0 is the trunk's; the others are taken again once free. */
+/** Column 0 is the trunk's, which is null where it comes from above; the others are taken again once free. */
 function placeLanes(lanes, trunk) {
     const anonymous = lanes.filter((lane) => lane.from !== null);
-    const first = anonymous.find((lane) => lane.join === trunk) ?? (trunk < 0 ? anonymous[0] : undefined);
+    const first = anonymous.find((lane) => lane.join === trunk) ?? (trunk === -1 ? anonymous[0] : undefined);
     const ends = [Infinity];
     for (const lane of anonymous) {
         if (lane === first) continue;
@@ -74,6 +84,6 @@ function placeLanes(lanes, trunk) {
 
 /** The first time a browser is said to be a known person's. */
 function milestoneAt(entry, index, lane, trunk) {
-    if (!entry.is_identity || index !== (lane === undefined ? trunk : lane.join)) return null;
+    if (!entry.is_identity || lane?.isJoined || index !== (lane === undefined ? trunk : lane.join)) return null;
     return { isFirst: index === trunk, before: lane?.before ?? 0 };
 }

@@ -9,63 +9,56 @@ export class Live {
     constructor(hear) {
         this._hear = hear;
         this._source = null;
-        this._first = null; // numbers of requests
-        this._last = null;
+        this._mark = null; // where the collector is to go on
+        this._last = 0; // the number of the latest request that was heard of
         this._clears = null;
-        this._isNew = false; // no pulse since the connection was made
         this._heard = performance.now();
         this._rest = null;
         setInterval(() => this._look(), 1000);
         document.addEventListener("visibilitychange", () => this._restOrWake());
     }
 
-    /** Connect; `after` is the number of the last request that is known already. */
-    connect(after = null) {
+    /** Connect, and hear of what is not known yet. */
+    connect() {
         this._source?.close();
-        const source = new EventSource(after === null ? "stream" : `stream?after=${after}`);
+        const source = new EventSource(this._mark === null ? "stream" : `stream?after=${this._mark}`);
         this._source = source;
         this._heard = performance.now();
-        source.addEventListener("open", () => (this._isNew = true));
-        source.addEventListener("arrivals", (event) => this._take(JSON.parse(event.data)));
+        source.addEventListener("arrivals", (event) => this._take(JSON.parse(event.data), event.lastEventId));
         source.addEventListener("pulse", (event) => this._feel(JSON.parse(event.data)));
         source.addEventListener("error", () => this._lose(source));
     }
 
     /** Begin anew, with the collector's latest. */
     restart() {
-        this._first = this._last = null;
+        this._mark = null;
+        this._last = 0;
         this._hear.onRestart();
         this.connect();
     }
 
-    _take({ items, last }) {
+    _take({ items }, mark) {
         this._heard = performance.now();
         this._hear.onState("live");
-        if (items.length > 0) this._first ??= items[0].number;
-        this._last = last;
+        this._mark = mark;
+        this._last = items.at(-1).number;
         this._hear.onItems(items);
     }
 
     _feel(pulse) {
         this._heard = performance.now();
         this._hear.onState("live");
-        const isOther = this._isNew && this._isAnother(pulse);
         const isCleared = this._clears !== null && pulse.clears !== this._clears;
-        this._isNew = false;
+        const isAnother = pulse.last < this._last; // it does not know what it has said, such as after a crash
         this._clears = pulse.clears;
-        if (isOther || isCleared) this.restart();
+        if (isCleared || isAnother) this.restart();
         this._hear.onPulse(pulse);
-    }
-
-    /** A collector that has fewer requests than were seen here is not the one that was here before. */
-    _isAnother(pulse) {
-        return this._first !== null && pulse.counts.requests < this._last - this._first + 1;
     }
 
     _lose(source) {
         this._hear.onState("lost");
         if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
-        setTimeout(() => source === this._source && this.connect(this._last), AGAIN);
+        setTimeout(() => source === this._source && this.connect(), AGAIN);
     }
 
     /** A connection may die without a word. */
@@ -73,13 +66,14 @@ export class Live {
         if (this._source === null) return;
         if (performance.now() - this._heard < PATIENCE) return;
         this._hear.onState("lost");
-        this.connect(this._last);
+        this.connect();
     }
+
     /** A page that nobody looks at needs no connection; what it missed is told when it is looked at again. */
     _restOrWake() {
         clearTimeout(this._rest);
         if (document.hidden) this._rest = setTimeout(() => this._sleep(), REST);
-        else if (this._source === null) this.connect(this._last);
+        else if (this._source === null) this.connect();
     }
 
     _sleep() {

@@ -2,13 +2,11 @@
 
 import { arrange, make, say, show } from "./dom.js";
 import { rove } from "./roving.js";
-import { calledBy } from "./person.js";
-import { ago, emailOf, hueOf, many, number, shortId } from "./words.js";
+import { calledBy, idOf } from "./person.js";
+import { ago, hueOf, many, number } from "./words.js";
 
-/** What tells a person from others: by user ID, or by browser as long as nobody is known. */
-export function keyOf(person) {
-    return person.user_id === null ? `browser:${person.anonymous_ids[0]}` : `user:${person.user_id}`;
-}
+/** An ID and of what it is, in one text. */
+export const keyOf = (person) => idOf(person).join(":");
 
 export class PeopleList {
     /** `choose(person)` is called with who was clicked. */
@@ -26,11 +24,11 @@ export class PeopleList {
         setInterval(() => this._tellTimes(), 5000);
     }
 
-    /** Show people whose name, email or ID holds `text`; the one with the chosen key is marked. */
-    show({ users, strangers, total_users: totalUsers, total_strangers: totalStrangers }, text, chosen) {
+    /** Show people; the one with the chosen key is marked. */
+    show({ users, strangers, total_users: totalUsers, total_strangers: totalStrangers }, chosen) {
         this._people = new Map([...users, ...strangers].map((person) => [keyOf(person), person]));
-        this._fill(this._known, users, totalUsers ?? users.length, text);
-        this._fill(this._unknown, strangers, totalStrangers ?? strangers.length, text);
+        this._fill(this._known, users, totalUsers);
+        this._fill(this._unknown, strangers, totalStrangers);
         for (const button of this._box.querySelectorAll("[data-person]")) {
             if (button.dataset.person === chosen) button.setAttribute("aria-current", "true");
             else button.removeAttribute("aria-current");
@@ -39,13 +37,11 @@ export class PeopleList {
         this._roving.refresh();
     }
 
-    _fill({ box, list, count }, people, total, text) {
-        const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-        const found = people.filter((person) => words.every((word) => wordsOf(person).includes(word)));
-        show(box, found.length > 0);
-        say(count, found.length < total ? `${number(found.length)} of ${number(total)}` : number(total));
+    _fill({ box, list, count }, people, total) {
+        show(box, people.length > 0);
+        say(count, people.length < total ? `${number(people.length)} of ${number(total)}` : number(total));
         const wanted = (person) => ({ key: keyOf(person), sign: signOf(person), make: () => item(person) });
-        arrange(list, this._ordered(list, found).map(wanted));
+        arrange(list, this._ordered(list, people).map(wanted));
     }
 
     /** Newest activity first; but nothing moves away from under the pointer. */
@@ -73,18 +69,15 @@ function group(name) {
     };
 }
 
-const signOf = (person) => JSON.stringify([person.traits, person.anonymous_ids, person.events]);
-
-function wordsOf(person) {
-    return [calledBy(person), emailOf(person.traits), person.user_id, ...person.anonymous_ids].join(" ").toLowerCase();
-}
+const signOf = ({ name, email, anonymous_ids: ids, devices, events }) =>
+    JSON.stringify([name, email, ids, devices, events]);
 
 function item(person) {
     const key = keyOf(person);
     const isKnown = person.user_id !== null;
-    const devices = person.anonymous_ids.filter(Boolean);
+    const devices = person.anonymous_ids.filter(Boolean); // the latest
     const events = many(person.events, "event");
-    const facts = isKnown ? `${many(devices.length, "device")}, ${events}` : events;
+    const facts = isKnown ? `${many(person.devices, "device")}, ${events}` : events;
     const marks = make("span", { class: "person-marks" });
     const mark = isKnown ? "chip-dot is-known" : "chip-dot";
     for (const id of devices.slice(0, 4)) marks.append(make("span", { class: mark, hue: hueOf(id) }));
@@ -113,5 +106,5 @@ function item(person) {
 
 function otherName(person) {
     const name = calledBy(person);
-    return [emailOf(person.traits), person.user_id].find((each) => each && each !== name) ?? "";
+    return [person.email, person.user_id].find((each) => each && each !== name) ?? "";
 }

@@ -3,18 +3,22 @@
 import { make } from "./dom.js";
 import { writeRoute } from "./route.js";
 import { chip } from "./row.js";
-import { emailOf, many, nameOf, shortId } from "./words.js";
+import { many, number, shortId } from "./words.js";
+
+/** What tells a person from others: by user ID, or by browser as long as nobody is known. */
+export const idOf = (person) =>
+    person.user_id === null ? ["browser", person.anonymous_ids[0]] : ["user", person.user_id];
 
 /** What a person is called: a name, an email, or an ID. */
-export function calledBy({ traits, user_id: userId, anonymous_ids: anonymousIds }) {
-    return nameOf(traits) ?? emailOf(traits) ?? userId ?? shortId(anonymousIds[0] || "nobody");
+export function calledBy({ name, email, user_id: userId, anonymous_ids: anonymousIds }) {
+    return name ?? email ?? userId ?? shortId(anonymousIds[0] || "nobody");
 }
 
 /** What stands above a person's timeline. */
 export function head(person) {
     const isKnown = person.user_id !== null;
     const name = isKnown ? calledBy(person) : "Not yet known";
-    const lines = new Set([emailOf(person.traits), person.user_id].filter((line) => line && line !== name));
+    const lines = new Set([person.email, person.user_id].filter((line) => line && line !== name));
     const box = make("div", { class: "head" }, make("h2", { id: "person-name", text: name }));
     for (const text of lines) box.append(make("p", { class: "head-line", text }));
     box.append(devices(person, isKnown));
@@ -22,9 +26,10 @@ export function head(person) {
     return box;
 }
 
-function devices({ anonymous_ids: anonymousIds, events }, known) {
+function devices({ anonymous_ids: anonymousIds, devices: count, events }, known) {
     const ids = anonymousIds.filter(Boolean);
-    const line = make("p", { class: "head-devices" }, `${many(ids.length, "device")}, ${many(events, "event")}`);
+    const line = make("p", { class: "head-devices" }, `${many(count, "device")}, ${many(events, "event")}`);
+    if (ids.length < count) line.append(", ", `the latest ${number(ids.length)} devices:`);
     for (const id of ids) {
         const href = writeRoute("stream", [], { visitor: id });
         line.append(" ", chip(id, { tag: "a", href, known, "aria-label": `${id}, show in the stream` }));

@@ -7,13 +7,18 @@ const TOP = 8;
 const LEFT = 44; // room for the labels
 const FLOOR = HEIGHT - 20;
 export const SPAN = 600; // seconds shown
+const GAP = 5; // seconds without a sample, of which there is one a second, over which no line is drawn
 const ENDS = { 10: ["start", "10 min ago"], 0: ["end", "now"] }; // of the axis of time, in minutes
 
-/** One plot: `series` are { name, key, look }, `format` says a value, `floor` is the least top of the scale. */
+/**
+ * One plot: `series` are { name, key, look }, `format` says a value, `tick` says it beside the scale in a few letters,
+ * `least` is the least top of the scale.
+ */
 export class Plot {
-    constructor(box, { title, series, format, least }) {
+    constructor(box, { title, series, format, tick = format, least }) {
         this._series = series;
         this._format = format;
+        this._tick = tick;
         this._least = least;
         this._svg = draw("svg", { class: "plot", role: "img", height: HEIGHT });
         this._values = new Map(series.map(({ key }) => [key, make("b", {})]));
@@ -55,7 +60,7 @@ export class Plot {
         for (const value of [0, top / 2, top]) {
             const look = value === 0 ? "axis" : "axis axis-faint";
             parts.push(draw("line", { class: look, x1: LEFT, x2: width, y1: y(value), y2: y(value) }));
-            parts.push(label(LEFT - 8, y(value) + 4, "end", this._format(value)));
+            parts.push(label(LEFT - 8, y(value) + 4, "end", this._tick(value)));
         }
         for (const minutes of width < 480 ? [10, 5, 0] : [10, 8, 6, 4, 2, 0]) {
             const x = this._x(now - minutes * 60);
@@ -126,7 +131,7 @@ function runsOf(samples, key, look) {
         const isNearBad = [index - 1, index, index + 1].some((place) => isBad(samples[place]));
         const isWanted = isDrawn(sample) && (look !== "bad" || isNearBad);
         if (!isWanted) run = null;
-        else if (run === null) runs.push((run = [sample]));
+        else if (run === null || sample.time - run.at(-1).time > GAP) runs.push((run = [sample]));
         else run.push(sample);
     });
     return runs;

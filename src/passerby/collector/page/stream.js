@@ -24,6 +24,7 @@ export class Stream {
         this._waitingUpTo = 0;
         this._isPaused = false;
         this._isFresh = true; // the list is to be made anew
+        this._open = { number: null, position: null }; // whose request is open
         this.filters = new Filters(() => this._refill());
         this._paint = oncePerFrame(() => this._draw());
         this._roving = rove(this._rows, { rows: ".row", first: ".says", more: ".chip" });
@@ -49,6 +50,7 @@ export class Stream {
     }
 
     mark(number, position) {
+        this._open = { number, position };
         for (const row of this._rows.querySelectorAll(".is-open")) row.classList.remove("is-open");
         if (number === null) return;
         this._rows.querySelector(`[data-number="${number}"][data-position="${position}"]`)?.classList.add("is-open");
@@ -150,7 +152,13 @@ export class Stream {
     }
 
     _make(places) {
-        return places.map((place) => makeRow(this._arrivals.at(place), place));
+        return places.map((place) => {
+            const item = this._arrivals.at(place);
+            const row = makeRow(item, place);
+            const { number, position } = this._open;
+            row.classList.toggle("is-open", item.number === number && item.position === position);
+            return row;
+        });
     }
 
     _countWaiting() {

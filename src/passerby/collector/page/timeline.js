@@ -12,14 +12,16 @@ const PAGE = 120; // events shown at first
 const NEAR_END = 48; // px above the end that still count as being there
 
 export class Timeline {
-    /** `open(number, position)` shows a request. */
-    constructor({ open }) {
+    /** `open(number, position)` shows a request; `onEarlier()` gets more of the timeline and shows the person again. */
+    constructor({ open, onEarlier }) {
+        this._onEarlier = onEarlier;
         this._list = byId("timeline");
         this._scroller = byId("person");
         this._key = null;
         this._person = null;
         this._unread = 0;
         this._limit = PAGE;
+        this._isUnfolding = false; // earlier events have been asked for
         this._redraw = oncePerFrame(() => this._drawThread());
         this._roving = rove(this._list, { rows: "[data-entry]", first: ".entry-open" });
         this._list.addEventListener("click", (event) => {
@@ -36,20 +38,24 @@ export class Timeline {
     show(person, key) {
         const isSame = key === this._key;
         const wasAtEnd = isSame && this._isAtEnd;
+        const isUnfolding = isSame && this._isUnfolding;
+        const fromEnd = this._scroller.scrollHeight - this._scroller.scrollTop;
+        this._isUnfolding = false;
         const grown = isSame ? person.events - this._person.events : 0;
         this._key = key;
         this._person = person;
         if (!isSame) this._limit = PAGE;
         this._layout = layLanes(person, this._limit);
         this._scroller.style.setProperty("--gutter", `${widthOf(this._layout.columns)}px`);
-        this._scroller.classList.toggle("has-devices", person.anonymous_ids.length > 1);
-        const sign = JSON.stringify([key, person.traits, person.anonymous_ids, person.events]);
+        this._scroller.classList.toggle("has-devices", person.devices > 1);
+        const sign = JSON.stringify([key, person.traits, person.anonymous_ids, person.devices, person.events]);
         arrange(byId("person-head"), [{ key: "head", sign, make: () => head(person) }]);
         arrange(this._list, [...this._wanted(isSame)]);
         this._roving.refresh();
         this._drawThread();
         if (!isSame) this._scroller.scrollTop = 0;
-        if (wasAtEnd) this._toEnd();
+        if (isUnfolding) this._keepPlace(fromEnd);
+        else if (wasAtEnd) this._toEnd();
         else this._unread = isSame ? this._unread + Math.max(0, grown) : 0;
         this._tellUnread();
     }
@@ -62,12 +68,15 @@ export class Timeline {
         show(byId("timeline-newer"), false);
     }
 
-    /** Show all that is known here, with what was in sight left where it is. */
     _showEarlier() {
-        const { scrollHeight, scrollTop } = this._scroller;
         this._limit = Infinity;
-        this.show(this._person, this._key);
-        this._scroller.scrollTop = scrollTop + this._scroller.scrollHeight - scrollHeight;
+        this._isUnfolding = true;
+        this._onEarlier();
+    }
+
+    /** What was in sight is left where it is, with the earlier above it. */
+    _keepPlace(fromEnd) {
+        this._scroller.scrollTop = this._scroller.scrollHeight - fromEnd;
         this._list.querySelector(".entry-open")?.focus({ preventScroll: true });
     }
 
@@ -93,10 +102,10 @@ export class Timeline {
 
     *_wanted(isSame) {
         const person = this._person;
-        const { offset } = this._layout;
-        const earlier = offset || person.events - person.timeline.length;
+        const earlier = person.events - this._layout.rows.length;
+        const canBeShown = this._limit !== Infinity;
         if (earlier > 0) {
-            yield { key: "earlier", sign: `${earlier} ${offset > 0}`, make: () => earlierLine(earlier, offset > 0) };
+            yield { key: "earlier", sign: `${earlier} ${canBeShown}`, make: () => earlierLine(earlier, canBeShown) };
         }
         let before = null;
         for (const row of this._layout.rows) {
@@ -110,7 +119,7 @@ export class Timeline {
     _entry(row, isNew) {
         const { entry, milestone } = row;
         const key = `${entry.number}:${entry.position}`;
-        const hasDevices = this._person.anonymous_ids.length > 1;
+        const hasDevices = this._person.devices > 1;
         const sign = JSON.stringify([row.isKnown, milestone, hasDevices, calledBy(this._person)]);
         return { key, sign, make: () => makeEntry(row, this._person, hasDevices, isNew) };
     }

@@ -3,13 +3,18 @@
 import { read } from "./ask.js";
 import { byId, say, show } from "./dom.js";
 import { keyOf, PeopleList } from "./people.js";
-import { calledBy } from "./person.js";
-import { inAddress, keepRoute, personRoute } from "./route.js";
+import { calledBy, idOf } from "./person.js";
+import { keepRoute, personRoute } from "./route.js";
 import { Timeline } from "./timeline.js";
 import { systemName } from "./words.js";
 
 const KNOWN_SYSTEMS = ["sitecore", "customerio", "datalyr"];
+const KINDS = ["user", "browser", "any"]; // of IDs
 const AT_MOST_EVERY = 1000; // ms
+const TYPING = 150; // ms after the last letter until it is looked for
+const MOST_PEOPLE = 1000; // of each kind, as the collector lists at most
+const ENTRIES = 500; // of a timeline at first
+const MOST_ENTRIES = 2000; // as many as a page shows with ease
 const FIRST_WORDS =
     "A thread begins with somebody’s first event: dotted while nobody knows who it is, solid once they say so.";
 const WIDE = matchMedia("(min-width: 56.01rem)");
@@ -18,38 +23,45 @@ export class Visitors {
     constructor({ open, announce }) {
         this._announce = announce;
         this._system = "sitecore";
+        this._wanted = null; // the system that is to be shown; "any": where the one who is chosen is
         this._chosen = null; // { kind: "user" | "browser" | "any", id }
         this._limit = 100;
+        this._entries = ENTRIES;
         this._people = null;
+        this._person = null;
         this._seen = new Set(); // systems with messages
+        this._isProbed = false;
         this._isDue = false;
         this._next = 0;
+        this._typing = null;
         this._focus = null; // what is to have the focus once it is there, where the view changes as a whole
         this._asked = 0; // so that a late answer to an old question is not shown
         this._list = new PeopleList(byId("people"), (person) => this._choose(person));
-        this._timeline = new Timeline({ open });
+        this._timeline = new Timeline({ open, onEarlier: () => this._showEarlier() });
         byId("people-systems").addEventListener("change", (event) => this._turnTo(event.target.value));
-        byId("people-text").addEventListener("input", () => this._showPeople());
+        byId("people-text").addEventListener("input", () => this._search());
         byId("people-more").addEventListener("click", () => this._more());
         byId("person-back").addEventListener("click", () => {
             const { kind, id } = this._chosen;
             this._focus = () => byId("people").querySelector(`[data-person="${CSS.escape(`${kind}:${id}`)}"]`);
         });
-        WIDE.addEventListener("change", () => this._isVisible && this._showAll());
+        WIDE.addEventListener("change", () => this._isVisible && this._refresh());
     }
 
     get _isVisible() {
         return !byId("view-visitors").hidden;
     }
 
+    get _text() {
+        return byId("people-text").value.trim();
+    }
+
     /** The view has come into sight, at an address. */
     async enter([system, kind, ...id]) {
-        if (this._seen.size === 0) await this._probe();
         if (system !== undefined) this._chosen = kind ? { kind, id: id.join("/") } : null;
-        if (KNOWN_SYSTEMS.includes(system)) this._system = system;
-        else if (system === "any") await this._lookEverywhere();
-        else if (!this._seen.has(this._system)) this._system = [...this._seen][0] ?? this._system;
-        if (system === undefined && !WIDE.matches) this._chosen = null;
+        else if (!WIDE.matches) this._chosen = null;
+        this._wanted = system;
+        this._entries = ENTRIES;
         await this._refresh();
     }
 
@@ -61,8 +73,10 @@ export class Visitors {
     }
 
     restart() {
+        this._asked++; // what is under way was asked of those who are forgotten
         this._seen.clear();
-        this._people = null;
+        this._isProbed = false;
+        this._people = this._person = null;
         this._chosen = null;
         this._timeline.clear();
         if (this._isVisible) keepRoute("visitors");
@@ -80,10 +94,12 @@ export class Visitors {
         const begin = performance.now();
         this._next = begin + AT_MOST_EVERY;
         const asked = ++this._asked;
+        const { hash } = location;
         try {
-            const people = await read(`people/${this._system}?limit=${this._limit}`);
-            if (asked !== this._asked) return;
-            this._people = people;
+            const found = await this._ask();
+            if (asked !== this._asked || hash !== location.hash) return; // one is on the way elsewhere
+            Object.assign(this, found);
+            this._wanted = this._system;
             this._showAll();
         } catch {
             this._plan(); // the connection's own notice says what is wrong
@@ -92,35 +108,61 @@ export class Visitors {
         this._next = Math.max(this._next, performance.now() + 3 * (performance.now() - begin));
     }
 
+    /** All that is to be shown: of which system, who there is, and the one who is chosen. */
+    async _ask() {
+        const chosen = this._chosen;
+        if (!this._isProbed) await this._probe();
+        const system = KNOWN_SYSTEMS.includes(this._wanted) ? this._wanted : await this._findSystem(chosen);
+        const [people, person] = await Promise.all([
+            this._readPeople(system, this._limit, this._text),
+            chosen === null ? null : this._readPerson(system, chosen, this._entries),
+        ]);
+        // Where nobody is chosen, the first is, if there is room.
+        const first = chosen === null && WIDE.matches ? (people.users[0] ?? people.strangers[0]) : undefined;
+        if (first === undefined) return { _system: system, _people: people, _person: person };
+        const [kind, id] = idOf(first);
+        return { _system: system, _people: people, _person: await this._readPerson(system, { kind, id }, ENTRIES) };
+    }
+
+    _readPeople(system, limit, text = "") {
+        return read(`people/${system}?${new URLSearchParams({ limit, text })}`);
+    }
+
+    /** Null if there is nobody of this ID. */
+    async _readPerson(system, { kind, id }, limit) {
+        const name = KINDS.includes(kind) ? kind : "any";
+        return (await read(`person/${system}?${new URLSearchParams({ [name]: id, limit })}`)).person;
+    }
+
     /** Which systems have been told of anybody. */
     async _probe() {
         const found = KNOWN_SYSTEMS.map(async (system) => {
-            const people = await read(`people/${system}?limit=1`).catch(() => null);
-            if (people !== null && people.users.length + people.strangers.length > 0) this._seen.add(system);
+            const { users, strangers } = await this._readPeople(system, 1);
+            if (users.length + strangers.length > 0) this._seen.add(system);
         });
         await Promise.all(found);
+        this._isProbed = true;
     }
 
-    async _lookEverywhere() {
-        for (const system of KNOWN_SYSTEMS.filter((each) => this._seen.has(each))) {
-            const people = await read(`people/${system}?limit=${this._limit}`).catch(() => null);
-            if (people === null || this._find(people) === undefined) continue;
-            this._system = system;
-            return;
+    /** The system that was told of the one who is chosen, where any will do; else one that was told of anybody. */
+    async _findSystem(chosen) {
+        const seen = KNOWN_SYSTEMS.filter((each) => this._seen.has(each));
+        for (const system of chosen !== null && this._wanted === "any" ? seen : []) {
+            if ((await this._readPerson(system, chosen, 1)) !== null) return system;
         }
+        return seen.includes(this._system) ? this._system : (seen[0] ?? this._system);
     }
 
     _showAll() {
-        const person = this._find(this._people);
-        this._follow(person);
+        const { _person: person } = this;
+        if (person !== null) this._follow(person);
         this._showPeople();
-        const chosen = this._find(this._people);
         byId("view-visitors").classList.toggle("has-person", this._chosen !== null);
         this._focus?.()?.focus({ preventScroll: true });
         this._focus = null;
-        if (chosen === undefined) this._timeline.clear();
-        else this._timeline.show(chosen, `${this._system} ${keyOf(chosen)}`);
-        this._showEmpty(chosen === undefined);
+        if (person === null) this._timeline.clear();
+        else this._timeline.show(person, `${this._system} ${keyOf(person)}`);
+        this._showEmpty(person === null);
     }
 
     /** What stands where a thread would be. */
@@ -130,44 +172,30 @@ export class Visitors {
             say(byId("person-empty-title"), "Nobody has passed by yet");
             say(byId("person-empty-text"), FIRST_WORDS);
         } else {
-            const among = `the latest ${this._limit} that ${systemName(this._system)} was told of`;
             say(byId("person-empty-title"), "This one is not here");
-            say(byId("person-empty-text"), `${this._chosen.id} is not among ${among}.`);
+            const text = `${systemName(this._system)} has been told of nobody who is ${this._chosen.id}.`;
+            say(byId("person-empty-text"), text);
         }
     }
 
-    /** A browser whose person is known since is that person; where nobody is chosen, the first is, if there is room. */
+    /** A browser whose person is known since is that person. */
     _follow(person) {
-        if (person === undefined) {
-            if (this._chosen !== null || !WIDE.matches) return;
-            person = this._people.users[0] ?? this._people.strangers[0];
-            if (person === undefined) return;
-        } else if (this._chosen.kind === "browser" && person.user_id !== null) {
+        const [kind, id] = idOf(person);
+        if (this._chosen?.kind === "browser" && kind === "user") {
             this._announce(`${this._chosen.id} is now known: ${calledBy(person)}`);
         }
-        const [kind, id] = person.user_id === null ? ["browser", person.anonymous_ids[0]] : ["user", person.user_id];
         this._chosen = { kind, id };
         if (this._isVisible) keepRoute("visitors", [this._system, kind, id]);
     }
 
-    _find({ users, strangers }) {
-        if (this._chosen === null) return undefined;
-        const { kind, id } = this._chosen;
-        const isMeant = (other) => other !== null && inAddress(other) === inAddress(id);
-        const isUser = (person) => kind !== "browser" && isMeant(person.user_id);
-        const isBrowser = (person) => kind !== "user" && person.anonymous_ids.some(isMeant);
-        return users.find(isUser) ?? strangers.find(isBrowser) ?? users.find(isBrowser);
-    }
-
     _showPeople() {
-        if (this._people === null) return;
         const { users, strangers, total_users: totalUsers, total_strangers: totalStrangers } = this._people;
-        const chosen = this._find(this._people);
-        this._list.show(this._people, byId("people-text").value, chosen && keyOf(chosen));
-        show(byId("people-more"), users.length < totalUsers || strangers.length < totalStrangers);
-        const isEmpty = users.length + strangers.length === 0;
-        show(byId("people-empty"), isEmpty);
-        say(byId("people-empty"), `${systemName(this._system)} has been told of nobody yet.`);
+        this._list.show(this._people, this._person && keyOf(this._person));
+        const isCut = users.length < totalUsers || strangers.length < totalStrangers;
+        show(byId("people-more"), isCut && this._limit < MOST_PEOPLE);
+        show(byId("people-empty"), users.length + strangers.length === 0);
+        const nobody = `${systemName(this._system)} has been told of nobody yet.`;
+        say(byId("people-empty"), this._text ? "Nobody has this in a name, email or ID." : nobody);
         this._showSystems();
     }
 
@@ -179,19 +207,29 @@ export class Visitors {
     }
 
     _turnTo(system) {
-        this._system = system;
+        this._system = this._wanted = system;
         this._chosen = null;
         keepRoute("visitors", [system]);
         this._refresh();
     }
 
+    _search() {
+        clearTimeout(this._typing);
+        this._typing = setTimeout(() => this._refresh(), TYPING);
+    }
+
     _more() {
-        this._limit *= 2;
+        this._limit = Math.min(2 * this._limit, MOST_PEOPLE);
+        this._refresh();
+    }
+
+    _showEarlier() {
+        this._entries = MOST_ENTRIES;
         this._refresh();
     }
 
     _choose(person) {
-        const [kind, id] = person.user_id === null ? ["browser", person.anonymous_ids[0]] : ["user", person.user_id];
+        const [kind, id] = idOf(person);
         location.hash = personRoute(this._system, kind, id);
         if (!WIDE.matches) this._focus = () => byId("person");
     }

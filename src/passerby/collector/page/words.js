@@ -8,6 +8,8 @@ const dayAndMonth = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "s
 const wholeDay = new Intl.DateTimeFormat("en-GB", { weekday: "long", day: "numeric", month: "long" });
 const count = new Intl.NumberFormat("en-US");
 
+const shortCount = new Intl.NumberFormat("en-US", { notation: "compact" });
+
 export const systemName = (system) => SYSTEMS[system] ?? String(system);
 
 /** 14:02:11 */
@@ -53,6 +55,9 @@ export const exactly = (seconds) => new Date(seconds * 1000).toISOString().repla
 
 export const number = (value) => (value === null || value === undefined ? "unknown" : count.format(value));
 
+/** 7.5, 100K, 2M */
+export const briefly = (value) => shortCount.format(value);
+
 /** 1 event, 12 events */
 export const many = (value, thing) => `${number(value)} ${thing}${value === 1 ? "" : "s"}`;
 
@@ -75,23 +80,4 @@ export function hueOf(id) {
         hues.set(id, hue);
     }
     return hue;
-}
-
-/** Somebody's name out of traits, in whatever case they are written; null where they hold none. */
-export function nameOf(traits) {
-    const first = textIn(traits, "first_name", "firstName", "firstname");
-    const last = textIn(traits, "last_name", "lastName", "lastname");
-    const whole = [first, last].filter(Boolean).join(" ");
-    return whole || textIn(traits, "name", "username") || null;
-}
-
-/** Somebody's email out of traits; null where they hold none. */
-export const emailOf = (traits) => textIn(traits, "email") || null;
-
-function textIn(traits, ...names) {
-    for (const name of names) {
-        const text = Object.hasOwn(traits, name) && typeof traits[name] === "string" ? traits[name].trim() : "";
-        if (text) return text;
-    }
-    return "";
 }
