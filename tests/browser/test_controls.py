@@ -16,6 +16,7 @@ from passerby.collector import CollectorServer
 
 from .collector_page import CollectorPage
 from .conftest import OpenProfile
+from .watch import Watch
 
 pytestmark = pytest.mark.browser
 
@@ -225,3 +226,17 @@ def test_collector_that_comes_back_and_has_forgotten_the_last_moments(
         expect(look.page.locator("#connection")).to_have_attribute("data-state", "lost")
         expect(look.page.locator("#connection")).to_have_attribute("data-state", "live")
         look.expect_count(1_000)
+
+
+def test_collector_that_comes_back_with_another_token(open_profile: OpenProfile, watch: Watch) -> None:
+    """Whoever looks from elsewhere is asked for it again, and not told that nobody answers."""
+    watch.expect("^console: Failed to load resource.*401")
+    page = open_profile(extra_http_headers={"x-forwarded-for": "192.0.2.1"}).new_page()
+    with CollectorServer(token="first") as before:
+        page.goto(f"{before.url}/_collector/")
+        page.locator("#token").fill("first")
+        page.locator("button").click()
+        expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+        port = before.port
+    with CollectorServer(port=port, token="second"):
+        expect(page.locator("#token")).to_be_visible()

@@ -5,7 +5,10 @@ const REST = 60_000; // ms out of sight until the connection is given back: a br
 const AGAIN = 1500; // ms until a connection that the browser gave up on is tried again
 
 export class Live {
-    /** `hear` has onItems(items), onPulse(pulse), onState("live" | "lost") and onRestart(), when all begins anew. */
+    /**
+     * `hear` has onItems(items), onPulse(pulse), onState("live" | "lost"), onRestart(), when all begins anew, and
+     * onRefused(), when there is an answer that is no stream.
+     */
     constructor(hear) {
         this._hear = hear;
         this._source = null;
@@ -58,6 +61,7 @@ export class Live {
     _lose(source) {
         this._hear.onState("lost");
         if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
+        this._hear.onRefused();
         setTimeout(() => source === this._source && this.connect(), AGAIN);
     }
 

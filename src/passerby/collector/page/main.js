@@ -26,6 +26,7 @@
  */
 
 import { Arrivals } from "./arrivals.js";
+import { read } from "./ask.js";
 import { prepareClear } from "./clear.js";
 import { Details } from "./details.js";
 import { byId, say, show } from "./dom.js";
@@ -63,6 +64,7 @@ const live = new Live({
         health.feel();
     },
     onState: showState,
+    onRefused: () => read("stats").catch(() => {}), // where the token has become another one, its form is shown
     onRestart() {
         arrivals.clear();
         details.close();
