@@ -15,6 +15,9 @@ from passerby.outcome import Delivered
 from passerby.stats import DestinationStats
 
 
+PATIENCE = 30.0  # seconds, on the slowest machine
+
+
 class Plain:
     """A destination that issues no browser IDs; its calls are such that a collector takes them."""
 
@@ -77,7 +80,7 @@ def assert_ledger(stats: DestinationStats, **expected: Any) -> None:
         assert getattr(stats, name) == value, stats
 
 
-def wait_until(is_so: Callable[[], bool], patience: float = 10.0) -> bool:
+def wait_until(is_so: Callable[[], bool], patience: float = PATIENCE) -> bool:
     """Wait until something is so; False if that takes more than some seconds."""
     ends = time.monotonic() + patience
     while not is_so():

@@ -30,7 +30,7 @@ from passerby.delivery.loop import WorkerLoop
 from passerby.delivery.pool import BrowserIdCounts
 
 from .conftest import QUICK, MakeTracking
-from .doubles import Plain, assert_ledger, new_id, page_request, wait_until
+from .doubles import PATIENCE, Plain, assert_ledger, new_id, page_request, wait_until
 
 WORKER = "passerby-delivery"
 
@@ -211,6 +211,25 @@ def test_an_event_told_as_it_closes_needs_no_other_to_be_sent(
         tell(tracking)
         closing.join()
         assert wait_until(lambda: tracking.stats().destinations["sitecore"].pending == 0, 5.0)
+
+
+def test_an_event_told_when_nothing_waits_any_more_is_sent_after_the_close(
+    make_tracking: MakeTracking, collector: CollectorServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between a close's look whether all is sent and its end of the thread."""
+    tracking = make_tracking(collector.url)
+    tracking.start()
+    count = tracking._delivery._outbox.waiting
+
+    def tell_behind_it() -> int:
+        number = count()
+        monkeypatch.undo()
+        tell(tracking)
+        return number
+
+    monkeypatch.setattr(tracking._delivery._outbox, "waiting", tell_behind_it)
+    assert tracking.close(PATIENCE) == 0
+    assert wait_until(lambda: tracking.stats().destinations["sitecore"].delivered == 1)
 
 
 def test_one_part_that_fails_holds_up_no_other(
