@@ -13,9 +13,7 @@ from passerby.destinations.answers import judge_status, read_json
 from passerby.event import COMMON_KINDS, Event
 from passerby.outcome import Delivered
 from passerby.stats import DestinationStats
-
-
-PATIENCE = 30.0  # seconds, on the slowest machine
+from tests.making import PATIENCE
 
 
 class Plain:
@@ -81,7 +79,7 @@ def assert_ledger(stats: DestinationStats, **expected: Any) -> None:
 
 
 def wait_until(is_so: Callable[[], bool], patience: float = PATIENCE) -> bool:
-    """Wait until something is so; False if that takes more than some seconds."""
+    """Wait until something is so; False if that takes more than patience allows."""
     ends = time.monotonic() + patience
     while not is_so():
         if time.monotonic() > ends:
