@@ -20,6 +20,7 @@ from passerby.outbox.board import Board, Notice, Unused
 from passerby.outbox.database import Trouble
 from passerby.outbox.folder import Folder
 from passerby.outbox.sqlite import SqliteOutbox
+from tests.making import eventually
 
 from .told import Listener, delivered_ids, event_of
 
@@ -175,6 +176,7 @@ def cannot_write(directory: str, found: str) -> None:
     outbox = SqliteOutbox(directory, ("a", "b"), look_every=1e6)
     outbox.start()
     tell_one(outbox)
+    eventually(lambda: outbox.state != "ok")
     say("flushed", outbox.flush_to_disk(0.2))
     say("state", outbox.state)
     say("sent", len(delivered_ids(outbox)))
@@ -194,8 +196,9 @@ def tell_many(directory: str, number: str) -> None:
     outbox = SqliteOutbox(directory, ("a",), look_every=1e6, on_ready=is_ready.set)
     for count in range(int(number)):
         outbox.put(event_of(f"visitor {count % 50_000}"), ("a",), Listener(), 0.0)
-        if count % 5_000 == 0:
+        if count % 500 == 0:  # so that what waits for the disk takes no memory, which it may when the disk is slow
             outbox.flush_to_disk(30)
+        if count % 5_000 == 0:
             say("told", count, resident())
     outbox.flush_to_disk(30)
     say("told", number, resident())
