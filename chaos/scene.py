@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,7 +19,7 @@ from .arrivals import Arrivals
 from .finding import Finding
 from .process import Process, victim
 
-WAY_OUT = 30.0  # seconds until everything that was told has to have arrived, once there is a process and a service
+WAY_OUT = 60.0  # seconds until everything that was told has to have arrived, once there is a process and a service
 
 
 class Trial:
@@ -50,6 +50,7 @@ class Scene:
         complaints: what went wrong in processes that have ended.
         tolerated: what an error may say that is written to the log with its traceback; None if none may.
         ledger: the figures of the last process, once it has finished.
+        until_its_end: what is to be there as long as the scene.
     """
 
     def __init__(self, directory: Path, collector: CollectorServer, arrivals: Arrivals) -> None:
@@ -60,6 +61,7 @@ class Scene:
         self.complaints: list[str] = []
         self.tolerated: str | None = None
         self.ledger: dict[str, Any] = {}
+        self.until_its_end = ExitStack()
         self._processes: list[Process] = []
         self._begun = time.monotonic()
 
@@ -159,6 +161,7 @@ class Scene:
     def close(self) -> None:
         for process in self._processes:
             process.kill()
+        self.until_its_end.close()
 
 
 @contextmanager

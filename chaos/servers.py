@@ -12,16 +12,22 @@ from .process import PATIENCE, Process
 from .scene import Scene
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _keep_port(where: Scene) -> int:
+    """Return a port of this machine for a server to come, which nobody else is given as long as the scene is set.
+
+    The server asks for it by its number, and with SO_REUSEADDR; so it may have what is bound and not listened at.
+    """
+    kept = socket.socket()
+    where.until_its_end.enter_context(kept)
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kept.bind(("127.0.0.1", 0))
+    port: int = kept.getsockname()[1]
+    return port
 
 
 def begin_uvicorn(where: Scene, *options: str, **site: object) -> tuple[Process, int]:
     """Serve the site by uvicorn; return its process and its port when it answers."""
-    port = free_port()
+    port = _keep_port(where)
     command = ["uvicorn", "--factory", "chaos.site:make_asgi", "--port", str(port), "--no-access-log", *options]
     process = where.begin_site(*command, **site)
     wait_until_served(process, port)
@@ -30,7 +36,7 @@ def begin_uvicorn(where: Scene, *options: str, **site: object) -> tuple[Process,
 
 def begin_gunicorn(where: Scene, kind: str, workers: int, **site: object) -> tuple[Process, int]:
     """Serve the site by gunicorn, the app loaded before it forks."""
-    port = free_port()
+    port = _keep_port(where)
     factory = "make_asgi()" if "uvicorn" in kind else "make_wsgi()"
     options = ["--preload", "-w", str(workers), "-k", kind, "-b", f"127.0.0.1:{port}", "--log-level", "warning"]
     process = where.begin_site("gunicorn", f"chaos.site:{factory}", *options, **site)

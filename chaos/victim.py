@@ -79,7 +79,7 @@ def finish(url: str, directory: str, settings: Mapping[str, Any]) -> None:
     tracking.start()
     say("ready")
     sys.stdin.readline()
-    gives_up = time.monotonic() + 5
+    gives_up = time.monotonic() + 20
     while tracking.flush(1.0) and time.monotonic() < gives_up:
         time.sleep(0.01)
     say_ledger(tracking)
@@ -232,6 +232,7 @@ def tell_some(
 
 def _say_ledger_when_asked(tracking: Tracking) -> None:
     sys.stdin.readline()
+    tracking.flush(20)
     say_ledger(tracking)
 
 

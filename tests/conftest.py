@@ -14,7 +14,7 @@ import pytest
 
 from passerby import Sitecore, Tracking
 from passerby.collector import CollectorServer
-from tests.making import KEY, MakeTracking
+from tests.making import KEY, PATIENCE, MakeTracking, let_go
 
 CONFORMANCE = Path(__file__).parent / "conformance"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -50,13 +50,13 @@ def make_tracking(collector: CollectorServer) -> Iterator[MakeTracking]:
         address: dict[str, Any] = {"client_key": "key", "target_url": collector.url, "point_of_sale": "shop"}
         address |= {name: settings.pop(name) for name in ("point_of_sale", "requested_at") if name in settings}
         usual: dict[str, Any] = {"secret_key": KEY, "channel": "WEB", "currency": "EUR"}
-        usual |= {"mint_timeout": 10.0, "retry_base": 0.02}
+        usual |= {"mint_timeout": PATIENCE, "retry_base": 0.02}
         made.append(Tracking(Sitecore(**address), **(usual | settings)))
         return made[-1]
 
     yield make
     for tracking in made:
-        tracking.close(1.0)
+        let_go(tracking)
 
 
 # These talk to servers of their own on this machine, or to addresses that lead nowhere; none leaves the machine.

@@ -27,6 +27,7 @@ from passerby import Tracker, Tracking, current_tracker
 from passerby.asgi import TrackingMiddleware
 from passerby.collector import CollectorServer
 from passerby.delivery import Delivery
+from passerby.delivery.pool import BrowserIdCounts
 from passerby.event import is_uuid
 from passerby.frontdesk import FrontDesk
 from passerby.outbox.memory import MemoryOutbox
@@ -36,6 +37,7 @@ from tests.making import (
     BROWSER_ID,
     NAVIGATION,
     OTHER_ID,
+    PATIENCE,
     App,
     MakeTracking,
     Message,
@@ -88,9 +90,9 @@ class TestCookie:
         sent = await call(install(viewing(), tracking), make_scope("/", NAVIGATION))
         cookies = by_name(set_cookies(sent))
         assert list(cookies) == [BID, "bid_key_sig"]
-        assert value_of(cookies[BID]) == body_of(sent).decode() == collector.browser_ids[0]
+        assert value_of(cookies[BID]) == body_of(sent).decode() in collector.browser_ids
         assert cookies[BID].endswith("; Max-Age=34560000; Path=/; SameSite=Lax; Secure")
-        assert await tracking.aflush(5) == 0
+        assert await tracking.aflush(PATIENCE) == 0
         assert [event["browser_id"] for event in collector.events] == [value_of(cookies[BID])]
 
     async def test_a_returning_visitor_keeps_the_id_and_gets_no_cookie(self, tracking: Tracking) -> None:
@@ -325,7 +327,7 @@ class TestPool:
     async def test_no_id_in_time_no_cookie_and_the_next_request_tries_again(
         self, make_tracking: MakeTracking, collector: CollectorServer
     ) -> None:
-        collector.fail("create", times=3, delay=0.4, status=None)
+        collector.fail("create", times=3, delay=2.0, status=None)
         tracking = make_tracking(mint_timeout=0.02)
         app = install(viewing("first"), tracking)
         sent = await call(app, make_scope("/", NAVIGATION))
@@ -333,7 +335,7 @@ class TestPool:
         assert body_of(sent) == b""
         await eventually_async(lambda: tracking.stats().browser_ids.ready)  # type: ignore[union-attr]
         assert BID in by_name(set_cookies(await call(app, make_scope("/", NAVIGATION))))
-        assert await tracking.aflush(5) == 0
+        assert await tracking.aflush(PATIENCE) == 0
         ledger = tracking.stats().destinations["sitecore"]
         assert (ledger.delivered, ledger.unlinked) == (2, 1)
         assert len({event["browser_id"] for event in collector.events}) == 2
@@ -342,18 +344,21 @@ class TestPool:
         self, make_tracking: MakeTracking, collector: CollectorServer
     ) -> None:
         """An ID that came for nobody would be a phantom guest."""
-        collector.fail("create", delay=0.3, status=None)
+        collector.fail("create", delay=2.0, status=None)
         tracking = make_tracking(spare_browser_ids=1)
         waiting = asyncio.create_task(call(install(page(), tracking), make_scope("/", NAVIGATION)))
-        await asyncio.sleep(0.1)
+        await eventually_async(lambda: collector.requests)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        await eventually_async(lambda: tracking.stats().browser_ids.made)  # type: ignore[union-attr]
-        counts = tracking.stats().browser_ids
-        assert counts is not None
-        assert counts.assigned == 0
-        assert counts.ready == counts.made
+
+        def counts() -> BrowserIdCounts:
+            found = tracking.stats().browser_ids
+            assert found is not None
+            return found
+
+        await eventually_async(lambda: counts().made > 0 and counts().ready == counts().made)
+        assert counts().assigned == 0
 
 
 class TestIdentity:
@@ -396,7 +401,7 @@ class TestIdentity:
         # A request that was under way when the visitor logged out ends after it: it sets nothing.
         sent = await call(install(app, tracking), make_scope("/", NAVIGATION | cookie_header(**late)))
         assert set_cookies(sent) == []
-        assert await tracking.aflush(5) == 0
+        assert await tracking.aflush(PATIENCE) == 0
         assert [event["type"] for event in collector.events] == ["IDENTITY"]
         assert dropped(tracking) == {"unchanged": 1}
 
@@ -644,7 +649,7 @@ class TestInstallation:
         """U36."""
         sent = await call(install(install(viewing(), tracking), tracking), make_scope("/", NAVIGATION))
         assert list(by_name(set_cookies(sent))) == [BID, "bid_key_sig"]
-        assert await tracking.aflush(5) == 0
+        assert await tracking.aflush(PATIENCE) == 0
         assert len(collector.events) == 1
 
     async def test_below_someone_who_told_something_already(self, tracking: Tracking) -> None:
@@ -731,7 +736,7 @@ class TestInstallation:
             )
         )
         assert {body_of(sent) for sent in answers} == {b"True;" * 3}
-        assert await tracking.aflush(20) == 0
+        assert await tracking.aflush(60) == 0
         assert len(collector.events) == 500
         assert all(event["path"].endswith(event["browser_id"]) for event in collector.events)
 
@@ -763,7 +768,7 @@ class TestWebsocket:
         headers: dict[bytes, bytes] = dict(session.extra_headers or [])
         assert headers[b"x-app"] == b"yes"
         assert (b"set-cookie" in headers) is cookies
-        tracking.flush(5)
+        assert tracking.flush(PATIENCE) == 0
         assert [(event["type"], event["browser_id"]) for event in collector.events] == [("CHAT_OPENED", browser_id)]
 
     def test_the_cookie_is_read(self, make_tracking: MakeTracking, collector: CollectorServer) -> None:
@@ -837,7 +842,7 @@ class TestLifespan:
 
         for _ in range(3):
             await asyncio.to_thread(run)
-        assert await tracking.aflush(5) == 0
+        assert await tracking.aflush(PATIENCE) == 0
         assert len(collector.events) == 3
 
 

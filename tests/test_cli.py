@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,9 +19,12 @@ import pytest
 
 from passerby.cli import main
 
-from .running import running
+from .running import PATIENCE, running
 
 CREATE = "/v1.2/browser/create.json?client_key=key&message={}"
+
+get = partial(httpx.get, timeout=PATIENCE)
+post = partial(httpx.post, timeout=PATIENCE)
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -106,11 +110,11 @@ def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -
 def test_collect_prints_what_arrives_and_what_is_refused() -> None:
     with running("collect", "--port", "0") as collect:
         url = collect.wait_for(r"Collecting on (http://127\.0\.0\.1:\d+) ")[1]
-        browser_id = httpx.get(f"{url}{CREATE}").json()["ref"]
+        browser_id = get(f"{url}{CREATE}").json()["ref"]
         identity = {"type": "IDENTITY", "identifiers": [{"id": "secret-id", "provider": "BXLP"}]}
         for event in ({"type": "VIEW", "page": "Home\x1b[2J"}, identity):
-            httpx.post(f"{url}/v1.2/events", json={"browser_id": browser_id, **event})
-        httpx.post(f"{url}/v1.2/events", json={"type": "VIEW"})
+            post(f"{url}/v1.2/events", json={"browser_id": browser_id, **event})
+        post(f"{url}/v1.2/events", json={"type": "VIEW"})
         shortened = browser_id[:8]
 
         collect.wait_for(rf"^\d\d:\d\d:\d\d\.\d{{3}}  VIEW +{shortened}  Home\\x1b\[2J$")
@@ -126,7 +130,7 @@ def test_collect_prints_what_arrives_and_what_is_refused() -> None:
 def test_collect_ends_on_sigterm_with_a_count() -> None:
     with running("collect", "--port", "0", "--accept-any-browser-id") as collect:
         url = collect.wait_for(r"Collecting on (\S+)")[1]
-        httpx.post(f"{url}/v1.2/events", json={"type": "VIEW", "browser_id": "x"})
+        post(f"{url}/v1.2/events", json={"type": "VIEW", "browser_id": "x"})
         assert collect.end(signal.SIGTERM) == 0
 
     assert collect.lines[-1] == "1 event accepted, 0 refused, 0 browser IDs issued"
@@ -136,9 +140,9 @@ def test_collect_ends_on_sigterm_with_a_count() -> None:
 def test_collect_ends_while_a_request_hangs() -> None:
     with running("collect", "--port", "0") as collect:
         url = collect.wait_for(r"Collecting on (\S+)")[1]
-        httpx.post(f"{url}/_collector/misbehave", json={"delay": 600})
+        post(f"{url}/_collector/misbehave", json={"delay": 600})
         with pytest.raises(httpx.ReadTimeout):
-            httpx.get(f"{url}{CREATE}", timeout=0.2)
+            httpx.get(f"{url}{CREATE}", timeout=httpx.Timeout(PATIENCE, read=0.2))
         with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as half:
             half.sendall(b"POST /v1.2/events HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
             assert collect.end() == 0
@@ -149,7 +153,7 @@ def test_collect_ends_while_a_request_hangs() -> None:
 def test_second_signal_changes_nothing() -> None:
     with running("collect", "--port", "0") as collect:
         url = collect.wait_for(r"Collecting on (\S+)")[1]
-        httpx.post(f"{url}/_collector/misbehave", json={"delay": 600})
+        post(f"{url}/_collector/misbehave", json={"delay": 600})
         with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as hanging:
             hanging.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
@@ -164,7 +168,7 @@ def test_collect_keeps_everything_in_a_file(tmp_path: Path) -> None:
     path = tmp_path / "collector.db"
     with running("collect", "--port", "0", "--db", str(path), "--client-key", "a", "b", "--client-key", "c") as collect:
         url = collect.wait_for(r"Collecting on (\S+)")[1]
-        answers = [httpx.get(f"{url}/v1.2/browser/create.json?client_key={key}").status_code for key in "abcd"]
+        answers = [get(f"{url}/v1.2/browser/create.json?client_key={key}").status_code for key in "abcd"]
         collect.wait_for("create +- +401 refused: The client key is not one of this service")
         assert collect.end() == 0
 
@@ -187,7 +191,7 @@ def test_collect_survives_a_reader_that_left() -> None:
     with command, command.stderr:
         url = command.stdout.readline().split()[2]
         command.stdout.close()
-        httpx.post(f"{url}/v1.2/events", json={"type": "VIEW", "browser_id": "x"})
+        post(f"{url}/v1.2/events", json={"type": "VIEW", "browser_id": "x"})
 
         assert command.wait(30) == 0
         assert command.stderr.read() == ""
@@ -205,7 +209,7 @@ def test_collect_refuses_a_host_that_others_can_reach(host: str) -> None:
 def test_collect_serves_such_a_host_with_a_token() -> None:
     with running("collect", "--host", "0.0.0.0", "--port", "0", "--token", "open-sesame") as collect:
         port = collect.wait_for(r"Collecting on http://0\.0\.0\.0:(\d+)")[1]
-        assert httpx.get(f"http://127.0.0.1:{port}{CREATE}").status_code == 200
+        assert get(f"http://127.0.0.1:{port}{CREATE}").status_code == 200
         assert collect.end() == 0
 
 
@@ -216,7 +220,7 @@ def test_collect_shows_the_outbox_that_is_named(tmp_path: Path, monkeypatch: pyt
     with running("collect", "--port", "0", *named) as collect:
         url = collect.wait_for(r"Collecting on (\S+)")[1]
         for _ in range(300):
-            outbox = httpx.get(f"{url}/_collector/health").json()["outbox"]
+            outbox = get(f"{url}/_collector/health").json()["outbox"]
             if outbox is not None:
                 break
             time.sleep(0.1)

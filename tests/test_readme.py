@@ -15,6 +15,7 @@ from passerby.collector import CollectorServer
 from passerby.config import Settings
 from tests.conformance.customerio.differences import DIFFERENCES as FROM_CUSTOMERIO
 from tests.conformance.differences import DIFFERENCES
+from tests.making import PATIENCE
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -37,7 +38,7 @@ def test_the_first_example_runs_and_shows_what_it_says() -> None:
         tracking: Tracking = names["app"].user_middleware[0].kwargs["tracking"]
         with TestClient(names["app"]) as client:
             visitor = client.get("/").json()["visitor"]
-        assert tracking.close() == 0
+        assert tracking.close(PATIENCE) == 0
 
         (event,) = collector.events
         assert (event["type"], event["page"], event["browser_id"]) == ("VIEW", "Home Page", visitor)

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from passerby import Dead, Delivered, Dropped, Pending, Receipt
+from tests.making import PATIENCE
 
 
 def later(action: object, delay: float = 0.02) -> None:
@@ -34,11 +35,11 @@ def test_what_was_dropped_is_settled() -> None:
 def test_waiting_in_sync_code() -> None:
     receipt = Receipt("id", ("a", "b"))
     later(receipt.on_stored)
-    receipt.wait_stored(5)
+    receipt.wait_stored(PATIENCE)
     receipt.wait_stored(0)
     later(lambda: receipt.on_settled("a", Dead("status 400")))
     later(lambda: receipt.on_settled("b", Delivered({"ref": "x"})), 0.05)
-    assert receipt.wait_delivered(5) == {"a": Dead("status 400"), "b": Delivered({"ref": "x"})}
+    assert receipt.wait_delivered(PATIENCE) == {"a": Dead("status 400"), "b": Delivered({"ref": "x"})}
 
 
 async def test_waiting_in_async_code() -> None:
@@ -47,8 +48,14 @@ async def test_waiting_in_async_code() -> None:
     await receipt.stored()
     await receipt.stored()
     later(lambda: receipt.on_settled("a", Delivered()))
-    assert await receipt == {"a": Delivered()}
+    assert await receipt.delivered(PATIENCE) == {"a": Delivered()}
     assert await receipt.delivered(0) == {"a": Delivered()}
+
+
+async def test_who_awaits_it_waits_for_its_delivery() -> None:
+    receipt = Receipt("id", ("a",))
+    asyncio.get_running_loop().call_soon(receipt.on_settled, "a", Delivered())  # before time runs out, on any machine
+    assert await receipt == {"a": Delivered()}
 
 
 async def test_time_runs_out() -> None:
@@ -60,7 +67,7 @@ async def test_time_runs_out() -> None:
 
 async def test_many_wait_at_once() -> None:
     receipt = Receipt("id", ("a",))
-    waiting = [asyncio.create_task(receipt.delivered(5)) for _ in range(20)]
+    waiting = [asyncio.create_task(receipt.delivered(PATIENCE)) for _ in range(20)]
     waiting += [asyncio.create_task(receipt.delivered(0.001)) for _ in range(5)]
     given_up = asyncio.create_task(receipt.stored())
     await asyncio.sleep(0.02)
@@ -87,7 +94,7 @@ def test_it_is_told_of_two_things_at_once() -> None:
 def test_settled_is_stored_too() -> None:
     receipt = Receipt("id", ("a",))
     later(lambda: receipt.on_settled("a", Delivered()))
-    receipt.wait_stored(5)
+    receipt.wait_stored(PATIENCE)
 
 
 def test_a_loop_that_is_gone_by_then() -> None:

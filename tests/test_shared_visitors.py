@@ -11,6 +11,7 @@ from passerby.asgi import TrackingMiddleware
 from passerby.collector import CollectorServer
 from tests.making import (
     NAVIGATION,
+    PATIENCE,
     by_name,
     call,
     cookie_header,
@@ -48,7 +49,7 @@ async def test_a_visitor_whom_the_browser_sdk_knows_stays_the_same(
     sent = await call(site(tracking), make_scope("/", NAVIGATION | cookie_header(**{COOKIE: VISITOR})))
 
     assert value_of(by_name(set_cookies(sent))[COOKIE]) == VISITOR, "adopted, and signed"
-    assert await tracking.aflush(5) == 0
+    assert await tracking.aflush(PATIENCE) == 0
     (message,) = collector.messages("datalyr")
     assert message["anonymous_id"] == VISITOR
 

@@ -14,6 +14,7 @@ from passerby.asgi import TrackingMiddleware
 from passerby.collector import CollectorServer
 from tests.making import (
     NAVIGATION,
+    PATIENCE,
     Message,
     body_of,
     by_name,
@@ -45,7 +46,11 @@ class Shops:
         self.made.append(name)
         sitecore = Sitecore(client_key=name, target_url=self.collector.url, point_of_sale=f"{name}/ireland")
         return Tracking(
-            sitecore, secret_key=f"the secret key of {name}", channel=name.upper(), currency="EUR", mint_timeout=10.0
+            sitecore,
+            secret_key=f"the secret key of {name}",
+            channel=name.upper(),
+            currency="EUR",
+            mint_timeout=PATIENCE,
         )
 
 
@@ -78,7 +83,7 @@ async def test_visitors_of_all_sites_at_once_are_each_their_own_sites(shops: Sho
         assert value_of(cookies[f"bid_{name}"]) == body_of(sent).decode()
     assert sorted(shops.made) == NAMES, "each was made once"
 
-    assert await shops.sites.aflush(10) == 0
+    assert await shops.sites.aflush(60) == 0
     assert len(collector.events) == 200
     owners = {body_of(sent).decode(): name for name, sent in zip(names, answers, strict=True)}
     for event in collector.events:

@@ -39,6 +39,7 @@ from tests.making import (
     CHROME,
     KEY,
     NAVIGATION,
+    PATIENCE,
     MakeTracking,
     body_of,
     by_name,
@@ -99,11 +100,11 @@ class TestHandleCookie:
         await tracking.handle_cookie(request, response)
         cookies = by_name(lines_of(response.raw_headers))
         assert list(cookies) == ["session", BID, "bid_key_sig"]
-        assert value_of(cookies[BID]) == collector.browser_ids[0]
+        assert value_of(cookies[BID]) in collector.browser_ids
         tracking.page_view({"page": "Home"}, request, {"theme": "dark"})
         tracking.identity(LOGIN, request)
         tracking.event("ADD", {"product": 1}, request)
-        assert await tracking.aflush(5) == 0
+        assert await tracking.aflush(PATIENCE) == 0
         assert [event["type"] for event in collector.events] == ["VIEW", "IDENTITY", "ADD"]
         assert {event["browser_id"] for event in collector.events} == {value_of(cookies[BID])}
         assert collector.events[0]["ext"] == {"theme": "dark"}
@@ -198,7 +199,7 @@ class TestHandleCookie:
         assert response == []
 
     async def test_no_id_in_the_given_time(self, tracking: Tracking, collector: CollectorServer) -> None:
-        collector.fail("create", delay=0.5, status=None)
+        collector.fail("create", delay=60, status=None)
         with pytest.raises(RemoteTimeout) as caught:
             await tracking.handle_cookie(make_scope("/", NAVIGATION), [], timeout=0.01)
         assert str(caught.value).startswith("[IE-0003] Timeout exceeded.")
@@ -208,14 +209,14 @@ class TestHandleCookie:
     async def test_no_id_to_be_had(self, tracking: Tracking, collector: CollectorServer) -> None:
         collector.fail("create", status=500)
         with pytest.raises(BrowserIdUnavailable) as caught:
-            await tracking.handle_cookie(make_scope("/", NAVIGATION), [], timeout=5)
+            await tracking.handle_cookie(make_scope("/", NAVIGATION), [], timeout=PATIENCE)
         assert str(caught.value).startswith("[IE-0004] Unable to set the cookie")
         with pytest.raises(BrowserIdUnavailable):
             await asyncio.to_thread(tracking.handle_cookie_sync, make_environ("/", NAVIGATION), [])
 
     @pytest.mark.parametrize("timeout", [-1, "1", True, float("nan"), [1]])
     async def test_a_timeout_that_is_none(self, tracking: Tracking, collector: CollectorServer, timeout: Any) -> None:
-        collector.fail("create", delay=0.2, status=None)
+        collector.fail("create", delay=60, status=None)
         with pytest.raises(ValidationError) as caught:
             await tracking.handle_cookie(make_scope("/", NAVIGATION), [], timeout=timeout)
         assert caught.value.code == "IV-0006"
@@ -240,18 +241,18 @@ class TestServerObject:
             await page()(scope, receive, send)
 
         sent = await call(TrackingMiddleware(app, tracking=tracking), make_scope("/", NAVIGATION))
-        assert await tracking.aflush(5) == 0
+        assert await tracking.aflush(PATIENCE) == 0
         assert collector.events[0]["browser_id"] == value_of(by_name(set_cookies(sent))[BID])
 
     def test_init_server(self, collector: CollectorServer) -> None:
         engage = init_server(
             client_key="key", target_url=collector.url, point_of_sale="shop", force_server_cookie_mode=True,
-            cookie_expiry_days=30, cookie_path="/shop", secret_key=KEY, mint_timeout=10,
+            cookie_expiry_days=30, cookie_path="/shop", secret_key=KEY, mint_timeout=PATIENCE,
         )  # fmt: skip
         environ, headers = make_environ("/", NAVIGATION), [("X-App", "yes")]
         engage.handle_cookie_sync(environ, headers)
         engage.page_view({"page": "Home"}, environ)
-        assert engage.close(5) == 0
+        assert engage.close(PATIENCE) == 0
         assert "; Max-Age=2592000; Path=/shop;" in by_name(lines_of(headers))[BID]
         assert collector.events[0]["pos"] == "shop"
 
@@ -260,7 +261,7 @@ class TestServerObject:
         tracker = tracking.for_visitor(BROWSER_ID, user_id="user_123")
         assert (tracker.browser_id, tracker.user_id) == (BROWSER_ID, "user_123")
         receipt = tracker.event("IMPORTED", {"order": 1}, timestamp=1_577_923_200)
-        assert receipt.wait_delivered(5)["sitecore"] == Delivered(receipt.outcomes["sitecore"].answer)  # type: ignore[union-attr]
+        assert receipt.wait_delivered(PATIENCE)["sitecore"] == Delivered(receipt.outcomes["sitecore"].answer)  # type: ignore[union-attr]
         (event,) = collector.events
         assert (event["browser_id"], event["requested_at"]) == (BROWSER_ID, "2020-01-02T00:00:00.000Z")
 
@@ -282,7 +283,7 @@ class TestServerObject:
         with pytest.raises(ValidationError, match="MV-0003"):
             tracking.for_visitor(BROWSER_ID).page_view()
         assert "the point_of_sale callable raised" in caplog.text
-        assert tracking.flush(5) == 0
+        assert tracking.flush(PATIENCE) == 0
         assert [event["pos"] for event in collector.events] == ["site-a", "site-b"]
 
     async def test_questions(self, tracking: Tracking, collector: CollectorServer) -> None:
@@ -290,17 +291,17 @@ class TestServerObject:
         scope = make_scope("/", NAVIGATION)
         await tracking.handle_cookie(scope, headers)
         tracker = tracking.tracker_for(scope)
-        guest = await tracker.guest_id(5)
+        guest = await tracker.guest_id(PATIENCE)
         assert is_uuid(guest)
-        assert await asyncio.to_thread(tracker.guest_id_sync, 5) == guest
+        assert await asyncio.to_thread(tracker.guest_id_sync, PATIENCE) == guest
         asked = {"friendly_id": "offer", "channel": "WEB"}
-        assert isinstance(await tracking.personalize(asked, scope, 5), dict)
-        assert isinstance(await asyncio.to_thread(tracking.personalize_sync, asked, scope, 5), dict)
+        assert isinstance(await tracking.personalize(asked, scope, PATIENCE), dict)
+        assert isinstance(await asyncio.to_thread(tracking.personalize_sync, asked, scope, PATIENCE), dict)
         with pytest.raises(ValidationError, match="IV-0006"):
             await tracker.guest_id(-1)
         with pytest.raises(RemoteError):
-            await tracking.for_visitor(BROWSER_ID).guest_id(5)
-        collector.fail("show", delay=0.5, status=None)
+            await tracking.for_visitor(BROWSER_ID).guest_id(PATIENCE)
+        collector.fail("show", delay=60, status=None)
         with pytest.raises(RemoteTimeout):
             await tracker.guest_id(0.05)
 
@@ -310,22 +311,22 @@ class TestServerObject:
         collector.stop()
         asked = {"friendly_id": "offer", "params": {"a": {"b": 1}}}
         tracker = tracking.for_visitor(BROWSER_ID)
-        assert await tracker.personalize(asked, 5) is None
-        assert await asyncio.to_thread(tracker.personalize_sync, asked, 5) is None
+        assert await tracker.personalize(asked, PATIENCE) is None
+        assert await asyncio.to_thread(tracker.personalize_sync, asked, PATIENCE) is None
         assert caplog.text.count("no personalisation") == 1, "once a minute"
 
     def test_the_language_of_a_personalisation_is_inferred(
         self, tracking: Tracking, collector: CollectorServer
     ) -> None:
         headers = NAVIGATION | {"accept-language": "de-CH"}
-        tracking.tracker_for(make_environ("/", headers)).personalize_sync({"friendly_id": "offer"}, 5)
+        tracking.tracker_for(make_environ("/", headers)).personalize_sync({"friendly_id": "offer"}, PATIENCE)
         (asked,) = [one for one in collector.requests if one.route == "callflows"]
         assert asked.json["language"] == "DE"
 
     async def test_without_consent_nothing_is_asked(self, tracking: Tracking, collector: CollectorServer) -> None:
         tracker = tracking.tracker_for(make_environ("/", NAVIGATION | {"sec-gpc": "1"}))
-        assert await tracker.personalize({"friendly_id": "offer", "email": "ada@example.com"}, 5) is None
-        assert tracker.personalize_sync({"friendly_id": "offer", "email": "ada@example.com"}, 5) is None
+        assert await tracker.personalize({"friendly_id": "offer", "email": "ada@example.com"}, PATIENCE) is None
+        assert tracker.personalize_sync({"friendly_id": "offer", "email": "ada@example.com"}, PATIENCE) is None
         assert not [one for one in collector.requests if one.route == "callflows"]
 
     async def test_a_cookie_that_comes_after_an_event_is_its_visitors(
@@ -335,8 +336,8 @@ class TestServerObject:
         collector.fail("create", times=1)
         scope, headers = make_scope("/", NAVIGATION), list[tuple[bytes, bytes]]()
         receipt = tracking.page_view(None, scope)
-        await receipt.delivered(5)
-        await tracking.handle_cookie(scope, headers, 5)
+        await receipt.delivered(PATIENCE)
+        await tracking.handle_cookie(scope, headers, PATIENCE)
         (event,) = collector.events
         assert event["browser_id"] == tracking.tracker_for(scope).browser_id
         assert event["browser_id"].encode() in headers[0][1]
@@ -365,10 +366,10 @@ class TestLedger:
             tracking.for_visitor(BROWSER_ID).event("UNWANTED")
         assert all(ledger.enqueued == 0 for ledger in tracking.stats().destinations.values())
         receipt = tracking.for_visitor(BROWSER_ID).event("UNWANTED", destinations=["sitecore"])
-        assert isinstance(receipt.wait_delivered(5)["sitecore"], Delivered)
+        assert isinstance(receipt.wait_delivered(PATIENCE)["sitecore"], Delivered)
         other = tracking.for_visitor(BROWSER_ID).event("ADD")
-        assert isinstance(other.wait_delivered(0.3)["silent"], Pending)
-        assert isinstance(other.outcomes["sitecore"], Delivered), "one dead destination delays no other"
+        eventually(lambda: isinstance(other.outcomes["sitecore"], Delivered))  # one dead destination delays no other
+        assert isinstance(other.outcomes["silent"], Pending)
         ledgers = tracking.stats().destinations
         assert (ledgers["sitecore"].delivered, ledgers["silent"].pending) == (2, 1)
         assert all(ledger.is_balanced for ledger in ledgers.values())
@@ -394,11 +395,11 @@ class TestLedger:
         first.add_to_event_queue("ADD", {"n": 1})
         second.add_to_event_queue("ADD", {"n": 2})
         first.page_view()
-        assert tracking.flush(5) == 0
+        assert tracking.flush(PATIENCE) == 0
         assert [event["type"] for event in collector.events] == ["VIEW"]
         assert tracking.stats().destinations["sitecore"].held == 2
         assert second.process_event_queue() == 2
-        assert tracking.flush(5) == 0
+        assert tracking.flush(PATIENCE) == 0
         assert [event.get("n") for event in collector.events] == [None, 1, 2]
         first.add_to_event_queue("ADD", {"n": 3})
         assert second.clear_event_queue() == 1
@@ -408,7 +409,7 @@ class TestLedger:
 
     def test_dead_letters(self, tracking: Tracking, collector: CollectorServer) -> None:
         """An ID that the service did not issue."""
-        tracking.for_visitor(BROWSER_ID).page_view().wait_delivered(5)
+        tracking.for_visitor(BROWSER_ID).page_view().wait_delivered(PATIENCE)
         (letter,) = tracking.dead_letters()
         assert (letter.destination, letter.reason, letter.event.browser_id) == ("sitecore", "status 404", BROWSER_ID)
         assert tracking.stats().destinations["sitecore"].dead == 1
@@ -417,10 +418,10 @@ class TestLedger:
         collector.accept_any_browser_id = True
         receipt = tracking.for_visitor(BROWSER_ID).page_view()
         await receipt.stored()
-        assert await tracking.aflush(5) == 0
+        assert await tracking.aflush(PATIENCE) == 0
         assert await tracking.aclose() == 0
         await tracking.for_visitor(BROWSER_ID).page_view()
-        assert await tracking.aclose(5) == 0
+        assert await tracking.aclose(PATIENCE) == 0
         assert len(collector.events) == 2
 
     def test_what_was_told_before_there_was_an_id_gets_the_same(
@@ -430,19 +431,19 @@ class TestLedger:
         tracking = make_tracking(spare_browser_ids=1)
         tracker = tracking.tracker_for(make_scope("/api", {"accept": "application/json"}))
         tracker.event("FIRST")
-        assert tracking.flush(5) == 0
+        assert tracking.flush(PATIENCE) == 0
         eventually(lambda: tracking.stats().browser_ids.ready)  # type: ignore[union-attr]
         tracker.event("SECOND")
-        assert tracking.flush(5) == 0
+        assert tracking.flush(PATIENCE) == 0
         assert [event["type"] for event in collector.events] == ["FIRST", "SECOND"]
         assert len({event["browser_id"] for event in collector.events} | {tracker.browser_id}) == 1
 
     def test_no_thread_before_there_is_work(self) -> None:
         import threading
 
-        before = threading.active_count()
+        before = set(threading.enumerate())
         tracking = Tracking(Sitecore(client_key="key", target_url="http://localhost"), secret_key=KEY)
-        assert threading.active_count() == before
+        assert set(threading.enumerate()) <= before
         assert tracking.stats().browser_ids is not None
         assert Tracking(secret_key=KEY).stats().browser_ids is None
 
@@ -485,14 +486,14 @@ async def test_nothing_of_keys_or_people_is_ever_logged(
         sent = await call(TrackingMiddleware(app, tracking=tracking), scope)
         cookies += [value_of(line) for line in set_cookies(sent)]
         secrets.append(body_of(sent).decode())
-        await tracking.aflush(5)
+        await tracking.aflush(PATIENCE)
     tampered = headers | {"cookie": f"bid_key={BROWSER_ID}; bid_key_sig=tampered-marker"}
     await call(TrackingMiddleware(app, tracking=tracking), make_scope("/", tampered))
     collector.fail("create", status=500)
     for _ in range(20):
         with suppress(BrowserIdUnavailable):
             await tracking.handle_cookie(make_scope("/", NAVIGATION), [])
-    await tracking.aclose(5)
+    await tracking.aclose(PATIENCE)
 
     said = caplog.text + "".join(str(record.__dict__) for record in caplog.records)
     assert "dead letter" in said
@@ -507,7 +508,7 @@ def test_user_agents_are_cut_for_all_destinations(make_tracking: MakeTracking) -
     tracking = make_tracking()
     tracker = tracking.tracker_for(make_scope("/", NAVIGATION | {"user-agent": CHROME + "x" * 10_000}))
     tracker.page_view()
-    eventually(lambda: tracking.flush(5) == 0)
+    eventually(lambda: tracking.flush(PATIENCE) == 0)
     assert tracking.stats().destinations["sitecore"].delivered == 1
 
 
@@ -549,7 +550,7 @@ class TestTransactions:
 
         unit.end(unit.on_commit)
         tracker.event("THREE")
-        assert tracking.flush(5) == 0
+        assert tracking.flush(PATIENCE) == 0
         assert [event["type"] for event in collector.events] == ["ONE", "TWO", "THREE"]
         assert isinstance(receipts[0].outcomes["sitecore"], Delivered)
 
@@ -587,7 +588,7 @@ class TestTransactions:
         assert tracking.stats().destinations["sitecore"].held == 1
 
         unit.end(unit.on_commit)
-        assert tracking.flush(5) == 0
+        assert tracking.flush(PATIENCE) == 0
         assert [event["type"] for event in collector.events] == ["BEFORE", "DURING"]
 
     def test_a_queue_that_was_cleared_in_vain_is_still_there(self, tracking: Tracking, unit: UnitOfWork) -> None:

@@ -21,6 +21,7 @@ from passerby.wsgi import TrackingMiddleware
 from tests.making import (
     BROWSER_ID,
     NAVIGATION,
+    PATIENCE,
     MakeTracking,
     by_name,
     cookie_header,
@@ -273,7 +274,7 @@ class TestTracker:
             return inner(environ, start_response)
 
         served = Served(in_front, make_environ("/", NAVIGATION))
-        assert tracking.flush(5) == 0
+        assert tracking.flush(PATIENCE) == 0
         (event,) = collector.events
         assert (event["page"], event["browser_id"]) == ("in front", value_of(by_name(served.cookies)[BID]))
 
@@ -281,13 +282,13 @@ class TestTracker:
         self, make_tracking: MakeTracking, collector: CollectorServer
     ) -> None:
         collector.fail("create", times=10, delay=0.05, status=None)
-        tracking = make_tracking(mint_timeout=10.0, spare_browser_ids=0)
+        tracking = make_tracking(mint_timeout=PATIENCE, spare_browser_ids=0)
         assert BID in by_name(serve(answering([b""]), tracking).cookies)
         served = serve(answering([b""]), tracking, sent_back(serve(answering([b""]), tracking).cookies))
         assert served.cookies == []
 
     def test_no_id_in_time_no_cookie(self, make_tracking: MakeTracking, collector: CollectorServer) -> None:
-        collector.fail("create", times=10, delay=0.3, status=None)
+        collector.fail("create", times=10, delay=2.0, status=None)
         tracking = make_tracking(mint_timeout=0.01)
 
         def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

@@ -39,7 +39,7 @@ def under_load(trial: Trial) -> Iterator[Finding]:
         for thread in threads:
             thread.join()
         server.send(signal.SIGTERM)
-        code = server.wait()
+        code = server.wait(90.0)  # gunicorn gives its workers thirty seconds
         where.hear(server)
         where.told.update(told for visitor in visitors for told in visitor.told)
         where.finish()

@@ -13,6 +13,7 @@ from passerby.destinations.answers import judge_status, read_json
 from passerby.event import COMMON_KINDS, Event
 from passerby.outcome import Delivered
 from passerby.stats import DestinationStats
+from tests.making import PATIENCE
 
 
 class Plain:
@@ -77,8 +78,8 @@ def assert_ledger(stats: DestinationStats, **expected: Any) -> None:
         assert getattr(stats, name) == value, stats
 
 
-def wait_until(is_so: Callable[[], bool], patience: float = 10.0) -> bool:
-    """Wait until something is so; False if that takes more than some seconds."""
+def wait_until(is_so: Callable[[], bool], patience: float = PATIENCE) -> bool:
+    """Wait until something is so; False if that takes more than patience allows."""
     ends = time.monotonic() + patience
     while not is_so():
         if time.monotonic() > ends:

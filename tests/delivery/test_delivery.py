@@ -6,29 +6,30 @@ import itertools
 import logging
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.utils import format_datetime
 
 import pytest
 
 from passerby import BrowserIdUnavailable, Dead, Delivered, Pending, Tracking
-from passerby.collector import CollectorServer
+from passerby.collector import CollectorServer, Received
 from passerby.collector.scripted import Scripted
 from passerby.event import Event
+from tests.making import PATIENCE
 
 from .conftest import MakeTracking
 from .doubles import Plain, assert_ledger, new_id, numbers_by_visitor, page_request, wait_until
-
-PATIENCE = 30.0  # seconds, on the slowest machine
 
 ACCIDENTS = {
     **{f"status {status}": Scripted(status=status) for status in (408, 425, 429, 500, 502, 503, 504, 599)},
     "reset": Scripted(reset=True),
     "answer lost": Scripted(status=None, reset=True),
     "truncated": Scripted(status=None, truncate=True),
-    "no answer in time": Scripted(status=200, delay=1.5),
-    "body stalls": Scripted(status=200, body={"ref": "1"}, stall_body=1.5),
     "not HTTP": Scripted(status=503, raw="<html>"),
+}
+DELAYS = {
+    "no answer in time": Scripted(status=200, delay=30.0),
+    "body stalls": Scripted(status=200, body={"ref": "1"}, stall_body=30.0),
 }
 
 
@@ -36,18 +37,36 @@ ACCIDENTS = {
 def test_what_the_moment_did_is_tried_again_with_the_same_bytes(
     collector: CollectorServer, make_tracking: MakeTracking, accident: Scripted
 ) -> None:
+    sent, tracking = send_through(accident, collector, make_tracking(collector.url))
+
+    assert len(sent) == 3
+    assert_ledger(tracking.stats().destinations["sitecore"], enqueued=1, delivered=1, retries=2)
+
+
+@pytest.mark.parametrize("delay", DELAYS.values(), ids=DELAYS)
+def test_what_took_too_long_is_tried_again_with_the_same_bytes(
+    collector: CollectorServer, make_tracking: MakeTracking, delay: Scripted
+) -> None:
+    sent, tracking = send_through(delay, collector, make_tracking(collector.url, request_timeout=0.4))
+
+    assert len(sent) >= 3, "more if the machine is busy, for which nobody knows whether an answer is still to come"
+    stats = tracking.stats().destinations["sitecore"]
+    assert_ledger(stats, enqueued=1, delivered=1)
+    assert stats.retries >= 2
+
+
+def send_through(accident: Scripted, collector: CollectorServer, tracking: Tracking) -> tuple[list[Received], Tracking]:
+    """Send an event that arrives after two accidents; return what the service was sent, always the same bytes."""
     collector.script("events", [accident, accident, Scripted(status=None)])
-    tracking = make_tracking(collector.url, request_timeout=0.4)
     tracker = tracking.for_visitor(new_id())
 
     receipt = tracker.event("ADD", {"price": 9.99, "name": "Müller"}, {"coupon": {"code": "X"}})
 
-    assert isinstance(receipt.wait_delivered(10)["sitecore"], Delivered)
+    assert isinstance(receipt.wait_delivered(PATIENCE)["sitecore"], Delivered)
     sent = [request for request in collector.requests if request.route == "events"]
-    assert len(sent) == 3
     assert len({(request.method, request.path, request.body) for request in sent}) == 1
     assert sent[0].json["price"] == 9.99
-    assert_ledger(tracking.stats().destinations["sitecore"], enqueued=1, delivered=1, retries=2)
+    return sent, tracking
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 451])
@@ -60,11 +79,11 @@ def test_a_refusal_becomes_a_dead_letter_at_once(
 
     refused, taken = tracker.event("FIRST"), tracker.event("SECOND")
 
-    assert refused.wait_delivered(10) == {"sitecore": Dead(f"status {status}")}
-    assert isinstance(taken.wait_delivered(10)["sitecore"], Delivered)
+    assert refused.wait_delivered(PATIENCE) == {"sitecore": Dead(f"status {status}")}
+    assert isinstance(taken.wait_delivered(PATIENCE)["sitecore"], Delivered)
     assert [request.json["type"] for request in collector.requests if request.route == "events"] == ["FIRST", "SECOND"]
     assert_ledger(tracking.stats().destinations["sitecore"], enqueued=2, delivered=1, dead=1, retries=0)
-    assert [record.levelname for record in caplog.records] == ["ERROR"], "an error is logged at the dead letter only"
+    assert levels_in(caplog) == ["ERROR"], "an error is logged at the dead letter only"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -72,7 +91,7 @@ def test_a_redirect_is_not_followed(collector: CollectorServer, make_tracking: M
     collector.script("events", [Scripted(status=status, headers={"Location": f"{collector.url}/elsewhere"})])
     tracking = make_tracking(collector.url)
 
-    outcome = tracking.for_visitor(new_id()).event("ADD").wait_delivered(10)
+    outcome = tracking.for_visitor(new_id()).event("ADD").wait_delivered(PATIENCE)
 
     assert outcome == {"sitecore": Dead(f"status {status}")}
     assert [request.route for request in collector.requests if request.route != "create"] == ["events"]
@@ -86,16 +105,16 @@ def test_one_warning_at_the_beginning_of_an_outage_and_one_line_at_its_end(
     with caplog.at_level(logging.INFO, "passerby"):
         for _ in range(20):
             tracking.for_visitor(new_id()).event("ADD")
-        assert tracking.flush(10) == 0
+        assert tracking.flush(PATIENCE) == 0
 
-    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert levels_in(caplog) == ["WARNING", "INFO"]
+
+
+def levels_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.levelname for record in caplog.records if record.name == "passerby.delivery"]
 
 
 # Retry-After (T7)
-
-
-def http_date(seconds: float) -> str:
-    return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
 
 
 def attempts(collector: CollectorServer) -> list[float]:
@@ -106,18 +125,20 @@ def attempts(collector: CollectorServer) -> list[float]:
 def test_retry_after_is_obeyed(
     collector: CollectorServer, make_tracking: MakeTracking, status: int, as_date: bool
 ) -> None:
-    value = http_date(3) if as_date else "1"
+    moment = int(time.time()) + 3
+    value = format_datetime(datetime.fromtimestamp(moment, UTC), usegmt=True) if as_date else "1"
     collector.script("events", [Scripted(status=status, headers={"Retry-After": value}), Scripted(status=None)])
     tracking = make_tracking(collector.url)
     first = tracking.for_visitor(new_id()).event("ADD")
-    time.sleep(0.3)
+    assert wait_until(lambda: tracking.stats().destinations["sitecore"].retries == 1)
     second = tracking.for_visitor(new_id()).event("ADD")
 
     for receipt in (first, second):
-        assert isinstance(receipt.wait_delivered(10)["sitecore"], Delivered)
+        assert isinstance(receipt.wait_delivered(PATIENCE)["sitecore"], Delivered)
     times = attempts(collector)
     assert len(times) == 3
-    assert times[1] - times[0] >= 0.99, "nothing is sent before the stated time, other visitors' events included"
+    stated = moment if as_date else times[0] + 1.0
+    assert times[1] >= stated - 0.01, "nothing is sent before the stated time, other visitors' events included"
 
 
 def test_a_very_long_wish_is_cut_to_an_hour(collector: CollectorServer, make_tracking: MakeTracking) -> None:
@@ -125,7 +146,8 @@ def test_a_very_long_wish_is_cut_to_an_hour(collector: CollectorServer, make_tra
     tracking = make_tracking(collector.url)
     receipt = tracking.for_visitor(new_id()).event("ADD")
 
-    assert receipt.wait_delivered(1.0) == {"sitecore": Pending()}
+    assert wait_until(lambda: tracking.stats().destinations["sitecore"].retries == 1)
+    assert receipt.wait_delivered(0.2) == {"sitecore": Pending()}
     assert len(attempts(collector)) == 1
     due = tracking._desk._outbox.next_due("sitecore")
     assert due is not None
@@ -141,7 +163,7 @@ def test_a_wish_that_says_nothing_is_no_wish(
     tracking = make_tracking(collector.url)
     receipt = tracking.for_visitor(new_id()).event("ADD")
 
-    assert isinstance(receipt.wait_delivered(10)["sitecore"], Delivered)
+    assert isinstance(receipt.wait_delivered(PATIENCE)["sitecore"], Delivered)
     assert len(attempts(collector)) == 2
 
 
@@ -157,9 +179,9 @@ def test_nobody_waits_for_an_id_while_the_service_wants_to_be_left_alone(
 
     begun = time.monotonic()
     with pytest.raises(BrowserIdUnavailable):
-        tracking.handle_cookie_sync(page_request(), [], 30)
+        tracking.handle_cookie_sync(page_request(), [], 60)
 
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30
     assert len(collector.requests) == asked
 
 
@@ -215,7 +237,7 @@ def test_one_visitors_failing_event_delays_no_other(
     events = collector.wait_for_events(100, PATIENCE)
 
     assert numbers_by_visitor(events) == {visitor: list(range(20)) for visitor in lucky}
-    assert len(other_collector.requests) <= 2
+    assert {request.json["number"] for request in other_collector.requests} <= {0}, "what is behind it waits for it"
     assert wait_until(lambda: tracking.stats().destinations["plain"].pending == 20)
     assert_ledger(tracking.stats().destinations["plain"], enqueued=120, pending=20)
 
@@ -241,9 +263,7 @@ def test_one_dead_destination_delays_no_other(
     events = collector.wait_for_events(200, PATIENCE)
 
     assert numbers_by_visitor(events) == {visitor: list(range(20)) for visitor in visitors}
-    for receipt in receipts:
-        receipt.wait_delivered(0.01)
-        assert isinstance(receipt.outcomes["alive"], Delivered)
+    assert wait_until(lambda: all(isinstance(receipt.outcomes["alive"], Delivered) for receipt in receipts))
     alive, dead = (tracking.stats().destinations[name] for name in ("alive", "dead"))
     assert_ledger(alive, enqueued=200, delivered=200, retries=0, breaker="closed")
     assert_ledger(dead, enqueued=200, delivered=0)
@@ -262,7 +282,7 @@ def test_what_a_dead_destination_missed_arrives_in_order_once_it_is_back(
 
     other_collector.start()
 
-    assert tracking.flush(20) == 0
+    assert tracking.flush(60) == 0
     assert numbers_by_visitor(other_collector.events) == {visitor: list(range(20)) for visitor in visitors}
     for stats in tracking.stats().destinations.values():
         assert_ledger(stats, enqueued=100, delivered=100)
@@ -272,7 +292,7 @@ def test_an_event_can_be_for_some_destinations_only(
     collector: CollectorServer, other_collector: CollectorServer, make_tracking: MakeTracking
 ) -> None:
     tracking = make_tracking(Plain("one", collector.url), Plain("two", other_collector.url))
-    outcomes = tracking.for_visitor(new_id()).event("ADD", destinations=["two"]).wait_delivered(10)
+    outcomes = tracking.for_visitor(new_id()).event("ADD", destinations=["two"]).wait_delivered(PATIENCE)
 
     assert list(outcomes) == ["two"]
     assert (len(collector.events), len(other_collector.events)) == (0, 1)
@@ -296,7 +316,7 @@ def test_events_without_an_id_get_one_for_the_whole_visit(
 
     collector.behave()
 
-    assert tracking.flush(20) == 0
+    assert tracking.flush(60) == 0
     assert all(isinstance(receipt.outcomes["sitecore"], Delivered) for receipt in receipts)
     numbers = numbers_by_visitor(collector.events)
     assert list(numbers.values()) == [[0, 1, 2]] * 4, "all events of a visit have one ID, and keep their order"
@@ -322,11 +342,16 @@ def test_a_visit_that_gets_its_id_late_is_one_visitor(collector: CollectorServer
 
     tracker.event("STEP")
 
-    assert tracking.flush(10) == 0
+    assert tracking.flush(PATIENCE) == 0
     assert [event["browser_id"] for event in collector.events] == [tracker.browser_id] * 2
-    counts = tracking.stats().browser_ids
-    assert counts is not None
-    assert (counts.made, counts.assigned, counts.returned) == (len(collector.browser_ids), 1, 1)
+
+    def counts() -> tuple[int, int, int]:
+        found = tracking.stats().browser_ids
+        assert found is not None
+        return found.made, found.assigned, found.returned
+
+    assert counts()[1:] == (1, 1)
+    assert wait_until(lambda: counts()[0] == len(collector.browser_ids)), "another may have been on its way"
 
 
 def ready_ids(tracking: Tracking) -> int:

@@ -28,11 +28,13 @@ from passerby.asgi import TrackingMiddleware
 from passerby.collector import CollectorServer
 from passerby.delivery.loop import WorkerLoop
 from passerby.delivery.pool import BrowserIdCounts
+from tests.making import PATIENCE
 
 from .conftest import QUICK, MakeTracking
 from .doubles import Plain, assert_ledger, new_id, page_request, wait_until
 
 WORKER = "passerby-delivery"
+LATE = 20.0  # seconds, on the slowest machine; who does not keep the time waits for a call of two minutes
 
 
 def workers() -> set[threading.Thread]:
@@ -57,7 +59,7 @@ def timed(action: Callable[[], object]) -> float:
 def test_flush_and_close_end_in_time_though_nobody_answers(
     make_tracking: MakeTracking, black_hole: str, timeout: float
 ) -> None:
-    tracking = make_tracking(black_hole)
+    tracking = make_tracking(black_hole, request_timeout=120.0)
     tell(tracking, 30)
 
     async def timed_async(action: Callable[[float], Any]) -> float:
@@ -65,19 +67,19 @@ def test_flush_and_close_end_in_time_though_nobody_answers(
         assert await action(timeout) == 30
         return time.monotonic() - begun
 
-    assert timed(lambda: tracking.flush(timeout)) <= timeout + 0.5
-    assert asyncio.run(timed_async(tracking.aflush)) <= timeout + 0.5
-    assert timed(lambda: tracking.close(timeout)) <= timeout + 0.5
+    assert timed(lambda: tracking.flush(timeout)) <= timeout + LATE
+    assert asyncio.run(timed_async(tracking.aflush)) <= timeout + LATE
+    assert timed(lambda: tracking.close(timeout)) <= timeout + LATE
     tell(tracking, 0)
-    assert asyncio.run(timed_async(tracking.aclose)) <= timeout + 0.5
+    assert asyncio.run(timed_async(tracking.aclose)) <= timeout + LATE
     assert_ledger(tracking.stats().destinations["sitecore"], enqueued=30, pending=30)
 
 
 def test_close_says_how_many_wait_and_ends_the_thread(make_tracking: MakeTracking, black_hole: str) -> None:
-    before = workers()
     tracking = make_tracking(black_hole, close_timeout=0.2)
     tell(tracking, 5)
-    (worker,) = workers() - before
+    worker = tracking._delivery._worker._thread
+    assert worker is not None
 
     assert tracking.close() == 5
     assert wait_until(lambda: not worker.is_alive())
@@ -108,7 +110,7 @@ def test_many_may_flush_at_the_same_time(make_tracking: MakeTracking, collector:
     def tell_and_flush() -> None:
         for _ in range(20):
             tell(tracking)
-            results.append(tracking.flush(30))
+            results.append(tracking.flush(100))
 
     threads = [threading.Thread(target=tell_and_flush) for _ in range(6)]
     begun = time.monotonic()
@@ -117,9 +119,9 @@ def test_many_may_flush_at_the_same_time(make_tracking: MakeTracking, collector:
     for thread in threads:
         thread.join()
 
-    assert time.monotonic() - begun < 25, "nobody waits in vain"
+    assert time.monotonic() - begun < 90, "nobody waits in vain"
     assert len(results) == 120
-    assert tracking.flush(10) == 0
+    assert tracking.flush(PATIENCE) == 0
     assert len(collector.events) == 120
 
 
@@ -130,7 +132,7 @@ def test_an_event_after_close_starts_it_again(make_tracking: MakeTracking, colle
     tracking = make_tracking(collector.url)
     for _ in range(5):
         tell(tracking, 3)
-        assert tracking.close(10) == 0
+        assert tracking.close(PATIENCE) == 0
 
     assert len(collector.events) == 15
     assert_ledger(tracking.stats().destinations["sitecore"], enqueued=15, delivered=15)
@@ -151,7 +153,7 @@ def test_what_close_gave_up_is_delivered_after_the_next_start(
 
     tell(tracking)
 
-    assert tracking.flush(20) == 0
+    assert tracking.flush(60) == 0
     assert [event["number"] for event in collector.events if "number" in event] == list(range(5))
     assert_ledger(tracking.stats().destinations["sitecore"], enqueued=26, delivered=26)
     counts = tracking.stats().browser_ids
@@ -172,7 +174,7 @@ def test_an_id_that_close_gave_up_is_not_waited_for_after_the_next_start(
 
     tracking.start()
 
-    assert tracking.flush(20) == 0
+    assert tracking.flush(60) == 0
     assert wait_until(lambda: getattr(tracking.stats().browser_ids, "ready", 0) >= 2)
     assert wait_until(lambda: tracking._delivery.pool._coming == 0)
 
@@ -193,7 +195,8 @@ def test_events_told_while_it_closes_are_not_forgotten(make_tracking: MakeTracki
     done.set()
     closing.join()
 
-    assert tracking.flush(20) == 0
+    tracking.start()  # what the last close had no time to send waits for that
+    assert tracking.flush(60) == 0
     assert len(collector.events) >= 200
     assert len({event["browser_id"] for event in collector.events}) == 200
 
@@ -204,13 +207,32 @@ def test_an_event_told_as_it_closes_needs_no_other_to_be_sent(
     tracking = make_tracking(collector.url)
     for number in range(30):
         tell(tracking)
-        tracking.flush(5)
+        tracking.flush(PATIENCE)
         closing = threading.Thread(target=tracking.close)
         closing.start()
         time.sleep(number * 0.0002)
         tell(tracking)
         closing.join()
-        assert wait_until(lambda: tracking.stats().destinations["sitecore"].pending == 0, 5.0)
+        assert wait_until(lambda: tracking.stats().destinations["sitecore"].pending == 0)
+
+
+def test_an_event_told_when_nothing_waits_any_more_is_sent_after_the_close(
+    make_tracking: MakeTracking, collector: CollectorServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between a close's look whether all is sent and its end of the thread."""
+    tracking = make_tracking(collector.url)
+    tracking.start()
+    count = tracking._delivery._outbox.waiting
+
+    def tell_behind_it() -> int:
+        number = count()
+        monkeypatch.undo()
+        tell(tracking)
+        return number
+
+    monkeypatch.setattr(tracking._delivery._outbox, "waiting", tell_behind_it)
+    assert tracking.close(PATIENCE) == 0
+    assert wait_until(lambda: tracking.stats().destinations["sitecore"].delivered == 1)
 
 
 def test_one_part_that_fails_holds_up_no_other(
@@ -246,14 +268,13 @@ def test_a_loop_that_cannot_be_made_is_tried_again(
             patch.setattr(place, fail)
             tell(tracking)
             assert wait_until(lambda: not tracking._delivery._worker.is_running)
-            begun = time.monotonic()
-            with pytest.raises(RemoteError):
+            with pytest.raises(RemoteError, match="cannot be started"):
                 tracking.for_visitor(new_id()).guest_id_sync(1)
-            assert time.monotonic() - begun < 3.0
+            assert wait_until(tracking._delivery._worker._started.is_set), "nobody waits for it in vain"
         gc.collect()
 
     tell(tracking)
-    assert tracking.flush(10) == 0
+    assert tracking.flush(PATIENCE) == 0
     assert_ledger(tracking.stats().destinations["sitecore"], delivered=3)
 
 
@@ -272,7 +293,7 @@ def test_a_name_found_after_nobody_waits_for_it_disturbs_nobody(monkeypatch: pyt
 def test_a_mistake_with_ids_is_not_made_again_at_once(
     make_tracking: MakeTracking, collector: CollectorServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tracking = make_tracking(collector.url, retry_base=5.0)
+    tracking = make_tracking(collector.url, retry_base=30.0)
     issuer = tracking._delivery._issuer
     mistakes = []
 
@@ -286,7 +307,7 @@ def test_a_mistake_with_ids_is_not_made_again_at_once(
     time.sleep(0.2)
 
     assert len(mistakes) < 10
-    assert tracking._delivery.pool._coming == 0
+    assert wait_until(lambda: tracking._delivery.pool._coming == 0)
 
 
 def test_a_burst_of_questions_leaves_few_connections(make_tracking: MakeTracking, collector: CollectorServer) -> None:
@@ -295,9 +316,9 @@ def test_a_burst_of_questions_leaves_few_connections(make_tracking: MakeTracking
     question = tracking._delivery._issuer
     assert question is not None
 
-    asked = [tracking._delivery.ask(question.create_question(), 5.0) for _ in range(20)]
+    asked = [tracking._delivery.ask(question.create_question(), PATIENCE) for _ in range(20)]
     for answer in asked:
-        answer.exception(10)
+        answer.exception(PATIENCE)
 
     assert wait_until(lambda: len(tracking._delivery._spare_lanes) == 3)
 
@@ -316,7 +337,7 @@ def test_questions_asked_as_it_closes_are_all_answered(make_tracking: MakeTracki
                 asked.append(tracking._delivery.ask(issuer.create_question(), 1.0))
             time.sleep(0.0002)
 
-    errors = [answer.exception(10) for answer in asked]
+    errors = [answer.exception(PATIENCE) for answer in asked]
     assert all(error is None or isinstance(error, RemoteError) for error in errors)
 
 
@@ -327,7 +348,7 @@ def test_each_asyncio_run_has_a_loop_of_its_own(make_tracking: MakeTracking, col
     tracking = make_tracking(collector.url)
 
     async def tell_and_wait() -> object:
-        return (await tracking.for_visitor(new_id()).event("ADD").delivered(10))["sitecore"]
+        return (await tracking.for_visitor(new_id()).event("ADD").delivered(PATIENCE))["sitecore"]
 
     for _ in range(8):
         assert isinstance(asyncio.run(tell_and_wait()), Delivered)
@@ -337,7 +358,7 @@ def test_each_test_client_has_a_loop_of_its_own(make_tracking: MakeTracking, col
     tracking = make_tracking(collector.url)
 
     async def page(request: Request) -> Response:
-        outcomes = await request.state.tracker.page_view().delivered(10)
+        outcomes = await request.state.tracker.page_view().delivered(PATIENCE)
         return PlainTextResponse(type(outcomes["sitecore"]).__name__)
 
     app = Starlette(routes=[Route("/", page)])
@@ -373,7 +394,7 @@ def test_a_loop_that_is_closed_while_something_is_awaited_disturbs_nobody(
 
     asyncio.run(begin_to_wait())
 
-    assert tracking.flush(10) == 0
+    assert tracking.flush(PATIENCE) == 0
     assert wait_until(lambda: getattr(tracking.stats().browser_ids, "ready", 0) >= 2)
     assert isinstance(receipt.outcomes["sitecore"], Delivered)
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
@@ -382,7 +403,7 @@ def test_a_loop_that_is_closed_while_something_is_awaited_disturbs_nobody(
 def test_a_request_that_is_cancelled_while_it_waits_for_an_id_wastes_none(
     make_tracking: MakeTracking, collector: CollectorServer
 ) -> None:
-    collector.fail("create", times=1, status=None, delay=0.4)
+    collector.fail("create", times=1, status=None, delay=2.0)
     tracking = make_tracking(collector.url, spare_browser_ids=0)
 
     async def give_up() -> None:
@@ -394,19 +415,25 @@ def test_a_request_that_is_cancelled_while_it_waits_for_an_id_wastes_none(
 
     assert wait_until(lambda: getattr(tracking.stats().browser_ids, "made", 0) == 1)
     headers: list[tuple[bytes, bytes]] = []
-    tracking.handle_cookie_sync(page_request(), headers, 10)
+    tracking.handle_cookie_sync(page_request(), headers, PATIENCE)
     assert collector.browser_ids[0].encode() in headers[0][1]
     assert len(collector.browser_ids) == 1
 
 
 def test_closing_while_a_question_is_asked_answers_it(make_tracking: MakeTracking, collector: CollectorServer) -> None:
-    collector.fail("all", delay=30)
+    collector.fail("all", delay=60)
     tracking = make_tracking(collector.url, request_timeout=60.0)
     tracking.start()
-    threading.Timer(0.3, tracking.close, [0.0]).start()
 
-    with pytest.raises(RemoteError):
-        tracking.for_visitor(new_id()).guest_id_sync(30)
+    def close_once_it_is_asked() -> None:
+        assert wait_until(lambda: any(request.route == "show" for request in collector.requests))
+        tracking.close(0.0)
+
+    closing = threading.Thread(target=close_once_it_is_asked)
+    closing.start()
+    with pytest.raises(RemoteError, match="closed before"):
+        tracking.for_visitor(new_id()).guest_id_sync(60)
+    closing.join()
 
 
 # No thread to be had (U9)
@@ -434,7 +461,7 @@ def test_without_a_thread_the_page_is_answered_and_the_event_waits(
     no_threads: Callable[[bool], None],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    tracking = make_tracking(collector.url)
+    tracking = make_tracking(collector.url, mint_timeout=PATIENCE)
     receipts = []
 
     async def page(request: Request) -> Response:
@@ -456,7 +483,7 @@ def test_without_a_thread_the_page_is_answered_and_the_event_waits(
     no_threads(False)
     client.get("/")
 
-    assert tracking.flush(20) == 0
+    assert tracking.flush(60) == 0
     assert len(collector.events) == 11
     assert_ledger(tracking.stats().destinations["sitecore"], enqueued=11, delivered=11, unlinked=10)
 
@@ -473,7 +500,7 @@ def test_a_thousand_trackings_leave_nothing_behind(collector: CollectorServer) -
         left += [weakref.ref(tracking), weakref.ref(tracking._delivery)]
         if number % 100 == 0:
             tell(tracking)
-            assert tracking.close(10) == 0
+            assert tracking.close(PATIENCE) == 0
         elif number % 2:
             tracking.start()
             tracking.close()
@@ -504,14 +531,17 @@ def test_the_thread_keeps_nothing_of_the_context_in_which_it_is_woken(
         variable.set(value)
         tell(tracking)
         with suppress(RemoteError):
-            tracking.for_visitor(new_id()).guest_id_sync(5)
+            tracking.for_visitor(new_id()).guest_id_sync(PATIENCE)
 
     for _ in range(3):
         copy_context().run(tell_within_a_context)
-        assert tracking.flush(5) == 0
+        assert tracking.flush(PATIENCE) == 0
 
-    gc.collect()
-    assert [value() for value in known] == [None] * 3
+    def is_nothing_left() -> bool:
+        gc.collect()
+        return [value() for value in known] == [None] * 3
+
+    assert wait_until(is_nothing_left)
 
 
 def test_ids_that_nobody_needed_are_left_to_the_next_process(
@@ -523,7 +553,7 @@ def test_ids_that_nobody_needed_are_left_to_the_next_process(
     first.start()
     assert wait_until(lambda: ready_ids(first) == 3)
     made = set(collector.browser_ids)
-    assert first.close(5) == 0
+    assert first.close(PATIENCE) == 0
     assert first.stats().browser_ids == BrowserIdCounts(made=3, assigned=0, returned=0, ready=0, failed=0, kept=3)
 
     second = make_tracking(collector.url, outbox=outbox, spare_browser_ids=3)

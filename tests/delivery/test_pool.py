@@ -213,7 +213,7 @@ def test_threads_never_get_the_same_id() -> None:
 
     def come() -> None:
         for number in range(300):
-            browser_id = filled.pool.take() or filled.pool.wait().result(10)
+            browser_id = filled.pool.take() or filled.pool.wait().result(30)
             assert browser_id is not None
             if number % 7 == 0:
                 filled.pool.give_back(browser_id)

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import re
 import shutil
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -19,6 +20,7 @@ import pytest
 from passerby.delivery.stream import MAX_BODY
 from passerby.delivery.transport import _REASONS, Lane, NoAnswer, _reason, make_ssl_context, proxy_for
 from passerby.destinations import Answer, Call
+from tests.making import PATIENCE
 
 from .certificates import Authority
 
@@ -95,7 +97,7 @@ def call_to(port: int, path: str = "/v1.2/events", scheme: str = "http", host: s
     return Call("POST", url, {"Content-Type": "application/json", "X-Key": SECRET}, b'{"secret": "value"}')
 
 
-async def reason_of(lane: Lane, call: Call, timeout: float = 5.0) -> str:
+async def reason_of(lane: Lane, call: Call, timeout: float = PATIENCE) -> str:
     with pytest.raises(NoAnswer) as caught:
         await lane.perform(call, timeout)
     reason = str(caught.value)
@@ -116,7 +118,7 @@ async def test_what_is_sent_and_what_comes_back(lane: Lane) -> None:
         writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\nRetry-After: 7\r\n\r\n{}")
 
     async with serving(talk) as port:
-        answer = await lane.perform(call_to(port), 5.0)
+        answer = await lane.perform(call_to(port), PATIENCE)
 
     assert answer == Answer(201, {"content-length": "2", "retry-after": "7"}, b"{}")
     head, body = seen[0]
@@ -139,14 +141,14 @@ async def test_a_connection_is_kept_for_the_next_call(lane: Lane) -> None:
 
     async with serving(talk) as port:
         for _ in range(9):
-            assert (await lane.perform(call_to(port), 5.0)).status == 200
+            assert (await lane.perform(call_to(port), PATIENCE)).status == 200
     assert connections == 1
 
 
 async def test_a_kept_connection_that_was_ended_meanwhile_is_made_again(lane: Lane) -> None:
     async with serving(answers(*[b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"] * 3)) as port:
         for _ in range(3):
-            assert (await lane.perform(call_to(port), 5.0)).status == 200
+            assert (await lane.perform(call_to(port), PATIENCE)).status == 200
             await asyncio.sleep(0.05)
 
 
@@ -163,7 +165,7 @@ async def test_a_kept_connection_that_was_ended_meanwhile_is_made_again(lane: La
 )
 async def test_answers_of_all_forms(lane: Lane, answer: bytes, status: int, body: bytes) -> None:
     async with serving(answers(answer)) as port:
-        found = await lane.perform(call_to(port), 5.0)
+        found = await lane.perform(call_to(port), PATIENCE)
 
     assert (found.status, found.body) == (status, body)
 
@@ -186,7 +188,7 @@ async def test_answers_of_all_forms(lane: Lane, answer: bytes, status: int, body
 async def test_bad_answers_are_told_apart(lane: Lane, answer: bytes, reason: str) -> None:
     async with serving(answers(answer)) as port:
         assert await reason_of(lane, call_to(port)) == reason
-        assert await reason_of(lane, call_to(port), 1.0), "the next call starts anew"
+        assert await reason_of(lane, call_to(port)), "the next call starts anew"
 
 
 @pytest.mark.parametrize("length", [b"Content-Length: 9000000\r\n", b""], ids=["huge", "endless"])
@@ -195,13 +197,13 @@ async def test_of_a_body_beyond_the_limit_the_status_is_taken(lane: Lane, length
     answer = b"HTTP/1.1 201 OK\r\n" + length + b"\r\n" + b"x" * (MAX_BODY + 70_000)
     async with serving(answers(answer, answer)) as port:
         for _ in range(2):  # the next call starts anew
-            assert await lane.perform(call_to(port), 5.0) == Answer(201, ANY, b"")
+            assert await lane.perform(call_to(port), PATIENCE) == Answer(201, ANY, b"")
 
 
 async def test_a_body_of_the_largest_size_is_read(lane: Lane) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % MAX_BODY
     async with serving(answers(head + b"x" * MAX_BODY)) as port:
-        assert len((await lane.perform(call_to(port), 5.0)).body) == MAX_BODY
+        assert len((await lane.perform(call_to(port), PATIENCE)).body) == MAX_BODY
 
 
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"])
@@ -228,9 +230,10 @@ async def test_a_drip_of_bytes_does_not_stretch_the_time(lane: Lane) -> None:
 
 
 async def test_nobody_there_and_no_such_host(lane: Lane) -> None:
-    async with serving(answers()) as port:
-        pass
-    assert await reason_of(lane, call_to(port)) == "connection refused"
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # so that nobody else listens there
+        port = nobody.getsockname()[1]
+        assert await reason_of(lane, call_to(port, host="127.0.0.1")) == "connection refused"
     assert await reason_of(lane, call_to(port, host="nowhere.invalid")) == "host name not found"
 
 
@@ -274,7 +277,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 async def test_a_good_certificate_is_accepted(authority: Authority, trusting_lane: Lane) -> None:
     async with serving(answers(OK), serving_with(authority.issue("localhost"))) as port:
-        assert (await trusting_lane.perform(call_to(port, scheme="https"), 10.0)).status == 200
+        assert (await trusting_lane.perform(call_to(port, scheme="https"), PATIENCE)).status == 200
 
 
 @pytest.mark.parametrize("fault", ["expired", "wrong host", "unknown authority"])
@@ -292,7 +295,7 @@ async def test_a_bad_certificate_is_refused_and_nothing_is_said(
         "unknown authority": lambda: Authority.make(authority.folder, "stranger").issue("localhost"),
     }[fault]()
     async with serving(listen, serving_with(certificate)) as port:
-        assert await reason_of(trusting_lane, call_to(port, scheme="https"), 10.0) == "certificate not accepted"
+        assert await reason_of(trusting_lane, call_to(port, scheme="https")) == "certificate not accepted"
     assert b"".join(heard) == b"", "there is no falling back to plain text"
 
 
@@ -304,7 +307,7 @@ async def test_https_to_a_server_without_tls(lane: Lane) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
     async with serving(listen) as port:
-        assert await reason_of(lane, call_to(port, scheme="https"), 10.0) == "TLS failed"
+        assert await reason_of(lane, call_to(port, scheme="https")) == "TLS failed"
     assert SECRET.encode() not in b"".join(heard)
 
 
@@ -345,7 +348,7 @@ async def test_calls_go_through_the_proxy(lane: Lane, monkeypatch: pytest.Monkey
     async with serving(talk) as port:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
-        assert (await lane.perform(call_to(80, host="api.example"), 5.0)).status == 200
+        assert (await lane.perform(call_to(80, host="api.example"), PATIENCE)).status == 200
         assert await reason_of(lane, call_to(443, scheme="https", host="api.example")) == "proxy refused"
 
     assert heads == [
@@ -354,7 +357,7 @@ async def test_calls_go_through_the_proxy(lane: Lane, monkeypatch: pytest.Monkey
     ]
 
 
-async def test_bad_answers_through_a_proxy(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_bad_answers_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     faults = {
         b"": "answer is not HTTP or was cut off",
         b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf": "answer is not HTTP or was cut off",
@@ -362,7 +365,9 @@ async def test_bad_answers_through_a_proxy(lane: Lane, monkeypatch: pytest.Monke
     for answer, reason in faults.items():
         async with serving(answers(answer)) as port:
             monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
-            assert await reason_of(Lane(make_ssl_context), call_to(80, host="api.example")) == reason
+            lane = Lane(make_ssl_context)
+            assert await reason_of(lane, call_to(80, host="api.example")) == reason
+            await lane.aclose()
 
 
 # Every exception
@@ -385,7 +390,7 @@ async def test_without_certificates_only_tls_fails(monkeypatch: pytest.MonkeyPat
 
     assert await reason_of(lane, call_to(443, scheme="https")) == "TLS cannot be set up"
     async with serving(answers(OK)) as port:
-        assert (await lane.perform(call_to(port), 5.0)).status == 200
+        assert (await lane.perform(call_to(port), PATIENCE)).status == 200
     await lane.aclose()
 
 

@@ -14,6 +14,7 @@ from django.urls import path
 from passerby import Tracking
 from passerby.collector import CollectorServer
 from passerby.django import get_tracking
+from tests.making import PATIENCE
 
 from .browser import Browser
 
@@ -49,7 +50,7 @@ def make_project(collector: CollectorServer) -> Iterator[MakeProject]:
         ) -> Tracking:
             stack.close()
             sitecore = {"client_key": "key", "target_url": collector.url, "point_of_sale": "shop"}
-            usual = {"sitecore": sitecore, "identity_provider": "CRM", "mint_timeout": 10.0, "retry_base": 0.02}
+            usual = {"sitecore": sitecore, "identity_provider": "CRM", "mint_timeout": PATIENCE, "retry_base": 0.02}
             settings = {
                 "ROOT_URLCONF": tuple(
                     path(view.__name__ if place else "", view) for place, view in enumerate((*views[:1], *views))
@@ -67,7 +68,7 @@ def make_project(collector: CollectorServer) -> Iterator[MakeProject]:
 
 
 def close(tracking: Tracking) -> None:
-    assert tracking.close(5.0) == 0
+    assert tracking.close(PATIENCE) == 0
     ledgers = tracking.stats().destinations.values()
     assert all(ledger.is_balanced for ledger in ledgers), ledgers
 

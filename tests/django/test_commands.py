@@ -109,7 +109,7 @@ def test_the_outbox_is_the_projects_own(capsys: pytest.CaptureFixture[str], tmp_
         assert (code, err) == (0, "")
         assert out.startswith(f"{tmp_path}/outbox: 1 file")
         # It delivers with the project's settings, which here lead nowhere.
-        code, out, err = said_by(manage, capsys, "outbox", "flush", "--timeout", "0.2")
+        code, out, err = said_by(manage, capsys, "outbox", "flush", "--timeout", "2")
         assert (code, out) == (3, "0 entries delivered; 1 entry still waiting: 1 for sitecore\n")
 
 

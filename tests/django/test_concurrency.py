@@ -75,7 +75,7 @@ def test_in_threads(make_project: MakeProject, collector: CollectorServer) -> No
     with ThreadPoolExecutor(16) as threads:
         said = list(threads.map(visit, range(len(IDS))))
     assert said == [" ".join([browser_id] * 3) for browser_id in IDS]
-    assert tracking.flush(20) == 0
+    assert tracking.flush(60) == 0
     assert sorted((event["browser_id"], event["of"]) for event in collector.events) == [(one, one) for one in IDS]
 
 
@@ -89,7 +89,7 @@ async def test_in_one_loop(make_project: MakeProject, collector: CollectorServer
 
     said = await asyncio.gather(*map(visit, range(len(IDS))))
     assert said == [" ".join([browser_id] * 3) for browser_id in IDS]
-    assert await tracking.aflush(20) == 0
+    assert await tracking.aflush(60) == 0
     assert sorted((event["browser_id"], event["of"]) for event in collector.events) == [(one, one) for one in IDS]
 
 

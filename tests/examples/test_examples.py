@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.faces.servers import free_port
+from tests.faces.servers import keep_port
 from tests.making import NAVIGATION, eventually
 from tests.running import running
 
@@ -95,9 +95,10 @@ def test_a_visitor_walks_through_it(folder: str, tmp_path: Path, monkeypatch: py
     monkeypatch.delenv("DJANGO_SETTINGS_MODULE", raising=False)  # what other tests of this process have set
     if folder == "django_app":
         subprocess.run([sys.executable, EXAMPLES / folder / "manage.py", "migrate", "--verbosity", "0"], check=True)
-    port = free_port()
+    kept = keep_port()
+    port = kept.getsockname()[1]
     app = [sys.executable, *command.format(port=port).split()]
-    with running("collect", "--port", "0", "--accept-any-browser-id", "--", *app) as site:
+    with kept, running("collect", "--port", "0", "--accept-any-browser-id", "--", *app) as site:
         wait_until_it_listens(port)
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=NAVIGATION, follow_redirects=True) as browser:
             visit(browser)

@@ -43,7 +43,8 @@ class Server:
     """
 
     def __init__(self, command: str, environment: dict[str, str]) -> None:
-        self.port = free_port()
+        self._kept = keep_port()
+        self.port: int = self._kept.getsockname()[1]
         self.has_workers = " -w " in command
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed by `kill`
         self._process = subprocess.Popen(
@@ -78,6 +79,7 @@ class Server:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(PATIENCE)
         self._log.close()
+        self._kept.close()
 
     @property
     def log(self) -> str:
@@ -96,8 +98,13 @@ def serving(command: str, *, face: str, collector: str, outbox: str = "memory") 
         server.kill()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def keep_port() -> socket.socket:
+    """Have a port of this machine for a server to come; until that is closed nobody else is given it.
+
+    The server asks for it by its number, and with SO_REUSEADDR, as all of them do; so the two do not stand in each
+    other's way as long as only one listens.
+    """
+    kept = socket.socket()
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kept.bind(("127.0.0.1", 0))
+    return kept

@@ -46,7 +46,7 @@ KEY = "a secret key that signs"
 def make_tracking(collector_url: str, **settings: Any) -> Tracking:
     """What both sides of a socket agree on."""
     sitecore = Sitecore(client_key="key", target_url=collector_url, point_of_sale="shop")
-    usual: dict[str, Any] = {"secret_key": KEY, "identity_provider": "CRM", "mint_timeout": 10.0}
+    usual: dict[str, Any] = {"secret_key": KEY, "identity_provider": "CRM", "mint_timeout": 30.0}
     return Tracking(sitecore, **(usual | settings))
 
 
@@ -56,7 +56,8 @@ BARE = "x-bare"  # a request with this header goes to the app without passerby
 def make_served_app() -> Any:
     """The app that a server of its own process serves, as the environment says."""
     face, outbox = os.environ["FACE"], os.environ.get("OUTBOX", "memory")
-    tracking = make_tracking(os.environ["COLLECTOR"], outbox=outbox, retry_cap=1.0, barrier_timeout=10.0)
+    patient = {"barrier_timeout": 30.0, "close_timeout": 20.0}  # on the slowest machine
+    tracking = make_tracking(os.environ["COLLECTOR"], outbox=outbox, retry_cap=1.0, **patient)
     tracked, bare = FACES[face](tracking), FACES[face](None)
 
     async def choose_asgi(scope: Any, receive: Any, send: Any) -> None:

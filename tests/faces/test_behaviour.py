@@ -16,7 +16,7 @@ import pytest
 from passerby import Tracking
 from passerby.collector import CollectorServer
 from passerby.testing import Told
-from tests.making import OTHER_ID, eventually_async, value_of
+from tests.making import OTHER_ID, eventually_async, let_go, value_of
 from tests.user_agents import BOTS
 
 from .clients import InLoop, InThread, Site, raw_answer
@@ -336,9 +336,9 @@ async def test_a_server_that_is_killed_loses_nothing_it_has_answered(
         # In an event loop the end of a stream is not held up.
         return types.count("VIEW") == len(seen) and (face not in WSGI or "STREAMED" in types)
 
-    await eventually_async(has_all, 30.0)
+    await eventually_async(has_all, 60.0)
     assert [event["browser_id"] for event in collector.events if event["type"] == "VIEW"] == seen
-    tracking.close(1.0)
+    let_go(tracking)
 
 
 def test_a_bare_app_knows_nothing_of_passerby() -> None:

@@ -20,6 +20,7 @@ from passerby.outbox.board import Board, Notice, Unused
 from passerby.outbox.database import Trouble
 from passerby.outbox.folder import Folder
 from passerby.outbox.sqlite import SqliteOutbox
+from tests.making import eventually
 
 from .told import Listener, delivered_ids, event_of
 
@@ -153,8 +154,11 @@ def fill(directory: str) -> None:
     while outbox.state == "ok":
         told += [tell_one(outbox, f"visitor {number}") for number in range(100)]
         outbox.flush_to_disk(0.05)
-    say("state", outbox.state)
+    # Where the log begins anew there may be room again; from now on there is none.
+    outbox._crew.journal.do(lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY)))
     told.append(tell_one(outbox))
+    eventually(lambda: outbox.state != "ok")
+    say("state", outbox.state)
     say("flushed", outbox.flush_to_disk(0.05))
     sent = [entry.event.id for entry in outbox.acquire("a", 10, time.monotonic())]
     say("sending", len(sent))
@@ -175,6 +179,7 @@ def cannot_write(directory: str, found: str) -> None:
     outbox = SqliteOutbox(directory, ("a", "b"), look_every=1e6)
     outbox.start()
     tell_one(outbox)
+    eventually(lambda: outbox.state != "ok")
     say("flushed", outbox.flush_to_disk(0.2))
     say("state", outbox.state)
     say("sent", len(delivered_ids(outbox)))
@@ -194,8 +199,9 @@ def tell_many(directory: str, number: str) -> None:
     outbox = SqliteOutbox(directory, ("a",), look_every=1e6, on_ready=is_ready.set)
     for count in range(int(number)):
         outbox.put(event_of(f"visitor {count % 50_000}"), ("a",), Listener(), 0.0)
-        if count % 5_000 == 0:
+        if count % 500 == 0:  # so that what waits for the disk takes no memory, which it may when the disk is slow
             outbox.flush_to_disk(30)
+        if count % 5_000 == 0:
             say("told", count, resident())
     outbox.flush_to_disk(30)
     say("told", number, resident())

@@ -51,6 +51,11 @@ def use(outbox: Outbox) -> None:
     outbox.waiting()
 
 
+def fewest_calls(action: Callable[[], object]) -> int:
+    """How many calls it makes, where no thread has to be woken or waited for if that can be."""
+    return min(count_calls(action) for _ in range(10))
+
+
 def count_calls(action: Callable[[], object]) -> int:
     calls = 0
 
@@ -82,5 +87,5 @@ def test_the_cost_of_an_operation_is_flat(make_outbox: MakeOutbox, fill: Callabl
     fill(few, FEW)
     fill(many, MANY)
 
-    assert count_calls(lambda: use(many)) <= count_calls(lambda: use(few)) + 10
+    assert fewest_calls(lambda: use(many)) <= fewest_calls(lambda: use(few)) + 10
     assert measure(lambda: use(many)) <= measure(lambda: use(few)) * GENEROUS

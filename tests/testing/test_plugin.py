@@ -17,7 +17,19 @@ from passerby.asgi import TrackingMiddleware
 from passerby.collector import CollectorServer
 from passerby.rehearsal import rehearsal
 from passerby.testing import Told, rehearse
-from tests.making import BROWSER_ID, NAVIGATION, by_name, call, dropped, make_scope, page, sent_back, set_cookies
+from tests.making import (
+    BROWSER_ID,
+    NAVIGATION,
+    PATIENCE,
+    by_name,
+    call,
+    dropped,
+    eventually_async,
+    make_scope,
+    page,
+    sent_back,
+    set_cookies,
+)
 
 PUBLIC = "https://api-engage-eu.sitecorecloud.example"
 
@@ -39,14 +51,14 @@ def test_events_are_dropped_and_counted(tracked: Told) -> None:
 
 async def test_new_visitors_get_ids_without_anybody_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args: pytest.fail("a name was looked up"))
-    before = threading.active_count()
+    before = set(threading.enumerate())
     tracking = make_tracking()
     tracking.start()
     app = TrackingMiddleware(page(), tracking=tracking)
     seen = [by_name(set_cookies(await call(app, make_scope("/", NAVIGATION))))["bid_key"] for _ in range(3)]
     assert len(set(seen)) == 3
     tracking.close(1.0)
-    assert threading.active_count() == before
+    await eventually_async(lambda: set(threading.enumerate()) <= before)
 
 
 async def test_a_log_in_is_remembered_as_it_would_be(tracked: Told) -> None:
@@ -67,7 +79,7 @@ async def test_a_log_in_is_remembered_as_it_would_be(tracked: Told) -> None:
 def test_questions_are_refused() -> None:
     tracking = make_tracking()
     with pytest.raises(RemoteError, match="a rehearsal calls nobody"):
-        tracking.for_visitor(BROWSER_ID).guest_id_sync(1.0)
+        tracking.for_visitor(BROWSER_ID).guest_id_sync(PATIENCE)
     tracking.close(1.0)
 
 
@@ -75,7 +87,7 @@ def test_a_collector_of_this_process_is_told_as_ever(collector: CollectorServer,
     collector.accept_any_browser_id = True
     tracking = make_tracking(collector.url)
     tracking.for_visitor(BROWSER_ID).event("ADD")
-    assert tracking.close(5.0) == 0
+    assert tracking.close(PATIENCE) == 0
     assert [event["type"] for event in collector.events] == ["ADD"]
     tracked.assert_event("ADD")
 

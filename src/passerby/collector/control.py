@@ -108,7 +108,7 @@ class Control:
     async def person(self, request: Request) -> Response:
         """Somebody by `?user=ID`, `?browser=ID` or `?any=ID`, with the latest `?limit=N` entries of the timeline."""
         system, limit = _named(request, PLAYED), request.query_params.get("limit", str(ENTRIES))
-        kinds = [kind for kind in KINDS if kind in request.query_params]
+        kinds = list(filter(request.query_params.__contains__, KINDS))
         if system is None:
             return refuse(404, KNOWN)
         if not is_number(limit):

@@ -158,7 +158,7 @@ class Delivery:
         if drained is not None:
             wait([drained], until - self._clock())
             drained.cancel()
-        return self._count_left()
+        return self._count_left(drained)
 
     async def aflush(self, timeout: float) -> int:
         """Do as `flush` does without blocking the event loop."""
@@ -167,11 +167,13 @@ class Delivery:
         if arriving is not None:
             await wait_async(arriving, timeout)
         drained = self._when_drained()
-        if drained is not None:
+        if drained is not None and not drained.done():
             await wait_async(drained, until - self._clock())
-        return self._count_left()
+        return self._count_left(drained)
 
-    def _count_left(self) -> int:
+    def _count_left(self, drained: Future[None] | None) -> int:
+        if drained is not None and drained.done() and not drained.cancelled():
+            return 0  # what waits now was told since
         left = self._outbox.waiting()
         if left:
             self._gave_up = self._clock()
@@ -209,10 +211,10 @@ class Delivery:
         # Where the server has shut the app down, somebody may just have waited as long as that.
         has_waited = self._clock() - self._gave_up < _JUST_NOW
         try:
-            left, is_recorded = self._close(0.0 if has_waited else self._close_timeout)
+            is_recorded = self._close(0.0 if has_waited else self._close_timeout)[1]
         except KeyboardInterrupt:  # whoever presses Ctrl-C again does not want to wait
-            left = self._outbox.waiting()
             is_recorded = self._outbox.close(_IMPATIENT)
+        left = self._outbox.waiting()
         if not left:
             return
         if is_recorded and self._outbox.is_durable:
@@ -281,9 +283,13 @@ class Delivery:
         return self._ssl_context
 
     def _when_drained(self) -> Future[None] | None:
-        if not self._outbox.waiting() or self._outbox.is_closed or not self._worker.start():
-            return None
+        """Return what to wait for until nothing waits; None where nobody sends what does."""
         drained: Future[None] = Future()
+        if not self._outbox.waiting():
+            drained.set_result(None)
+            return drained
+        if self._outbox.is_closed or not self._worker.start():
+            return None
         self._drained.append(drained)
         self._worker.rouse()
         return drained

@@ -31,10 +31,11 @@ The contract, to which every outbox is held by the same tests:
   outbox finds of earlier processes is enqueued as well.
 * `start` has an outbox look for what earlier processes left behind, and gives what to wait for until that is here;
   `arriving` gives the same as long as it is not here, else None. What was told before files were closed arrives too.
-  `when_stored` gives what to wait for until all that was told so far is recorded, or None if it is; `flush_to_disk`
-  waits for it, and so does `close`, which then lets go of all files; a later call opens them again. Both say whether
-  everything is recorded. While an outbox with files `is_closed`, nothing is acquired: what waits is for whoever opens
-  the files next. `state` is "ok", or "degraded: " and why what is told now would not survive.
+  `when_stored` gives what to wait for until all that was told so far is recorded and the observers have heard so, or
+  None if they have; `flush_to_disk` waits for it, and so does `close`, which then lets go of all files; a later call
+  opens them again. Both say whether everything is recorded. While an outbox with files `is_closed`, nothing is
+  acquired: what waits is for whoever opens the files next. `state` is "ok", or "degraded: " and why what is told now
+  would not survive.
   `on_ready` is called, in any thread, when there may be more to acquire than the callers know of.
 * `hold_still` and `go_on` enclose a fork: in between, no thread of the outbox is in the middle of something.
 

@@ -64,14 +64,14 @@ class Crew:
         if not self.stock.is_closed and not self.journal.is_thwarted:
             with suppress(FutureTimeout):
                 waiter.result(timeout)
-        return waiter.done()
+        return waiter.done() or self.is_recorded
 
     def close(self, timeout: float) -> bool:
         """Record what is not yet, and close the files; whether all is recorded."""
         until = time.monotonic() + timeout
         self.flush_to_disk(timeout if self.writer.neighbours.trouble is None else 0.0)
         if not self.journal.stop(max(0.1, until - time.monotonic())) or not self._finish():
-            return False
+            return self.is_recorded  # as it may be, though the files stay open
         self.journal.stop(max(0.1, until - time.monotonic()))  # somebody may have begun it again
         try:
             self.journal.do(self.writer.close)
@@ -80,7 +80,13 @@ class Crew:
         for waiter in self.writer.upkeep.give_up():
             waiter.cancel()
         self._tell()
-        return self.stock.pending.is_recorded
+        return self.is_recorded
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether all that was told so far is recorded."""
+        with self.stock.lock:
+            return self.stock.pending.is_recorded
 
     def _finish(self) -> bool:
         """Write what came since, in this thread; whether that was all, and nothing more can come."""

@@ -94,7 +94,7 @@ class Slice(NamedTuple):
     """Some entries were looked through.
 
     Attributes:
-        end: the place of the last; None if there were none.
+        end: the place of the last; None if there were no more than these, so that all that was there is looked through.
         rows: those that were looked for.
     """
 
@@ -278,10 +278,11 @@ class Database:
 
     def _slice(self, after: int, limit: int, condition: str, *values: Any) -> Slice:
         with translated():
-            end = self._connection.execute(rows.END_OF_SLICE, (after, limit)).fetchone()[0]
-        if end is None:
+            end, number = self._connection.execute(rows.END_OF_SLICE, (after, limit)).fetchone()
+        if not number:
             return Slice(None, [])
-        return Slice(end, self._rows(rows.SLICE + condition, after, end, *values))
+        found = self._rows(rows.SLICE + condition, after, end, *values)
+        return Slice(end if number == limit else None, found)
 
     def _rows(self, query: str, *values: Any) -> list[Row]:
         with translated():

@@ -94,6 +94,7 @@ class Pending:
         self._links: list[tuple[str, str]] = []
         self._marked = 0
         self._written = 0
+        self._told = 0  # of what is recorded, what those who wait for it have been told of
         self._postings: deque[tuple[int, Notice | Unused]] = deque()
         self._waiters: deque[tuple[int, Future[None]]] = deque()
         self._crowd = _CROWD
@@ -154,8 +155,8 @@ class Pending:
             self._postings.popleft()
 
     def when_written(self) -> Future[None] | None:
-        """Return what to wait for until all changes so far are in the file or on the board; None if they are."""
-        if self._recorded >= self._marked:
+        """Return what to wait for until all changes so far are in the file or on the board; None if that is told."""
+        if self._told >= self._marked:
             return None
         if len(self._waiters) >= self._crowd:  # a disk that takes nothing must not have them gather
             self._waiters = deque(one for one in self._waiters if not one[1].cancelled())
@@ -233,10 +234,10 @@ class Pending:
         return gone
 
     def written(self) -> list[Future[None]]:
-        """Return who need not wait any longer."""
+        """Return who need not wait any longer. Called when those whose events are recorded have heard so."""
         done: list[Future[None]] = []
-        recorded = self._recorded
-        while self._waiters and self._waiters[0][0] <= recorded:
+        self._told = self._recorded
+        while self._waiters and self._waiters[0][0] <= self._told:
             done.append(self._waiters.popleft()[1])
         return done
 

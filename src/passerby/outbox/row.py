@@ -40,7 +40,7 @@ HEAR = "UPDATE heard SET poster = ?, number = ?"
 LINK = "UPDATE entry SET linked = ? WHERE visitor = ? AND linked = ''"
 PAGE = "SELECT * FROM entry WHERE place > ? AND destination = ? AND state = 'waiting' ORDER BY place LIMIT ?"
 AFTER = "SELECT * FROM entry WHERE place > ? ORDER BY place LIMIT ?"
-END_OF_SLICE = "SELECT max(place) FROM (SELECT place FROM entry WHERE place > ? ORDER BY place LIMIT ?)"
+END_OF_SLICE = "SELECT max(place), count(*) FROM (SELECT place FROM entry WHERE place > ? ORDER BY place LIMIT ?)"
 SLICE = "SELECT * FROM entry WHERE place > ? AND place <= ? AND "
 OF_PERSON = "(visitor = ? OR linked = ? OR instr(body, ?)) ORDER BY place"  # the user ID is in the body only
 DEAD = "state = 'dead' ORDER BY place"

@@ -280,7 +280,7 @@ class SqliteOutbox:
         return self._crew.look_soon()  # one of its own, which may be cancelled
 
     def when_stored(self) -> Future[None] | None:
-        """Return what to wait for until all that was told so far is recorded, or None if it is."""
+        """Return what to wait for until all told so far is recorded and observers have heard so; None if they have."""
         return self._crew.when_stored()
 
     def flush_to_disk(self, timeout: float) -> bool:

@@ -208,7 +208,7 @@ class Upkeep:
         if rows:
             job.number += job.treat(database, rows)
             self.has_more = True
-        if found.end is None:
+        if found.end is None:  # what comes behind these is written later, and nobody waits until that comes no more
             job.look = None
             return False
         job.place = found.end
