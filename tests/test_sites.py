@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from passerby import RequestInfo, Sitecore, Sites, Tracker, Tracking
+from passerby import CustomerIO, RequestInfo, Sitecore, Sites, Tracker, Tracking
 from passerby.asgi import TrackingMiddleware
 from passerby.collector import CollectorServer
 from tests.making import (
@@ -140,3 +142,25 @@ def test_they_say_what_they_are(shops: Shops) -> None:
     shops.sites["site2"].start()
     assert repr(shops.sites) == "<Sites site2>"
     assert shops.sites.flush(1) == 0
+
+
+def tell_dead_sites(url: str) -> Sites:
+    """Sites whose services never answer, with one event each."""
+    sites = Sites(lambda request: None, lambda name: Tracking(CustomerIO(write_key="key", target_url=url)))
+    for name in NAMES:
+        sites[name].for_visitor("11111111-2222-4333-8444-555555555555").event("ADD")
+    return sites
+
+
+@pytest.mark.passerby_live
+async def test_many_sites_are_waited_for_no_longer_than_one() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=200) as black_hole:
+        sites = tell_dead_sites(f"http://127.0.0.1:{black_hole.getsockname()[1]}")
+        try:
+            begun = time.monotonic()
+            assert await sites.aflush(1.0) == sites.flush(1.0) == len(NAMES)
+            assert 2.0 <= time.monotonic() - begun < 4.0
+        finally:
+            begun = time.monotonic()
+            assert sites.close(1.0) == len(NAMES)
+            assert time.monotonic() - begun < 4.0

@@ -41,6 +41,10 @@ class SparingFilter(logging.Filter):
             record.msg, record.args = "%s (and %d more like it)", (message, left_out)
         return left_out is not None
 
+    def begin_afresh(self) -> None:
+        """In a forked child: whoever of the parent was just logging will never let go of the lock."""
+        self._lock = threading.Lock()
+
     def forget(self) -> None:
         """Begin anew, as between two tests."""
         with self._lock:

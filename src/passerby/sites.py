@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from logging import Logger
 from typing import Protocol
 
+from .delivery.process import watch_process
 from .door import Door
 from .logs import get_logger
 from .receipt import DEFAULT_WAIT
@@ -57,6 +59,7 @@ class Sites:
         self._made: dict[str, Tracking] = {}
         self._transactions: Transactions | None = None
         self._nowhere = Tracking(consent=lambda request: None, server_cookie=False)
+        watch_process(self)
 
     def __repr__(self) -> str:
         return f"<Sites {', '.join(self._made) or 'none yet'}>"
@@ -89,16 +92,29 @@ class Sites:
             tracking.start()
 
     def flush(self, timeout: float = DEFAULT_WAIT) -> int:
-        """Wait at most `timeout` seconds for each site's events; return how many still wait."""
-        return sum(tracking.flush(timeout) for tracking in list(self._made.values()))
+        """Wait at most `timeout` seconds for all sites' events, which are delivered side by side.
+
+        Returns how many still wait.
+        """
+        until = time.monotonic() + timeout
+        return sum(tracking.flush(_left_until(until)) for tracking in list(self._made.values()))
 
     async def aflush(self, timeout: float = DEFAULT_WAIT) -> int:
         """Do as `flush` does without blocking the event loop."""
-        return sum([await tracking.aflush(timeout) for tracking in list(self._made.values())])
+        until = time.monotonic() + timeout
+        return sum([await tracking.aflush(_left_until(until)) for tracking in list(self._made.values())])
 
     def close(self, timeout: float | None = None) -> int:
-        """Flush and end the background threads; return how many events still wait."""
-        return sum(tracking.close(timeout) for tracking in list(self._made.values()))
+        """Flush and end the background threads; return how many events still wait.
+
+        Without a timeout each site has its own `close_timeout`, of which counts what was waited for others.
+        """
+        begun = time.monotonic()
+        left = 0
+        for tracking in list(self._made.values()):
+            whole = tracking.close_timeout if timeout is None else timeout
+            left += tracking.close(_left_until(begun + whole))
+        return left
 
     def record_with(self, transactions: Transactions | None) -> None:
         """Do as `Tracking.record_with` does, for all sites."""
@@ -109,3 +125,22 @@ class Sites:
     def stats(self) -> Mapping[str, Stats]:
         """Return the ledgers by site."""
         return {name: tracking.stats() for name, tracking in list(self._made.items())}
+
+    # What happens to the process; each `Tracking` is told for itself.
+
+    def on_exit(self, waited: float) -> None:
+        """The interpreter exits."""
+
+    def hold_still(self) -> None:
+        """The process is about to fork."""
+
+    def go_on(self) -> None:
+        """The process has forked."""
+
+    def begin_afresh(self) -> None:
+        """In a forked child: whoever of the parent was just making a site will never let go of the lock."""
+        self._making = threading.Lock()
+
+
+def _left_until(moment: float) -> float:
+    return max(0.0, moment - time.monotonic())

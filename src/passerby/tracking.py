@@ -90,6 +90,11 @@ class Tracking:
         """Where the files of the outbox are; None if events wait in memory."""
         return self._settings.outbox_directory
 
+    @property
+    def close_timeout(self) -> float:
+        """How many seconds `close` takes at most if it is not told."""
+        return self._settings.close_timeout
+
     def for_request(self, request: RequestInfo) -> Door:
         """Return the door through which a request comes in; for every framework's face."""
         return self._door
@@ -201,7 +206,7 @@ class Tracking:
 
     def close(self, timeout: float | None = None) -> int:
         """Flush and end the background thread; return how many events still wait. A later event starts it again."""
-        return self._delivery.close(self._settings.close_timeout if timeout is None else timeout)
+        return self._delivery.close(self.close_timeout if timeout is None else timeout)
 
     async def aclose(self, timeout: float | None = None) -> int:
         """Do as `close` does without blocking the event loop."""

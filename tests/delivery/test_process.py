@@ -156,6 +156,63 @@ def test_exit_takes_no_longer_than_allowed_and_says_what_is_lost(black_hole: str
         assert (err, number_kept(outbox)) == ("", 7)
 
 
+def test_exit_takes_no_longer_with_several_trackings(black_hole: str, tmp_path: Path) -> None:
+    script = Script(
+        tmp_path,
+        """
+        from passerby import CustomerIO
+        others = [Tracking(CustomerIO(write_key="key", target_url=url), secret_key="a key for tests") for _ in range(4)]
+        for other in others:
+            other.for_visitor(str(uuid4())).event("STEP")
+        tell("script", 1)
+        ending = time.monotonic()
+        """,
+        black_hole,
+        2.0,
+    )
+
+    code, out, _ = script.end()
+
+    assert code == 0
+    assert 1.0 < float(out) <= 4.0
+
+
+def test_a_child_can_log_whatever_its_parent_was_doing(black_hole: str, tmp_path: Path) -> None:
+    """Some thread was just about to say something when the process forked, and another was making a site."""
+    script = Script(
+        tmp_path,
+        """
+        from passerby import Sites
+        from passerby.logs import get_logger, sparing
+        making, go_on = threading.Event(), threading.Event()
+
+        def make(name):
+            making.set()
+            go_on.wait(60)
+            return tracking
+
+        sites = Sites(lambda request: None, make)
+        threading.Thread(target=sites.__getitem__, args=("shop",)).start()
+        making.wait(60)
+        with sparing._lock:
+            child = os.fork()
+            if not child:
+                signal.alarm(20)
+                go_on.set()
+                get_logger("passerby").warning("said")
+                os._exit(0 if sites["shop"] is tracking else 1)
+        go_on.set()
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        """,
+        black_hole,
+    )
+
+    _, out, err = script.end()
+
+    assert out.strip() == "0"
+    assert "said" in err
+
+
 def test_ctrl_c_ends_the_waiting_at_exit(black_hole: str, tmp_path: Path, outbox: str) -> None:
     text = """
         tell('script', 3)

@@ -35,7 +35,7 @@ class Life:
         self.begin_afresh = outbox.begin_afresh
         watch_process(self)
 
-    def on_exit(self) -> None:
+    def on_exit(self, waited: float) -> None:
         self.outbox.close(10)
 
 

@@ -206,12 +206,15 @@ class Delivery:
 
     # What happens to the process.
 
-    def on_exit(self) -> None:
-        """The interpreter exits: deliver what can be delivered in time and say what is left."""
+    def on_exit(self, waited: float) -> None:
+        """The interpreter exits: deliver what can be delivered in time and say what is left.
+
+        While it waits for one, all others deliver too; so what it has waited already counts.
+        """
         # Where the server has shut the app down, somebody may just have waited as long as that.
         has_waited = self._clock() - self._gave_up < _JUST_NOW
         try:
-            is_recorded = self._close(0.0 if has_waited else self._close_timeout)[1]
+            is_recorded = self._close(0.0 if has_waited else max(0.0, self._close_timeout - waited))[1]
         except KeyboardInterrupt:  # whoever presses Ctrl-C again does not want to wait
             is_recorded = self._outbox.close(_IMPATIENT)
         left = self._outbox.waiting()

@@ -5,16 +5,19 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import time
 import weakref
 from collections.abc import Callable
 from typing import Protocol
+
+from ..logs import sparing
 
 
 class Process(Protocol):
     """What wants to know of the life of the process."""
 
-    def on_exit(self) -> None:
-        """The interpreter exits."""
+    def on_exit(self, waited: float) -> None:
+        """The interpreter exits, and has waited so many seconds for others already."""
         ...
 
     def hold_still(self) -> None:
@@ -39,8 +42,9 @@ def watch_process(process: Process) -> None:
 
 
 def _on_exit() -> None:
+    begun = time.monotonic()
     for process in list(_living):
-        process.on_exit()
+        process.on_exit(time.monotonic() - begun)
 
 
 def _before_fork() -> None:
@@ -54,6 +58,7 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
+    sparing.begin_afresh()  # before anybody has something to say
     for process in list(_living):
         process.begin_afresh()
     multiprocessing = sys.modules.get("multiprocessing.util")
