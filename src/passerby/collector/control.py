@@ -108,15 +108,14 @@ class Control:
     async def person(self, request: Request) -> Response:
         """Somebody by `?user=ID`, `?browser=ID` or `?any=ID`, with the latest `?limit=N` entries of the timeline."""
         system, limit = _named(request, PLAYED), request.query_params.get("limit", str(ENTRIES))
-        kinds = list(filter(request.query_params.__contains__, KINDS))
+        asked = [(kind, name) for kind in KINDS if (name := request.query_params.get(kind)) is not None]
         if system is None:
             return refuse(404, KNOWN)
         if not is_number(limit):
             return refuse(400, "limit is how many entries to list")
-        if len(kinds) != 1:
+        if len(asked) != 1:
             return refuse(400, f"Somebody is found by one of {', '.join(KINDS)}")
-        name = request.query_params[kinds[0]]
-        found = await asyncio.to_thread(self._crowd.person, system, kinds[0], name, int(limit))
+        found = await asyncio.to_thread(self._crowd.person, system, *asked[0], int(limit))
         return respond({"person": found})  # nobody is an answer, too: who follows a link here is not to see an error
 
     async def stats(self, request: Request) -> Response:
