@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from .ask import PLAYED, SYSTEMS
-from .crowd import KINDS, Crowd
+from .crowd import KINDS, Crowd, Kind
 from .exchange import read_body
 from .feed import Cursor, Feed, is_number
 from .health import Health
@@ -108,7 +108,9 @@ class Control:
     async def person(self, request: Request) -> Response:
         """Somebody by `?user=ID`, `?browser=ID` or `?any=ID`, with the latest `?limit=N` entries of the timeline."""
         system, limit = _named(request, PLAYED), request.query_params.get("limit", str(ENTRIES))
-        asked = [(kind, name) for kind in KINDS if (name := request.query_params.get(kind)) is not None]
+        asked: list[tuple[Kind, str]] = [
+            (kind, name) for kind in KINDS if (name := request.query_params.get(kind)) is not None
+        ]
         if system is None:
             return refuse(404, KNOWN)
         if not is_number(limit):
