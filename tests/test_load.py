@@ -186,7 +186,7 @@ async def test_an_outage_under_load(collector: CollectorServer, port: int) -> No
         known = {event["browser_id"] for event in told if event["number"] >= regular.known_since}
         assert known == {regular.cookies["bid_load"]}
     slowest = max(visitor.slowest for visitor in visitors)
-    assert slowest < 9, "nobody waits for a call, which may take ten seconds"
+    assert slowest < 3
     print(
         f"\noutage of {OUTAGE:.0f} s: {number} requests, none failed, the slowest took {slowest * 1000:.0f} ms;"
         f" {waited} events waited at the end of the load,"

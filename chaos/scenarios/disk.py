@@ -22,7 +22,7 @@ from ..victim import VISITORS
 
 PAGE = 4096  # bytes
 BACKLOG = 300  # events in the file that is damaged
-START = 10.0  # seconds until a process that finds a damaged file has recorded something new; one on an idle machine
+START = 2.0  # seconds until a process that finds a damaged file has recorded something new
 
 
 # T9: full

@@ -16,8 +16,7 @@ from ..servers import begin_uvicorn, wait_until_served
 from ..visitors import Visitor, visit_all
 from .killing import AT_MOST
 
-# Seconds: close_timeout is two, and a busy machine takes its time; whoever waited for a call would wait for ten.
-LONGEST = 8.0
+LONGEST = 2.0 + 0.5 + 0.5  # seconds: close_timeout, what may come on top, and what a busy interpreter needs itself
 NUMBER = 50
 
 # How the program is to end, and what is sent to it.
@@ -54,8 +53,6 @@ def _end(name: str, is_silent: bool) -> Finding:
         for each in signals:
             process.send(each)
             time.sleep(0.1 * (len(signals) - 1))
-        if len(signals) > 1:  # the second may hit Python itself anywhere on its way out, and then that says so
-            where.tolerated = "KeyboardInterrupt"
         took = _end_of(process, begun)
         where.hear(process)
         where.collector.behave()

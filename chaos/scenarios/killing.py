@@ -19,9 +19,7 @@ ROUNDS, ROUNDS_LONG = 100, 5_000
 # answered while the writer had its hands full; in the worst case as many as one transaction takes.
 AT_MOST = BATCH
 ON_AVERAGE = 50
-# Seconds from a process's start to the first delivery of what the one before has left: half of one on an idle machine;
-# whoever did not look at once would do so ten later.
-RESTART = 5.0
+RESTART = 1.0  # seconds from a process's start to the first delivery of what the one before has left
 KILLS_AT_POINTS, KILLS_AT_POINTS_LONG = 2, 50
 ADOPTED = 100  # events
 BUSY_POINTS = ("before commit", "after commit")  # a lone write is a transaction by itself

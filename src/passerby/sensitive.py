@@ -46,7 +46,6 @@ _SECRET_ENDINGS = {
     "cardnumber": "a card number",
     "ccnumber": "a card number",
 }
-_ENDINGS = tuple(_SECRET_ENDINGS)
 _SHORT = 64  # characters of a name that is worth remembering
 
 _is_ssn = re.compile(r"(?!000|666|9\d\d)\d{3}-(?!00)\d{2}-(?!0000)\d{4}", re.ASCII).fullmatch
@@ -151,11 +150,9 @@ def _named_secret(name: str) -> str | None:
     if not words:
         return None
     joined = "".join(words)
-    if words[-1] in _SECRET_WORDS:
-        return _SECRET_WORDS[words[-1]]
-    if not joined.endswith(_ENDINGS):
-        return None
-    return next(what for ending, what in _SECRET_ENDINGS.items() if joined.endswith(ending))
+    return _SECRET_WORDS.get(words[-1]) or next(
+        (what for ending, what in _SECRET_ENDINGS.items() if joined.endswith(ending)), None
+    )
 
 
 _known_name = lru_cache(maxsize=1024)(_named_secret)  # an app has few names, and the same ones in each call

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from logging import Logger
 from typing import Protocol
 
-from .delivery.process import watch_process
+from .delivery.process import renew_in_child
 from .door import Door
 from .logs import get_logger
 from .receipt import DEFAULT_WAIT
@@ -59,7 +59,7 @@ class Sites:
         self._made: dict[str, Tracking] = {}
         self._transactions: Transactions | None = None
         self._nowhere = Tracking(consent=lambda request: None, server_cookie=False)
-        watch_process(self)
+        renew_in_child(self)
 
     def __repr__(self) -> str:
         return f"<Sites {', '.join(self._made) or 'none yet'}>"
@@ -125,17 +125,6 @@ class Sites:
     def stats(self) -> Mapping[str, Stats]:
         """Return the ledgers by site."""
         return {name: tracking.stats() for name, tracking in list(self._made.items())}
-
-    # What happens to the process; each `Tracking` is told for itself.
-
-    def on_exit(self, waited: float) -> None:
-        """The interpreter exits."""
-
-    def hold_still(self) -> None:
-        """The process is about to fork."""
-
-    def go_on(self) -> None:
-        """The process has forked."""
 
     def begin_afresh(self) -> None:
         """In a forked child: whoever of the parent was just making a site will never let go of the lock."""

@@ -20,13 +20,7 @@ from .event import Event, EventKind, IdentityData, PageViewData, new_event_id
 from .logs import get_logger
 from .options import Options, check_names, choose
 from .outcome import Dropped, Outcome
-from .person import (
-    checked_id,
-    checked_user_id,
-    identity_of,
-    is_repeated,
-    remember,
-)
+from .person import checked_id, checked_user_id, identity_of, is_repeated, remember
 from .receipt import Receipt
 from .rehearsal import REFUSED
 from .visit import Visit

@@ -118,15 +118,20 @@ def test_a_system_of_which_nothing_came_lately_can_be_chosen(look: CollectorPage
     expect(look.page.locator("#people [data-person]")).to_have_count(1)
 
 
-def test_who_is_on_the_way_elsewhere_is_not_brought_back(look: CollectorPage, collector: CollectorServer) -> None:
-    """The address says where one wants to be; an answer about people that comes in this very moment leaves it."""
+def begin_with_answer_held(look: CollectorPage, collector: CollectorServer, place: str) -> None:
+    """Show somebody, and hold back the answers about something more that they did."""
     tell(collector, identity("a"))
     look.page.add_init_script(GATE)
-    look.open("visitors/customerio/user/ada")
+    look.open(place)
     expect(entries(look)).to_have_count(1)
     look.evaluate("gate.close()")
     tell(collector, page_view("a"))
     look.evaluate("gate.holding(2)")
+
+
+def test_who_is_on_the_way_elsewhere_is_not_brought_back(look: CollectorPage, collector: CollectorServer) -> None:
+    """The address says where one wants to be; an answer about people that comes in this very moment leaves it."""
+    begin_with_answer_held(look, collector, "visitors/customerio/user/ada")
     look.evaluate("() => { location.hash = '#health'; gate.open(); }")
 
     expect(look.page.locator("#view-health")).to_be_visible()
@@ -134,13 +139,7 @@ def test_who_is_on_the_way_elsewhere_is_not_brought_back(look: CollectorPage, co
 
 
 def test_a_late_answer_brings_nobody_back_who_is_forgotten(look: CollectorPage, collector: CollectorServer) -> None:
-    tell(collector, identity("a"))
-    look.page.add_init_script(GATE)
-    look.open("visitors/customerio")
-    expect(entries(look)).to_have_count(1)
-    look.evaluate("gate.close()")
-    tell(collector, page_view("a"))
-    look.evaluate("gate.holding(2)")
+    begin_with_answer_held(look, collector, "visitors/customerio")
     emptied = "new MutationObserver(gate.open).observe(document.getElementById('timeline'), { childList: true })"
     look.evaluate(emptied)
     collector.clear()

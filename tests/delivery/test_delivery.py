@@ -181,7 +181,7 @@ def test_nobody_waits_for_an_id_while_the_service_wants_to_be_left_alone(
     with pytest.raises(BrowserIdUnavailable):
         tracking.handle_cookie_sync(page_request(), [], 60)
 
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < 5
     assert len(collector.requests) == asked
 
 

@@ -34,7 +34,6 @@ from .conftest import QUICK, MakeTracking
 from .doubles import Plain, assert_ledger, new_id, page_request, wait_until
 
 WORKER = "passerby-delivery"
-LATE = 20.0  # seconds, on the slowest machine; who does not keep the time waits for a call of two minutes
 
 
 def workers() -> set[threading.Thread]:
@@ -67,11 +66,11 @@ def test_flush_and_close_end_in_time_though_nobody_answers(
         assert await action(timeout) == 30
         return time.monotonic() - begun
 
-    assert timed(lambda: tracking.flush(timeout)) <= timeout + LATE
-    assert asyncio.run(timed_async(tracking.aflush)) <= timeout + LATE
-    assert timed(lambda: tracking.close(timeout)) <= timeout + LATE
+    assert timed(lambda: tracking.flush(timeout)) <= timeout + 0.5
+    assert asyncio.run(timed_async(tracking.aflush)) <= timeout + 0.5
+    assert timed(lambda: tracking.close(timeout)) <= timeout + 0.5
     tell(tracking, 0)
-    assert asyncio.run(timed_async(tracking.aclose)) <= timeout + LATE
+    assert asyncio.run(timed_async(tracking.aclose)) <= timeout + 0.5
     assert_ledger(tracking.stats().destinations["sitecore"], enqueued=30, pending=30)
 
 
@@ -119,7 +118,7 @@ def test_many_may_flush_at_the_same_time(make_tracking: MakeTracking, collector:
     for thread in threads:
         thread.join()
 
-    assert time.monotonic() - begun < 90, "nobody waits in vain"
+    assert time.monotonic() - begun < 25, "nobody waits in vain"
     assert len(results) == 120
     assert tracking.flush(PATIENCE) == 0
     assert len(collector.events) == 120
@@ -268,8 +267,10 @@ def test_a_loop_that_cannot_be_made_is_tried_again(
             patch.setattr(place, fail)
             tell(tracking)
             assert wait_until(lambda: not tracking._delivery._worker.is_running)
+            begun = time.monotonic()
             with pytest.raises(RemoteError, match="cannot be started"):
                 tracking.for_visitor(new_id()).guest_id_sync(1)
+            assert time.monotonic() - begun < 3.0
             assert wait_until(tracking._delivery._worker._started.is_set), "nobody waits for it in vain"
         gc.collect()
 

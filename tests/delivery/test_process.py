@@ -149,7 +149,7 @@ def test_exit_takes_no_longer_than_allowed_and_says_what_is_lost(black_hole: str
     code, out, err = script.end()
 
     assert code == 0
-    assert 0.5 < float(out) < 8, "less than what one call may take"
+    assert 0.5 < float(out) <= 1.5
     if outbox == "memory":
         assert err.strip() == "7 events were not delivered before exit and are lost with this process"
     else:
@@ -229,7 +229,7 @@ def test_ctrl_c_ends_the_waiting_at_exit(black_hole: str, tmp_path: Path, outbox
 
     _, _, err = script.end()
 
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < 5
     assert "Traceback" not in err
     if outbox == "memory":
         assert "3 events were not delivered before exit" in err
@@ -390,10 +390,12 @@ def test_a_fork_leaves_the_parents_connections_alone(collector: CollectorServer,
         """,
         by_name(collector),
     )
+    begun = time.monotonic()
 
     code, out, err = script.end()
 
-    assert (code, out) == (0, "0\n"), f"no call had to be given up and repeated: {err}"
+    assert (code, out) == (0, "0\n"), err
+    assert time.monotonic() - begun < 9, "no call had to be given up and repeated"
     assert told(collector) == {"parent": 30}
 
 

@@ -10,10 +10,16 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
-from ..logs import sparing
+
+class Heir(Protocol):
+    """What a forked child gets from its parent and cannot use as it is."""
+
+    def begin_afresh(self) -> None:
+        """This is a forked child; threads, locks and connections of the parent are not ours."""
+        ...
 
 
-class Process(Protocol):
+class Process(Heir, Protocol):
     """What wants to know of the life of the process."""
 
     def on_exit(self, waited: float) -> None:
@@ -28,17 +34,19 @@ class Process(Protocol):
         """The process has forked, and this is the parent."""
         ...
 
-    def begin_afresh(self) -> None:
-        """This is a forked child; threads, locks and connections of the parent are not ours."""
-        ...
-
 
 _living: weakref.WeakSet[Process] = weakref.WeakSet()
+_heirs: weakref.WeakSet[Heir] = weakref.WeakSet()
 
 
 def watch_process(process: Process) -> None:
     """Tell an object of exit and fork for as long as it lives; it is not kept alive by this."""
     _living.add(process)
+
+
+def renew_in_child(heir: Heir) -> None:
+    """Tell an object of a fork in the child, for as long as it lives; it is not kept alive by this."""
+    _heirs.add(heir)
 
 
 def _on_exit() -> None:
@@ -58,9 +66,8 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    sparing.begin_afresh()  # before anybody has something to say
-    for process in list(_living):
-        process.begin_afresh()
+    for heir in [*_heirs, *_living]:
+        heir.begin_afresh()
     multiprocessing = sys.modules.get("multiprocessing.util")
     if multiprocessing is not None:  # its forked children end without what is registered with atexit
         multiprocessing.register_after_fork(_on_exit, _finish_with_multiprocessing)
