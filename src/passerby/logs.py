@@ -7,7 +7,6 @@ it reports. Only what is told to the loggers of this package is counted, and not
 from __future__ import annotations
 
 import logging
-import os
 import re
 import threading
 import time
@@ -66,8 +65,6 @@ class SparingFilter(logging.Filter):
 
 
 sparing: SparingFilter = SparingFilter()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=sparing.begin_afresh)
 
 
 def get_logger(name: str) -> logging.Logger:

@@ -10,6 +10,8 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
+from ..logs import sparing
+
 
 class Heir(Protocol):
     """What a forked child gets from its parent and cannot use as it is."""
@@ -66,7 +68,7 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    for heir in [*_heirs, *_living]:
+    for heir in [*_heirs, *_living]:  # the heirs first: among them is what the others log by
         heir.begin_afresh()
     multiprocessing = sys.modules.get("multiprocessing.util")
     if multiprocessing is not None:  # its forked children end without what is registered with atexit
@@ -77,6 +79,7 @@ def _finish_with_multiprocessing(on_exit: Callable[[], None]) -> None:
     sys.modules["multiprocessing.util"].Finalize(None, on_exit, exitpriority=0)
 
 
+renew_in_child(sparing)
 # Once per process, never per object: neither registration can be undone.
 atexit.register(_on_exit)
 if hasattr(os, "register_at_fork"):
