@@ -22,7 +22,7 @@ from passerby.outbox.folder import Folder
 from passerby.outbox.sqlite import SqliteOutbox
 from tests.making import eventually
 
-from .told import Listener, delivered_ids, event_of
+from .told import Listener, PatientOutbox, delivered_ids, event_of
 
 
 class Life:
@@ -77,7 +77,7 @@ def tell_some(directory: str, number: str) -> None:
 
 def adopt(directory: str) -> None:
     """Adopt what there is, and say which events came."""
-    outbox = SqliteOutbox(directory, ("a", "b"))
+    outbox = PatientOutbox(directory, ("a", "b"))
     say("ready")
     sys.stdin.readline()
     outbox.start().result(60)
@@ -193,15 +193,16 @@ def cannot_write(directory: str, found: str) -> None:
         os.seteuid(0)
 
 
-def tell_many(directory: str, number: str) -> None:
+def tell_many(directory: str, number: str, size: str) -> None:
     """Tell events of many visitors, deliver them all, and say meanwhile how large the process is."""
     is_ready = threading.Event()
     outbox = SqliteOutbox(directory, ("a",), look_every=1e6, on_ready=is_ready.set)
     for count in range(int(number)):
-        outbox.put(event_of(f"visitor {count % 50_000}"), ("a",), Listener(), 0.0)
-        if count % 500 == 0:  # so that what waits for the disk takes no memory, which it may when the disk is slow
+        event = event_of(f"visitor {count % 50_000}")._replace(data={"note": "x" * int(size)})
+        outbox.put(event, ("a",), Listener(), 0.0)
+        if count % 100 == 0:  # so that what waits for the disk takes no memory, which it may when the disk is slow
             outbox.flush_to_disk(30)
-        if count % 5_000 == 0:
+        if count % (int(number) // 10) == 0:
             say("told", count, resident())
     outbox.flush_to_disk(30)
     say("told", number, resident())

@@ -18,8 +18,10 @@ from passerby.event import Context, Event
 from passerby.outbox import Tally
 from passerby.outbox.eventtext import UnreadableEvent, read_event, write_event
 from passerby.outbox.intake import HELD_NOT_CONFIGURED, NOT_CONFIGURED
+from passerby.outbox.pending import BATCH
 from passerby.outbox.shelf import MAX_DEAD
 from passerby.outbox.sqlite import SqliteOutbox
+from passerby.outbox.window import SCARCE, SIZE
 from passerby.outcome import Delivered
 from tests.making import eventually
 
@@ -441,8 +443,9 @@ def test_the_oldest_are_dropped_whatever_they_wait_for(make_sqlite: MakeSqlite) 
     for number in range(40):
         told.append(put(outbox, f"visitor {number % 3}"))
         if number % 5 == 0:
-            (entry, *_) = outbox.acquire("a", 1, 0.0)
-            outbox.settle_retry(entry, 1_000.0 if number % 2 else 0.0)
+            for entry in outbox.acquire("a", 1, 0.0):
+                outbox.settle_retry(entry, 1_000.0 if number % 2 else 0.0)
+        outbox.start().result(30)  # what is on disk only is not the oldest before it is read
         assert is_balanced(outbox)
         assert outbox.tally("a").waiting <= 4
 
@@ -548,6 +551,57 @@ def test_one_visitor_with_many_events_keeps_nobody_waiting(make_sqlite: MakeSqli
     late = put(outbox, "bulk import")
     assert delivered_ids(outbox, now=1_000.0) == [*bulk, late]
     assert (window.parked, window.behind, window.loaded) == (0, 0, 1)
+
+
+def test_large_events_take_no_more_memory_than_small_ones(make_sqlite: MakeSqlite, tmp_path: Path) -> None:
+    before = make_sqlite(directory=str(tmp_path))
+    told = [event_of(f"visitor {number % 300}")._replace(data={"note": "x" * 30_000}) for number in range(600)]
+    for event in told:
+        before.put(event, ("a",), Listener(), 0.0)
+    assert before.close(30)
+
+    outbox = make_sqlite(directory=str(tmp_path), kind=PatientOutbox, window=1_000)
+    outbox.start().result(30)
+    window = outbox._stock.windows["a"]
+    assert sum(entry.size for entry in window.in_memory()) < SCARCE * 31_000 + 1_100_000  # and what was read with them
+
+    assert sorted(delivered_ids(outbox)) == sorted(event.id for event in told)
+    assert window.loaded == 0
+
+
+def test_one_visitor_with_large_events_takes_no_more_than_his_share(make_sqlite: MakeSqlite) -> None:
+    outbox = make_sqlite(kind=PatientOutbox, window=1_000)
+    told = [event_of("ada")._replace(data={"note": "x" * 30_000}) for _ in range(200)]
+    for event in told:
+        outbox.put(event, ("a",), Listener(), 0.0)
+        flush(outbox)
+    window = outbox._stock.windows["a"]
+    seen: list[str] = []
+    while entries := outbox.acquire("a", 10, 0.0):
+        assert len(list(window.in_lanes())) <= 1_000 // 31 + 1
+        for entry in entries:
+            seen.append(entry.event.id)
+            outbox.settle_delivered(entry, None)
+
+    assert seen == [event.id for event in told]
+
+
+def test_who_sends_faster_than_is_written_does_not_fill_the_memory(make_sqlite: MakeSqlite, tmp_path: Path) -> None:
+    number = 30_000
+    before = make_sqlite(directory=str(tmp_path))
+    for count in range(number):
+        put(before, f"visitor {count}")
+    assert before.close(60)
+
+    outbox = make_sqlite(directory=str(tmp_path))
+    outbox.start().result(60)
+    unwritten: list[int] = []
+    while outbox.waiting():
+        for entry in outbox.acquire("a", 100, 0.0):
+            outbox.settle_delivered(entry, None)
+        unwritten.append(len(outbox._stock.pending._entries))
+
+    assert max(unwritten) < 5 * BATCH + SIZE
 
 
 def test_what_is_settled_leaves_nothing_behind(make_sqlite: MakeSqlite) -> None:

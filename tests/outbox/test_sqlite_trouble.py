@@ -640,8 +640,7 @@ def test_no_thread_can_be_started(
     assert outbox.state == "ok"
     flush(outbox)
     die(outbox)
-    again = make_sqlite()
-    again.start().result(30)
+    again = make_sqlite(kind=PatientOutbox)
     assert [one for one in delivered_ids(again) if one in told] == told
 
 

@@ -12,13 +12,13 @@ from passerby.event import Event
 from passerby.outbox import Tally
 from passerby.outbox.shelf import MAX_DEAD
 from passerby.outbox.sqlite import SqliteOutbox
-from passerby.outbox.window import LONG
 from passerby.outcome import Dropped
 
 from .conftest import MakeSqlite
 from .told import Listener, PatientOutbox, delivered_ids, die, event_of, flush, is_balanced
 
 NAME = "Ada Lovelace, 12 St James's Square"  # what must be gone
+MANY = 500  # events of one visitor: more than are in memory
 
 Make = Callable[..., SqliteOutbox]
 
@@ -63,7 +63,7 @@ def test_a_visitor_is_erased_wherever_the_events_are(make: Make, folder: Path) -
         outbox.put(event_about("ada"), ("a",), Listener(), 0.0)
         (entry,) = outbox.acquire("a", 1, 0.0)
         outbox.settle_dead(entry, "no")
-    for number in range(LONG + 300):
+    for number in range(MANY):
         outbox.put(event_about("ada"), ("a",), listener, 0.0)
         outbox.put(event_of(f"visitor {number % 7}"), ("a",), Listener(), 0.0)
         outbox.put(event_about("phone", user_id="user 1", size=5_000), ("a",), listener, 0.0)
@@ -73,11 +73,11 @@ def test_a_visitor_is_erased_wherever_the_events_are(make: Make, folder: Path) -
     flush(outbox)
     assert NAME.encode() in bytes_of(folder)
 
-    assert outbox.purge_visitor("ada").result(60) == 5 + 2 * (LONG + 300)
-    assert outbox.purge_visitor("user 1").result(60) == 2 * (LONG + 300)
+    assert outbox.purge_visitor("ada").result(60) == 5 + 2 * MANY
+    assert outbox.purge_visitor("user 1").result(60) == 2 * MANY
 
     assert NAME.encode() not in bytes_of(folder)
-    number = LONG + 300
+    number = MANY
     assert outbox.tally("a") == Tally(
         enqueued=6 * number + 5, waiting=number, held=number, dropped={"purged": 4 * number + 5}
     )

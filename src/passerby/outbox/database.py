@@ -7,7 +7,7 @@ import os
 import sqlite3
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import chain
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -21,6 +21,7 @@ SQLITE_VERSION: tuple[int, int, int] = sqlite3.sqlite_version_info
 APPLICATION_ID = 0x70627978  # "pbyx", so that another program's database is not written to
 VERSION = 1
 _PATIENCE = 2.0  # seconds
+_AT_ONCE = 1_000_000  # bytes of events that are read at once, if they are more than one
 _LARGEST = 512 if sqlite3.sqlite_version_info >= (3, 32) else 64  # rows in a statement; older ones take 999 values
 _UPDATES_FROM = sqlite3.sqlite_version_info >= (3, 33)
 
@@ -197,16 +198,16 @@ class Database:
             return Heard(poster.decode() if isinstance(poster, bytes) else poster, number)
 
     def page(self, destination: str, after: int, limit: int) -> list[Row]:
-        """Return the next entries that wait at a destination."""
-        return self._rows(rows.PAGE, after, destination, limit)
+        """Return the next entries that wait at a destination, so many at the most."""
+        return self._rows_that_fit(rows.PAGE, limit, after, destination)
 
-    def entries(self, places: Sequence[int]) -> list[Row]:
-        """Return those at some places, in their order."""
-        return self._rows(rows.select(len(places)), *places)
+    def entries(self, places: Sequence[int], size: int) -> list[Row]:
+        """Return the first of those at some places, in their order; so many bytes at the most, if more than one."""
+        return self._rows_that_fit(rows.select(len(places)), len(places), *places, size=size)
 
     def after(self, place: int, limit: int) -> list[Row]:
-        """Return the next entries, whatever their state."""
-        return self._rows(rows.AFTER, place, limit)
+        """Return the next entries, whatever their state, so many at the most."""
+        return self._rows_that_fit(rows.AFTER, limit, place)
 
     def before(self, place: int | None, after: int) -> Row | None:
         """Return the last entry before a place, or of all."""
@@ -278,11 +279,25 @@ class Database:
 
     def _slice(self, after: int, limit: int, condition: str, *values: Any) -> Slice:
         with translated():
+            limit = self._fitting(rows.AFTER, limit, after)
             end, number = self._connection.execute(rows.END_OF_SLICE, (after, limit)).fetchone()
         if not number:
             return Slice(None, [])
         found = self._rows(rows.SLICE + condition, after, end, *values)
         return Slice(end if number == limit else None, found)
+
+    def _rows_that_fit(self, query: str, limit: int, *values: Any, size: int = _AT_ONCE) -> list[Row]:
+        with translated():
+            limit = self._fitting(query, limit, *values, size=size)
+        return self._rows(query, *values, limit)
+
+    def _fitting(self, query: str, limit: int, *values: Any, size: int = _AT_ONCE) -> int:
+        """Return how many of a query's rows are to be read at once, one at the least; the limit if all may be."""
+        sizes = self._connection.execute(rows.sizes(query), (*values, limit)).fetchone()[0] or b""
+        for number, end in enumerate(accumulate(map(int, sizes.split(b",") if sizes else ()))):
+            if end > size:
+                return max(1, number)
+        return limit
 
     def _rows(self, query: str, *values: Any) -> list[Row]:
         with translated():

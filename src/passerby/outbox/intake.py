@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from .eventtext import UnreadableEvent, read_event
 from .fate import decide
 from .row import Heard, Row
 from .stock import Stock
-from .window import NOT_HERE, PAGE, Stored, Window
+from .window import NOT_HERE, PAGE, UNIT, Stored, Window
 
 log: Logger = get_logger("passerby.outbox")
 
@@ -49,13 +50,11 @@ class Intake:
     # Pages.
 
     def fill(self, database: Database) -> bool:
-        """Read what the windows want; whether anything came."""
+        """Read a page of what each window wants; whether anything came."""
         came = False
         for window in list(self._stock.windows.values()):
-            while window.is_configured and (window.wants_page or window.short):
-                if not (self._read_lanes(window, database) | self._read_page(window, database)):
-                    break
-                came = True
+            if window.is_configured:
+                came |= self._read_lanes(window, database) | self._read_page(window, database)
         return came
 
     def make_do(self) -> None:
@@ -94,7 +93,9 @@ class Intake:
         with self._stock.lock:
             short = window.short_lanes()
         for lane, places in short:
-            rows = database.entries(places)
+            rows = database.entries(places, window.share * UNIT)
+            if rows:  # those behind these did not fit, or are looked for the next time
+                places = places[: bisect_right(places, rows[-1].place)]
             entries = [self._read(window, row) for row in rows]
             with self._stock.lock:
                 window.unpark(lane, len(places), [entry for entry in entries if entry is not None])

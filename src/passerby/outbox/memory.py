@@ -159,11 +159,12 @@ class MemoryOutbox:
         with self._lock:
             shelf.remove_first(entry.lane)
             shelf.tally.waiting -= 1
-            if entry.is_purged:
+            is_purged = entry.is_purged
+            if is_purged:
                 shelf.count_dropped(PURGED)
             else:
                 self._bury(shelf, entry, reason)
-        entry.observer.on_settled(shelf.name, Dropped(PURGED) if entry.is_purged else Dead(reason))
+        entry.observer.on_settled(shelf.name, Dropped(PURGED) if is_purged else Dead(reason))
 
     def _bury(self, shelf: Shelf[Told], entry: Told, reason: str) -> None:
         entry.reason = reason
@@ -177,16 +178,18 @@ class MemoryOutbox:
 
     def settle_retry(self, entry: Told, due: float, reason: str | None = None) -> None:
         """It is to be tried again at a time; what is behind it of the same visitor waits too."""
-        if entry.is_purged:
-            self.settle_dead(entry, "")
-            return
         with self._lock:
-            entry.is_acquired = False
-            entry.shelf.wait_until(entry.lane, due)
+            is_purged = entry.is_purged
+            if not is_purged:
+                entry.is_acquired = False
+                entry.shelf.wait_until(entry.lane, due)
+        if is_purged:
+            self.settle_dead(entry, "")
 
     def next_due(self, destination: str) -> float | None:
         """Return when the next entry that waits for a later attempt is due; None if there is none."""
-        return self._shelves[destination].next_due()
+        with self._lock:
+            return self._shelves[destination].next_due()
 
     def link(self, visitor: str, browser_id: str) -> str:
         """Note the browser ID of a visit that had none; the oldest of too many notes are forgotten."""

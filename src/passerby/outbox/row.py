@@ -167,8 +167,8 @@ def hurry(number: int) -> str:
 
 
 def select(number: int) -> str:
-    """Return the query that takes so many places."""
-    return f"SELECT * FROM entry WHERE place IN {_values(number, 1)} ORDER BY place"  # noqa: S608 - of question marks
+    """Return the query that takes so many places, and how many entries are wanted at the most."""
+    return f"SELECT * FROM entry WHERE place IN {_values(number, 1)} ORDER BY place LIMIT ?"  # noqa: S608 - of question marks
 
 
 def parts(values: Sequence[T], largest: int) -> Iterator[Sequence[T]]:
@@ -178,6 +178,11 @@ def parts(values: Sequence[T], largest: int) -> Iterator[Sequence[T]]:
         size = next((size for size in (512, 64, 16) if size <= min(left, largest)), left)
         yield values[begun : begun + size]
         begun += size
+
+
+def sizes(query: str) -> str:
+    """Return the query that gives how many bytes the events of another have, as one text."""
+    return f"SELECT group_concat(size) FROM ({query.replace('*', 'length(body) AS size', 1)})"
 
 
 def as_json(query: str) -> str:

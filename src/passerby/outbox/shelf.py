@@ -74,29 +74,29 @@ class Shelf(Generic[E]):
         """Take out an entry of the visitor who has waited longest, but none that is being sent."""
         for lane in self.lanes.values():
             first = lane.first
-            if first is None or not self.is_whole(lane):
+            if first is None:
                 continue
             if not first.is_acquired:
-                self.shorten(lane)
+                self.shorten(lane, first)
                 lane.first = first.next
                 if lane.first is None:
-                    lane.last = None
-                    self.retire(lane)  # where it was to be acquired it is found empty
+                    self.empty(lane)
                 return first
             second: E | None = first.next
             if second is not None:
-                self.shorten(lane)
+                self.shorten(lane, second)
                 first.next = second.next
                 if second.next is None:
                     lane.last = first
                 return second
         return None
 
-    def is_whole(self, lane: Lane[E]) -> bool:
-        """Whether all of a lane is here."""
-        return True
+    def empty(self, lane: Lane[E]) -> None:
+        """Note that nothing is left of a lane whose first was to be acquired; there it is found empty."""
+        lane.last = None
+        self.retire(lane)
 
-    def shorten(self, lane: Lane[E]) -> None:
+    def shorten(self, lane: Lane[E], entry: E) -> None:
         """Note that an entry was taken out of a lane."""
 
     def offer(self, lane: Lane[E]) -> None:

@@ -56,7 +56,7 @@ class SqliteOutbox:
         synchronous: "NORMAL" survives the death of the process, "FULL" also a power cut.
         clock: seconds on the callers' clock, which never goes back.
         now: seconds since 1970.
-        window: how many entries of a destination are kept in memory.
+        window: how many entries of a destination, of ordinary size, are kept in memory; None for an equal share of 4,000.
         look_every: seconds between two looks for files of dead processes.
         on_ready: called, in any thread, when there may be more to acquire than the callers know of.
     """
@@ -72,7 +72,7 @@ class SqliteOutbox:
         synchronous: Synchronous = "NORMAL",
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
-        window: int = SIZE,
+        window: int | None = None,
         look_every: float = LOOK_EVERY,
         on_ready: Callable[[], None] | None = None,
     ) -> None:
@@ -80,6 +80,7 @@ class SqliteOutbox:
         self.on_ready: Callable[[], None] | None = on_ready
         self._names = tuple(destinations)
         self._folder = Folder(directory)
+        window = window or max(1, SIZE // len(destinations))
         self._limits = Limits(max_events, max_bytes, when_full, window)
         self._clocks = Clocks(clock, now)
         self._synchronous: Synchronous = synchronous
@@ -170,7 +171,7 @@ class SqliteOutbox:
 
     def next_due(self, destination: str) -> float | None:
         """Return when the next entry that waits for a later attempt is due; None if none in memory does."""
-        return self._stock.windows[destination].next_due()
+        return self._stock.next_due(destination)
 
     # What is asked for, here and then of the other processes of the folder. What is returned is done when the file is
     # gone through, and is cancelled if the outbox is closed before; whoever adopts the file then does the rest.

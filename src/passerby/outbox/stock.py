@@ -36,7 +36,7 @@ class Limits:
         max_events: how many events may wait per destination, and how many may be held.
         max_bytes: how large all of them may be.
         when_full: what becomes of an event for which there is no room, or of one that has been there.
-        window: how many entries of a destination are in memory.
+        window: how many entries of a destination, of ordinary size, are in memory.
     """
 
     max_events: int = 1_000_000
@@ -232,7 +232,7 @@ class Stock:
             window.keep_held(whose, [entry for entry in entries if entry.since > told_by])
             entries = [entry for entry in entries if entry.since <= told_by]
         window.tally.held -= len(entries)
-        window.in_queues -= sum(entry.event is not NOT_HERE for entry in entries)
+        window.leave_queues(entries)
         return entries
 
     # What is sent.
@@ -250,9 +250,9 @@ class Stock:
     def settle(self, entry: Stored, outcome: Outcome) -> None:
         """Note an outcome that is final."""
         window = entry.shelf
-        if entry.is_purged and not isinstance(outcome, Delivered):
-            outcome = Dropped(PURGED)
         with self.lock:
+            if entry.is_purged and not isinstance(outcome, Delivered):
+                outcome = Dropped(PURGED)
             if self.windows.get(window.name) is window:  # else it was acquired before a fork, or before all was closed
                 window.remove_first(entry.lane)
                 window.tally.waiting -= 1
@@ -267,17 +267,22 @@ class Stock:
 
     def settle_retry(self, entry: Stored, due: float, reason: str | None) -> None:
         """It is to be tried again at a time."""
-        if entry.is_purged:
-            self.settle(entry, Dropped(PURGED))
-            return
         window = entry.shelf
         with self.lock:
-            if self.windows.get(window.name) is window:
+            is_purged = entry.is_purged
+            if not is_purged and self.windows.get(window.name) is window:
                 entry.is_acquired = False
                 entry.due = due
                 entry.reason = reason
                 window.wait_until(entry.lane, due)
                 self.pending.mark(entry)
+        if is_purged:
+            self.settle(entry, Dropped(PURGED))
+
+    def next_due(self, destination: str) -> float | None:
+        """Return when the next entry that waits for a later attempt is due; None if none in memory does."""
+        with self.lock:
+            return self.windows[destination].next_due()
 
     def _bury(self, entry: Stored, reason: str) -> None:
         """Keep a dead letter, in the order in which they died."""
@@ -299,6 +304,7 @@ class Stock:
     def forget(self, entry: Stored) -> None:
         """Have an entry deleted."""
         entry.state = "gone"
+        entry.event = NOT_HERE  # the entry waits in memory until it is deleted
         self.size -= entry.size
         self.pending.mark(entry)
 
@@ -378,8 +384,8 @@ class Stock:
         if entry.row and window.unwritten and window.unwritten.pop(entry.row, None) is not None:
             self.leave_observer(entry)
         elif entry.state == "held" and entry.row and window.in_queues > window.size and entry.event is not NOT_HERE:
+            window.leave_queues([entry])
             entry.event = NOT_HERE
-            window.in_queues -= 1
 
     # Room.
 

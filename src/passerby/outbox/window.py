@@ -14,9 +14,9 @@ from .entry import Entry
 from .row import Row
 from .shelf import MAX_DEAD, IsMeant, Lane, Shelf
 
-SIZE = 4_000  # entries in memory per destination, some 8 MB; what comes then is on disk only
-PAGE = 500  # entries read at once
-LONG = 200  # entries of one visitor in memory when there are more on disk
+SIZE = 4_000  # entries of ordinary size in memory, over all destinations; what comes then is on disk only
+UNIT = 1_000  # bytes that are ordinary; an entry of more counts as several
+PAGE = 500  # entries read at once, if that many fit
 SCARCE = 50  # visitors ready to be sent; with fewer, the next page is read even if the window is full
 
 NOT_HERE = Event("", "event", None, 0.0, None, "", None, {}, {})  # stands for an event that is on disk only
@@ -57,12 +57,17 @@ class Stored(Entry):
         self.is_dirty: bool = False
         self.tells: bool = False
 
+    @property
+    def weight(self) -> int:
+        """As how many entries of ordinary size it counts where memory is bounded."""
+        return 1 + self.size // UNIT
+
 
 class LongLane(Lane[Stored]):
     """A lane that may go on on disk.
 
     Attributes:
-        length: how many entries are in memory.
+        length: how much of it is in memory, in entries of ordinary size.
         parked: the places of those behind them.
         is_short: whether it has asked for some of them.
     """
@@ -84,7 +89,7 @@ class Window(Shelf[Stored]):
 
     Args:
         name: the destination's name.
-        size: how many entries are in memory.
+        size: how many entries of ordinary size are in memory.
         is_configured: whether anything is sent there.
     """
 
@@ -93,6 +98,7 @@ class Window(Shelf[Stored]):
     def __init__(self, name: str, size: int = SIZE, *, is_configured: bool = True) -> None:
         super().__init__(name)
         self.size: int = size
+        self.share: int = max(1, size // SCARCE)  # of one visitor, where there is more of him on disk
         self.is_configured: bool = is_configured
         self.loaded: int = 0
         self.parked: int = 0
@@ -100,7 +106,7 @@ class Window(Shelf[Stored]):
         self.horizon: int = 0  # what waits beyond this place is behind
         self.unwritten: dict[int, Stored] = {}  # of what is behind, by place
         self.short: list[LongLane] = []
-        self.in_queues: int = 0  # held events that are in memory
+        self.in_queues: int = 0  # of what is held, how much is in memory
 
     def admit(self, visitor: str, entry: Stored) -> None:
         """Let an entry wait: in memory, or on disk if there is more than fits."""
@@ -119,14 +125,15 @@ class Window(Shelf[Stored]):
         """Put an entry behind whatever waits of its visitor."""
         super().append(visitor, entry)
         lane: Any = entry.lane
-        lane.length += 1
-        self.loaded += 1
+        lane.length += entry.weight
+        self.loaded += entry.weight
 
     def hold(self, whose: str, entry: Stored) -> None:
         """Let an entry be held."""
         entry.state = "held"
         self.held.setdefault(whose, []).append(entry)
-        self.in_queues += entry.event is not NOT_HERE
+        if entry.event is not NOT_HERE:
+            self.in_queues += entry.weight
 
     def offer(self, lane: Lane[Any]) -> None:
         """Let the first of a lane be acquired when it is due."""
@@ -137,7 +144,8 @@ class Window(Shelf[Stored]):
 
     def remove_first(self, lane: Lane[Any]) -> None:
         """Take an acquired entry out; what is behind it may be acquired."""
-        self.shorten(lane)
+        if lane.first is not None:
+            self.shorten(lane, lane.first)
         super().remove_first(lane)
 
     def retire(self, lane: Any) -> None:
@@ -153,15 +161,18 @@ class Window(Shelf[Stored]):
             entry.due = 0.0
         return taken
 
-    def is_whole(self, lane: Lane[Any]) -> bool:
-        """Whether all of a lane is in memory."""
-        return not (isinstance(lane, LongLane) and lane.parked)
+    def empty(self, lane: Any) -> None:
+        """Note that nothing is left in memory of a lane; one that goes on on disk is offered once that is read."""
+        if lane.parked:
+            self._offer_anew([lane])
+        else:
+            super().empty(lane)
 
     def thin(self, lane: Lane[Any], is_meant: IsMeant[Stored]) -> list[Stored]:
         """Take out what is meant of one lane, as far as it is in memory."""
         gone = super().thin(lane, is_meant)
-        for _ in gone:
-            self.shorten(lane)
+        for entry in gone:
+            self.shorten(lane, entry)
         return gone
 
     def take_out(self, is_meant: IsMeant[Stored]) -> list[Stored]:
@@ -177,8 +188,12 @@ class Window(Shelf[Stored]):
     def take_held(self, is_meant: IsMeant[Stored], visitors: Iterable[str]) -> list[Stored]:
         """Take out what is held for some visitors and meant."""
         gone = super().take_held(is_meant, visitors)
-        self.in_queues -= sum(entry.event is not NOT_HERE for entry in gone)
+        self.leave_queues(gone)
         return gone
+
+    def leave_queues(self, entries: Iterable[Stored]) -> None:
+        """Note that entries are not held any more, or not in memory."""
+        self.in_queues -= sum(entry.weight for entry in entries if entry.event is not NOT_HERE)
 
     def hurry(self) -> list[Stored]:
         """Let all that waits in memory for a later attempt be acquired at once; return it."""
@@ -223,7 +238,7 @@ class Window(Shelf[Stored]):
         self.behind -= 1
         self.horizon = entry.place
         lane = self.lanes.get(visitor)
-        if isinstance(lane, LongLane) and (lane.parked or lane.length >= LONG):
+        if isinstance(lane, LongLane) and (lane.parked or lane.length >= self.share):
             if lane.parked is None:
                 lane.parked = array("q")
             lane.parked.append(entry.place)
@@ -246,7 +261,7 @@ class Window(Shelf[Stored]):
     def short_lanes(self) -> list[tuple[LongLane, list[int]]]:
         """Return the lanes that are short, with the places of what comes next in each."""
         short, self.short = self.short, []
-        return [(lane, list(lane.parked[:LONG])) for lane in short if lane.parked]
+        return [(lane, list(lane.parked[: self.share])) for lane in short if lane.parked]
 
     def unpark(self, lane: LongLane, number: int, entries: Iterable[Stored]) -> None:
         """Put entries behind what a lane has in memory, in place of so many that were parked."""
@@ -332,12 +347,12 @@ class Window(Shelf[Stored]):
         return waiting + held + dead
 
     def _look_whether_short(self, lane: Lane[Any]) -> None:
-        if isinstance(lane, LongLane) and lane.parked and not lane.is_short and lane.length <= LONG // 2:
+        if isinstance(lane, LongLane) and lane.parked and not lane.is_short and lane.length <= self.share // 2:
             lane.is_short = True
             self.short.append(lane)
 
-    def shorten(self, lane: Any) -> None:
+    def shorten(self, lane: Any, entry: Stored) -> None:
         """Note that an entry was taken out of a lane."""
-        self.loaded -= 1
-        lane.length -= 1
+        self.loaded -= entry.weight
+        lane.length -= entry.weight
         self._look_whether_short(lane)

@@ -80,7 +80,8 @@ class Writer:
             busy = self.neighbours.work() or busy
             busy = self.upkeep.work(self._database, self._clock()) or busy
             busy = self._adopt() or busy
-            self.has_more |= self._fill()
+            if self._fill():
+                busy = self.has_more = True
             self._notice_more()
             busy = self._tidy() or busy
         except Trouble as trouble:
