@@ -72,16 +72,21 @@ class Door:
             await asyncio.wait([asyncio.wrap_future(waiter)], timeout=self._mint_timeout(timeout))
         except RuntimeError:
             log.exception("a browser ID can only be awaited in asyncio; the request goes on without")
-        finally:  # given up by the server too, it must not keep its place in the line
-            in_time = self._use(tracker, waiter)
-        return in_time
+        except BaseException:  # given up by the server, say
+            self._get_out_of_line(waiter)
+            raise
+        return self._use(tracker, waiter)
 
     def wait_for_browser_id(self, tracker: Tracker, timeout: float | None = None) -> bool:
         """Do as `await_browser_id` does, in sync code."""
         waiter = self._get_in_line()
         if waiter is None:
             return True
-        wait([waiter], timeout=self._mint_timeout(timeout))
+        try:
+            wait([waiter], timeout=self._mint_timeout(timeout))
+        except BaseException:
+            self._get_out_of_line(waiter)
+            raise
         return self._use(tracker, waiter)
 
     def respond(self, tracker: Tracker, status: int, headers: Iterable[tuple[Any, Any]]) -> list[SetCookie]:
@@ -137,10 +142,7 @@ class Door:
         if visit.request is not None:
             visit.request.detach()
         if visit.assigned and not visit.used and visit.browser_id is not None and self._desk.issuer is not None:
-            try:
-                self._desk.delivery.pool.give_back(visit.browser_id)
-            except Exception:
-                log.exception("an unused browser ID could not be given back")
+            self._give_back(visit.browser_id)
             visit.withdraw()
 
     def end_with(self, tracker: Tracker, body: object) -> None:
@@ -179,6 +181,18 @@ class Door:
         except Exception:
             log.exception("a browser ID could not be asked for; the visitor goes on without")
             return None
+
+    def _get_out_of_line(self, waiter: Future[str | None]) -> None:
+        """Wait no longer for an ID; one that has just come is for somebody else."""
+        browser_id = None if waiter.cancel() else waiter.result()
+        if browser_id is not None:
+            self._give_back(browser_id)
+
+    def _give_back(self, browser_id: str) -> None:
+        try:
+            self._desk.delivery.pool.give_back(browser_id)
+        except Exception:
+            log.exception("an unused browser ID could not be given back")
 
     def _use(self, tracker: Tracker, waiter: Future[str | None]) -> bool:
         """Take what a waiter brought; one that brought nothing yet gets out of the line."""

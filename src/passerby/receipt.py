@@ -7,15 +7,12 @@ from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
-from types import MappingProxyType
 from typing import Any
 
 from .outcome import Dropped, Outcome, Pending
 from .waiting import wait_async
 
 DEFAULT_WAIT = 2.0  # seconds
-
-_NONE_YET: Mapping[str, Outcome] = MappingProxyType({})  # shared: many events wait, and each has a receipt
 
 
 class Receipt:
@@ -30,9 +27,9 @@ class Receipt:
     def __init__(self, event_id: str | None, destinations: Sequence[str]) -> None:
         self.event_id: str | None = event_id
         self._awaited = destinations
-        self._outcomes: Mapping[str, Outcome] = _NONE_YET
+        self._outcomes: dict[str, Outcome] = {}
         self._stored = False
-        self._waiters: list[tuple[bool, Future[None]]] | None = None
+        self._waiters: list[tuple[bool, Future[None]]] = []
 
     @classmethod
     def dropped(cls, reason: str, destinations: Sequence[str]) -> Receipt:
@@ -49,7 +46,7 @@ class Receipt:
 
     def on_settled(self, destination: str, outcome: Outcome) -> None:
         """A destination's outcome is known. Called by the outbox, in any thread."""
-        self._outcomes = {**self._outcomes, destination: outcome}
+        self._outcomes[destination] = outcome  # in one step, as several threads may
         self._wake()
 
     @property
@@ -102,8 +99,6 @@ class Receipt:
         for the fact: whatever the order of the two, one of them sees the other.
         """
         waiter: Future[None] = Future()
-        if self._waiters is None:
-            self._waiters = []
         self._waiters.append((for_storage, waiter))
         if self._is_settled or (for_storage and self._stored):
             return None

@@ -421,6 +421,31 @@ def test_a_request_that_is_cancelled_while_it_waits_for_an_id_wastes_none(
     assert len(collector.browser_ids) == 1
 
 
+def test_a_request_that_is_cancelled_at_the_moment_an_id_comes_gives_it_back(
+    make_tracking: MakeTracking, collector: CollectorServer
+) -> None:
+    collector.fail("create", times=1, status=None, delay=0.5)
+    tracking = make_tracking(collector.url, spare_browser_ids=0, mint_timeout=PATIENCE)
+
+    async def give_up() -> None:
+        waiting = asyncio.ensure_future(app(page_request(), never, never))
+        await asyncio.sleep(0)
+        assert wait_until(lambda: getattr(tracking.stats().browser_ids, "assigned", 0) == 1)  # which blocks this loop
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    async def never(*_: Any) -> None:
+        raise AssertionError("the request is over")
+
+    app = TrackingMiddleware(never, tracking=tracking)
+    asyncio.run(give_up())
+
+    counts = tracking.stats().browser_ids
+    assert counts is not None
+    assert (counts.made, counts.assigned, counts.returned, counts.ready) == (1, 0, 1, 1)
+
+
 def test_closing_while_a_question_is_asked_answers_it(make_tracking: MakeTracking, collector: CollectorServer) -> None:
     collector.fail("all", delay=60)
     tracking = make_tracking(collector.url, request_timeout=60.0)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
+from typing import Any
 
 import pytest
 
 from passerby.errors import ValidationError
 from passerby.outbox import Outbox, Tally
+from passerby.outbox.memory import MemoryOutbox
 from passerby.outcome import Dead, Delivered, Dropped
 
 from .told import Listener, MakeOutbox, acquired_ids, delivered_ids, event_of, flush, hold, is_balanced, put
@@ -545,6 +549,39 @@ def test_what_is_being_sent_is_not_kept_if_that_fails(outbox: Outbox, how: str, 
     assert acquired_ids(outbox, now=1e9) == []
     assert letter_ids(outbox) == []
     assert is_balanced(outbox)
+
+
+class Overtaken:
+    """A lock before which somebody else is faster, once."""
+
+    def __init__(self, lock: AbstractContextManager[bool], act: Callable[[], object]) -> None:
+        self._lock = lock
+        self._act = [act]
+
+    def __enter__(self) -> bool:
+        with suppress(IndexError):
+            self._act.pop()()
+        return self._lock.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self._lock.__exit__(*error)
+
+
+@pytest.mark.parametrize("how", ["dead", "retry"])
+def test_a_purge_at_the_moment_of_settling_leaves_nothing(outbox: Outbox, how: str) -> None:
+    put(outbox, "ada")
+    flush(outbox)
+    (entry,) = outbox.acquire("a", 1, 0.0)
+    owner, name = (outbox, "_lock") if isinstance(outbox, MemoryOutbox) else (outbox._stock, "lock")  # type: ignore[attr-defined]
+    setattr(owner, name, Overtaken(getattr(owner, name), lambda: outbox.purge_visitor("ada")))
+
+    if how == "dead":
+        outbox.settle_dead(entry, "no")
+    else:
+        outbox.settle_retry(entry, 0.0, "later")
+
+    assert outbox.tally("a") == Tally(enqueued=1, dropped={"purged": 1})
+    assert acquired_ids(outbox) == []
 
 
 def test_what_is_behind_what_was_purged_is_not_held_up(outbox: Outbox) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from passerby.outbox import Tally
+from passerby.outbox import Tally, pending
 from passerby.outbox.board import Notice
 from passerby.outbox.neighbours import KEEP
 from passerby.outbox.sqlite import SqliteOutbox
@@ -314,6 +314,33 @@ def test_a_board_that_cannot_be_written_keeps_no_event_back(make: MakeNeighbour,
     assert ours.state == "ok"
     look(theirs)
     assert delivered_ids(theirs) == [held]
+
+
+def test_notices_wait_in_memory_for_a_board_but_not_without_end(
+    make: MakeNeighbour, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pending, "MAX_NOTICES", 100)
+    monkeypatch.setattr(pending, "MAX_LINKS", 100)
+    ours = make()
+    shared = tmp_path / "outbox" / "shared.db"
+    shared.mkdir()
+    ours.hold_still()
+    for number in range(150):
+        ours.release(f"visitor {number}")
+        ours.clear(f"visitor {number}")
+        ours.link(f"visit {number}", "a browser ID")
+    ours.purge_visitor("ada")
+    waiting = ours._stock.pending
+
+    notices = waiting.notices()
+    assert len(notices) == 101, "who is to be erased is told of all the same"
+    assert notices[-1].kind == "purge visitor"
+    assert list(waiting._links) == [f"visit {number}" for number in range(50, 150)]
+    assert "stays held until the next release" in caplog.text
+
+    ours.go_on()
+    shared.rmdir()
+    look(ours)
 
 
 def test_a_newer_versions_board_is_not_waited_for(

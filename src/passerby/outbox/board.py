@@ -24,7 +24,7 @@ Kind = Literal["release", "clear", "purge visitor", "retry dead", "purge dead", 
 
 PATIENCE = 0.5  # seconds, where others write without end; alone one takes some milliseconds
 SLICE = 1_000  # notices read at once
-_OF_HELD: tuple[Kind, ...] = ("release", "clear")  # of which there may be many, each about one visitor
+OF_HELD: tuple[Kind, ...] = ("release", "clear")  # of which there may be many, each about one visitor
 
 
 class Notice(NamedTuple):
@@ -119,7 +119,7 @@ class Board:
     def about(self, visitors: Collection[str]) -> list[Notice]:
         """Return the notices that may concern what is kept of some visitors, in their order."""
         whose = [well_formed(visitor) for visitor in visitors]
-        return self._do(lambda file: self._notices(file.about(whose, _OF_HELD)), [])
+        return self._do(lambda file: self._notices(file.about(whose, OF_HELD)), [])
 
     def last_number(self) -> int:
         """Return the number of the last notice, forgotten or not; 0 if there was none."""

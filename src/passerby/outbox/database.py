@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from itertools import accumulate, chain
 from pathlib import Path
@@ -160,16 +160,16 @@ class Database:
         inserts: Sequence[Row] = (),
         updates: Sequence[Change] = (),
         deletes: Sequence[int] = (),
-        links: Sequence[tuple[str, str]] = (),
+        links: Iterable[tuple[str, str]] = (),
     ) -> None:
-        """Write all of it, or nothing."""
+        """Write all of it, or nothing. Links are visits and their browser IDs."""
         steps = [(rows.insert(len(part)), _flat(part)) for part in rows.parts(inserts, _LARGEST)]
         if _UPDATES_FROM:
             steps += [(rows.update(len(part)), _flat(part)) for part in rows.parts(updates, _LARGEST)]
         else:
             steps += [(rows.UPDATE_ONE, list(change)) for change in updates]
         steps += [(rows.delete(len(part)), list(part)) for part in rows.parts(deletes, _LARGEST)]
-        steps += [(rows.LINK, list(link)) for link in links]
+        steps += [(rows.LINK, [browser_id, visitor]) for visitor, browser_id in links]
         heard = self.heard
         if steps and heard != self._written_heard:
             steps.append((rows.HEAR, list(heard)))

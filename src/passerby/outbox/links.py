@@ -8,7 +8,7 @@ from typing import Any
 from ..event import Event
 from .shelf import Shelf
 
-_MAX_LINKS = 10_000
+MAX_LINKS = 10_000
 
 
 class Links:
@@ -22,7 +22,7 @@ class Links:
     def link(self, visitor: str, browser_id: str, shelves: Sequence[Shelf[Any]]) -> str:
         """Note a visit's browser ID unless it has one already; return the one that holds."""
         linked = self._linked(visitor, shelves) or browser_id
-        if len(self.notes) >= _MAX_LINKS:
+        if len(self.notes) >= MAX_LINKS:
             del self.notes[next(iter(self.notes))]
         self.notes[visitor] = linked
         for shelf in shelves:

@@ -13,14 +13,16 @@ from itertools import islice
 from typing import cast
 
 from . import Observer
-from .board import Notice, Unused
+from .board import OF_HELD, Notice, Unused
 from .eventtext import write_event
+from .links import MAX_LINKS
 from .row import Change, Row, State, well_formed
 from .window import Stored
 
 BATCH = 500  # entries per transaction
 _CHUNK = 50  # entries that are looked at while nobody else may touch them
 
+MAX_NOTICES = 50_000  # that wait for a board which cannot be written; some 15 MB
 _CROWD = 1_000  # who wait, among whom it is looked for those who have given up
 
 _READINGS = 10  # of two clocks, until they are
@@ -71,7 +73,7 @@ class Batch:
     inserts: list[Row] = field(default_factory=list[Row])
     updates: dict[int, Change] = field(default_factory=dict[int, Change])  # by their new place
     deletes: list[int] = field(default_factory=list[int])
-    links: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    links: dict[str, str] = field(default_factory=dict[str, str])  # visits and their browser IDs
     number: int = 0
 
     @property
@@ -91,7 +93,7 @@ class Pending:
         self._clocks = clocks
         self._notes = notes
         self._entries: deque[Stored] = deque()
-        self._links: list[tuple[str, str]] = []
+        self._links: dict[str, str] = {}  # visits and their browser IDs
         self._marked = 0
         self._written = 0
         self._told = 0  # of what is recorded, what those who wait for it have been told of
@@ -132,14 +134,22 @@ class Pending:
             self._marked += 1
 
     def link(self, visitor: str, browser_id: str) -> None:
-        """The file is to hear whose the events of a visit are."""
-        self._links.append((well_formed(browser_id), well_formed(visitor)))
+        """The file is to hear whose the events of a visit are; the oldest of too many visits are forgotten."""
+        if len(self._links) >= MAX_LINKS:
+            del self._links[next(iter(self._links))]
+        self._links[well_formed(visitor)] = well_formed(browser_id)
         self._marked += 1
 
-    def post(self, posting: Notice | Unused) -> None:
-        """The other processes are to hear of something."""
+    def post(self, posting: Notice | Unused) -> bool:
+        """The other processes are to hear of something; False if so much waits already that they will not.
+
+        That may only be about what is held for one visitor, which is let go of once he comes again.
+        """
+        if len(self._postings) >= MAX_NOTICES and isinstance(posting, Notice) and posting.kind in OF_HELD:
+            return False
         self._marked += 1
         self._postings.append((self._marked, posting))
+        return True
 
     def postings(self) -> list[Notice | Unused]:
         """Return the first of what is to be posted."""
@@ -187,7 +197,7 @@ class Pending:
                 entry.row = entry.place
         if self._entries:
             return len(batch.entries) < BATCH
-        batch.links, self._links = self._links, []  # after all entries that they may be about
+        batch.links, self._links = self._links, {}  # after all entries that they may be about
         batch.number = self._marked
         return False
 
@@ -210,7 +220,7 @@ class Pending:
             entry.row = row
             entry.is_dirty = True
             self._entries.appendleft(entry)
-        self._links[:0] = batch.links
+        self._links = {**batch.links, **self._links}
 
     def obsolete(self, limit: int) -> list[Stored]:
         """Return entries whose rows are only in the way; they stay in the queue."""

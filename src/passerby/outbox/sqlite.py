@@ -56,7 +56,7 @@ class SqliteOutbox:
         synchronous: "NORMAL" survives the death of the process, "FULL" also a power cut.
         clock: seconds on the callers' clock, which never goes back.
         now: seconds since 1970.
-        window: how many entries of a destination, of ordinary size, are kept in memory; None for an equal share of 4,000.
+        window: how many entries of a destination, of ordinary size, are kept in memory; None for a share of 4,000.
         look_every: seconds between two looks for files of dead processes.
         on_ready: called, in any thread, when there may be more to acquire than the callers know of.
     """

@@ -15,7 +15,7 @@ from ..event import Event
 from ..logs import get_logger
 from ..outcome import Dead, Delivered, Dropped, Outcome
 from . import Observer
-from .board import Kind, Notice, Unused
+from .board import OF_HELD, Kind, Notice, Unused
 from .entry import CLEARED, FULL, NOBODY, PURGED, WhenFull, check_room, tell, tell_dropped
 from .eventtext import write_event
 from .links import Links
@@ -216,8 +216,14 @@ class Stock:
         """Have the other processes do something as well."""
         with self.lock:
             self._check_open()
-            whose = self.links.whose(subject) if kind in ("release", "clear") else subject
-            self.pending.post(Notice(kind, whose, self.clocks.now()))
+            whose = self.links.whose(subject) if kind in OF_HELD else subject
+            if self.pending.post(Notice(kind, whose, self.clocks.now())):
+                return
+        log.warning(
+            "too many notices wait until other processes can be told; what these hold for a visitor stays held until "
+            "the next %s (see the outbox's state)",
+            kind,
+        )
 
     def put_back(self, issuer: str, browser_ids: Sequence[str]) -> None:
         """Have unused browser IDs recorded for whoever claims them."""

@@ -173,7 +173,7 @@ class Writer:
                 own = self._own()
                 if batch.is_last:  # so that what others asked for is written by then
                     own.heard = self.neighbours.heard
-                own.write(batch.inserts, list(batch.updates.values()), batch.deletes, batch.links)
+                own.write(batch.inserts, list(batch.updates.values()), batch.deletes, batch.links.items())
         except Trouble as trouble:
             self._stock.give_back(batch)
             if trouble.reason == DISK_FULL:
