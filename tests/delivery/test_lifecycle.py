@@ -435,7 +435,7 @@ def test_a_request_that_is_cancelled_at_the_moment_an_id_comes_gives_it_back(
         with pytest.raises(asyncio.CancelledError):
             await waiting
 
-    async def never(*_: Any) -> None:
+    async def never(*_: Any) -> Any:
         raise AssertionError("the request is over")
 
     app = TrackingMiddleware(never, tracking=tracking)
