@@ -831,6 +831,35 @@ class TestLifespan:
         sent = await call(install(app, tracking), {"type": "lifespan", "state": {}})
         assert all(one is other for one, other in zip(sent, listed, strict=True))
 
+    def test_in_another_event_loop_than_asyncios(
+        self, make_tracking: MakeTracking, collector: CollectorServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """What is told is delivered, though nothing can be awaited."""
+        tracking = make_tracking(spare_browser_ids=0)
+        app = install(viewing(), tracking)
+
+        async def shut_down(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "lifespan.shutdown.complete"})
+
+        def run(app: App, scope: dict[str, Any]) -> list[Message]:
+            sent: list[Message] = []
+
+            async def receive() -> Message:
+                return {"type": "http.request", "body": b"", "more_body": False}
+
+            async def send(message: Message) -> None:
+                sent.append(message)
+
+            with pytest.raises(StopIteration):  # it is over, and never waited for anything
+                app(scope, receive, send).send(None)  # type: ignore[attr-defined]
+            return sent
+
+        assert start_of(run(app, make_scope("/", NAVIGATION)))["status"] == 200
+        run(app, make_scope("/", NAVIGATION))
+        assert len(run(install(shut_down, tracking), {"type": "lifespan"})) == 1
+        assert len(collector.events) == 2
+        assert "can only be awaited in asyncio" in caplog.text
+
     async def test_three_loops_one_after_the_other(
         self, make_tracking: MakeTracking, collector: CollectorServer
     ) -> None:

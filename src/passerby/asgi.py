@@ -73,10 +73,16 @@ class TrackingMiddleware:
             if message["type"] == "lifespan.startup.complete":
                 self.tracking.start()
             elif message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
-                await self.tracking.aflush()
+                await self._flush()
             await send(message)
 
         return send_around
+
+    async def _flush(self) -> None:
+        try:
+            await self.tracking.aflush()
+        except RuntimeError:  # in trio; nobody is served any more whom it could keep waiting
+            self.tracking.flush()
 
 
 def _with_cookies(message: Message, door: Door, tracker: Tracker) -> Message:

@@ -69,7 +69,8 @@ class Door:
         if waiter is None:
             return True
         try:
-            await asyncio.wait([asyncio.wrap_future(waiter)], timeout=self._mint_timeout(timeout))
+            coming = asyncio.wrap_future(waiter, loop=asyncio.get_running_loop())
+            await asyncio.wait([coming], timeout=self._mint_timeout(timeout))
         except RuntimeError:
             log.exception("a browser ID can only be awaited in asyncio; the request goes on without")
         except BaseException:  # given up by the server, say

@@ -31,8 +31,12 @@ class TrackingSource(Protocol):
         """Start the background threads."""
         ...
 
-    async def aflush(self, timeout: float = DEFAULT_WAIT) -> int:
+    def flush(self, timeout: float = DEFAULT_WAIT) -> int:
         """Wait until everything is delivered; return how many events still wait."""
+        ...
+
+    async def aflush(self, timeout: float = DEFAULT_WAIT) -> int:
+        """Do as `flush` does without blocking the event loop."""
         ...
 
     def record_with(self, transactions: Transactions | None) -> None:

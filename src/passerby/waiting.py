@@ -8,8 +8,11 @@ from typing import Any
 
 
 async def wait_async(waiter: Future[Any], timeout: float | None) -> bool:
-    """Wait for a thread's future, at most so many seconds, and give it up then; whether it was done in time."""
-    wrapped = asyncio.wrap_future(waiter)
+    """Wait for a thread's future, at most so many seconds, and give it up then; whether it was done in time.
+
+    Raises RuntimeError in another event loop than asyncio's.
+    """
+    wrapped = asyncio.wrap_future(waiter, loop=asyncio.get_running_loop())
     try:
         done, _ = await asyncio.wait([wrapped], timeout=timeout)
     finally:
