@@ -16,7 +16,7 @@ from ..visitors import Visitor, visit_until
 from .killing import ON_AVERAGE
 
 WORKERS = 5
-SECONDS, SECONDS_LONG = 10, 30  # with a kill in each
+SECONDS, SECONDS_LONG = 30, 300  # with a kill in each
 VISITORS = 12
 UVICORN = "uvicorn_worker.UvicornWorker"
 

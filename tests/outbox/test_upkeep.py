@@ -89,6 +89,27 @@ def test_a_visitor_is_erased_wherever_the_events_are(make: Make, folder: Path) -
     assert outbox.close(30)
 
 
+@pytest.mark.parametrize("whose", ["of this process", "of a dead one"])
+def test_a_visitor_is_erased_though_the_clock_was_set_back(make: Make, folder: Path, whose: str) -> None:
+    """What is on disk only knows no other clock than that on the wall."""
+    now = [1_750_003_600.0]
+    clocks = {"clock": lambda: 1_000.0, "now": lambda: now[0]}
+    outbox = make(window=1, **clocks)
+    put_all(outbox, ["ben", "ada", "ada"])
+    flush(outbox)
+    now[0] -= 3_600
+    if whose == "of a dead one":
+        die(outbox)
+        outbox = make(**clocks)
+
+    purged = outbox.purge_visitor("ada")  # before it is adopted
+    outbox.start().result(30)
+    assert purged.result(30) == (2 if whose == "of this process" else 0)
+
+    assert outbox.tally("a") == Tally(enqueued=3, waiting=1, dropped={"purged": 2})
+    assert NAME.encode() not in bytes_of(folder)
+
+
 def test_nothing_remains_of_what_was_delivered_before(make: Make, folder: Path) -> None:
     outbox = make(window=4_000)
     for number in range(2_000):

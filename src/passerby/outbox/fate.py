@@ -23,12 +23,17 @@ def decide(row: Row, notices: Iterable[Notice], now: float) -> Row | str:
         now: seconds since 1970.
     """
     for notice in notices:
-        if row.told_at <= notice.at:
+        if row.told_at <= notice.at or (notice.kind == "purge visitor" and is_of_the_future(row, now)):
             fate = _after(row, notice, now)
             if isinstance(fate, str):
                 return fate
             row = fate
     return row
+
+
+def is_of_the_future(row: Row, now: float) -> bool:
+    """Whether an entry was told before the clock was set back: nobody can say how long ago, so it is to be erased."""
+    return row.told_at > now
 
 
 def is_about(row: Row, who: str) -> bool:

@@ -15,7 +15,7 @@ from logging import Logger
 from ..logs import get_logger
 from .database import Database, Slice
 from .entry import PURGED, tell_dropped
-from .fate import is_about
+from .fate import is_about, is_of_the_future
 from .row import BEGINNING, Row, well_formed
 from .shelf import IsMeant
 from .stock import Stock
@@ -92,12 +92,12 @@ class Upkeep:
 
         if not who:  # nobody: what is on disk only has no name here
             return self._begin(Job())
-        text = well_formed(who)
+        text, now = well_formed(who), self._stock.clocks.now
         return self._begin(
             Job(
                 number=self._purge_memory(is_meant),
                 look=lambda database, place: database.slice_of_person(place, SLICE, text),
-                is_meant=lambda row: row.told_at <= at and is_about(row, text),
+                is_meant=lambda row: (row.told_at <= at or is_of_the_future(row, now())) and is_about(row, text),
                 treat=self._purge_rows,
                 is_purge=True,
             )
