@@ -26,6 +26,7 @@ class Trial:
     """How a scenario is to be tried.
 
     Attributes:
+        name: the scenario's.
         random: its own source of chance, from the seed that is printed.
         seed: the same as a number, for what wants one.
         is_long: whether the long form is wanted.
@@ -33,6 +34,7 @@ class Trial:
     """
 
     def __init__(self, name: str, seed: int, is_long: bool) -> None:
+        self.name = name
         self.random = Random(f"{seed} {name}")
         self.seed = seed
         self.is_long = is_long

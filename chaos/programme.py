@@ -1,0 +1,71 @@
+"""The programme: all scenarios, each tried in a process of its own."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+
+from .finding import Finding
+from .scenarios import answers, beside, clocks, disk, exits, forking, killing, model, outage, scarcity, sharing, workers
+from .scene import Trial
+
+Scenario = Callable[[Trial], Iterator[Finding]]
+
+# By themselves, as they measure what others would disturb.
+ALONE: dict[str, Scenario] = {
+    "kill": killing.at_any_moment,
+    "outage": outage.outage,
+    "slow": answers.slow,
+}
+# Beside each other, those first that take long.
+SIDE_BY_SIDE: dict[str, Scenario] = {
+    "sharing": sharing.one_directory,
+    "beside": beside.two_destinations,
+    "workers": workers.under_load,
+    "exits": exits.exits,
+    "fork": forking.forks,
+    "points": killing.at_named_points,
+    "model": model.beside_the_store,
+    "retry-after": answers.retry_after,
+    "disk-full": disk.full,
+    "clocks": clocks.jumps,
+    "scarcity": scarcity.scarcity,
+    "damaged": disk.damaged,
+    "no-place": disk.no_place,
+}
+SCENARIOS = ALONE | SIDE_BY_SIDE
+
+
+def findings(names: Collection[str], seed: int, is_long: bool, jobs: int) -> Iterator[Finding]:
+    """Run some scenarios, so many beside each other where they may be; give their findings as they come."""
+    for group, at_once in ((ALONE, 1), (SIDE_BY_SIDE, jobs)):
+        with ProcessPoolExecutor(at_once, get_context("spawn")) as pool:
+            running = [pool.submit(_run, name, seed, is_long) for name in group if name in names]
+            for done in as_completed(running):
+                yield from done.result()
+
+
+def keep_quiet() -> None:
+    """Have this process, which only watches, log nothing."""
+    logging.getLogger("passerby").setLevel(logging.CRITICAL)
+
+
+def _run(name: str, seed: int, is_long: bool) -> list[Finding]:
+    keep_quiet()
+    return list(_try(SCENARIOS[name], Trial(name, seed, is_long)))
+
+
+def _try(scenario: Scenario, trial: Trial) -> Iterator[Finding]:
+    """Give a scenario's findings with their times; one that breaks off is a finding too."""
+    begun = time.monotonic()
+    try:
+        for finding in scenario(trial):
+            finding.seconds = finding.seconds or time.monotonic() - begun
+            yield finding
+            begun = time.monotonic()
+    except Exception as error:
+        fault = f"{type(error).__name__}: {error}"
+        yield Finding(trial.name, "broken off", faults=[fault], seconds=time.monotonic() - begun)
