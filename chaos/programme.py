@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 
 from .finding import Finding
 from .scenarios import answers, beside, clocks, disk, exits, forking, killing, model, outage, scarcity, sharing, workers
@@ -42,10 +44,14 @@ SCENARIOS = ALONE | SIDE_BY_SIDE
 def findings(names: Collection[str], seed: int, is_long: bool, jobs: int) -> Iterator[Finding]:
     """Run some scenarios, so many beside each other where they may be; give their findings as they come."""
     for group, at_once in ((ALONE, 1), (SIDE_BY_SIDE, jobs)):
-        with ProcessPoolExecutor(at_once, get_context("spawn")) as pool:
-            running = [pool.submit(_run, name, seed, is_long) for name in group if name in names]
-            for done in as_completed(running):
-                yield from done.result()
+        with ThreadPoolExecutor(at_once) as pool:
+            running = [pool.submit(_run_apart, name, seed, is_long) for name in group if name in names]
+            try:
+                for done in as_completed(running):
+                    yield from done.result()
+            except KeyboardInterrupt:  # which those that run hear too
+                pool.shutdown(cancel_futures=True)
+                raise
 
 
 def keep_quiet() -> None:
@@ -53,9 +59,25 @@ def keep_quiet() -> None:
     logging.getLogger("passerby").setLevel(logging.CRITICAL)
 
 
-def _run(name: str, seed: int, is_long: bool) -> list[Finding]:
+def _run_apart(name: str, seed: int, is_long: bool) -> list[Finding]:
+    """Run a scenario in a process of its own."""
+    context = get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_run, args=(theirs, name, seed, is_long))
+    process.start()
+    theirs.close()
+    try:
+        found: list[Finding] = ours.recv()
+    except EOFError:
+        found = [Finding(name, "broken off", faults=["its process is gone"])]
+    process.join()
+    return found
+
+
+def _run(where_to: Connection, name: str, seed: int, is_long: bool) -> None:
     keep_quiet()
-    return list(_try(SCENARIOS[name], Trial(name, seed, is_long)))
+    with suppress(KeyboardInterrupt):
+        where_to.send(list(_try(SCENARIOS[name], Trial(name, seed, is_long))))
 
 
 def _try(scenario: Scenario, trial: Trial) -> Iterator[Finding]:

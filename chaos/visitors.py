@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import uuid4
 
 TIMEOUT = 10.0  # seconds for one page
@@ -72,8 +74,10 @@ def _visit_often(visitor: Visitor, number: int) -> None:
     visitor.leave()
 
 
-def visit_until(visitors: list[Visitor], is_over: threading.Event, pause: float) -> list[threading.Thread]:
-    """Have all of them come again and again until it is over; return the threads to wait for."""
+@contextmanager
+def visiting(visitors: list[Visitor], pause: float) -> Iterator[None]:
+    """Have all of them come again and again meanwhile."""
+    is_over = threading.Event()
 
     def keep_visiting(visitor: Visitor) -> None:
         while not is_over.wait(pause):
@@ -83,4 +87,9 @@ def visit_until(visitors: list[Visitor], is_over: threading.Event, pause: float)
     threads = [threading.Thread(target=keep_visiting, args=(visitor,)) for visitor in visitors]
     for thread in threads:
         thread.start()
-    return threads
+    try:
+        yield
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,7 +11,7 @@ from contextlib import suppress
 from ..finding import Finding
 from ..scene import Trial, scene
 from ..servers import begin_gunicorn, children_of
-from ..visitors import Visitor, visit_until
+from ..visitors import Visitor, visiting
 from .killing import ON_AVERAGE
 
 WORKERS = 5
@@ -27,17 +26,13 @@ def under_load(trial: Trial) -> Iterator[Finding]:
     with scene() as where:
         server, port = begin_gunicorn(where, UVICORN, WORKERS)
         visitors = [Visitor(port) for _ in range(VISITORS)]
-        is_over = threading.Event()
-        threads = visit_until(visitors, is_over, pause=0.01)
         kills = 0
-        for _ in range(seconds):
-            time.sleep(1.0)
-            with suppress(ProcessLookupError, IndexError):
-                os.kill(trial.random.choice(children_of(server)), signal.SIGKILL)
-                kills += 1
-        is_over.set()
-        for thread in threads:
-            thread.join()
+        with visiting(visitors, pause=0.01):
+            for _ in range(seconds):
+                time.sleep(1.0)
+                with suppress(ProcessLookupError, IndexError):
+                    os.kill(trial.random.choice(children_of(server)), signal.SIGKILL)
+                    kills += 1
         server.send(signal.SIGTERM)
         code = server.wait(90.0)  # gunicorn gives its workers thirty seconds
         where.hear(server)
