@@ -29,7 +29,7 @@ TITLE = "the outbox on disk: CPU and wall clock of its callers, and when what th
 ROUNDS = 9
 BURST = 5_000
 TOLD = 4_000  # at a thousand a second
-FEW, MANY = 1_000, 300_000
+FEW, MANY, LARGE = 1_000, 300_000, 30_000
 COMMIT = 100  # events in each commit of the floor
 PATIENCE = 300.0  # seconds
 _NAMES = ("bench",)
@@ -66,7 +66,8 @@ def run() -> Iterator[Result]:
         pairwise(truediv, cost["many"], cost["few"]),
         "x",
     )
-    yield from _backlog()
+    yield from _backlog("backlog", MANY, size=3_000)
+    yield from _backlog("backlog of large events", LARGE, size=30_000)
 
 
 class _Clock(Receipt):
@@ -135,21 +136,21 @@ def _steps(outbox: SqliteOutbox) -> float:
     return cost
 
 
-def _backlog() -> Iterator[Result]:
+def _backlog(name: str, number: int, size: int) -> Iterator[Result]:
     with TemporaryDirectory() as folder:
         outbox = SqliteOutbox(folder, _NAMES)
-        _put_all(outbox, MANY, size=3_000)
+        _put_all(outbox, number, size)
         if not outbox.close(PATIENCE):
             raise RuntimeError("the backlog is not written")
-        size = sum(file.stat().st_size for file in Path(folder).iterdir())
+        on_disk = sum(file.stat().st_size for file in Path(folder).iterdir())
         found = subprocess.run(
             [sys.executable, "-c", BACKLOG, folder], capture_output=True, text=True, check=True, timeout=PATIENCE
         )
-    number, growth = map(int, found.stdout.split())
-    if number != MANY:
-        raise RuntimeError(f"{number} of {MANY} events were found again")
-    yield Result("durable: backlog on disk", Spread.exact(size / 1e6), "MB")
-    yield Result("durable: memory for it", Spread.exact(growth / 1e6), "MB")
+    found_again, growth = map(int, found.stdout.split())
+    if found_again != number:
+        raise RuntimeError(f"{found_again} of {number} events were found again")
+    yield Result(f"durable: {name} on disk", Spread.exact(on_disk / 1e6), "MB")
+    yield Result(f"durable: memory for a {name}", Spread.exact(growth / 1e6), "MB")
 
 
 @contextmanager
@@ -173,7 +174,7 @@ def _put_all(outbox: SqliteOutbox, number: int, size: int = 0) -> None:
     for count in range(number):
         event = _event(size)
         outbox.put(event, _NAMES, Receipt(event.id, _NAMES), 0.0)
-        if count % 5_000 == 0:  # as fast as the disk takes them, not faster
+        if count % 500 == 0:  # as fast as the disk takes them, not faster
             _see_recorded(outbox)
     _see_recorded(outbox)
     outbox.start().result(PATIENCE)
