@@ -351,7 +351,8 @@ class Stock:
         with self.lock:
             told = self.pending.confirm(batch)
             for entry in batch.entries:
-                self._leave_to_disk(entry)
+                if entry.row:
+                    self._leave_to_disk(entry)
             return told
 
     def give_back(self, batch: Batch) -> None:
@@ -387,9 +388,9 @@ class Stock:
     def _leave_to_disk(self, entry: Stored) -> None:
         """Let go of an event in memory where there is no room for it."""
         window = entry.shelf
-        if entry.row and window.unwritten and window.unwritten.pop(entry.row, None) is not None:
+        if window.unwritten and window.unwritten.pop(entry.row, None) is not None:
             self.leave_observer(entry)
-        elif entry.state == "held" and entry.row and window.in_queues > window.size and entry.event is not NOT_HERE:
+        elif entry.state == "held" and window.in_queues > window.size and entry.event is not NOT_HERE:
             window.leave_queues([entry])
             entry.event = NOT_HERE
 
