@@ -16,6 +16,7 @@ import pytest
 from passerby.errors import SettingsError
 from passerby.event import Context, Event
 from passerby.outbox import Tally
+from passerby.outbox.database import Database, Trouble
 from passerby.outbox.eventtext import UnreadableEvent, read_event, write_event
 from passerby.outbox.intake import HELD_NOT_CONFIGURED, NOT_CONFIGURED
 from passerby.outbox.pending import BATCH
@@ -584,6 +585,32 @@ def test_one_visitor_with_large_events_takes_no_more_than_his_share(make_sqlite:
             outbox.settle_delivered(entry, None)
 
     assert seen == [event.id for event in told]
+
+
+def test_a_visitor_whose_next_events_could_not_be_read_is_gone_on_with(
+    make_sqlite: MakeSqlite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = make_sqlite(window=10)
+    told = [put(outbox, "ada") for _ in range(30)]
+    flush(outbox)
+    outbox.start().result(30)
+    was_refused = threading.Event()
+
+    def refuse(*_: Any) -> None:
+        was_refused.set()
+        raise Trouble("I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "entries", refuse)
+        seen = delivered_ids(outbox)
+        assert was_refused.wait(30)
+
+    def is_all_seen() -> bool:
+        seen.extend(delivered_ids(outbox))
+        return len(seen) == len(told)
+
+    eventually(is_all_seen)
+    assert seen == told
 
 
 def test_who_sends_faster_than_is_written_does_not_fill_the_memory(make_sqlite: MakeSqlite, tmp_path: Path) -> None:

@@ -91,9 +91,9 @@ class Intake:
 
     def _read_lanes(self, window: Window, database: Database) -> bool:
         with self._stock.lock:
-            short = window.short_lanes()
+            short = [(lane, window.next_of(lane)) for lane in window.short]
         for lane, places in short:
-            rows = database.entries(places, window.share * UNIT)
+            rows = database.entries(places, window.share * UNIT) if places else []
             if rows:  # those behind these did not fit, or are looked for the next time
                 places = places[: bisect_right(places, rows[-1].place)]
             entries = [self._read(window, row) for row in rows]

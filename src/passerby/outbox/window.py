@@ -258,14 +258,14 @@ class Window(Shelf[Stored]):
             self.behind -= 1
             self.load(entry.event.visitor, entry)
 
-    def short_lanes(self) -> list[tuple[LongLane, list[int]]]:
-        """Return the lanes that are short, with the places of what comes next in each."""
-        short, self.short = self.short, []
-        return [(lane, list(lane.parked[: self.share])) for lane in short if lane.parked]
+    def next_of(self, lane: LongLane) -> list[int]:
+        """Return the places of what comes next in a lane that is short."""
+        return list(lane.parked[: self.share]) if lane.parked else []
 
     def unpark(self, lane: LongLane, number: int, entries: Iterable[Stored]) -> None:
         """Put entries behind what a lane has in memory, in place of so many that were parked."""
         lane.is_short = False
+        self.short.remove(lane)
         if lane.parked is not None:
             del lane.parked[:number]
         self.parked -= number
