@@ -70,11 +70,12 @@ def keep_telling(directory: str, notes: str) -> None:
         if outbox.flush_to_disk(30):
             noted.append(f"stored {event.id}")
         for entry in outbox.acquire("a", 1, time.monotonic()) if number % 2 else []:
+            event_id = entry.event.id  # which is forgotten once it is delivered
             if number % 200 == 1:  # of dead letters a thousand are kept
                 outbox.settle_dead(entry, "no")
             else:
                 outbox.settle_delivered(entry, None)
-                noted.append(f"delivered {entry.event.id}")
+                noted.append(f"delivered {event_id}")
         number += 1
         if number == 100:
             say("ready")

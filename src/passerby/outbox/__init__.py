@@ -13,7 +13,8 @@ The contract, to which every outbox is held by the same tests:
   anything behind it of the same visitor; other visitors are not affected. What is acquired stays so until it is
   settled.
 * `settle_*` says what became of an acquired entry: delivered, dead, or to be tried again at a given time. Delivered
-  entries are forgotten, dead ones kept as dead letters; when there are too many the oldest is dropped and counted.
+  entries are forgotten, and their events with them; dead ones are kept as dead letters; when there are too many the
+  oldest is dropped and counted.
 * `link` says which browser ID the events of a visit without one belong to, unless that was said before, and returns the
   one that holds; entries acquired later carry it, what is held for the visit is held for the browser,
   and what the browser tells comes behind what its visit told.
