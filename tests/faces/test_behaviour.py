@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from wsgiref.validate import validator
@@ -327,18 +329,24 @@ async def test_a_server_that_is_killed_loses_nothing_it_has_answered(
         assert "Traceback" not in server.log, server.log
         server.kill()
 
-    collector.behave()
-    tracking = make_tracking(collector.url, outbox=outbox)
+    # Of another service, since a worker that is killed is not gone at once, and might still reach the first.
+    with CollectorServer(accept_any_browser_id=True) as heir:
+        tracking = make_tracking(heir.url, outbox=outbox)
+        expected = Counter({"VIEW": len(seen)} | ({"STREAMED": 1} if face in WSGI else {}))
 
-    def has_all() -> bool:
-        tracking.start()  # once more, as a worker that is killed is not gone at once
-        types = [event["type"] for event in collector.events]
-        # In an event loop the end of a stream is not held up.
-        return types.count("VIEW") == len(seen) and (face not in WSGI or "STREAMED" in types)
+        def types() -> Counter[str]:
+            # In an event loop the end of a stream is not held up.
+            return Counter(event["type"] for event in heir.events if face in WSGI or event["type"] == "VIEW")
 
-    await eventually_async(has_all, 60.0)
-    assert [event["browser_id"] for event in collector.events if event["type"] == "VIEW"] == seen
-    let_go(tracking)
+        def has_all() -> bool:
+            tracking.start()  # once more, for the same reason
+            return types() >= expected
+
+        with suppress(TimeoutError):
+            await eventually_async(has_all, 60.0)
+        assert types() == expected
+        assert [event["browser_id"] for event in heir.events if event["type"] == "VIEW"] == seen
+        let_go(tracking)
 
 
 def test_a_bare_app_knows_nothing_of_passerby() -> None:
