@@ -49,7 +49,7 @@ def findings(names: Collection[str], seed: int, is_long: bool, jobs: int) -> Ite
             try:
                 for done in as_completed(running):
                     yield from done.result()
-            except KeyboardInterrupt:  # which those that run hear too
+            except BaseException:  # such as Ctrl-C, which those that run hear too
                 pool.shutdown(cancel_futures=True)
                 raise
 

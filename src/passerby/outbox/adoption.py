@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import suppress
 from logging import Logger
 
@@ -13,6 +13,7 @@ from .folder import HeldFile
 from .intake import Intake
 from .row import Heard, Row
 from .salvage import Reader, lengthen, renew_header
+from .stock import NOTHING_KNOWN, Left
 
 log: Logger = get_logger("passerby.outbox")
 
@@ -33,27 +34,19 @@ class Adoption:
     Args:
         file: held by this process.
         database: the file, if it is open already.
-        skipped: places of entries that are not moved.
-        expected: how many entries the file should have, where that is known.
+        left: what is known of a file that was this process's own.
 
     Attributes:
         file: the file.
         not_before: when it is to be gone on with, on the callers' clock.
     """
 
-    def __init__(
-        self,
-        file: HeldFile,
-        database: Database | None = None,
-        skipped: Collection[int] = (),
-        expected: Counter[str] | None = None,
-    ) -> None:
+    def __init__(self, file: HeldFile, database: Database | None = None, left: Left = NOTHING_KNOWN) -> None:
         self.file: HeldFile = file
         self.database: Database | None = database
         self.not_before: float = 0.0
         self._reader: Reader | None = None
-        self._skipped = skipped
-        self._expected = expected
+        self._left = left
         self._found: Counter[str] = Counter()
         self._rows: list[Row] = []
         self._heard = Heard()
@@ -72,7 +65,7 @@ class Adoption:
         if not self._rows:
             self._finish(intake, now)
             return False
-        arrival = intake.expect(self._rows, self._heard, self._skipped)
+        arrival = intake.expect(self._rows, self._heard, self._left)
         try:
             if arrival.rows:
                 own().write(inserts=arrival.rows)
@@ -137,8 +130,8 @@ class Adoption:
         self._count_lost(intake)
 
     def _count_lost(self, intake: Intake) -> None:
-        if self._expected is not None:
-            intake.count_lost(self._expected - self._found)
+        if self._left.lost is not None:
+            intake.count_lost(self._left.lost - self._found)
 
     def _close(self) -> None:
         database, self.database, self._reader = self.database, None, None

@@ -302,7 +302,7 @@ class Database:
     def _rows(self, query: str, *values: Any) -> list[Row]:
         with translated():
             if self._has_json:
-                with suppress(ValueError):  # of a damaged row, say
+                with suppress(ValueError, sqlite3.OperationalError):  # of a damaged row, say
                     return rows.read_json(self._connection.execute(rows.as_json(query), values).fetchone()[0])
             found = self._connection.execute(query, values).fetchall()
         try:

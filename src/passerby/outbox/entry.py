@@ -43,13 +43,14 @@ class Entry:
         observer: who hears what becomes of it.
         since: when it was told.
         attempts: how often it was tried.
+        due: when it is to be tried again; 0 at once. Of a dead one: when it died.
         lane: where it waits.
         next: what comes behind it in its lane.
         is_acquired: whether it is being sent.
         is_purged: whether it is not kept if that fails.
     """
 
-    __slots__ = ("attempts", "event", "is_acquired", "is_purged", "lane", "next", "observer", "shelf", "since")
+    __slots__ = ("attempts", "due", "event", "is_acquired", "is_purged", "lane", "next", "observer", "shelf", "since")
 
     lane: Any
 
@@ -59,6 +60,7 @@ class Entry:
         self.observer: Observer = observer
         self.since: float = since
         self.attempts: int = 0
+        self.due: float = 0.0
         self.next: Any = None
         self.is_acquired: bool = False
         self.is_purged: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from logging import Logger
 
@@ -12,11 +12,11 @@ from ..event import Event
 from ..logs import get_logger
 from .board import Notice
 from .database import Database
-from .entry import NOBODY
+from .entry import NOBODY, PURGED, tell_dropped
 from .eventtext import UnreadableEvent, read_event
 from .fate import decide
 from .row import Heard, Row
-from .stock import Stock
+from .stock import Left, Stock
 from .window import NOT_HERE, PAGE, UNIT, Stored, Window
 
 log: Logger = get_logger("passerby.outbox")
@@ -41,11 +41,19 @@ class Intake:
     Args:
         stock: where they are brought.
         about: gives the notices that may concern rows of another file, whose process had heard so much; raises NotNow.
+        on_the_way: says what becomes of a row to which the upkeep has not got yet: the row as it is to be, or None if
+            it is purged. Asked with the stock's lock in hand.
     """
 
-    def __init__(self, stock: Stock, about: Callable[[Sequence[Row], Heard], Sequence[Notice]]) -> None:
+    def __init__(
+        self,
+        stock: Stock,
+        about: Callable[[Sequence[Row], Heard], Sequence[Notice]],
+        on_the_way: Callable[[Row, Database], Row | None],
+    ) -> None:
         self._stock = stock
         self._about = about
+        self._on_the_way = on_the_way
 
     # Pages.
 
@@ -77,17 +85,22 @@ class Intake:
         if not rows:
             return False
         entries = [self._read(window, row) for row in rows]
+        purged: list[Stored] = []
         with self._stock.lock:
+            gone = self._stock.pending.rows_gone()
             for row, entry in zip(rows, entries, strict=True):
+                if row.place in gone:  # purged while it was written
+                    continue
+                entry = self._keep(window, row, entry, database, purged)
                 if entry is None:
                     window.behind -= 1
                     window.horizon = row.place
-                    self._lose(window, row)
                 else:
                     if not window.take_page(row.visitor, entry):
                         self._stock.leave_observer(entry)
                     self._join(window, row)
-        return True
+        tell_dropped(purged, PURGED)
+        return any(row.place not in gone for row in rows)
 
     def _read_lanes(self, window: Window, database: Database) -> bool:
         with self._stock.lock:
@@ -97,13 +110,32 @@ class Intake:
             if rows:  # those behind these did not fit, or are looked for the next time
                 places = places[: bisect_right(places, rows[-1].place)]
             entries = [self._read(window, row) for row in rows]
+            purged: list[Stored] = []
             with self._stock.lock:
-                window.unpark(lane, len(places), [entry for entry in entries if entry is not None])
-                for row, entry in zip(rows, entries, strict=True):
-                    if entry is None:
-                        self._lose(window, row)
+                found = zip(rows, entries, strict=True)
+                kept = [self._keep(window, row, entry, database, purged) for row, entry in found]
+                window.unpark(lane, len(places), [entry for entry in kept if entry is not None])
                 self._count_lost(window, len(places) - len(rows))
+            tell_dropped(purged, PURGED)
         return bool(short)
+
+    def _keep(
+        self, window: Window, row: Row, entry: Stored | None, database: Database, purged: list[Stored]
+    ) -> Stored | None:
+        """Return an entry as it is to be; None if it could not be read, or is not kept, which is counted."""
+        if entry is None:
+            self._lose(window, row)
+            return None
+        fate = self._on_the_way(row, database)
+        if fate is None:
+            window.tally.waiting -= 1
+            self._stock.drop_entries(window, [entry], PURGED)
+            purged.append(entry)
+            return None
+        if fate is not row:
+            entry.due = 0.0
+            self._stock.pending.mark(entry)
+        return entry
 
     def _read(self, window: Window, row: Row) -> Stored | None:
         """Make an entry of a row; None if its event cannot be read."""
@@ -158,20 +190,24 @@ class Intake:
 
     # Arrivals from other files.
 
-    def expect(self, rows: Sequence[Row], heard: Heard, skipped: Collection[int]) -> Arrival:
+    def expect(self, rows: Sequence[Row], heard: Heard, left: Left) -> Arrival:
         """Find places for rows of another file, behind whatever waits; what is told meanwhile comes after them.
 
         Args:
             rows: as they were found.
             heard: what their process had heard of the others.
-            skipped: the places of those that are not wanted.
+            left: what is known of them here.
 
         Raises NotNow if it cannot be known at once what the other processes ask to be done with them.
         """
         known: list[Row] = []
         waiting: Counter[str] = Counter()
         dropped: Counter[tuple[str, str]] = Counter()
-        rows = [row for row in rows if row.place not in skipped]
+        rows = [
+            row._replace(state="waiting") if row.place in left.released else row
+            for row in rows
+            if row.place not in left.known
+        ]
         notices, now = self._about(rows, heard), self._stock.clocks.now()
         with self._stock.lock:
             for found in rows:

@@ -14,10 +14,9 @@ from typing import cast
 
 from . import Observer
 from .board import OF_HELD, Notice, Unused
-from .eventtext import write_event
 from .links import MAX_LINKS
 from .row import Change, Row, State, well_formed
-from .window import Stored
+from .window import NOT_HERE, Stored
 
 BATCH = 500  # entries per transaction
 _CHUNK = 50  # entries that are looked at while nobody else may touch them
@@ -236,12 +235,21 @@ class Pending:
         """Return the entries of which the file has an older state."""
         return [entry for entry in self._entries if entry.row]
 
-    def forget_file(self) -> set[int]:
-        """Note that there is a new file which knows of nothing; return what the old one is not to be asked for."""
+    def rows_gone(self) -> set[int]:
+        """Return the places of rows that are still to be deleted."""
+        return {entry.row for entry in self._entries if entry.state == "gone" and entry.row}
+
+    def forget_file(self) -> tuple[set[int], set[int]]:
+        """Note that there is a new file which knows of nothing.
+
+        Returns the places of the old one that are not to be asked for, and of what was just released and is there only.
+        """
+        released = {entry.row for entry in self._entries if entry.state == "waiting" and entry.event is NOT_HERE}
+        self._entries = deque(entry for entry in self._entries if entry.row not in released)
         gone = {entry.row for entry in self._entries if entry.row}
         for entry in self._entries:
             entry.row = 0
-        return gone
+        return gone, released
 
     def written(self) -> list[Future[None]]:
         """Return who need not wait any longer. Called when those whose events are recorded have heard so."""
@@ -273,9 +281,6 @@ class Pending:
         if entry.is_unlinked:
             lane = getattr(entry, "lane", None)
             linked = event.browser_id or (lane and lane.browser_id) or self._notes.get(event.visitor, "")
-        if not entry.body:  # another file had it
-            entry.body = write_event(event)
-            self.size += len(entry.body)
         return Row(
             place=entry.place,
             destination=entry.shelf.name,

@@ -198,7 +198,7 @@ def read_json(text: bytes) -> list[Row]:
         if not isinstance(row[11], str):
             raise ValueError("a damaged row")
         row[11] = row[11].encode()
-        found.append(Row(*row))
+        found.append(_checked(row))
     return found
 
 
@@ -207,9 +207,13 @@ def read_row(values: Sequence[Any]) -> Row:
     *others, body = values
     read: list[Any] = [one.decode(errors="replace") if isinstance(one, bytes) else one for one in others]
     read.append(body)
-    if not all(isinstance(one, kinds) for one, kinds in zip(read, _KINDS, strict=True)):
+    return _checked(read)
+
+
+def _checked(values: Sequence[Any]) -> Row:
+    if not all(isinstance(one, kinds) for one, kinds in zip(values, _KINDS, strict=True)):
         raise ValueError("a damaged row")
-    return Row(*read)
+    return Row(*values)
 
 
 def _values(columns: int, rows: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
 from . import Tally
@@ -28,8 +28,16 @@ class Lane(Generic[E]):
         self.last: E | None = None
 
 
+def _waits(lane: Lane[E], entry: E, due: float) -> bool:
+    """Whether a lane still waits for its first to be due, and until then."""
+    return lane.first is entry and not entry.is_acquired and entry.due == due
+
+
 class Shelf(Generic[E]):
     """What one destination has: every step costs the same whether ten events wait or a million.
+
+    A lane stands among those that are ready, or is known to be so later, by its first entry. Where another has become
+    the first, it may stand there in vain, or twice; who comes to it looks whether its first may be acquired.
 
     Whoever uses it sees to it that one thread does so at a time.
     """
@@ -40,7 +48,7 @@ class Shelf(Generic[E]):
         self.name: str = name
         self.lanes: dict[str, Lane[E]] = {}
         self.ready: deque[Lane[E]] = deque()
-        self.later: list[tuple[float, int, Lane[E]]] = []
+        self.later: list[tuple[float, int, Lane[E], E]] = []
         self.serial: int = 0
         self.held: dict[str, list[E]] = {}
         self.letters: deque[E] = deque()
@@ -79,8 +87,7 @@ class Shelf(Generic[E]):
             if not first.is_acquired:
                 self.shorten(lane, first)
                 lane.first = first.next
-                if lane.first is None:
-                    self.empty(lane)
+                self.follow(lane, first)
                 return first
             second: E | None = first.next
             if second is not None:
@@ -91,17 +98,23 @@ class Shelf(Generic[E]):
                 return second
         return None
 
-    def empty(self, lane: Lane[E]) -> None:
-        """Note that nothing is left of a lane whose first was to be acquired; there it is found empty."""
-        lane.last = None
-        self.retire(lane)
+    def follow(self, lane: Lane[E], gone: E) -> None:
+        """Let what comes next in a lane be acquired in place of a first that was not."""
+        if lane.first is None:
+            lane.last = None
+            self.retire(lane)
+        elif gone.due:  # else the lane is still among those that are ready
+            self.offer(lane)
 
     def shorten(self, lane: Lane[E], entry: E) -> None:
         """Note that an entry was taken out of a lane."""
 
     def offer(self, lane: Lane[E]) -> None:
-        """Let the first of a lane be acquired."""
-        self.ready.append(lane)
+        """Let the first of a lane be acquired, when it is due."""
+        if lane.first is not None and lane.first.due:
+            self.wait_until(lane, lane.first.due)
+        else:
+            self.ready.append(lane)
 
     def retire(self, lane: Lane[E]) -> None:
         """Forget a lane that is empty."""
@@ -119,48 +132,61 @@ class Shelf(Generic[E]):
             notes: which browser ID belongs to which visit.
         """
         while self.later and self.later[0][0] <= now:
-            self.ready.append(heapq.heappop(self.later)[2])
+            due, _, lane, first = heapq.heappop(self.later)
+            if _waits(lane, first, due):
+                self.ready.append(lane)
         taken: list[E] = []
         while self.ready and len(taken) < limit:
-            entry = self.ready.popleft().first
-            if entry is None:
+            lane = self.ready.popleft()
+            entry = lane.first
+            if entry is None or entry.is_acquired:
+                continue
+            if entry.due > now:
+                self.wait_until(lane, entry.due)
                 continue
             if entry.event.browser_id is None:
                 browser_id = entry.lane.browser_id or notes.get(entry.event.visitor)
                 entry.event = entry.event._replace(browser_id=browser_id)
             entry.attempts += 1
+            entry.due = 0.0
             entry.is_acquired = True
             taken.append(entry)
         return taken
 
     def wait_until(self, lane: Lane[E], due: float) -> None:
         """Let a lane wait until its first is due."""
-        self.serial += 1
-        heapq.heappush(self.later, (due, self.serial, lane))
+        first = lane.first
+        if first is not None:
+            first.due = due
+            self.serial += 1
+            heapq.heappush(self.later, (due, self.serial, lane, first))
 
     def next_due(self) -> float | None:
         """Return when the next lane that waits is due."""
-        later = self.later
-        return later[0][0] if later else None
+        while self.later:
+            due, _, lane, entry = self.later[0]
+            if _waits(lane, entry, due):
+                return due
+            heapq.heappop(self.later)
+        return None
 
     def hurry(self) -> list[E]:
         """Let all that waits for a later attempt be acquired at once; return it."""
-        lanes = [lane for _, _, lane in self.later]
+        waiting = {entry: lane for due, _, lane, entry in self.later if _waits(lane, entry, due)}
         self.later.clear()
-        self.ready.extend(lanes)
-        return [lane.first for lane in lanes if lane.first is not None]
+        for entry, lane in waiting.items():
+            entry.due = 0.0
+            self.ready.append(lane)
+        return list(waiting)
 
     def take_out(self, is_meant: IsMeant[E]) -> list[E]:
         """Take out what waits and is meant. Of what is being sent it is noted that it is not to be kept."""
         gone: list[E] = []
-        changed: list[Lane[E]] = []
         for lane in dict.fromkeys(self.lanes.values()):
             first = lane.first
             gone += self.thin(lane, is_meant)
-            if lane.first is not first:
-                changed.append(lane)
-        if changed:
-            self._offer_anew(set(changed))
+            if first is not None and lane.first is not first:
+                self.follow(lane, first)
         return gone
 
     def thin(self, lane: Lane[E], is_meant: IsMeant[E]) -> list[E]:
@@ -213,17 +239,6 @@ class Shelf(Generic[E]):
             self.held[whose] = entries
         else:
             self.held.pop(whose, None)
-
-    def _offer_anew(self, lanes: Collection[Lane[E]]) -> None:
-        """Let the first of some lanes be acquired that have another first than before."""
-        self.ready = deque(lane for lane in self.ready if lane not in lanes)
-        self.later = [one for one in self.later if one[2] not in lanes]
-        heapq.heapify(self.later)
-        for lane in lanes:
-            if lane.first is None:
-                self.retire(lane)
-            else:
-                self.offer(lane)
 
     def link(self, visitor: str, browser_id: str) -> None:
         """Let what waits for a visit go by a browser ID, and what the browser tells from now on come behind it."""

@@ -80,7 +80,7 @@ class SqliteOutbox:
         self.on_ready: Callable[[], None] | None = on_ready
         self._names = tuple(destinations)
         self._folder = Folder(directory)
-        window = window or max(1, SIZE // len(destinations))
+        window = window or max(1, SIZE // max(1, len(destinations)))
         self._limits = Limits(max_events, max_bytes, when_full, window)
         self._clocks = Clocks(clock, now)
         self._synchronous: Synchronous = synchronous

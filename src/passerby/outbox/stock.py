@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from logging import Logger
@@ -43,6 +43,24 @@ class Limits:
     max_bytes: int = 1_000_000_000
     when_full: WhenFull = "drop_newest"
     window: int = SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a file has that is left for another.
+
+    Attributes:
+        known: the places of what is in memory too, or not wanted any more.
+        released: of what is there as held, the places of what has been let go of.
+        lost: how many entries are there only, by destination.
+    """
+
+    known: Collection[int] = ()
+    released: Collection[int] = ()
+    lost: Counter[str] | None = None
+
+
+NOTHING_KNOWN = Left()  # of a file that was another's
 
 
 class Closed(Exception):
@@ -278,7 +296,6 @@ class Stock:
             is_purged = entry.is_purged
             if not is_purged and self.windows.get(window.name) is window:
                 entry.is_acquired = False
-                entry.due = due
                 entry.reason = reason
                 window.wait_until(entry.lane, due)
                 self.pending.mark(entry)
@@ -360,13 +377,10 @@ class Stock:
         with self.lock:
             self.pending.give_back(batch)
 
-    def forget_file(self) -> tuple[set[int], Counter[str]]:
-        """Have all that is in memory written into another file.
-
-        Returns the places of the old one that are known here, and how many entries per destination were only there.
-        """
+    def forget_file(self) -> Left:
+        """Have all that is in memory written into another file; return what is to be known of the old one."""
         with self.lock:
-            known = self.pending.forget_file()
+            known, released = self.pending.forget_file()
             lost: Counter[str] = Counter()
             self.size = 0
             for window in self.windows.values():
@@ -375,9 +389,19 @@ class Stock:
                     if entry.row:
                         known.add(entry.row)
                         entry.row = 0
+                    if not entry.body:  # the old file has it
+                        entry.body = write_event(entry.event)
+                        entry.size = len(entry.body)
+                        self.pending.size += entry.size
                     self.size += entry.size
                     self.pending.mark(entry)
-            return known, lost
+            return Left(known, released, lost)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is waiting, held or dead."""
+        tallies = (window.tally for window in list(self.windows.values()))
+        return not any(tally.waiting or tally.held or tally.dead for tally in tallies)
 
     def leave_observer(self, entry: Stored) -> None:
         """Remember who waits for an entry that is on disk only, as long as he does."""
@@ -405,12 +429,21 @@ class Stock:
             and self.pending.size < MAX_UNWRITTEN
         )
 
+    def _may_fit(self, window: Window, size: int) -> bool:
+        """Whether there would be room for so many bytes if all made way that waits in memory at a destination."""
+        missing = self.size + size - self._limits.max_bytes
+        for entry in window.in_lanes() if missing > 0 else ():
+            missing -= 0 if entry.is_acquired else entry.size
+            if missing <= 0:
+                break
+        return missing <= 0
+
     def _make_room(self, window: Window, size: int, is_held: bool, given_up: list[Stored]) -> bool:
         while not self._has_room(window, size, is_held):
             # Nobody's queue of held events makes way, and what waits for the disk would not make room at once.
             if self._limits.when_full != "drop_oldest" or is_held or self.pending.size >= MAX_UNWRITTEN:
                 return False
-            oldest = window.give_up_oldest()
+            oldest = window.give_up_oldest() if self._may_fit(window, size) else None
             if oldest is None:
                 return False
             window.tally.waiting -= 1

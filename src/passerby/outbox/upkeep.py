@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import islice
 from logging import Logger
+from math import inf
 
 from ..logs import get_logger
 from .database import Database, Slice
@@ -93,15 +94,19 @@ class Upkeep:
         if not who:  # nobody: what is on disk only has no name here
             return self._begin(Job())
         text, now = well_formed(who), self._stock.clocks.now
-        return self._begin(
-            Job(
-                number=self._purge_memory(is_meant),
-                look=lambda database, place: database.slice_of_person(place, SLICE, text),
-                is_meant=lambda row: (row.told_at <= at or is_of_the_future(row, now())) and is_about(row, text),
-                treat=self._purge_rows,
-                is_purge=True,
-            )
+        job = Job(
+            look=lambda database, place: database.slice_of_person(place, SLICE, text),
+            is_meant=lambda row: (row.told_at <= at or is_of_the_future(row, now())) and is_about(row, text),
+            treat=self._purge_rows,
+            is_purge=True,
+            pause_until=inf,
         )
+        done = self._begin(job)  # from now on nothing of it comes from the disk; what is in memory goes first
+        try:
+            self._purge_memory(is_meant, job)
+        finally:
+            job.pause_until = 0.0
+        return done
 
     def purge_dead(self, destination: str | None, event_id: str | None, died_by: float, at: float) -> Future[int]:
         """Drop dead letters that died by a time, given on both clocks; None stands for all."""
@@ -120,7 +125,10 @@ class Upkeep:
         if is_more_on_disk:
             job.look = lambda database, place: database.slice_of_dead(place, SLICE)
             job.is_meant = lambda row: (
-                row.due <= at and destination in (None, row.destination) and event_id in (None, row.event_id)
+                row.state == "dead"
+                and row.due <= at
+                and destination in (None, row.destination)
+                and event_id in (None, row.event_id)
             )
             job.treat = self._purge_rows
         return self._begin(job)
@@ -150,11 +158,25 @@ class Upkeep:
                     job.number += 1
                 if window.behind or window.parked:
                     job.look = lambda database, place: database.slice_of_later(place, SLICE)
-        job.is_meant = lambda row: row.told_at <= at
+        job.is_meant = lambda row: row.due > 0 and row.told_at <= at
         job.treat = self._hurry_rows
         return self._begin(job)
 
     # Piece by piece.
+
+    def on_the_way(self, row: Row, database: Database) -> Row | None:
+        """Return a row that is read as it is to be; None if it is purged. Asked with the stock's lock in hand.
+
+        What is asked for is done with what comes into memory, though the file is not gone through that far.
+        """
+        for job in self._jobs:
+            place = job.place if job.database is database else BEGINNING
+            if job.look is not None and row.place > place and job.is_meant(row):
+                job.number += 1
+                if job.is_purge:
+                    return None
+                row = row._replace(due=0.0, wait=0.0)
+        return row
 
     def work(self, database: Database | None, now: float) -> bool:
         """Do a piece of what there is to do; whether there is more. Raises Trouble, and can then be called again."""
@@ -206,7 +228,9 @@ class Upkeep:
         found = job.look(database, job.place)
         rows = [row for row in found.rows if job.is_meant(row)]
         if rows:
-            job.number += job.treat(database, rows)
+            number = job.treat(database, rows)
+            with self._stock.lock:
+                job.number += number
             self.has_more = True
         if found.end is None:  # what comes behind these is written later, and nobody waits until that comes no more
             job.look = None
@@ -235,7 +259,7 @@ class Upkeep:
     def _windows(self, destination: str | None) -> list[Window]:
         return [window for name, window in self._stock.windows.items() if destination in (None, name)]
 
-    def _purge_memory(self, is_meant: IsMeant[Stored]) -> int:
+    def _purge_memory(self, is_meant: IsMeant[Stored], job: Job) -> None:
         number = 0
         for window in list(self._stock.windows.values()):
             number += self._purge_window(window, is_meant, ())
@@ -243,7 +267,8 @@ class Upkeep:
                 visitors = iter(list(window.held))
             while part := list(islice(visitors, _VISITORS)):
                 number += self._purge_held(window, is_meant, part)
-        return number
+        with self._stock.lock:
+            job.number += number
 
     def _purge_window(self, window: Window, is_meant: IsMeant[Stored], visitors: Collection[str]) -> int:
         with self._stock.lock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, ClassVar, Literal
 
@@ -31,7 +31,6 @@ class Stored(Entry):
         body: the event as it is to be written; empty once it is.
         size: how many bytes it has.
         state: what it is now; the file hears of it later.
-        due: when it is to be tried again; 0 at once. Of a dead one: when it died.
         reason: why it was not taken the last time.
         is_unlinked: whether it came without a browser ID.
         is_dirty: whether the file is still to hear of a change.
@@ -39,7 +38,7 @@ class Stored(Entry):
     """
 
     __slots__ = (
-        "body", "due", "is_dirty", "is_unlinked", "place", "reason", "row", "size", "state", "tells",
+        "body", "is_dirty", "is_unlinked", "place", "reason", "row", "size", "state", "tells",
     )  # fmt: skip
 
     shelf: Window
@@ -51,7 +50,6 @@ class Stored(Entry):
         self.body: bytes = body
         self.size: int = len(body)
         self.state: Literal["waiting", "held", "dead", "gone"] = "waiting"
-        self.due: float = 0.0
         self.reason: str | None = None
         self.is_unlinked: bool = event.browser_id is None
         self.is_dirty: bool = False
@@ -135,13 +133,6 @@ class Window(Shelf[Stored]):
         if entry.event is not NOT_HERE:
             self.in_queues += entry.weight
 
-    def offer(self, lane: Lane[Any]) -> None:
-        """Let the first of a lane be acquired when it is due."""
-        if lane.first is not None and lane.first.due:
-            self.wait_until(lane, lane.first.due)
-        else:
-            self.ready.append(lane)
-
     def remove_first(self, lane: Lane[Any]) -> None:
         """Take an acquired entry out; what is behind it may be acquired."""
         if lane.first is not None:
@@ -153,20 +144,6 @@ class Window(Shelf[Stored]):
         lane.last = None
         if not lane.parked:
             super().retire(lane)
-
-    def take(self, limit: int, now: float, notes: Mapping[str, str]) -> list[Stored]:
-        """Acquire the first of each lane whose first may be acquired, and count the attempt."""
-        taken = super().take(limit, now, notes)
-        for entry in taken:
-            entry.due = 0.0
-        return taken
-
-    def empty(self, lane: Any) -> None:
-        """Note that nothing is left in memory of a lane; one that goes on on disk is offered once that is read."""
-        if lane.parked:
-            self._offer_anew([lane])
-        else:
-            super().empty(lane)
 
     def thin(self, lane: Lane[Any], is_meant: IsMeant[Stored]) -> list[Stored]:
         """Take out what is meant of one lane, as far as it is in memory."""
@@ -197,11 +174,11 @@ class Window(Shelf[Stored]):
 
     def hurry(self) -> list[Stored]:
         """Let all that waits in memory for a later attempt be acquired at once; return it."""
-        super().hurry()
-        hurried = [entry for entry in self.in_lanes() if entry.due]
-        for entry in hurried:
+        hurried = super().hurry()
+        behind = [entry for entry in self.in_lanes() if entry.due]
+        for entry in behind:
             entry.due = 0.0
-        return hurried
+        return hurried + behind
 
     def bury(self, entry: Stored) -> Stored | None:
         """Keep a dead letter; return the oldest if there are too many."""
@@ -226,7 +203,8 @@ class Window(Shelf[Stored]):
     @property
     def wants_page(self) -> bool:
         """Whether some of what is behind is to be read."""
-        return self.behind > 0 and (self.loaded < (self.size + 1) // 2 or len(self.ready) < SCARCE)
+        is_scarce = len(self.ready) < SCARCE and self.loaded < 2 * self.size
+        return self.behind > 0 and (is_scarce or self.loaded < (self.size + 1) // 2)
 
     @property
     def edge(self) -> int | None:
@@ -252,7 +230,8 @@ class Window(Shelf[Stored]):
         if self.behind > len(self.unwritten):
             return
         for entry in list(islice(self.unwritten.values(), number)):
-            if entry.event is NOT_HERE:
+            lane: Any = self.lanes.get(entry.event.visitor)
+            if entry.event is NOT_HERE or (lane is not None and lane.parked):
                 return
             del self.unwritten[entry.place]
             self.behind -= 1

@@ -51,7 +51,7 @@ class Writer:
         self._clock = stock.clocks.clock
         self.upkeep: Upkeep = Upkeep(stock)
         self.neighbours: Neighbours = Neighbours(stock, Board(folder, synchronous, stock.clocks.now), self.upkeep)
-        self._intake = Intake(stock, self.neighbours.about)
+        self._intake = Intake(stock, self.neighbours.about, self.upkeep.on_the_way)
         self._process = os.getpid()
         self._file: HeldFile | None = None
         self._database: Database | None = None
@@ -227,7 +227,7 @@ class Writer:
 
     def _tidy(self) -> bool:
         """Give space back to the disk when nothing waits; whether there is more to give."""
-        if self._database is None or self._stock.size:
+        if self._database is None or not self._stock.is_empty:
             return False
         return self._database.unused() > _UNUSED and self._database.give_back_space(_AT_ONCE)
 
@@ -306,14 +306,14 @@ class Writer:
         self._file = self._database = None
         if file is None:
             return
-        skipped, expected = self._stock.forget_file()
+        left = self._stock.forget_file()
         if not file.is_in_place:
-            self._adoptions.insert(0, Adoption(file, database, skipped, expected))
+            self._adoptions.insert(0, Adoption(file, database, left))
             return
         if database is not None:
             with suppress(Trouble):
                 database.close()
-        self._adoptions.insert(0, Adoption(file, None, skipped, expected))
+        self._adoptions.insert(0, Adoption(file, None, left))
 
     def _close_database(self) -> None:
         database, self._database = self._database, None
