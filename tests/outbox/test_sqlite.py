@@ -614,7 +614,7 @@ def test_a_visitor_whose_next_events_could_not_be_read_is_gone_on_with(
 
 
 def test_who_sends_faster_than_is_written_does_not_fill_the_memory(make_sqlite: MakeSqlite, tmp_path: Path) -> None:
-    number = 30_000
+    number = 15_000
     before = make_sqlite(directory=str(tmp_path))
     for count in range(number):
         put(before, f"visitor {count}")
