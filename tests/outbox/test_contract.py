@@ -129,6 +129,24 @@ def test_a_full_outbox_may_drop_the_oldest(make_outbox: MakeOutbox, caplog: pyte
     assert outbox.tally("a") == Tally(enqueued=6, delivered=4, dropped={"full": 2})
 
 
+def test_what_was_dropped_leaves_nothing_though_nobody_sends(make_outbox: MakeOutbox) -> None:
+    outbox = make_outbox(max_events=10, when_full="drop_oldest", window=1_000)
+    for _ in range(10):
+        put(outbox, "ada")
+    for entry in outbox.acquire("a", 10, 0.0):
+        outbox.settle_retry(entry, 1e9)
+    for number in range(5_000):
+        put(outbox, f"visitor {number}")
+        if number % 2:
+            for entry in outbox.acquire("a", 1, 0.0):
+                outbox.settle_retry(entry, 1e9)
+
+    shelves = outbox._shelves if isinstance(outbox, MemoryOutbox) else outbox._stock.windows  # type: ignore[attr-defined]
+    assert len(shelves["a"].ready) < 500
+    assert len(shelves["a"].later) < 500
+    assert outbox.tally("a").waiting == 10
+
+
 def test_a_full_outbox_has_room_again_once_events_are_settled(make_outbox: MakeOutbox) -> None:
     outbox = make_outbox(max_events=1)
     put(outbox, "ada")

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from . import Tally
 from .entry import Entry
 
+_FEW = 100  # lanes that may stand somewhere in vain
 MAX_DEAD = 1_000  # dead letters kept per destination; older ones are dropped and counted
 
 E = TypeVar("E", bound=Entry)
@@ -105,6 +106,7 @@ class Shelf(Generic[E]):
             self.retire(lane)
         elif gone.due:  # else the lane is still among those that are ready
             self.offer(lane)
+        self._clear_up()
 
     def shorten(self, lane: Lane[E], entry: E) -> None:
         """Note that an entry was taken out of a lane."""
@@ -239,6 +241,16 @@ class Shelf(Generic[E]):
             self.held[whose] = entries
         else:
             self.held.pop(whose, None)
+
+    def _clear_up(self) -> None:
+        """Take out what stands somewhere in vain, once that is most of it: while nobody sends, nobody comes to it."""
+        most = 2 * len(self.lanes) + _FEW
+        if len(self.ready) > most:
+            ready = (lane for lane in self.ready if lane.first is not None and not lane.first.is_acquired)
+            self.ready = deque(dict.fromkeys(ready))
+        if len(self.later) > most:
+            self.later = [one for one in self.later if _waits(one[2], one[3], one[0])]
+            heapq.heapify(self.later)
 
     def link(self, visitor: str, browser_id: str) -> None:
         """Let what waits for a visit go by a browser ID, and what the browser tells from now on come behind it."""
