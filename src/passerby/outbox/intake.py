@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from logging import Logger
+from typing import TypeGuard
 
 from ..event import Event
 from ..logs import get_logger
@@ -17,6 +18,7 @@ from .eventtext import UnreadableEvent, read_event
 from .fate import decide
 from .row import Heard, Row
 from .stock import Left, Stock
+from .upkeep import Orders, Upkeep
 from .window import NOT_HERE, PAGE, UNIT, Stored, Window
 
 log: Logger = get_logger("passerby.outbox")
@@ -41,19 +43,18 @@ class Intake:
     Args:
         stock: where they are brought.
         about: gives the notices that may concern rows of another file, whose process had heard so much; raises NotNow.
-        on_the_way: says what becomes of a row to which the upkeep has not got yet: the row as it is to be, or None if
-            it is purged. Asked with the stock's lock in hand.
+        upkeep: what it is asked to do with rows to which it has not come yet is done with those that are read.
     """
 
     def __init__(
         self,
         stock: Stock,
         about: Callable[[Sequence[Row], Heard], Sequence[Notice]],
-        on_the_way: Callable[[Row, Database], Row | None],
+        upkeep: Upkeep,
     ) -> None:
         self._stock = stock
         self._about = about
-        self._on_the_way = on_the_way
+        self._upkeep = upkeep
 
     # Pages.
 
@@ -85,21 +86,23 @@ class Intake:
         if not rows:
             return False
         entries = [self._read(window, row) for row in rows]
-        purged: list[Stored] = []
+        orders = Orders(self._upkeep, database, rows)
         with self._stock.lock:
+            orders.hear_the_last()
             gone = self._stock.pending.rows_gone()
             for row, entry in zip(rows, entries, strict=True):
                 if row.place in gone:  # purged while it was written
                     continue
-                entry = self._keep(window, row, entry, database, purged)
-                if entry is None:
-                    window.behind -= 1
-                    window.horizon = row.place
+                window.pass_by(row.place)
+                if not self._keep(entry, window, row, orders):
+                    continue
+                if window.park(row.visitor, row.place):
+                    self._stock.leave_observer(entry)
                 else:
-                    if not window.take_page(row.visitor, entry):
-                        self._stock.leave_observer(entry)
-                    self._join(window, row)
-        tell_dropped(purged, PURGED)
+                    self._hurry(entry, orders)
+                    window.load(row.visitor, entry)
+                self._join(window, row)
+        tell_dropped(orders.purged, PURGED)
         return any(row.place not in gone for row in rows)
 
     def _read_lanes(self, window: Window, database: Database) -> bool:
@@ -110,32 +113,35 @@ class Intake:
             if rows:  # those behind these did not fit, or are looked for the next time
                 places = places[: bisect_right(places, rows[-1].place)]
             entries = [self._read(window, row) for row in rows]
-            purged: list[Stored] = []
+            orders = Orders(self._upkeep, database, rows)
             with self._stock.lock:
+                orders.hear_the_last()
                 found = zip(rows, entries, strict=True)
-                kept = [self._keep(window, row, entry, database, purged) for row, entry in found]
-                window.unpark(lane, len(places), [entry for entry in kept if entry is not None])
+                kept = [entry for row, entry in found if self._keep(entry, window, row, orders)]
+                for entry in kept:
+                    self._hurry(entry, orders)
+                window.unpark(lane, len(places), kept)
                 self._count_lost(window, len(places) - len(rows))
-            tell_dropped(purged, PURGED)
+            tell_dropped(orders.purged, PURGED)
         return bool(short)
 
-    def _keep(
-        self, window: Window, row: Row, entry: Stored | None, database: Database, purged: list[Stored]
-    ) -> Stored | None:
-        """Return an entry as it is to be; None if it could not be read, or is not kept, which is counted."""
+    def _keep(self, entry: Stored | None, window: Window, row: Row, orders: Orders) -> TypeGuard[Stored]:
+        """Whether an entry could be read and is not purged; if not, that is counted."""
         if entry is None:
             self._lose(window, row)
-            return None
-        fate = self._on_the_way(row, database)
-        if fate is None:
-            window.tally.waiting -= 1
-            self._stock.drop_entries(window, [entry], PURGED)
-            purged.append(entry)
-            return None
-        if fate is not row:
+            return False
+        if not orders.are_to_purge(row.place):
+            return True
+        window.tally.waiting -= 1
+        self._stock.drop_entries(window, [entry], PURGED)
+        orders.purged.append(entry)
+        return False
+
+    def _hurry(self, entry: Stored, orders: Orders) -> None:
+        """Let an entry that comes into memory be due if that was asked for."""
+        if orders.are_to_hurry(entry.place):
             entry.due = 0.0
             self._stock.pending.mark(entry)
-        return entry
 
     def _read(self, window: Window, row: Row) -> Stored | None:
         """Make an entry of a row; None if its event cannot be read."""

@@ -88,7 +88,7 @@ class Shelf(Generic[E]):
             if not first.is_acquired:
                 self.shorten(lane, first)
                 lane.first = first.next
-                self.follow(lane, first)
+                self.follow(lane)
                 return first
             second: E | None = first.next
             if second is not None:
@@ -99,12 +99,12 @@ class Shelf(Generic[E]):
                 return second
         return None
 
-    def follow(self, lane: Lane[E], gone: E) -> None:
+    def follow(self, lane: Lane[E]) -> None:
         """Let what comes next in a lane be acquired in place of a first that was not."""
         if lane.first is None:
             lane.last = None
             self.retire(lane)
-        elif gone.due:  # else the lane is still among those that are ready
+        else:
             self.offer(lane)
         self._clear_up()
 
@@ -187,8 +187,8 @@ class Shelf(Generic[E]):
         for lane in dict.fromkeys(self.lanes.values()):
             first = lane.first
             gone += self.thin(lane, is_meant)
-            if first is not None and lane.first is not first:
-                self.follow(lane, first)
+            if lane.first is not first:
+                self.follow(lane)
         return gone
 
     def thin(self, lane: Lane[E], is_meant: IsMeant[E]) -> list[E]:
@@ -249,7 +249,8 @@ class Shelf(Generic[E]):
             ready = (lane for lane in self.ready if lane.first is not None and not lane.first.is_acquired)
             self.ready = deque(dict.fromkeys(ready))
         if len(self.later) > most:
-            self.later = [one for one in self.later if _waits(one[2], one[3], one[0])]
+            later = {one[3]: one for one in self.later if _waits(one[2], one[3], one[0])}
+            self.later = list(later.values())
             heapq.heapify(self.later)
 
     def link(self, visitor: str, browser_id: str) -> None:

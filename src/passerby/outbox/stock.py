@@ -391,7 +391,7 @@ class Stock:
                         entry.row = 0
                     if not entry.body:  # the old file has it
                         entry.body = write_event(entry.event)
-                        entry.size = len(entry.body)
+                        window.resize(entry, len(entry.body))
                         self.pending.size += entry.size
                     self.size += entry.size
                     self.pending.mark(entry)

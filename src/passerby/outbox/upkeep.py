@@ -6,7 +6,7 @@ What is in memory is done with at once; then the file is gone through in slices,
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import islice
@@ -42,6 +42,7 @@ class Job:
         treat: does it to them, and returns how many they were.
         is_purge: whether nothing is to remain in the file of what was deleted.
         database: which file it goes through.
+        begin_at: which change is to be written before it is begun, such as whose the events of a visit are.
         place: how far it has got.
         mark: which change is to be written before it is done.
         tries: how often the log could not be emptied.
@@ -55,6 +56,7 @@ class Job:
     treat: Callable[[Database, Sequence[Row]], int] | None = None
     is_purge: bool = False
     database: Database | None = None
+    begin_at: int = 0
     place: int = BEGINNING
     mark: int | None = None
     tries: int = 0
@@ -99,13 +101,16 @@ class Upkeep:
             is_meant=lambda row: (row.told_at <= at or is_of_the_future(row, now())) and is_about(row, text),
             treat=self._purge_rows,
             is_purge=True,
+            begin_at=self._stock.pending.marked,
             pause_until=inf,
         )
         done = self._begin(job)  # from now on nothing of it comes from the disk; what is in memory goes first
         try:
             self._purge_memory(is_meant, job)
         finally:
-            job.pause_until = 0.0
+            with self._stock.lock:
+                job.pause_until = 0.0
+                self.has_more = True
         return done
 
     def purge_dead(self, destination: str | None, event_id: str | None, died_by: float, at: float) -> Future[int]:
@@ -164,19 +169,22 @@ class Upkeep:
 
     # Piece by piece.
 
-    def on_the_way(self, row: Row, database: Database) -> Row | None:
-        """Return a row that is read as it is to be; None if it is purged. Asked with the stock's lock in hand.
+    def jobs(self) -> list[Job]:
+        """Return what is to be done still, in the order in which it was asked for."""
+        with self._stock.lock:
+            return list(self._jobs)
 
-        What is asked for is done with what comes into memory, though the file is not gone through that far.
-        """
-        for job in self._jobs:
-            place = job.place if job.database is database else BEGINNING
-            if job.look is not None and row.place > place and job.is_meant(row):
-                job.number += 1
-                if job.is_purge:
-                    return None
-                row = row._replace(due=0.0, wait=0.0)
-        return row
+    def meant(self, row: Row, database: Database, jobs: Iterable[Job]) -> list[Job]:
+        """Return which jobs mean a row that they have not come to in the file, and that is read before they do."""
+        if row.linked == "":
+            row = row._replace(linked=self._stock.links.notes.get(row.visitor, ""))
+        return [
+            job
+            for job in jobs
+            if job.look is not None
+            and row.place > (job.place if job.database is database else BEGINNING)
+            and job.is_meant(row)
+        ]
 
     def work(self, database: Database | None, now: float) -> bool:
         """Do a piece of what there is to do; whether there is more. Raises Trouble, and can then be called again."""
@@ -184,6 +192,8 @@ class Upkeep:
             job = self._jobs[0] if self._jobs else None
         if job is None or job.pause_until > now:
             return False
+        if not self._stock.pending.is_written(job.begin_at):
+            return True
         if database is not None and self._search(job, database):
             return True
         if job.mark is None:
@@ -215,8 +225,11 @@ class Upkeep:
 
     def _begin(self, job: Job) -> Future[int]:
         with self._stock.lock:
-            self._jobs.append(job)
-            self.has_more = True
+            if self._stock.is_closed:
+                job.done.cancel()
+            else:
+                self._jobs.append(job)
+                self.has_more = True
         return job.done
 
     def _search(self, job: Job, database: Database) -> bool:
@@ -339,6 +352,49 @@ class Upkeep:
         whose = self._stock.links.whose
         held = [row for row in rows if row.state == "held"]
         return {row.linked or row.visitor for row in held} | {whose(row.visitor) for row in held}
+
+
+class Orders:
+    """What is asked to be done with rows that are read before the work on the file has come to them.
+
+    Most of that is found out before the stock's lock is taken, as it may take its time.
+
+    Attributes:
+        purged: what was dropped; who waits for it is to be told.
+    """
+
+    def __init__(self, upkeep: Upkeep, database: Database, rows: Sequence[Row]) -> None:
+        self._upkeep = upkeep
+        self._database = database
+        self._rows = rows
+        self._jobs = upkeep.jobs()
+        self._by_place: dict[int, list[Job]] = {}
+        self.purged: list[Stored] = []
+        self._find(self._jobs)
+
+    def hear_the_last(self) -> None:
+        """Find out what was asked for meanwhile; from now on until the end the stock's lock is held."""
+        self._find(self._upkeep.jobs()[len(self._jobs) :])
+
+    def are_to_purge(self, place: int) -> bool:
+        """Whether an entry is to be dropped, which is counted."""
+        job = next((job for job in self._by_place.get(place, ()) if job.is_purge), None)
+        if job is not None:
+            job.number += 1
+        return job is not None
+
+    def are_to_hurry(self, place: int) -> bool:
+        """Whether an entry is to be due at once, which is counted."""
+        jobs = [job for job in self._by_place.get(place, ()) if not job.is_purge]
+        for job in jobs:
+            job.number += 1
+        return bool(jobs)
+
+    def _find(self, jobs: Sequence[Job]) -> None:
+        for row in self._rows if jobs else ():
+            meant = self._upkeep.meant(row, self._database, jobs)
+            if meant:
+                self._by_place.setdefault(row.place, []).extend(meant)
 
 
 def _is_letter(event_id: str | None, died_by: float) -> IsMeant[Stored]:

@@ -211,18 +211,20 @@ class Window(Shelf[Stored]):
         """The place from which on what is behind may not be written yet."""
         return next(iter(self.unwritten), None)
 
-    def take_page(self, visitor: str, entry: Stored) -> bool:
-        """Take the next of what is behind, in their order; whether it is in memory, and not parked."""
+    def pass_by(self, place: int) -> None:
+        """Note that the next of what is behind is looked at, in their order: it is in memory, parked or gone now."""
         self.behind -= 1
-        self.horizon = entry.place
+        self.horizon = place
+
+    def park(self, visitor: str, place: int) -> bool:
+        """Leave an entry on disk if its visitor has enough in memory; whether that is so."""
         lane = self.lanes.get(visitor)
-        if isinstance(lane, LongLane) and (lane.parked or lane.length >= self.share):
-            if lane.parked is None:
-                lane.parked = array("q")
-            lane.parked.append(entry.place)
-            self.parked += 1
+        if not isinstance(lane, LongLane) or not (lane.parked or lane.length >= self.share):
             return False
-        self.load(visitor, entry)
+        if lane.parked is None:
+            lane.parked = array("q")
+        lane.parked.append(place)
+        self.parked += 1
         return True
 
     def take_unwritten(self, number: int) -> None:
@@ -287,7 +289,9 @@ class Window(Shelf[Stored]):
 
     def in_lanes(self) -> Iterator[Stored]:
         """Return all entries that wait in memory."""
-        for lane in dict.fromkeys(self.lanes.values()):
+        for visitor, lane in self.lanes.items():
+            if visitor != lane.visitor and self.lanes.get(lane.visitor) is lane:
+                continue  # it is there by two names
             entry = lane.first
             while entry is not None:
                 yield entry
@@ -300,6 +304,17 @@ class Window(Shelf[Stored]):
             yield from (entry for entry in entries if entry.event is not NOT_HERE)
         yield from self.letters
         yield from (entry for entry in self.unwritten.values() if entry.event is not NOT_HERE)
+
+    def resize(self, entry: Stored, size: int) -> None:
+        """Note how many bytes an entry has that is written anew, perhaps with the browser ID that it got meanwhile."""
+        before = entry.weight
+        entry.size = size
+        more = entry.weight - before
+        if entry.state == "waiting" and entry.place not in self.unwritten:
+            self.loaded += more
+            entry.lane.length += more
+        elif entry.state == "held":
+            self.in_queues += more
 
     def forget_disk(self) -> int:
         """Forget what was on disk only; return how many entries those were."""
