@@ -101,6 +101,8 @@ class Receipt:
         waiter: Future[None] = Future()
         self._waiters.append((for_storage, waiter))
         if self._is_settled or (for_storage and self._stored):
+            with suppress(ValueError):  # whoever told of it just now may have been faster
+                self._waiters.remove((for_storage, waiter))
             return None
         return waiter
 

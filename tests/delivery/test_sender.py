@@ -246,6 +246,28 @@ async def test_our_own_mistake_with_one_event_stops_no_other(caplog: pytest.LogC
     await stage.sender.aclose()
 
 
+async def test_our_own_mistake_says_nothing_of_the_service() -> None:
+    stage = Stage(concurrency=10, base=1.0)
+    stage.answer = lambda call: NoAnswer("connection refused")
+    for number in range(5):
+        stage.tell(f"visitor {number}", f"{number}")
+    await stage.settle()
+    assert stage.sender.breaker.is_open
+    calls = len(stage.calls)
+
+    stage.outbox.purge_visitor("visitor 0")
+    for number in range(1, 5):
+        stage.outbox.purge_visitor(f"visitor {number}")
+    stage.tell("ada", "6", type="UNREADABLE")
+    stage.now = stage.sender.breaker.wait_until()
+    await stage.settle()
+
+    assert stage.tally.dead == 1
+    assert len(stage.calls) == calls
+    assert stage.sender.breaker.is_open, "nobody was asked whether it answers again"
+    await stage.sender.aclose()
+
+
 async def test_an_open_breaker_holds_back_all_but_one_probe() -> None:
     stage = Stage(concurrency=10, base=1.0)
     stage.answer = lambda call: NoAnswer("cannot connect")

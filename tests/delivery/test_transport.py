@@ -357,6 +357,25 @@ async def test_calls_go_through_the_proxy(lane: Lane, monkeypatch: pytest.Monkey
     ]
 
 
+async def test_a_tunnel_in_which_tls_fails_is_given_up(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would keep the place of the lane's one connection, and no call would ever get through again."""
+    heads: list[bytes] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head, _ = await read_request(reader)
+        heads.append(head.split(b"\r\n")[0])
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await writer.drain()
+        writer.transport.abort()
+
+    async with serving(talk) as port:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        for _ in range(3):
+            await reason_of(lane, call_to(443, scheme="https", host="api.example"))
+
+    assert heads == [b"CONNECT api.example:443 HTTP/1.1"] * 3
+
+
 async def test_bad_answers_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     faults = {
         b"": "answer is not HTTP or was cut off",
@@ -368,6 +387,37 @@ async def test_bad_answers_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> N
             lane = Lane(make_ssl_context)
             assert await reason_of(lane, call_to(80, host="api.example")) == reason
             await lane.aclose()
+
+
+# What nobody asked for
+
+
+@pytest.mark.parametrize("when", ["with the answer", "after it"])
+async def test_what_comes_before_a_call_is_no_answer_to_it(lane: Lane, when: str) -> None:
+    ok, bad = (b"HTTP/1.1 %s\r\nContent-Length: 0\r\n\r\n" % status for status in (b"200 OK", b"500 No"))
+    connections = 0
+    has_said_more = asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await read_request(reader)
+        writer.write(bad + ok if when == "with the answer" else bad)
+        await writer.drain()
+        if when == "after it":
+            await asyncio.sleep(0.1)
+            writer.write(ok)
+            await writer.drain()
+        await asyncio.sleep(0.1)  # until that is there
+        has_said_more.set()
+        await reader.read()
+
+    async with serving(talk) as port:
+        for number in (1, 2):
+            has_said_more.clear()
+            assert (await lane.perform(call_to(port), PATIENCE)).status == 500
+            await has_said_more.wait()
+            assert connections == number
 
 
 # Every exception

@@ -615,6 +615,17 @@ def test_what_is_behind_what_was_purged_is_not_held_up(outbox: Outbox) -> None:
     assert acquired_ids(outbox, now=1e9) == [], "it is there once"
 
 
+def test_what_is_behind_what_was_purged_at_the_beginning_of_time_is_not_held_up(outbox: Outbox) -> None:
+    outbox.put(event_of("ada")._replace(user_id="user 1"), ("a",), Listener(), 0.0)
+    told = put(outbox, "ada")
+    (entry,) = outbox.acquire("a", 1, 0.0)
+    outbox.settle_retry(entry, 0.0)
+    flush(outbox)
+
+    assert outbox.purge_visitor("user 1").result(30) == 1
+    assert delivered_ids(outbox) == [told]
+
+
 def test_dead_letters_that_are_retried_wait_as_if_they_were_told_now(outbox: Outbox) -> None:
     listener = Listener()
     first, second = bury(outbox, "ada", listener=listener), bury(outbox, "ada")

@@ -389,6 +389,28 @@ def test_ids_that_one_process_puts_back_another_claims(make: MakeNeighbour) -> N
     assert theirs.claim_browser_ids("sitecore key", 2).result(30) == []
 
 
+def test_ids_for_who_has_given_up_are_left_to_others(make: MakeNeighbour) -> None:
+    ours, theirs = make(), make()
+    theirs.put_back_browser_ids("sitecore", ["1", "2"])
+    flush(theirs)
+    claim = ours._crew.writer.neighbours._board.claim
+
+    ours.hold_still()
+    early = ours.claim_browser_ids("sitecore", 1)
+    late = ours.claim_browser_ids("sitecore", 1)
+    assert early.cancel()
+
+    def claim_as_it_is_given_up(issuer: str, number: int) -> list[str]:
+        late.cancel()
+        return claim(issuer, number)
+
+    ours._crew.writer.neighbours._board.claim = claim_as_it_is_given_up  # type: ignore[method-assign]
+    ours.go_on()
+    assert ours.close(30)
+
+    assert sorted(theirs.claim_browser_ids("sitecore", 9).result(30)) == ["1", "2"]
+
+
 def test_ids_are_put_back_before_the_outbox_is_closed(make: MakeNeighbour) -> None:
     ours, theirs = make(), make()
     ours.put_back_browser_ids("sitecore", ["1"])

@@ -12,8 +12,10 @@ import pytest
 
 from passerby.outbox import Tally
 from passerby.outbox.database import Corruption, Database, Trouble
+from passerby.outbox.pending import BATCH
 from passerby.outbox.row import Row
 from passerby.outbox.sqlite import SqliteOutbox
+from passerby.outbox.upkeep import Upkeep
 from passerby.outcome import Dropped
 from tests.making import eventually
 
@@ -84,6 +86,52 @@ def test_nothing_of_a_visitor_is_handed_out_once_it_is_purged(make_sqlite: MakeS
     assert ada.id not in seen
     assert ("a", Dropped("purged")) in listener.heard
     assert outbox.tally("a") == Tally(enqueued=101, delivered=100, dropped={"purged": 1})
+
+
+def test_what_a_purge_sets_free_is_told_of(make_sqlite: MakeSqlite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind what was put off, and is purged, something may wait that is due."""
+    is_ready = threading.Event()
+    outbox = make_sqlite(("a",), on_ready=is_ready.set)
+    outbox.put(event_of("ada")._replace(user_id="user 1"), ("a",), Listener(), 0.0)
+    free = put(outbox, "ada")
+    (entry,) = outbox.acquire("a", 1, 0.0)
+    outbox.settle_retry(entry, 300.0)
+    flush(outbox)
+    outbox.start().result(30)
+    purge_memory, was_told_before = Upkeep._purge_memory, threading.Event()
+    is_ready.clear()
+
+    def purge_late(upkeep: Upkeep, *arguments: Any) -> None:
+        if is_ready.wait(30):  # the writer has looked, and found nothing
+            was_told_before.set()
+        is_ready.clear()
+        purge_memory(upkeep, *arguments)
+
+    monkeypatch.setattr(Upkeep, "_purge_memory", purge_late)
+    assert outbox.purge_visitor("user 1").result(30) == 1
+
+    assert was_told_before.is_set()
+    assert is_ready.wait(30)
+    assert acquired_ids(outbox) == [free]
+
+
+def test_a_visitor_is_erased_whose_browser_id_was_just_found(make_sqlite: MakeSqlite) -> None:
+    """That an event is of this browser is written last of all that waits to be written."""
+    outbox = make_sqlite(("a",), window=50)
+    for number in range(100):
+        put(outbox, f"visitor {number}")
+    outbox.put(event_of("visit", browser_id=None), ("a",), Listener(), 0.0)
+    flush(outbox)
+    outbox.hold_still()
+    for number in range(3 * BATCH):
+        put(outbox, f"later visitor {number}")
+    outbox.link("visit", "a new browser ID")
+    purged = outbox.purge_visitor("a new browser ID")
+    outbox.go_on()
+
+    assert purged.result(30) == 1
+    assert len(deliver_all(outbox)) == 100 + 3 * BATCH
+    assert outbox.tally("a").dropped == {"purged": 1}
 
 
 def test_a_purge_of_dead_letters_takes_nothing_that_waits(make_sqlite: MakeSqlite, tmp_path: Path) -> None:
@@ -180,6 +228,28 @@ def test_what_was_just_released_outlives_a_file_that_is_damaged(
     assert is_balanced(outbox)
     assert outbox.close(30)
     assert list(tmp_path.glob("*.sqlite3")) == [], "nothing is left, and nothing nameless"
+
+
+def test_events_that_are_written_anew_take_as_much_memory_as_they_have(make_sqlite: MakeSqlite) -> None:
+    """With the browser ID they have got they may be larger than before."""
+    outbox = make_sqlite(("a",))
+    for size in range(600, 1_000, 7):
+        event = event_of(f"visit {size}", browser_id=None)._replace(data={"note": "x" * size})
+        outbox.put(event, ("a",), Listener(), 0.0)
+        outbox.link(f"visit {size}", "b" * 36)
+    flush(outbox)
+    for entry in outbox.acquire("a", 100, 0.0):
+        outbox.settle_retry(entry, 0.0)
+    flush(outbox)
+    window = outbox._stock.windows["a"]
+    before = window.loaded
+
+    outbox._crew.journal.do(lambda: outbox._writer._suffer(Corruption("file corrupted")))
+    assert window.loaded == sum(entry.weight for entry in window.in_lanes()) > before
+    outbox.start().result(30)
+    deliver_all(outbox)
+
+    assert (window.loaded, outbox._stock.size) == (0, 0)
 
 
 @pytest.mark.parametrize("is_own", [True, False])

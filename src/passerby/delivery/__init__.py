@@ -115,6 +115,8 @@ class Delivery:
         """Record an event and see to its delivery."""
         put = self._outbox.hold if held else self._outbox.put
         put(event, destinations, observer, self._clock())
+        for name in destinations:
+            self._senders[name].told += 1
         self._send_soon()
 
     def release(self, visitor: str) -> int:
@@ -216,6 +218,7 @@ class Delivery:
         try:
             is_recorded = self._close(0.0 if has_waited else max(0.0, self._close_timeout - waited))[1]
         except KeyboardInterrupt:  # whoever presses Ctrl-C again does not want to wait
+            self._mint.leave_to_others()
             is_recorded = self._outbox.close(_IMPATIENT)
         left = self._outbox.waiting()
         if not left:
@@ -298,6 +301,8 @@ class Delivery:
         return drained
 
     def _tell_drained(self) -> None:
+        for waiter in [one for one in list(self._drained) if one.cancelled()]:
+            self._drained.remove(waiter)
         while self._drained and not self._outbox.waiting():
             waiter = self._drained.popleft()
             if waiter.set_running_or_notify_cancel():

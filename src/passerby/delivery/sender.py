@@ -60,6 +60,9 @@ class CallPerformer(Protocol):
 class Sender:
     """Delivers the events of one destination. Lives in the worker's loop.
 
+    Attributes:
+        told: how many events this process has told; what it has found in files does not come usually.
+
     Args:
         destination: says what to call and what answers mean.
         outbox: where the entries are.
@@ -82,7 +85,8 @@ class Sender:
     ) -> None:
         self.destination = destination
         self.breaker: Breaker = Breaker(destination.name, shortest=plan.base)
-        self.recovery: Recovery = Recovery(lambda: outbox.tally(destination.name).enqueued)
+        self.told: int = 0
+        self.recovery: Recovery = Recovery(lambda: self.told)
         self.retries: int = 0
         self._outbox = outbox
         self._plan = plan
@@ -157,14 +161,15 @@ class Sender:
                 loads = self._acquire(1)
             self._idle.append(lane)
         except BaseException as error:
+            if isinstance(error, Exception):
+                log.exception("delivery to %s failed inside; it is tried again", self.destination.name)
+                self.breaker.on_abandoned()
+                for one in loads:
+                    self._give_back(one)
             if lane is not None:
                 await lane.aclose()
             if not isinstance(error, Exception):
                 raise
-            log.exception("delivery to %s failed inside; it is tried again", self.destination.name)
-            self.breaker.on_abandoned()
-            for one in loads:
-                self._give_back(one)
         finally:
             self._on_change()
 
@@ -198,9 +203,12 @@ class Sender:
             self.breaker.on_abandoned()
             return
         verdict: Verdict
+        is_answered = False
         try:
             request = self.destination.encode([parcel.event for parcel in call])
-            verdict = self.destination.judge(await lane.perform(request, self._plan.timeout))
+            answer = await lane.perform(request, self._plan.timeout)
+            is_answered = True
+            verdict = self.destination.judge(answer)
         except NoAnswer as error:
             verdict = Retry(str(error))
         except Exception as error:  # our own mistake with one event must not stop the others' delivery
@@ -210,7 +218,10 @@ class Sender:
         if isinstance(verdict, Retry):
             self._put_off_all(call, verdict)
             return
-        self._note_success()
+        if is_answered:
+            self._note_success()
+        else:
+            self.breaker.on_abandoned()
         if isinstance(verdict, Divide) and len(call) > 1:
             load.divide()
         else:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, SupportsIndex
 from urllib.parse import SplitResult
 
 import h11
@@ -25,6 +25,25 @@ _KEEP_ALIVE = 30.0  # seconds; below the 60 at which common load balancers hang 
 
 class HungUp(Exception):
     """The other side ended a kept connection before it said anything to this call."""
+
+
+class _Reader(asyncio.StreamReader):
+    """What was received, and whether all of it was read.
+
+    Attributes:
+        unread: how many bytes nobody has read.
+    """
+
+    unread: int = 0
+
+    def feed_data(self, data: Iterable[SupportsIndex]) -> None:
+        super().feed_data(data)
+        self.unread += len(data) if isinstance(data, bytes | bytearray | memoryview) else 0
+
+    async def read(self, n: int = -1) -> bytes:
+        data = await super().read(n)
+        self.unread -= len(data)
+        return data
 
 
 class _Head(NamedTuple):
@@ -46,7 +65,7 @@ class Stream:
         self._port = origin.port or (443 if origin.scheme == "https" else 80)
         self._headers = {"Host": origin.netloc, **headers}
         self._ssl_context = ssl_context
-        self._reader: asyncio.StreamReader | None = None
+        self._reader: _Reader | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._http = h11.Connection(h11.CLIENT)
         self._used_at = 0.0
@@ -74,13 +93,17 @@ class Stream:
         self._reader = self._writer = None
 
     def _is_usable(self) -> bool:
-        if self._reader is None or self._reader.at_eof():
-            return False
+        if self._reader is None or self._reader.at_eof() or self._reader.unread:
+            return False  # what comes before a call is no answer to it
         return time.monotonic() - self._used_at < _KEEP_ALIVE
 
     async def _connect(self) -> None:
         self._close()
-        self._reader, self._writer = await asyncio.open_connection(self._host, self._port, ssl=self._ssl_context)
+        loop = asyncio.get_running_loop()
+        reader = _Reader(loop=loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        transport, _ = await loop.create_connection(lambda: protocol, self._host, self._port, ssl=self._ssl_context)
+        self._reader, self._writer = reader, asyncio.StreamWriter(transport, protocol, reader, loop)
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD)
 
     async def _exchange(self, call: Call, target: str) -> Answer:
@@ -143,7 +166,8 @@ class Stream:
         return await self._reader.read(_READ) if self._reader is not None else b""
 
     def _finish(self) -> None:
-        if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
+        is_over = self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
+        if is_over and not self._http.trailing_data[0]:
             self._http.start_next_cycle()
             self._used_at = time.monotonic()
         else:

@@ -123,11 +123,15 @@ class _ProxyWay:
 
     async def perform(self, call: Call, target: str) -> Answer:
         request = httpx.Request(call.method, call.url, headers={**_HEADERS, **call.headers}, content=call.body)
-        response = await self._transport.handle_async_request(request)
         try:
-            body = await _read(response)
-        finally:
-            await response.aclose()
+            response = await self._transport.handle_async_request(request)
+            try:
+                body = await _read(response)
+            finally:
+                await response.aclose()
+        except BaseException:  # a tunnel in which TLS was not agreed upon would keep the place of the one connection
+            await self._transport.aclose()
+            raise
         return Answer(response.status_code, dict(response.headers), body)
 
     async def aclose(self) -> None:

@@ -164,7 +164,8 @@ class Worker:
 
     def nudge(self) -> None:
         """In the loop: end its sleep. What ends because the loop stops is no reason to begin again."""
-        self._is_roused = not self.stopping or self._is_roused
+        with self._starting:
+            self._is_roused = not self.stopping or self._is_roused
         self._set_wake()
 
     def stop(self, timeout: float | None) -> None:
@@ -183,10 +184,11 @@ class Worker:
 
     def _run(self) -> None:
         loop: WorkerLoop | None = None
+        started = self._started
         try:
             loop = self._loop = WorkerLoop()
             self._wake = asyncio.Event()
-            self._started.set()
+            started.set()
             loop.run_until_complete(self._main(self))
             loop.run_until_complete(cancel_others())
             loop.run_until_complete(asyncio.sleep(0))  # connections that were let go close their sockets now
@@ -196,7 +198,7 @@ class Worker:
             self._loop = None
             with self._starting:
                 self._thread = None
-            self._started.set()
+            started.set()
             if loop is not None:
                 loop.close()
                 for answer in list(loop.asked):

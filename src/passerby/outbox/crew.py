@@ -111,12 +111,16 @@ class Crew:
         for waiting, number in writer.upkeep.done():
             _answer(waiting, number)
         for claim, browser_ids in writer.neighbours.answers():
-            _answer(claim, browser_ids)
+            if not _answer(claim.answer, browser_ids) and browser_ids:  # he has given up meanwhile
+                self.stock.put_back(claim.issuer, browser_ids)
         if writer.has_more:
             writer.has_more = False
             self._on_ready()
 
 
-def _answer(waiter: Future[T], result: T) -> None:
-    if waiter.set_running_or_notify_cancel():
+def _answer(waiter: Future[T], result: T) -> bool:
+    """Tell somebody what he waits for; whether he still does."""
+    is_waiting = waiter.set_running_or_notify_cancel()
+    if is_waiting:
         waiter.set_result(result)
+    return is_waiting

@@ -65,7 +65,7 @@ class Neighbours:
         self._upkeep = upkeep
         self._clock = stock.clocks.clock
         self._claims: deque[Claim] = deque()
-        self._answers: list[tuple[Future[list[str]], list[str]]] = []
+        self._answers: list[tuple[Claim, list[str]]] = []
         self._seen = 0
         self._is_reading = False
         self._next_look = self._clock()
@@ -110,9 +110,9 @@ class Neighbours:
     def refuse(self) -> None:
         """Give nothing to those who wait for browser IDs, rather than have them wait for a disk."""
         while self._claims:
-            self._answers.append((self._claims.popleft().answer, []))
+            self._answers.append((self._claims.popleft(), []))
 
-    def answers(self) -> list[tuple[Future[list[str]], list[str]]]:
+    def answers(self) -> list[tuple[Claim, list[str]]]:
         """Return who need not wait for browser IDs any longer, and what they get."""
         answers, self._answers = self._answers, []
         return answers
@@ -179,7 +179,8 @@ class Neighbours:
         if not self._claims:
             return False
         claim = self._claims[0]
-        self._answers.append((claim.answer, self._board.claim(claim.issuer, claim.number)))
+        if not claim.answer.cancelled():
+            self._answers.append((claim, self._board.claim(claim.issuer, claim.number)))
         self._claims.popleft()
         return bool(self._claims)
 

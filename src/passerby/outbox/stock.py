@@ -305,7 +305,7 @@ class Stock:
     def next_due(self, destination: str) -> float | None:
         """Return when the next entry that waits for a later attempt is due; None if none in memory does."""
         with self.lock:
-            return self.windows[destination].next_due()
+            return None if self.is_closed else self.windows[destination].next_due()
 
     def _bury(self, entry: Stored, reason: str) -> None:
         """Keep a dead letter, in the order in which they died."""

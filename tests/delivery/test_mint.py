@@ -1,0 +1,61 @@
+"""The mint: browser IDs for visits whose events wait."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from uuid import uuid4
+
+from passerby import Sitecore
+from passerby.delivery.mint import _AT_ONCE, Mint
+from passerby.delivery.pool import BrowserIdPool
+from passerby.delivery.sender import RetryPlan
+from passerby.destinations import Answer, Call
+from passerby.event import BrowserIdForm
+from passerby.outbox.memory import MemoryOutbox
+
+MANY = 100  # visits in one batch
+
+
+class Service:
+    """Makes IDs, and notes how many it is asked for at once."""
+
+    def __init__(self) -> None:
+        self.now = self.most = self.made = 0
+
+    async def perform(self, call: Call, timeout: float) -> Answer:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(0.001)
+        self.now -= 1
+        self.made += 1
+        answer = {"ref": str(uuid4()), "status": "OK", "version": "1.2", "client_key": "key"}
+        return Answer(200, {}, json.dumps(answer).encode())
+
+
+def make_mint(service: Service) -> Mint:
+    return Mint(
+        Sitecore(client_key="key", target_url="http://localhost", point_of_sale="shop"),
+        BrowserIdForm(),
+        BrowserIdPool(lambda: None, 0, time.monotonic),
+        MemoryOutbox(["a"]),
+        RetryPlan(),
+        service.perform,
+        time.monotonic,
+        lambda: None,
+    )
+
+
+def test_a_batch_of_new_visits_does_not_overrun_who_makes_the_ids() -> None:
+    service = Service()
+    mint = make_mint(service)
+
+    async def find_many(name: str) -> list[str]:
+        return await asyncio.gather(*(mint.find(f"{name} {number}") for number in range(MANY)))
+
+    found = asyncio.run(find_many("visit"))
+    again = asyncio.run(find_many("later visit"))  # in a loop of its own, as of a worker that begins anew
+
+    assert len({*found, *again}) == service.made == 2 * MANY
+    assert service.most <= _AT_ONCE
