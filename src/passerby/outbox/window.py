@@ -203,8 +203,7 @@ class Window(Shelf[Stored]):
     @property
     def wants_page(self) -> bool:
         """Whether some of what is behind is to be read."""
-        is_scarce = len(self.ready) < SCARCE and self.loaded < 2 * self.size
-        return self.behind > 0 and (is_scarce or self.loaded < (self.size + 1) // 2)
+        return self.behind > 0 and (self.loaded < (self.size + 1) // 2 or len(self.ready) < SCARCE)
 
     @property
     def edge(self) -> int | None:
