@@ -41,7 +41,7 @@ def _read_arguments() -> argparse.Namespace:
     names = [*SCENARIOS, PEERS]
     parser.add_argument("names", nargs="*", choices=[*names, []], metavar="NAME", help=", ".join(names))
     parser.add_argument("--long", action="store_true", help="the long forms, which take hours")
-    parser.add_argument("--jobs", type=int, default=2, help="how many scenarios beside each other, where they may be")
+    parser.add_argument("--jobs", type=int, default=3, help="how many scenarios beside each other, where they may be")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000, help="to repeat a run")
     return parser.parse_args()
 

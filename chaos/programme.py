@@ -21,13 +21,13 @@ ALONE: dict[str, Scenario] = {
     "kill": killing.at_any_moment,
     "outage": outage.outage,
     "slow": answers.slow,
+    "exits": exits.exits,
 }
 # Beside each other, those first that take long.
 SIDE_BY_SIDE: dict[str, Scenario] = {
     "sharing": sharing.one_directory,
     "beside": beside.two_destinations,
     "workers": workers.under_load,
-    "exits": exits.exits,
     "fork": forking.forks,
     "points": killing.at_named_points,
     "model": model.beside_the_store,
