@@ -161,17 +161,17 @@ class Mint:
     async def _find(self, visitor: str) -> str:
         if self._issuer is None:
             return self.link(visitor, self._form.make())
-        return self.link(visitor, await self._create_when_allowed(self._issuer))
+        return self.link(visitor, self._pool.take() or await self._create_in_turn(self._issuer))
 
-    async def _create_when_allowed(self, issuer: IdIssuer) -> str:
+    async def _create_in_turn(self, issuer: IdIssuer) -> str:
         """Have an ID made for a visit whose events wait, some at a time: a batch may be of many such visits."""
         loop = asyncio.get_running_loop()
         if self._gate_loop is not loop:  # the worker has begun anew, and a semaphore belongs to one loop
             self._gate, self._gate_loop = asyncio.Semaphore(_AT_ONCE), loop
         async with self._gate:
-            return self._pool.take() or await self._create_now(issuer)
+            return await self._create_when_allowed(issuer)
 
-    async def _create_now(self, issuer: IdIssuer) -> str:
+    async def _create_when_allowed(self, issuer: IdIssuer) -> str:
         if not self.breaker.slots(self._clock(), 1):
             raise NoBrowserId("no browser ID to be had")
         self.breaker.begin()

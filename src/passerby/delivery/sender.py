@@ -60,9 +60,6 @@ class CallPerformer(Protocol):
 class Sender:
     """Delivers the events of one destination. Lives in the worker's loop.
 
-    Attributes:
-        told: how many events this process has told; what it has found in files does not come usually.
-
     Args:
         destination: says what to call and what answers mean.
         outbox: where the entries are.
@@ -71,6 +68,9 @@ class Sender:
         find_browser_id: gets an ID for a visit without one; raises NoBrowserId.
         clock: seconds on a clock that never goes back.
         on_change: called when there may be more to begin: a lane is free again, or the breaker closes.
+
+    Attributes:
+        told: how many events this process has told; what it has found in files does not come usually.
     """
 
     def __init__(

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple, SupportsIndex
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 from urllib.parse import SplitResult
 
 import h11
@@ -36,9 +36,9 @@ class _Reader(asyncio.StreamReader):
 
     unread: int = 0
 
-    def feed_data(self, data: Iterable[SupportsIndex]) -> None:
+    def feed_data(self, data: Any) -> None:
         super().feed_data(data)
-        self.unread += len(data) if isinstance(data, bytes | bytearray | memoryview) else 0
+        self.unread += len(data)
 
     async def read(self, n: int = -1) -> bytes:
         data = await super().read(n)

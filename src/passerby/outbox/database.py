@@ -293,7 +293,7 @@ class Database:
 
     def _fitting(self, query: str, limit: int, *values: Any, size: int = _AT_ONCE) -> int:
         """Return how many of a query's rows are to be read at once, one at the least; the limit if all may be."""
-        sizes = self._connection.execute(rows.sizes(query), (*values, limit)).fetchone()[0] or b""
+        sizes = self._connection.execute(rows.sizes(query), (*values, limit)).fetchone()[0]
         for number, end in enumerate(accumulate(map(int, sizes.split(b",") if sizes else ()))):
             if end > size:
                 return max(1, number)

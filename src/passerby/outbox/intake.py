@@ -46,12 +46,7 @@ class Intake:
         upkeep: what it is asked to do with rows to which it has not come yet is done with those that are read.
     """
 
-    def __init__(
-        self,
-        stock: Stock,
-        about: Callable[[Sequence[Row], Heard], Sequence[Notice]],
-        upkeep: Upkeep,
-    ) -> None:
+    def __init__(self, stock: Stock, about: Callable[[Sequence[Row], Heard], Sequence[Notice]], upkeep: Upkeep) -> None:
         self._stock = stock
         self._about = about
         self._upkeep = upkeep

@@ -244,9 +244,9 @@ class Pending:
 
         Returns the places of the old one that are not to be asked for, and of what was just released and is there only.
         """
-        here_only = [entry for entry in self._entries if entry.state != "waiting" or entry.event is not NOT_HERE]
-        released = {entry.row for entry in self._entries if entry.state == "waiting" and entry.event is NOT_HERE}
-        self._entries = deque(here_only)
+        there = {entry for entry in self._entries if entry.state == "waiting" and entry.event is NOT_HERE}
+        released = {entry.row for entry in there}
+        self._entries = deque(entry for entry in self._entries if entry not in there)
         gone = {entry.row for entry in self._entries if entry.row}
         for entry in self._entries:
             entry.row = 0
