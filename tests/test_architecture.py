@@ -20,9 +20,9 @@ ORDER = """
     destinations.sitecore  destinations.customerio  destinations.datalyr
     outbox  outbox.entry  outbox.shelf  outbox.links  outbox.memory
     outbox.eventtext  outbox.folder  outbox.row  outbox.database  outbox.sharedfile  outbox.board
-    outbox.salvage  outbox.reading  outbox.inventory  outbox.fate  outbox.window  outbox.pending  outbox.stock
-    outbox.upkeep  outbox.neighbours  outbox.intake  outbox.editing  outbox.adoption  outbox.writer  outbox.journal
-    outbox.crew  outbox.sqlite
+    outbox.salvage  outbox.reading  outbox.inventory  outbox.fate  outbox.window  outbox.job  outbox.pending
+    outbox.stock  outbox.upkeep  outbox.neighbours  outbox.intake  outbox.editing  outbox.adoption
+    outbox.writer  outbox.journal  outbox.crew  outbox.sqlite
     delivery.breaker  delivery.recovery  delivery.pool  delivery.process  delivery.loop  delivery.worker
     delivery.stream  delivery.transport  delivery.load  delivery.sender  delivery.mint  delivery
 

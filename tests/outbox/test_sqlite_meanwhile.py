@@ -14,23 +14,24 @@ from passerby.outbox import Tally
 from passerby.outbox.database import Corruption, Database, Trouble
 from passerby.outbox.pending import BATCH
 from passerby.outbox.row import Row
-from passerby.outbox.sqlite import SqliteOutbox
 from passerby.outbox.upkeep import Upkeep
 from passerby.outcome import Dropped
 from tests.making import eventually
 
 from .conftest import MakeSqlite
-from .told import Listener, PatientOutbox, acquired_ids, delivered_ids, die, event_of, flush, hold, is_balanced, put
-
-
-def deliver_all(outbox: SqliteOutbox, destination: str = "a") -> list[str]:
-    """Deliver all that can be delivered, and wait for what has to be read for that."""
-    ids: list[str] = []
-    while more := delivered_ids(outbox, destination):
-        ids += more
-        outbox.start().result(30)
-    return ids
-
+from .told import (
+    Listener,
+    PatientOutbox,
+    acquired_ids,
+    all_delivered,
+    delivered_ids,
+    die,
+    event_of,
+    flush,
+    hold,
+    is_balanced,
+    put,
+)
 
 # Erasing
 
@@ -55,12 +56,12 @@ def test_what_is_purged_while_it_is_written_is_gone(make_sqlite: MakeSqlite, mon
     outbox.put(event_of("ada"), ("a",), listener, 0.0)
     flush(outbox)
     assert purged[0].result(30) == 1
-    deliver_all(outbox)
+    all_delivered(outbox)
 
     assert ("a", Dropped("purged")) in listener.heard
     assert outbox.tally("a") == Tally(enqueued=71, delivered=70, dropped={"purged": 1})
     late = put(outbox, "ben")
-    assert deliver_all(outbox) == [late]
+    assert all_delivered(outbox) == [late]
 
 
 def test_nothing_of_a_visitor_is_handed_out_once_it_is_purged(make_sqlite: MakeSqlite) -> None:
@@ -80,7 +81,7 @@ def test_nothing_of_a_visitor_is_handed_out_once_it_is_purged(make_sqlite: MakeS
     seen: list[str] = []
     while not purged.done():
         seen += delivered_ids(outbox)
-    seen += deliver_all(outbox)
+    seen += all_delivered(outbox)
 
     assert purged.result() == 1
     assert ada.id not in seen
@@ -130,7 +131,7 @@ def test_a_visitor_is_erased_whose_browser_id_was_just_found(make_sqlite: MakeSq
     outbox.go_on()
 
     assert purged.result(30) == 1
-    assert len(deliver_all(outbox)) == 100 + 3 * BATCH
+    assert len(all_delivered(outbox)) == 100 + 3 * BATCH
     assert outbox.tally("a").dropped == {"purged": 1}
 
 
@@ -146,11 +147,11 @@ def test_a_purge_of_dead_letters_takes_nothing_that_waits(make_sqlite: MakeSqlit
     flush(outbox)
 
     purged = outbox.purge_dead()
-    seen = deliver_all(outbox)
+    seen = all_delivered(outbox)
 
     assert purged.result(30) == 1_500
     outbox.start().result(30)
-    assert seen + deliver_all(outbox) == told
+    assert seen + all_delivered(outbox) == told
 
 
 def test_what_is_read_after_send_now_is_due(make_sqlite: MakeSqlite, tmp_path: Path) -> None:
@@ -200,7 +201,7 @@ def test_the_order_of_a_visitor_is_kept_while_the_disk_takes_nothing(
         eventually(lambda: outbox.state == "degraded: disk full")
     eventually(lambda: outbox.state == "ok")
 
-    assert deliver_all(outbox) == told
+    assert all_delivered(outbox) == told
 
 
 def test_what_was_just_released_outlives_a_file_that_is_damaged(
@@ -223,7 +224,7 @@ def test_what_was_just_released_outlives_a_file_that_is_damaged(
     eventually(lambda: is_damaged.is_set() and outbox.state == "ok")
     outbox.start().result(30)
 
-    assert set(deliver_all(outbox)) == held
+    assert set(all_delivered(outbox)) == held
     assert outbox.tally("a").delivered == 6
     assert is_balanced(outbox)
     assert outbox.close(30)
@@ -247,7 +248,7 @@ def test_events_that_are_written_anew_take_as_much_memory_as_they_have(make_sqli
     outbox._crew.journal.do(lambda: outbox._writer._suffer(Corruption("file corrupted")))
     assert window.loaded == sum(entry.weight for entry in window.in_lanes()) > before
     outbox.start().result(30)
-    deliver_all(outbox)
+    all_delivered(outbox)
 
     assert (window.loaded, outbox._stock.size) == (0, 0)
 
@@ -335,7 +336,7 @@ def test_nothing_makes_way_in_vain(make_sqlite: MakeSqlite) -> None:
     outbox.put(event_of("ada")._replace(data={"note": "x" * 15_000}), ("a",), Listener(), 0.0)
 
     assert outbox.tally("a") == Tally(enqueued=11, waiting=10, dropped={"full": 1})
-    assert deliver_all(outbox) == told
+    assert all_delivered(outbox) == told
 
 
 def test_an_outbox_for_no_destination(make_sqlite: MakeSqlite) -> None:

@@ -28,6 +28,7 @@ from .conftest import MakeSqlite
 from .told import (
     Listener,
     PatientOutbox,
+    all_delivered,
     delivered_ids,
     die,
     event_of,
@@ -358,16 +359,6 @@ def fill(outbox: SqliteOutbox, number: int = 1_000) -> list[str]:
         outbox.put(event, ("a",), Listener(), 0.0)
     flush(outbox)
     return [event.id for event in events]
-
-
-def all_delivered(outbox: SqliteOutbox) -> list[str]:
-    ids: list[str] = []
-    while outbox.waiting():
-        ids += delivered_ids(outbox, now=1e12)
-        assert is_balanced(outbox)
-        if outbox.waiting():
-            outbox.start().result(30)
-    return ids
 
 
 def test_a_file_that_is_damaged_while_it_is_used_is_replaced(

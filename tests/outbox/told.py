@@ -109,6 +109,17 @@ def delivered_ids(outbox: Outbox, destination: str = "a", now: float = 0.0) -> l
     return ids
 
 
+def all_delivered(outbox: SqliteOutbox) -> list[str]:
+    """Deliver all that waits for "a", and what has to be read for that; return the IDs in their order."""
+    ids: list[str] = []
+    while outbox.tally("a").waiting:
+        ids += delivered_ids(outbox, now=1e12)
+        assert is_balanced(outbox)
+        if outbox.tally("a").waiting:
+            outbox.start().result(30)
+    return ids
+
+
 def is_balanced(outbox: Outbox, destination: str = "a") -> bool:
     tally = outbox.tally(destination)
     return tally.enqueued == tally.delivered + tally.waiting + tally.held + tally.dead + sum(tally.dropped.values())

@@ -16,9 +16,9 @@ from .database import Database
 from .entry import NOBODY, PURGED, tell_dropped
 from .eventtext import UnreadableEvent, read_event
 from .fate import decide
+from .job import Job, Orders
 from .row import Heard, Row
 from .stock import Left, Stock
-from .upkeep import Orders, Upkeep
 from .window import NOT_HERE, PAGE, UNIT, Stored, Window
 
 log: Logger = get_logger("passerby.outbox")
@@ -43,13 +43,18 @@ class Intake:
     Args:
         stock: where they are brought.
         about: gives the notices that may concern rows of another file, whose process had heard so much; raises NotNow.
-        upkeep: what it is asked to do with rows to which it has not come yet is done with those that are read.
+        jobs: lists what the upkeep is to do still; that is done with what is read before it comes to it.
     """
 
-    def __init__(self, stock: Stock, about: Callable[[Sequence[Row], Heard], Sequence[Notice]], upkeep: Upkeep) -> None:
+    def __init__(
+        self,
+        stock: Stock,
+        about: Callable[[Sequence[Row], Heard], Sequence[Notice]],
+        jobs: Callable[[], list[Job]],
+    ) -> None:
         self._stock = stock
         self._about = about
-        self._upkeep = upkeep
+        self._jobs = jobs
 
     # Pages.
 
@@ -81,7 +86,7 @@ class Intake:
         if not rows:
             return False
         entries = [self._read(window, row) for row in rows]
-        orders = Orders(self._upkeep, database, rows)
+        orders = Orders(self._jobs, self._stock.links.notes, database, rows)
         with self._stock.lock:
             orders.hear_the_last()
             gone = self._stock.pending.rows_gone()
@@ -108,7 +113,7 @@ class Intake:
             if rows:  # those behind these did not fit, or are looked for the next time
                 places = places[: bisect_right(places, rows[-1].place)]
             entries = [self._read(window, row) for row in rows]
-            orders = Orders(self._upkeep, database, rows)
+            orders = Orders(self._jobs, self._stock.links.notes, database, rows)
             with self._stock.lock:
                 orders.hear_the_last()
                 found = zip(rows, entries, strict=True)

@@ -6,17 +6,17 @@ What is in memory is done with at once; then the file is gone through in slices,
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from itertools import islice
 from logging import Logger
 from math import inf
 
 from ..logs import get_logger
-from .database import Database, Slice
+from .database import Database
 from .entry import PURGED, tell_dropped
 from .fate import is_about, is_of_the_future
+from .job import Job
 from .row import BEGINNING, Row, well_formed
 from .shelf import IsMeant
 from .stock import Stock
@@ -28,39 +28,6 @@ SLICE = 500  # entries of the file that are looked through at once, some millise
 _VISITORS = 1_000  # for whom something is held, looked through while nobody else may touch it
 _PAGES = 200  # given back to the disk at once
 _TRIES = 10  # how often it is tried to empty the log, a second apart, while others read the file
-
-
-@dataclass(slots=True, eq=False)
-class Job:
-    """What is left to be done in the file.
-
-    Attributes:
-        done: who waits for it; is told how many entries were concerned.
-        number: how many those are so far.
-        look: gives the next slice of the file; None once there are no more.
-        is_meant: which rows of it are meant.
-        treat: does it to them, and returns how many they were.
-        is_purge: whether nothing is to remain in the file of what was deleted.
-        database: which file it goes through.
-        begin_at: which change is to be written before it is begun, such as whose the events of a visit are.
-        place: how far it has got.
-        mark: which change is to be written before it is done.
-        tries: how often the log could not be emptied.
-        pause_until: when that is tried again.
-    """
-
-    done: Future[int] = field(default_factory=Future[int])
-    number: int = 0
-    look: Callable[[Database, int], Slice] | None = None
-    is_meant: Callable[[Row], bool] = bool
-    treat: Callable[[Database, Sequence[Row]], int] | None = None
-    is_purge: bool = False
-    database: Database | None = None
-    begin_at: int = 0
-    place: int = BEGINNING
-    mark: int | None = None
-    tries: int = 0
-    pause_until: float = 0.0
 
 
 class Upkeep:
@@ -173,18 +140,6 @@ class Upkeep:
         """Return what is to be done still, in the order in which it was asked for."""
         with self._stock.lock:
             return list(self._jobs)
-
-    def meant(self, row: Row, database: Database, jobs: Iterable[Job]) -> list[Job]:
-        """Return which jobs mean a row that they have not come to in the file, and that is read before they do."""
-        if row.linked == "":
-            row = row._replace(linked=self._stock.links.notes.get(row.visitor, ""))
-        return [
-            job
-            for job in jobs
-            if job.look is not None
-            and row.place > (job.place if job.database is database else BEGINNING)
-            and job.is_meant(row)
-        ]
 
     def work(self, database: Database | None, now: float) -> bool:
         """Do a piece of what there is to do; whether there is more. Raises Trouble, and can then be called again."""
@@ -352,49 +307,6 @@ class Upkeep:
         whose = self._stock.links.whose
         held = [row for row in rows if row.state == "held"]
         return {row.linked or row.visitor for row in held} | {whose(row.visitor) for row in held}
-
-
-class Orders:
-    """What is asked to be done with rows that are read before the work on the file has come to them.
-
-    Most of that is found out before the stock's lock is taken, as it may take its time.
-
-    Attributes:
-        purged: what was dropped; who waits for it is to be told.
-    """
-
-    def __init__(self, upkeep: Upkeep, database: Database, rows: Sequence[Row]) -> None:
-        self._upkeep = upkeep
-        self._database = database
-        self._rows = rows
-        self._jobs = upkeep.jobs()
-        self._by_place: dict[int, list[Job]] = {}
-        self.purged: list[Stored] = []
-        self._find(self._jobs)
-
-    def hear_the_last(self) -> None:
-        """Find out what was asked for meanwhile; from now on until the end the stock's lock is held."""
-        self._find(self._upkeep.jobs()[len(self._jobs) :])
-
-    def are_to_purge(self, place: int) -> bool:
-        """Whether an entry is to be dropped, which is counted."""
-        job = next((job for job in self._by_place.get(place, ()) if job.is_purge), None)
-        if job is not None:
-            job.number += 1
-        return job is not None
-
-    def are_to_hurry(self, place: int) -> bool:
-        """Whether an entry is to be due at once, which is counted."""
-        jobs = [job for job in self._by_place.get(place, ()) if not job.is_purge]
-        for job in jobs:
-            job.number += 1
-        return bool(jobs)
-
-    def _find(self, jobs: Sequence[Job]) -> None:
-        for row in self._rows if jobs else ():
-            meant = self._upkeep.meant(row, self._database, jobs)
-            if meant:
-                self._by_place.setdefault(row.place, []).extend(meant)
 
 
 def _is_letter(event_id: str | None, died_by: float) -> IsMeant[Stored]:

@@ -51,7 +51,7 @@ class Writer:
         self._clock = stock.clocks.clock
         self.upkeep: Upkeep = Upkeep(stock)
         self.neighbours: Neighbours = Neighbours(stock, Board(folder, synchronous, stock.clocks.now), self.upkeep)
-        self._intake = Intake(stock, self.neighbours.about, self.upkeep)
+        self._intake = Intake(stock, self.neighbours.about, self.upkeep.jobs)
         self._process = os.getpid()
         self._file: HeldFile | None = None
         self._database: Database | None = None
