@@ -72,10 +72,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip the tests marked `node` or `browser` where what they run is missing."""
+    """Skip the tests marked `node`, `browser` or `engines` where what they run is missing."""
     missing = missing_for_node() if item.get_closest_marker("node") else None
     if missing is None and item.get_closest_marker("browser"):
         missing = missing_for_browser()
+    if missing is None:
+        missing = missing_engine(item)
     if missing:
         pytest.skip(missing)
 
@@ -92,6 +94,20 @@ def missing_for_browser() -> str | None:
     if find_chromium() is None:
         return "Chromium is not installed: as root, run `apt-get install chromium`, or what your system has instead"
     return None
+
+
+def missing_engine(item: pytest.Item) -> str | None:
+    """Return why a test marked `engines("nginx", ...)` cannot run here: a server that it starts is not installed."""
+    for marker in item.iter_markers("engines"):
+        for program in marker.args:
+            if find_engine(program) is None:
+                return f"{program} is not installed: as root, run `apt-get install` for the package that has it"
+    return None
+
+
+def find_engine(program: str) -> str | None:
+    """Return the path of an installed server; Debian keeps most of them in /usr/sbin, which not every PATH has."""
+    return shutil.which(program) or shutil.which(program, path="/usr/local/sbin:/usr/sbin:/sbin")
 
 
 def find_chromium() -> str | None:
