@@ -2,6 +2,7 @@
 #
 #   make PYTHON=python3.13 test       another interpreter (an existing environment is made anew)
 #   make test ARGS="-k cookie -x"     arguments for pytest
+#   make test ARGS=-n0                the tests in one process, for a debugger
 #   make lock ARGS=--upgrade          newer versions of everything that is pinned
 
 VENV ?= .venv
@@ -11,10 +12,15 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 # A browser that was here before keeps its cookie, and the collector of this time has not made it.
 BESIDE_COLLECTOR := $(BIN)/passerby collect --port 0 --accept-any-browser-id --
+# Tests mostly wait; tests/conftest.py says how many processes `auto` means. A process that is done takes over from others.
+PARALLEL := -n auto --dist worksteal
 SOURCES := $(wildcard src tests benchmarks chaos examples)
 VECTORS := $(firstword $(wildcard ../shared/vectors/engage.jsonl) tests/conformance/engage.jsonl)
 CUSTOMERIO := tests/conformance/customerio/customerio.jsonl
 CUSTOMERIO_VECTORS := $(firstword $(wildcard ../shared/vectors/customerio.jsonl) $(CUSTOMERIO))
+
+# Tests and demo start hundreds of processes, each of which would compile the package again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -52,7 +58,7 @@ example-fastapi: $(VENV)/test.stamp
 	$(BESIDE_COLLECTOR) $(BIN)/uvicorn --app-dir examples/fastapi_app main:app $(ARGS)
 
 test: $(VENV)/test.stamp
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 env: $(VENV)/dev.stamp
 
@@ -73,7 +79,7 @@ check: lint types
 
 coverage: $(VENV)/test.stamp
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage run -m pytest $(PARALLEL) $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

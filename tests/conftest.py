@@ -70,6 +70,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.passerby_live)
 
 
+# A test keeps a processor busy for about a third of its time and waits for servers, processes and disks for the rest.
+WORKERS_PER_PROCESSOR = 3
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Choose the number of processes for `-n auto`: of the processors that this process may use, and of the waiting."""
+    return WORKERS_PER_PROCESSOR * len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip the tests marked `node`, `browser` or `engines` where what they run is missing."""

@@ -37,8 +37,13 @@ pytestmark = [
 # granian wants the response started before the body is asked for, and leaves out the headers of one that is not.
 # Under gevent there is one thread, and asyncio allows one loop in it: while delivery runs, no async view can.
 UNFIT = {("raw-wsgi", "granian"), ("django-wsgi", "gunicorn-gevent")}
+ONE_OF_EACH = {"uvicorn", "gunicorn-sync"}
 BEHIND_SERVERS = [
-    pytest.param((face, command), id=f"{face}-{name}", marks=pytest.mark.servers)
+    pytest.param(
+        (face, command),
+        id=f"{face}-{name}",
+        marks=[pytest.mark.servers, pytest.mark.smoke] if name in ONE_OF_EACH else pytest.mark.servers,
+    )
     for faces, servers in ((ASGI, ASGI_SERVERS), (WSGI, WSGI_SERVERS))
     for name, command in servers.items()
     for face in faces
