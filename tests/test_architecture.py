@@ -15,6 +15,7 @@ ORDER = """
     version  errors  logs  jsontext  outcome  secret  waiting
     request  proxies  attributes  event  context  http_cookie  cookie  response  policy  visit  receipt
     sensitive  options  person  rehearsal  transaction  desk  composer  tracker  current
+    adapter
 
     destinations  destinations.answers  destinations.target
     destinations.sitecore  destinations.customerio  destinations.datalyr

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, MutableMapping
 from concurrent.futures import Future
+from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .adapter import handled_tracker
 from .current import enter, leave
 from .door import Door
-from .request import SEEN_KEY, ScopeRequest
+from .request import ScopeRequest
 from .sites import TrackingSource
 from .tracker import Tracker
 
@@ -34,12 +36,18 @@ class TrackingMiddleware:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, self._send_of_lifespan(send))
             return
-        if scope["type"] not in ("http", "websocket") or SEEN_KEY in scope:
+        if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
         request = ScopeRequest(scope)
+        handled = handled_tracker(request)
+        if handled is not None:
+            _attach(scope, handled)
+            await self.app(scope, receive, send)
+            return
         door = self.tracking.for_request(request)
-        tracker = scope.setdefault("state", {})["tracker"] = door.open(request)
+        tracker = door.open(request)
+        _attach(scope, tracker)
         if tracker.visit.needs_id:
             await door.await_browser_id(tracker)
         token = enter(tracker)
@@ -83,6 +91,18 @@ class TrackingMiddleware:
             await self.tracking.aflush()
         except RuntimeError:  # in trio; nobody is served any more whom it could keep waiting
             self.tracking.flush()
+
+
+def _attach(scope: Scope, tracker: Tracker) -> None:
+    """Put a tracker where `request.state` finds it, whatever the app or a middleware of it keeps there."""
+    state = scope.get("state")
+    if isinstance(state, MutableMapping):
+        state["tracker"] = tracker
+    elif state is None:
+        scope["state"] = {"tracker": tracker}
+    else:
+        with suppress(AttributeError):
+            state.tracker = tracker
 
 
 def _with_cookies(message: Message, door: Door, tracker: Tracker) -> Message:
