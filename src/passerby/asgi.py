@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, MutableMapping
-from concurrent.futures import Future
+from collections.abc import MutableMapping
 from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -62,16 +61,14 @@ class TrackingMiddleware:
             door.end(tracker)
 
     def _send_of_request(self, door: Door, tracker: Tracker, send: Send) -> Send:
-        def send_in_turn(message: Message) -> Awaitable[None]:
-            if message["type"] not in _STARTS:
-                return send(message)
-            if message["type"] in self._with_cookies:
-                message = _with_cookies(message, door, tracker)
-            recorded = door.begin_barrier(tracker)
-            return send(message) if recorded is None else send_when_recorded(recorded, message)
-
-        async def send_when_recorded(recorded: Future[None], message: Message) -> None:
-            await door.pass_barrier_async(tracker, recorded)
+        # A coroutine function, as adapters such as asgiref's ask whether it is one.
+        async def send_in_turn(message: Message) -> None:
+            if message["type"] in _STARTS:
+                if message["type"] in self._with_cookies:
+                    message = _with_cookies(message, door, tracker)
+                recorded = door.begin_barrier(tracker)
+                if recorded is not None:
+                    await door.pass_barrier_async(tracker, recorded)
             await send(message)
 
         return send_in_turn

@@ -17,6 +17,7 @@ from wsgiref.util import FileWrapper
 
 import pytest
 from asgiref.sync import iscoroutinefunction
+from asgiref.wsgi import WsgiToAsgi
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.db import transaction
@@ -44,6 +45,7 @@ from tests.making import (
     PATIENCE,
     Message,
     body_of,
+    by_name,
     call,
     eventually,
     eventually_async,
@@ -132,6 +134,20 @@ def copying_view(request: TrackedRequest) -> HttpResponse:
     if isinstance(request, ASGIRequest):
         assert tracking.tracker_for(ASGIRequest(dict(request.scope), BytesIO())) is tracker
     return HttpResponse(tracker.browser_id)
+
+
+class TestAdapters:
+    """A project mounted in an ASGI app by an adapter, with passerby in both."""
+
+    @pytest.mark.parametrize("chain", [[TRACKING], [TRACKING, TRACKING], [TRACKING, f"{HERE}.async_only"]], ids=str)
+    async def test_a_project_below_an_asgi_app(
+        self, make_project: MakeProject, collector: CollectorServer, chain: list[str]
+    ) -> None:
+        tracking = make_project(sync_view, middleware=chain, auto_page_views=True)
+        project = AsgiMiddleware(WsgiToAsgi(WSGIHandler()), tracking=tracking)  # type: ignore[no-untyped-call]
+        sent = await call(project, make_scope("/", NAVIGATION))
+        assert json.loads(body_of(sent))[0] == value_of(by_name(set_cookies(sent))[BID])
+        assert list(by_name(set_cookies(sent))) == [BID, "bid_key_sig"]
 
 
 class TestCopies:
