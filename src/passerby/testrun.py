@@ -19,8 +19,11 @@ _RUNNERS = {
     "nosetests": "nose",
     "trial": "twisted.trial",
     "stestr": "stestr",
+    "zope-testrunner": "zope.testrunner",
     "behave": "behave",
 }
+# Packages that `python -m` runs for nothing but tests.
+_PACKAGES = frozenset({"pytest", "unittest", "doctest", "nose2", "nose", "stestr", "testtools", "subunit", "behave"})
 _REWRITING = "_pytest.assertion.rewrite"  # pytest puts its import hook in place before it imports anything of an app
 
 
@@ -33,7 +36,7 @@ def runner_here() -> str | None:
         return f"the program is {program}"
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
     package = str(getattr(spec, "name", "")).partition(".")[0]
-    if package == "unittest" or package in _RUNNERS:
+    if package in _PACKAGES:
         return f"the program is {package}"
     return None
 

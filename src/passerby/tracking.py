@@ -13,6 +13,7 @@ from .adapter import handled_tracker
 from .config import Settings, SettingsValues, make_settings
 from .cookie import BrowserIdCookie, IdentityCookie, Sighting
 from .destinations import CookieOwner, Destination, SharedCookie
+from .destinations.target import COLLECTOR_URL, collector_url
 from .door import Door
 from .errors import BrowserIdUnavailable, RemoteTimeout, SettingsError, ValidationError
 from .frontdesk import FrontDesk, checked_timeout
@@ -53,6 +54,12 @@ class Tracking:
         self._reception = _make_reception(self._settings, self._desk.cookie, self._desk.shares_cookie, proxies)
         self._door = Door(self._desk, self._reception, self._settings)
         warn_if_threads_are_off()
+        if (collector := collector_url()) is not None:
+            log.warning(
+                "%s is set: events go to the collector at %s and to no configured address; for development only",
+                COLLECTOR_URL,
+                collector,
+            )
         if self._settings.server_cookie and not self._settings.remembers_users:
             log.warning(
                 "no secret_key: cookies are not signed and not renewed, users are not remembered over requests; "

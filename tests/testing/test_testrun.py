@@ -145,7 +145,7 @@ def run(project: Path, service: str, arguments: list[str], environ: Mapping[str,
     ran = subprocess.run(
         [sys.executable, *arguments],
         cwd=project,
-        env=inherited | usual | environ,
+        env=inherited | usual | dict(environ),
         capture_output=True,
         text=True,
         check=False,
