@@ -34,6 +34,7 @@ from passerby.fastapi import get_tracker
 from passerby.frontdesk import FrontDesk
 from passerby.outbox.memory import MemoryOutbox
 from passerby.policy import Policy
+from passerby.testing import Told
 from passerby.visit import Reception
 from tests.making import (
     BROWSER_ID,
@@ -677,6 +678,26 @@ class TestInstallation:
         answer = client.get("/sub/page", headers=NAVIGATION)
         assert answer.text == f"{answer.cookies[BID]} True"
         assert len(answer.headers.get_list("set-cookie")) == 2
+
+    def test_an_exception_handler_that_stands_before_it(self, make_tracking: MakeTracking, tracked: Told) -> None:
+        """Starlette answers what nothing else has caught outside of all middleware."""
+
+        def fail(request: Request) -> Response:
+            raise KeyError("the app's own")
+
+        def answer(request: Request, error: Exception) -> PlainTextResponse:
+            request.state.tracker.event("FAILED")
+            return PlainTextResponse("sorry", 500)
+
+        app = Starlette(
+            routes=[Route("/", fail)],
+            middleware=[Middleware(TrackingMiddleware, tracking=make_tracking())],
+            exception_handlers={Exception: answer},
+        )
+        client = TestClient(app, raise_server_exceptions=False)
+        assert [client.get("/", headers=NAVIGATION).text for _ in range(2)] == ["sorry", "sorry"]
+        assert client.get("/missing").status_code == 404
+        assert len(tracked) == 2
 
     @pytest.mark.parametrize("state", [{}, {"tracker": None}, None, SimpleNamespace()], ids=str)
     async def test_a_middleware_that_replaces_scope_and_state(self, tracking: Tracking, state: Any) -> None:
