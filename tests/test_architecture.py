@@ -14,7 +14,8 @@ from tests.imports import Import, is_within, read_imports, source_files
 ORDER = """
     version  errors  logs  jsontext  outcome  secret  waiting
     request  proxies  attributes  event  context  http_cookie  cookie  response  policy  visit  receipt
-    sensitive  options  person  rehearsal  transaction  desk  composer  tracker  current
+    sensitive  options  person  testrun  rehearsal  transaction  desk  composer  tracker  current
+    adapter
 
     destinations  destinations.answers  destinations.target
     destinations.sitecore  destinations.customerio  destinations.datalyr

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient
@@ -29,9 +30,11 @@ from passerby.collector import CollectorServer
 from passerby.delivery import Delivery
 from passerby.delivery.pool import BrowserIdCounts
 from passerby.event import is_uuid
+from passerby.fastapi import get_tracker
 from passerby.frontdesk import FrontDesk
 from passerby.outbox.memory import MemoryOutbox
 from passerby.policy import Policy
+from passerby.testing import Told
 from passerby.visit import Reception
 from tests.making import (
     BROWSER_ID,
@@ -675,6 +678,56 @@ class TestInstallation:
         answer = client.get("/sub/page", headers=NAVIGATION)
         assert answer.text == f"{answer.cookies[BID]} True"
         assert len(answer.headers.get_list("set-cookie")) == 2
+
+    def test_an_exception_handler_that_stands_before_it(self, make_tracking: MakeTracking, tracked: Told) -> None:
+        """Starlette answers what nothing else has caught outside of all middleware."""
+
+        def fail(request: Request) -> Response:
+            raise KeyError("the app's own")
+
+        def answer(request: Request, error: Exception) -> PlainTextResponse:
+            request.state.tracker.event("FAILED")
+            return PlainTextResponse("sorry", 500)
+
+        app = Starlette(
+            routes=[Route("/", fail)],
+            middleware=[Middleware(TrackingMiddleware, tracking=make_tracking())],
+            exception_handlers={Exception: answer},
+        )
+        client = TestClient(app, raise_server_exceptions=False)
+        assert [client.get("/", headers=NAVIGATION).text for _ in range(2)] == ["sorry", "sorry"]
+        assert client.get("/missing").status_code == 404
+        assert len(tracked) == 2
+
+    @pytest.mark.parametrize("state", [{}, {"tracker": None}, None, SimpleNamespace()], ids=str)
+    async def test_a_middleware_that_replaces_scope_and_state(self, tracking: Tracking, state: Any) -> None:
+        """Below it, in an app that has passerby too, the tracker is back."""
+
+        async def endpoint(scope: Any, receive: Any, send: Any) -> None:
+            assert (scope["state"]["tracker"] if scope["state"] is not state else kept()) is current_tracker()
+            assert await get_tracker(HTTPConnection(scope)) is current_tracker()
+            await page()(scope, receive, send)
+
+        def kept() -> Tracker:
+            found: Tracker = state.tracker if isinstance(state, SimpleNamespace) else state["tracker"]
+            return found
+
+        inner = install(endpoint, tracking)
+
+        async def replace(scope: Any, receive: Any, send: Any) -> None:
+            await inner({**scope, "state": state}, receive, send)
+
+        sent = await call(install(replace, tracking), make_scope("/", NAVIGATION))
+        assert list(by_name(set_cookies(sent))) == [BID, "bid_key_sig"]
+
+    @pytest.mark.parametrize("state", [None, SimpleNamespace(), object(), "words"], ids=str)
+    async def test_a_server_that_keeps_something_else_as_state(self, tracking: Tracking, state: Any) -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            assert current_tracker().browser_id
+            await page()(scope, receive, send)
+
+        sent = await call(install(app, tracking), make_scope("/", NAVIGATION, state=state))
+        assert start_of(sent)["status"] == 200
 
     def test_the_tracker_in_sync_and_async_endpoints(self, make_tracking: MakeTracking) -> None:
         def sync_endpoint(request: Request) -> PlainTextResponse:

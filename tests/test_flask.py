@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import gc
 import sys
+import threading
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Blueprint, Flask, Response, abort, g, render_template_string, stream_with_context
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    abort,
+    copy_current_request_context,
+    g,
+    render_template_string,
+    request_finished,
+    request_started,
+    stream_with_context,
+)
+from flask.ctx import _AppCtxGlobals
+from flask.sessions import SecureCookieSessionInterface
 from flask.testing import FlaskClient
 
-from passerby import SettingsError, Sites, Tracking, current_tracker
+from passerby import Dropped, SettingsError, Sites, Tracker, Tracking, current_tracker
+from passerby.asgi import TrackingMiddleware
 from passerby.flask import Passerby
 from passerby.outbox.sqlite import SqliteOutbox
 from passerby.testing import Told
-from tests.making import NAVIGATION, value_of
+from tests.making import BROWSER_ID, NAVIGATION, MakeTracking, call, dropped, make_scope, page, value_of
 from tests.outbox.told import Listener, event_of
 
 BID = "bid_key"
@@ -169,6 +186,233 @@ class TestTracker:
 
         assert app.test_client().get("/").text == "True"
         tracked.assert_page_view("Home")
+
+
+class TestContexts:
+    """The tracker is found wherever `flask.request` works, and where only an app context is left."""
+
+    @staticmethod
+    def trackers() -> tuple[Tracker, Tracker, Tracker | None]:
+        assert "tracker" in g
+        return g.tracker, current_tracker(), g.get("tracker")
+
+    def test_an_app_context_within_a_request(self, tracked: Told) -> None:
+        app, other = make_app(), make_app()
+
+        @app.post("/register")
+        def register() -> str:
+            mine = g.tracker
+            for context in (app.app_context(), other.app_context()):
+                with context:
+                    assert set(self.trackers()) == {mine}
+                    g.tracker.event("REGISTERED")
+                    with app.app_context():
+                        assert g.tracker is mine
+            return str(set(self.trackers()) == {mine})
+
+        assert app.test_client().post("/register").text == "True"
+        tracked.assert_story("REGISTERED", "REGISTERED")
+
+    @pytest.mark.parametrize("ended", [False, True], ids=["during", "after"])
+    def test_a_copied_request_context_in_a_thread(self, ended: bool, tracked: Told) -> None:
+        app = make_app()
+        found: list[Any] = []
+        threads: list[threading.Thread] = []
+
+        @app.get("/")
+        def home() -> str:
+            @copy_current_request_context
+            def work() -> None:
+                found.append(self.trackers())
+                with app.app_context():
+                    g.tracker.event("WORKED")
+
+            threads.append(threading.Thread(target=work))
+            if not ended:
+                threads[0].start()
+                threads[0].join(30)
+            found.append(g.tracker)
+            return str(g.tracker.browser_id)
+
+        browser_id = app.test_client().get("/").text
+        if ended:
+            threads[0].start()
+            threads[0].join(30)
+        assert len({id(one) for each in found for one in (each if isinstance(each, tuple) else [each])}) == 1
+        tracked.assert_event("WORKED", browser_id=browser_id)
+
+    def test_a_copied_context_in_a_thread(self, tracked: Told) -> None:
+        app = make_app()
+        context: list[contextvars.Context] = []
+
+        @app.get("/")
+        def home() -> str:
+            context.append(contextvars.copy_context())
+            return str(g.tracker.browser_id)
+
+        def work() -> None:
+            with app.app_context():
+                g.tracker.event("WORKED")
+
+        browser_id = app.test_client().get("/").text
+        thread = threading.Thread(target=context[0].run, args=(work,))
+        thread.start()
+        thread.join(30)
+        tracked.assert_event("WORKED", browser_id=browser_id)
+
+    def test_a_test_request_context(self, tracked: Told) -> None:
+        """Its cookie counts, and no new ID is spent on a response that never comes."""
+        app = make_app()
+        with app.test_request_context("/cart?utm_source=mail", headers={"Cookie": f"{BID}={BROWSER_ID}"}):
+            assert len(set(self.trackers())) == 1
+            assert g.tracker.browser_id == BROWSER_ID
+            g.tracker.event("ADD")
+        with app.test_request_context("/cart"):
+            assert g.tracker.browser_id is None
+        tracked.assert_event("ADD", browser_id=BROWSER_ID)
+
+    def test_a_test_request_context_within_a_request(self) -> None:
+        app = make_app()
+
+        @app.get("/")
+        def home() -> str:
+            mine = g.tracker
+            with app.test_request_context("/mail"):
+                its = set(self.trackers())
+                assert len(its) == 1
+                assert its != {mine}
+            return str(set(self.trackers()) == {mine})
+
+        assert app.test_client().get("/").text == "True"
+
+    def test_requests_within_one_app_context(self) -> None:
+        """As with a fixture that pushes one for a whole test; `g` is the same in all of them."""
+        app = make_app()
+        app.add_url_rule("/", view_func=lambda: f"{g.tracker.browser_id} {len(set(self.trackers()))}")
+        with app.app_context():
+            answers = {app.test_client().get("/").text for _ in range(3)}
+            assert "tracker" not in g
+        assert len(answers) == 3
+        assert all(answer.endswith(" 1") for answer in answers)
+
+    def test_a_request_within_a_request_of_the_same_app(self) -> None:
+        app = make_app()
+        app.add_url_rule("/inner", view_func=lambda: str(g.tracker.browser_id))
+
+        @app.get("/")
+        def home() -> str:
+            mine = g.tracker
+            inner = app.test_client().get("/inner").text
+            return f"{inner} {mine.browser_id} {set(self.trackers()) == {mine}}"
+
+        inner, outer, is_back = app.test_client().get("/").text.split()
+        assert inner != outer
+        assert is_back == "True"
+
+    async def test_an_asgi_app_that_a_view_calls_has_its_own(self, make_tracking: MakeTracking) -> None:
+        async def inner(scope: Any, receive: Any, send: Any) -> None:
+            seen.append(current_tracker())
+            await page()(scope, receive, send)
+
+        seen: list[Tracker] = []
+        asgi = TrackingMiddleware(inner, tracking=make_tracking())
+        app = make_app()
+
+        @app.get("/")
+        async def home() -> str:
+            await call(asgi, make_scope("/other"))
+            return str(seen[0] is not g.tracker and current_tracker() is g.tracker)
+
+        assert (await asyncio.to_thread(app.test_client().get, "/")).text == "True"
+
+    def test_teardown_functions(self) -> None:
+        app = make_app()
+        seen: list[Tracker] = []
+        app.teardown_request(lambda error: seen.append(g.tracker))
+        app.teardown_appcontext(lambda error: seen.append(g.tracker))
+
+        @app.get("/")
+        def home() -> str:
+            seen.append(g.tracker)
+            return "home"
+
+        assert app.test_client().get("/").status_code == 200
+        assert len(seen) == 3
+        assert len(set(seen)) == 1
+
+    def test_signals_and_functions_that_are_called_before_a_request_starts(self) -> None:
+        app = make_app()
+        seen: list[Tracker] = []
+
+        class Sessions(SecureCookieSessionInterface):
+            def open_session(self, app: Any, request: Any) -> Any:
+                seen.append(g.tracker)
+                return super().open_session(app, request)
+
+        def on_started(sender: Any, **rest: Any) -> None:
+            seen.append(g.tracker)
+
+        app.session_interface = Sessions()
+
+        @app.get("/")
+        def home() -> str:
+            seen.append(g.tracker)
+            return "home"
+
+        with request_started.connected_to(on_started, app), request_finished.connected_to(on_started, app):
+            app.test_client().get("/")
+        assert len(seen) == 4
+        assert len(set(seen)) == 1
+
+    def test_outside_of_a_request_it_drops_what_is_tracked(
+        self, tracked: Told, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        app = make_app()
+
+        @app.cli.command("greet")
+        def greet() -> None:
+            assert g.tracker.browser_id is g.tracker.user_id is None
+            receipt = g.tracker.identify("user_1", {"plan": "pro"})
+            assert receipt.outcomes == {"sitecore": Dropped("no-request")}
+            g.tracker.page_view()
+            g.tracker.reset()
+            g.tracker.rotate()
+            assert g.get("tracker") is None
+            assert "tracker" not in g
+
+        result = app.test_cli_runner().invoke(args=["greet"])
+        assert result.exception is None
+        assert "use tracking.for_visitor(browser_id) there" in caplog.text
+        tracked.assert_nothing()
+        tracked.assert_refused("no-request", times=2)
+        assert dropped(app.extensions["passerby"]) == {"no-request": 2}
+
+    def test_a_g_of_the_apps_own(self) -> None:
+        class Mine(_AppCtxGlobals):
+            def greet(self) -> str:
+                return f"hello {self.tracker.browser_id}"
+
+        app = Flask(__name__)
+        app.app_ctx_globals_class = Mine
+        app.config.update(SECRET_KEY="the app's own key", PASSERBY=SETTINGS)
+        Passerby(app)
+        app.add_url_rule("/", view_func=lambda: str(g.greet()))
+        answer = app.test_client().get("/")
+        assert answer.text == f"hello {value_of(cookies_of(answer)[BID])}"
+
+    def test_what_the_app_keeps_as_tracker_is_its_own(self) -> None:
+        app = make_app()
+        with app.app_context():
+            g.tracker = "mine"
+            assert (g.tracker, g.get("tracker"), g.pop("tracker")) == ("mine", "mine", "mine")
+
+    def test_an_app_context_that_is_older_than_the_extension(self) -> None:
+        app = Flask(__name__)
+        app.config.update(SECRET_KEY="the app's own key", PASSERBY=SETTINGS)
+        app.add_url_rule("/", view_func=lambda: str(g.tracker is current_tracker()))
+        with app.app_context():
+            Passerby(app)
+            assert app.test_client().get("/").text == "True"
 
 
 class TestSettings:

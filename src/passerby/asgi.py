@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from concurrent.futures import Future
+from collections.abc import MutableMapping
+from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .adapter import handled_tracker
 from .current import enter, leave
 from .door import Door
-from .request import SEEN_KEY, ScopeRequest
+from .request import ScopeRequest
 from .sites import TrackingSource
 from .tracker import Tracker
 
@@ -34,12 +35,18 @@ class TrackingMiddleware:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, self._send_of_lifespan(send))
             return
-        if scope["type"] not in ("http", "websocket") or SEEN_KEY in scope:
+        if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
         request = ScopeRequest(scope)
+        handled = handled_tracker(request)
+        if handled is not None:
+            _attach(scope, handled)
+            await self.app(scope, receive, send)
+            return
         door = self.tracking.for_request(request)
-        tracker = scope.setdefault("state", {})["tracker"] = door.open(request)
+        tracker = door.open(request)
+        _attach(scope, tracker)
         if tracker.visit.needs_id:
             await door.await_browser_id(tracker)
         token = enter(tracker)
@@ -54,16 +61,14 @@ class TrackingMiddleware:
             door.end(tracker)
 
     def _send_of_request(self, door: Door, tracker: Tracker, send: Send) -> Send:
-        def send_in_turn(message: Message) -> Awaitable[None]:
-            if message["type"] not in _STARTS:
-                return send(message)
-            if message["type"] in self._with_cookies:
-                message = _with_cookies(message, door, tracker)
-            recorded = door.begin_barrier(tracker)
-            return send(message) if recorded is None else send_when_recorded(recorded, message)
-
-        async def send_when_recorded(recorded: Future[None], message: Message) -> None:
-            await door.pass_barrier_async(tracker, recorded)
+        # A coroutine function, as adapters such as asgiref's ask whether it is one.
+        async def send_in_turn(message: Message) -> None:
+            if message["type"] in _STARTS:
+                if message["type"] in self._with_cookies:
+                    message = _with_cookies(message, door, tracker)
+                recorded = door.begin_barrier(tracker)
+                if recorded is not None:
+                    await door.pass_barrier_async(tracker, recorded)
             await send(message)
 
         return send_in_turn
@@ -83,6 +88,18 @@ class TrackingMiddleware:
             await self.tracking.aflush()
         except RuntimeError:  # in trio; nobody is served any more whom it could keep waiting
             self.tracking.flush()
+
+
+def _attach(scope: Scope, tracker: Tracker) -> None:
+    """Put a tracker where `request.state` finds it, whatever the app or a middleware of it keeps there."""
+    state = scope.get("state")
+    if isinstance(state, MutableMapping):
+        state["tracker"] = tracker
+    elif state is None:
+        scope["state"] = {"tracker": tracker}
+    else:
+        with suppress(AttributeError):
+            state.tracker = tracker
 
 
 def _with_cookies(message: Message, door: Door, tracker: Tracker) -> Message:

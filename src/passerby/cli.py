@@ -90,8 +90,8 @@ SUMMARIES = {
 def _add_collect(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(module="passerby.collector.command")
     parser.epilog = (
-        "Behind -- may stand a command that starts your app, such as `passerby collect -- flask run`. It finds the "
-        "collector's address in PASSERBY_SITECORE_TARGET_URL, and each ends with the other."
+        "Behind -- may stand a command that starts your app, such as `passerby collect -- flask run`. All "
+        "its events go to the collector, whatever its settings say, and each ends with the other."
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=_port, default=8600, help="port; 0 takes any free one (default: %(default)s)")

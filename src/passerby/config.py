@@ -28,7 +28,7 @@ _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "synchronous": ("NORMAL", "FULL"),
 }
 _TEXTS = ("channel", "currency", "language", "identity_provider")
-_SWITCHES = ("infer", "auto_page_views", "cookie_partitioned", "server_cookie")
+_SWITCHES = ("infer", "auto_page_views", "send_in_tests", "cookie_partitioned", "server_cookie")
 _SECONDS = (
     "renew_after",
     "mint_timeout",
@@ -63,6 +63,8 @@ class Settings:
             answer to a browser that goes to a document, unless the app has told one itself.
         on_invalid: what a tracking call does with what cannot be sent: "raise" ValidationError, or "drop", log and
             count.
+        send_in_tests: whether events are sent to the destinations from runs of tests too; by default they are dropped
+            and counted.
         consent: called with the request's facts; see `passerby.policy.Policy`.
         gpc: whether `Sec-GPC: 1` is respected.
         bots: what to do with known bots.
@@ -108,6 +110,7 @@ class Settings:
     infer: bool = True
     auto_page_views: bool = False
     on_invalid: Literal["raise", "drop"] = "raise"
+    send_in_tests: bool = False
     consent: Consent | None = None
     gpc: GpcPolicy = "respect"
     bots: BotPolicy = "drop"
@@ -218,6 +221,7 @@ class SettingsValues(TypedDict, total=False):
     infer: bool
     auto_page_views: bool
     on_invalid: Literal["raise", "drop"]
+    send_in_tests: bool
     consent: Consent | None
     gpc: GpcPolicy
     bots: BotPolicy

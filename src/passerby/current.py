@@ -6,9 +6,11 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
+from .request import TRACKER_KEY
 from .tracker import Tracker
 
 _current: ContextVar[Tracker | None] = ContextVar("passerby_tracker", default=None)
+_finders: list[Callable[[], Tracker | None]] = []
 
 
 def current_tracker() -> Tracker:
@@ -18,6 +20,10 @@ def current_tracker() -> Tracker:
         LookupError: there is no request, or no middleware has seen it.
     """
     tracker = _current.get()
+    for find in _finders:
+        found = find()
+        if found is not None and not _is_within(tracker, found):
+            tracker = found
     if tracker is None:
         raise LookupError(
             "no tracker here: this is not below a request that passed the middleware; "
@@ -26,8 +32,34 @@ def current_tracker() -> Tracker:
     return tracker
 
 
-enter: Callable[[Tracker | None], Any] = _current.set
+def find_also(find: Callable[[], Tracker | None]) -> None:
+    """Have `current_tracker` ask a framework too, which may carry its request where a context variable does not go.
+
+    Args:
+        find: returns the tracker of the framework's current request, or None if it has none.
+    """
+    if find not in _finders:
+        _finders.append(find)
+
+
+def inherited_tracker() -> Tracker | None:
+    """Return the tracker that the context variables have, whether or not its request has ended."""
+    return _current.get()
+
+
+def tracker_around() -> Tracker | None:
+    """Return the tracker of the request within which this runs, unless that request has ended."""
+    tracker = _current.get()
+    return tracker if tracker is not None and _is_open(tracker) else None
+
+
 leave: Callable[[Any], None] = _current.reset
+
+
+def enter(tracker: Tracker) -> Any:
+    """Make a tracker the current one; return what `leave` needs."""
+    tracker.outer = tracker_around()
+    return _current.set(tracker)
 
 
 def step_in(tracker: Tracker) -> None:
@@ -43,3 +75,14 @@ def step_out(tracker: Tracker) -> None:
     """Let a tracker no longer be the current one, if it still is."""
     if _current.get() is tracker:
         _current.set(tracker.outer)
+
+
+def _is_open(tracker: Tracker) -> bool:
+    request = tracker.visit.request
+    return request is not None and TRACKER_KEY in request.native  # the end of a request detaches it from the server's
+
+
+def _is_within(inner: Tracker | None, outer: Tracker) -> bool:
+    while inner is not None and inner is not outer:
+        inner = inner.outer
+    return inner is outer

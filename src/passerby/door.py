@@ -49,11 +49,16 @@ class Door:
         native[SEEN_KEY] = True
         return tracker
 
-    def begin(self, request: RequestInfo) -> Tracker:
-        """Begin a request: read its cookies, decide what may be done, give a new visitor an ID if one is ready."""
+    def begin(self, request: RequestInfo, assigns_id: bool = True) -> Tracker:
+        """Begin a request: read its cookies, decide what may be done, give a new visitor an ID if one is ready.
+
+        Args:
+            request: the request's facts.
+            assigns_id: whether a new visitor gets an ID before anything is tracked; not where no response is to come.
+        """
         try:
             visit = self._reception.open(request, time.time())
-            if visit.needs_id:
+            if assigns_id and visit.needs_id:
                 self._desk.assign(visit)
         except Exception:
             log.exception("a request could not be read; nothing is tracked in it")

@@ -12,6 +12,7 @@ except ModuleNotFoundError as _error:
     ) from _error
 from starlette.requests import HTTPConnection
 
+from .current import inherited_tracker
 from .request import TRACKER_KEY
 from .tracker import Tracker
 
@@ -21,7 +22,7 @@ async def get_tracker(connection: HTTPConnection) -> Tracker:
 
     Raises LookupError if the middleware is not installed.
     """
-    tracker: Tracker | None = connection.scope.get(TRACKER_KEY)
+    tracker: Tracker | None = connection.scope.get(TRACKER_KEY) or inherited_tracker()
     if tracker is None:
         raise LookupError(
             "no tracker here: install the middleware with "

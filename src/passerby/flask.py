@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from logging import Logger
 from typing import Any, cast
 
 try:
@@ -13,14 +14,21 @@ except ModuleNotFoundError as _error:
     raise ModuleNotFoundError('Flask is not installed. Run: pip install "passerby[flask]"', name="flask") from _error
 
 from . import cli
+from .current import find_also, inherited_tracker
 from .errors import SettingsError
-from .request import TRACKER_KEY
+from .logs import get_logger
+from .request import TRACKER_KEY, EnvironRequest
 from .sites import TrackingSource
+from .tracker import Tracker
 from .tracking import Tracking
 from .wsgi import TrackingMiddleware
 
 _NAME = "passerby"
 _SETTINGS = "PASSERBY"
+_TRACKER = "tracker"
+_MISSING = object()
+
+log: Logger = get_logger("passerby.flask")
 
 
 class Passerby:
@@ -50,13 +58,69 @@ class Passerby:
             raise SettingsError("this app has passerby already: call init_app once, or pass the app to Passerby(app)")
         app.extensions[_NAME] = tracking = _tracking_of(app) if tracking is None else tracking
         app.wsgi_app = TrackingMiddleware(app.wsgi_app, tracking)  # type: ignore[method-assign]
+        app.app_ctx_globals_class = _with_tracker(app.app_ctx_globals_class)
         flask.request_started.connect(_hand_over_tracker, app)
+        find_also(_tracker_of_request)
         app.cli.add_command(commands)
 
 
+class _Globals:
+    """What `flask.g` has beside what the app keeps there: the tracker, in every context that has a request around it.
+
+    It is looked up and not kept, as `g` is another one in an app context within a request and in a copied request
+    context, and the same one in several requests of a test client within an app context.
+    """
+
+    @property
+    def tracker(self) -> Tracker:
+        """The tracker of `flask.request`; outside of a request one that drops what is tracked."""
+        kept: Any = vars(self).get(_TRACKER, _MISSING)  # by the app
+        return _find_tracker() if kept is _MISSING else kept
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self.tracker if name == _TRACKER and name in self else vars(self).get(name, default)
+
+    def __contains__(self, name: str) -> bool:
+        return name in vars(self) or (name == _TRACKER and _tracker_around() is not None)
+
+
+def _with_tracker(kind: type[Any]) -> type[Any]:
+    return type(kind.__name__, (_Globals, kind), {}) if isinstance(kind, type) else kind
+
+
 def _hand_over_tracker(sender: flask.Flask, **rest: Any) -> None:
-    """Put the tracker where views find it, before anything else of the app sees the request."""
-    flask.g.tracker = flask.request.environ.get(TRACKER_KEY)
+    """Put the tracker into a `g` of another class: of an app context that is older than the extension, or the app's."""
+    if not isinstance(flask.g, _Globals):
+        flask.g.tracker = flask.request.environ.get(TRACKER_KEY)
+
+
+def _find_tracker() -> Tracker:
+    tracker = _tracker_around()
+    if tracker is not None:
+        return tracker
+    log.warning(
+        "g.tracker was used outside of a request: it drops what is tracked; use tracking.for_visitor(browser_id) there"
+    )
+    source: TrackingSource = flask.current_app.extensions[_NAME]
+    return source.outside_request()
+
+
+def _tracker_around() -> Tracker | None:
+    """Return the tracker of `flask.request`, or where Flask's context has gone that of the context variables."""
+    return _tracker_of_request() or inherited_tracker()
+
+
+def _tracker_of_request() -> Tracker | None:
+    """Return the tracker of `flask.request`; made if the request came from no server, as in `test_request_context`."""
+    if not flask.has_request_context():
+        return None
+    environ = flask.request.environ
+    tracker: Tracker | None = environ.get(TRACKER_KEY)
+    source: TrackingSource | None = None if tracker else flask.current_app.extensions.get(_NAME)
+    if source is not None:
+        info = EnvironRequest(environ)
+        tracker = environ[TRACKER_KEY] = source.for_request(info).begin(info, assigns_id=False)
+    return tracker
 
 
 def _tracking_of(app: flask.Flask) -> Tracking:

@@ -80,6 +80,7 @@ class Decision(NamedTuple):
 
 PAGE = Decision()
 BROKEN = Decision("internal", "never")  # something of ours failed
+OUTSIDE = Decision("no-request", "never")  # there is no request, so there is no visitor
 _ON_TRACKING = Decision(assign="when tracked")
 _NEVER = Decision(assign="never")
 _GPC = Decision("gpc", "never")

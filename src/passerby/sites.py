@@ -14,6 +14,7 @@ from .logs import get_logger
 from .receipt import DEFAULT_WAIT
 from .request import RequestInfo
 from .stats import Stats
+from .tracker import Tracker
 from .tracking import Tracking
 from .transaction import Transactions
 
@@ -25,6 +26,10 @@ class TrackingSource(Protocol):
 
     def for_request(self, request: RequestInfo) -> Door:
         """Return the door through which a request comes in."""
+        ...
+
+    def outside_request(self) -> Tracker:
+        """Return a tracker for code that runs outside of a request too; it drops what is tracked."""
         ...
 
     def start(self) -> None:
@@ -77,6 +82,10 @@ class Sites:
             log.exception("the site of a request could not be found; nothing is tracked in it")
             tracking = self._nowhere
         return tracking.for_request(request)
+
+    def outside_request(self) -> Tracker:
+        """Do as `Tracking.outside_request` does."""
+        return self._nowhere.outside_request()
 
     def __getitem__(self, name: str) -> Tracking:
         """Return the tracking of a site, made if need be; raises what `make` raises."""

@@ -18,6 +18,7 @@ from .destinations import Destination
 from .destinations.customerio import CustomerIO
 from .destinations.datalyr import Datalyr
 from .destinations.sitecore import Sitecore
+from .destinations.target import COLLECTOR_URL
 from .errors import SettingsError
 
 _KINDS: Mapping[str, Callable[..., Destination]] = {
@@ -58,7 +59,7 @@ def read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     kinds = {one.name: _type_of(one) for one in fields(Settings) if one.name not in _NOT_TEXT}
     values: dict[str, Any] = {}
     for variable, text in environ.items():
-        if not variable.startswith(_PREFIX):
+        if not variable.startswith(_PREFIX) or variable == COLLECTOR_URL:
             continue
         name = variable[len(_PREFIX) :].lower()
         kind, _, own = name.partition("_")

@@ -48,6 +48,17 @@ class Tracker:
         self._made: Composer | None = None
         self._visitor: str | None = None
 
+    def __copy__(self) -> Tracker:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Tracker:
+        """A copy of a request is still of the same visitor."""
+        return self
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        """A request that is pickled, as Django allows, comes back with None for its tracker."""
+        return type(None), ()
+
     @property
     def browser_id(self) -> str | None:
         """The browser's ID, in the very first request too; None where there is none yet or may be none."""

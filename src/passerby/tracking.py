@@ -9,15 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from logging import Logger
 from typing import Any, Unpack, cast
 
+from .adapter import handled_tracker
 from .config import Settings, SettingsValues, make_settings
-from .cookie import BrowserIdCookie, IdentityCookie
+from .cookie import BrowserIdCookie, IdentityCookie, Sighting
 from .destinations import CookieOwner, Destination, SharedCookie
+from .destinations.target import COLLECTOR_URL, collector_url
 from .door import Door
 from .errors import BrowserIdUnavailable, RemoteTimeout, SettingsError, ValidationError
 from .frontdesk import FrontDesk, checked_timeout
 from .logs import get_logger
 from .outbox import DeadLetter
-from .policy import Policy
+from .policy import OUTSIDE, Policy
 from .proxies import TrustedProxies
 from .receipt import DEFAULT_WAIT, Receipt
 from .request import TRACKER_KEY, EnvironRequest, RequestInfo, read_request
@@ -27,7 +29,7 @@ from .stats import Stats
 from .tracker import Tracker
 from .transaction import Transactions
 from .uwsgi import warn_if_threads_are_off
-from .visit import Reception, visit_of
+from .visit import Reception, Visit, visit_of
 
 log: Logger = get_logger("passerby")
 
@@ -52,6 +54,12 @@ class Tracking:
         self._reception = _make_reception(self._settings, self._desk.cookie, self._desk.shares_cookie, proxies)
         self._door = Door(self._desk, self._reception, self._settings)
         warn_if_threads_are_off()
+        if (collector := collector_url()) is not None:
+            log.warning(
+                "%s is set: events go to the collector at %s and to no configured address; for development only",
+                COLLECTOR_URL,
+                collector,
+            )
         if self._settings.server_cookie and not self._settings.remembers_users:
             log.warning(
                 "no secret_key: cookies are not signed and not renewed, users are not remembered over requests; "
@@ -108,7 +116,7 @@ class Tracking:
             request: an ASGI scope, a WSGI environ, or the request object of Starlette, FastAPI, Django or Flask.
         """
         info = read_request(request)
-        tracker: Tracker | None = info.native.get(TRACKER_KEY)
+        tracker: Tracker | None = info.native.get(TRACKER_KEY) or handled_tracker(info)
         if tracker is None:
             tracker = info.native[TRACKER_KEY] = self._door.begin(info)
         return tracker
@@ -121,6 +129,13 @@ class Tracking:
         if not self._desk.cookie.form.fits(browser_id):
             raise ValidationError("browser ID: expected the UUID that tracker.browser_id said")
         return Tracker(self._desk, visit_of(browser_id, user_id))
+
+    def outside_request(self) -> Tracker:
+        """Return a tracker for code that runs outside of a request too: it has no visitor and drops what is tracked.
+
+        What is dropped is counted as "no-request". For a visitor who is known there is `for_visitor`.
+        """
+        return Tracker(self._desk, Visit(None, OUTSIDE, Sighting(None), None))
 
     async def handle_cookie(self, request: Any, response: Any, timeout: float | None = None) -> None:
         """Set the visitor's cookie on a response, or renew it. With the middleware installed it is not needed.

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from .adapter import handled_tracker
 from .current import step_in, step_out
 from .door import Door
-from .request import SEEN_KEY, EnvironRequest
+from .request import EnvironRequest
 from .sites import TrackingSource
 from .tracker import Tracker
 
@@ -29,9 +30,9 @@ class TrackingMiddleware:
         self.tracking = tracking
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if SEEN_KEY in environ:
-            return self.app(environ, start_response)
         request = EnvironRequest(environ)
+        if handled_tracker(request) is not None:
+            return self.app(environ, start_response)
         door = self.tracking.for_request(request)
         tracker = door.open(request)
         if tracker.visit.needs_id:

@@ -15,7 +15,7 @@ import pytest
 from passerby import CustomerIO, Datalyr, Dead, Delivered, Sitecore, Tracking, ValidationError
 from passerby.collector import CollectorServer
 from passerby.collector.ask import SYSTEMS
-from passerby.collector.command import addresses
+from passerby.collector.command import CannotStart, addresses
 from passerby.destinations import Destination
 from tests.making import BROWSER_ID, KEY, OTHER_ID, dropped, eventually
 
@@ -310,4 +310,22 @@ def test_who_is_who_can_be_asked_over_the_control_path(make: Make, strict_collec
 def test_an_app_beside_the_collector_calls_it_for_each_system_that_it_has(
     environ: dict[str, str], variables: set[str]
 ) -> None:
-    assert addresses(environ, "http://localhost:8600") == dict.fromkeys(variables, "http://localhost:8600")
+    expected = dict.fromkeys(variables | {"PASSERBY_COLLECTOR_URL"}, "http://localhost:8600")
+    assert addresses(environ, "http://localhost:8600") == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://0.0.0.0:8600", "http://127.0.0.1:8600"),
+        ("http://[::]:8600", "http://[::1]:8600"),
+        ("http://127.0.0.2:1", "http://127.0.0.2:1"),
+    ],
+)
+def test_an_app_beside_the_collector_is_given_a_loopback_address(url: str, expected: str) -> None:
+    assert set(addresses({}, url).values()) == {expected}
+
+
+def test_a_collector_that_is_not_on_loopback_has_no_app_beside_it() -> None:
+    with pytest.raises(CannotStart, match=r"found --host 192\.0\.2\.7"):
+        addresses({}, "http://192.0.2.7:8600")

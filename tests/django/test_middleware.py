@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import json
 import logging
+import pickle
 import threading
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -15,11 +17,13 @@ from wsgiref.util import FileWrapper
 
 import pytest
 from asgiref.sync import iscoroutinefunction
-from django.core.handlers.asgi import ASGIHandler
-from django.core.handlers.wsgi import WSGIHandler
+from asgiref.wsgi import WsgiToAsgi
+from django.core.handlers.asgi import ASGIHandler, ASGIRequest
+from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.db import transaction
 from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
+from django.test import RequestFactory
 from django.utils.decorators import async_only_middleware, sync_only_middleware
 from django.utils.deprecation import MiddlewareMixin
 
@@ -27,7 +31,7 @@ from passerby import Tracker, Tracking, current_tracker
 from passerby.asgi import TrackingMiddleware as AsgiMiddleware
 from passerby.collector import CollectorServer
 from passerby.delivery import Delivery
-from passerby.django import TrackedRequest, TrackingMiddleware
+from passerby.django import TrackedRequest, TrackingMiddleware, get_tracking
 from passerby.django.transactions import DatabaseTransactions
 from passerby.frontdesk import FrontDesk
 from passerby.outbox.memory import MemoryOutbox
@@ -41,6 +45,7 @@ from tests.making import (
     PATIENCE,
     Message,
     body_of,
+    by_name,
     call,
     eventually,
     eventually_async,
@@ -100,6 +105,63 @@ def sync_view(request: TrackedRequest) -> HttpResponse:
 
 async def async_view(request: TrackedRequest) -> HttpResponse:
     return JsonResponse(find_tracker(request), safe=False)
+
+
+class Wrapped:
+    """A request around another one, as Django REST framework has it."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._request, name)
+
+
+def copying_view(request: TrackedRequest) -> HttpResponse:
+    """Every copy of a request, and what passerby is given of it, is of the one visitor."""
+    tracker = request.tracker
+    tracking = get_tracking()
+    assert isinstance(tracking, Tracking)
+    assert copy.copy(request).tracker is tracker
+    assert copy.copy(tracker) is copy.deepcopy({"of": tracker})["of"] is tracker
+    assert copy.deepcopy(vars(request.state))["tracker"] is tracker  # type: ignore[attr-defined]
+    assert Wrapped(request).tracker is tracker
+    assert pickle.loads(pickle.dumps({"of": tracker})) == {"of": None}
+    for each in (request, copy.copy(request), Wrapped(request)):
+        assert tracking.tracker_for(each) is tracker
+    if isinstance(request, WSGIRequest):
+        assert tracking.tracker_for(WSGIRequest(dict(request.environ))) is tracker
+    if isinstance(request, ASGIRequest):
+        assert tracking.tracker_for(ASGIRequest(dict(request.scope), BytesIO())) is tracker
+    return HttpResponse(tracker.browser_id)
+
+
+class TestAdapters:
+    """A project mounted in an ASGI app by an adapter, with passerby in both."""
+
+    @pytest.mark.parametrize("chain", [[TRACKING], [TRACKING, TRACKING], [TRACKING, f"{HERE}.async_only"]], ids=str)
+    async def test_a_project_below_an_asgi_app(
+        self, make_project: MakeProject, collector: CollectorServer, chain: list[str]
+    ) -> None:
+        tracking = make_project(sync_view, middleware=chain, auto_page_views=True)
+        project = AsgiMiddleware(WsgiToAsgi(WSGIHandler()), tracking=tracking)  # type: ignore[no-untyped-call]
+        sent = await call(project, make_scope("/", NAVIGATION))
+        assert json.loads(body_of(sent))[0] == value_of(by_name(set_cookies(sent))[BID])
+        assert list(by_name(set_cookies(sent))) == [BID, "bid_key_sig"]
+
+
+class TestCopies:
+    def test_copies_of_a_request(self, make_project: MakeProject, browser: Browser) -> None:
+        make_project(copying_view)
+        answer = browser.get()
+        assert answer.text == value_of(answer.cookies[BID])
+
+    def test_a_request_of_the_request_factory(self, make_project: MakeProject) -> None:
+        """A view that a test calls itself gets its tracker by the middleware around it."""
+        make_project(sync_view)
+        answer = TrackingMiddleware(sync_view)(RequestFactory().get("/"))  # type: ignore[arg-type]
+        assert isinstance(answer, HttpResponse)
+        assert json.loads(answer.content)[0] == answer.cookies[BID].value
 
 
 class TestChain:

@@ -14,7 +14,10 @@ from contextlib import closing, contextmanager, suppress
 from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import TextIO
+from urllib.parse import urlsplit
 
+from ..destinations.target import COLLECTOR_URL
+from ..request import is_loopback
 from ..sources import variable_of
 from .database import StoreError
 from .health import FindOutbox
@@ -147,6 +150,8 @@ def _collect(collector: CollectorServer, arrivals: Arrivals, app: Sequence[str],
     with ends_on_signal(arrivals) as signals:
         show(f"Collecting on {collector.url} (use it as target_url; Ctrl-C ends)", out)
         running = _App(app, collector.url, arrivals) if app else None
+        if running is not None:
+            show(f"Running {app[0]}; its events come here, whatever its settings say ({COLLECTOR_URL} is set)", out)
         follow(arrivals, out)
         code = running.end(signals) if running is not None else 0
         collector.stop()
@@ -156,21 +161,39 @@ def _collect(collector: CollectorServer, arrivals: Arrivals, app: Sequence[str],
 
 
 def addresses(environ: Mapping[str, str], url: str) -> dict[str, str]:
-    """The variables that have an app's destinations call the collector: Sitecore, and which others it has."""
+    """The variables that have an app's destinations call the collector.
+
+    One takes the place of every address, wherever the app has its settings from. The others are the settings of an app
+    that has its addresses from the environment: Sitecore's, and those of which others it has.
+    """
+    url = _loopback(url)
     others = [found[1] for name in environ if (found := OTHERS.fullmatch(name)) is not None]
     is_sitecore_there = any(name.startswith("PASSERBY_SITECORE_") for name in environ)
     sitecore = [TARGET_URL] if is_sitecore_there or not others else []
-    return dict.fromkeys([*sitecore, *(f"{prefix}TARGET_URL" for prefix in others)], url)
+    return dict.fromkeys([COLLECTOR_URL, *sitecore, *(f"{prefix}TARGET_URL" for prefix in others)], url)
+
+
+def _loopback(url: str) -> str:
+    """Return the address of a collector for an app on the same machine."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    own = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host)  # noqa: S104 - it is read, and not listened on
+    if own is not None:
+        return f"{parts.scheme}://{own}:{parts.port}"
+    if is_loopback(host):
+        return url
+    raise CannotStart(f"an app beside the collector needs a loopback address, found --host {host}. Choose 127.0.0.1")
 
 
 class _App:
     """An app that runs beside the collector, and ends with it; whichever of the two ends first."""
 
     def __init__(self, arguments: Sequence[str], collector_url: str, arrivals: Arrivals) -> None:
+        variables = addresses(os.environ, collector_url)
         try:
             self._process = subprocess.Popen(  # noqa: S603 - the user's own
                 arguments,
-                env={**os.environ, **addresses(os.environ, collector_url)},
+                env={**os.environ, **variables},
                 # On a terminal it may ask and be answered, so it stays in front, and Ctrl-C reaches it from there.
                 process_group=None if IN_FRONT else 0,
             )

@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+import os
 from urllib.parse import urlsplit
 
 from ..errors import SettingsError
-from ..request import is_local_host
+from ..request import is_local_host, is_loopback
+
+COLLECTOR_URL = "PASSERBY_COLLECTOR_URL"  # set by `passerby collect -- COMMAND`, for the command and all it starts
+
+
+def collector_url() -> str | None:
+    """Return the address that takes the place of all others, while an app runs beside a collector.
+
+    Raises:
+        SettingsError: it leads to another machine, where no collector of a developer is.
+    """
+    text = os.environ.get(COLLECTOR_URL, "").strip()
+    if not text:
+        return None
+    wrong = SettingsError(
+        f"{COLLECTOR_URL}: expected an http URL with a loopback address, such as http://127.0.0.1:8600; "
+        "it is for development, where all events go to `passerby collect`. Unset it elsewhere"
+    )
+    try:
+        url = _checked(text, wrong)
+    except SettingsError:  # of whichever kind
+        raise wrong from None
+    if not is_loopback(urlsplit(url).hostname or ""):
+        raise wrong
+    return origin_of(url)
 
 
 def checked_target(target_url: object, wrong: SettingsError | None = None) -> str:
-    """Return an address without slashes at its end.
+    """Return an address without slashes at its end; the collector's, where the app runs beside one.
 
     Args:
         target_url: an http or https URL without query, fragment and user; http for hosts of this network only.
@@ -18,6 +43,11 @@ def checked_target(target_url: object, wrong: SettingsError | None = None) -> st
     Raises:
         SettingsError: it is no such address.
     """
+    checked = _checked(target_url, wrong)
+    return collector_url() or checked
+
+
+def _checked(target_url: object, wrong: SettingsError | None) -> str:
     if wrong is None:
         expected = "expected an http(s) URL without query, fragment and user"
         wrong = SettingsError(f"found something else, {expected}", setting="target_url")

@@ -13,10 +13,11 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from ..adapter import handled_tracker
 from ..current import step_in, step_out
 from ..door import Door
 from ..logs import get_logger
-from ..request import SEEN_KEY, TRACKER_KEY, EnvironRequest, RequestInfo, ScopeRequest
+from ..request import EnvironRequest, RequestInfo, ScopeRequest
 from ..response import add_cookies, headers_of
 from ..sites import TrackingSource
 from ..tracker import Tracker
@@ -52,8 +53,10 @@ class TrackingMiddleware:
         if self._is_async:
             return self._answer_async(request)
         info = _info_of(request)
-        if SEEN_KEY in info.native:
-            passed: HttpResponseBase = self._pass(request, info)
+        handled = handled_tracker(info)
+        if handled is not None:
+            _attach(request, handled)
+            passed: HttpResponseBase = self.get_response(request)
             return passed
         door = self.tracking.for_request(info)
         tracker = door.open(info)
@@ -72,8 +75,10 @@ class TrackingMiddleware:
 
     async def _answer_async(self, request: HttpRequest) -> HttpResponseBase:
         info = _info_of(request)
-        if SEEN_KEY in info.native:
-            passed: HttpResponseBase = await self._pass(request, info)
+        handled = handled_tracker(info)
+        if handled is not None:
+            _attach(request, handled)
+            passed: HttpResponseBase = await self.get_response(request)
             return passed
         door = self.tracking.for_request(info)
         tracker = door.open(info)
@@ -91,11 +96,6 @@ class TrackingMiddleware:
         if recorded is not None:
             await door.pass_barrier_async(tracker, recorded)
         return _finish(door, tracker, response)
-
-    def _pass(self, request: HttpRequest, info: RequestInfo) -> Any:
-        """Let a request pass that another face has taken charge of, or this one, installed twice."""
-        _attach(request, info.native[TRACKER_KEY])
-        return self.get_response(request)
 
 
 def _info_of(request: HttpRequest) -> RequestInfo:

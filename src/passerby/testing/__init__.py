@@ -20,12 +20,12 @@ def rehearse() -> Generator[Told]:
     New visitors get browser IDs without anybody being asked, and events count as dropped ("rehearsal"). What goes to a
     `passerby.collector.CollectorServer` that runs in this process is delivered as ever.
     """
-    before, rehearsal.is_on = rehearsal.is_on, True
+    before = rehearsal.begin()
     try:
         with listen() as told:
             yield told
     finally:
-        rehearsal.is_on = before
+        rehearsal.end(before)
 
 
 @contextmanager

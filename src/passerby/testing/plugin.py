@@ -11,19 +11,19 @@ from ..rehearsal import rehearsal
 from . import Told, listen
 
 LIVE = "passerby_live"
-_WAS_ON = pytest.StashKey[bool]()  # a run of pytest within another must leave that as it was
+_BEFORE = pytest.StashKey[object]()  # a run of pytest within another must leave that as it was
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Begin the rehearsal before any app is imported."""
     config.addinivalue_line("markers", f"{LIVE}: events of this test are sent")
-    config.stash[_WAS_ON] = rehearsal.is_on
-    rehearsal.is_on = True
+    config.stash[_BEFORE] = rehearsal.begin()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """End it."""
-    rehearsal.is_on = config.stash.get(_WAS_ON, False)
+    if (before := config.stash.get(_BEFORE, None)) is not None:
+        rehearsal.end(before)
 
 
 @pytest.hookimpl(wrapper=True)
