@@ -221,7 +221,7 @@ class Intake:
                 if isinstance(fate, str):
                     dropped[found.destination, fate] += 1
                     continue
-                row = self._adapt(fate, now)._replace(place=self._stock.new_place())
+                row = self._adapt(fate, now)._replace(place=self._stock.place_of_earlier())
                 known.append(row)
                 if row.state == "waiting":
                     self._stock.window(row.destination).behind += 1

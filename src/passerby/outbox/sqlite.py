@@ -305,6 +305,8 @@ class SqliteOutbox:
         """Do something to the stock; if the files are closed, to the next one."""
         while True:
             crew = self._crew
+            if crew.is_new:
+                self._look_for_earlier(crew)
             try:
                 result = act(crew.stock)
             except Closed:
@@ -312,6 +314,13 @@ class SqliteOutbox:
                 continue
             crew.wake()
             return result
+
+    def _look_for_earlier(self, crew: Crew) -> None:
+        """Before the first event: where there are no files, it need not wait until they are read."""
+        with self._opening:
+            if crew.is_new and not self._folder.has_files():
+                crew.stock.end_wait_for_earlier()
+            crew.is_new = False
 
     def _open_again(self) -> None:
         """Open the files again: with what they have now, of which somebody else may be the owner."""

@@ -243,6 +243,8 @@ class Writer:
             adoption = self._look()
         if adoption is None:
             self._next_look = now + self._look_every
+            self.has_more |= self._stock.awaits_earlier
+            self._stock.end_wait_for_earlier()
             if not self._adoptions:
                 self.neighbours.forget_old()
             return False
@@ -297,6 +299,7 @@ class Writer:
         elif trouble.reason not in (DISK_FULL, LOCKED):
             self._close_database()
         self.neighbours.refuse()
+        self._stock.end_wait_for_earlier()
         self._intake.make_do()
         self.has_more = True
 
