@@ -12,7 +12,7 @@ from .database import CORRUPTED, UNKNOWN, Corruption, Database, NewerFile, Troub
 from .folder import HeldFile
 from .intake import Intake
 from .row import Heard, Row
-from .salvage import Reader, lengthen, renew_header
+from .salvage import Reader, check_emptied, lengthen, renew_header
 from .stock import NOTHING_KNOWN, Left
 
 log: Logger = get_logger("passerby.outbox")
@@ -91,6 +91,8 @@ class Adoption:
         if self._reader is None:
             is_damaged = False
             if self.database is None:
+                with translated():
+                    check_emptied(self.file.path)
                 try:
                     self.database = Database(self.file.path, patience=_PATIENCE)
                 except Corruption:
