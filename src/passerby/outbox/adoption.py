@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from logging import Logger
+from logging import ERROR, Logger
 
-from ..logs import get_logger
+from ..logs import get_logger, log_loss
 from .database import CORRUPTED, UNKNOWN, Corruption, Database, NewerFile, Trouble, translated
 from .folder import HeldFile
 from .intake import Intake
@@ -123,12 +123,15 @@ class Adoption:
         if self.file.path.exists():
             with translated():
                 aside = self.file.set_aside(int(now))
-            log.error(
-                "an outbox file is damaged (%s): %d events of it were saved; it is kept as %s", reason, number, aside
+            log_loss(
+                log,
+                "an outbox file is damaged (%s): %d events of it were saved; it is kept as %s",
+                *(reason, number, aside),
+                level=ERROR,
             )
         else:
             self.file.let_go()
-            log.error("an outbox file is gone: %d events of it were saved", number)
+            log_loss(log, "an outbox file is gone: %d events of it were saved", number, level=ERROR)
         self._count_lost(intake)
 
     def _count_lost(self, intake: Intake) -> None:

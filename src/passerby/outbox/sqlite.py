@@ -235,6 +235,15 @@ class SqliteOutbox:
         """Return how many entries wait or are being sent, over all destinations."""
         return sum(window.tally.waiting for window in list(self._stock.windows.values()))
 
+    def held_in_all(self) -> int:
+        """Return how many entries are held, over all destinations."""
+        return sum(window.tally.held for window in list(self._stock.windows.values()))
+
+    def unstored(self) -> int:
+        """Return how many entries that wait or are held are in no file yet."""
+        with self._stock.lock:
+            return self._stock.pending.unstored
+
     def dead_letters(self, destination: str) -> list[DeadLetter]:
         """Return the dead letters of a destination, the oldest first; of one that is not configured the newest."""
         with self._stock.lock:

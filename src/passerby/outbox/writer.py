@@ -8,7 +8,7 @@ from contextlib import suppress
 from logging import Logger
 from pathlib import Path
 
-from ..logs import get_logger
+from ..logs import get_logger, log_loss
 from . import Observer
 from .adoption import Adoption, NotYet
 from .board import Board
@@ -292,7 +292,7 @@ class Writer:
 
     def _suffer(self, trouble: Trouble) -> None:
         if self.trouble != trouble.reason:
-            log.warning("the outbox cannot be written (%s); events wait in memory until it can", trouble.reason)
+            log_loss(log, "the outbox cannot be written (%s); events wait in memory until it can", trouble.reason)
         self.trouble = trouble.reason
         if isinstance(trouble, Corruption):
             self._lose_file()
