@@ -17,7 +17,10 @@ from starlette.websockets import WebSocket
 
 from passerby import Tracking
 from passerby.asgi import TrackingMiddleware
+from passerby.config import make_settings
+from passerby.errors import SettingsError
 from passerby.outbox.database import Database
+from passerby.sources import read_environment
 from passerby.wsgi import TrackingMiddleware as WsgiMiddleware
 from tests.making import (
     BROWSER_ID,
@@ -262,3 +265,70 @@ class TestSync:
         tracking = make_tracking(barrier_timeout=0.0)
         tracking.for_visitor(BROWSER_ID).event("ADD")
         assert (tracking.stats().late, tracking.stats().outbox) == (0, "ok")
+
+    def test_without_a_limit_the_call_waits_as_long_as_it_takes(
+        self, make_durable: MakeTracking, slow_disk: Disk
+    ) -> None:
+        tracking = make_durable(barrier_timeout=None)
+        with ThreadPoolExecutor() as pool:
+            telling = pool.submit(tracking.for_visitor(BROWSER_ID).event, "ADD")
+            assert slow_disk.is_written.wait(PATIENCE)
+            with pytest.raises(TimeoutError):
+                telling.result(0.5)  # longer than the default, and than any look whether the disk takes anything
+            slow_disk.go_on()
+            assert telling.result(PATIENCE).event_id
+        assert tracking.stats().late == 0
+
+
+class TestWithoutLimit:
+    """`barrier_timeout=None`: a response waits until its events are stored, or the disk takes nothing."""
+
+    @pytest.fixture(params=["asgi", "wsgi"])
+    def answer(self, request: pytest.FixtureRequest) -> Callable[[Tracking], Any]:
+        def answer_asgi(tracking: Tracking) -> Any:
+            return asyncio.run(call(TrackingMiddleware(telling(), tracking=tracking), returning()))[0]["status"]
+
+        def answer_wsgi(tracking: Tracking) -> Any:
+            statuses: list[str] = []
+
+            def app(environ: Any, start_response: Any) -> list[bytes]:
+                environ["passerby.tracker"].event("ADD")
+                start_response("200 OK", [])
+                return [b"page"]
+
+            environ = make_environ("/", cookie_header(bid_key=BROWSER_ID))
+            start: Any = lambda status, *_: statuses.append(status)  # noqa: E731 - not typed
+            list(WsgiMiddleware(app, tracking)(environ, start))
+            return int(statuses[0].split()[0])
+
+        return answer_asgi if request.param == "asgi" else answer_wsgi
+
+    def test_a_response_waits_as_long_as_it_takes(
+        self, make_durable: MakeTracking, slow_disk: Disk, answer: Callable[[Tracking], Any]
+    ) -> None:
+        tracking = make_durable(barrier_timeout=None)
+        with ThreadPoolExecutor() as pool:
+            answering = pool.submit(answer, tracking)
+            assert slow_disk.is_written.wait(PATIENCE)
+            with pytest.raises(TimeoutError):
+                answering.result(0.5)
+            slow_disk.go_on()
+            assert answering.result(PATIENCE) == 200
+        assert (tracking.stats().late, tracking.stats().unstored) == (0, 0)
+
+    def test_a_disk_that_takes_nothing_any_more_ends_the_wait(
+        self, make_durable: MakeTracking, slow_disk: Disk, answer: Callable[[Tracking], Any]
+    ) -> None:
+        tracking = make_durable(barrier_timeout=None)
+        with ThreadPoolExecutor() as pool:
+            answering = pool.submit(answer, tracking)
+            assert slow_disk.is_written.wait(PATIENCE)
+            tracking._desk._outbox._writer.trouble = "disk full"  # type: ignore[attr-defined]
+            assert answering.result(PATIENCE) == 200
+        assert tracking.stats().late == 1
+        assert tracking.stats().unstored == 1
+
+    def test_the_environment_says_none(self) -> None:
+        assert make_settings(read_environment({"PASSERBY_BARRIER_TIMEOUT": "None"})).barrier_timeout is None
+        with pytest.raises(SettingsError, match="expected a number"):
+            read_environment({"PASSERBY_MINT_TIMEOUT": "none"})

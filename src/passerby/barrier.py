@@ -6,7 +6,9 @@ import asyncio
 from concurrent.futures import Future, wait
 
 from .outbox import Outbox
-from .waiting import wait_async
+from .waiting import wait_async, wait_while_async
+
+_LOOK = 0.1  # seconds between two looks whether the disk still takes events, where the wait has no limit
 
 
 class Barrier:
@@ -14,13 +16,13 @@ class Barrier:
 
     Args:
         outbox: where events wait.
-        timeout: how many seconds anybody waits at most.
+        timeout: how many seconds anybody waits at most; None for no limit.
 
     Attributes:
         late: how many events were not recorded in time. They may be recorded all the same.
     """
 
-    def __init__(self, outbox: Outbox, timeout: float) -> None:
+    def __init__(self, outbox: Outbox, timeout: float | None) -> None:
         self._outbox = outbox
         self._timeout = timeout
         self.late: int = 0
@@ -39,14 +41,25 @@ class Barrier:
 
     async def pass_async(self, recorded: Future[None], number: int) -> None:
         """Wait for what `begin` has returned."""
-        if not await wait_async(recorded, self._timeout):
+        is_recorded = (
+            await wait_while_async(recorded, _LOOK, self._is_recording)
+            if self._timeout is None
+            else await wait_async(recorded, self._timeout)
+        )
+        if not is_recorded:
             self.late += number
 
     def pass_sync(self, recorded: Future[None], number: int) -> None:
         """Do as `pass_async` does, in sync code."""
-        if not wait([recorded], self._timeout).done:
-            recorded.cancel()
-            self.late += number
+        pause = _LOOK if self._timeout is None else self._timeout
+        while not wait([recorded], pause).done:
+            if self._timeout is not None or not self._is_recording():
+                recorded.cancel()
+                self.late += number
+                return
+
+    def _is_recording(self) -> bool:
+        return self._outbox.is_recording and not self._outbox.is_closed
 
     def pass_at_once(self) -> None:
         """Wait for one event for which no response waits, where waiting is allowed.

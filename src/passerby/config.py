@@ -39,6 +39,7 @@ _SECONDS = (
     "retry_cap",
     "retry_age",
 )
+WITHOUT_LIMIT = frozenset({"barrier_timeout"})  # times of which None stands for no limit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +85,9 @@ class Settings:
         spare_browser_ids: how many IDs are kept ready when nobody comes; the busier it is, the more. 0 makes none
             ahead.
         mint_timeout: how long a new visitor's request may wait for an ID when none is ready.
-        barrier_timeout: how long a response may wait until what was told in its request is in the file.
+        barrier_timeout: how long a response may wait until what was told in its request is in the file; None waits
+            without limit, unless the disk takes nothing. A response whose wait runs out starts before its events are
+            in the file (`Stats.late`), and a process that is killed then loses them.
         close_timeout: how long the interpreter's exit may be held up to deliver what waits.
         request_timeout: how long one call to a destination may take.
         retry_base: see `passerby.delivery.sender.RetryPlan`.
@@ -129,7 +132,7 @@ class Settings:
     on_tamper: OnTamper = "reissue"
     spare_browser_ids: int = 2
     mint_timeout: float = 0.25
-    barrier_timeout: float = 0.05
+    barrier_timeout: float | None = 0.05
     close_timeout: float = 2.0
     request_timeout: float = 10.0
     retry_base: float = 1.0
@@ -240,7 +243,7 @@ class SettingsValues(TypedDict, total=False):
     on_tamper: OnTamper
     spare_browser_ids: int
     mint_timeout: float
-    barrier_timeout: float
+    barrier_timeout: float | None
     close_timeout: float
     request_timeout: float
     retry_base: float
@@ -266,8 +269,10 @@ def _check_values(settings: Settings) -> None:
             raise SettingsError(f"found {getattr(settings, name)!r}, expected True or False", setting=name)
     for name in _SECONDS:
         value = getattr(settings, name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
-            raise SettingsError(f"found {value!r}, expected a number of seconds", setting=name)
+        has_limit = value is not None or name not in WITHOUT_LIMIT
+        if has_limit and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9):
+            expected = "a number of seconds" + (", or None for no limit" if name in WITHOUT_LIMIT else "")
+            raise SettingsError(f"found {value!r}, expected {expected}", setting=name)
     for name in ("concurrency", "max_events", "max_bytes"):
         value = getattr(settings, name)
         if name == "max_events" and value is None:

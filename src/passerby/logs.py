@@ -1,7 +1,8 @@
 """Our logs: of what happens again and again one line a minute, which says how many were left out.
 
 An outage or a mistake in an app comes with every request; a log that repeats it helps nobody, and costs more than what
-it reports. Only what is told to the loggers of this package is counted, and nothing is configured.
+it reports. Only what is told to the loggers of this package is counted, and nothing is configured but
+a handler that does nothing.
 """
 
 from __future__ import annotations
@@ -72,3 +73,32 @@ def get_logger(name: str) -> logging.Logger:
     logger = logging.getLogger(name)
     logger.addFilter(sparing)  # it is added once, however often
     return logger
+
+
+def log_loss(logger: logging.Logger, message: str, *args: object, level: int = logging.WARNING) -> None:
+    """Warn of events that are lost, or will be if nothing is done, so that it is seen whatever the app logs.
+
+    `logging.config` disables the loggers that it does not know by default, and where nothing is configured our own
+    warnings go nowhere. A loss then goes to the root logger, which writes to stderr where it has no handler either.
+    """
+    if not logger.disabled and _has_handler(logger):
+        logger.log(level, message, *args)
+        return
+    root = logging.getLogger()
+    record = logger.makeRecord(logger.name, level, __file__, 0, message, args, None)
+    if root.isEnabledFor(level) and sparing.filter(record):
+        root.handle(record)
+
+
+def _has_handler(logger: logging.Logger) -> bool:
+    """Whether records go somewhere, or the app wants them to go nowhere."""
+    one: logging.Logger | None = logger
+    while one is not None:
+        if not one.propagate or any(not isinstance(handler, logging.NullHandler) for handler in one.handlers):
+            return True
+        one = one.parent
+    return False
+
+
+# Where an app does not configure logging, Python would write our warnings to stderr; what is lost is still said there.
+logging.getLogger("passerby").addHandler(logging.NullHandler())

@@ -13,7 +13,7 @@ from dataclasses import MISSING, Field, fields
 from inspect import Parameter, signature
 from typing import Any, cast
 
-from .config import Settings
+from .config import WITHOUT_LIMIT, Settings
 from .destinations import Destination
 from .destinations.customerio import CustomerIO
 from .destinations.datalyr import Datalyr
@@ -130,6 +130,8 @@ def _read(variable: str, name: str, kind: type, text: str) -> Any:
         if text.lower() not in _BOOLEANS:
             raise SettingsError(f"{variable}: expected true or false")
         return _BOOLEANS[text.lower()]
+    if name in WITHOUT_LIMIT and text.strip().lower() == "none":
+        return None
     if kind in (int, float):
         try:
             return kind(text)

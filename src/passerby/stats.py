@@ -64,11 +64,15 @@ class Stats:
     Attributes:
         destinations: the ledger by destination.
         browser_ids: the pool's counts, if a destination issues browser IDs.
-        late: how many events were not recorded before their response started; see `barrier_timeout`.
+        late: how many events were not in the file when their response started, as the wait for that ran out or the disk
+            took nothing; see `barrier_timeout`. They may be there by now.
+        unstored: how many events that wait or are held are in no file now: they are lost if the process dies. With the
+            outbox in memory these are all. An event counts once for each destination.
         outbox: "ok", or "degraded: " and why what is told now would not survive as the outbox promises.
     """
 
     destinations: Mapping[str, DestinationStats]
     browser_ids: BrowserIdCounts | None
     late: int = 0
+    unstored: int = 0
     outbox: str = "ok"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
@@ -18,3 +19,23 @@ async def wait_async(waiter: Future[Any], timeout: float | None) -> bool:
     finally:
         wrapped.cancel()  # nothing to one that is done; the other must not wake a loop that may be closed by then
     return bool(done)
+
+
+async def wait_while_async(waiter: Future[Any], pause: float, goes_on: Callable[[], bool]) -> bool:
+    """Wait for a thread's future as long as that makes sense, and give it up then; whether it was done.
+
+    Args:
+        waiter: the future.
+        pause: seconds between two looks whether waiting makes sense.
+        goes_on: says so.
+
+    Raises RuntimeError in another event loop than asyncio's.
+    """
+    wrapped = asyncio.wrap_future(waiter, loop=asyncio.get_running_loop())
+    try:
+        while not (await asyncio.wait([wrapped], timeout=pause))[0]:
+            if not goes_on():
+                return False
+    finally:
+        wrapped.cancel()
+    return True

@@ -182,8 +182,10 @@ def test_a_child_can_log_whatever_its_parent_was_doing(black_hole: str, tmp_path
     script = Script(
         tmp_path,
         """
+        import logging
         from passerby import Sites
         from passerby.logs import get_logger, sparing
+        logging.basicConfig()
         making, go_on = threading.Event(), threading.Event()
 
         def make(name):

@@ -37,7 +37,7 @@ def add_outbox(parser: argparse.ArgumentParser) -> None:
         verb(
             "flush",
             "Deliver what waits, also of processes that are gone; for cron and deploys.",
-            "It uses the settings in PASSERBY_* or those of the app, and answers 3 if something still waits.",
+            "It uses the settings in PASSERBY_* or those of the app, and answers 3 if anything is left.",
         )
     )
 
@@ -45,7 +45,9 @@ def add_outbox(parser: argparse.ArgumentParser) -> None:
 def add_doctor(parser: argparse.ArgumentParser) -> None:
     """Add what `passerby doctor` takes."""
     parser.set_defaults(module="passerby.doctor.command")
-    parser.epilog = "Exit codes: 0 there is no problem; 1 there is one; 2 wrong usage."
+    parser.epilog = (
+        "Exit codes: 0 there is no problem; 1 there is one; 2 wrong usage; 3 files were set aside as damaged."
+    )
     add_place(parser)
     parser.add_argument("--json", action="store_true", help="as JSON, for scripts")
 
@@ -62,9 +64,7 @@ def add_place(parser: argparse.ArgumentParser) -> None:
 
 def _add_ls(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="as JSON, for scripts")
-    parser.add_argument(
-        "--check", action="store_true", help="answer 3 if there are dead letters or files that were set aside"
-    )
+    parser.add_argument("--check", action="store_true", help="answer 3 if there are dead letters, too")
 
 
 def _add_show(parser: argparse.ArgumentParser) -> None:

@@ -27,6 +27,7 @@ from ..outbox.neighbours import LISTEN
 from ..outbox.row import Row
 from .entry import FoundEntry, Selection
 from .exits import DONE, FAILED, FOUND, MISUSED
+from .listing import report_set_aside
 from .place import Refused
 from .showing import Search
 from .terminal import Progress, entries, number_of
@@ -63,7 +64,7 @@ def run_retry(directory: Path, options: Namespace, out: TextIO, err: TextIO) -> 
     with Progress(err) as progress:
         work = Work(directory, change, progress)
         if not work.number and not work.troubles:
-            raise Refused("found no such dead letter") if options.event_id else _Nothing("no dead letters")
+            return _find_nothing(work, options, err)
         return work.run(options.timeout, out, err)
 
 
@@ -83,7 +84,7 @@ def run_purge(directory: Path, options: Namespace, out: TextIO, err: TextIO) -> 
         work = Work(directory, change, progress)
         # Of a visitor more may be there than entries: what was delivered long ago may be left on unused pages.
         if not work.number and not work.troubles and options.visitor is None:
-            raise Refused("found no such dead letter") if options.event_id else _Nothing("no dead letters")
+            return _find_nothing(work, options, err)
         if not options.yes:
             progress.clear()
             _ask(work, err)
@@ -95,11 +96,12 @@ def run_purge(directory: Path, options: Namespace, out: TextIO, err: TextIO) -> 
 _FOR_NOBODY = (NOT_CONFIGURED, HELD_NOT_CONFIGURED)  # processes take these up by themselves once there is somebody
 
 
-class _Nothing(Refused):
-    """There is nothing to do, which is no failure."""
-
-    def __init__(self, found: str) -> None:
-        super().__init__(f"found {found}, so there is nothing to do", DONE)
+def _find_nothing(work: Work, options: Namespace, err: TextIO) -> int:
+    """There is nothing to do, which is no failure if all was read."""
+    code = FOUND if report_set_aside(work.set_aside, err) else DONE
+    if options.event_id:
+        raise Refused("found no such dead letter", code or FAILED)
+    raise Refused("found no dead letters, so there is nothing to do", code)
 
 
 class Work:
@@ -248,9 +250,10 @@ class Work:
             err.write(
                 f"{name}: cannot be changed ({reason}); start the app, which saves what is readable, and try again\n"
             )
+        is_aside = not self.is_of_visitor and report_set_aside(self.set_aside, err)
         if self.troubles:
             return FAILED
-        return FOUND if left else DONE
+        return FOUND if left or is_aside else DONE
 
 
 def _ask(work: Work, err: TextIO) -> None:

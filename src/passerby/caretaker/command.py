@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from . import changing, flushing, listing, showing, verifying
-from .place import Refused, check_directory, find_directory
+from .place import Refused, check_directory, find_directory, is_missing
 
 Verb = Callable[[Path, Namespace, TextIO, TextIO], int]
 
@@ -28,7 +28,7 @@ def run(options: Namespace, out: TextIO, err: TextIO) -> int:
     """Run one of the commands; answer with the exit code."""
     try:
         directory = find_directory(options.outbox, options.find_tracking, os.environ)
-        if options.verb != "flush" or directory.exists():  # before the first event there is nothing to deliver
+        if options.verb != "flush" or not is_missing(directory):  # before the first event there is nothing to deliver
             check_directory(directory)
         return VERBS[options.verb](directory, options, out, err)
     except Refused as refused:

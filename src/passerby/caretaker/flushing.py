@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -15,24 +16,26 @@ from typing import TextIO
 from ..errors import SettingsError
 from ..outbox.board import Board, Notice
 from ..outbox.database import Trouble
+from ..outbox.entry import CLEARED, PURGED
 from ..outbox.folder import Folder
 from ..outbox.inventory import Contents
 from ..sources import read_environment, variable_of
 from ..tracking import Tracking
-from .exits import DONE, FAILED, FOUND
-from .listing import Listed, take_stock
-from .place import VARIABLE, Refused
-from .terminal import Progress, entries, number_of
+from .exits import DONE, FOUND
+from .listing import Listed, report_unread, take_stock
+from .place import VARIABLE, Refused, is_missing
+from .terminal import Progress, entries, number_of, printable
 
 # A browser ID that is made and never used would be a visitor who never was.
 _WITHOUT_VISITORS = {"spare_browser_ids": 0, "server_cookie": False}
+_ASKED_FOR = (PURGED, CLEARED)  # what somebody wanted to be dropped
 _LOOK = 0.5  # seconds between two looks at what the others still have
 
 
 def run(directory: Path, options: Namespace, out: TextIO, err: TextIO) -> int:
-    """Deliver; answer 3 if something still waits when the time is up."""
+    """Deliver; answer 3 if anything is left when the time is up: then the directory is to be kept."""
     until = time.monotonic() + options.timeout
-    listed, total = take_stock(directory, err) if directory.exists() else ([], Contents())
+    listed, total = take_stock(directory, err) if not is_missing(directory) else ([], Contents())
     if not listed:
         out.write(f"{directory}: no files, so nothing waits\n")
         return DONE
@@ -45,17 +48,26 @@ def run(directory: Path, options: Namespace, out: TextIO, err: TextIO) -> int:
         tracking.flush(options.timeout)
         delivered = sum(one.delivered for one in tracking.stats().destinations.values())
         tracking.close(max(1.0, until - time.monotonic()))
+        lost = _lost_by_reason(tracking)
         listed, total = take_stock(directory, err)
         while total.waiting and _are_others_at_work(listed) and time.monotonic() < until:
             progress.say(f"{entries(total.waiting)} left to others")
             time.sleep(min(_LOOK, max(0.0, until - time.monotonic())))
             listed, total = take_stock(directory, err)
-    out.write(f"{entries(delivered)} delivered; {_left(total)}{_dead(total)}\n")
-    for one in listed:
-        if one.trouble and one.file.standing != "set aside":
-            err.write(f"{one.file.path.name}: cannot be read ({one.trouble})\n")
-            return FAILED
-    return FOUND if total.waiting else DONE
+    is_all_read = not any(one.trouble or one.file.standing == "set aside" for one in listed)
+    out.write(f"{entries(delivered)} delivered; {_left(total, is_all_read)}{_other(total)}\n")
+    report_unread(listed, err)
+    for reason, number in lost.items():
+        err.write(f"{entries(number)} could not be kept and are lost: {printable(reason)}\n")
+    return DONE if is_all_read and not total.total and not lost else FOUND
+
+
+def _lost_by_reason(tracking: Tracking) -> Counter[str]:
+    """Count what the files had and is neither delivered nor kept, such as events that could not be read."""
+    lost: Counter[str] = Counter()
+    for one in tracking.stats().destinations.values():
+        lost.update({reason: number for reason, number in one.dropped.items() if reason not in _ASKED_FOR})
+    return lost
 
 
 def _find_tracking(directory: Path, options: Namespace, environ: Mapping[str, str]) -> Tracking:
@@ -125,12 +137,14 @@ def _are_others_at_work(listed: list[Listed]) -> bool:
     return any(one.file.standing == "live" and one.contents.waiting for one in listed)
 
 
-def _left(total: Contents) -> str:
+def _left(total: Contents, is_all_read: bool) -> str:
     if not total.waiting:
-        return "nothing waits"
+        return "nothing waits" if is_all_read else "nothing waits in what could be read"
     shares = ", ".join(f"{share.waiting:,} for {name}" for name, share in sorted(total.shares.items()) if share.waiting)
     return f"{entries(total.waiting)} still waiting: {shares}"
 
 
-def _dead(total: Contents) -> str:
-    return f"; {number_of(total.dead, 'dead letter')}" if total.dead else ""
+def _other(total: Contents) -> str:
+    held = sum(share.held for share in total.shares.values())
+    words = f"; {entries(held)} held" if held else ""
+    return f"{words}; {number_of(total.dead, 'dead letter')}" if total.dead else words

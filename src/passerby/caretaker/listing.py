@@ -38,16 +38,36 @@ class Listed:
 
 
 def run(directory: Path, options: Namespace, out: TextIO, err: TextIO) -> int:
-    """List what there is; with --check answer 3 if a person should look at it."""
+    """List what there is; answer 3 if some of it could not be read, with --check also if there are dead letters."""
     listed, total = take_stock(directory, err)
     if options.json:
         out.write(json.dumps(_as_json(directory, listed, total), indent=2) + "\n")
     else:
         out.writelines(f"{line}\n" for line in _as_text(directory, listed, total, time.time()))
+    is_aside = report_unread([one for one in listed if one.file.standing == "set aside"], err)
     if any(one.trouble for one in listed if one.file.standing != "set aside"):
         return FAILED
-    wants_attention = total.dead or any(one.file.standing == "set aside" for one in listed)
-    return FOUND if options.check and wants_attention else DONE
+    return FOUND if is_aside or (options.check and total.dead) else DONE
+
+
+def report_unread(listed: Sequence[Listed], err: TextIO) -> bool:
+    """Say which files could not be read, or were set aside as not all of them could be; return whether any."""
+    for one in listed:
+        if one.trouble and one.file.standing != "set aside":
+            err.write(f"{one.file.path.name}: cannot be read ({one.trouble})\n")
+    return report_set_aside([one.file for one in listed if one.file.standing == "set aside"], err) or any(
+        one.trouble for one in listed
+    )
+
+
+def report_set_aside(files: Sequence[OutboxFile], err: TextIO) -> bool:
+    """Say that files were set aside; return whether there are any."""
+    if files:
+        err.write(
+            f"{number_of(len(files), 'file')} set aside as damaged: events that could not be read were not saved; look "
+            "with `passerby outbox export --set-aside`, and keep the directory until then\n"
+        )
+    return bool(files)
 
 
 def take_stock(directory: Path, err: TextIO) -> tuple[list[Listed], Contents]:

@@ -48,6 +48,17 @@ def find_directory(given: str | None, find_tracking: Callable[[], Tracking] | No
     )
 
 
+def is_missing(directory: Path) -> bool:
+    """Whether there is no directory yet; one that cannot be looked at, or a link that leads nowhere, is there."""
+    try:
+        directory.lstat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def check_directory(directory: Path) -> None:
     """See that a directory can be read and is one for an outbox; raises Refused."""
     try:

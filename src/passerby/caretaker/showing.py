@@ -15,6 +15,7 @@ from ..jsontext import dumps
 from ..outbox.inventory import OutboxFile, list_files, rows_of
 from .entry import FoundEntry, Selection
 from .exits import DONE, FAILED, FOUND
+from .listing import report_set_aside
 from .place import Refused
 from .terminal import Progress, entries, number_of
 
@@ -42,6 +43,8 @@ class Search:
         self._selection = selection
         self._progress = progress
         self.troubles: list[tuple[OutboxFile, str]] = []
+        self._not_looked_at = [] if with_set_aside else self.set_aside
+        self._unreadable = 0
 
     def __iter__(self) -> Iterator[FoundEntry]:
         seen = found = 0
@@ -54,14 +57,18 @@ class Search:
                 entry = FoundEntry(file, row)
                 if self._selection.takes(entry):
                     found += 1
+                    self._unreadable += entry.event is None
                     yield entry
 
     def _note(self, file: OutboxFile, reason: str) -> None:
         self.troubles.append((file, reason))
 
     def report(self, err: TextIO) -> int:
-        """Say in which files something could not be read; return the exit code."""
+        """Say what could not be read, and which files were not looked at; return the exit code."""
         self._progress.clear()
+        is_some_unread = report_set_aside(self._not_looked_at, err) or bool(self.troubles or self._unreadable)
+        if self._unreadable:
+            err.write(f"{number_of(self._unreadable, 'event')} cannot be read: see `passerby outbox verify`\n")
         for file, reason in self.troubles:
             if file.path.exists():
                 err.write(f"{file.path.name}: not all of it could be read ({reason})\n")
@@ -69,7 +76,7 @@ class Search:
                 err.write(f"{file.path.name}: taken over by another process meanwhile; run the command once more\n")
         if any(file.standing != "set aside" and file.path.exists() for file, _ in self.troubles):
             return FAILED
-        return FOUND if self.troubles else DONE
+        return FOUND if is_some_unread else DONE
 
 
 def run_show(directory: Path, options: Namespace, out: TextIO, err: TextIO) -> int:
@@ -87,9 +94,11 @@ def run_show(directory: Path, options: Namespace, out: TextIO, err: TextIO) -> i
             progress.clear()
             out.write(_shown(entry))
     code = search.report(err)
-    if not number and code == DONE:
+    if not number:
         what = "event of that ID" if options.event_id else "such event"
-        raise Refused(f"found no {what} in the outbox: it was delivered, dropped or never told here")
+        if code == DONE:
+            raise Refused(f"found no {what} in the outbox: it was delivered, dropped or never told here")
+        err.write(f"found no {what} in what could be read\n")
     if number == options.limit and not options.event_id:
         err.write(f"the first {options.limit}; --limit shows more, export all\n")
     return code
@@ -108,11 +117,6 @@ def run_export(directory: Path, options: Namespace, out: TextIO, err: TextIO) ->
         search = Search(directory, selection, progress, with_set_aside=everywhere)
         number = _write(search, options.to, out)
     code = search.report(err)
-    if search.set_aside and not everywhere:
-        err.write(
-            f"not looked at: {number_of(len(search.set_aside), 'file')} set aside as damaged; --set-aside includes "
-            "what is readable there\n"
-        )
     if options.to is not None:
         err.write(f"{entries(number)} written to {options.to}\n")
     return code

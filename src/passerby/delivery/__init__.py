@@ -19,7 +19,7 @@ from typing import TypeVar
 from ..destinations import Answer, Call, Destination, IdIssuer, Question
 from ..errors import RemoteError, RemoteTimeout
 from ..event import BrowserIdForm, Event
-from ..logs import get_logger
+from ..logs import get_logger, log_loss
 from ..outbox import Observer, Outbox
 from ..waiting import wait_async
 from .breaker import BreakerState
@@ -183,18 +183,29 @@ class Delivery:
 
     def close(self, timeout: float) -> int:
         """Flush, end the thread and let go of the outbox's files; a later event starts all that again."""
-        return self._close(timeout)[0]
+        left = self._close(timeout)
+        stored, lost = self._count_undelivered()
+        if stored:
+            log.info("%d events were not delivered before close; they are on disk for the next process", stored)
+        if lost:
+            log.info("%d events were not delivered before close and are lost if the process ends now", lost)
+        return left
 
-    def _close(self, timeout: float) -> tuple[int, bool]:
-        """Return how many entries still wait, and whether they are recorded as well as the outbox can."""
+    def _close(self, timeout: float) -> int:
+        """Do it; return how many entries still wait."""
         until = self._clock() + timeout
         left = self.flush(timeout)
         self._worker.stop(max(0.1, until - self._clock()))
         self._mint.leave_to_others()
-        is_recorded = self._outbox.close(max(0.1, until - self._clock()))
+        self._outbox.close(max(0.1, until - self._clock()))
         if self._outbox.waiting() > left:  # somebody told an event after the flush and before the stop
             self.start()
-        return left, is_recorded
+        return left
+
+    def _count_undelivered(self) -> tuple[int, int]:
+        """Return how many entries are on disk for the next process, and how many are lost with this one."""
+        left, lost = self._outbox.waiting() + self._outbox.held_in_all(), self._outbox.unstored()
+        return max(0, left - lost), lost
 
     def breaker_state(self, destination: str) -> BreakerState:
         """Return where a destination's breaker stands; that of one that is not configured is closed."""
@@ -216,17 +227,22 @@ class Delivery:
         # Where the server has shut the app down, somebody may just have waited as long as that.
         has_waited = self._clock() - self._gave_up < _JUST_NOW
         try:
-            is_recorded = self._close(0.0 if has_waited else max(0.0, self._close_timeout - waited))[1]
+            self._close(0.0 if has_waited else max(0.0, self._close_timeout - waited))
         except KeyboardInterrupt:  # whoever presses Ctrl-C again does not want to wait
             self._mint.leave_to_others()
-            is_recorded = self._outbox.close(_IMPATIENT)
-        left = self._outbox.waiting()
-        if not left:
-            return
-        if is_recorded and self._outbox.is_durable:
-            log.info("%d events were not delivered before exit; they wait in the outbox for the next process", left)
-        else:
-            log.warning("%d events were not delivered before exit and are lost with this process", left)
+            self._outbox.close(_IMPATIENT)
+        stored, lost = self._count_undelivered()
+        if lost and stored:
+            log_loss(
+                log,
+                "%d events were not delivered before exit: %d are on disk for the next process, "
+                "%d are not and are lost with this process",
+                *(stored + lost, stored, lost),
+            )
+        elif lost:
+            log_loss(log, "%d events were not delivered before exit and are lost with this process", lost)
+        elif stored:
+            log.info("%d events were not delivered before exit; they wait in the outbox for the next process", stored)
 
     def hold_still(self) -> None:
         """The process is about to fork: no thread is to be in the middle of something."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TextIO
 
-from ..caretaker.exits import DONE, FAILED
+from ..caretaker.exits import DONE, FAILED, FOUND
 from ..caretaker.listing import take_stock
 from ..caretaker.place import Refused, check_directory, find_directory
 from ..caretaker.terminal import printable
@@ -19,7 +19,7 @@ from ..outbox.inventory import Contents
 from . import Finding
 from .clock import check_clock, read_monotonic
 from .directory import check_directory as try_out
-from .files import check_files
+from .files import FILES, check_files
 from .limits import check_limits
 from .runtime import check_runtime
 from .settings import check_settings
@@ -30,13 +30,15 @@ _INDENT = " " * (8 + 1 + _NAME + 2)
 
 
 def run(options: Namespace, out: TextIO, err: TextIO) -> int:
-    """Check everything; answer 1 if there is a problem."""
+    """Check everything; answer 1 if there is a problem, 3 if files were set aside of which not all could be read."""
     findings = _examine(options, err)
     if options.json:
         out.write(json.dumps([one._asdict() for one in findings], indent=2) + "\n")
     else:
         out.writelines(f"{line}\n" for line in _as_text(findings))
-    return FAILED if any(one.verdict == "problem" for one in findings) else DONE
+    if any(one.verdict == "problem" for one in findings):
+        return FAILED
+    return FOUND if any(one.check == FILES and one.verdict == "warning" for one in findings) else DONE
 
 
 def _examine(options: Namespace, err: TextIO) -> list[Finding]:

@@ -9,6 +9,7 @@ from ..caretaker.terminal import age_text, entries, number_of
 from ..outbox.inventory import Contents
 from . import Finding
 
+FILES = "files"
 LONG = 3_600.0  # seconds that something may wait before it is said
 
 
@@ -26,7 +27,9 @@ def check_files(listed: Sequence[Listed], total: Contents, now: float) -> list[F
 def _check_waiting(listed: Sequence[Listed], total: Contents, now: float) -> Finding:
     name = "waiting"
     live = sum(one.file.standing == "live" for one in listed)
-    words = f"{entries(total.waiting)}, {number_of(live, 'process', 'processes')} at work"
+    is_all_read = not any(one.trouble or one.file.standing == "set aside" for one in listed)
+    found = entries(total.waiting) if is_all_read else f"{entries(total.waiting)} in what could be read"
+    words = f"{found}, {number_of(live, 'process', 'processes')} at work"
     if not total.waiting:
         return Finding(name, "ok", words)
     if not live:
@@ -65,7 +68,7 @@ def _check_damage(listed: Sequence[Listed]) -> list[Finding]:
         reasons = ", ".join(sorted({one.trouble or "" for one in unreadable}))
         findings.append(
             Finding(
-                "files",
+                FILES,
                 "problem",
                 f"{number_of(len(unreadable), 'file')} cannot be read: {reasons}",
                 "run this as the user that the app runs as; then `passerby outbox verify`",
@@ -75,10 +78,10 @@ def _check_damage(listed: Sequence[Listed]) -> list[Finding]:
     if aside:
         findings.append(
             Finding(
-                "files",
+                FILES,
                 "warning",
                 f"{number_of(aside, 'file')} set aside as damaged; what was readable has been saved",
                 "see whether the disk is at fault; look with `passerby outbox export --set-aside`, then delete them",
             )
         )
-    return findings or [Finding("files", "ok", number_of(len(listed), "file"))]
+    return findings or [Finding(FILES, "ok", number_of(len(listed), "file"))]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from logging import Logger
+from logging import ERROR, Logger
 
-from ..logs import get_logger
+from ..logs import get_logger, log_loss
 from .database import CORRUPTED, UNKNOWN, Corruption, Database, NewerFile, Trouble, translated
 from .folder import HeldFile
 from .intake import Intake
 from .row import Heard, Row
-from .salvage import Reader, lengthen, renew_header
+from .salvage import Reader, check_emptied, lengthen, renew_header
 from .stock import NOTHING_KNOWN, Left
 
 log: Logger = get_logger("passerby.outbox")
@@ -91,6 +91,8 @@ class Adoption:
         if self._reader is None:
             is_damaged = False
             if self.database is None:
+                with translated():
+                    check_emptied(self.file.path)
                 try:
                     self.database = Database(self.file.path, patience=_PATIENCE)
                 except Corruption:
@@ -121,12 +123,15 @@ class Adoption:
         if self.file.path.exists():
             with translated():
                 aside = self.file.set_aside(int(now))
-            log.error(
-                "an outbox file is damaged (%s): %d events of it were saved; it is kept as %s", reason, number, aside
+            log_loss(
+                log,
+                "an outbox file is damaged (%s): %d events of it were saved; it is kept as %s",
+                *(reason, number, aside),
+                level=ERROR,
             )
         else:
             self.file.let_go()
-            log.error("an outbox file is gone: %d events of it were saved", number)
+            log_loss(log, "an outbox file is gone: %d events of it were saved", number, level=ERROR)
         self._count_lost(intake)
 
     def _count_lost(self, intake: Intake) -> None:

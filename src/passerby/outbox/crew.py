@@ -27,6 +27,9 @@ class Crew:
         stock: what is in memory.
         writer: what is done with the files.
         on_ready: called when there may be more to acquire than the callers know of.
+
+    Attributes:
+        is_new: whether nothing was recorded yet.
     """
 
     def __init__(self, stock: Stock, writer: Writer, on_ready: Callable[[], None]) -> None:
@@ -34,6 +37,7 @@ class Crew:
         self.writer: Writer = writer
         self.journal: Journal = Journal(writer.work, self._tell)
         self._on_ready = on_ready
+        self.is_new: bool = True
 
     def wake(self) -> None:
         """See to it that what has changed is written, unless all is over."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from ..errors import ValidationError
 from ..event import Event
-from ..logs import get_logger
+from ..logs import get_logger, log_loss
 from ..outcome import Dropped
 from . import Observer
 
@@ -69,7 +69,7 @@ class Entry:
 def tell(observer: Observer, dropped: Sequence[str], is_stored: bool) -> None:
     """Tell an observer where there was no room and whether it is recorded; never in the midst of something."""
     for name in dropped:
-        log.warning("the outbox is full: events for %s are dropped and counted (see max_events, when_full)", name)
+        log_loss(log, "the outbox is full: events for %s are dropped and counted (see max_events, when_full)", name)
         observer.on_settled(name, Dropped(FULL))
     if is_stored:
         observer.on_stored()

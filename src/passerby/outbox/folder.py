@@ -137,15 +137,28 @@ class Folder:
         file.let_go()
         return None
 
+    def has_files(self) -> bool:
+        """Return whether there may be files of an outbox, of a process that lives or not."""
+        try:
+            with os.scandir(self.path) as entries:
+                return any(process_of(entry.name) is not None for entry in entries)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+
     def abandoned_files(self) -> Iterator[HeldFile]:
-        """Take one file after another whose process is gone, passing over what this user may not; raises OSError."""
+        """Take one file after another whose process is gone, the oldest first; raises OSError.
+
+        What this user may not take is passed over.
+        """
         try:
             names = [path.name for path in self.path.iterdir()]
         except FileNotFoundError:
             return
         stems = {name.removesuffix(ENDING) for name in names if name.endswith(ENDING)}
         stems |= {name.removesuffix(".lock") for name in names if name.endswith(".lock")}
-        for stem in sorted(filter(_OURS.fullmatch, stems)):
+        for stem in sorted(filter(_OURS.fullmatch, stems), key=self._begun_at):
             try:
                 file = _take(self.path / (stem + ENDING))
             except OSError as error:
@@ -157,6 +170,14 @@ class Folder:
     def take(self, path: Path) -> HeldFile | None:
         """Take a file whose process is gone; None if it is not, or the file is. Raises OSError."""
         return _take(path) if path.exists() else None
+
+    def _begun_at(self, stem: str) -> tuple[int, str]:
+        """Sort by when a process began its file: what was recorded first comes first."""
+        # The lock file is made first, and never written.
+        for ending in (".lock", ENDING):
+            with suppress(OSError):
+                return (self.path / (stem + ending)).lstat().st_mtime_ns, stem
+        return 0, stem
 
     def _check(self, found: os.stat_result) -> None:
         if not stat.S_ISDIR(found.st_mode):

@@ -6,11 +6,11 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from logging import Logger
+from logging import ERROR, Logger
 from typing import TypeGuard
 
 from ..event import Event
-from ..logs import get_logger
+from ..logs import get_logger, log_loss
 from .board import Notice
 from .database import Database
 from .entry import NOBODY, PURGED, tell_dropped
@@ -192,7 +192,12 @@ class Intake:
         if number:
             window.tally.waiting -= number
             window.count_dropped(LOST, number)
-            log.error("%d events for %s could not be read from the outbox and are lost", number, window.name)
+            log_loss(
+                log,
+                "%d events for %s could not be read from the outbox and are lost",
+                *(number, window.name),
+                level=ERROR,
+            )
 
     # Arrivals from other files.
 
@@ -221,7 +226,7 @@ class Intake:
                 if isinstance(fate, str):
                     dropped[found.destination, fate] += 1
                     continue
-                row = self._adapt(fate, now)._replace(place=self._stock.new_place())
+                row = self._adapt(fate, now)._replace(place=self._stock.place_of_earlier())
                 known.append(row)
                 if row.state == "waiting":
                     self._stock.window(row.destination).behind += 1

@@ -206,6 +206,14 @@ class MemoryOutbox:
         """Return how many entries wait or are being sent, over all destinations."""
         return sum(shelf.tally.waiting for shelf in self._shelves.values())
 
+    def held_in_all(self) -> int:
+        """Return how many entries are held, over all destinations."""
+        return sum(shelf.tally.held for shelf in self._shelves.values())
+
+    def unstored(self) -> int:
+        """Return how many entries are lost if the process dies: all."""
+        return self.waiting() + self.held_in_all()
+
     def dead_letters(self, destination: str) -> list[DeadLetter]:
         """Return the dead letters of a destination, the oldest first."""
         with self._lock:

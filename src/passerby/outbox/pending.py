@@ -93,6 +93,7 @@ class Pending:
         self._notes = notes
         self._entries: deque[Stored] = deque()
         self._links: dict[str, str] = {}  # visits and their browser IDs
+        self._inserts = 0  # of the batch that is being written
         self._marked = 0
         self._written = 0
         self._told = 0  # of what is recorded, what those who wait for it have been told of
@@ -115,6 +116,12 @@ class Pending:
     def marked(self) -> int:
         """How many changes there have been."""
         return self._marked
+
+    @property
+    def unstored(self) -> int:
+        """How many entries wait or are held, and are in no file."""
+        entries = self._entries
+        return self._inserts + sum(not entry.row and entry.state in ("waiting", "held") for entry in entries)
 
     def is_written(self, number: int) -> bool:
         """Whether the file has heard of the first so many changes."""
@@ -193,6 +200,7 @@ class Pending:
                 entry.row = entry.place
             else:
                 batch.inserts.append(self._row(entry, clock, offset))
+                self._inserts += entry.state != "dead"
                 entry.row = entry.place
         if self._entries:
             return len(batch.entries) < BATCH
@@ -203,6 +211,7 @@ class Pending:
     def confirm(self, batch: Batch) -> list[Observer]:
         """Note that a batch is written; return who is to hear of it."""
         told: list[Observer] = []
+        self._inserts = 0
         for entry in batch.entries:
             if entry.tells:
                 entry.tells = False
@@ -215,6 +224,7 @@ class Pending:
 
     def give_back(self, batch: Batch) -> None:
         """Take back what could not be written."""
+        self._inserts = 0
         for entry, row in zip(reversed(batch.entries), reversed(batch.rows_before), strict=True):
             entry.row = row
             entry.is_dirty = True

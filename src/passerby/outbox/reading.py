@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import row as rows
-from .database import APPLICATION_ID, NOT_WRITABLE, VERSION, Corruption, Trouble, check_kind, translated
+from .database import APPLICATION_ID, CORRUPTED, NOT_WRITABLE, VERSION, Corruption, Trouble, check_kind, translated
 from .row import Row
-from .salvage import MAGIC, Reader
+from .salvage import MAGIC, Reader, check_emptied, size_of_log
 
 PAGE = 500  # entries read at once
 _COUNTED = 5_000  # entries counted at once
@@ -159,12 +159,16 @@ def _is_made(path: Path) -> bool:
     """
     with path.open("rb") as file:
         header = file.read(20)
-    return not (header.startswith(MAGIC) and header[18:20] != b"\2\2") and bool(header)
+    check_emptied(path)
+    if not header.startswith(MAGIC):
+        return bool(header)
+    if header[18:20] not in (b"\1\1", b"\2\2"):  # of a file whose log is being made, and of one that has it
+        raise Corruption(CORRUPTED)
+    return header[18:20] == b"\2\2"
 
 
 def _has_log(path: Path) -> bool:
-    log = path.with_name(f"{path.name}-wal")
-    return log.exists() and log.stat().st_size > 0
+    return size_of_log(path) > 0
 
 
 def _text(value: bytes | str) -> str:

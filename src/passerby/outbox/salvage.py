@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 from typing import Protocol
 
-from .database import APPLICATION_ID, VERSION, Corruption
+from .database import APPLICATION_ID, CORRUPTED, VERSION, Corruption
 from .row import BEGINNING, Row
 
 MAGIC = b"SQLite format 3\0"
@@ -57,6 +57,20 @@ def renew_header(path: Path) -> bool:
     with path.open("r+b") as file:
         file.write(header)
     return True
+
+
+def check_emptied(path: Path) -> None:
+    """Raise Corruption for a file without a byte that has a log: SQLite would take it for new, and delete the log."""
+    if path.stat().st_size == 0 and size_of_log(path):
+        raise Corruption(CORRUPTED)
+
+
+def size_of_log(path: Path) -> int:
+    """Return how many bytes SQLite's log beside a file has."""
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 class Pages(Protocol):

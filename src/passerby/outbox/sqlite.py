@@ -235,6 +235,15 @@ class SqliteOutbox:
         """Return how many entries wait or are being sent, over all destinations."""
         return sum(window.tally.waiting for window in list(self._stock.windows.values()))
 
+    def held_in_all(self) -> int:
+        """Return how many entries are held, over all destinations."""
+        return sum(window.tally.held for window in list(self._stock.windows.values()))
+
+    def unstored(self) -> int:
+        """Return how many entries that wait or are held are in no file yet."""
+        with self._stock.lock:
+            return self._stock.pending.unstored
+
     def dead_letters(self, destination: str) -> list[DeadLetter]:
         """Return the dead letters of a destination, the oldest first; of one that is not configured the newest."""
         with self._stock.lock:
@@ -305,6 +314,8 @@ class SqliteOutbox:
         """Do something to the stock; if the files are closed, to the next one."""
         while True:
             crew = self._crew
+            if crew.is_new:
+                self._look_for_earlier(crew)
             try:
                 result = act(crew.stock)
             except Closed:
@@ -312,6 +323,13 @@ class SqliteOutbox:
                 continue
             crew.wake()
             return result
+
+    def _look_for_earlier(self, crew: Crew) -> None:
+        """Before the first event: where there are no files, it need not wait until they are read."""
+        with self._opening:
+            if crew.is_new and not self._folder.has_files():
+                crew.stock.end_wait_for_earlier()
+            crew.is_new = False
 
     def _open_again(self) -> None:
         """Open the files again: with what they have now, of which somebody else may be the owner."""

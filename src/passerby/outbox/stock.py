@@ -21,11 +21,12 @@ from .eventtext import write_event
 from .links import Links
 from .pending import Batch, Clocks, Pending
 from .row import Row
-from .window import NOT_HERE, SIZE, Stored, Window
+from .window import FIRST_PLACE, NOT_HERE, SIZE, Stored, Window
 
 log: Logger = get_logger("passerby.outbox")
 
 MAX_UNWRITTEN = 32_000_000  # bytes of events that wait for a disk that does not take them
+LOOK_TIMEOUT = 5.0  # seconds without progress, as on a disk that hangs, after which earlier files are not waited for
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,8 @@ class Stock:
 
     Attributes:
         is_closed: whether nothing more is written; then what changes it raises Closed.
+        awaits_earlier: whether earlier files may hold events that come first. Until they are read, events that are
+            recorded here are not sent, as one of the same visitor may be among those.
     """
 
     def __init__(self, destinations: Sequence[str], limits: Limits, clocks: Clocks) -> None:
@@ -88,21 +91,44 @@ class Stock:
         self.clocks: Clocks = clocks
         self.size: int = 0
         self.is_closed: bool = False
+        self.awaits_earlier: bool = True
         # Of events that are on disk only.
         self.observers: WeakValueDictionary[int, Observer] = WeakValueDictionary()
         self._limits = limits
-        self._last_place = 0
+        self._last_place = FIRST_PLACE
+        self._last_earlier_place = 0
+        self._progress_at = clocks.clock()
 
     def new_place(self) -> int:
         """Return the next place in the order."""
         self._last_place += 1
         return self._last_place
 
+    def place_of_earlier(self) -> int:
+        """Return the next place for an event of an earlier file: before all that is recorded here, if it waits."""
+        if not self.awaits_earlier:
+            return self.new_place()
+        self._progress_at = self.clocks.clock()
+        self._last_earlier_place += 1
+        return self._last_earlier_place
+
+    def end_wait_for_earlier(self) -> None:
+        """Send what is recorded here too: earlier files are read, or cannot be read now."""
+        with self.lock:
+            if self.awaits_earlier:
+                self.awaits_earlier = False
+                if self._last_place == FIRST_PLACE and not self._last_earlier_place:
+                    self._last_place = 0  # there is nothing yet, so the places can begin with the first
+                for window in self.windows.values():
+                    window.awaits_earlier = False
+                    window.take_unwritten(window.size)
+
     def window(self, name: str) -> Window:
         """Return the window of a destination, configured or not."""
         window = self.windows.get(name)
         if window is None:
             window = self.windows[name] = Window(name, self._limits.window, is_configured=False)
+            window.awaits_earlier = self.awaits_earlier
         return window
 
     # What is told.
@@ -266,6 +292,8 @@ class Stock:
         with self.lock:
             if self.is_closed:
                 return []
+            if self.awaits_earlier and self.clocks.clock() > self._progress_at + LOOK_TIMEOUT:
+                self.end_wait_for_earlier()
             entries = self.windows[destination].take(limit, now, self.links.notes)
             for entry in entries:
                 self.pending.mark(entry)

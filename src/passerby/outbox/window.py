@@ -17,6 +17,7 @@ from .shelf import MAX_DEAD, IsMeant, Lane, Shelf
 SIZE = 4_000  # entries of ordinary size in memory, over all destinations; what comes then is on disk only
 UNIT = 1_000  # bytes that are ordinary; an entry of more counts as several
 PAGE = 500  # entries read at once, if that many fit
+FIRST_PLACE = 2**32  # of what is recorded here; the events of earlier files get places before it
 SCARCE = 50  # visitors ready to be sent; with fewer, the next page is read even if the window is full
 
 NOT_HERE = Event("", "event", None, 0.0, None, "", None, {}, {})  # stands for an event that is on disk only
@@ -105,10 +106,11 @@ class Window(Shelf[Stored]):
         self.unwritten: dict[int, Stored] = {}  # of what is behind, by place
         self.short: list[LongLane] = []
         self.in_queues: int = 0  # of what is held, how much is in memory
+        self.awaits_earlier: bool = True  # see `Stock`
 
     def admit(self, visitor: str, entry: Stored) -> None:
         """Let an entry wait: in memory, or on disk if there is more than fits."""
-        if self.behind or self.parked or self.loaded >= self.size:
+        if self.awaits_earlier or self.behind or self.parked or self.loaded >= self.size:
             self.behind += 1
             self.unwritten[entry.place] = entry
         else:
@@ -208,6 +210,8 @@ class Window(Shelf[Stored]):
     @property
     def edge(self) -> int | None:
         """The place from which on what is behind may not be written yet."""
+        if self.awaits_earlier:
+            return FIRST_PLACE
         return next(iter(self.unwritten), None)
 
     def pass_by(self, place: int) -> None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from logging import Logger
 from pathlib import Path
 
-from ..logs import get_logger
+from ..logs import get_logger, log_loss
 from . import Observer
 from .adoption import Adoption, NotYet
 from .board import Board
@@ -243,6 +243,8 @@ class Writer:
             adoption = self._look()
         if adoption is None:
             self._next_look = now + self._look_every
+            self.has_more |= self._stock.awaits_earlier
+            self._stock.end_wait_for_earlier()
             if not self._adoptions:
                 self.neighbours.forget_old()
             return False
@@ -290,13 +292,14 @@ class Writer:
 
     def _suffer(self, trouble: Trouble) -> None:
         if self.trouble != trouble.reason:
-            log.warning("the outbox cannot be written (%s); events wait in memory until it can", trouble.reason)
+            log_loss(log, "the outbox cannot be written (%s); events wait in memory until it can", trouble.reason)
         self.trouble = trouble.reason
         if isinstance(trouble, Corruption):
             self._lose_file()
         elif trouble.reason not in (DISK_FULL, LOCKED):
             self._close_database()
         self.neighbours.refuse()
+        self._stock.end_wait_for_earlier()
         self._intake.make_do()
         self.has_more = True
 
