@@ -18,6 +18,7 @@ from .destinations.sitecore import Sitecore
 from .errors import RemoteError, SettingsError, ValidationError
 from .event import NO_CONTEXT, Context, Event, EventKind
 from .logs import get_logger
+from .options import checked_timeout
 from .outbox import DeadLetter, Outbox
 from .outbox.memory import MAX_EVENTS, MemoryOutbox
 from .outcome import Dropped
@@ -247,18 +248,6 @@ class FrontDesk:
         if self.issuer is None:
             raise SettingsError("only Sitecore answers this; add Sitecore(...) to the destinations")
         return self.issuer
-
-
-def checked_timeout(timeout: float | None) -> float | None:
-    """Return a timeout in seconds; raises ValidationError IV-0006 unless it is None or a number of at least 0."""
-    if timeout is None:
-        return None
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
-        raise ValidationError(
-            "Incorrect value for the timeout parameter. Set the value to an integer greater than or equal to 0.",
-            code="IV-0006",
-        )
-    return timeout
 
 
 def _make_outbox(names: Sequence[str], settings: Settings) -> Outbox:

@@ -80,6 +80,7 @@ class Decision(NamedTuple):
 
 PAGE = Decision()
 BROKEN = Decision("internal", "never")  # something of ours failed
+INVALID = Decision("invalid", "never")  # the app named a visitor that there is not
 _ON_TRACKING = Decision(assign="when tracked")
 _NEVER = Decision(assign="never")
 _GPC = Decision("gpc", "never")
