@@ -12,7 +12,7 @@ from tests.imports import Import, is_within, read_imports, source_files
 
 # The order in which to read the modules. A module imports only from those before it.
 ORDER = """
-    version  errors  logs  jsontext  outcome  secret  waiting  value
+    version  errors  logs  jsontext  outcome  secret  waiting  value  function
     request  proxies  attributes  event  context  http_cookie  cookie  response  policy  visit  receipt
     sensitive  options  person  rehearsal  transaction  desk  composer  tracker  current
 

@@ -17,8 +17,9 @@ from .destinations import CookieOwner, Destination, IdIssuer, SharedCookie
 from .destinations.sitecore import Sitecore
 from .errors import RemoteError, SettingsError, ValidationError
 from .event import NO_CONTEXT, Context, Event, EventKind
+from .function import is_given_up
 from .logs import get_logger
-from .options import checked_timeout
+from .options import checked_point_of_sale, checked_timeout
 from .outbox import DeadLetter, Outbox
 from .outbox.memory import MAX_EVENTS, MemoryOutbox
 from .outcome import Dropped
@@ -111,7 +112,14 @@ class FrontDesk:
         if visit.request is None:
             return None
         try:
-            return chosen(visit.request)
+            answer = chosen(visit.request)
+            if is_given_up(answer):
+                log.error("the point_of_sale callable gave something to be awaited, expected text or None")
+                return None
+            return None if answer == "" else checked_point_of_sale(answer)
+        except ValidationError:
+            log.error("the point_of_sale callable gave something else than text or None")
+            return None
         except Exception:
             log.exception("the point_of_sale callable raised; there is no point of sale in this request")
             return None

@@ -16,6 +16,7 @@ from .. import jsontext
 from ..attributes import check_attribute_count
 from ..errors import RemoteError, SettingsError, ValidationError
 from ..event import COMMON_KINDS, Event, EventKind, is_uuid
+from ..function import check_function
 from ..outcome import Delivered
 from ..person import identifiers_in
 from ..request import RequestInfo
@@ -78,10 +79,8 @@ class Sitecore:
             raise SettingsError('"targetURL" is required.', code="MV-0002", setting="target_url")
         if isinstance(point_of_sale, str) and point_of_sale and not point_of_sale.strip():
             raise SettingsError('"pointOfSale" cannot be empty.', code="MV-0009", setting="point_of_sale")
-        if not (point_of_sale is None or isinstance(point_of_sale, str) or callable(point_of_sale)):
-            raise SettingsError(
-                f"found {type(point_of_sale).__name__}, expected text or a callable", setting="point_of_sale"
-            )
+        if not isinstance(point_of_sale, str | None):
+            check_function(point_of_sale, "point_of_sale", "text or a plain function that makes it from a request")
         self._base = checked_target(
             target_url,
             SettingsError(
