@@ -12,12 +12,12 @@ from tests.imports import Import, is_within, read_imports, source_files
 
 # The order in which to read the modules. A module imports only from those before it.
 ORDER = """
-    version  errors  logs  jsontext  outcome  secret  waiting
+    version  errors  logs  jsontext  outcome  secret  waiting  value  function
     request  proxies  attributes  event  context  http_cookie  cookie  response  policy  visit  receipt
     sensitive  options  person  testrun  rehearsal  transaction  desk  composer  tracker  current
     adapter
 
-    destinations  destinations.answers  destinations.target
+    destinations  destinations.answers  destinations.reserved  destinations.target
     destinations.sitecore  destinations.customerio  destinations.datalyr
     outbox  outbox.entry  outbox.shelf  outbox.links  outbox.memory
     outbox.eventtext  outbox.folder  outbox.row  outbox.database  outbox.sharedfile  outbox.board
@@ -170,7 +170,8 @@ def test_every_library_is_expected() -> None:
 
 
 def test_destinations_know_only_what_they_are_given() -> None:
-    shared = ("passerby.destinations", "passerby.destinations.answers", "passerby.destinations.target")
+    helpers = ("answers", "reserved", "target")
+    shared = ("passerby.destinations", *(f"passerby.destinations.{helper}" for helper in helpers))
 
     def is_forbidden(found: Import) -> bool:
         is_sibling = found.reaches("passerby.destinations") and found.target not in shared

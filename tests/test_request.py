@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from passerby import RequestInfo, SettingsError
+from passerby import RequestInfo, SettingsError, ValidationError
 from passerby.proxies import TrustedProxies
 from passerby.request import (
     EnvironRequest,
@@ -106,7 +106,7 @@ def test_any_frameworks_request_is_read() -> None:
 
 @pytest.mark.parametrize("given", [None, "text", 5, object(), {}, {"type": "http"}, SimpleNamespace(scope="x")])
 def test_what_is_no_request_is_refused(given: Any) -> None:
-    with pytest.raises(TypeError, match="where a request was expected"):
+    with pytest.raises(ValidationError, match="where a request was expected"):
         read_request(given)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from starlette.responses import Response
 
+from passerby import ValidationError
 from passerby.http_cookie import SetCookie
 from passerby.response import add_cookies, headers_of
 
@@ -97,6 +98,6 @@ def test_django() -> None:
 
 @pytest.mark.parametrize("response", [None, "text", 5, object(), {}])
 def test_what_is_no_response_is_refused(response: Any) -> None:
-    with pytest.raises(TypeError, match="where a response was expected"):
+    with pytest.raises(ValidationError, match="where a response was expected"):
         add_cookies(response, [COOKIE])
     add_cookies(response, [])

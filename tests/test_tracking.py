@@ -225,9 +225,9 @@ class TestHandleCookie:
 
     @pytest.mark.parametrize("given", [None, "text", object(), {}])
     async def test_what_is_no_request(self, tracking: Tracking, given: Any) -> None:
-        with pytest.raises(TypeError, match="request was expected"):
+        with pytest.raises(ValidationError, match="request was expected"):
             await tracking.handle_cookie(given, [])
-        with pytest.raises(TypeError, match="request was expected"):
+        with pytest.raises(ValidationError, match="request was expected"):
             tracking.page_view(None, given)
 
 

@@ -6,16 +6,14 @@ container, so that what the app does to its own objects afterwards changes nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from enum import Enum
 from math import isfinite, nan
-from numbers import Integral, Real
-from typing import Any, TypeGuard, cast
-from uuid import UUID
+from typing import Any, cast
 
 from .errors import ValidationError
+from .value import MISSING, bare, bounded, is_absent, is_array, is_mapping, items_of, unreadable, well_formed
 
 MAX_ATTRIBUTES = 50  # Engage SDK: "This event supports maximum 50 attributes"
 MAX_DEPTH = 12  # containers inside containers; the data model of an order needs about six
@@ -24,6 +22,7 @@ _INT64 = 2**63
 _NOT_A_NUMBER = nan  # this very object stands for a value that is not dropped but written as null
 
 _SCALARS = frozenset({bool, type(None)})
+_BUILT_IN = (list, tuple, set, frozenset)
 _type_of: Callable[[Any], Any] = type  # not `__class__`, for which a proxy gives what it stands for
 
 
@@ -32,7 +31,8 @@ def plain(value: Any, name: str, max_size: int = MAX_SIZE, not_a_number: float |
 
     `datetime` becomes ISO 8601 in UTC with milliseconds (a naive one is taken as UTC), `date` and `time` their ISO
     form, `UUID` its text, `Decimal` a number, `Enum` its value, a lazy translation its text, a proxy what it stands
-    for; NaN and the infinities, which JSON cannot say, become None.
+    for, a scalar of NumPy or pandas what it is in Python, an array a list; NaN, the infinities, NaT and NA, which JSON
+    cannot say, become None.
 
     Args:
         value: the mapping; None counts as an empty one.
@@ -42,13 +42,18 @@ def plain(value: Any, name: str, max_size: int = MAX_SIZE, not_a_number: float |
 
     Raises:
         ValidationError: not a mapping, a value of an unknown type, an integer beyond 64 bits, nested too deeply, too
-            large.
+            large, or one of the app's objects raised something.
     """
     if value is None:
         return {}
-    if not is_mapping(value):
-        raise ValidationError(f"{name}: found {type(value).__name__}, expected a mapping such as a dict")
-    return _Copier(name, max_size, not_a_number).mapping(value, MAX_DEPTH)
+    try:
+        if not is_mapping(value):
+            raise ValidationError(_no_mapping(value, name))
+        return _Copier(name, max_size, not_a_number).mapping(value, MAX_DEPTH)
+    except ValidationError:
+        raise
+    except Exception as error:
+        raise unreadable(name, error) from error
 
 
 def read_extension(value: Any, name: str) -> dict[str, Any]:
@@ -61,7 +66,13 @@ def read_extension(value: Any, name: str) -> dict[str, Any]:
 
 def read_attributes(value: Any, name: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Copy the app's own attributes; return them flattened, and as they were given where that is something else."""
-    given = plain(value, name, not_a_number=_NOT_A_NUMBER)
+    if value is None:
+        return {}, None
+    try:
+        is_none = is_absent(value)
+    except Exception as error:
+        raise unreadable(name, error) from error
+    given = {} if is_none else plain(value, name, not_a_number=_NOT_A_NUMBER)
     flat = flatten(given)
     return flat, None if flat.keys() == given.keys() else _without_nan(given)
 
@@ -128,18 +139,19 @@ class _Copier:
         self.size = 0
 
     def mapping(self, values: Mapping[Any, Any], depth: int) -> dict[str, Any]:
-        self._grow(8 * len(values), depth)
+        items = items_of(values, self.name)
+        self._grow(8 * len(items), depth)
         copy: dict[str, Any] = {}
-        for key, value in values.items():
+        for key, value in items:
             if type(key) is not str:
                 key = self._key(key)
             elif not key.isascii():
-                key = _well_formed(key)
+                key = well_formed(key)
             self.size += len(key)
             kind = _type_of(value)
             if kind is str:
                 self.size += len(value)
-                copy[key] = value if value.isascii() else _well_formed(value)
+                copy[key] = value if value.isascii() else well_formed(value)
             elif kind in _SCALARS or (kind is int and -_INT64 <= value < _INT64) or (kind is float and isfinite(value)):
                 copy[key] = value
             else:
@@ -148,8 +160,8 @@ class _Copier:
             self._refuse_size()
         return copy
 
-    def _sequence(self, values: Sequence[Any] | Set[Any], depth: int) -> list[Any]:
-        self._grow(8 * len(values), depth)
+    def _sequence(self, values: Iterable[Any], size: int, depth: int) -> list[Any]:
+        self._grow(8 * size, depth)
         copies = (value if type(value) in _SCALARS else self._other(value, depth - 1) for value in values)
         return [None if copy is _NOT_A_NUMBER else copy for copy in copies]
 
@@ -158,48 +170,54 @@ class _Copier:
         kind = _type_of(value)
         if kind is dict:
             return self.mapping(value, depth)
-        if kind is list:
-            return self._sequence(value, depth)
-        if value.__class__ is not kind:
-            value = _behind(value)
-        if isinstance(value, Enum):
-            return self._other(value.value, depth)
-        if isinstance(value, str):
-            return self._text(str.__str__(value))
-        if isinstance(value, bool | None):
+        if kind in _BUILT_IN:
+            return self._sequence(value, len(value), depth)
+        value = bare(value)
+        kind = _type_of(value)
+        if kind is str:
+            return self._text(value)
+        if kind in _SCALARS:
             return value
-        if isinstance(value, Integral):
-            return self._integer(int(value))
-        if isinstance(value, Real):
-            return float(value) if isfinite(value) else self.not_a_number
+        if kind is int:
+            return self._integer(value)
+        if kind is float:
+            return value if isfinite(value) else self.not_a_number
         if is_mapping(value):
             return self.mapping(value, depth)
         if isinstance(value, list | tuple | Set):
-            values: Sequence[Any] = cast("Sequence[Any]", value)
-            return self._sequence(values, depth)
-        return self._standard_form(value)
+            values = bounded(cast("Iterable[Any]", value), self.name)
+            return self._sequence(values, len(values), depth)
+        return self._standard_form(value, depth)
 
-    def _standard_form(self, value: Any) -> Any:
+    def _standard_form(self, value: Any, depth: int) -> Any:
+        if value is MISSING:
+            return self.not_a_number
         if isinstance(value, datetime):
             return self._moment(value)
         if isinstance(value, date | time):
             return value.isoformat()
-        if isinstance(value, UUID):
-            return str(value)
         if isinstance(value, Decimal):
             return self._decimal(value)
-        if _is_like_text(value):
-            return self._text(str(value))
+        if is_array(value):
+            return self._array(value, depth)
         raise ValidationError(
-            f"{self.name}: found a value of type {type(value).__name__}, which has no JSON form; "
+            f"{self.name}: found a value of type {type(value).__name__}, which has no JSON form{_advice(value)}; "
             "pass text, a number, a bool, None, a list, a dict, or a date, datetime, UUID, Decimal or Enum"
         )
+
+    def _array(self, array: Any, depth: int) -> list[Any]:
+        self._grow(8 * len(array), depth)  # before it is made a list
+        values: list[Any] = bounded(array, self.name)
+        # The values of a table, which are its columns' names, are not what it holds.
+        if len(array.shape) > 1 and not all(map(is_array, values)):
+            raise ValidationError(f"{self.name}: found a table of type {type(array).__name__}; pass a list of dicts")
+        return self._sequence(values, 0, depth)
 
     def _text(self, text: str) -> str:
         self.size += len(text)
         if self.size > self.max_size:
             self._refuse_size()
-        return text if text.isascii() else _well_formed(text)
+        return text if text.isascii() else well_formed(text)
 
     def _moment(self, value: datetime) -> str:
         try:
@@ -222,17 +240,12 @@ class _Copier:
         )
 
     def _key(self, key: Any) -> str:
-        if isinstance(key, Enum):
-            key = key.value
-        if key.__class__ is not type(key):
-            key = _behind(key)
-        if isinstance(key, str):
-            return _well_formed(str.__str__(key))
-        if isinstance(key, int) and not isinstance(key, bool):
-            return str(self._integer(key))
-        if _is_like_text(key):
-            return _well_formed(str(key))
-        raise ValidationError(f"{self.name}: found a key of type {type(key).__name__}, expected text")
+        found = bare(key)
+        if type(found) is int:
+            return str(self._integer(found))
+        if type(found) is not str:
+            raise ValidationError(f"{self.name}: found a key of type {type(key).__name__}, expected text")
+        return well_formed(found)
 
     def _grow(self, size: int, depth: int) -> None:
         if depth <= 0:
@@ -249,36 +262,16 @@ class _Copier:
         )
 
 
-def _behind(proxy: Any) -> Any:
-    """Return what a proxy stands for, where nothing takes the proxy in its stead.
-
-    Django's lazy objects and Werkzeug's locals say that they are of another class than they are, and not all that such
-    a class can do works with them; text can be had of all.
-    """
-    kind: type[Any] = proxy.__class__
-    if kind is type(None):
-        return None
-    if kind is bool:
-        return bool(proxy)
-    bases: tuple[type[Any], ...] = () if issubclass(kind, Enum) else (str, int, float, Decimal)
-    return next((base(str(proxy)) for base in bases if issubclass(kind, base)), proxy)
+def _no_mapping(value: Any, name: str) -> str:
+    found = _type_of(value).__name__
+    return f"{name}: found {found}{_advice(value)}, expected a mapping such as a dict"
 
 
-def _is_like_text(value: Any) -> bool:
-    """Whether something does what text does without being it, such as a translation that is made when it is used."""
-    fold = getattr(value, "casefold", None)
-    return callable(fold) and str(fold()) == str(value).casefold()
-
-
-def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
-    """Whether something is a mapping; a dict, as most are, is told at once."""
-    return type(value) is dict or isinstance(value, Mapping)
-
-
-def _well_formed(text: str) -> str:
-    """Replace lone surrogates, which UTF-8 cannot say, by U+FFFD."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
+def _advice(value: Any) -> str:
+    """Say how a model becomes a dict, where it can say so itself."""
+    kind = _type_of(value)
+    if callable(getattr(kind, "model_dump", None)):
+        return " (call its model_dump())"
+    if hasattr(kind, "__dataclass_fields__"):
+        return " (call dataclasses.asdict)"
+    return " (call attrs.asdict)" if hasattr(kind, "__attrs_attrs__") else ""

@@ -10,7 +10,7 @@ from .context import external_referrer, language_of, page_of
 from .desk import Desk
 from .errors import ValidationError
 from .event import Context, Event, EventKind, new_event_id
-from .options import Options, checked_event_id, override, seconds_of
+from .options import Options, checked_event_id, checked_type, override, read_integrations, seconds_of
 from .person import CAMEL_CASE, guard, read_identity, user_id_in
 from .visit import Visit
 
@@ -63,7 +63,7 @@ class Composer:
         if self._context is None:
             self._context = self._desk.context(self._visit)
         overrides = options.get("context")
-        return override(self._context, overrides) if overrides else self._context
+        return self._context if overrides is None else override(self._context, overrides)
 
     def compose(
         self,
@@ -84,10 +84,9 @@ class Composer:
             options: as they were given; their names are checked.
             visitor: under what the event is kept in order.
         """
-        if kind == "event" and not (isinstance(type, str) and type.strip()):
-            raise ValidationError('event type: found none, expected text such as "ADD"')
+        named = checked_type(type) if kind == "event" else type
         data = read_identity(event_data) if kind == "identity" else plain(event_data, "event data")
-        extension, nested = read_attributes(extension_data, "extension data") if extension_data else ({}, None)
+        extension, nested = read_attributes(extension_data, "extension data")
         for camel, snake in _CAMEL_CASE[kind].items():
             if camel in data:
                 data[snake] = data.pop(camel)
@@ -105,7 +104,7 @@ class Composer:
         return Event(
             new_event_id() if event_id is None else checked_event_id(event_id),
             kind,
-            type,
+            named,
             self._desk.now() if moment is None else seconds_of(moment),
             self._visit.browser_id,
             visitor,
@@ -114,7 +113,7 @@ class Composer:
             extension,
             context,
             given_point_of_sale or self.point_of_sale,
-            plain(integrations, "integrations") if integrations else None,
+            None if integrations is None else read_integrations(integrations),
             nested,
             before if user_id not in (None, before) else None,
         )

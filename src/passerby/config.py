@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from inspect import iscoroutinefunction
 from typing import Any, Literal, TypedDict, cast
 
 from .context import IpPolicy
 from .cookie import RENEW_AFTER, OnTamper
 from .errors import SettingsError
+from .function import check_function
 from .http_cookie import MAX_AGE, CookieAttributes, SameSite, Secure, check_cookie_name
 from .policy import SKIPPED_PATHS, BotPolicy, Consent, GpcPolicy
 
@@ -151,11 +151,9 @@ class Settings:
                 setting="when_full",
             )
         _ = self.outbox_directory
-        if self.consent is not None and (not callable(self.consent) or iscoroutinefunction(self.consent)):
-            raise SettingsError(
-                "expected a plain function that takes the request's facts and gives True, False or None",
-                setting="consent",
-            )
+        if self.consent is not None:
+            expected = "a plain function that takes the request's facts and gives True, False or None"
+            check_function(self.consent, "consent", expected)
         for name in ("trusted_proxies", "skipped_paths", "hash_traits"):
             if not _are_texts(getattr(self, name)):
                 raise SettingsError("expected a list of texts", setting=name)

@@ -17,7 +17,9 @@ from .destinations import CookieOwner, Destination, IdIssuer, SharedCookie
 from .destinations.sitecore import Sitecore
 from .errors import RemoteError, SettingsError, ValidationError
 from .event import NO_CONTEXT, Context, Event, EventKind
+from .function import is_given_up
 from .logs import get_logger
+from .options import checked_point_of_sale, checked_timeout
 from .outbox import DeadLetter, Outbox
 from .outbox.memory import MAX_EVENTS, MemoryOutbox
 from .outcome import Dropped
@@ -113,7 +115,14 @@ class FrontDesk:
         if visit.request is None:
             return None
         try:
-            return chosen(visit.request)
+            answer = chosen(visit.request)
+            if is_given_up(answer):
+                log.error("the point_of_sale callable gave something to be awaited, expected text or None")
+                return None
+            return None if answer == "" else checked_point_of_sale(answer)
+        except ValidationError:
+            log.error("the point_of_sale callable gave something else than text or None")
+            return None
         except Exception:
             log.exception("the point_of_sale callable raised; there is no point of sale in this request")
             return None
@@ -250,18 +259,6 @@ class FrontDesk:
         if self.issuer is None:
             raise SettingsError("only Sitecore answers this; add Sitecore(...) to the destinations")
         return self.issuer
-
-
-def checked_timeout(timeout: float | None) -> float | None:
-    """Return a timeout in seconds; raises ValidationError IV-0006 unless it is None or a number of at least 0."""
-    if timeout is None:
-        return None
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
-        raise ValidationError(
-            "Incorrect value for the timeout parameter. Set the value to an integer greater than or equal to 0.",
-            code="IV-0006",
-        )
-    return timeout
 
 
 def _make_outbox(names: Sequence[str], settings: Settings) -> Outbox:

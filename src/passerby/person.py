@@ -9,15 +9,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, TypeGuard, cast
-from uuid import UUID
 
 from . import jsontext
-from .attributes import check_attribute_count, is_mapping, plain, read_extension
+from .attributes import check_attribute_count, plain, read_extension
 from .cookie import Remembered
 from .errors import ValidationError
-from .event import Event, IdentityData, PageViewData
+from .event import BrowserIdForm, Event, IdentityData, PageViewData
 from .sensitive import check_traits, hash_traits, snake_case
+from .value import bare, guarded, has_control_characters, id_text, is_mapping, items_of
 
 MAX_USER_ID = 255  # characters; Datalyr's limit, the strictest
 REPEAT_AFTER = 86_400  # seconds after which an unchanged identity is sent again
@@ -37,22 +38,35 @@ def checked_user_id(user_id: object, browser_id: str | None) -> str:
     return text
 
 
+@guarded("browser ID")
+def checked_browser_id(browser_id: object, form: BrowserIdForm) -> str:
+    """Return a browser ID as text; raises ValidationError if it is none of the form."""
+    text = bare(browser_id)
+    if isinstance(text, str) and form.fits(text):
+        return text
+    raise ValidationError("browser ID: expected the UUID that tracker.browser_id said")
+
+
+@guarded("ID")
 def checked_id(value: object, name: str, hint: str) -> str:
     """Return an ID of a person or a group as text; raises ValidationError if it is empty, too long, or no ID."""
-    if isinstance(value, bool) or not isinstance(value, str | int | UUID | None):
+    text = "" if value is None else id_text(value)
+    if text is None:
+        if type(value) is int:
+            raise ValidationError(f"{name}: found a number beyond 64 bits; pass it as text")
         raise ValidationError(f"{name}: found {type(value).__name__}, expected text, a whole number or a UUID")
-    if isinstance(value, int) and abs(value) >= 2**63:
-        raise ValidationError(f"{name}: found a number beyond 64 bits; pass it as text")
-    text = "" if value is None else str(value).strip()
     if not text:
         raise ValidationError(f"{name}: found none, expected text, a number or a UUID, {hint}")
     if len(text) > MAX_USER_ID:
         raise ValidationError(
             f"{name}: found {len(text)} characters, expected at most {MAX_USER_ID}; use a database key"
         )
+    if has_control_characters(text):
+        raise ValidationError(f"{name}: found control characters or half a surrogate pair, expected text without")
     return text
 
 
+@guarded("traits")
 def identity_of(
     user_id: str, traits: Mapping[str, Any] | None, provider: str | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -61,11 +75,11 @@ def identity_of(
     Returns the event data, with those traits that have a field of their own, and the rest as extension data. Raises
     ValidationError if the rest is too much.
     """
-    if not isinstance(traits, Mapping | None):
-        raise ValidationError(f"traits: found {type(traits).__name__}, expected a mapping such as a dict")
+    if traits is not None and not is_mapping(traits):
+        plain(traits, "traits")  # which says what was expected
     data: dict[str, Any] = {"identifiers": [{"id": user_id, "provider": provider}]}
     extension: dict[str, Any] = {}
-    for name, value in (traits or {}).items():
+    for name, value in items_of(traits, "traits") if traits is not None else ():
         field = CAMEL_CASE.get(name, name)
         if field in _FIELDS:
             data[field] = value
@@ -75,6 +89,7 @@ def identity_of(
     return data, extension
 
 
+@guarded("event data")
 def read_identity(event_data: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return plain identity data; raises ValidationError as `plain` does.
 
@@ -169,7 +184,8 @@ def _is_list_of_objects(value: Any) -> TypeGuard[list[dict[str, Any]]]:
 
 
 def _with_minutes(event_data: Mapping[str, Any]) -> dict[str, Any]:
-    data = {name: _minutes(value) if name == "dob" else value for name, value in event_data.items()}
+    given = items_of(event_data, "event data")
+    data = {name: _minutes(value) if name == "dob" else value for name, value in given}
     identifiers: Any = data.get("identifiers")
     if type(identifiers) in (list, tuple):
         data["identifiers"] = list(map(_identifier_with_minutes, identifiers))
@@ -179,13 +195,21 @@ def _with_minutes(event_data: Mapping[str, Any]) -> dict[str, Any]:
 def _identifier_with_minutes(identifier: Any) -> Any:
     if not is_mapping(identifier):
         return identifier
-    return {
-        name: _minutes(value) if name in ("expiryDate", "expiry_date") else value for name, value in identifier.items()
-    }
+    given = items_of(identifier, "identifiers")
+    read = {"id": _whole, "expiryDate": _minutes, "expiry_date": _minutes}
+    return {name: read[name](value) if type(name) is str and name in read else value for name, value in given}
+
+
+def _whole(value: Any) -> Any:
+    """Write a Decimal as the whole number that it is, as databases give keys; leave anything else as it is."""
+    found = bare(value)
+    is_whole = isinstance(found, Decimal) and found.is_finite() and abs(found) < 2**63 and found == int(found)
+    return int(found) if is_whole else value
 
 
 def _minutes(value: Any) -> Any:
     """Write a date or datetime to the minute, without a zone; leave anything else as it is."""
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=None).isoformat(timespec="minutes")
-    return f"{value.isoformat()}T00:00" if isinstance(value, date) else value
+    moment = bare(value)
+    if isinstance(moment, datetime):
+        return moment.replace(tzinfo=None).isoformat(timespec="minutes")
+    return f"{moment.isoformat()}T00:00" if isinstance(moment, date) else value

@@ -14,9 +14,11 @@ from functools import lru_cache
 from logging import Logger
 from typing import Any, Literal, NamedTuple
 
+from .function import is_given_up
 from .http_cookie import CookieFinder
 from .logs import get_logger
 from .request import RequestInfo, header_of
+from .value import bare
 
 log: Logger = get_logger("passerby.policy")
 
@@ -81,6 +83,7 @@ class Decision(NamedTuple):
 PAGE = Decision()
 BROKEN = Decision("internal", "never")  # something of ours failed
 OUTSIDE = Decision("no-request", "never")  # there is no request, so there is no visitor
+INVALID = Decision("invalid", "never")  # the app named a visitor that there is not
 _ON_TRACKING = Decision(assign="when tracked")
 _NEVER = Decision(assign="never")
 _GPC = Decision("gpc", "never")
@@ -157,7 +160,9 @@ class Policy:
 
     def _ask_for_consent(self, consent: Consent, request: RequestInfo) -> Decision | None:
         try:
-            answer = consent(request)
+            answer = bare(consent(request))
+            if is_given_up(answer):
+                log.error("the consent callable gave something to be awaited, expected True, False or None")
         except Exception:
             log.exception("the consent callable raised; nothing is tracked in this request")
             return _UNKNOWN

@@ -10,6 +10,9 @@ from functools import lru_cache
 from typing import Any, TypeGuard
 from urllib.parse import quote, unquote_to_bytes
 
+from .errors import ValidationError
+from .value import guarded
+
 TRACKER_KEY = "passerby.tracker"  # where a request's tracker hangs: in the ASGI scope or the WSGI environ
 SEEN_KEY = "passerby.middleware"  # marks a request that a face has taken charge of: installed twice it acts once
 
@@ -252,11 +255,12 @@ class EnvironRequest(RequestInfo):
         return header if len(header) <= MAX_HEADER else ""
 
 
+@guarded("request")
 def read_request(request: Any) -> RequestInfo:
     """Read the neutral facts of any framework's request.
 
     Takes an ASGI scope, a WSGI environ, or an object that carries one of them as `scope` (Starlette, FastAPI, Django
-    under ASGI) or `environ` (Flask, Django under WSGI). Raises TypeError for anything else.
+    under ASGI) or `environ` (Flask, Django under WSGI). Raises ValidationError for anything else.
     """
     if isinstance(request, RequestInfo):
         return request
@@ -267,7 +271,7 @@ def read_request(request: Any) -> RequestInfo:
             return ScopeRequest(native)
         if "REQUEST_METHOD" in native:
             return EnvironRequest(native)
-    raise TypeError(
+    raise ValidationError(
         f"found {type(request).__name__} where a request was expected: pass an ASGI scope, a WSGI environ, "
         "or the request object of Starlette, FastAPI, Django or Flask"
     )

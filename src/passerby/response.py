@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from http.cookies import Morsel
 from typing import Any, cast
 
+from .errors import ValidationError
 from .http_cookie import SetCookie
 
 
@@ -31,7 +32,7 @@ def add_cookies(response: Any, cookies: Iterable[SetCookie], *, is_text: bool = 
 
     An empty list gets text if `is_text` says that it is a WSGI app's, else bytes.
 
-    Raises TypeError for anything else.
+    Raises ValidationError for anything else.
     """
     for cookie in cookies:
         if isinstance(response, list):
@@ -45,7 +46,7 @@ def add_cookies(response: Any, cookies: Iterable[SetCookie], *, is_text: bool = 
         elif hasattr(response, "set_cookie"):
             _set_as_django_does(response, cookie)
         else:
-            raise TypeError(
+            raise ValidationError(
                 f"found {type(response).__name__} where a response was expected: pass a list of headers, "
                 "or the response object of Starlette, FastAPI, Django or Flask"
             )

@@ -10,6 +10,8 @@ from typing import Protocol
 
 from .delivery.process import renew_in_child
 from .door import Door
+from .errors import SettingsError
+from .function import check_function, is_given_up
 from .logs import get_logger
 from .receipt import DEFAULT_WAIT
 from .request import RequestInfo
@@ -59,9 +61,13 @@ class Sites:
         find: called with the facts of each request; returns the name of its site, out of a list that the app knows
             (never a host name as it came), or None for no site, where nothing is tracked.
         make: called with a site's name; returns its `Tracking`.
+
+    Raises SettingsError if one of the two is no plain function.
     """
 
     def __init__(self, find: Callable[[RequestInfo], str | None], make: Callable[[str], Tracking]) -> None:
+        check_function(find, "find", "a plain function that takes the request's facts and gives a name or None")
+        check_function(make, "make", "a plain function that takes a site's name and gives its Tracking")
         self._find = find
         self._make = make
         self._making = threading.Lock()
@@ -77,6 +83,9 @@ class Sites:
         """Return the door of a request's site; where that cannot be had, one behind which nothing is tracked."""
         try:
             name = self._find(request)
+            if is_given_up(name):
+                log.error("find gave something to be awaited, expected the name of a site or None; nothing is tracked")
+                name = None
             tracking = self._nowhere if name is None else self[name]
         except Exception:
             log.exception("the site of a request could not be found; nothing is tracked in it")
@@ -94,7 +103,7 @@ class Sites:
             with self._making:
                 tracking = self._made.get(name)
                 if tracking is None:
-                    tracking = self._make(name)
+                    tracking = _checked(self._make(name))
                     tracking.record_with(self._transactions)
                     self._made[name] = tracking
         return tracking
@@ -142,6 +151,13 @@ class Sites:
     def begin_afresh(self) -> None:
         """In a forked child: whoever of the parent was just making a site will never let go of the lock."""
         self._making = threading.Lock()
+
+
+def _checked(made: object) -> Tracking:
+    """Return what `make` has made; raises SettingsError if that is no tracking."""
+    if is_given_up(made) or not isinstance(made, Tracking):
+        raise SettingsError(f"make: found {type(made).__name__}, expected a Tracking")
+    return made
 
 
 def _left_until(moment: float) -> float:

@@ -6,19 +6,19 @@ It turns calls into events and does no I/O of its own: whom it hands them to is 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from logging import Logger
 from typing import Any, Unpack
 
-from .attributes import plain, read_extension
+from .attributes import plain
 from .composer import Composer
 from .context import language_of
 from .desk import Desk
 from .errors import RemoteError, ValidationError
 from .event import Event, EventKind, IdentityData, PageViewData, new_event_id
 from .logs import get_logger
-from .options import Options, check_names, choose
+from .options import Options, check_names, checked_point_of_sale, choose, read_question
 from .outcome import Dropped, Outcome
 from .person import checked_id, checked_user_id, identity_of, is_repeated, remember
 from .receipt import Receipt
@@ -78,9 +78,10 @@ class Tracker:
 
     @point_of_sale.setter
     def point_of_sale(self, value: str | None) -> None:
-        if value is not None and not (isinstance(value, str) and value.strip()):
-            raise ValidationError('"pointOfSale" cannot be empty.', code="MV-0009")
-        self._composer.point_of_sale = value
+        try:
+            self._composer.point_of_sale = checked_point_of_sale(value)
+        except ValidationError as error:
+            self._desk.refuse("invalid", (), error)
 
     @property
     def has_page_view(self) -> bool:
@@ -205,8 +206,11 @@ class Tracker:
         """Someone else is going to use this browser: forget the user ID and give it a new browser ID."""
         self.visit.leave()
         self._visitor = None
-        if self.visit.decision.sets_cookies:
-            self._desk.assign(self.visit)
+        try:
+            if self.visit.decision.sets_cookies:
+                self._desk.assign(self.visit)
+        except Exception:
+            log.exception("a browser ID could not be asked for; the visitor goes on without")
 
     def add_to_event_queue(
         self,
@@ -227,14 +231,21 @@ class Tracker:
         Returns how many this process held. Where workers share an outbox on disk, the others let go of theirs within a
         second or two.
         """
-        return self._desk.release_held(self.visit, self._visitor_key())
+        return self._act_on_queue(self._desk.release_held)
 
     def clear_event_queue(self) -> int:
         """Drop the events held for this browser (counted as "cleared"), here and in other workers of an outbox on disk.
 
         Returns how many this process held.
         """
-        return self._desk.clear_held(self.visit, self._visitor_key())
+        return self._act_on_queue(self._desk.clear_held)
+
+    def _act_on_queue(self, act: Callable[[Visit, str], int]) -> int:
+        try:
+            return act(self.visit, self._visitor_key())
+        except Exception:
+            log.exception("the events held for a visitor could not be reached")
+            return 0
 
     async def guest_id(self, timeout: float | None = None) -> str:
         """Ask Sitecore CDP for the ID of the guest behind this browser.
@@ -264,33 +275,36 @@ class Tracker:
             ValidationError: friendly ID or point of sale is missing.
             RemoteTimeout: no answer in time.
         """
-        if self.visit.decision.refusal is not None:
-            return None
         try:
-            return await asyncio.wrap_future(self._ask_personalization(data, timeout))
+            answer = self._ask_personalization(data, timeout)
+            return None if answer is None else await asyncio.wrap_future(answer)
         except RemoteError as error:
             log.warning("no personalisation: %s", error)
             return None
 
     def personalize_sync(self, data: Mapping[str, Any], timeout: float | None = None) -> dict[str, Any] | None:
         """Do as `personalize` does, in sync code."""
-        if self.visit.decision.refusal is not None:
-            return None
         try:
-            return self._ask_personalization(data, timeout).result()
+            answer = self._ask_personalization(data, timeout)
+            return None if answer is None else answer.result()
         except RemoteError as error:
             log.warning("no personalisation: %s", error)
             return None
 
-    def _ask_personalization(self, data: Mapping[str, Any], timeout: float | None) -> Future[dict[str, Any] | None]:
-        asked = plain(data, "personalize data")
-        params = asked.pop("params", None)
-        if params:
-            asked["params"] = read_extension(data["params"], "params")
-        locale = self._composer.context({}).locale
-        if asked.get("language") is None and self._desk.defaults.infer and locale is not None:
-            asked["language"] = language_of(locale)
-        return self._desk.ask_personalization(asked, self.browser_id, self.point_of_sale, timeout)
+    def _ask_personalization(
+        self, data: Mapping[str, Any], timeout: float | None
+    ) -> Future[dict[str, Any] | None] | None:
+        if self.visit.decision.refusal is not None:
+            return None
+        try:
+            asked = read_question(data)
+            locale = self._composer.context({}).locale
+            if asked.get("language") is None and self._desk.defaults.infer and locale is not None:
+                asked["language"] = language_of(locale)
+            return self._desk.ask_personalization(asked, self.browser_id, self.point_of_sale, timeout)
+        except ValidationError as error:
+            self._desk.refuse("invalid", (), error)
+            return None
 
     def _tell(
         self,

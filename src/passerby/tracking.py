@@ -16,10 +16,12 @@ from .destinations import CookieOwner, Destination, SharedCookie
 from .destinations.target import COLLECTOR_URL, collector_url
 from .door import Door
 from .errors import BrowserIdUnavailable, RemoteTimeout, SettingsError, ValidationError
-from .frontdesk import FrontDesk, checked_timeout
+from .frontdesk import FrontDesk
 from .logs import get_logger
+from .options import checked_timeout
 from .outbox import DeadLetter
-from .policy import OUTSIDE, Policy
+from .person import checked_browser_id, checked_user_id
+from .policy import INVALID, OUTSIDE, Policy
 from .proxies import TrustedProxies
 from .receipt import DEFAULT_WAIT, Receipt
 from .request import TRACKER_KEY, EnvironRequest, RequestInfo, read_request
@@ -29,6 +31,7 @@ from .stats import Stats
 from .tracker import Tracker
 from .transaction import Transactions
 from .uwsgi import warn_if_threads_are_off
+from .value import guarded
 from .visit import Reception, Visit, visit_of
 
 log: Logger = get_logger("passerby")
@@ -114,21 +117,36 @@ class Tracking:
 
         Args:
             request: an ASGI scope, a WSGI environ, or the request object of Starlette, FastAPI, Django or Flask.
+
+        Raises ValidationError for anything else.
         """
+        return self._tracker_for(request)
+
+    @guarded("request")
+    def _tracker_for(self, request: Any) -> Tracker:
         info = read_request(request)
         tracker: Tracker | None = info.native.get(TRACKER_KEY) or handled_tracker(info)
         if tracker is None:
             tracker = info.native[TRACKER_KEY] = self._door.begin(info)
         return tracker
 
-    def for_visitor(self, browser_id: str, user_id: str | None = None) -> Tracker:
+    def for_visitor(self, browser_id: object, user_id: object = None) -> Tracker:
         """Return a tracker outside of any request, for a job or an import.
 
-        Raises ValidationError if the browser ID is no UUID.
+        Args:
+            browser_id: what `Tracker.browser_id` said, as text or as a UUID.
+            user_id: who the visitor is, if that is known: text, a number or a UUID.
+
+        Raises ValidationError if the browser ID is no UUID or the user ID is none. With ``on_invalid="drop"`` all that
+        is tracked with the tracker is dropped instead.
         """
-        if not self._desk.cookie.form.fits(browser_id):
-            raise ValidationError("browser ID: expected the UUID that tracker.browser_id said")
-        return Tracker(self._desk, visit_of(browser_id, user_id))
+        try:
+            browser = checked_browser_id(browser_id, self._desk.cookie.form)
+            user = None if user_id is None else checked_user_id(user_id, browser)
+        except ValidationError as error:
+            self._desk.refuse("invalid", (), error)
+            return Tracker(self._desk, Visit(None, INVALID, Sighting(None), None))
+        return Tracker(self._desk, visit_of(browser, user))
 
     def outside_request(self) -> Tracker:
         """Return a tracker for code that runs outside of a request too: it has no visitor and drops what is tracked.
@@ -155,7 +173,8 @@ class Tracking:
             return
         in_time = True
         if tracker.visit.needs_id:
-            in_time = await self._door.await_browser_id(tracker, checked_timeout(timeout))
+            timeout = self._checked_timeout(timeout)
+            in_time = await self._door.await_browser_id(tracker, timeout)
         self._answer(tracker, response, timed_out=timeout is not None and not in_time)
 
     def handle_cookie_sync(self, request: Any, response: Any, timeout: float | None = None) -> None:
@@ -165,7 +184,8 @@ class Tracking:
             return
         in_time = True
         if tracker.visit.needs_id:
-            in_time = self._door.wait_for_browser_id(tracker, checked_timeout(timeout))
+            timeout = self._checked_timeout(timeout)
+            in_time = self._door.wait_for_browser_id(tracker, timeout)
         self._answer(tracker, response, timed_out=timeout is not None and not in_time)
 
     def page_view(
@@ -175,13 +195,15 @@ class Tracking:
         extension_data: Mapping[str, Any] | None = None,
     ) -> Receipt:
         """Tell that the visitor of a request sees a page; see `Tracker.page_view`."""
-        return self.tracker_for(request).page_view(event_data, extension_data)
+        tracker = self._find_tracker(request)
+        return self._refused if tracker is None else tracker.page_view(event_data, extension_data)
 
     def identity(
         self, event_data: Mapping[str, Any], request: Any, extension_data: Mapping[str, Any] | None = None
     ) -> Receipt:
         """Tell who the visitor of a request is; see `Tracker.identity`."""
-        return self.tracker_for(request).identity(event_data, extension_data)
+        tracker = self._find_tracker(request)
+        return self._refused if tracker is None else tracker.identity(event_data, extension_data)
 
     def event(
         self,
@@ -191,19 +213,22 @@ class Tracking:
         extension_data: Mapping[str, Any] | None = None,
     ) -> Receipt:
         """Tell an event of the visitor of a request; see `Tracker.event`."""
-        return self.tracker_for(request).event(type, event_data, extension_data)
+        tracker = self._find_tracker(request)
+        return self._refused if tracker is None else tracker.event(type, event_data, extension_data)
 
     async def personalize(
         self, data: Mapping[str, Any], request: Any, timeout: float | None = None
     ) -> dict[str, Any] | None:
         """Ask for a personalisation for the visitor of a request; see `Tracker.personalize`."""
-        return await self.tracker_for(request).personalize(data, timeout)
+        tracker = self._find_tracker(request, counted=False)
+        return None if tracker is None else await tracker.personalize(data, timeout)
 
     def personalize_sync(
         self, data: Mapping[str, Any], request: Any, timeout: float | None = None
     ) -> dict[str, Any] | None:
         """Do as `personalize` does, in sync code."""
-        return self.tracker_for(request).personalize_sync(data, timeout)
+        tracker = self._find_tracker(request, counted=False)
+        return None if tracker is None else tracker.personalize_sync(data, timeout)
 
     # Running it.
 
@@ -213,15 +238,15 @@ class Tracking:
 
     def flush(self, timeout: float = DEFAULT_WAIT) -> int:
         """Wait at most `timeout` seconds until everything is delivered; return how many events still wait."""
-        return self._delivery.flush(timeout)
+        return self._delivery.flush(self._wait_of(timeout, DEFAULT_WAIT))
 
     async def aflush(self, timeout: float = DEFAULT_WAIT) -> int:
         """Do as `flush` does without blocking the event loop."""
-        return await self._delivery.aflush(timeout)
+        return await self._delivery.aflush(self._wait_of(timeout, DEFAULT_WAIT))
 
     def close(self, timeout: float | None = None) -> int:
         """Flush and end the background thread; return how many events still wait. A later event starts it again."""
-        return self._delivery.close(self.close_timeout if timeout is None else timeout)
+        return self._delivery.close(self._wait_of(timeout, self.close_timeout))
 
     async def aclose(self, timeout: float | None = None) -> int:
         """Do as `close` does without blocking the event loop."""
@@ -244,12 +269,42 @@ class Tracking:
         return self._desk.stats()
 
     def _tracker_for_cookie(self, request: Any) -> Tracker | None:
-        return self.tracker_for(request) if self._settings.server_cookie else None
+        return self._find_tracker(request, counted=False) if self._settings.server_cookie else None
+
+    def _find_tracker(self, request: Any, *, counted: bool = True) -> Tracker | None:
+        """Return a request's tracker; None for what is no request, where that is not to be raised."""
+        try:
+            return self._tracker_for(request)
+        except ValidationError as error:
+            self._desk.refuse("invalid", self._desk.destination_names if counted else (), error)
+            return None
+
+    @property
+    def _refused(self) -> Receipt:
+        """The receipt of a call that was refused and counted."""
+        return Receipt.dropped("invalid", self._desk.destination_names)
+
+    def _checked_timeout(self, timeout: object) -> float | None:
+        try:
+            return checked_timeout(timeout)
+        except ValidationError as error:
+            self._desk.refuse("invalid", (), error)
+            return None
+
+    def _wait_of(self, timeout: object, otherwise: float) -> float:
+        checked = self._checked_timeout(timeout)
+        return otherwise if checked is None else checked
 
     def _answer(self, tracker: Tracker, response: Any, *, timed_out: bool) -> None:
-        visit = tracker.visit
-        if visit.needs_id:
+        if tracker.visit.needs_id:
             raise RemoteTimeout if timed_out else BrowserIdUnavailable
+        try:
+            self._set_cookies(tracker.visit, response)
+        except ValidationError as error:
+            self._desk.refuse("invalid", (), error)
+
+    @guarded("response")
+    def _set_cookies(self, visit: Visit, response: Any) -> None:
         cookies = self._reception.cookies(visit, headers_of(response), time.time(), renew=True)
         add_cookies(response, cookies, is_text=isinstance(visit.request, EnvironRequest))
 

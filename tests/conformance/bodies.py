@@ -22,6 +22,7 @@ SNAKE_CASE = {
     },
     "personalize": {"point_of_sale": "pointOfSale", "friendly_id": "friendlyId"},
 }  # fmt: skip
+OWN_FIELDS = {"type", "clientkey", "browserid", "pos", "requestedat", "ext"}
 MAX_DEPTH = 12
 MAX_SIZE = 32_768
 MAX_QUERY = 8192
@@ -59,6 +60,8 @@ class Bodies:
         extension = self._checked(self._mapping(args.get("extensionData")))
         body = self._view(data) if call == "pageView" else self._event(data, args) if call == "event" else {}
         common = self._common(call, data)
+        if call == "event" and "own-fields-kept" in self.on and _is_of_another_event(data, args.get("type")):
+            raise Refused(OWN_ERROR)
         if call == "identity":
             body |= self._identity.body(data)
         self._add_extension(call, body, data, extension)
@@ -214,6 +217,11 @@ def language_of(tag: str, on: Collection[str]) -> str | None:
     language = tag.partition("-")[0]
     is_rare = len(language) > 2 or language.lower() in ("in", "iw", "ji", "jw", "mo", "sh", "tl")
     return ANYTHING if is_rare and "language-as-sent" not in on else language.upper()
+
+
+def _is_of_another_event(data: JSON, kind: Any) -> bool:
+    spelt = {re.sub(r"[\W_]", "", name).lower() for name in data}
+    return bool(OWN_FIELDS & spelt) or (isinstance(kind, str) and re.sub(r"[\W_]", "", kind).lower() == "identity")
 
 
 def _is_filled(value: Any) -> bool:

@@ -140,6 +140,12 @@ DIFFERENCES = (
         "Sitecore refuses it too, when nobody is looking",
     ),
     Difference(
+        "own-fields-kept",
+        "has event data of a custom event replace its type and its `ext`, and drops data of other names of its own",
+        "refuses event data with a name of Sitecore's own fields, in any spelling, and the type of an identity",
+        "what an app's data says must not change what an event is, and nothing is to vanish",
+    ),
+    Difference(
         "snake-case-names",
         "knows `pageVariantId`, `firstName` and the like in camelCase only",
         "knows their snake_case too",

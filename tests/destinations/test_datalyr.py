@@ -160,10 +160,10 @@ class TestTrackForm:
             "timestamp": TIMESTAMP,
         }
 
-    def test_a_property_of_the_apps_is_not_overwritten(self) -> None:
+    def test_a_property_of_the_apps_does_not_name_another_browser(self) -> None:
         made = sent(event(data={"anonymous_id": "mine"}), form="track", api_key="dk_1")
 
-        assert made["properties"] == {"anonymous_id": "mine"}
+        assert made["properties"] == {"anonymous_id": BROWSER_ID}
 
 
 class TestCheck:

@@ -51,7 +51,7 @@ class TestSettings:
             ({"target_url": ""}, '[MV-0002] "targetURL" is required.'),
             ({"target_url": None}, '[MV-0002] "targetURL" is required.'),
             ({"point_of_sale": " "}, '[MV-0009] "pointOfSale" cannot be empty.'),
-            ({"point_of_sale": 5}, "point_of_sale: found int, expected text or a callable"),
+            ({"point_of_sale": 5}, "point_of_sale: expected text or a plain function"),
             ({"client_key": "a b"}, "client_key: expected ASCII letters"),
             ({"client_key": "a;b"}, "client_key: expected ASCII letters"),
             ({"client_key": 5}, "client_key: expected ASCII letters"),

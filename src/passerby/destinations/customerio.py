@@ -24,6 +24,7 @@ from ..secret import Secret
 from ..version import __version__
 from . import Answer, Call, Divide, Verdict
 from .answers import as_object, judge_status, read_json
+from .reserved import refuse_others
 from .target import checked_target, origin_of
 
 Region = Literal["us", "eu"]
@@ -116,11 +117,14 @@ class CustomerIO:
         return origin_of(self._target)
 
     def check(self, event: Event) -> None:
-        """Raise ValidationError if the event's call would be larger than the API takes, or its page has no name."""
+        """Raise ValidationError if the call would be too large, its page has no name, or a trait is another ID."""
         for field in ("page", "category") if event.kind == "page_view" else ():
             if not isinstance(event.data.get(field), str | int | float | None):
                 found = type(event.data[field]).__name__
                 raise ValidationError(f"{self.name}: {field} is {found}, expected text")
+        if event.kind == "identity":
+            # A trait of such a name gives the person another ID.
+            refuse_others(traits_of(event), {"id": event.user_id, "cioid": None}, self.name, "traits")
         if _most(event) <= MAX_CALL:
             return
         size = self.weigh(event) - 1

@@ -22,6 +22,7 @@ from ..secret import Secret
 from ..version import __version__
 from . import Answer, Call, Divide, Retry, SharedCookie, Verdict
 from .answers import judge_status, read_json
+from .reserved import refuse_others
 from .target import checked_target, origin_of
 
 Form = Literal["events", "track"]
@@ -102,6 +103,9 @@ class Datalyr:
             self._check_user_id(event.user_id, event.browser_id)
         if event.kind == "identity":
             self._check_traits(_traits(event))
+        elif event.kind == "event" and (event.type or "").strip().lower() in _OWN_NAMES:
+            raise ValidationError(f"{self.name}: event type: found Datalyr's name of another call; make that call")
+        refuse_others(_given(event), _own_ids(event), self.name, "traits" if event.kind in _OF_PEOPLE else "event data")
 
     def weigh(self, event: Event) -> int:
         """Return the bytes of an event and the comma before the next one, with an anonymous ID if it has none yet."""
@@ -153,6 +157,8 @@ class Datalyr:
 
 
 _NAMES: Mapping[EventKind, str] = {"identity": "$identify", "group": "$group", "alias": "$alias"}
+_OWN_NAMES = frozenset(_NAMES.values())
+_OF_PEOPLE: frozenset[EventKind] = frozenset({"identity", "group"})
 
 
 def _checked(setting: str, value: object, is_needed: bool) -> str | None:
@@ -196,13 +202,31 @@ def _track_body(event: Event, names: Mapping[EventKind, str]) -> dict[str, Any]:
         body["userId"] = event.user_id
     properties = _PROPERTIES[event.kind](event)
     if event.browser_id is not None:
-        properties.setdefault("anonymous_id", event.browser_id)
+        properties["anonymous_id"] = event.browser_id
     if event.previous_id is not None:
-        properties.setdefault("previous_id", event.previous_id)
+        properties["previous_id"] = event.previous_id
     body["properties"] = properties
     body["context"] = {"library": "passerby", "version": __version__, "source": "api", "schema_version": 1}
     body["timestamp"] = event.timestamp_text
     return body
+
+
+def _given(event: Event) -> Mapping[str, Any]:
+    """Return what the app itself puts into an event's properties."""
+    if event.kind == "alias":
+        return {}
+    return event.data["traits"] if event.kind == "group" else {**event.data, **event.extension}
+
+
+def _own_ids(event: Event) -> Mapping[str, str | None]:
+    """Return the IDs that Datalyr's server reads in the properties of such an event, by name."""
+    ids: dict[str, str | None] = {"anonymousid": event.browser_id}
+    if event.kind in _OF_PEOPLE:
+        ids |= {"userid": event.user_id, "distinctid": event.user_id, "newuserid": event.user_id}
+        ids |= {"previousid": event.previous_id}
+    if event.kind == "group":
+        ids["groupid"] = event.data["group_id"]
+    return ids
 
 
 def _name_of(event: Event, names: Mapping[EventKind, str]) -> str | None:

@@ -16,11 +16,13 @@ from .. import jsontext
 from ..attributes import check_attribute_count
 from ..errors import RemoteError, SettingsError, ValidationError
 from ..event import COMMON_KINDS, Event, EventKind, is_uuid
+from ..function import check_function
 from ..outcome import Delivered
 from ..person import identifiers_in
 from ..request import RequestInfo
 from . import Answer, Call, Question, SharedCookie, Verdict
 from .answers import as_object, judge_status, read_json
+from .reserved import is_reserved, refuse_reserved
 from .target import checked_target, origin_of
 
 PROTOCOL_VERSION = "1.4.3"  # the Engage SDK whose requests these are
@@ -37,6 +39,8 @@ _IDENTITY_FIELDS = (
     "city", "country", "dob", "email", "gender", "mobile", "phone", "postal_code", "state", "street", "title",
 )  # fmt: skip
 _IDENTITY_RENAMED = {"first_name": "firstname", "last_name": "lastname"}
+# What a custom event says of itself, beside which its data stands: data of these names would make another event of it.
+_OWN_FIELDS = frozenset({"type", "clientkey", "browserid", "pos", "requestedat", "ext"})
 
 
 class Sitecore:
@@ -75,10 +79,8 @@ class Sitecore:
             raise SettingsError('"targetURL" is required.', code="MV-0002", setting="target_url")
         if isinstance(point_of_sale, str) and point_of_sale and not point_of_sale.strip():
             raise SettingsError('"pointOfSale" cannot be empty.', code="MV-0009", setting="point_of_sale")
-        if not (point_of_sale is None or isinstance(point_of_sale, str) or callable(point_of_sale)):
-            raise SettingsError(
-                f"found {type(point_of_sale).__name__}, expected text or a callable", setting="point_of_sale"
-            )
+        if not isinstance(point_of_sale, str | None):
+            check_function(point_of_sale, "point_of_sale", "text or a plain function that makes it from a request")
         self._base = checked_target(
             target_url,
             SettingsError(
@@ -123,8 +125,15 @@ class Sitecore:
             raise ValidationError('"pointOfSale" is required.', code="MV-0003")
         if event.kind == "identity":
             _check_identity(event.data)
+        elif event.kind == "event":
+            self._check_event(event)
         if len(event.extension) > 50:
             check_attribute_count(event.extension)
+
+    def _check_event(self, event: Event) -> None:
+        refuse_reserved(event.data, _OWN_FIELDS, self.name, "event data")
+        if is_reserved(event.type or "", ("identity",)):
+            raise ValidationError(f"{self.name}: event type: found that of an identity; call identity or identify")
 
     def weigh(self, event: Event) -> int:
         """Nothing to weigh: each event goes alone."""
@@ -149,6 +158,7 @@ class Sitecore:
             body["language"] = event.data["language"]
         if event.context.bot:
             body["ext"] = {**body.get("ext", {}), "bot": True}
+        body.pop("requested_at", None)
         if self._requested_at:
             body["requested_at"] = event.timestamp_text
         return Call("POST", f"{self._base}/v1.2/events", self._post_headers, jsontext.dumps(body))
@@ -230,7 +240,7 @@ def _is_real_minute(text: object) -> bool:
 def _view_body(event: Event, include_utm_parameters: bool) -> dict[str, Any]:
     body: dict[str, Any] = {"type": "VIEW"}
     if include_utm_parameters and event.context.campaign:
-        body |= event.context.campaign
+        body |= {name: value for name, value in event.context.campaign.items() if name.startswith("utm_")}
     if event.data.get("referrer"):
         body["referrer"] = event.data["referrer"]
     extension = dict(event.extension)
@@ -255,8 +265,9 @@ def _identity_body(event: Event, include_utm_parameters: bool) -> dict[str, Any]
 
 
 def _event_body(event: Event, include_utm_parameters: bool) -> dict[str, Any]:
-    body = {"type": event.type, **event.data}
-    body.pop("language", None)
+    # What is checked at the call is made sure of here: a stored event may be from before there was the check.
+    body: dict[str, Any] = {"type": event.type}
+    body |= {name: value for name, value in event.data.items() if name not in ("type", "ext", "language")}
     return body | ({"ext": event.extension} if event.extension else {})
 
 

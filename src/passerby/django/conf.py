@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from inspect import iscoroutinefunction
 from typing import Any, cast
 
 try:
@@ -18,6 +17,7 @@ from django.db import DEFAULT_DB_ALIAS
 from django.utils.module_loading import import_string
 
 from ..errors import SettingsError
+from ..function import check_function, is_given_up
 from ..sites import Sites
 from ..tracking import Tracking
 from .transactions import DatabaseTransactions
@@ -51,8 +51,8 @@ class DjangoSettings:
         if self.using != DEFAULT_DB_ALIAS and self.using not in list(settings.DATABASES):
             raise SettingsError(f"found {self.using!r}, expected a database of DATABASES", setting="using")
         find = _load("user_traits", self.user_traits)
-        if find is not None and (not callable(find) or iscoroutinefunction(find)):
-            raise SettingsError("expected a plain function that takes a user and gives a dict", setting="user_traits")
+        if find is not None:
+            check_function(find, "user_traits", "a plain function that takes a user and gives a dict")
 
     @property
     def defers(self) -> bool:
@@ -64,7 +64,10 @@ class DjangoSettings:
     def traits_of(self, user: Any) -> Mapping[str, Any] | None:
         """Return what is to be told of a user."""
         find = _load("user_traits", self.user_traits)
-        return None if find is None else find(user)
+        traits: Mapping[str, Any] | None = None if find is None else find(user)
+        if is_given_up(traits):
+            raise SettingsError("found something to be awaited, expected a dict", setting="user_traits")
+        return traits
 
 
 _OWN = frozenset(one.name for one in fields(DjangoSettings))
