@@ -42,6 +42,7 @@ def test_the_defaults_are_safe() -> None:
             )
             for value in ("other", None)
         ),
+        *(("on_missing_signature", value) for value in ("other", "keep", True)),
         *(("outbox", f"sqlite:{path}") for path in ("", "//", "///", "////", "outbox", "//host/outbox")),
         *(
             (name, value)
@@ -102,6 +103,7 @@ def test_an_unknown_setting_is_refused_by_name() -> None:
     [
         ({"cookie_same_site": "none", "cookie_secure": False}, "cookie_same_site"),
         ({"cookie_partitioned": True, "cookie_same_site": "lax"}, "cookie_partitioned"),
+        ({"on_missing_signature": "reissue", "server_cookie": False}, "on_missing_signature"),
     ],
 )
 def test_settings_that_do_not_fit_each_other(settings: dict[str, Any], named: str) -> None:

@@ -176,6 +176,11 @@ class TestSignature:
         """The browser SDK made it."""
         assert cookie(KEY).read(f"bid_key={BROWSER_ID}", 0) == Sighting(BROWSER_ID, refresh=True, present=True)
 
+    @given(st.lists(st.sampled_from([BROWSER_ID, BROWSER_ID.upper(), OTHER_ID, "x", "", "x" * 36]), max_size=8))
+    def test_without_companion_it_may_be_unknown(self, values: list[str]) -> None:
+        text = "; ".join(f"bid_key={value}" for value in values)
+        assert cookie(KEY, on_missing_signature="reissue").read(text, 0) == Sighting(None, present=bool(values))
+
     @pytest.mark.parametrize(("age", "refresh"), [(0, False), (RENEW_AFTER - 300, False), (RENEW_AFTER + 5, True)])
     def test_renewal_when_it_is_old(self, age: float, refresh: bool) -> None:
         text = header(cookie(KEY).write(BROWSER_ID, secure=True))

@@ -8,7 +8,7 @@ from inspect import iscoroutinefunction
 from typing import Any, Literal, TypedDict, cast
 
 from .context import IpPolicy
-from .cookie import RENEW_AFTER, OnTamper
+from .cookie import RENEW_AFTER, OnMissingSignature, OnTamper
 from .errors import SettingsError
 from .http_cookie import MAX_AGE, CookieAttributes, SameSite, Secure, check_cookie_name
 from .policy import SKIPPED_PATHS, BotPolicy, Consent, GpcPolicy
@@ -24,6 +24,7 @@ _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "bots": ("drop", "tag", "keep"),
     "ip": ("truncate", "keep", "drop"),
     "on_tamper": ("reissue", "adopt"),
+    "on_missing_signature": ("reissue", "adopt", None),
     "when_full": ("drop_newest", "drop_oldest", "raise"),
     "synchronous": ("NORMAL", "FULL"),
 }
@@ -79,6 +80,8 @@ class Settings:
         server_cookie: whether cookies are set at all; False leaves that to the browser SDK.
         renew_after: how old a signed cookie must be to be set again.
         on_tamper: what a wrong signature leads to: "reissue" a new ID, or "adopt" the one that is there.
+        on_missing_signature: what an ID without a signature leads to where there is a secret key: "reissue" a new ID,
+            or "adopt" the one that is there. None adopts where a browser SDK writes the cookie too, else reissues.
         spare_browser_ids: how many IDs are kept ready when nobody comes; the busier it is, the more. 0 makes none
             ahead.
         mint_timeout: how long a new visitor's request may wait for an ID when none is ready.
@@ -124,6 +127,7 @@ class Settings:
     server_cookie: bool = True
     renew_after: float = RENEW_AFTER
     on_tamper: OnTamper = "reissue"
+    on_missing_signature: OnMissingSignature | None = None
     spare_browser_ids: int = 2
     mint_timeout: float = 0.25
     barrier_timeout: float = 0.05
@@ -153,6 +157,12 @@ class Settings:
         for name in ("trusted_proxies", "skipped_paths", "hash_traits"):
             if not _are_texts(getattr(self, name)):
                 raise SettingsError("expected a list of texts", setting=name)
+        if self.on_missing_signature == "reissue" and not self.server_cookie:
+            raise SettingsError(
+                'found "reissue" while server_cookie is False, so that nothing is signed and every visitor would be '
+                "unknown; leave it out",
+                setting="on_missing_signature",
+            )
         check_cookie_name(self.cookie_name)
         _ = self.secret_keys, self.cookie_attributes
 
@@ -234,6 +244,7 @@ class SettingsValues(TypedDict, total=False):
     server_cookie: bool
     renew_after: float
     on_tamper: OnTamper
+    on_missing_signature: OnMissingSignature | None
     spare_browser_ids: int
     mint_timeout: float
     barrier_timeout: float

@@ -24,6 +24,7 @@ _LONGEST_SIGNATURE = 128  # characters
 _LONGEST_IDENTITY = 4096  # characters; browsers store no longer cookie
 
 OnTamper = Literal["reissue", "adopt"]
+OnMissingSignature = Literal["reissue", "adopt"]
 
 
 class Sighting(NamedTuple):
@@ -53,6 +54,8 @@ class BrowserIdCookie:
         readable: whether scripts may read the ID, as the browser SDK must.
         renew_after: seconds after which a signed cookie is set again.
         on_tamper: what to do with a wrong signature: a new ID, or keep the ID and sign it.
+        on_missing_signature: what to do with an ID that has no signature although there are keys: a new ID, or keep the
+            ID and sign it. Keeping it is for cookies that a browser SDK writes too.
         form: what an ID looks like.
     """
 
@@ -65,6 +68,7 @@ class BrowserIdCookie:
         readable: bool = True,
         renew_after: float = RENEW_AFTER,
         on_tamper: OnTamper = "reissue",
+        on_missing_signature: OnMissingSignature = "adopt",
         form: BrowserIdForm = PLAIN_UUID,
     ) -> None:
         self.name = name
@@ -77,6 +81,7 @@ class BrowserIdCookie:
         self._readable = readable
         self._renew_after = renew_after
         self._on_tamper = on_tamper
+        self._on_missing_signature = on_missing_signature
         self._signer = (
             TimestampSigner(_oldest_first(secret_keys), salt="passerby.browser-id", digest_method=hashlib.sha256)
             if secret_keys
@@ -131,7 +136,7 @@ class BrowserIdCookie:
 
     def _judge_unsigned(self, values: Sequence[str], *, is_tampered: bool) -> Sighting:
         valid = next(filter(self.form.fits, values), None)
-        if valid is None or (is_tampered and self._on_tamper == "reissue"):
+        if valid is None or (self._on_tamper if is_tampered else self._on_missing_signature) == "reissue":
             return Sighting(None, present=True)
         return Sighting(valid, refresh=True, present=True)  # the browser SDK made it: adopt and sign
 

@@ -257,6 +257,8 @@ def _check(destinations: Sequence[Destination]) -> None:
 
 def _make_reception(settings: Settings, shared: SharedCookie, is_readable: bool, proxies: TrustedProxies) -> Reception:
     keys, attributes = settings.secret_keys, settings.cookie_attributes
+    # An ID that passerby alone writes has a signature; without one it may be an ID that an attacker chose.
+    has_other_writers = is_readable or not settings.server_cookie
     cookie = BrowserIdCookie(
         shared.name,
         attributes,
@@ -264,6 +266,7 @@ def _make_reception(settings: Settings, shared: SharedCookie, is_readable: bool,
         readable=is_readable,  # by the browser SDK
         renew_after=settings.renew_after,
         on_tamper=settings.on_tamper,
+        on_missing_signature=settings.on_missing_signature or ("adopt" if has_other_writers else "reissue"),
         form=shared.form,
     )
     identity = IdentityCookie(f"{shared.name}_uid", attributes, keys) if keys else None
