@@ -17,8 +17,11 @@ SecretKeys = str | bytes | Sequence[str | bytes]
 Synchronous = Literal["NORMAL", "FULL"]
 WhenFull = Literal["drop_newest", "drop_oldest", "raise"]
 
+OnUserChange = Literal["rotate", "refuse", "link"]
+
 _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "on_invalid": ("raise", "drop"),
+    "on_user_change": ("rotate", "refuse", "link"),
     "sensitive_traits": ("refuse", "allow"),
     "gpc": ("respect", "ignore"),
     "bots": ("drop", "tag", "keep"),
@@ -56,6 +59,8 @@ class Settings:
         currency: default for event data, three letters (ISO 4217).
         language: default for event data, two letters (ISO 639-1).
         identity_provider: the provider whose identifier is the user ID.
+        on_user_change: what an identity does to a browser that belongs to another user: "rotate" gives the browser a
+            new ID, which has no past, "refuse" drops the identity, "link" keeps the browser ID for both users.
         sensitive_traits: what becomes of a trait that looks like a password, a token, or a number of a card or of
             social security: "refuse" raises ValidationError, "allow" takes it.
         hash_traits: the names of traits of which only the SHA-256 hash is told, such as ``{"email"}``.
@@ -106,6 +111,7 @@ class Settings:
     currency: str | None = None
     language: str | None = None
     identity_provider: str | None = None
+    on_user_change: OnUserChange = "rotate"
     sensitive_traits: Literal["refuse", "allow"] = "refuse"
     hash_traits: Collection[str] = ()
     infer: bool = True
@@ -223,6 +229,7 @@ class SettingsValues(TypedDict, total=False):
     currency: str | None
     language: str | None
     identity_provider: str | None
+    on_user_change: OnUserChange
     sensitive_traits: Literal["refuse", "allow"]
     hash_traits: Collection[str]
     infer: bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from logging import Logger
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from .cookie import BrowserIdCookie, IdentityCookie, Remembered, Sighting
 from .http_cookie import SetCookie
@@ -15,7 +15,17 @@ from .request import RequestInfo, header_of
 
 log: Logger = get_logger("passerby")
 
-_Identity = tuple[str | None, Remembered | None, Remembered | str]  # user ID, what is remembered, what the cookie gets
+
+class _State(NamedTuple):
+    """Who uses the browser, and which browser that is, as it is known at one moment of a request."""
+
+    user_id: str | None
+    remembered: Remembered | None
+    identity_change: Remembered | str  # what the identity cookie gets
+    browser_id: str | None
+    assigned: bool
+    has_left: bool
+
 
 _UNCHANGED: Final = "unchanged"
 _FORGOTTEN: Final = "forgotten"
@@ -40,9 +50,9 @@ class Visit:
         "_browser_id",
         "_decision",
         "_has_left",
-        "_identities",
         "_identity_change",
         "_policy",
+        "_states",
         "_user_id",
         "assigned",
         "body",
@@ -79,8 +89,8 @@ class Visit:
         self._decision = decision
         self._policy = policy
         self._has_left = False
-        # What was told of it in this request, after what was known before; None for what was taken back.
-        self._identities: list[_Identity | None] = []
+        # The states in this request, the first of before any identity; None for what was taken back.
+        self._states: list[_State | None] = []
 
     @property
     def decision(self) -> Decision:
@@ -117,6 +127,8 @@ class Visit:
         """Give the visitor an ID that is new to this browser."""
         self._browser_id = browser_id
         self.assigned = True
+        if self._states:
+            self._states[-1] = self._state()
 
     def withdraw(self) -> None:
         """Take the given ID back: from now on it may be another's."""
@@ -126,38 +138,45 @@ class Visit:
     def identify(self, user_id: str, remembered: Remembered | None) -> None:
         """From now on the visitor is this user; remembered, if cookies can be signed, over requests too."""
         if remembered is None:
-            self._go_by((user_id, self.remembered, self._identity_change))
+            self._go_by(self._state()._replace(user_id=user_id))
         else:
-            self._go_by((user_id, remembered, remembered))
+            self._go_by(self._state()._replace(user_id=user_id, remembered=remembered, identity_change=remembered))
 
-    def identity_undo(self) -> Callable[[], None]:
-        """Return what takes back the identity that is told next; what is told after it stays, or comes to stay."""
-        place = max(1, len(self._identities))
+    def identity_undo(self, number: int = 1) -> Callable[[], None]:
+        """Return what takes back the next changes, one by default; what comes after them stays, or comes to stay."""
+        place = max(1, len(self._states))
 
         def take_back() -> None:
-            if place < len(self._identities):
-                self._identities[place] = None
-                told = [identity for identity in self._identities if identity is not None]
-                self._user_id, self.remembered, self._identity_change = told[-1]
+            for taken in range(place, min(place + number, len(self._states))):
+                self._states[taken] = None
+            left = [state for state in self._states if state is not None]
+            if left:
+                self._become(left[-1])
 
         return take_back
 
     def forget(self) -> None:
         """The visitor has logged out: forget the user ID, keep the browser ID."""
-        self._go_by((None, None, _FORGOTTEN))
-
-    def _go_by(self, identity: _Identity) -> None:
-        if not self._identities:
-            self._identities = [(self._user_id, self.remembered, self._identity_change)]
-        self._identities.append(identity)
-        self._user_id, self.remembered, self._identity_change = identity
+        self._go_by(self._state()._replace(user_id=None, remembered=None, identity_change=_FORGOTTEN))
 
     def leave(self) -> None:
         """Someone else is going to use this browser: forget the user ID and the browser ID."""
-        self.forget()
-        self._has_left = True
-        self._browser_id = None
-        self.assigned = False
+        self._go_by(_State(None, None, _FORGOTTEN, None, assigned=False, has_left=True))
+
+    def _state(self) -> _State:
+        return _State(
+            self._user_id, self.remembered, self._identity_change, self._browser_id, self.assigned, self._has_left
+        )
+
+    def _go_by(self, state: _State) -> None:
+        if not self._states:
+            self._states = [self._state()]
+        self._states.append(state)
+        self._become(state)
+
+    def _become(self, state: _State) -> None:
+        self._user_id, self.remembered, self._identity_change = state.user_id, state.remembered, state.identity_change
+        self._browser_id, self.assigned, self._has_left = state.browser_id, state.assigned, state.has_left
 
     def _decide(self) -> None:
         try:
