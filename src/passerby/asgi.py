@@ -57,10 +57,19 @@ class TrackingMiddleware:
         def send_in_turn(message: Message) -> Awaitable[None]:
             if message["type"] not in _STARTS:
                 return send(message)
+            if tracker.visit.needs_new_id and message["type"] in self._with_cookies:
+                return send_with_new_id(message)
+            return start(message)
+
+        def start(message: Message) -> Awaitable[None]:
             if message["type"] in self._with_cookies:
                 message = _with_cookies(message, door, tracker)
             recorded = door.begin_barrier(tracker)
             return send(message) if recorded is None else send_when_recorded(recorded, message)
+
+        async def send_with_new_id(message: Message) -> None:
+            await door.await_browser_id(tracker)
+            await start(message)
 
         async def send_when_recorded(recorded: Future[None], message: Message) -> None:
             await door.pass_barrier_async(tracker, recorded)

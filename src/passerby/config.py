@@ -8,7 +8,7 @@ from inspect import iscoroutinefunction
 from typing import Any, Literal, TypedDict, cast
 
 from .context import IpPolicy
-from .cookie import RENEW_AFTER, OnMissingSignature, OnTamper
+from .cookie import IDENTITY_MAX_AGE, RENEW_AFTER, OnMissingSignature, OnTamper
 from .errors import SettingsError
 from .http_cookie import MAX_AGE, CookieAttributes, SameSite, Secure, check_cookie_name
 from .policy import SKIPPED_PATHS, BotPolicy, Consent, GpcPolicy
@@ -34,6 +34,7 @@ _CHOICES: Mapping[str, tuple[Any, ...]] = {
 _TEXTS = ("channel", "currency", "language", "identity_provider")
 _SWITCHES = ("infer", "auto_page_views", "cookie_partitioned", "server_cookie")
 _SECONDS = (
+    "identity_max_age",
     "renew_after",
     "mint_timeout",
     "barrier_timeout",
@@ -83,6 +84,7 @@ class Settings:
         cookie_secure: "auto", True or False.
         cookie_partitioned: for embedded sites with partitioned storage.
         server_cookie: whether cookies are set at all; False leaves that to the browser SDK.
+        identity_max_age: for how long the user ID of an identity is remembered.
         renew_after: how old a signed cookie must be to be set again.
         on_tamper: what a wrong signature leads to: "reissue" a new ID, or "adopt" the one that is there.
         on_missing_signature: what an ID without a signature leads to where there is a secret key: "reissue" a new ID,
@@ -131,6 +133,7 @@ class Settings:
     cookie_secure: Secure = "auto"
     cookie_partitioned: bool = False
     server_cookie: bool = True
+    identity_max_age: float = IDENTITY_MAX_AGE
     renew_after: float = RENEW_AFTER
     on_tamper: OnTamper = "reissue"
     on_missing_signature: OnMissingSignature | None = None
@@ -168,6 +171,10 @@ class Settings:
                 'found "reissue" while server_cookie is False, so that nothing is signed and every visitor would be '
                 "unknown; leave it out",
                 setting="on_missing_signature",
+            )
+        if self.identity_max_age < 1:
+            raise SettingsError(
+                f"found {self.identity_max_age!r}, expected a number of at least 1 second", setting="identity_max_age"
             )
         check_cookie_name(self.cookie_name)
         _ = self.secret_keys, self.cookie_attributes
@@ -249,6 +256,7 @@ class SettingsValues(TypedDict, total=False):
     cookie_secure: Secure
     cookie_partitioned: bool
     server_cookie: bool
+    identity_max_age: float
     renew_after: float
     on_tamper: OnTamper
     on_missing_signature: OnMissingSignature | None

@@ -1,4 +1,4 @@
-"""The two cookies: one with the browser ID, one with the signed identity, and the signature that goes with the first.
+"""The cookies: the browser ID and its signature, the signed identity, and the mark that a log-out leaves.
 
 The browser-ID cookie has the plain value and the name that the browser SDK uses, so that both sides share one visitor.
 Where there is a secret key, a second, HttpOnly cookie carries its signature and time. What arrives is validated and
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from math import inf
 from typing import Any, Literal, NamedTuple
 
 from itsdangerous import BadData, BadSignature, TimestampSigner, URLSafeSerializer
@@ -18,10 +19,12 @@ from .event import PLAIN_UUID, BrowserIdForm
 from .http_cookie import CookieAttributes, CookieFinder, SetCookie
 
 RENEW_AFTER = 604_800  # 7 days in seconds
+IDENTITY_MAX_AGE = 7_776_000  # 90 days in seconds
 _CACHED = 8192  # verified values remembered, so that a returning visitor costs no HMAC
 _MOST = 4  # cookies of one name that are verified: a host, its parents and a path may each have left one
 _LONGEST_SIGNATURE = 128  # characters
 _LONGEST_IDENTITY = 4096  # characters; browsers store no longer cookie
+_LONGEST_MARK = 256  # characters of a log-out's mark
 
 OnTamper = Literal["reissue", "adopt"]
 OnMissingSignature = Literal["reissue", "adopt"]
@@ -158,11 +161,13 @@ class Remembered(NamedTuple):
         user_id: who they are.
         digest: of the last identity sent, to know an unchanged one again.
         sent_at: when it was sent, in seconds since 1970.
+        log_outs: how many log-outs of the browser were known when it was written; see `LogOutCookie`.
     """
 
     user_id: str
     digest: str
     sent_at: int
+    log_outs: int = 0
 
     def __repr__(self) -> str:
         return "<Remembered>"  # what it holds is about a person
@@ -172,47 +177,125 @@ class IdentityCookie:
     """Reads and writes the signed, HttpOnly cookie that remembers the user ID, bound to the browser ID.
 
     Written only when an identity changes, never renewed in passing, so that a parallel response cannot bring a
-    logged-out user back.
+    logged-out user back; one that identifies them again is known by the log-outs it does not know of.
+
+    Args:
+        name: the cookie's name.
+        attributes: how it is set.
+        secret_keys: keys for the signature, the newest first.
+        max_age: seconds for which an identity is remembered.
     """
 
-    def __init__(self, name: str, attributes: CookieAttributes, secret_keys: Sequence[str | bytes]) -> None:
+    def __init__(
+        self,
+        name: str,
+        attributes: CookieAttributes,
+        secret_keys: Sequence[str | bytes],
+        max_age: float = inf,
+    ) -> None:
         self.name = name
         self._cookies = CookieFinder(name)
         self._attributes = attributes
-        self._serializer = URLSafeSerializer(
-            _oldest_first(secret_keys),
-            salt="passerby.identity",
-            signer_kwargs={"digest_method": hashlib.sha256},
-        )
+        self._max_age = max_age
+        self._serializer = _serializer(secret_keys, "passerby.identity")
         self._loads: Callable[[str], Any] = lru_cache(_CACHED)(self._load)
 
-    def read(self, header: str, browser_id: str) -> Remembered | None:
-        """Return what is remembered of this browser, or None."""
+    def read(self, header: str, browser_id: str, now: float = 0.0, log_outs: int = 0) -> Remembered | None:
+        """Return what is remembered of this browser, or None.
+
+        Args:
+            header: the raw Cookie header.
+            browser_id: the browser's ID.
+            now: seconds since 1970; what was sent too long before is forgotten.
+            log_outs: how many log-outs of the browser are known; what was written without them is forgotten.
+        """
         for value in self._cookies.find(header)[:_MOST]:
             payload = self._loads(value) if len(value) <= _LONGEST_IDENTITY else None
             if payload is not None and payload[0] == browser_id:
-                return Remembered(payload[1], payload[2], payload[3])
+                remembered = Remembered(*payload[1:])
+                if remembered.log_outs >= log_outs and now - remembered.sent_at <= self._max_age:
+                    return remembered
         return None
 
     def write(self, browser_id: str, remembered: Remembered, *, secure: bool) -> SetCookie:
         """Make the cookie that remembers a user ID for this browser."""
         value = self._serializer.dumps([browser_id, *remembered])
-        return self._attributes.make(self.name, str(value), secure=secure, http_only=True)
+        max_age = int(min(self._attributes.max_age, self._max_age))
+        return self._attributes.make(self.name, str(value), secure=secure, http_only=True, max_age=max_age)
 
     def expire(self, *, secure: bool) -> SetCookie:
         """Make the cookie that forgets the user ID."""
         return self._attributes.make(self.name, "", secure=secure, http_only=True, max_age=0)
 
-    def _load(self, value: str) -> tuple[str, str, str, int] | None:
-        try:
-            payload = self._serializer.loads(value)
-        except BadData:
-            return None
-        match payload:
-            case [str() as browser_id, str() as user_id, str() as digest, int() as sent_at]:
-                return browser_id, user_id, digest, sent_at
+    def _load(self, value: str) -> tuple[str, str, str, int, int] | None:
+        match _loaded(self._serializer, value):
+            case [str() as browser_id, str() as user_id, str() as digest, int() as sent_at, int() as log_outs]:
+                return browser_id, user_id, digest, sent_at, log_outs
             case _:
                 return None
+
+
+class LogOutCookie:
+    """Reads and writes the signed, HttpOnly cookie that counts the log-outs of a browser.
+
+    An answer that began before a log-out may arrive after it and set the identity cookie once more. Therefore the count
+    stands in a cookie of its own, which such an answer does not touch.
+
+    Args:
+        name: the cookie's name.
+        attributes: how it is set.
+        secret_keys: keys for the signature, the newest first.
+        max_age: seconds for which it is kept; identities that are older count no more in any case.
+    """
+
+    GONE = -1  # instead of a count: the browser was given another ID, and this one must not come back
+
+    def __init__(
+        self,
+        name: str,
+        attributes: CookieAttributes,
+        secret_keys: Sequence[str | bytes],
+        max_age: float = inf,
+    ) -> None:
+        self.name = name
+        self._cookies = CookieFinder(name)
+        self._attributes = attributes
+        self._max_age = int(min(attributes.max_age, max_age))
+        self._serializer = _serializer(secret_keys, "passerby.log-out")
+        self._loads: Callable[[str], Any] = lru_cache(_CACHED)(self._load)
+
+    def read(self, header: str, browser_id: str) -> int | None:
+        """Return how many log-outs of this browser are known, `GONE`, or None if there was none."""
+        found = (self._loads(value) for value in self._cookies.find(header)[:_MOST] if len(value) <= _LONGEST_MARK)
+        counts = [payload[1] for payload in found if payload is not None and payload[0] == browser_id]
+        return self.GONE if self.GONE in counts else max(counts, default=None)
+
+    def write(self, browser_id: str, count: int, *, secure: bool) -> SetCookie:
+        """Make the cookie that says so many log-outs, or `GONE`, of a browser."""
+        value = str(self._serializer.dumps([browser_id, count]))
+        return self._attributes.make(self.name, value, secure=secure, http_only=True, max_age=self._max_age)
+
+    def expire(self, *, secure: bool) -> SetCookie:
+        """Make the cookie that takes the mark away."""
+        return self._attributes.make(self.name, "", secure=secure, http_only=True, max_age=0)
+
+    def _load(self, value: str) -> tuple[str, int] | None:
+        match _loaded(self._serializer, value):
+            case [str() as browser_id, int() as count]:
+                return browser_id, count
+            case _:
+                return None
+
+
+def _serializer(secret_keys: Sequence[str | bytes], salt: str) -> URLSafeSerializer:
+    return URLSafeSerializer(_oldest_first(secret_keys), salt=salt, signer_kwargs={"digest_method": hashlib.sha256})
+
+
+def _loaded(serializer: URLSafeSerializer, value: str) -> Any:
+    try:
+        return serializer.loads(value)
+    except BadData:
+        return None
 
 
 def _oldest_first(secret_keys: Sequence[str | bytes]) -> list[bytes]:

@@ -10,7 +10,7 @@ from logging import Logger
 from typing import Any, Unpack, cast
 
 from .config import Settings, SettingsValues, make_settings
-from .cookie import BrowserIdCookie, IdentityCookie
+from .cookie import BrowserIdCookie, IdentityCookie, LogOutCookie
 from .destinations import CookieOwner, Destination, SharedCookie
 from .door import Door
 from .errors import BrowserIdUnavailable, RemoteTimeout, SettingsError, ValidationError
@@ -139,7 +139,7 @@ class Tracking:
         if tracker is None:
             return
         in_time = True
-        if tracker.visit.needs_id:
+        if tracker.visit.needs_id or tracker.visit.needs_new_id:
             in_time = await self._door.await_browser_id(tracker, checked_timeout(timeout))
         self._answer(tracker, response, timed_out=timeout is not None and not in_time)
 
@@ -149,7 +149,7 @@ class Tracking:
         if tracker is None:
             return
         in_time = True
-        if tracker.visit.needs_id:
+        if tracker.visit.needs_id or tracker.visit.needs_new_id:
             in_time = self._door.wait_for_browser_id(tracker, checked_timeout(timeout))
         self._answer(tracker, response, timed_out=timeout is not None and not in_time)
 
@@ -269,7 +269,9 @@ def _make_reception(settings: Settings, shared: SharedCookie, is_readable: bool,
         on_missing_signature=settings.on_missing_signature or ("adopt" if has_other_writers else "reissue"),
         form=shared.form,
     )
-    identity = IdentityCookie(f"{shared.name}_uid", attributes, keys) if keys else None
+    max_age = settings.identity_max_age
+    identity = IdentityCookie(f"{shared.name}_uid", attributes, keys, max_age) if keys else None
+    log_out = LogOutCookie(f"{shared.name}_out", attributes, keys, max_age) if keys else None
     # Where the browser SDK sets the cookie, no page waits for an ID.
     policy = Policy(
         settings.consent,
@@ -279,4 +281,4 @@ def _make_reception(settings: Settings, shared: SharedCookie, is_readable: bool,
         assigns_ids=settings.server_cookie,
         opt_out=shared.opt_out,
     )
-    return Reception(cookie, identity, policy, proxies)
+    return Reception(cookie, identity, policy, proxies, log_out)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from logging import Logger
 from typing import Any, Final, NamedTuple
 
-from .cookie import BrowserIdCookie, IdentityCookie, Remembered, Sighting
+from .cookie import BrowserIdCookie, IdentityCookie, LogOutCookie, Remembered, Sighting
 from .http_cookie import SetCookie
 from .logs import get_logger
 from .policy import BROKEN, PAGE, Decision, Policy, is_html, may_be_shared
@@ -38,6 +38,8 @@ class Visit:
         request: what the request said, or None outside of any.
         sighting: what the browser-ID cookie said.
         remembered: what the identity cookie said.
+        log_outs: how many log-outs of this browser there were, those of this request included.
+        known_log_outs: how many of them the browser's cookie knows of; None if it has none.
         assigned: whether the browser ID was given out in this request and is not yet in a cookie.
         is_under_way: whether the app is handling the request at this moment.
         is_awaited: whether the response will wait until what is told is recorded.
@@ -58,6 +60,8 @@ class Visit:
         "body",
         "is_awaited",
         "is_under_way",
+        "known_log_outs",
+        "log_outs",
         "remembered",
         "request",
         "sighting",
@@ -73,8 +77,11 @@ class Visit:
         remembered: Remembered | None,
         policy: Policy | None = None,
         user_id: str | None = None,
+        log_outs: int | None = None,
     ) -> None:
         self.request: RequestInfo | None = request
+        self.known_log_outs: int | None = log_outs
+        self.log_outs: int = log_outs or 0
         self.sighting: Sighting = sighting
         self.remembered: Remembered | None = remembered
         self.assigned: bool = False
@@ -123,6 +130,11 @@ class Visit:
         """Whether the visitor should get an ID at once and has none."""
         return self._browser_id is None and self.decision.assign == "at once"
 
+    @property
+    def needs_new_id(self) -> bool:
+        """Whether the browser's ID was given up, and there is no other one yet that the response can set."""
+        return self._has_left and self._browser_id is None and self.decision.sets_cookies
+
     def assign(self, browser_id: str) -> None:
         """Give the visitor an ID that is new to this browser."""
         self._browser_id = browser_id
@@ -157,6 +169,7 @@ class Visit:
 
     def forget(self) -> None:
         """The visitor has logged out: forget the user ID, keep the browser ID."""
+        self.log_outs += 1
         self._go_by(self._state()._replace(user_id=None, remembered=None, identity_change=_FORGOTTEN))
 
     def leave(self) -> None:
@@ -209,6 +222,11 @@ class Visit:
         return self._identity_change is not _UNCHANGED
 
     @property
+    def was_identified(self) -> bool:
+        """Whether an identity came up in this request, also one that was forgotten again."""
+        return any(state is not None and state.remembered is not None for state in self._states)
+
+    @property
     def is_forgotten(self) -> bool:
         """Whether the identity cookie must go."""
         return self._identity_change is _FORGOTTEN
@@ -225,6 +243,7 @@ class Reception:
         identity_cookie: the cookie with the user ID, or None where nothing can be signed.
         policy: what may be done.
         proxies: whose forwarded headers are believed.
+        log_out_cookie: the cookie that counts log-outs, or None where nothing can be signed.
     """
 
     def __init__(
@@ -233,7 +252,9 @@ class Reception:
         identity_cookie: IdentityCookie | None,
         policy: Policy,
         proxies: TrustedProxies,
+        log_out_cookie: LogOutCookie | None = None,
     ) -> None:
+        self._log_out_cookie = log_out_cookie
         self._browser_id_cookie = browser_id_cookie
         self._identity_cookie = identity_cookie
         self._policy = policy
@@ -250,10 +271,16 @@ class Reception:
             present = self._browser_id_cookie.name in header
             return Visit(request, decision, Sighting(None, present=present), None)
         sighting = self._browser_id_cookie.read(header, now)
-        remembered = None
+        log_outs = remembered = None
+        if self._log_out_cookie is not None and sighting.browser_id and self._log_out_cookie.name in header:
+            log_outs = self._log_out_cookie.read(header, sighting.browser_id)
+            if log_outs == LogOutCookie.GONE:
+                log_outs = None
+                if not sighting.refresh:  # else the browser SDK may have written it
+                    sighting = Sighting(None, present=True)
         if self._identity_cookie is not None and sighting.browser_id and self._identity_cookie.name in header:
-            remembered = self._identity_cookie.read(header, sighting.browser_id)
-        return Visit(request, decision, sighting, remembered, self._policy)
+            remembered = self._identity_cookie.read(header, sighting.browser_id, now, log_outs or 0)
+        return Visit(request, decision, sighting, remembered, self._policy, log_outs=log_outs)
 
     def cookies(
         self, visit: Visit, headers: Iterable[tuple[Any, Any]], now: float, renew: bool = False
@@ -307,33 +334,53 @@ class Reception:
         if visit.is_withdrawn:
             return self._withdrawal(visit, secure)
         if visit.has_left:
-            return self._withdrawal(visit, secure)
+            return self._withdrawal(visit, secure, self._marks(visit, secure))
         if not visit.decision.sets_cookies:  # to forget somebody takes no permission
             return self._farewell(visit, secure)
         wanted: list[SetCookie] = []
         if visit.browser_id is not None and (visit.assigned or renew or self._refreshes(visit)):
             wanted += self._browser_id_cookie.write(visit.browser_id, secure=secure)
         if self._identity_cookie is not None and visit.identity_change is not None and visit.browser_id is not None:
-            wanted.append(self._identity_cookie.write(visit.browser_id, visit.identity_change, secure=secure))
-        return wanted + self._farewell(visit, secure)
+            remembered = visit.identity_change._replace(log_outs=visit.log_outs)
+            wanted.append(self._identity_cookie.write(visit.browser_id, remembered, secure=secure))
+        return wanted + self._farewell(visit, secure) + self._marks(visit, secure)
+
+    def _marks(self, visit: Visit, secure: bool) -> list[SetCookie]:
+        """Return the cookie that keeps answers which are on their way from undoing a log-out or a new browser ID."""
+        cookie, before, browser_id = self._log_out_cookie, visit.sighting.browser_id, visit.browser_id
+        if cookie is None or not visit.has_identity_news or not visit.decision.sets_cookies:
+            return []
+        if before is not None and before != browser_id:
+            return [cookie.write(before, LogOutCookie.GONE, secure=secure)]
+        known, has_identity = visit.known_log_outs, visit.was_identified or self._has_identity(visit)
+        # An app may call `reset` on every page of a visitor who is not logged in: once is enough for these.
+        if browser_id is None or visit.log_outs == (known or 0) or not (known is None or has_identity):
+            return []
+        return [cookie.write(browser_id, visit.log_outs, secure=secure)]
+
+    def _has_identity(self, visit: Visit) -> bool:
+        return self._identity_cookie is not None and self._identity_cookie.name in visit.cookie_header
 
     def _farewell(self, visit: Visit, secure: bool) -> list[SetCookie]:
         if not visit.is_forgotten or self._identity_cookie is None:
             return []
-        has_cookie = self._identity_cookie.name in visit.cookie_header
-        return [self._identity_cookie.expire(secure=secure)] if has_cookie else []
+        return [self._identity_cookie.expire(secure=secure)] if self._has_identity(visit) else []
 
     def _refreshes(self, visit: Visit) -> bool:
         # Renewal waits for a page: an asset's response may be cached by what stands in front of us.
         return visit.sighting.refresh and visit.decision.assign == "at once"
 
-    def _withdrawal(self, visit: Visit, secure: bool) -> list[SetCookie]:
+    def _withdrawal(self, visit: Visit, secure: bool, marks: Sequence[SetCookie] = ()) -> list[SetCookie]:
+        """Take everything away but these marks."""
         if not visit.sighting.present:
             return []
         wanted = self._browser_id_cookie.expire(secure=secure)
         if self._identity_cookie is not None:
             wanted.append(self._identity_cookie.expire(secure=secure))
-        return wanted
+        mark = self._log_out_cookie
+        if mark is not None and not marks and mark.name in visit.cookie_header:
+            wanted.append(mark.expire(secure=secure))
+        return [*wanted, *marks]
 
 
 def visit_of(browser_id: str, user_id: str | None = None) -> Visit:
