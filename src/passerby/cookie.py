@@ -8,21 +8,23 @@ never echoed; a bad cookie is no error but a new visitor.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from itertools import chain, islice, product
 from math import inf
 from typing import Any, Literal, NamedTuple
 
 from itsdangerous import BadData, BadSignature, TimestampSigner, URLSafeSerializer
 
 from .event import PLAIN_UUID, BrowserIdForm
-from .http_cookie import CookieAttributes, CookieFinder, SetCookie
+from .http_cookie import MOST_COOKIES, CookieAttributes, CookieFinder, SetCookie
 
 RENEW_AFTER = 604_800  # 7 days in seconds
 IDENTITY_MAX_AGE = 7_776_000  # 90 days in seconds
 _CACHED = 8192  # verified values remembered, so that a returning visitor costs no HMAC
-_MOST = 4  # cookies of one name that are verified: a host, its parents and a path may each have left one
+_MOST_TRIES = 64  # signatures that are verified of one request, where a name comes many times
 _LONGEST_SIGNATURE = 128  # characters
+_LENGTH_OF_DIGEST = 43  # characters: 32 bytes in base 64 without padding
 _LONGEST_IDENTITY = 4096  # characters; browsers store no longer cookie
 _LONGEST_MARK = 256  # characters of a log-out's mark
 
@@ -37,11 +39,13 @@ class Sighting(NamedTuple):
         browser_id: the valid ID, or None: a new visitor.
         refresh: whether to set the cookie again, because it is unsigned or old.
         present: whether there was a cookie of the name at all, good or bad.
+        is_unread: whether there were more than are tried, and the right one may be among the others.
     """
 
     browser_id: str | None
     refresh: bool = False
     present: bool = False
+    is_unread: bool = False
 
 
 _NOTHING = Sighting(None)
@@ -106,17 +110,32 @@ class BrowserIdCookie:
         return self._read_any(values, signatures, now)
 
     def _read_any(self, values: Sequence[str], signatures: Sequence[str], now: float) -> Sighting:
-        """Read what is not the usual case of one good value with one fresh signature."""
-        values = [value for value in values if len(value) == self._length][:_MOST]
+        """Read what is not the usual case of one good value with one fresh signature.
+
+        Other hosts of the domain, and other paths, may each have left cookies of the name.
+        """
+        if self._signer is None and len(values) == 1:
+            return self._plain(values[0]) if len(values[0]) == self._length else Sighting(None, present=True)
+        is_unread = max(len(values), len(signatures)) >= MOST_COOKIES
+        values = [value for value in dict.fromkeys(values) if len(value) == self._length]
         if self._signer is None:
-            return self._plain(*values)
-        for signature in signatures[:_MOST]:
-            for value in values if len(signature) <= _LONGEST_SIGNATURE else ():
-                signed = self._signed(value, signature)
-                if signed is not None:
-                    signed_at, sighting = signed
-                    return sighting if now - signed_at <= self._renew_after else sighting._replace(refresh=True)
-        return self._judge_unsigned(values, is_tampered=bool(signatures))
+            valid = next(filter(self.form.fits, values), None)
+            return Sighting(valid, present=True, is_unread=is_unread and valid is None)
+        short = (signature for signature in dict.fromkeys(signatures) if len(signature) <= _LONGEST_SIGNATURE)
+        likely = list(filter(_may_be_signed, short))
+        if not (likely or is_unread):
+            return self._judge_unsigned(values, is_tampered=bool(signatures))
+        fitting = list(filter(self.form.fits, values)) if likely else []
+        # Two that were set together come in the same order; those that were set first come first.
+        pairs = chain(zip(reversed(fitting), reversed(likely), strict=False), product(fitting, likely))
+        for value, signature in islice(pairs, _MOST_TRIES):
+            signed = self._signed(value, signature)
+            if signed is not None:
+                signed_at, sighting = signed
+                return sighting if now - signed_at <= self._renew_after else sighting._replace(refresh=True)
+        if is_unread or next(pairs, None) is not None:
+            return Sighting(None, present=True, is_unread=True)
+        return self._judge_unsigned(fitting, is_tampered=bool(signatures))
 
     def write(self, browser_id: str, *, secure: bool) -> list[SetCookie]:
         """Make the cookies that give a browser this ID."""
@@ -134,14 +153,14 @@ class BrowserIdCookie:
             for name, hidden in ((self.name, not self._readable), (self.signature_name, True))
         ]
 
-    def _look(self, *values: str) -> Sighting:
-        return Sighting(next(filter(self.form.fits, values), None), present=True)
+    def _look(self, value: str) -> Sighting:
+        return Sighting(value if self.form.fits(value) else None, present=True)
 
     def _judge_unsigned(self, values: Sequence[str], *, is_tampered: bool) -> Sighting:
-        valid = next(filter(self.form.fits, values), None)
-        if valid is None or (self._on_tamper if is_tampered else self._on_missing_signature) == "reissue":
+        if (self._on_tamper if is_tampered else self._on_missing_signature) == "reissue":
             return Sighting(None, present=True)
-        return Sighting(valid, refresh=True, present=True)  # the browser SDK made it: adopt and sign
+        valid = next(filter(self.form.fits, values), None)
+        return Sighting(valid, refresh=valid is not None, present=True)  # the browser SDK made it: adopt and sign
 
     def _verify(self, browser_id: str, signature: str) -> tuple[float, Sighting] | None:
         """Return when a browser ID was signed, and what that makes of it; None if the signature is wrong."""
@@ -209,8 +228,8 @@ class IdentityCookie:
             now: seconds since 1970; what was sent too long before is forgotten.
             log_outs: how many log-outs of the browser are known; what was written without them is forgotten.
         """
-        for value in self._cookies.find(header)[:_MOST]:
-            payload = self._loads(value) if len(value) <= _LONGEST_IDENTITY else None
+        for value in _signed_values(self._cookies, header, _LONGEST_IDENTITY):
+            payload = self._loads(value)
             if payload is not None and payload[0] == browser_id:
                 remembered = Remembered(*payload[1:])
                 if remembered.log_outs >= log_outs and now - remembered.sent_at <= self._max_age:
@@ -266,7 +285,7 @@ class LogOutCookie:
 
     def read(self, header: str, browser_id: str) -> int | None:
         """Return how many log-outs of this browser are known, `GONE`, or None if there was none."""
-        found = (self._loads(value) for value in self._cookies.find(header)[:_MOST] if len(value) <= _LONGEST_MARK)
+        found = map(self._loads, _signed_values(self._cookies, header, _LONGEST_MARK))
         counts = [payload[1] for payload in found if payload is not None and payload[0] == browser_id]
         return self.GONE if self.GONE in counts else max(counts, default=None)
 
@@ -285,6 +304,17 @@ class LogOutCookie:
                 return browser_id, count
             case _:
                 return None
+
+
+def _may_be_signed(value: str) -> bool:
+    """Whether a value ends like a signed one, with the 43 characters of a SHA-256; cheaper than to verify it."""
+    return len(value) - value.rfind(".") == _LENGTH_OF_DIGEST + 1 and "." in value
+
+
+def _signed_values(cookies: CookieFinder, header: str, longest: int) -> Iterator[str]:
+    """Return the values of a name that are worth verifying, each once."""
+    values = dict.fromkeys(cookies.find(header))
+    return islice((value for value in values if len(value) <= longest and _may_be_signed(value)), _MOST_TRIES)
 
 
 def _serializer(secret_keys: Sequence[str | bytes], salt: str) -> URLSafeSerializer:

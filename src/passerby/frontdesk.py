@@ -245,7 +245,7 @@ class FrontDesk:
             for name in self._outbox.destinations
         }
         counts = self.delivery.pool.counts if self.issuer is not None else None
-        return Stats(destinations, counts, self.barrier.late, self._outbox.state)
+        return Stats(destinations, counts, self.barrier.late, outbox=self._outbox.state)
 
     def _checked_issuer(self) -> IdIssuer:
         if self.issuer is None:

@@ -65,10 +65,12 @@ class Stats:
         destinations: the ledger by destination.
         browser_ids: the pool's counts, if a destination issues browser IDs.
         late: how many events were not recorded before their response started; see `barrier_timeout`.
+        unread_cookies: in how many requests the Cookie header was too long to be read, so that nothing was tracked.
         outbox: "ok", or "degraded: " and why what is told now would not survive as the outbox promises.
     """
 
     destinations: Mapping[str, DestinationStats]
     browser_ids: BrowserIdCounts | None
     late: int = 0
+    unread_cookies: int = 0
     outbox: str = "ok"

@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from logging import Logger
 from typing import Any, Unpack, cast
 
@@ -226,7 +227,7 @@ class Tracking:
 
     def stats(self) -> Stats:
         """Return the ledger: per destination, enqueued = delivered + pending + dead + dropped."""
-        return self._desk.stats()
+        return replace(self._desk.stats(), unread_cookies=self._reception.unread_cookies)
 
     def _tracker_for_cookie(self, request: Any) -> Tracker | None:
         return self.tracker_for(request) if self._settings.server_cookie else None

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import count
 from logging import Logger
 from typing import Any, Final, NamedTuple
 
 from .cookie import BrowserIdCookie, IdentityCookie, LogOutCookie, Remembered, Sighting
 from .http_cookie import SetCookie
 from .logs import get_logger
-from .policy import BROKEN, PAGE, Decision, Policy, is_html, may_be_shared
+from .policy import BROKEN, PAGE, UNREAD, Decision, Policy, is_html, may_be_shared
 from .proxies import TrustedProxies
-from .request import RequestInfo, header_of
+from .request import MAX_HEADER, RequestInfo, header_of
 
 log: Logger = get_logger("passerby")
 
@@ -244,6 +245,9 @@ class Reception:
         policy: what may be done.
         proxies: whose forwarded headers are believed.
         log_out_cookie: the cookie that counts log-outs, or None where nothing can be signed.
+
+    Attributes:
+        unread_cookies: in how many requests the cookies were not read.
     """
 
     def __init__(
@@ -255,6 +259,8 @@ class Reception:
         log_out_cookie: LogOutCookie | None = None,
     ) -> None:
         self._log_out_cookie = log_out_cookie
+        self.unread_cookies: int = 0
+        self._unread = count(1)
         self._browser_id_cookie = browser_id_cookie
         self._identity_cookie = identity_cookie
         self._policy = policy
@@ -262,15 +268,19 @@ class Reception:
 
     def open(self, request: RequestInfo, now: float) -> Visit:
         """Open the visit of a request; `now` is in seconds since 1970."""
+        header = request.cookie_header
+        if not header and request.has_unread_cookies:
+            return self._open_unread(request)
         # Consent that was withdrawn deletes cookies, so it is asked for every request.
         decision = self._policy.decide(request) if self._policy.asks_consent else None
-        header = request.cookie_header
         if not header:
             return Visit(request, decision, _NOTHING_SEEN, None, self._policy)
         if decision is not None and decision.refusal is not None:
             present = self._browser_id_cookie.name in header
             return Visit(request, decision, Sighting(None, present=present), None)
         sighting = self._browser_id_cookie.read(header, now)
+        if sighting.is_unread:
+            return self._open_unread(request)
         log_outs = remembered = None
         if self._log_out_cookie is not None and sighting.browser_id and self._log_out_cookie.name in header:
             log_outs = self._log_out_cookie.read(header, sighting.browser_id)
@@ -281,6 +291,16 @@ class Reception:
         if self._identity_cookie is not None and sighting.browser_id and self._identity_cookie.name in header:
             remembered = self._identity_cookie.read(header, sighting.browser_id, now, log_outs or 0)
         return Visit(request, decision, sighting, remembered, self._policy, log_outs=log_outs)
+
+    def _open_unread(self, request: RequestInfo) -> Visit:
+        """Open the visit of a request whose cookies are not read: a new ID for it would be a new one every time."""
+        self.unread_cookies = next(self._unread)
+        log.warning(
+            "the Cookie header of a request is not read, it is longer than %d characters or has our cookies too often; "
+            "nothing is tracked in it",
+            MAX_HEADER,
+        )
+        return Visit(request, UNREAD, _NOTHING_SEEN, None)
 
     def cookies(
         self, visit: Visit, headers: Iterable[tuple[Any, Any]], now: float, renew: bool = False

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 
+from passerby import Tracking
 from passerby.collector import CollectorServer
+from passerby.testing import Told
 from tests.making import BROWSER_ID, OTHER_ID, MakeTracking, value_of
 
 from .conftest import visit
@@ -93,3 +96,66 @@ async def test_cookies_of_before_there_was_a_key_can_be_kept(
             browser.cookies = cookies
             assert browser_id_of(await browser.get("/who")) == before
             cookies = browser.cookies
+
+
+def junk(kind: str, number: int) -> str:
+    """Cookies of our names that other hosts of the domain, or other paths, have left."""
+    ids = [f"{OWN}={uuid4()}" for _ in range(number)]
+    signatures = [f"{OWN}_sig=aRVkZg.{'a' * 39}{place:04}" for place in range(number)]
+    kinds = {
+        "ids": ids,
+        "pairs": [piece for pair in zip(ids, signatures, strict=True) for piece in pair],
+        "rubbish": [f"{OWN}={'x' * 36}" for _ in range(number)],
+        "identities": [f"{OWN}_uid={'a' * 100}.{'b' * 39}{place:04}" for place in range(number)],
+    }
+    return "; ".join(kinds[kind])
+
+
+@in_process
+@pytest.mark.parametrize(
+    ("kind", "number"), [("ids", 4), ("ids", 60), ("pairs", 4), ("pairs", 7), ("rubbish", 60), ("identities", 30)]
+)
+async def test_the_right_cookie_is_found_behind_others_of_its_name(
+    face: str, kind: str, number: int, make: MakeTracking, collector: CollectorServer
+) -> None:
+    async with visit(face, make(), collector) as browser:
+        await browser.get("/")
+        await browser.post("/login?user=ada")
+        ours = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+        known = (await browser.get("/who")).text
+        browser.cookies.clear()
+        for cookies in (f"{junk(kind, number)}; {ours}", f"{ours}; {junk(kind, number)}"):
+            again = await browser.get("/who", headers={"cookie": cookies})
+            assert (again.text, again.headers.get_list("set-cookie")) == (known, [])
+
+
+@in_process
+@pytest.mark.parametrize("owner", ["", "sitecore", "datalyr"])
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        "session=" + "x" * 17_000,
+        "; ".join(f"cookie{number}={'v' * 40}" for number in range(400)),
+        "; ".join(f"{name}={'x' * 36}" for name in (OWN, "bid_key", "__dl_visitor_id") for _ in range(110)),
+        "; ".join(junk("pairs", 40).replace(OWN, name) for name in (OWN, "bid_key", "__dl_visitor_id")),
+    ],
+    ids=["one long cookie", "many cookies", "many of our names", "many signed ones"],
+)
+async def test_cookies_that_are_not_read_make_no_new_visitor(
+    face: str, owner: str, cookie: str, make: MakeTracking, collector: CollectorServer, tracked: Told
+) -> None:
+    """Otherwise each request would make one."""
+    cookie = cookie.replace("__dl_visitor_id=", "__dl_visitor_id=anon_")
+    tracking: Tracking = make(owner, auto_page_views=True)
+    async with visit(face, tracking, collector) as browser:
+        for number in (1, 2, 3):
+            browser.cookies.clear()
+            answer = await browser.get("/", headers={"cookie": cookie})
+            assert answer.headers.get_list("set-cookie") == []
+            assert OTHER_ID not in answer.text
+            assert tracking.stats().unread_cookies == number
+    tracked.assert_nothing()
+    (figures,) = tracking.stats().destinations.values()
+    assert dict(figures.dropped) == {"cookie-header": 3}
+    counts = tracking.stats().browser_ids
+    assert counts is None or counts.assigned == 0
