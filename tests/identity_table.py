@@ -104,7 +104,11 @@ ROWS = [
         {"identifiers": [*IDENTIFIERS, {"id": "7", "provider": "TILL"}]},
     ),
     Row("browser ID", BROWSER_ID, NOTHING_MORE, Telling(browser_id=OTHER_ID)),
-    Row('the user ID that this browser had until now, `"ben"`', "ben", Telling(before="ben")),
+    Row(
+        'the user ID that this browser had until now, `"ben"`, with `on_user_change="link"`',
+        "ben",
+        Telling(before="ben"),
+    ),
     _trait("email", "ada@shop.example"),
     _trait("first_name", "Ada"),
     _trait("last_name", "Lovelace"),
@@ -142,7 +146,7 @@ ROWS = [
 
 def table() -> list[list[str]]:
     """The table's rows, the heading first."""
-    tracking = Tracking(*DESTINATIONS.values(), secret_key=KEY, identity_provider="CRM")
+    tracking = Tracking(*DESTINATIONS.values(), secret_key=KEY, identity_provider="CRM", on_user_change="link")
     return [["told", *DESTINATIONS], *([row.told, *_cells(tracking, row)] for row in ROWS)]
 
 

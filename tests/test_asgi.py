@@ -397,7 +397,7 @@ class TestIdentity:
         assert await visit("/") == {}
         assert await visit("/login") == {}, "unchanged: not sent and not set again"
         late = dict(jar)
-        assert list(await visit("/logout")) == ["bid_key_uid"]
+        assert list(await visit("/logout")) == ["bid_key_uid", "bid_key_out"]
         assert await visit("/") == {}
         assert users == [None, "user_123", "user_123", "user_123", None, None]
 

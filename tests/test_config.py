@@ -42,11 +42,14 @@ def test_the_defaults_are_safe() -> None:
             )
             for value in ("other", None)
         ),
+        *(("identity_max_age", value) for value in (0, 0.5)),
+        *(("on_missing_signature", value) for value in ("other", "keep", True)),
         *(("outbox", f"sqlite:{path}") for path in ("", "//", "///", "////", "outbox", "//host/outbox")),
         *(
             (name, value)
             for name in (
-                "renew_after", "mint_timeout", "barrier_timeout", "close_timeout", "request_timeout",
+                "identity_max_age", "renew_after", "mint_timeout", "barrier_timeout", "close_timeout",
+                "request_timeout",
                 "retry_base", "retry_cap", "retry_age",
             )
             for value in (-1, "5", None, True, float("nan"), float("inf"), 1e9)
@@ -103,6 +106,7 @@ def test_an_unknown_setting_is_refused_by_name() -> None:
     [
         ({"cookie_same_site": "none", "cookie_secure": False}, "cookie_same_site"),
         ({"cookie_partitioned": True, "cookie_same_site": "lax"}, "cookie_partitioned"),
+        ({"on_missing_signature": "reissue", "server_cookie": False}, "on_missing_signature"),
     ],
 )
 def test_settings_that_do_not_fit_each_other(settings: dict[str, Any], named: str) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from itsdangerous import TimestampSigner
 
-from passerby.cookie import RENEW_AFTER, BrowserIdCookie, IdentityCookie, Remembered, Sighting
+from passerby.cookie import RENEW_AFTER, BrowserIdCookie, IdentityCookie, LogOutCookie, Remembered, Sighting
 from passerby.http_cookie import CookieAttributes, SetCookie
 from tests.making import BROWSER_ID, KEY, OTHER_ID, by_name, sent_back, value_of
 
@@ -176,6 +176,11 @@ class TestSignature:
         """The browser SDK made it."""
         assert cookie(KEY).read(f"bid_key={BROWSER_ID}", 0) == Sighting(BROWSER_ID, refresh=True, present=True)
 
+    @given(st.lists(st.sampled_from([BROWSER_ID, BROWSER_ID.upper(), OTHER_ID, "x", "", "x" * 36]), max_size=8))
+    def test_without_companion_it_may_be_unknown(self, values: list[str]) -> None:
+        text = "; ".join(f"bid_key={value}" for value in values)
+        assert cookie(KEY, on_missing_signature="reissue").read(text, 0) == Sighting(None, present=bool(values))
+
     @pytest.mark.parametrize(("age", "refresh"), [(0, False), (RENEW_AFTER - 300, False), (RENEW_AFTER + 5, True)])
     def test_renewal_when_it_is_old(self, age: float, refresh: bool) -> None:
         text = header(cookie(KEY).write(BROWSER_ID, secure=True))
@@ -251,3 +256,45 @@ class TestIdentity:
         for number in range(10):
             assert jar.read(f"bid_key_uid={number}{'x' * 8000}", BROWSER_ID) is None
         assert jar._loads.cache_info().currsize == 0  # type: ignore[attr-defined]
+
+    @given(st.integers(1, 10**9), st.integers(0, 10**9), st.integers(0, 50), st.integers(0, 50))
+    def test_one_that_is_too_old_or_of_before_a_log_out_says_nothing(
+        self, max_age: int, age: int, written: int, known: int
+    ) -> None:
+        jar = IdentityCookie("bid_key_uid", PLAIN, [KEY], max_age)
+        line = jar.write(BROWSER_ID, Remembered("user_123", "digest", 1_767_225_600, written), secure=True)
+        found = jar.read(f"{line.name}={line.value}", BROWSER_ID, 1_767_225_600.0 + age, known)
+        assert (found is not None) is (age <= max_age and written >= known)
+        assert line.max_age == min(max_age, PLAIN.max_age)
+
+
+class TestLogOut:
+    jar = LogOutCookie("bid_key_out", PLAIN, [KEY], 60)
+
+    def written(self, browser_id: str, count: int) -> str:
+        return "{0.name}={0.value}".format(self.jar.write(browser_id, count, secure=True))
+
+    def test_it_is_hidden_and_lasts_as_long_as_identities_do(self) -> None:
+        line = self.jar.write(BROWSER_ID, 1, secure=True).header()
+        assert line.endswith("; Max-Age=60; Path=/; SameSite=Lax; Secure; HttpOnly")
+        assert self.jar.expire(secure=True).header().startswith("bid_key_out=; Max-Age=0; ")
+
+    @given(st.lists(st.tuples(st.sampled_from([BROWSER_ID, OTHER_ID]), st.integers(-1, 2**40)), max_size=3))
+    def test_of_several_the_last_log_out_counts(self, written: list[tuple[str, int]]) -> None:
+        text = "; ".join(self.written(*one) for one in written)
+        counts = [count for browser_id, count in written if browser_id == BROWSER_ID]
+        expected = LogOutCookie.GONE if LogOutCookie.GONE in counts else max(counts, default=None)
+        assert self.jar.read(text, BROWSER_ID) == expected
+
+    @given(st.text(st.characters(max_codepoint=255)))
+    def test_no_value_is_too_strange(self, text: str) -> None:
+        assert self.jar.read(f"bid_key_out={text}", BROWSER_ID) is None
+
+    @pytest.mark.parametrize("payload", [[], {}, 5, None, [BROWSER_ID], [BROWSER_ID, "1"], [5, 1], [BROWSER_ID, 1, 1]])
+    def test_a_payload_of_another_shape_says_nothing(self, payload: Any) -> None:
+        assert self.jar.read(f"bid_key_out={self.jar._serializer.dumps(payload)!s}", BROWSER_ID) is None
+
+    def test_an_identity_is_no_log_out(self) -> None:
+        """Each kind of value has a salt of its own."""
+        value = IdentityCookie("x", PLAIN, [KEY])._serializer.dumps([BROWSER_ID, 1])
+        assert self.jar.read(f"bid_key_out={value!s}", BROWSER_ID) is None

@@ -22,7 +22,18 @@ from passerby.request import (
 )
 from tests.making import environ_request, make_environ, make_scope, request
 
-FACTS = ("method", "scheme", "path", "raw_path", "query_string", "peer", "host", "cookie_header", "cookies")
+FACTS = (
+    "method",
+    "scheme",
+    "path",
+    "raw_path",
+    "query_string",
+    "peer",
+    "host",
+    "cookie_header",
+    "has_unread_cookies",
+    "cookies",
+)
 REQUESTS: list[tuple[str, dict[str, str], dict[str, Any]]] = [
     ("/", {}, {}),
     ("/shop/shoes?utm_source=a&x=%C3%A4", {"cookie": "a=1; b=2; a=3", "user-agent": "Mozilla"}, {}),
@@ -61,6 +72,23 @@ def test_a_cookie_header_over_16_kb_is_ignored() -> None:
     assert request("/", {"cookie": "a=" + "x" * 16_383}).cookie_header == ""
     assert request("/", [("cookie", "a=" + "x" * 9_000)] * 2).cookie_header == ""
     assert environ_request("/", {"cookie": "a=" + "x" * 16_383}).cookies == {"": ""}
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_unread"),
+    [
+        ([], False),
+        ([("cookie", "")], False),
+        ([("cookie", "a=1")], False),
+        ([("cookie", "a=" + "x" * 16_382)], False),
+        ([("cookie", "a=" + "x" * 16_383)], True),
+        ([("cookie", "a=" + "x" * 9_000)] * 2, True),
+        ([("cookie", "a=" + "x" * 17_000), ("cookie", "")], True),
+    ],
+)
+def test_that_a_cookie_header_is_not_read_is_known(headers: list[tuple[str, str]], is_unread: bool) -> None:
+    assert request("/", headers).has_unread_cookies is is_unread
+    assert environ_request("/", headers).has_unread_cookies is is_unread
 
 
 def test_a_scope_with_nothing_but_what_the_specification_demands() -> None:

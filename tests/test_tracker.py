@@ -38,6 +38,7 @@ class Desk:
     def __init__(self, **defaults: Any) -> None:
         usual: dict[str, Any] = dict.fromkeys(("channel", "currency", "language", "identity_provider"))
         usual |= {"infer": True, "remembers_users": True, "sensitive_traits": "refuse", "hash_traits": ()}
+        usual |= {"on_user_change": "rotate"}
         self.defaults = SimpleNamespace(**(usual | defaults))
         self.destination_names: tuple[str, ...] = ("sitecore", "other")
         self.takers: dict[EventKind, tuple[str, ...]] = dict.fromkeys(get_args(EventKind), self.destination_names)
@@ -75,6 +76,10 @@ class Desk:
     def point_of_sale(self, visit: Visit) -> Any:
         return self.point_of_sale_of(visit)
 
+    def check(self, event: Event, destinations: Sequence[str]) -> None:
+        if "sitecore" in destinations:
+            self._sitecore.check(event)
+
     def accept(
         self,
         visit: Visit,
@@ -84,8 +89,7 @@ class Desk:
         held: bool,
         undo: Callable[[], None] | None = None,
     ) -> None:
-        if "sitecore" in destinations:
-            self._sitecore.check(event)
+        self.check(event, destinations)
         self.events.append(event)
         self.accepted.append((event, tuple(destinations), held))
 
@@ -524,6 +528,61 @@ class TestIdentity:
         tracker.reset()
         tracker.identify("cyd")
         assert [event.previous_id for event in desk.events] == [None, None, "ada", None]
+
+    def test_another_person_within_one_request_gets_a_new_browser_id(self, desk: Desk) -> None:
+        """Also where nobody is remembered over requests."""
+        desk.defaults.identity_provider, desk.defaults.remembers_users = "CRM", False
+        tracker, desk.ready = visiting(desk, browser_id=BROWSER_ID), [OTHER_ID]
+        for user_id in ("ada", "ben"):
+            tracker.identify(user_id)
+            tracker.page_view()
+        seen = [(event.browser_id, event.visitor, event.user_id, event.previous_id) for event in desk.events]
+        ada, ben = (BROWSER_ID, BROWSER_ID, "ada", None), (OTHER_ID, OTHER_ID, "ben", None)
+        assert seen == [ada, ada, ben, ben]
+
+    def test_another_person_for_whom_no_browser_id_is_ready(self, desk: Desk) -> None:
+        """What is told of them waits for an ID of its own; nothing of it goes to the one before."""
+        desk.defaults.identity_provider = "CRM"
+        tracker = visiting(desk, browser_id=BROWSER_ID)
+        for user_id in ("ada", "ben"):
+            tracker.identify(user_id)
+            tracker.page_view()
+        assert [event.browser_id for event in desk.events] == [BROWSER_ID, BROWSER_ID, None, None]
+        assert len({event.visitor for event in desk.events[2:]}) == 1
+        assert tracker.visit.has_left
+
+    @pytest.mark.parametrize(
+        "identifiers",
+        [
+            [{"id": "ben", "provider": "CRM"}],
+            [{"id": "", "provider": "CRM"}],
+            [{"id": "x" * 300, "provider": "EMAIL"}],
+            [{"id": "ben@b.example", "provider": "EMAIL"}, {"id": "7", "provider": "CRM"}],
+        ],
+    )
+    def test_identifiers_that_do_not_have_the_known_user_are_anothers(self, desk: Desk, identifiers: Any) -> None:
+        desk.defaults.identity_provider = "CRM"
+        tracker, desk.ready = visiting(desk, browser_id=BROWSER_ID), [OTHER_ID]
+        tracker.identify("ada")
+        tracker.identity({"identifiers": identifiers})
+        assert [event.browser_id for event in desk.events] == [BROWSER_ID, OTHER_ID]
+        assert tracker.user_id != "ada"
+
+    @pytest.mark.parametrize("other", ["EMAIL", "CRM", "ORDER"])
+    def test_identifiers_that_have_the_known_user_are_of_one_person(self, desk: Desk, other: str) -> None:
+        desk.defaults.identity_provider = "CRM"
+        tracker, desk.ready = visiting(desk, browser_id=BROWSER_ID), [OTHER_ID]
+        tracker.identity({"identifiers": [{"id": "ada@b.example", "provider": "EMAIL"}]})
+        tracker.identity({"identifiers": [{"id": "7", "provider": "CRM"}, {"id": "ada@b.example", "provider": other}]})
+        assert (tracker.browser_id, tracker.user_id) == (BROWSER_ID, "7")
+
+    def test_an_invalid_identity_leaves_the_browser_to_whom_it_belongs(self, desk: Desk) -> None:
+        desk.defaults.identity_provider = "CRM"
+        tracker, desk.ready = visiting(desk, browser_id=BROWSER_ID), [OTHER_ID]
+        tracker.identify("ada")
+        with pytest.raises(ValidationError):
+            tracker.identity({"identifiers": [{"id": "ben", "provider": "CRM"}], "email": 5})
+        assert (tracker.browser_id, tracker.user_id) == (BROWSER_ID, "ada")
 
     def test_later_events_know_the_user(self, tracker: Tracker, desk: Desk) -> None:
         desk.defaults.identity_provider = "CRM"

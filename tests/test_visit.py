@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from passerby.cookie import BrowserIdCookie, IdentityCookie, Remembered
+from passerby.cookie import BrowserIdCookie, IdentityCookie, LogOutCookie, Remembered
 from passerby.http_cookie import CookieAttributes
 from passerby.policy import Policy
 from passerby.proxies import TrustedProxies
@@ -82,6 +82,30 @@ def test_the_identity_is_remembered_and_forgotten() -> None:
     assert names(desk, later) == ["bid_key_uid"]
     elsewhere = {"cookie": signed(desk, OTHER_ID)["cookie"] + "; " + sent_back(lines)["cookie"]}
     assert opened(desk, elsewhere).user_id is None, "bound to the browser ID"
+
+
+def test_who_logs_in_after_a_log_out_in_one_request_is_remembered() -> None:
+    attributes, keys = CookieAttributes(), (KEY,)
+    desk = reception()
+    desk._log_out_cookie = LogOutCookie("bid_key_out", attributes, keys)
+    cookies = signed(desk)
+    for count in (1, 2, 3):
+        visit = opened(desk, cookies)
+        visit.identify("user_1", Remembered("user_1", "digest", int(time.time())))
+        visit.forget()
+        visit.identify(f"user_{count}", Remembered(f"user_{count}", "digest", int(time.time())))
+        lines = [one.header() for one in desk.cookies(visit, (), time.time())]
+        assert list(by_name(lines)) == ["bid_key_uid", "bid_key_out"]
+        cookies = {"cookie": signed(desk)["cookie"] + "; " + sent_back(lines)["cookie"]}
+        assert (opened(desk, cookies).user_id, opened(desk, cookies).log_outs) == (f"user_{count}", count)
+
+
+def test_consent_that_is_withdrawn_takes_the_mark_of_a_log_out_away_too() -> None:
+    desk = reception(Policy(consent=lambda info: False))
+    desk._log_out_cookie = LogOutCookie("bid_key_out", CookieAttributes(), (KEY,))
+    assert "bid_key_out" not in names(desk, opened(desk, cookie_header(bid_key=BROWSER_ID)))
+    lines = desk.cookies(opened(desk, cookie_header(bid_key=BROWSER_ID, bid_key_out="x")), (), time.time())
+    assert [(one.name, one.max_age) for one in lines][-1] == ("bid_key_out", 0)
 
 
 def test_a_refused_request_says_nothing_of_the_visitor() -> None:

@@ -65,6 +65,8 @@ class TrackingMiddleware:
         async def send_in_turn(message: Message) -> None:
             if message["type"] in _STARTS:
                 if message["type"] in self._with_cookies:
+                    if tracker.visit.needs_new_id:
+                        await door.await_browser_id(tracker)
                     message = _with_cookies(message, door, tracker)
                 recorded = door.begin_barrier(tracker)
                 if recorded is not None:

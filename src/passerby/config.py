@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypedDict, cast
 
 from .context import IpPolicy
-from .cookie import RENEW_AFTER, OnTamper
+from .cookie import IDENTITY_MAX_AGE, RENEW_AFTER, OnMissingSignature, OnTamper
 from .errors import SettingsError
 from .function import check_function
 from .http_cookie import MAX_AGE, CookieAttributes, SameSite, Secure, check_cookie_name
@@ -17,19 +17,24 @@ SecretKeys = str | bytes | Sequence[str | bytes]
 Synchronous = Literal["NORMAL", "FULL"]
 WhenFull = Literal["drop_newest", "drop_oldest", "raise"]
 
+OnUserChange = Literal["rotate", "refuse", "link"]
+
 _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "on_invalid": ("raise", "drop"),
+    "on_user_change": ("rotate", "refuse", "link"),
     "sensitive_traits": ("refuse", "allow"),
     "gpc": ("respect", "ignore"),
     "bots": ("drop", "tag", "keep"),
     "ip": ("truncate", "keep", "drop"),
     "on_tamper": ("reissue", "adopt"),
+    "on_missing_signature": ("reissue", "adopt", None),
     "when_full": ("drop_newest", "drop_oldest", "raise"),
     "synchronous": ("NORMAL", "FULL"),
 }
 _TEXTS = ("channel", "currency", "language", "identity_provider")
 _SWITCHES = ("infer", "auto_page_views", "send_in_tests", "cookie_partitioned", "server_cookie")
 _SECONDS = (
+    "identity_max_age",
     "renew_after",
     "mint_timeout",
     "barrier_timeout",
@@ -56,6 +61,8 @@ class Settings:
         currency: default for event data, three letters (ISO 4217).
         language: default for event data, two letters (ISO 639-1).
         identity_provider: the provider whose identifier is the user ID.
+        on_user_change: what an identity does to a browser that belongs to another user: "rotate" gives the browser a
+            new ID, which has no past, "refuse" drops the identity, "link" keeps the browser ID for both users.
         sensitive_traits: what becomes of a trait that looks like a password, a token, or a number of a card or of
             social security: "refuse" raises ValidationError, "allow" takes it.
         hash_traits: the names of traits of which only the SHA-256 hash is told, such as ``{"email"}``.
@@ -80,8 +87,11 @@ class Settings:
         cookie_secure: "auto", True or False.
         cookie_partitioned: for embedded sites with partitioned storage.
         server_cookie: whether cookies are set at all; False leaves that to the browser SDK.
+        identity_max_age: for how long the user ID of an identity is remembered.
         renew_after: how old a signed cookie must be to be set again.
         on_tamper: what a wrong signature leads to: "reissue" a new ID, or "adopt" the one that is there.
+        on_missing_signature: what an ID without a signature leads to where there is a secret key: "reissue" a new ID,
+            or "adopt" the one that is there. None adopts where a browser SDK writes the cookie too, else reissues.
         spare_browser_ids: how many IDs are kept ready when nobody comes; the busier it is, the more. 0 makes none
             ahead.
         mint_timeout: how long a new visitor's request may wait for an ID when none is ready.
@@ -108,6 +118,7 @@ class Settings:
     currency: str | None = None
     language: str | None = None
     identity_provider: str | None = None
+    on_user_change: OnUserChange = "rotate"
     sensitive_traits: Literal["refuse", "allow"] = "refuse"
     hash_traits: Collection[str] = ()
     infer: bool = True
@@ -128,8 +139,10 @@ class Settings:
     cookie_secure: Secure = "auto"
     cookie_partitioned: bool = False
     server_cookie: bool = True
+    identity_max_age: float = IDENTITY_MAX_AGE
     renew_after: float = RENEW_AFTER
     on_tamper: OnTamper = "reissue"
+    on_missing_signature: OnMissingSignature | None = None
     spare_browser_ids: int = 2
     mint_timeout: float = 0.25
     barrier_timeout: float | None = 0.05
@@ -157,6 +170,16 @@ class Settings:
         for name in ("trusted_proxies", "skipped_paths", "hash_traits"):
             if not _are_texts(getattr(self, name)):
                 raise SettingsError("expected a list of texts", setting=name)
+        if self.on_missing_signature == "reissue" and not self.server_cookie:
+            raise SettingsError(
+                'found "reissue" while server_cookie is False, so that nothing is signed and every visitor would be '
+                "unknown; leave it out",
+                setting="on_missing_signature",
+            )
+        if self.identity_max_age < 1:
+            raise SettingsError(
+                f"found {self.identity_max_age!r}, expected a number of at least 1 second", setting="identity_max_age"
+            )
         check_cookie_name(self.cookie_name)
         _ = self.secret_keys, self.cookie_attributes
 
@@ -217,6 +240,7 @@ class SettingsValues(TypedDict, total=False):
     currency: str | None
     language: str | None
     identity_provider: str | None
+    on_user_change: OnUserChange
     sensitive_traits: Literal["refuse", "allow"]
     hash_traits: Collection[str]
     infer: bool
@@ -237,8 +261,10 @@ class SettingsValues(TypedDict, total=False):
     cookie_secure: Secure
     cookie_partitioned: bool
     server_cookie: bool
+    identity_max_age: float
     renew_after: float
     on_tamper: OnTamper
+    on_missing_signature: OnMissingSignature | None
     spare_browser_ids: int
     mint_timeout: float
     barrier_timeout: float | None

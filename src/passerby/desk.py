@@ -22,6 +22,8 @@ class Defaults(Protocol):
     @property
     def remembers_users(self) -> bool: ...
     @property
+    def on_user_change(self) -> Literal["rotate", "refuse", "link"]: ...
+    @property
     def sensitive_traits(self) -> Literal["refuse", "allow"]: ...
     @property
     def hash_traits(self) -> Collection[str]: ...
@@ -64,6 +66,10 @@ class Desk(Protocol):
 
     def point_of_sale(self, visit: Visit) -> str | None:
         """Return the point of sale of the visit's request."""
+        ...
+
+    def check(self, event: Event, destinations: Sequence[str]) -> None:
+        """Raise ValidationError for what a destination can never take."""
         ...
 
     def accept(

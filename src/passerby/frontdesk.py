@@ -127,6 +127,11 @@ class FrontDesk:
             log.exception("the point_of_sale callable raised; there is no point of sale in this request")
             return None
 
+    def check(self, event: Event, destinations: Sequence[str]) -> None:
+        """Raise ValidationError for what a destination can never take."""
+        for name in destinations:
+            self._destinations[name].check(event)
+
     def accept(
         self,
         visit: Visit,
@@ -137,8 +142,7 @@ class FrontDesk:
         undo: Callable[[], None] | None = None,
     ) -> None:
         """Check an event for its destinations and record it, in a database transaction when that is committed."""
-        for name in destinations:
-            self._destinations[name].check(event)
+        self.check(event, destinations)
         for watcher in rehearsal.watchers:
             watcher.on_told(event, destinations)
         if self.transactions is not None and self.transactions.defer(
@@ -253,7 +257,7 @@ class FrontDesk:
             for name in self._outbox.destinations
         }
         counts = self.delivery.pool.counts if self.issuer is not None else None
-        return Stats(destinations, counts, self.barrier.late, self._outbox.unstored(), self._outbox.state)
+        return Stats(destinations, counts, self.barrier.late, self._outbox.unstored(), outbox=self._outbox.state)
 
     def _checked_issuer(self) -> IdIssuer:
         if self.issuer is None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal, NamedTuple
 
 from .errors import SettingsError
 from .request import is_local_host
 
 MAX_AGE = 34_560_000  # 400 days in seconds: browsers keep no cookie longer (draft-ietf-httpbis-rfc6265bis)
+
+MOST_COOKIES = 100  # of one name in one request; more are not looked at
 
 SameSite = Literal["lax", "strict", "none"]
 Secure = Literal["auto"] | bool
@@ -144,7 +147,7 @@ class CookieFinder:
         self._start = f"; {name}="
 
     def find(self, header: str) -> list[str]:
-        """Return the values of all cookies of the name, in order.
+        """Return the values of all cookies of the name, in order; of more than `MOST_COOKIES` the first.
 
         One quote at each end belongs to the syntax (RFC 6265, section 4.1.1); no escapes are undone.
         """
@@ -158,7 +161,8 @@ class CookieFinder:
         elif self.name not in text:
             return []
         pairs = (piece.partition("=") for piece in header.split(";"))
-        return [_value(value) for name, equals, value in pairs if equals and name.strip(" \t") == self.name]
+        values = (_value(value) for name, equals, value in pairs if equals and name.strip(" \t") == self.name)
+        return list(islice(values, MOST_COOKIES))
 
 
 def _value(text: str) -> str:

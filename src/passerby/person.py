@@ -156,6 +156,16 @@ def user_id_in(data: Mapping[str, Any], provider: str | None, browser_id: str | 
         return None
 
 
+def is_another_person(event: Event, known: str | None) -> bool:
+    """Whether an identity is about another user than the one to whom the browser is known to belong.
+
+    It is not if the known user ID is among its identifiers: then the app itself says that both are one person.
+    """
+    if known is None or event.user_id == known:
+        return False
+    return all(one.get("id") != known for one in identifiers_in(event.data))
+
+
 def traits_of(event: Event) -> dict[str, Any]:
     """Return what an identity says of the person: the fields passerby knows, then the app's own attributes as given."""
     return _traits_in(event.data) | event.attributes

@@ -63,7 +63,7 @@ class Decision(NamedTuple):
     """What may be done in a request.
 
     Attributes:
-        refusal: why events are not taken ("consent", "gpc", "bot"), or None where they are.
+        refusal: why events are not taken ("consent", "gpc", "bot", "cookie-header"), or None where they are.
         assign: when a visitor without an ID gets one.
         forget: whether cookies that are there are to be deleted, because consent was withdrawn.
         bot: whether the visitor is a known bot.
@@ -91,6 +91,7 @@ _BOT_DROPPED = Decision("bot", "never", bot=True)
 _BOT_TAGGED = Decision(assign="never", bot=True)
 _DENIED = Decision("consent", "never", forget=True)
 _OPTED_OUT = Decision("opt-out", "never")
+UNREAD = Decision("cookie-header", "never")  # who the visitor is stands in cookies that are not read
 _UNKNOWN = Decision("consent", "never")
 
 

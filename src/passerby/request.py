@@ -126,6 +126,11 @@ class RequestInfo(ABC):
 
     @property
     @abstractmethod
+    def has_unread_cookies(self) -> bool:
+        """Whether there is a Cookie header that is not read, because it is absurdly long."""
+
+    @property
+    @abstractmethod
     def raw_path(self) -> str:
         """The path as the browser wrote it, percent-encoded."""
 
@@ -209,6 +214,14 @@ class ScopeRequest(RequestInfo):
             value = b"; ".join([value for name, value in headers if name == b"cookie"])
         return value.decode("latin-1") if len(value) <= MAX_HEADER else ""
 
+    @property
+    def has_unread_cookies(self) -> bool:
+        return (
+            b"cookie" in self._headers
+            and not self.cookie_header
+            and any(name == b"cookie" and value for name, value in self.native["headers"])
+        )
+
 
 class EnvironRequest(RequestInfo):
     """A request read from a WSGI environ."""
@@ -253,6 +266,10 @@ class EnvironRequest(RequestInfo):
     def cookie_header(self) -> str:
         header: str = self.native.get("HTTP_COOKIE", "")
         return header if len(header) <= MAX_HEADER else ""
+
+    @property
+    def has_unread_cookies(self) -> bool:
+        return bool(self.native.get("HTTP_COOKIE")) and not self.cookie_header
 
 
 @guarded("request")

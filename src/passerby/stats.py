@@ -68,6 +68,7 @@ class Stats:
             took nothing; see `barrier_timeout`. They may be there by now.
         unstored: how many events that wait or are held are in no file now: they are lost if the process dies. With the
             outbox in memory these are all. An event counts once for each destination.
+        unread_cookies: in how many requests the Cookie header was too long to be read, so that nothing was tracked.
         outbox: "ok", or "degraded: " and why what is told now would not survive as the outbox promises.
     """
 
@@ -75,4 +76,5 @@ class Stats:
     browser_ids: BrowserIdCounts | None
     late: int = 0
     unstored: int = 0
+    unread_cookies: int = 0
     outbox: str = "ok"

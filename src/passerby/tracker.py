@@ -20,7 +20,7 @@ from .event import Event, EventKind, IdentityData, PageViewData, new_event_id
 from .logs import get_logger
 from .options import Options, check_names, checked_point_of_sale, choose, read_question
 from .outcome import Dropped, Outcome
-from .person import checked_id, checked_user_id, identity_of, is_repeated, remember
+from .person import checked_id, checked_user_id, identity_of, is_another_person, is_repeated, remember
 from .receipt import Receipt
 from .rehearsal import REFUSED
 from .visit import Visit
@@ -149,7 +149,8 @@ class Tracker:
     def identify(self, user_id: object, traits: Mapping[str, Any] | None = None, **options: Unpack[Options]) -> Receipt:
         """Tell who the visitor is, in Customer.io's and Datalyr's words: a user ID and traits.
 
-        Safe to call on every page: what has not changed is not sent again within a day.
+        Safe to call on every page: what has not changed is not sent again within a day. On a browser that belongs to
+        another user it gives the browser a new ID first; see the setting `on_user_change`.
 
         Args:
             user_id: text, a number or a UUID; best the database key. Not empty, at most 255 characters, not the browser
@@ -359,15 +360,43 @@ class Tracker:
 
     def _tell_identity(self, event: Event, destinations: Sequence[str], receipt: Receipt) -> Receipt:
         desk, visit = self._desk, self.visit
+        undo = visit.identity_undo()
+        if is_another_person(event, visit.user_id):
+            choice = desk.defaults.on_user_change
+            if choice == "refuse":
+                log.warning(
+                    "an identity is dropped: the browser belongs to another user; call reset() or rotate() first"
+                )
+                return desk.refuse("user-change", destinations)
+            # Outside of requests the app names the browser itself.
+            if choice == "rotate" and visit.request is not None:
+                event, undo = self._rotate_for(event, destinations)
         is_to_remember = desk.defaults.remembers_users and event.user_id is not None
         remembered = remember(event, destinations, desk.now()) if is_to_remember else None
         if remembered is not None and is_repeated(remembered, visit.remembered):
             return desk.refuse("unchanged", destinations)
-        desk.accept(visit, event, destinations, receipt, False, visit.identity_undo())
+        desk.accept(visit, event, destinations, receipt, False, undo)
         if event.user_id is not None:
             kept = any(map(_is_kept, receipt.outcomes.values()))
             visit.identify(event.user_id, remembered if kept else None)
         return receipt
+
+    def _rotate_for(self, event: Event, destinations: Sequence[str]) -> tuple[Event, Callable[[], None]]:
+        """Give the browser a new ID for another user; return the event for that ID, and what takes it all back.
+
+        An invalid event changes nothing: it is checked before.
+        """
+        self._desk.check(event, destinations)
+        visit, visitor, browser_id = self.visit, self._visitor, self.visit.browser_id
+        take_back = visit.identity_undo(2)
+
+        def undo() -> None:
+            take_back()
+            if visit.browser_id == browser_id:
+                self._visitor = visitor
+
+        self.rotate()
+        return event._replace(browser_id=visit.browser_id, visitor=self._visitor_key(), previous_id=None), undo
 
     def take_up(self, browser_id: str) -> None:
         """Go by an ID that is new to this browser, also with what was told before there was one."""

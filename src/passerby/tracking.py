@@ -6,12 +6,13 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from logging import Logger
 from typing import Any, Unpack, cast
 
 from .adapter import handled_tracker
 from .config import Settings, SettingsValues, make_settings
-from .cookie import BrowserIdCookie, IdentityCookie, Sighting
+from .cookie import BrowserIdCookie, IdentityCookie, LogOutCookie, Sighting
 from .destinations import CookieOwner, Destination, SharedCookie
 from .destinations.target import COLLECTOR_URL, collector_url
 from .door import Door
@@ -172,7 +173,7 @@ class Tracking:
         if tracker is None:
             return
         in_time = True
-        if tracker.visit.needs_id:
+        if tracker.visit.needs_id or tracker.visit.needs_new_id:
             timeout = self._checked_timeout(timeout)
             in_time = await self._door.await_browser_id(tracker, timeout)
         self._answer(tracker, response, timed_out=timeout is not None and not in_time)
@@ -183,7 +184,7 @@ class Tracking:
         if tracker is None:
             return
         in_time = True
-        if tracker.visit.needs_id:
+        if tracker.visit.needs_id or tracker.visit.needs_new_id:
             timeout = self._checked_timeout(timeout)
             in_time = self._door.wait_for_browser_id(tracker, timeout)
         self._answer(tracker, response, timed_out=timeout is not None and not in_time)
@@ -266,7 +267,7 @@ class Tracking:
 
     def stats(self) -> Stats:
         """Return the ledger: per destination, enqueued = delivered + pending + dead + dropped."""
-        return self._desk.stats()
+        return replace(self._desk.stats(), unread_cookies=self._reception.unread_cookies)
 
     def _tracker_for_cookie(self, request: Any) -> Tracker | None:
         return self._find_tracker(request, counted=False) if self._settings.server_cookie else None
@@ -327,6 +328,8 @@ def _check(destinations: Sequence[Destination]) -> None:
 
 def _make_reception(settings: Settings, shared: SharedCookie, is_readable: bool, proxies: TrustedProxies) -> Reception:
     keys, attributes = settings.secret_keys, settings.cookie_attributes
+    # An ID that passerby alone writes has a signature; without one it may be an ID that an attacker chose.
+    has_other_writers = is_readable or not settings.server_cookie
     cookie = BrowserIdCookie(
         shared.name,
         attributes,
@@ -334,9 +337,12 @@ def _make_reception(settings: Settings, shared: SharedCookie, is_readable: bool,
         readable=is_readable,  # by the browser SDK
         renew_after=settings.renew_after,
         on_tamper=settings.on_tamper,
+        on_missing_signature=settings.on_missing_signature or ("adopt" if has_other_writers else "reissue"),
         form=shared.form,
     )
-    identity = IdentityCookie(f"{shared.name}_uid", attributes, keys) if keys else None
+    max_age = settings.identity_max_age
+    identity = IdentityCookie(f"{shared.name}_uid", attributes, keys, max_age) if keys else None
+    log_out = LogOutCookie(f"{shared.name}_out", attributes, keys, max_age) if keys else None
     # Where the browser SDK sets the cookie, no page waits for an ID.
     policy = Policy(
         settings.consent,
@@ -346,4 +352,4 @@ def _make_reception(settings: Settings, shared: SharedCookie, is_readable: bool,
         assigns_ids=settings.server_cookie,
         opt_out=shared.opt_out,
     )
-    return Reception(cookie, identity, policy, proxies)
+    return Reception(cookie, identity, policy, proxies, log_out)

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import count
 from logging import Logger
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from .cookie import BrowserIdCookie, IdentityCookie, Remembered, Sighting
+from .cookie import BrowserIdCookie, IdentityCookie, LogOutCookie, Remembered, Sighting
 from .http_cookie import SetCookie
 from .logs import get_logger
-from .policy import BROKEN, PAGE, Decision, Policy, is_html, may_be_shared
+from .policy import BROKEN, PAGE, UNREAD, Decision, Policy, is_html, may_be_shared
 from .proxies import TrustedProxies
-from .request import RequestInfo, header_of
+from .request import MAX_HEADER, RequestInfo, header_of
 
 log: Logger = get_logger("passerby")
 
-_Identity = tuple[str | None, Remembered | None, Remembered | str]  # user ID, what is remembered, what the cookie gets
+
+class _State(NamedTuple):
+    """Who uses the browser, and which browser that is, as it is known at one moment of a request."""
+
+    user_id: str | None
+    remembered: Remembered | None
+    identity_change: Remembered | str  # what the identity cookie gets
+    browser_id: str | None
+    assigned: bool
+    has_left: bool
+
 
 _UNCHANGED: Final = "unchanged"
 _FORGOTTEN: Final = "forgotten"
@@ -28,6 +39,8 @@ class Visit:
         request: what the request said, or None outside of any.
         sighting: what the browser-ID cookie said.
         remembered: what the identity cookie said.
+        log_outs: how many log-outs of this browser there were, those of this request included.
+        known_log_outs: how many of them the browser's cookie knows of; None if it has none.
         assigned: whether the browser ID was given out in this request and is not yet in a cookie.
         is_under_way: whether the app is handling the request at this moment.
         is_awaited: whether the response will wait until what is told is recorded.
@@ -40,14 +53,16 @@ class Visit:
         "_browser_id",
         "_decision",
         "_has_left",
-        "_identities",
         "_identity_change",
         "_policy",
+        "_states",
         "_user_id",
         "assigned",
         "body",
         "is_awaited",
         "is_under_way",
+        "known_log_outs",
+        "log_outs",
         "remembered",
         "request",
         "sighting",
@@ -63,8 +78,11 @@ class Visit:
         remembered: Remembered | None,
         policy: Policy | None = None,
         user_id: str | None = None,
+        log_outs: int | None = None,
     ) -> None:
         self.request: RequestInfo | None = request
+        self.known_log_outs: int | None = log_outs
+        self.log_outs: int = log_outs or 0
         self.sighting: Sighting = sighting
         self.remembered: Remembered | None = remembered
         self.assigned: bool = False
@@ -79,8 +97,8 @@ class Visit:
         self._decision = decision
         self._policy = policy
         self._has_left = False
-        # What was told of it in this request, after what was known before; None for what was taken back.
-        self._identities: list[_Identity | None] = []
+        # The states in this request, the first of before any identity; None for what was taken back.
+        self._states: list[_State | None] = []
 
     @property
     def decision(self) -> Decision:
@@ -113,10 +131,17 @@ class Visit:
         """Whether the visitor should get an ID at once and has none."""
         return self._browser_id is None and self.decision.assign == "at once"
 
+    @property
+    def needs_new_id(self) -> bool:
+        """Whether the browser's ID was given up, and there is no other one yet that the response can set."""
+        return self._has_left and self._browser_id is None and self.decision.sets_cookies
+
     def assign(self, browser_id: str) -> None:
         """Give the visitor an ID that is new to this browser."""
         self._browser_id = browser_id
         self.assigned = True
+        if self._states:
+            self._states[-1] = self._state()
 
     def withdraw(self) -> None:
         """Take the given ID back: from now on it may be another's."""
@@ -126,38 +151,46 @@ class Visit:
     def identify(self, user_id: str, remembered: Remembered | None) -> None:
         """From now on the visitor is this user; remembered, if cookies can be signed, over requests too."""
         if remembered is None:
-            self._go_by((user_id, self.remembered, self._identity_change))
+            self._go_by(self._state()._replace(user_id=user_id))
         else:
-            self._go_by((user_id, remembered, remembered))
+            self._go_by(self._state()._replace(user_id=user_id, remembered=remembered, identity_change=remembered))
 
-    def identity_undo(self) -> Callable[[], None]:
-        """Return what takes back the identity that is told next; what is told after it stays, or comes to stay."""
-        place = max(1, len(self._identities))
+    def identity_undo(self, number: int = 1) -> Callable[[], None]:
+        """Return what takes back the next changes, one by default; what comes after them stays, or comes to stay."""
+        place = max(1, len(self._states))
 
         def take_back() -> None:
-            if place < len(self._identities):
-                self._identities[place] = None
-                told = [identity for identity in self._identities if identity is not None]
-                self._user_id, self.remembered, self._identity_change = told[-1]
+            for taken in range(place, min(place + number, len(self._states))):
+                self._states[taken] = None
+            left = [state for state in self._states if state is not None]
+            if left:
+                self._become(left[-1])
 
         return take_back
 
     def forget(self) -> None:
         """The visitor has logged out: forget the user ID, keep the browser ID."""
-        self._go_by((None, None, _FORGOTTEN))
-
-    def _go_by(self, identity: _Identity) -> None:
-        if not self._identities:
-            self._identities = [(self._user_id, self.remembered, self._identity_change)]
-        self._identities.append(identity)
-        self._user_id, self.remembered, self._identity_change = identity
+        self.log_outs += 1
+        self._go_by(self._state()._replace(user_id=None, remembered=None, identity_change=_FORGOTTEN))
 
     def leave(self) -> None:
         """Someone else is going to use this browser: forget the user ID and the browser ID."""
-        self.forget()
-        self._has_left = True
-        self._browser_id = None
-        self.assigned = False
+        self._go_by(_State(None, None, _FORGOTTEN, None, assigned=False, has_left=True))
+
+    def _state(self) -> _State:
+        return _State(
+            self._user_id, self.remembered, self._identity_change, self._browser_id, self.assigned, self._has_left
+        )
+
+    def _go_by(self, state: _State) -> None:
+        if not self._states:
+            self._states = [self._state()]
+        self._states.append(state)
+        self._become(state)
+
+    def _become(self, state: _State) -> None:
+        self._user_id, self.remembered, self._identity_change = state.user_id, state.remembered, state.identity_change
+        self._browser_id, self.assigned, self._has_left = state.browser_id, state.assigned, state.has_left
 
     def _decide(self) -> None:
         try:
@@ -190,6 +223,11 @@ class Visit:
         return self._identity_change is not _UNCHANGED
 
     @property
+    def was_identified(self) -> bool:
+        """Whether an identity came up in this request, also one that was forgotten again."""
+        return any(state is not None and state.remembered is not None for state in self._states)
+
+    @property
     def is_forgotten(self) -> bool:
         """Whether the identity cookie must go."""
         return self._identity_change is _FORGOTTEN
@@ -206,6 +244,10 @@ class Reception:
         identity_cookie: the cookie with the user ID, or None where nothing can be signed.
         policy: what may be done.
         proxies: whose forwarded headers are believed.
+        log_out_cookie: the cookie that counts log-outs, or None where nothing can be signed.
+
+    Attributes:
+        unread_cookies: in how many requests the cookies were not read.
     """
 
     def __init__(
@@ -214,7 +256,11 @@ class Reception:
         identity_cookie: IdentityCookie | None,
         policy: Policy,
         proxies: TrustedProxies,
+        log_out_cookie: LogOutCookie | None = None,
     ) -> None:
+        self._log_out_cookie = log_out_cookie
+        self.unread_cookies: int = 0
+        self._unread = count(1)
         self._browser_id_cookie = browser_id_cookie
         self._identity_cookie = identity_cookie
         self._policy = policy
@@ -222,19 +268,39 @@ class Reception:
 
     def open(self, request: RequestInfo, now: float) -> Visit:
         """Open the visit of a request; `now` is in seconds since 1970."""
+        header = request.cookie_header
+        if not header and request.has_unread_cookies:
+            return self._open_unread(request)
         # Consent that was withdrawn deletes cookies, so it is asked for every request.
         decision = self._policy.decide(request) if self._policy.asks_consent else None
-        header = request.cookie_header
         if not header:
             return Visit(request, decision, _NOTHING_SEEN, None, self._policy)
         if decision is not None and decision.refusal is not None:
             present = self._browser_id_cookie.name in header
             return Visit(request, decision, Sighting(None, present=present), None)
         sighting = self._browser_id_cookie.read(header, now)
-        remembered = None
+        if sighting.is_unread:
+            return self._open_unread(request)
+        log_outs = remembered = None
+        if self._log_out_cookie is not None and sighting.browser_id and self._log_out_cookie.name in header:
+            log_outs = self._log_out_cookie.read(header, sighting.browser_id)
+            if log_outs == LogOutCookie.GONE:
+                log_outs = None
+                if not sighting.refresh:  # else the browser SDK may have written it
+                    sighting = Sighting(None, present=True)
         if self._identity_cookie is not None and sighting.browser_id and self._identity_cookie.name in header:
-            remembered = self._identity_cookie.read(header, sighting.browser_id)
-        return Visit(request, decision, sighting, remembered, self._policy)
+            remembered = self._identity_cookie.read(header, sighting.browser_id, now, log_outs or 0)
+        return Visit(request, decision, sighting, remembered, self._policy, log_outs=log_outs)
+
+    def _open_unread(self, request: RequestInfo) -> Visit:
+        """Open the visit of a request whose cookies are not read: a new ID for it would be a new one every time."""
+        self.unread_cookies = next(self._unread)
+        log.warning(
+            "the Cookie header of a request is not read, it is longer than %d characters or has our cookies too often; "
+            "nothing is tracked in it",
+            MAX_HEADER,
+        )
+        return Visit(request, UNREAD, _NOTHING_SEEN, None)
 
     def cookies(
         self, visit: Visit, headers: Iterable[tuple[Any, Any]], now: float, renew: bool = False
@@ -288,33 +354,53 @@ class Reception:
         if visit.is_withdrawn:
             return self._withdrawal(visit, secure)
         if visit.has_left:
-            return self._withdrawal(visit, secure)
+            return self._withdrawal(visit, secure, self._marks(visit, secure))
         if not visit.decision.sets_cookies:  # to forget somebody takes no permission
             return self._farewell(visit, secure)
         wanted: list[SetCookie] = []
         if visit.browser_id is not None and (visit.assigned or renew or self._refreshes(visit)):
             wanted += self._browser_id_cookie.write(visit.browser_id, secure=secure)
         if self._identity_cookie is not None and visit.identity_change is not None and visit.browser_id is not None:
-            wanted.append(self._identity_cookie.write(visit.browser_id, visit.identity_change, secure=secure))
-        return wanted + self._farewell(visit, secure)
+            remembered = visit.identity_change._replace(log_outs=visit.log_outs)
+            wanted.append(self._identity_cookie.write(visit.browser_id, remembered, secure=secure))
+        return wanted + self._farewell(visit, secure) + self._marks(visit, secure)
+
+    def _marks(self, visit: Visit, secure: bool) -> list[SetCookie]:
+        """Return the cookie that keeps answers which are on their way from undoing a log-out or a new browser ID."""
+        cookie, before, browser_id = self._log_out_cookie, visit.sighting.browser_id, visit.browser_id
+        if cookie is None or not visit.has_identity_news or not visit.decision.sets_cookies:
+            return []
+        if before is not None and before != browser_id:
+            return [cookie.write(before, LogOutCookie.GONE, secure=secure)]
+        known, has_identity = visit.known_log_outs, visit.was_identified or self._has_identity(visit)
+        # An app may call `reset` on every page of a visitor who is not logged in: once is enough for these.
+        if browser_id is None or visit.log_outs == (known or 0) or not (known is None or has_identity):
+            return []
+        return [cookie.write(browser_id, visit.log_outs, secure=secure)]
+
+    def _has_identity(self, visit: Visit) -> bool:
+        return self._identity_cookie is not None and self._identity_cookie.name in visit.cookie_header
 
     def _farewell(self, visit: Visit, secure: bool) -> list[SetCookie]:
         if not visit.is_forgotten or self._identity_cookie is None:
             return []
-        has_cookie = self._identity_cookie.name in visit.cookie_header
-        return [self._identity_cookie.expire(secure=secure)] if has_cookie else []
+        return [self._identity_cookie.expire(secure=secure)] if self._has_identity(visit) else []
 
     def _refreshes(self, visit: Visit) -> bool:
         # Renewal waits for a page: an asset's response may be cached by what stands in front of us.
         return visit.sighting.refresh and visit.decision.assign == "at once"
 
-    def _withdrawal(self, visit: Visit, secure: bool) -> list[SetCookie]:
+    def _withdrawal(self, visit: Visit, secure: bool, marks: Sequence[SetCookie] = ()) -> list[SetCookie]:
+        """Take everything away but these marks."""
         if not visit.sighting.present:
             return []
         wanted = self._browser_id_cookie.expire(secure=secure)
         if self._identity_cookie is not None:
             wanted.append(self._identity_cookie.expire(secure=secure))
-        return wanted
+        mark = self._log_out_cookie
+        if mark is not None and not marks and mark.name in visit.cookie_header:
+            wanted.append(mark.expire(secure=secure))
+        return [*wanted, *marks]
 
 
 def visit_of(browser_id: str, user_id: str | None = None) -> Visit:

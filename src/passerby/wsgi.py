@@ -51,6 +51,8 @@ class TrackingMiddleware:
 
 def _start_with_cookies(door: Door, tracker: Tracker, start_response: StartResponse) -> StartResponse:
     def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
+        if tracker.visit.needs_new_id:
+            door.wait_for_browser_id(tracker)
         cookies = door.respond(tracker, int(status[:3]), headers)
         door.pass_barrier(tracker)
         return start_response(status, [*headers, *(("Set-Cookie", cookie.header()) for cookie in cookies)], *error)

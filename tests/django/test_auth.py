@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth import alogin, alogout, login, logout
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, override_settings
 
@@ -70,6 +71,26 @@ def failing(user: Any) -> dict[str, Any]:
 
 def unfit(user: Any) -> dict[str, Any]:
     return {"loyal": object()}
+
+
+def is_genuine(request: HttpRequest, user: User) -> bool:
+    return bool(user.pk != 2)
+
+
+async def is_staff_async(request: HttpRequest, user: User) -> bool:
+    return user.is_staff
+
+
+class AsyncCallable:
+    async def __call__(self, request: HttpRequest, user: User) -> bool:
+        return user.is_staff
+
+
+def admit(request: TrackedRequest) -> HttpResponse:
+    user = make_user(int(request.GET["user"]))
+    user.is_staff = user.pk == 1
+    login(request, user)
+    return who(request)
 
 
 VIEWS = (log_in, log_out, log_in_async, log_out_async, who)
@@ -148,6 +169,66 @@ def test_a_mistake_does_not_keep_anybody_from_logging_in(
     assert (answer.status, "sessionid" in answer.cookies) == (200, True)
     tracked.assert_story(*told)
     assert said in caplog.text
+
+
+class TestStaffAsCustomers:
+    """A member of staff (1) becomes a customer (2) and goes back, as django-hijack and the like do it: with log-ins."""
+
+    def walk(self, browser: Browser) -> list[str]:
+        """The user IDs that the pages after each log-in know."""
+        seen: list[str] = []
+        for user in (1, 2, 1):
+            browser.get(f"/admit?user={user}")
+            seen.append(browser.get("/who").text)
+        return seen
+
+    def make(self, make_project: MakeProject, **passerby: Any) -> None:
+        make_project(*VIEWS, admit, middleware=MIDDLEWARE, django=SESSION, auth_signals=True, **passerby)
+
+    def test_by_default_each_has_a_browser_id(self, make_project: MakeProject, browser: Browser, tracked: Told) -> None:
+        self.make(make_project)
+        assert self.walk(browser) == ["1", "2", "1"]
+        assert len({event.browser_id for event in tracked.events}) == len(tracked.events) == 3
+
+    @pytest.mark.parametrize("as_path", [True, False])
+    def test_log_ins_may_be_left_out(
+        self, make_project: MakeProject, browser: Browser, tracked: Told, as_path: bool
+    ) -> None:
+        self.make(make_project, auth_filter=f"{__name__}.is_genuine" if as_path else is_genuine)
+        assert self.walk(browser) == ["1", "1", "1"]
+        tracked.assert_story("identity 1")
+        browser.get("/log_out")
+        assert browser.get("/who").text == "None"
+
+    def test_a_filter_that_raises_leaves_the_log_in_out(
+        self, make_project: MakeProject, browser: Browser, tracked: Told, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        self.make(make_project, auth_filter=lambda request, user: 1 / 0)
+        with caplog.at_level(logging.WARNING, "passerby"):
+            assert self.walk(browser) == ["None", "None", "None"]
+        tracked.assert_nothing()
+        assert "auth_filter callable raised" in caplog.text
+
+    def test_staff_may_be_left_out(self, make_project: MakeProject, browser: Browser, tracked: Told) -> None:
+        """Nothing that they do is taken for what the customer does who was there before."""
+        self.make(make_project, auth_staff=False)
+        browser.get("/admit?user=2")
+        customers = browser.cookies["bid_key"].value
+        assert self.walk(browser) == ["None", "2", "None"]
+        assert browser.cookies["bid_key"].value != customers
+        tracked.assert_story("identity 2", "identity 2")
+        assert len({event.browser_id for event in tracked.events}) == 2
+
+    @pytest.mark.parametrize(
+        "given", ["yes", is_staff_async, AsyncCallable(), 5], ids=["text", "async", "object", "int"]
+    )
+    def test_what_is_no_filter(self, make_project: MakeProject, given: Any) -> None:
+        with pytest.raises(ImproperlyConfigured, match="auth_filter"):
+            self.make(make_project, auth_filter=given)
+
+    def test_what_is_no_choice(self, make_project: MakeProject) -> None:
+        with pytest.raises(ImproperlyConfigured, match="auth_staff"):
+            self.make(make_project, auth_staff="no")
 
 
 class TestWithoutTracker:

@@ -477,10 +477,34 @@ class TestIdentity:
             said.append(tracker.user_id)
             return HttpResponse()
 
-        make_project(view, who, on_commit=True)
+        make_project(view, who, on_commit=True, on_user_change="link")
         browser.get()
         assert said == ["user_1", "user_6", "user_6"]
         assert browser.get("/who").text == "user_6"
+
+    def test_a_new_browser_id_is_taken_back_with_the_identity(
+        self, make_project: MakeProject, browser: Browser
+    ) -> None:
+        """Another person's log-in that failed leaves the browser to whom it belongs."""
+        said: list[tuple[str | None, str | None]] = []
+
+        def view(request: TrackedRequest) -> HttpResponse:
+            tracker = request.tracker
+            tracker.identify("user_1")
+            said.append((tracker.browser_id, tracker.user_id))
+            with rolled_back():
+                tracker.identify("user_2")
+                said.append((tracker.browser_id, tracker.user_id))
+            said.append((tracker.browser_id, tracker.user_id))
+            return HttpResponse()
+
+        make_project(view, who, on_commit=True)
+        browser.get("/who")
+        browser.get()
+        assert said[0] == said[2] == (browser.cookies["bid_key"].value, "user_1")
+        assert said[1][1] == "user_2"
+        assert said[1][0] not in (None, said[0][0])
+        assert browser.get("/who").text == "user_1"
 
     def test_told_again_once_it_failed(self, tracking: Tracking, tracker: Tracker, collector: CollectorServer) -> None:
         """What never arrived is not unchanged."""

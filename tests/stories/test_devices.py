@@ -166,6 +166,7 @@ def test_who_switches_accounts_stays_two_people(
     for system in EVERYWHERE:
         people = known_users(collector)[system]
         assert set(people) == {"ada", "ben"}
+        assert people["ada"].browsers.isdisjoint(people["ben"].browsers)
         assert people["ada"].story == ["identify", "purchase"]
         assert people["ben"].story == ["identify", "purchase", "page view"]
     for system in (CUSTOMERIO, DATALYR):
@@ -180,7 +181,7 @@ def test_who_switches_accounts_stays_two_people(
 def test_datalyr_is_told_which_account_it_was_before(
     make_tracking: MakeTracking, collector: CollectorServer, form: str
 ) -> None:
-    tracking = make_tracking(MAKE_DATALYR[form](collector.url))
+    tracking = make_tracking(MAKE_DATALYR[form](collector.url), on_user_change="link")
     browser = Site(tracking, SHOP).browser()
     for path in ("/ada", "/buy", "/ben", "/ben", "/buy"):
         browser.open(path)

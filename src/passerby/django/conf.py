@@ -34,6 +34,9 @@ class DjangoSettings:
             rolled back; None does as ATOMIC_REQUESTS of the database says.
         using: the database whose transactions count.
         auth_signals: whether a log-in tells an identity and a log-out resets it.
+        auth_staff: whether that holds for the log-ins of staff and superusers too.
+        auth_filter: called with the request and the user who logs in; what is not true leaves the log-in out, such as
+            that of a member of staff as a customer. A function, or the dotted path of one.
         user_traits: called with the user who logs in, gives their traits; a function, or the dotted path of one.
         tracking: a `Tracking` or `Sites`, or the dotted path of one, instead of settings.
     """
@@ -41,18 +44,24 @@ class DjangoSettings:
     on_commit: bool | None = None
     using: str = DEFAULT_DB_ALIAS
     auth_signals: bool = False
+    auth_staff: bool = True
+    auth_filter: str | Callable[[Any, Any], bool] | None = None
     user_traits: str | Callable[[Any], Mapping[str, Any]] | None = None
     tracking: str | Tracking | Sites | None = None
 
     def __post_init__(self) -> None:
-        for name, choices in (("on_commit", (None, True, False)), ("auth_signals", (True, False))):
-            if getattr(self, name) not in choices:
+        for name in ("on_commit", "auth_signals", "auth_staff"):
+            if getattr(self, name) not in (True, False) and not (name == "on_commit" and self.on_commit is None):
                 raise SettingsError(f"found {getattr(self, name)!r}, expected True or False", setting=name)
         if self.using != DEFAULT_DB_ALIAS and self.using not in list(settings.DATABASES):
             raise SettingsError(f"found {self.using!r}, expected a database of DATABASES", setting="using")
-        find = _load("user_traits", self.user_traits)
-        if find is not None:
-            check_function(find, "user_traits", "a plain function that takes a user and gives a dict")
+        for name, does in (
+            ("auth_filter", "takes a request and a user and gives True or False"),
+            ("user_traits", "takes a user and gives a dict"),
+        ):
+            given = _load(name, getattr(self, name))
+            if given is not None:
+                check_function(given, name, f"a plain function that {does}")
 
     @property
     def defers(self) -> bool:
@@ -60,6 +69,11 @@ class DjangoSettings:
         if self.on_commit is None:
             return bool(settings.DATABASES.get(self.using, {}).get("ATOMIC_REQUESTS"))
         return self.on_commit
+
+    def wants_log_in(self, request: Any, user: Any) -> bool:
+        """Whether a log-in counts, as far as `auth_filter` says."""
+        wants = _load("auth_filter", self.auth_filter)
+        return wants is None or bool(wants(request, user))
 
     def traits_of(self, user: Any) -> Mapping[str, Any] | None:
         """Return what is to be told of a user."""

@@ -69,6 +69,8 @@ class TrackingMiddleware:
         except BaseException:
             _end(door, tracker)
             raise
+        if tracker.visit.needs_new_id:
+            door.wait_for_browser_id(tracker)
         _respond(door, tracker, response)
         door.pass_barrier(tracker)
         return _finish(door, tracker, response)
@@ -91,6 +93,8 @@ class TrackingMiddleware:
         except BaseException:
             _end(door, tracker)
             raise
+        if tracker.visit.needs_new_id:
+            await door.await_browser_id(tracker)
         _respond(door, tracker, response)
         recorded = door.begin_barrier(tracker)
         if recorded is not None:

@@ -26,7 +26,11 @@ def connect() -> None:
 def _identify(sender: Any, request: HttpRequest | None, user: Any, **rest: Any) -> None:
     tracker = _tracker_of(request)
     own = read_own_settings() if tracker is not None else None
-    if tracker is None or own is None or not own.auth_signals:
+    if tracker is None or own is None or not own.auth_signals or not _is_wanted(request, user, own):
+        return
+    if not own.auth_staff and _is_staff(user):
+        if tracker.user_id is not None:  # whoever was here before is not here now
+            tracker.rotate()
         return
     try:
         tracker.identify(str(user.pk), _traits_of(user, own))
@@ -38,6 +42,18 @@ def _reset(sender: Any, request: HttpRequest | None, **rest: Any) -> None:
     tracker = _tracker_of(request)
     if tracker is not None and read_own_settings().auth_signals:
         tracker.reset()
+
+
+def _is_wanted(request: HttpRequest | None, user: Any, own: DjangoSettings) -> bool:
+    try:
+        return own.wants_log_in(request, user)
+    except Exception:
+        log.exception("the auth_filter callable raised; the log-in is left out")
+        return False
+
+
+def _is_staff(user: Any) -> bool:
+    return bool(getattr(user, "is_staff", False) or getattr(user, "is_superuser", False))
 
 
 def _traits_of(user: Any, own: DjangoSettings) -> Mapping[str, Any] | None:
