@@ -74,6 +74,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 WORKERS_PER_PROCESSOR = 3
 
 
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist, which not everyone has who runs a single test
 def pytest_xdist_auto_num_workers() -> int:
     """Choose the number of processes for `-n auto`: of the processors that this process may use, and of the waiting."""
     return WORKERS_PER_PROCESSOR * len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4
