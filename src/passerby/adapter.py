@@ -25,7 +25,7 @@ def handled_tracker(request: RequestInfo) -> Tracker | None:
     """
     native = request.native
     if SEEN_KEY in native:
-        marked: Tracker = native[TRACKER_KEY]
+        marked: Tracker | None = native.get(TRACKER_KEY)
         return marked
     outer = tracker_around()
     if outer is None or not (_comes_from(native, outer) or _is_adapted(request, outer.visit.request)):

@@ -44,12 +44,11 @@ def runner_here() -> str | None:
 def tests_here() -> str | None:
     """Return by which mark tests run in this process at this moment; else None. Asked often, so it looks at little."""
     utils: Any = sys.modules.get("django.test.utils")
-    if utils is not None and hasattr(getattr(utils, "_TestState", None), "saved_data"):
+    if utils is not None and "saved_data" in vars(getattr(utils, "_TestState", object)):
         return "Django's test environment is set up"
     signals: Any = sys.modules.get("unittest.signals")
-    if signals is not None and len(getattr(signals, "_results", ())):
-        return "unittest is running"
-    return None
+    results: Any = getattr(signals, "_results", None)  # where a runner registers what it runs, for Ctrl-C
+    return "unittest is running" if getattr(results, "data", None) else None
 
 
 def started_by_test() -> str | None:
