@@ -15,6 +15,7 @@ from numbers import Integral, Real
 from typing import Any, TypeGuard, cast
 from uuid import UUID
 
+from . import jsontext
 from .errors import ValidationError
 
 MAX_ATTRIBUTES = 50  # Engage SDK: "This event supports maximum 50 attributes"
@@ -32,7 +33,7 @@ def plain(value: Any, name: str, max_size: int = MAX_SIZE, not_a_number: float |
 
     `datetime` becomes ISO 8601 in UTC with milliseconds (a naive one is taken as UTC), `date` and `time` their ISO
     form, `UUID` its text, `Decimal` a number, `Enum` its value, a lazy translation its text, a proxy what it stands
-    for; NaN and the infinities, which JSON cannot say, become None.
+    for, a set a sorted list; NaN and the infinities, which JSON cannot say, become None.
 
     Args:
         value: the mapping; None counts as an empty one.
@@ -174,6 +175,10 @@ class _Copier:
             return float(value) if isfinite(value) else self.not_a_number
         if is_mapping(value):
             return self.mapping(value, depth)
+        if isinstance(value, Set) and not isinstance(value, Sequence):
+            # A set has another order in each process, and what is sent should be the same from all.
+            members: Set[Any] = value
+            return sorted(self._sequence(members, depth), key=jsontext.dumps_sorted)
         if isinstance(value, list | tuple | Set):
             values: Sequence[Any] = cast("Sequence[Any]", value)
             return self._sequence(values, depth)
