@@ -10,7 +10,7 @@ from dataclasses import replace
 from logging import Logger
 from typing import Any, Unpack, cast
 
-from .config import Settings, SettingsValues, make_settings
+from .config import Settings, SettingsValues, UnfitKey, make_settings
 from .cookie import BrowserIdCookie, IdentityCookie, LogOutCookie
 from .destinations import CookieOwner, Destination, SharedCookie
 from .door import Door
@@ -54,9 +54,15 @@ class Tracking:
         self._door = Door(self._desk, self._reception, self._settings)
         warn_if_threads_are_off()
         if self._settings.server_cookie and not self._settings.remembers_users:
+            key = self._settings.secret_key
             log.warning(
-                "no secret_key: cookies are not signed and not renewed, users are not remembered over requests; "
-                "set secret_key to a long random text"
+                "%s: cookies are not signed and not renewed, users are not remembered over requests; "
+                "set %s to a long random text",
+                *(
+                    (f"{key.name} has fewer than 8 characters and cannot sign", "it, or passerby's own secret_key,")
+                    if isinstance(key, UnfitKey)
+                    else ("no secret_key", "secret_key")
+                ),
             )
 
     @classmethod
