@@ -189,7 +189,7 @@ class Settings:
                 f"found {self.identity_max_age!r}, expected a number of at least 1 second", setting="identity_max_age"
             )
         check_cookie_name(self.cookie_name)
-        _ = self.secret_keys, self.cookie_attributes
+        _ = self.secret_keys, self.cookie_attributes.for_name(self.cookie_name)
 
     @property
     def outbox_directory(self) -> str | None:

@@ -263,7 +263,7 @@ def _check(destinations: Sequence[Destination]) -> None:
 
 
 def _make_reception(settings: Settings, shared: SharedCookie, is_readable: bool, proxies: TrustedProxies) -> Reception:
-    keys, attributes = settings.secret_keys, settings.cookie_attributes
+    keys, attributes = settings.secret_keys, settings.cookie_attributes.for_name(shared.name)
     # An ID that passerby alone writes has a signature; without one it may be an ID that an attacker chose.
     has_other_writers = is_readable or not settings.server_cookie
     cookie = BrowserIdCookie(
