@@ -13,7 +13,7 @@ from tests.imports import Import, is_within, read_imports, source_files
 # The order in which to read the modules. A module imports only from those before it.
 ORDER = """
     version  errors  logs  jsontext  outcome  secret  waiting  value  function
-    request  proxies  attributes  event  context  http_cookie  cookie  response  policy  visit  receipt
+    request  proxies  attributes  event  context  public_suffix  http_cookie  cookie  response  policy  visit  receipt
     sensitive  options  person  testrun  rehearsal  transaction  desk  composer  tracker  current
     adapter
 

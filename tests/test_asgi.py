@@ -304,7 +304,7 @@ class TestCookie:
         tracking = make_tracking(server_cookie=False)
         assert set_cookies(await call(install(viewing(), tracking), make_scope("/", NAVIGATION))) == []
 
-    @pytest.mark.parametrize("hostile", ["a\r\nSet-Cookie: x=y", '"\\\\"' * 2000, "\x00", "é", "=" * 8000])
+    @pytest.mark.parametrize("hostile", ["a\r\nSet-Cookie: x=y", '"\\\\"' * 1000, "\x00", "é", "=" * 5000])
     async def test_a_hostile_cookie_is_a_new_visitor(self, tracking: Tracking, hostile: str) -> None:
         came = NAVIGATION | {"cookie": f"bid_key={hostile}; bid_key_sig={hostile}; bid_key_uid={hostile}"}
         sent = await call(install(viewing(), tracking), make_scope("/", came))

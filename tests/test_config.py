@@ -9,9 +9,20 @@ import pytest
 
 from passerby import CustomerIO, Secret, SettingsError, Sitecore, Tracking, init_server
 from passerby.config import Settings, SettingsValues, make_settings
-from tests.making import BROWSER_ID
+from tests.making import BROWSER_ID, NAVIGATION, make_scope
 
 SECRET = "s3cr3t-key-of-this-shop"
+
+
+# What a browser keeps no cookie for, or takes for something else.
+NO_DOMAINS = [
+    "co.uk", ".co.uk", "CO.UK", "com.au", "org.br", "ac.jp", "gov.in", "anything.ck", "github.io", "herokuapp.com",
+    "com", ".com", "uk", "10.0.0.1", ".10.0.0.1", "1.2.3.4.", "[::1]", "::1", "fe80::1", "1.0x7f", "a.127",
+    "shop.example:8000", "https://shop.example", "//shop.example", "shop.example/", "user@shop.example",
+    "..shop.example", "shop..example", "shop.example.", ".", "..", " shop.example", "shop.example ", "shop.example\n",
+    "*.shop.example", "-shop.example", "shop_1.example", "bücher.example", f"{'a' * 64}.example",
+    "a." * 130 + "example", "a" * 5000 + ".example",
+]  # fmt: skip
 
 
 def refusal(**settings: Any) -> str:
@@ -69,12 +80,14 @@ def test_the_defaults_are_safe() -> None:
         *(("trusted_proxies", value) for value in ("10.0.0.0/8", 5, None, [5], [None])),
         *(("skipped_paths", value) for value in ("/api", 5, None, [5], [None])),
         *(("hash_traits", value) for value in ("email", 5, None, [5], [None])),
-        *(("cookie_name", value) for value in ("", "a b", "a;b", "ä", None)),
+        *(("cookie_name", value) for value in ("", "a b", "a;b", "ä", None, "x" * 256, "x" * 5000, "Path", "max-age")),
         *(("cookie_domain", value) for value in ("localhost", "127.0.0.1", "a;b.c", 5)),
-        *(("cookie_path", value) for value in ("", "shop", "/;", None)),
+        *(("cookie_domain", value) for value in NO_DOMAINS),
+        *(("cookie_path", value) for value in ("", "shop", "/;", None, "/a\n", "/a\x00b", "/\x7f", "/ä", "/a ")),
+        ("cookie_path", "/" + "x" * 1024),
         *(("cookie_max_age", value) for value in (0, -1, 34_560_001, 1.5, "60", True, None)),
         *(("cookie_same_site", value) for value in ("None", "", None)),
-        *(("cookie_secure", value) for value in ("yes", None)),
+        *(("cookie_secure", value) for value in ("yes", None, 0, 1)),
         ("cookie_partitioned", True),
         *(("secret_key", value) for value in ("", "short", b"short", 5, {SECRET: 1})),
         ("secret_key", []),
@@ -107,10 +120,44 @@ def test_an_unknown_setting_is_refused_by_name() -> None:
         ({"cookie_same_site": "none", "cookie_secure": False}, "cookie_same_site"),
         ({"cookie_partitioned": True, "cookie_same_site": "lax"}, "cookie_partitioned"),
         ({"on_missing_signature": "reissue", "server_cookie": False}, "on_missing_signature"),
+        ({"cookie_name": "__Host-x", "cookie_domain": "shop.example"}, "cookie_name"),
+        ({"cookie_name": "__Host-x", "cookie_domain": ".shop.example"}, "cookie_name"),
+        ({"cookie_name": "__Host-x", "cookie_path": "/shop"}, "cookie_name"),
+        ({"cookie_name": "__host-id", "cookie_path": "/shop/"}, "cookie_name"),
+        ({"cookie_name": "__Host-Http-x", "cookie_domain": "shop.example"}, "cookie_name"),
+        ({"cookie_name": "__Host-x", "cookie_secure": False}, "cookie_secure"),
+        ({"cookie_name": "__Secure-x", "cookie_secure": False}, "cookie_secure"),
+        ({"cookie_name": "__SECURE-visitor", "cookie_secure": False}, "cookie_secure"),
+        ({"cookie_name": "__Http-x", "cookie_secure": False}, "cookie_secure"),
     ],
 )
 def test_settings_that_do_not_fit_each_other(settings: dict[str, Any], named: str) -> None:
     assert named in refusal(**settings)
+
+
+@pytest.mark.parametrize(
+    "domain",
+    ["shop.example", ".shop.example", "Shop.co.uk", "a.b.github.io", "xn--bcher-kva.example", "co.example", "0x.be"],
+)
+def test_domains_of_sites(domain: str) -> None:
+    assert make_settings({"cookie_domain": domain}).cookie_attributes.domain == domain
+
+
+@pytest.mark.parametrize("name", ["__Host-x", "__Secure-x", "__secure-visitor", "__Host-Http-x", "__Http-x"])
+def test_a_prefix_of_the_name_asks_for_secure(name: str) -> None:
+    """Without it the browser refuses the cookie, also on http://localhost, where "auto" leaves it out."""
+    tracking = Tracking(CustomerIO(write_key="k"), secret_key=SECRET, cookie_name=name)
+    scope = make_scope("/", NAVIGATION, scheme="http", host="localhost:8000")
+    headers: list[Any] = []
+    tracking.handle_cookie_sync(scope, headers)
+    lines = [value.decode() for _, value in headers]
+    assert [line.partition("=")[0] for line in lines] == [name, f"{name}_sig"]
+    assert all("; Secure" in line and "Domain" not in line and "; Path=/;" in line for line in lines)
+
+
+def test_a_client_key_of_absurd_length_is_refused() -> None:
+    with pytest.raises(SettingsError, match="client_key"):
+        Sitecore(client_key="k" * 5000, target_url="http://localhost")
 
 
 @pytest.mark.parametrize(

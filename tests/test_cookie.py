@@ -217,6 +217,18 @@ class TestIdentity:
         assert text.isascii()
         assert not set(text) & set(' ",;\\')
 
+    @given(st.text(min_size=255, max_size=255), st.integers(0, 10**12))
+    def test_it_fits_with_the_longest_name(self, user_id: str, count: int) -> None:
+        """Browsers keep 4,096 bytes of name and value."""
+        name = "x" * 255
+        remembered = Remembered(user_id, "d" * 18, 10**12, count)
+        made = [
+            IdentityCookie(f"{name}_uid", PLAIN, [KEY]).write(f"anon_{BROWSER_ID}", remembered, secure=True),
+            LogOutCookie(f"{name}_out", PLAIN, [KEY]).write(f"anon_{BROWSER_ID}", count, secure=True),
+            *BrowserIdCookie(name, PLAIN, [KEY]).write(f"anon_{BROWSER_ID}", secure=True),
+        ]
+        assert max(len(f"{one.name}{one.value}".encode()) for one in made) <= 4096
+
     def test_it_is_bound_to_the_browser_id(self) -> None:
         """Copied into another browser it says nothing."""
         text = self.written(Remembered("user_123", "digest", 1))

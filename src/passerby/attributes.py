@@ -12,6 +12,7 @@ from decimal import Decimal
 from math import isfinite, nan
 from typing import Any, cast
 
+from . import jsontext
 from .errors import ValidationError
 from .value import MISSING, bare, bounded, is_absent, is_array, is_mapping, items_of, unreadable, well_formed
 
@@ -22,7 +23,7 @@ _INT64 = 2**63
 _NOT_A_NUMBER = nan  # this very object stands for a value that is not dropped but written as null
 
 _SCALARS = frozenset({bool, type(None)})
-_BUILT_IN = (list, tuple, set, frozenset)
+_BUILT_IN = (list, tuple)
 _type_of: Callable[[Any], Any] = type  # not `__class__`, for which a proxy gives what it stands for
 
 
@@ -31,8 +32,8 @@ def plain(value: Any, name: str, max_size: int = MAX_SIZE, not_a_number: float |
 
     `datetime` becomes ISO 8601 in UTC with milliseconds (a naive one is taken as UTC), `date` and `time` their ISO
     form, `UUID` its text, `Decimal` a number, `Enum` its value, a lazy translation its text, a proxy what it stands
-    for, a scalar of NumPy or pandas what it is in Python, an array a list; NaN, the infinities, NaT and NA, which JSON
-    cannot say, become None.
+    for, a set a sorted list, a scalar of NumPy or pandas what it is in Python, an array a list; NaN, infinities, NaT
+    and NA, which JSON cannot say, become None.
 
     Args:
         value: the mapping; None counts as an empty one.
@@ -186,7 +187,9 @@ class _Copier:
             return self.mapping(value, depth)
         if isinstance(value, list | tuple | Set):
             values = bounded(cast("Iterable[Any]", value), self.name)
-            return self._sequence(values, len(values), depth)
+            copies = self._sequence(values, len(values), depth)
+            # A set has another order in each process, and what is sent should be the same from all.
+            return sorted(copies, key=jsontext.dumps_sorted) if isinstance(value, Set) else copies
         return self._standard_form(value, depth)
 
     def _standard_form(self, value: Any, depth: int) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypedDict, cast
 
@@ -13,7 +13,19 @@ from .function import check_function
 from .http_cookie import MAX_AGE, CookieAttributes, SameSite, Secure, check_cookie_name
 from .policy import SKIPPED_PATHS, BotPolicy, Consent, GpcPolicy
 
-SecretKeys = str | bytes | Sequence[str | bytes]
+
+@dataclass(frozen=True, slots=True)
+class UnfitKey:
+    """A framework's own secret key that is too short to sign with; in place of a secret key it stands for none.
+
+    Attributes:
+        name: what the app calls it.
+    """
+
+    name: str
+
+
+SecretKeys = str | bytes | Sequence[str | bytes] | UnfitKey
 Synchronous = Literal["NORMAL", "FULL"]
 WhenFull = Literal["drop_newest", "drop_oldest", "raise"]
 
@@ -181,7 +193,7 @@ class Settings:
                 f"found {self.identity_max_age!r}, expected a number of at least 1 second", setting="identity_max_age"
             )
         check_cookie_name(self.cookie_name)
-        _ = self.secret_keys, self.cookie_attributes
+        _ = self.secret_keys, self.cookie_attributes.for_name(self.cookie_name)
 
     @property
     def outbox_directory(self) -> str | None:
@@ -201,7 +213,7 @@ class Settings:
     @property
     def secret_keys(self) -> tuple[str | bytes, ...]:
         """The secret keys, the newest first; none if nothing is to be signed."""
-        if self.secret_key is None:
+        if self.secret_key is None or isinstance(self.secret_key, UnfitKey):
             return ()
         key = self.secret_key
         keys: Sequence[str | bytes] = (key,) if isinstance(key, str | bytes) else key
@@ -227,7 +239,7 @@ class Settings:
     @property
     def remembers_users(self) -> bool:
         """Whether the user ID is remembered over requests."""
-        return self.secret_key is not None
+        return bool(self.secret_keys)
 
 
 class SettingsValues(TypedDict, total=False):
@@ -307,6 +319,19 @@ def _check_values(settings: Settings) -> None:
         raise SettingsError(
             f"found {settings.spare_browser_ids!r}, expected a whole number from 0 to 100", setting="spare_browser_ids"
         )
+
+
+def keys_of_framework(name: str, key: object, fallbacks: Iterable[object]) -> SecretKeys:
+    """Return the framework's own keys, as far as they can sign.
+
+    An app that works with a short key goes on working: nothing is signed, as without a key, and that is logged.
+
+    Args:
+        name: what the app calls the key.
+        key: the key that signs now.
+        fallbacks: keys of before; what is unfit among them has signed nothing of ours.
+    """
+    return cast("list[str | bytes]", [key, *filter(_is_key, fallbacks)]) if _is_key(key) else UnfitKey(name)
 
 
 def _is_key(key: object) -> bool:

@@ -14,6 +14,7 @@ except ModuleNotFoundError as _error:
     raise ModuleNotFoundError('Flask is not installed. Run: pip install "passerby[flask]"', name="flask") from _error
 
 from . import cli
+from .config import keys_of_framework
 from .current import find_also, inherited_tracker
 from .errors import SettingsError
 from .logs import get_logger
@@ -135,16 +136,13 @@ def _tracking_of(app: flask.Flask) -> Tracking:
     given = cast("Mapping[str, Any]", values)
     if "secret_key" in given or not app.secret_key:
         return Tracking.from_mapping(given, _spell)
-    keys = [app.secret_key, *(config.get("SECRET_KEY_FALLBACKS") or ())]
-    return Tracking.from_mapping({**given, "secret_key": keys}, _spell_with_own_key)
+    name = 'app.config["SECRET_KEY"]'
+    keys = keys_of_framework(name, app.secret_key, config.get("SECRET_KEY_FALLBACKS") or ())
+    return Tracking.from_mapping({**given, "secret_key": keys}, _spell)
 
 
 def _spell(name: str) -> str:
     return "".join([f'app.config["{_SETTINGS}"]', *(f'["{part}"]' for part in name.split("."))])
-
-
-def _spell_with_own_key(name: str) -> str:
-    return 'app.config["SECRET_KEY"]' if name == "secret_key" else _spell(name)
 
 
 commands: AppGroup = AppGroup(_NAME, help="Commands of passerby, as `passerby` itself has them.")

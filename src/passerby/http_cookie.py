@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Literal, NamedTuple
 
 from .errors import SettingsError
+from .public_suffix import is_public_suffix
 from .request import is_local_host
 
 MAX_AGE = 34_560_000  # 400 days in seconds: browsers keep no cookie longer (draft-ietf-httpbis-rfc6265bis)
@@ -17,9 +18,18 @@ MOST_COOKIES = 100  # of one name in one request; more are not looked at
 SameSite = Literal["lax", "strict", "none"]
 Secure = Literal["auto"] | bool
 
+_LONGEST_NAME = 255  # so that name and value of each of our cookies fit into the 4,096 bytes that browsers keep
+_LONGEST_PATH = 1024  # bytes; browsers ignore a longer attribute
+_LONGEST_DOMAIN = 253  # characters of a host name (RFC 1035)
+_PREFIXES = ("__host-", "__secure-", "__http-")  # of names that browsers take with Secure only, in any case
+_RESERVED = frozenset(
+    {"comment", "domain", "expires", "httponly", "max-age", "partitioned", "path", "samesite", "secure", "version"}
+)
+
 _is_token = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+_is_hexadecimal = re.compile(r"0x[0-9a-f]*").fullmatch
 _is_path = re.compile(r"/[ -:<-~]*").fullmatch
-_is_domain = re.compile(r"\.?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+").fullmatch
+_is_domain = re.compile(r"\.?[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+").fullmatch
 
 
 class SetCookie(NamedTuple):
@@ -74,12 +84,25 @@ class CookieAttributes:
     def __post_init__(self) -> None:
         if self.domain and not _is_cookie_domain(self.domain):
             raise SettingsError(
-                'expected a domain name of two or more labels such as "example.com"; '
+                'expected a domain name of two or more labels such as "example.com", in ASCII, no scheme, no port; '
                 "leave it out for localhost and addresses, which take no Domain",
                 setting="cookie_domain",
             )
-        if not isinstance(self.path, str) or not _is_path(self.path):
-            raise SettingsError('expected a path that begins with "/" and has no ";"', setting="cookie_path")
+        if self.domain and is_public_suffix(self.domain.lower().removeprefix(".")):
+            raise SettingsError(
+                "found a public suffix, for which browsers keep no cookie; expected the site's own domain such as "
+                f'"example.{self.domain.lower().removeprefix(".")}", or none',
+                setting="cookie_domain",
+            )
+        if not isinstance(self.path, str) or not _is_path(self.path) or self.path.endswith(" "):
+            raise SettingsError(
+                'expected a path that begins with "/", in printable ASCII without ";", not ending with a blank',
+                setting="cookie_path",
+            )
+        if len(self.path) > _LONGEST_PATH:
+            raise SettingsError(
+                f"found {len(self.path)} characters, expected at most {_LONGEST_PATH}", setting="cookie_path"
+            )
         if isinstance(self.max_age, bool) or not isinstance(self.max_age, int) or not 0 < self.max_age <= MAX_AGE:
             raise SettingsError(
                 f"found {self.max_age!r}, expected a whole number of seconds from 1 to {MAX_AGE} "
@@ -90,7 +113,7 @@ class CookieAttributes:
             raise SettingsError(
                 f'found {self.same_site!r}, expected "lax", "strict" or "none"', setting="cookie_same_site"
             )
-        if self.secure not in ("auto", True, False):
+        if self.secure != "auto" and not isinstance(self.secure, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise SettingsError(f'found {self.secure!r}, expected "auto", True or False', setting="cookie_secure")
         if self.same_site == "none" and self.secure is False:
             raise SettingsError(
@@ -101,6 +124,22 @@ class CookieAttributes:
             raise SettingsError(
                 'found True, which needs cookie_secure and cookie_same_site="none"', setting="cookie_partitioned"
             )
+
+    def for_name(self, name: str) -> CookieAttributes:
+        """Return how a cookie of this name is set; raises SettingsError if its prefix does not fit.
+
+        Browsers take `__Secure-` and `__Http-` with Secure only, `__Host-` also without a domain and for all paths.
+        """
+        prefix = next((one for one in _PREFIXES if name.lower().startswith(one)), None)
+        if prefix is None:
+            return self
+        found = f'found a name with the prefix "{name[: len(prefix)]}", which browsers take'
+        if self.secure is False:
+            raise SettingsError(f"{found} with cookie_secure only; choose another name", setting="cookie_name")
+        if prefix == "__host-" and (self.domain or self.path != "/"):
+            advice = 'without cookie_domain and with cookie_path="/" only; choose another name, or leave these two out'
+            raise SettingsError(f"{found} {advice}", setting="cookie_name")
+        return self if self.secure is True else replace(self, secure=True)
 
     def secure_for(self, scheme: str, host: str) -> bool:
         """Whether a cookie set on this scheme and host is marked Secure."""
@@ -124,16 +163,28 @@ class CookieAttributes:
 
 
 def _is_cookie_domain(domain: object) -> bool:
-    if not isinstance(domain, str) or not _is_domain(domain.lower()):
+    if not isinstance(domain, str) or len(domain) > _LONGEST_DOMAIN or not _is_domain(domain.lower()):
         return False
-    return not domain.lstrip(".").replace(".", "").isdigit()  # an address
+    last = domain.lower().rpartition(".")[2]
+    return not (last.isdigit() or _is_hexadecimal(last))  # else browsers take it for an address
 
 
 def check_cookie_name(name: str) -> str:
     """Return the name if it can be a cookie's, else raise SettingsError."""
+    _check_token(name)
+    if len(name) > _LONGEST_NAME:
+        raise SettingsError(
+            f"found {len(name)} characters, expected at most {_LONGEST_NAME}; browsers keep 4,096 bytes of a cookie",
+            setting="cookie_name",
+        )
+    if name.lower() in _RESERVED:
+        raise SettingsError(f"found {name!r}, the name of a cookie's attribute; choose another", setting="cookie_name")
+    return name
+
+
+def _check_token(name: object) -> None:
     if not isinstance(name, str) or not _is_token(name):
         raise SettingsError("expected ASCII letters, digits and !#$%&'*+-.^_`|~ only", setting="cookie_name")
-    return name
 
 
 class CookieFinder:
@@ -142,7 +193,8 @@ class CookieFinder:
     __slots__ = ("_key", "_start", "name")
 
     def __init__(self, name: str) -> None:
-        self.name: str = check_cookie_name(name)
+        _check_token(name)
+        self.name: str = name
         self._key = f"{name}="
         self._start = f"; {name}="
 

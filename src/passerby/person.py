@@ -172,10 +172,13 @@ def traits_of(event: Event) -> dict[str, Any]:
 
 
 def remember(event: Event, destinations: Sequence[str], now: float) -> Remembered:
-    """Return what the identity cookie is to remember of an identity event, and of whom it was told."""
+    """Return what the identity cookie is to remember of an identity event, and of whom it was told.
+
+    Equal content has an equal digest in every process, whatever the order of dicts, sets and destinations.
+    """
     person = {name: value for name, value in event.data.items() if name not in _OF_THE_PAGE}
-    whom = [event.point_of_sale, *destinations, event.integrations]
-    told = jsontext.dumps([event.browser_id, event.user_id, whom, person, event.extension])
+    whom = [event.point_of_sale, *sorted(destinations), event.integrations]
+    told = jsontext.dumps_sorted([event.browser_id, event.user_id, whom, person, event.extension])
     return Remembered(event.user_id or "", hashlib.blake2b(told, digest_size=9).hexdigest(), int(now))
 
 

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any, cast
 
+from . import jsontext
 from .errors import ValidationError
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -125,7 +126,8 @@ def _hash(name: str, value: Any) -> Any:
 
 
 def _normalised(name: str, value: Any) -> str:
-    text = str(value).strip().lower()
+    plain_text = jsontext.dumps_sorted(value).decode() if type(value) is dict else str(value)
+    text = plain_text.strip().lower()
     return _NOT_DIGITS.sub("", text) if name in ("phone", "mobile") else text
 
 

@@ -11,7 +11,7 @@ from logging import Logger
 from typing import Any, Unpack, cast
 
 from .adapter import handled_tracker
-from .config import Settings, SettingsValues, make_settings
+from .config import Settings, SettingsValues, UnfitKey, make_settings
 from .cookie import BrowserIdCookie, IdentityCookie, LogOutCookie, Sighting
 from .destinations import CookieOwner, Destination, SharedCookie
 from .destinations.target import COLLECTOR_URL, collector_url
@@ -65,9 +65,15 @@ class Tracking:
                 collector,
             )
         if self._settings.server_cookie and not self._settings.remembers_users:
+            key = self._settings.secret_key
             log.warning(
-                "no secret_key: cookies are not signed and not renewed, users are not remembered over requests; "
-                "set secret_key to a long random text"
+                "%s: cookies are not signed and not renewed, users are not remembered over requests; "
+                "set %s to a long random text",
+                *(
+                    (f"{key.name} has fewer than 8 characters and cannot sign", "it, or passerby's own secret_key,")
+                    if isinstance(key, UnfitKey)
+                    else ("no secret_key", "secret_key")
+                ),
             )
 
     @classmethod
@@ -327,7 +333,7 @@ def _check(destinations: Sequence[Destination]) -> None:
 
 
 def _make_reception(settings: Settings, shared: SharedCookie, is_readable: bool, proxies: TrustedProxies) -> Reception:
-    keys, attributes = settings.secret_keys, settings.cookie_attributes
+    keys, attributes = settings.secret_keys, settings.cookie_attributes.for_name(shared.name)
     # An ID that passerby alone writes has a signature; without one it may be an ID that an attacker chose.
     has_other_writers = is_readable or not settings.server_cookie
     cookie = BrowserIdCookie(

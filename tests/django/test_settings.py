@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -121,8 +122,30 @@ def test_the_message_is_all_there_is(make_project: MakeProject) -> None:
     assert refusal.value.__suppress_context__
 
 
-def test_the_projects_own_key_is_named_where_it_serves() -> None:
-    assert said_of(wrong(), SECRET_KEY="short").startswith("SECRET_KEY: expected text or bytes of at least 8")
+@pytest.mark.parametrize("key", ["dev", "psst", "short", "1234567", b"dev"], ids=repr)
+@pytest.mark.parametrize("fallbacks", [[], ["a fallback of some length"]], ids=repr)
+def test_a_project_whose_own_key_is_too_short_starts_without_signatures(
+    key: Any, fallbacks: list[str], make_project: MakeProject, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracking = make_project(home, django={"SECRET_KEY": key, "SECRET_KEY_FALLBACKS": fallbacks})
+    assert tracking._settings.secret_keys == ()
+    assert list(Browser("wsgi").get().cookies) == ["bid_key"]
+    (warning,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert warning.getMessage().startswith("SECRET_KEY has fewer than 8 characters and cannot sign: ")
+    assert "set it, or passerby's own secret_key, to a long random text" in warning.getMessage()
+
+
+def test_a_fallback_that_is_too_short_is_left_out(make_project: MakeProject) -> None:
+    tracking = make_project(home, django={"SECRET_KEY": SECRET, "SECRET_KEY_FALLBACKS": ["dev", "the old key", ""]})
+    assert tracking._settings.secret_keys == (SECRET, "the old key")
+
+
+def test_a_key_of_passerbys_own_makes_good_for_a_short_one(
+    make_project: MakeProject, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracking = make_project(home, secret_key=SECRET, django={"SECRET_KEY": "dev"})
+    assert tracking._settings.secret_keys == (SECRET,)
+    assert "SECRET_KEY" not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -131,7 +154,6 @@ def test_the_projects_own_key_is_named_where_it_serves() -> None:
         (wrong(secret_key=[SECRET, "short"]), {}),
         (wrong(secret_key={SECRET: SECRET}), {}),
         (wrong(secret_key=SECRET, cookie_path="shop"), {}),
-        (wrong(), {"SECRET_KEY": SECRET, "SECRET_KEY_FALLBACKS": ["short"]}),
         ({"sitecore": {**SITECORE, "client_key": f"{SECRET} "}}, {}),
         ({"sitecore": {**SITECORE, "target_url": f"https://user:{SECRET}@cdp.example"}}, {}),
         ({"sitecore": {**SITECORE, "secret": SECRET}}, {}),

@@ -30,6 +30,7 @@ PROTOCOL_VERSION = "1.4.3"  # the Engage SDK whose requests these are
 PointOfSale = str | Callable[[RequestInfo], str | None]
 
 _is_client_key = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+_LONGEST_CLIENT_KEY = 250  # characters; the cookie is named after it
 _is_minute = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d", re.ASCII).fullmatch
 # JavaScript's \s: it counts U+FEFF in and the separators U+001C to U+001F and U+0085 out, other than Python's.
 _BLANKS = "\t\n\v\f\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
@@ -89,9 +90,10 @@ class Sitecore:
                 setting="target_url",
             ),
         )
-        if not isinstance(client_key, str) or not _is_client_key(client_key):
+        if not isinstance(client_key, str) or not _is_client_key(client_key) or len(client_key) > _LONGEST_CLIENT_KEY:
             raise SettingsError(
-                "expected ASCII letters, digits and -_. only, since it names the cookie", setting="client_key"
+                f"expected ASCII letters, digits and -_. only, at most {_LONGEST_CLIENT_KEY}: it names the cookie",
+                setting="client_key",
             )
         self.name = name
         self.point_of_sale = point_of_sale

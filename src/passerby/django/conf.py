@@ -16,6 +16,7 @@ from django.core.signals import setting_changed
 from django.db import DEFAULT_DB_ALIAS
 from django.utils.module_loading import import_string
 
+from ..config import keys_of_framework
 from ..errors import SettingsError
 from ..function import check_function, is_given_up
 from ..sites import Sites
@@ -140,8 +141,8 @@ def _from_settings() -> Tracking:
     values["consent"] = _load("consent", values.get("consent"))
     if "secret_key" in values:
         return Tracking.from_mapping(values, _spell)
-    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
-    return Tracking.from_mapping({**values, "secret_key": keys}, _spell_with_own_key)
+    keys = keys_of_framework("SECRET_KEY", settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS)
+    return Tracking.from_mapping({**values, "secret_key": keys}, _spell)
 
 
 def _values() -> Mapping[str, Any]:
@@ -165,11 +166,6 @@ def _load(name: str, value: Any) -> Any:
 
 def _spell(name: str) -> str:
     return "".join(["PASSERBY", *(f'["{part}"]' for part in name.split("."))])
-
-
-def _spell_with_own_key(name: str) -> str:
-    own = "SECRET_KEY or SECRET_KEY_FALLBACKS" if settings.SECRET_KEY_FALLBACKS else "SECRET_KEY"
-    return own if name == "secret_key" else _spell(name)
 
 
 def _forget(setting: str, **rest: Any) -> None:
