@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from inspect import iscoroutinefunction
 from typing import Any, Literal, TypedDict, cast
 
+from .caching import CacheControl
 from .context import IpPolicy
 from .cookie import RENEW_AFTER, OnTamper
 from .errors import SettingsError
@@ -24,6 +25,7 @@ _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "bots": ("drop", "tag", "keep"),
     "ip": ("truncate", "keep", "drop"),
     "on_tamper": ("reissue", "adopt"),
+    "cache_control": ("private", "override", "keep"),
     "when_full": ("drop_newest", "drop_oldest", "raise"),
     "synchronous": ("NORMAL", "FULL"),
 }
@@ -77,6 +79,10 @@ class Settings:
         cookie_secure: "auto", True or False.
         cookie_partitioned: for embedded sites with partitioned storage.
         server_cookie: whether cookies are set at all; False leaves that to the browser SDK.
+        cache_control: what keeps a response with a cookie out of shared caches: "private" adds `private` to its
+            Cache-Control unless the app keeps caches out itself, and sets no cookie where the app lets them keep it;
+            "override" makes such a response private too; "keep" never changes a header, and sets cookies only where the
+            app keeps caches out.
         renew_after: how old a signed cookie must be to be set again.
         on_tamper: what a wrong signature leads to: "reissue" a new ID, or "adopt" the one that is there.
         spare_browser_ids: how many IDs are kept ready when nobody comes; the busier it is, the more. 0 makes none
@@ -122,6 +128,7 @@ class Settings:
     cookie_secure: Secure = "auto"
     cookie_partitioned: bool = False
     server_cookie: bool = True
+    cache_control: CacheControl = "private"
     renew_after: float = RENEW_AFTER
     on_tamper: OnTamper = "reissue"
     spare_browser_ids: int = 2
@@ -232,6 +239,7 @@ class SettingsValues(TypedDict, total=False):
     cookie_secure: Secure
     cookie_partitioned: bool
     server_cookie: bool
+    cache_control: CacheControl
     renew_after: float
     on_tamper: OnTamper
     spare_browser_ids: int

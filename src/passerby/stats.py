@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .delivery.breaker import BreakerState
 from .delivery.pool import BrowserIdCounts
@@ -64,6 +64,9 @@ class Stats:
     Attributes:
         destinations: the ledger by destination.
         browser_ids: the pool's counts, if a destination issues browser IDs.
+        withheld_cookies: how many responses got no cookie though one was due, by reason: "shared cache", "plain http",
+            "cross-site" or "frame".
+        unkept_visitors: how many of them belonged to new visitors with events, who are new ones again at the next page.
         late: how many events were not recorded before their response started; see `barrier_timeout`.
         outbox: "ok", or "degraded: " and why what is told now would not survive as the outbox promises.
     """
@@ -72,3 +75,5 @@ class Stats:
     browser_ids: BrowserIdCounts | None
     late: int = 0
     outbox: str = "ok"
+    withheld_cookies: Mapping[str, int] = field(default_factory=dict[str, int])
+    unkept_visitors: int = 0

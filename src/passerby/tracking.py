@@ -11,6 +11,7 @@ from typing import Any, Unpack, cast
 
 from .config import Settings, SettingsValues, make_settings
 from .cookie import BrowserIdCookie, IdentityCookie
+from .cookie_context import CookieContext
 from .destinations import CookieOwner, Destination, SharedCookie
 from .door import Door
 from .errors import BrowserIdUnavailable, RemoteTimeout, SettingsError, ValidationError
@@ -21,7 +22,7 @@ from .policy import Policy
 from .proxies import TrustedProxies
 from .receipt import DEFAULT_WAIT, Receipt
 from .request import TRACKER_KEY, EnvironRequest, RequestInfo, read_request
-from .response import add_cookies, headers_of
+from .response import change, headers_of, without_cookies
 from .sources import read_environment, read_mapping, variable_of
 from .stats import Stats
 from .tracker import Tracker
@@ -233,10 +234,23 @@ class Tracking:
 
     def _answer(self, tracker: Tracker, response: Any, *, timed_out: bool) -> None:
         visit = tracker.visit
+        is_first, visit.renews = not visit.renews, True
+        if is_first and not visit.is_awaited and (left := self._reception.left_by_others(headers_of(response))):
+            log.warning(
+                "handle_cookie: the response carried the cookies of another request; they are removed. "
+                "Make a new response for each request, or use the middleware"
+            )
+            without_cookies(response, left)
         if visit.needs_id:
             raise RemoteTimeout if timed_out else BrowserIdUnavailable
-        cookies = self._reception.cookies(visit, headers_of(response), time.time(), renew=True)
-        add_cookies(response, cookies, is_text=isinstance(visit.request, EnvironRequest))
+        if visit.is_awaited:
+            return  # the middleware sets the cookies, on what only this request sends
+        changes = self._reception.changes(
+            visit, getattr(response, "status_code", 200), headers_of(response), time.time()
+        )
+        if visit.withheld is not None:
+            self._desk.withheld.count(visit)
+        change(response, changes, is_text=isinstance(visit.request, EnvironRequest))
 
 
 def _check(destinations: Sequence[Destination]) -> None:
@@ -268,6 +282,7 @@ def _make_reception(settings: Settings, shared: SharedCookie, is_readable: bool,
     )
     identity = IdentityCookie(f"{shared.name}_uid", attributes, keys) if keys else None
     # Where the browser SDK sets the cookie, no page waits for an ID.
+    context = CookieContext(attributes, proxies) if settings.server_cookie else None
     policy = Policy(
         settings.consent,
         settings.gpc,
@@ -275,5 +290,6 @@ def _make_reception(settings: Settings, shared: SharedCookie, is_readable: bool,
         settings.skipped_paths,
         assigns_ids=settings.server_cookie,
         opt_out=shared.opt_out,
+        context=context,
     )
-    return Reception(cookie, identity, policy, proxies)
+    return Reception(cookie, identity, policy, proxies, settings.cache_control)

@@ -9,6 +9,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from .current import step_in, step_out
 from .door import Door
 from .request import SEEN_KEY, EnvironRequest
+from .response import changed
 from .sites import TrackingSource
 from .tracker import Tracker
 
@@ -50,8 +51,9 @@ class TrackingMiddleware:
 
 def _start_with_cookies(door: Door, tracker: Tracker, start_response: StartResponse) -> StartResponse:
     def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
-        cookies = door.respond(tracker, int(status[:3]), headers)
+        headers = list(headers)  # the app's own may be one that it uses again, or an iterator
+        changes = door.respond(tracker, int(status[:3]), headers)
         door.pass_barrier(tracker)
-        return start_response(status, [*headers, *(("Set-Cookie", cookie.header()) for cookie in cookies)], *error)
+        return start_response(status, changed(headers, changes, is_text=True), *error)
 
     return start

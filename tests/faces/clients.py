@@ -139,4 +139,4 @@ def raw_answer(port: int, method: str, path: str, *, body: bytes = b"", bare: bo
     return [line for line in answer.split(b"\r\n") if not _is_date_or_ours(line)]
 
 
-_is_date_or_ours = re.compile(rb"date:|set-cookie: +bid_key", re.IGNORECASE).match
+_is_date_or_ours = re.compile(rb"date:|set-cookie: +bid_key|cache-control: private", re.IGNORECASE).match
