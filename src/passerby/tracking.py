@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from logging import Logger
 from typing import Any, Unpack, cast
 
+from .caching import CacheControl
 from .config import Settings, SettingsValues, make_settings
 from .cookie import BrowserIdCookie, IdentityCookie
 from .cookie_context import CookieContext
@@ -95,6 +96,11 @@ class Tracking:
     def close_timeout(self) -> float:
         """How many seconds `close` takes at most if it is not told."""
         return self._settings.close_timeout
+
+    @property
+    def cache_control(self) -> CacheControl:
+        """What is done about shared caches; see `passerby.config.Settings`."""
+        return self._settings.cache_control
 
     def for_request(self, request: RequestInfo) -> Door:
         """Return the door through which a request comes in; for every framework's face."""
