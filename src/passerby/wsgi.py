@@ -54,6 +54,8 @@ def _start_with_cookies(door: Door, tracker: Tracker, start_response: StartRespo
         headers = list(headers)  # the app's own may be one that it uses again, or an iterator
         changes = door.respond(tracker, int(status[:3]), headers)
         door.pass_barrier(tracker)
-        return start_response(status, changed(headers, changes, is_text=True), *error)
+        if changes.cookies:
+            headers = changed(headers, changes, is_text=True)
+        return start_response(status, headers, *error)
 
     return start

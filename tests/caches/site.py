@@ -114,13 +114,14 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 
 @contextmanager
-def served(tracking: Tracking) -> Iterator[tuple[int, Site]]:
-    """Serve the app with passerby, and below /bare/ without; gives the port and the app."""
+def served(**trackings: Tracking) -> Iterator[tuple[int, Site]]:
+    """Serve the app with a tracking below each name's path, and below /bare/ without; gives the port and the app."""
     site = Site()
-    tracked: Any = TrackingMiddleware(site, tracking)
+    apps: dict[str, Any] = {name: TrackingMiddleware(site, tracking) for name, tracking in trackings.items()}
+    apps["bare"] = site
 
     def choose(environ: dict[str, Any], start_response: Any) -> Any:
-        return (site if environ["PATH_INFO"].startswith("/bare/") else tracked)(environ, start_response)
+        return apps[environ["PATH_INFO"].split("/")[1]](environ, start_response)
 
     with make_server("127.0.0.1", 0, choose, _Server, _Quiet) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))

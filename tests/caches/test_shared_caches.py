@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from passerby import Tracking
+from passerby.caching import CacheControl, is_protected, may_be_shared
+from tests.making import KEY
 
 from .engines import ENGINES, started
 from .site import KINDS, Site, Visitor, served
@@ -26,8 +28,9 @@ COOKIES = ("passerby_bid", "passerby_bid_sig", "passerby_bid_uid")
 @pytest.fixture(scope="module")
 def app() -> Iterator[tuple[int, Site]]:
     """The app that stands behind all caches."""
-    tracking = Tracking(secret_key="a secret key that signs", identity_provider="CRM")
-    with served(tracking) as (port, site):
+    modes: tuple[CacheControl, ...] = ("private", "override", "keep")
+    trackings = {one: Tracking(secret_key=KEY, identity_provider="CRM", cache_control=one) for one in modes}
+    with served(**trackings) as (port, site):
         yield port, site
 
 
@@ -50,20 +53,24 @@ def test_there_are_thirty_kinds() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("cache_control", ["private", "override", "keep"])
 @pytest.mark.parametrize("cache", NAMES)
 def test_no_visitor_is_taken_for_another(
-    app: tuple[int, Site], port_of: Callable[[str], int], cache: str, kind: str
+    app: tuple[int, Site], port_of: Callable[[str], int], cache: str, cache_control: str, kind: str
 ) -> None:
     port, site = port_of(cache), app[1]
     site.seen.clear()
     ada, bob, guest = Visitor(port, "ada"), Visitor(port, "bob"), Visitor(port, "")
     for visitor in (ada, ada, bob, guest, bob, ada, guest, Visitor(port, "")):
-        visitor.get(f"/{kind}")
+        visitor.get(f"/{cache_control}/{kind}")
     for name in COOKIES:
         values = [visitor.got.get(name, set()) for visitor in (ada, bob, guest)]
         shared = (values[0] & values[1]) | (values[0] & values[2]) | (values[1] & values[2])
         assert not shared, name
     assert "passerby_bid_uid" not in guest.got
+    said = KINDS[kind]
+    gives = {"private": not may_be_shared(said), "override": True, "keep": is_protected(said)}
+    assert (COOKIES[0] in ada.got) is gives[cache_control], "the first of all, for whom nothing was kept yet"
     assert [pair for pair in site.seen if pair[1] not in (None, pair[0])] == []
 
 
@@ -89,7 +96,7 @@ def test_a_cookie_that_an_app_sets_without_care_is_shared(port_of: Callable[[str
 
 @pytest.mark.parametrize("cache", NAMES)
 def test_what_an_app_lets_caches_keep_is_kept(app: tuple[int, Site], port_of: Callable[[str], int], cache: str) -> None:
-    path = f"/{cache.replace(' ', '-')}/public-max-age"
+    path = f"/private/{cache.replace(' ', '-')}/public-max-age"
     for _ in range(3):
         Visitor(port_of(cache), "").get(path)
     assert app[1].answered[path] == 1

@@ -93,7 +93,8 @@ def pairs_of(response: httpx.Response) -> list[tuple[bytes, bytes]]:
     ours = (b"set-cookie", b"bid_key")
     pairs = [(name.lower(), value) for name, value in response.headers.raw]
     added = (b"cache-control", b"private")
-    return [pair for pair in pairs if pair[0] != b"date" and (pair[0], pair[1][:7]) != ours and pair != added]
+    kept = [pair for pair in pairs if pair[0] != b"date" and (pair[0], pair[1][:7]) != ours and pair != added]
+    return [(name, b"no-cache" if value == b"no-cache, private" else value) for name, value in kept]
 
 
 def cookies_of(response: httpx.Response) -> list[str]:
