@@ -13,7 +13,8 @@ from tests.imports import Import, is_within, read_imports, source_files
 # The order in which to read the modules. A module imports only from those before it.
 ORDER = """
     version  errors  logs  jsontext  outcome  secret  waiting  value  function
-    request  proxies  attributes  event  context  public_suffix  http_cookie  cookie  response  policy  visit  receipt
+    request  proxies  attributes  event  context  public_suffix  http_cookie  cookie  caching  cookie_context  response
+    policy  visit  receipt
     sensitive  options  person  testrun  rehearsal  transaction  desk  composer  tracker  current
     adapter
 
@@ -27,7 +28,7 @@ ORDER = """
     delivery.breaker  delivery.recovery  delivery.pool  delivery.process  delivery.loop  delivery.worker
     delivery.stream  delivery.transport  delivery.load  delivery.sender  delivery.mint  delivery
 
-    stats  barrier  config  sources  frontdesk  door  uwsgi  tracking  sites  engage  passerby
+    withheld  stats  barrier  config  sources  frontdesk  door  uwsgi  tracking  sites  engage  passerby
     caretaker  caretaker.arguments  cli  __main__
     asgi  wsgi  fastapi  flask
     testing.told  testing  testing.plugin
@@ -78,7 +79,10 @@ LATE_IMPORTS: dict[tuple[str, str], str] = {
 }
 
 # What these hold is decided from plain values alone: nothing in them reaches for a network or waits.
-PURE = "errors jsontext outcome request attributes event context http_cookie cookie policy destinations"
+PURE = """
+    errors jsontext outcome request attributes event context http_cookie cookie caching cookie_context response policy
+    destinations
+"""
 NETWORK = """
     asyncio  concurrent  ftplib  http.client  httpx  select  selectors  smtplib  socket  socketserver  ssl
     subprocess  threading  urllib.request  xmlrpc

@@ -1,4 +1,4 @@
-"""May we? Consent, Sec-GPC, bots, prefetches, subresources, skipped paths, shared caches."""
+"""May we? Consent, Sec-GPC, bots, prefetches, subresources, skipped paths."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from passerby import RequestInfo
-from passerby.policy import PAGE, Decision, Policy, is_html, is_known_bot, is_prefetch, may_be_shared
+from passerby.policy import PAGE, Decision, Policy, is_html, is_known_bot, is_prefetch
 from tests.making import CHROME, NAVIGATION, environ_request, request
 from tests.user_agents import BOTS, PEOPLE
 
@@ -219,62 +217,6 @@ def test_what_is_remembered_of_a_user_agent_is_short() -> None:
 
 def test_a_websocket_is_no_page() -> None:
     assert decide(NAVIGATION, type="websocket").assign == "when tracked"
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Cache-Control": "public"},
-        {"cache-control": "PUBLIC, max-age=60"},
-        {"Cache-Control": "s-maxage=60"},
-        {"Cache-Control": "max-age=0, s-maxage=60"},
-        {"Cache-Control": "max-age=31536000, immutable"},
-        {"Cache-Control": "max-age=60"},
-        {"Cache-Control": 'max-age="60"'},
-        {"CDN-Cache-Control": "max-age=60"},
-        {"Cloudflare-CDN-Cache-Control": "max-age=60"},
-        {"Vercel-CDN-Cache-Control": "max-age=60"},
-        {"Surrogate-Control": "max-age=60"},
-        {"Expires": "Thu, 01 Jan 2099 00:00:00 GMT"},
-        {"Cache-Control": "private", "CDN-Cache-Control": "public, max-age=60"},
-        {"Cache-Control": "no-store", "Surrogate-Control": "max-age=60"},
-    ],
-)
-def test_a_response_that_a_shared_cache_may_keep(headers: dict[str, str]) -> None:
-    """C7: RFC 9111 allows it wherever a response says how long it is fresh and does not say private or no-store."""
-    assert may_be_shared(headers.items())
-    assert may_be_shared([(name.encode(), value.encode()) for name, value in headers.items()])
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {},
-        {"content-type": "text/html"},
-        {"Cache-Control": "private"},
-        {"Cache-Control": "private, max-age=60"},
-        {"Cache-Control": "no-store, public"},
-        {"Cache-Control": "no-cache"},
-        {"Cache-Control": "max-age=0, must-revalidate"},
-        {"Cache-Control": "max-age=60, no-cache"},
-        {"Cache-Control": "max-age=soon"},
-        {"CDN-Cache-Control": "no-store"},
-        {"CDN-Cache-Control": "max-age=60, no-cache"},
-        {"Surrogate-Control": 'content="ESI/1.0"'},
-        {"Vary": "Accept"},
-        {"Expires": "0"},
-        {"Expires": "Thu, 01 Jan 1970 00:00:00 GMT"},
-        {"Expires": "Mon, 01 Jan 2099 00:00:00 +99999999999999999"},
-        {"Cache-Control": "private", "Expires": "Thu, 01 Jan 2099 00:00:00 GMT"},
-    ],
-)
-def test_a_response_for_one_visitor(headers: dict[str, str]) -> None:
-    assert not may_be_shared(headers.items())
-
-
-@given(st.text(st.characters(max_codepoint=255)))
-def test_no_cache_control_is_too_strange(value: str) -> None:
-    may_be_shared([("cache-control", value), (b"surrogate-control", value.encode("latin-1"))])
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_flask() -> None:
 def test_django() -> None:
     """Its cookies are kept apart from its headers."""
     response = DjangoLike()
-    assert list(headers_of(response)) == [("Content-Type", "text/html"), ("set-cookie", "app=")]
+    assert list(headers_of(response)) == [("Content-Type", "text/html"), ("set-cookie", "app=1")]
     add_cookies(response, [COOKIE])
     ((key, value, options),) = response.calls
     assert (key, value) == ("bid_key", "value")

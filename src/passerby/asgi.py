@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping, Sequence
 from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,6 +11,7 @@ from .adapter import handled_tracker
 from .current import enter, leave
 from .door import Door
 from .request import ScopeRequest
+from .response import changed
 from .sites import TrackingSource
 from .tracker import Tracker
 
@@ -105,11 +106,9 @@ def _attach(scope: Scope, tracker: Tracker) -> None:
 
 
 def _with_cookies(message: Message, door: Door, tracker: Tracker) -> Message:
-    headers = list(message.get("headers", ()))
-    cookies = door.respond(tracker, message.get("status", 101), headers)
-    if not cookies:
-        return message
-    return {
-        **message,
-        "headers": [*headers, *((b"set-cookie", cookie.header().encode("latin-1")) for cookie in cookies)],
-    }
+    headers: Iterable[tuple[bytes, bytes]] = message.get("headers", ())
+    if not isinstance(headers, Sequence):  # an iterator can be read only once
+        headers = list(headers)
+        message = {**message, "headers": headers}
+    changes = door.respond(tracker, message.get("status", 101), headers)
+    return {**message, "headers": changed(headers, changes)} if changes.cookies else message

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypedDict, cast
 
+from .caching import CacheControl
 from .context import IpPolicy
 from .cookie import IDENTITY_MAX_AGE, RENEW_AFTER, OnMissingSignature, OnTamper
 from .errors import SettingsError
@@ -40,6 +41,7 @@ _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "ip": ("truncate", "keep", "drop"),
     "on_tamper": ("reissue", "adopt"),
     "on_missing_signature": ("reissue", "adopt", None),
+    "cache_control": ("private", "override", "keep"),
     "when_full": ("drop_newest", "drop_oldest", "raise"),
     "synchronous": ("NORMAL", "FULL"),
 }
@@ -100,6 +102,10 @@ class Settings:
         cookie_partitioned: for embedded sites with partitioned storage.
         server_cookie: whether cookies are set at all; False leaves that to the browser SDK.
         identity_max_age: for how long the user ID of an identity is remembered.
+        cache_control: what keeps a response with a cookie out of shared caches: "private" adds `private` to its
+            Cache-Control unless the app keeps caches out itself, and sets no cookie where the app lets them keep it;
+            "override" makes such a response private too; "keep" never changes a header, and sets cookies only where the
+            app keeps caches out.
         renew_after: how old a signed cookie must be to be set again.
         on_tamper: what a wrong signature leads to: "reissue" a new ID, or "adopt" the one that is there.
         on_missing_signature: what an ID without a signature leads to where there is a secret key: "reissue" a new ID,
@@ -152,6 +158,7 @@ class Settings:
     cookie_partitioned: bool = False
     server_cookie: bool = True
     identity_max_age: float = IDENTITY_MAX_AGE
+    cache_control: CacheControl = "private"
     renew_after: float = RENEW_AFTER
     on_tamper: OnTamper = "reissue"
     on_missing_signature: OnMissingSignature | None = None
@@ -274,6 +281,7 @@ class SettingsValues(TypedDict, total=False):
     cookie_partitioned: bool
     server_cookie: bool
     identity_max_age: float
+    cache_control: CacheControl
     renew_after: float
     on_tamper: OnTamper
     on_missing_signature: OnMissingSignature | None

@@ -153,6 +153,12 @@ class BrowserIdCookie:
             for name, hidden in ((self.name, not self._readable), (self.signature_name, True))
         ]
 
+    def has_written(self, line: str) -> bool:
+        """Whether the value of a Set-Cookie header is one that `write` or `expire` made, for whichever browser."""
+        value = line.partition(";")[0].partition("=")[2].strip(' "')
+        made = self.write(value, secure=True) if self.form.fits(value) else self.expire(secure=True)
+        return _attributes_of(made[0].header()) == _attributes_of(line)
+
     def _look(self, value: str) -> Sighting:
         return Sighting(value if self.form.fits(value) else None, present=True)
 
@@ -326,6 +332,12 @@ def _loaded(serializer: URLSafeSerializer, value: str) -> Any:
         return serializer.loads(value)
     except BadData:
         return None
+
+
+def _attributes_of(line: str) -> frozenset[str]:
+    """Return what a Set-Cookie header says, but for what depends on the time, the scheme and the framework."""
+    parts = (part.strip().lower().replace('"', "") for part in line.split(";"))
+    return frozenset(part for part in parts if part != "secure" and not part.startswith("expires="))
 
 
 def _oldest_first(secret_keys: Sequence[str | bytes]) -> list[bytes]:

@@ -15,10 +15,10 @@ from .cookie import Sighting
 from .current import step_out
 from .errors import ValidationError
 from .frontdesk import FrontDesk
-from .http_cookie import SetCookie
 from .logs import get_logger
 from .policy import BROKEN
 from .request import SEEN_KEY, TRACKER_KEY, RequestInfo
+from .response import UNCHANGED, Changes
 from .tracker import Tracker
 from .visit import Reception, Visit
 
@@ -95,8 +95,8 @@ class Door:
             raise
         return self._use(tracker, waiter)
 
-    def respond(self, tracker: Tracker, status: int, headers: Iterable[tuple[Any, Any]]) -> list[SetCookie]:
-        """A response begins: tell its page view where that is automatic, and return the cookies to add to it.
+    def respond(self, tracker: Tracker, status: int, headers: Iterable[tuple[Any, Any]]) -> Changes:
+        """A response begins: record its page view where that is automatic, and return what to change in its headers.
 
         Args:
             tracker: the request's.
@@ -109,12 +109,17 @@ class Door:
                 headers = list(headers)
                 if self._reception.is_page_view(visit, status, headers):
                     self._tell_page_view(tracker)
-            if not (self._settings.server_cookie and self._reception.has_cookies(visit)):
-                return []
-            return self._reception.cookies(visit, headers, time.time())
+            if not self._settings.server_cookie:
+                return UNCHANGED
+            changes = UNCHANGED
+            if self._reception.has_cookies(visit):
+                changes = self._reception.changes(visit, status, headers, time.time())
+            if visit.withheld is not None:
+                self._desk.withheld.count(visit)
+            return changes
         except Exception:
             log.exception("cookies could not be made; the response goes without")
-            return []
+            return UNCHANGED
 
     def begin_barrier(self, tracker: Tracker) -> Future[None] | None:
         """Return what the response is to wait for before it starts, if anything; see `pass_barrier`."""

@@ -29,6 +29,7 @@ from .rehearsal import REFUSED, rehearsal
 from .stats import DestinationStats, Stats
 from .transaction import Transactions
 from .visit import Visit
+from .withheld import WithheldCookies
 
 log: Logger = get_logger("passerby")
 
@@ -52,6 +53,7 @@ class FrontDesk:
         delivery: what brings events to their destinations.
         transactions: what an app's database transactions do to the events told in them, if anything.
         barrier: waits until what was told is recorded.
+        withheld: counts the responses that could not carry a cookie.
     """
 
     def __init__(self, destinations: Sequence[Destination], settings: Settings, proxies: TrustedProxies) -> None:
@@ -75,6 +77,7 @@ class FrontDesk:
         self._proxies = proxies
         self.transactions: Transactions | None = None
         self._outbox = _make_outbox(self.destination_names, settings)
+        self.withheld: WithheldCookies = WithheldCookies()
         self.barrier: Barrier = Barrier(self._outbox, settings.barrier_timeout)
         self.delivery: Delivery = Delivery(
             destinations,
@@ -257,7 +260,15 @@ class FrontDesk:
             for name in self._outbox.destinations
         }
         counts = self.delivery.pool.counts if self.issuer is not None else None
-        return Stats(destinations, counts, self.barrier.late, self._outbox.unstored(), outbox=self._outbox.state)
+        return Stats(
+            destinations,
+            counts,
+            self.barrier.late,
+            self._outbox.unstored(),
+            outbox=self._outbox.state,
+            withheld_cookies=self.withheld.counts,
+            unkept_visitors=self.withheld.unkept_visitors,
+        )
 
     def _checked_issuer(self) -> IdIssuer:
         if self.issuer is None:

@@ -1,4 +1,4 @@
-"""May we? Consent, Sec-GPC, bots, prefetches, subresources and shared caches, decided once per request.
+"""May we? Consent, Sec-GPC, bots, prefetches, subresources and other sites, decided once per request.
 
 The decision says three things: whether events are taken, when a visitor without an ID gets one, and whether cookies may
 be set. Only what a request says of itself counts: one that says nothing is taken for a page.
@@ -7,13 +7,12 @@ be set. Only what a request says of itself counts: one that says nothing is take
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterable
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from logging import Logger
 from typing import Any, Literal, NamedTuple
 
+from .cookie_context import CookieContext, Obstacle
 from .function import is_given_up
 from .http_cookie import CookieFinder
 from .logs import get_logger
@@ -67,12 +66,14 @@ class Decision(NamedTuple):
         assign: when a visitor without an ID gets one.
         forget: whether cookies that are there are to be deleted, because consent was withdrawn.
         bot: whether the visitor is a known bot.
+        withheld: why a page gives no ID to a visitor who has none, if that is because of the cookie.
     """
 
     refusal: str | None = None
     assign: Assign = "at once"
     forget: bool = False
     bot: bool = False
+    withheld: Obstacle | None = None
 
     @property
     def sets_cookies(self) -> bool:
@@ -108,6 +109,7 @@ class Policy:
             tracked.
         opt_out: the name of a cookie that is "true" where the visitor does not want to be tracked.
         assigns_ids: whether a page gives its visitor an ID; where the browser SDK does, none waits for one.
+        context: says whether the browser would keep the cookie; None does not ask.
     """
 
     def __init__(
@@ -118,7 +120,9 @@ class Policy:
         skipped_paths: Iterable[str] = SKIPPED_PATHS,
         assigns_ids: bool = True,
         opt_out: str | None = None,
+        context: CookieContext | None = None,
     ) -> None:
+        self._context = context
         self._opt_out = None if opt_out is None else CookieFinder(opt_out)
         self.assigns_ids = assigns_ids
         self._consent = consent
@@ -151,6 +155,18 @@ class Policy:
         if tells_more and is_prefetch(request):
             return _NEVER
         return PAGE if self.assigns_ids and self._is_page(request) else _ON_TRACKING
+
+    def decide_without_id(self, request: RequestInfo, decision: Decision) -> Decision:
+        """Return what becomes of a decision where the request brought no browser ID.
+
+        None is given out where the browser would not keep the cookie, or where it may have one that it did not send.
+        """
+        if self._context is None or decision.assign == "never":
+            return decision
+        obstacle = self._context.obstacle(request)
+        if obstacle is None:
+            return decision
+        return Decision(assign="never", withheld=obstacle if decision.assign == "at once" else None)
 
     def is_document(self, request: RequestInfo) -> bool:
         """Whether somebody goes to a page and will see it: no frame, no fetch by a script, no prefetch."""
@@ -207,33 +223,3 @@ def is_html(headers: Iterable[tuple[Any, Any]]) -> bool:
     """Whether a response with these headers is a page for people."""
     kinds = header_of(headers, "content-type")
     return bool(kinds) and kinds[-1].partition(";")[0].strip().lower() in ("text/html", "application/xhtml+xml")
-
-
-def may_be_shared(headers: Iterable[tuple[Any, Any]]) -> bool:
-    """Whether a shared cache may keep a response with these headers and give it to others (RFC 9111, section 3)."""
-    said = [(_text(name).lower(), _text(value)) for name, value in headers]
-    rules = [value.lower() for name, value in said if name == "surrogate-control" or name.endswith("cache-control")]
-    if rules:
-        return any(map(_is_shared, rules))
-    return any(name == "expires" and _is_in_future(value) for name, value in said)
-
-
-def _is_in_future(date: str) -> bool:
-    try:
-        return parsedate_to_datetime(date).timestamp() > time.time()
-    except (ValueError, TypeError, OverflowError):
-        return False
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else value
-
-
-def _is_shared(cache_control: str) -> bool:
-    directives = {name.strip(): value for name, _, value in (one.partition("=") for one in cache_control.split(","))}
-    if directives.keys() & {"private", "no-store"}:
-        return False
-    if directives.keys() & {"public", "s-maxage", "immutable"}:
-        return True
-    age = directives.get("max-age", "").strip(' "')
-    return "no-cache" not in directives and age.isdecimal() and int(age[:9]) > 0

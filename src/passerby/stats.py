@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .delivery.breaker import BreakerState
 from .delivery.pool import BrowserIdCounts
@@ -69,6 +69,9 @@ class Stats:
         unstored: how many events that wait or are held are in no file now: they are lost if the process dies. With the
             outbox in memory these are all. An event counts once for each destination.
         unread_cookies: in how many requests the Cookie header was too long to be read, so that nothing was tracked.
+        withheld_cookies: how many responses got no cookie though one was due, by reason: "shared cache", "plain http",
+            "cross-site" or "frame".
+        unkept_visitors: how many of them belonged to new visitors with events, who are new ones again at the next page.
         outbox: "ok", or "degraded: " and why what is told now would not survive as the outbox promises.
     """
 
@@ -78,3 +81,5 @@ class Stats:
     unstored: int = 0
     unread_cookies: int = 0
     outbox: str = "ok"
+    withheld_cookies: Mapping[str, int] = field(default_factory=dict[str, int])
+    unkept_visitors: int = 0

@@ -334,7 +334,7 @@ class Tracker:
             event = composer.compose(kind, type, event_data, extension_data, options, self._visitor_key())
             if visit.decision.refusal is not None:
                 return desk.refuse(visit.decision.refusal, destinations)
-            visit.used = True
+            visit.used = visit.has_events = True
             receipt = Receipt(event.id, destinations)
             if kind == "identity":
                 return self._tell_identity(event, destinations, receipt)

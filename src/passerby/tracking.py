@@ -11,8 +11,10 @@ from logging import Logger
 from typing import Any, Unpack, cast
 
 from .adapter import handled_tracker
+from .caching import CacheControl
 from .config import Settings, SettingsValues, UnfitKey, make_settings
 from .cookie import BrowserIdCookie, IdentityCookie, LogOutCookie, Sighting
+from .cookie_context import CookieContext
 from .destinations import CookieOwner, Destination, SharedCookie
 from .destinations.target import COLLECTOR_URL, collector_url
 from .door import Door
@@ -26,7 +28,7 @@ from .policy import INVALID, OUTSIDE, Policy
 from .proxies import TrustedProxies
 from .receipt import DEFAULT_WAIT, Receipt
 from .request import TRACKER_KEY, EnvironRequest, RequestInfo, read_request
-from .response import add_cookies, headers_of
+from .response import change, headers_of, without_cookies
 from .sources import read_environment, read_mapping, variable_of
 from .stats import Stats
 from .tracker import Tracker
@@ -112,6 +114,11 @@ class Tracking:
     def close_timeout(self) -> float:
         """How many seconds `close` takes at most if it is not told."""
         return self._settings.close_timeout
+
+    @property
+    def cache_control(self) -> CacheControl:
+        """What is done about shared caches; see `passerby.config.Settings`."""
+        return self._settings.cache_control
 
     def for_request(self, request: RequestInfo) -> Door:
         """Return the door through which a request comes in; for every framework's face."""
@@ -303,17 +310,36 @@ class Tracking:
         return otherwise if checked is None else checked
 
     def _answer(self, tracker: Tracker, response: Any, *, timed_out: bool) -> None:
-        if tracker.visit.needs_id:
-            raise RemoteTimeout if timed_out else BrowserIdUnavailable
+        visit = tracker.visit
+        is_first, visit.renews = not visit.renews, True
         try:
-            self._set_cookies(tracker.visit, response)
+            if is_first and not visit.is_awaited:
+                self._remove_left(response)
+            if visit.needs_id:
+                raise RemoteTimeout if timed_out else BrowserIdUnavailable
+            if not visit.is_awaited:  # else the middleware sets the cookies, on what only this request sends
+                self._change(visit, response)
         except ValidationError as error:
             self._desk.refuse("invalid", (), error)
 
     @guarded("response")
-    def _set_cookies(self, visit: Visit, response: Any) -> None:
-        cookies = self._reception.cookies(visit, headers_of(response), time.time(), renew=True)
-        add_cookies(response, cookies, is_text=isinstance(visit.request, EnvironRequest))
+    def _remove_left(self, response: Any) -> None:
+        """Remove the cookies that a response carries from the answer to another request."""
+        left = self._reception.left_by_others(headers_of(response))
+        if left:
+            log.warning(
+                "handle_cookie: the response carried the cookies of another request; they are removed. "
+                "Make a new response for each request, or use the middleware"
+            )
+            without_cookies(response, left)
+
+    @guarded("response")
+    def _change(self, visit: Visit, response: Any) -> None:
+        status = getattr(response, "status_code", 200)
+        changes = self._reception.changes(visit, status, headers_of(response), time.time())
+        if visit.withheld is not None:
+            self._desk.withheld.count(visit)
+        change(response, changes, is_text=isinstance(visit.request, EnvironRequest))
 
 
 def _check(destinations: Sequence[Destination]) -> None:
@@ -350,6 +376,7 @@ def _make_reception(settings: Settings, shared: SharedCookie, is_readable: bool,
     identity = IdentityCookie(f"{shared.name}_uid", attributes, keys, max_age) if keys else None
     log_out = LogOutCookie(f"{shared.name}_out", attributes, keys, max_age) if keys else None
     # Where the browser SDK sets the cookie, no page waits for an ID.
+    context = CookieContext(attributes, proxies) if settings.server_cookie else None
     policy = Policy(
         settings.consent,
         settings.gpc,
@@ -357,5 +384,6 @@ def _make_reception(settings: Settings, shared: SharedCookie, is_readable: bool,
         settings.skipped_paths,
         assigns_ids=settings.server_cookie,
         opt_out=shared.opt_out,
+        context=context,
     )
-    return Reception(cookie, identity, policy, proxies, log_out)
+    return Reception(cookie, identity, policy, proxies, log_out, settings.cache_control)

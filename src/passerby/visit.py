@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from logging import Logger
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
+from .caching import CacheControl, is_protected, may_be_shared, protecting_headers
 from .cookie import BrowserIdCookie, IdentityCookie, LogOutCookie, Remembered, Sighting
+from .cookie_context import CookieContext, Obstacle
 from .http_cookie import SetCookie
 from .logs import get_logger
-from .policy import BROKEN, PAGE, UNREAD, Decision, Policy, is_html, may_be_shared
+from .policy import BROKEN, PAGE, UNREAD, Decision, Policy, is_html
 from .proxies import TrustedProxies
 from .request import MAX_HEADER, RequestInfo, header_of
+from .response import UNCHANGED, Changes
 
 log: Logger = get_logger("passerby")
+
+Withheld = Obstacle | Literal["shared cache"]
 
 
 class _State(NamedTuple):
@@ -47,6 +52,9 @@ class Visit:
         unrecorded: how many events it will wait for.
         body: the response's body, where the visit lasts as long as that.
         used: whether anything depends on the assigned ID: an event, a cookie, or the app, which has read it.
+        has_events: whether an event was recorded.
+        renews: whether the browser-ID cookie is to be set again even if it is fresh.
+        withheld: why the response does not get the cookie that it should carry, if it does not.
     """
 
     __slots__ = (
@@ -59,15 +67,18 @@ class Visit:
         "_user_id",
         "assigned",
         "body",
+        "has_events",
         "is_awaited",
         "is_under_way",
         "known_log_outs",
         "log_outs",
         "remembered",
+        "renews",
         "request",
         "sighting",
         "unrecorded",
         "used",
+        "withheld",
     )
 
     def __init__(
@@ -87,6 +98,9 @@ class Visit:
         self.remembered: Remembered | None = remembered
         self.assigned: bool = False
         self.used: bool = False
+        self.has_events: bool = False
+        self.renews: bool = False
+        self.withheld: Withheld | None = None if decision is None else decision.withheld
         self.is_under_way: bool = False
         self.is_awaited: bool = False
         self.unrecorded: int = 0
@@ -194,10 +208,16 @@ class Visit:
 
     def _decide(self) -> None:
         try:
-            self._decision = PAGE if self._policy is None or self.request is None else self._policy.decide(self.request)
+            if self._policy is None or self.request is None:
+                self._decision = PAGE
+            else:
+                self._decision = self._policy.decide(self.request)
+                if self.sighting.browser_id is None:
+                    self._decision = self._policy.decide_without_id(self.request, self._decision)
         except Exception:  # our own mistake must not break the page
             log.exception("a request could not be judged; nothing is tracked in it")
             self._decision = BROKEN
+        self.withheld = self._decision.withheld
         if self._decision.refusal is not None:
             self._browser_id = self._user_id = self.remembered = None
             self.sighting = self.sighting._replace(browser_id=None, refresh=False)
@@ -245,6 +265,7 @@ class Reception:
         policy: what may be done.
         proxies: whose forwarded headers are believed.
         log_out_cookie: the cookie that counts log-outs, or None where nothing can be signed.
+        cache_control: what is done about shared caches, see `passerby.config.Settings`.
 
     Attributes:
         unread_cookies: in how many requests the cookies were not read.
@@ -257,6 +278,7 @@ class Reception:
         policy: Policy,
         proxies: TrustedProxies,
         log_out_cookie: LogOutCookie | None = None,
+        cache_control: CacheControl = "private",
     ) -> None:
         self._log_out_cookie = log_out_cookie
         self.unread_cookies: int = 0
@@ -265,6 +287,8 @@ class Reception:
         self._identity_cookie = identity_cookie
         self._policy = policy
         self._proxies = proxies
+        self._context = CookieContext(browser_id_cookie.attributes, proxies)
+        self._cache_control = cache_control
 
     def open(self, request: RequestInfo, now: float) -> Visit:
         """Open the visit of a request; `now` is in seconds since 1970."""
@@ -274,6 +298,8 @@ class Reception:
         # Consent that was withdrawn deletes cookies, so it is asked for every request.
         decision = self._policy.decide(request) if self._policy.asks_consent else None
         if not header:
+            if decision is not None:
+                decision = self._policy.decide_without_id(request, decision)
             return Visit(request, decision, _NOTHING_SEEN, None, self._policy)
         if decision is not None and decision.refusal is not None:
             present = self._browser_id_cookie.name in header
@@ -288,6 +314,8 @@ class Reception:
                 log_outs = None
                 if not sighting.refresh:  # else the browser SDK may have written it
                     sighting = Sighting(None, present=True)
+        if decision is not None and sighting.browser_id is None:
+            decision = self._policy.decide_without_id(request, decision)
         if self._identity_cookie is not None and sighting.browser_id and self._identity_cookie.name in header:
             remembered = self._identity_cookie.read(header, sighting.browser_id, now, log_outs or 0)
         return Visit(request, decision, sighting, remembered, self._policy, log_outs=log_outs)
@@ -302,12 +330,28 @@ class Reception:
         )
         return Visit(request, UNREAD, _NOTHING_SEEN, None)
 
+    def changes(self, visit: Visit, status: int, headers: Iterable[tuple[Any, Any]], now: float) -> Changes:
+        """Return what to change in a response with these headers; nothing where no cookie is set.
+
+        With a cookie comes `Cache-Control: private`, or else a cache could give one visitor's cookies to another.
+        """
+        headers = list(headers)
+        if visit.request is None:
+            return UNCHANGED
+        if self._context.leads_to_https(visit.request, status, headers):
+            visit.withheld = "plain http"
+            return UNCHANGED
+        cookies = self.cookies(visit, headers, now, visit.renews)
+        if not cookies or visit.request.is_websocket:  # no cache keeps what opens a websocket
+            return Changes(cookies)
+        return Changes(cookies, protecting_headers(headers))
+
     def cookies(
         self, visit: Visit, headers: Iterable[tuple[Any, Any]], now: float, renew: bool = False
     ) -> list[SetCookie]:
         """Return the cookies to add to a response with these headers.
 
-        None on a response that a shared cache may keep, and none of a name that the app sets itself.
+        None on a response that the app lets shared caches keep, and none of a name that the app sets itself.
 
         Args:
             visit: the visit the response answers.
@@ -319,9 +363,14 @@ class Reception:
         if request is None:
             return []
         headers = list(headers)
-        secure = self._browser_id_cookie.attributes.secure_for(self._proxies.scheme(request), request.host)
-        wanted = self._wanted(visit, now, secure, renew)
-        if not wanted or may_be_shared(headers):
+        wanted = self._wanted(visit, now, self._context.secure(request), renew)
+        if not wanted:
+            return []
+        if self._context.is_insecure(request):
+            visit.withheld = "plain http"
+            return []
+        if self._is_kept_by_caches(headers):
+            visit.withheld = "shared cache"
             return []
         taken = {value.partition("=")[0].strip() for value in header_of(headers, "set-cookie")}
         if self._browser_id_cookie.name in taken:  # the app's own value must not be signed by us
@@ -330,6 +379,19 @@ class Reception:
         if visit.assigned and any(cookie.name == self._browser_id_cookie.name for cookie in cookies):
             visit.used = True
         return cookies
+
+    def left_by_others(self, headers: Iterable[tuple[Any, Any]]) -> list[str]:
+        """Return the names of our cookies that an earlier request has left on a response that is used again.
+
+        The app may set a cookie of the browser ID's name itself. It is ours if its signature is there too, or where
+        nothing is signed, if it is written exactly as we do.
+        """
+        lines = {line.partition("=")[0].strip(): line for line in header_of(headers, "set-cookie")}
+        cookie = self._browser_id_cookie
+        left = [one.name for one in (self._identity_cookie, self._log_out_cookie) if one is not None]
+        if cookie.signature_name in lines or (cookie.name in lines and cookie.has_written(lines[cookie.name])):
+            left += [cookie.name, cookie.signature_name]
+        return [name for name in left if name in lines]
 
     def is_page_view(self, visit: Visit, status: int, headers: Iterable[tuple[Any, Any]]) -> bool:
         """Whether a response is a page that its visitor sees, and that may be told.
@@ -344,11 +406,20 @@ class Reception:
         headers = list(headers)
         if not (is_html(headers) and self._policy.is_document(request)):
             return False
-        return visit.sighting.browser_id is not None or (self._policy.assigns_ids and not may_be_shared(headers))
+        if visit.sighting.browser_id is not None:
+            return True
+        return self._policy.assigns_ids and decision.sets_cookies and not self._is_kept_by_caches(headers)
 
     def has_cookies(self, visit: Visit) -> bool:
         """Whether the answer to this visit carries any cookie; the common case is that it does not."""
-        return visit.assigned or visit.sighting.refresh or visit.has_identity_news or visit.is_withdrawn
+        is_renewed = visit.sighting.refresh or visit.renews
+        return visit.assigned or is_renewed or visit.has_identity_news or visit.is_withdrawn
+
+    def _is_kept_by_caches(self, headers: Sequence[tuple[Any, Any]]) -> bool:
+        """Whether a shared cache may keep a response, whatever may be added to its headers."""
+        if self._cache_control == "override":
+            return False
+        return not is_protected(headers) if self._cache_control == "keep" else may_be_shared(headers)
 
     def _wanted(self, visit: Visit, now: float, secure: bool, renew: bool) -> list[SetCookie]:
         if visit.is_withdrawn:

@@ -10,6 +10,7 @@ from .adapter import handled_tracker
 from .current import step_in, step_out
 from .door import Door
 from .request import EnvironRequest
+from .response import changed
 from .sites import TrackingSource
 from .tracker import Tracker
 
@@ -53,8 +54,11 @@ def _start_with_cookies(door: Door, tracker: Tracker, start_response: StartRespo
     def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
         if tracker.visit.needs_new_id:
             door.wait_for_browser_id(tracker)
-        cookies = door.respond(tracker, int(status[:3]), headers)
+        headers = list(headers)  # the app's own may be one that it uses again, or an iterator
+        changes = door.respond(tracker, int(status[:3]), headers)
         door.pass_barrier(tracker)
-        return start_response(status, [*headers, *(("Set-Cookie", cookie.header()) for cookie in cookies)], *error)
+        if changes.cookies:
+            headers = changed(headers, changes, is_text=True)
+        return start_response(status, headers, *error)
 
     return start

@@ -12,6 +12,7 @@ from django.core.management.base import SystemCheckError
 from django.middleware.cache import UpdateCacheMiddleware
 from django.test import override_settings
 
+from passerby import Tracking
 from passerby.django import TrackingMiddleware
 
 from .conftest import TRACKING
@@ -43,7 +44,12 @@ def found(passerby: Any, middleware: Sequence[str] = (TRACKING,)) -> dict[str | 
     ("passerby", "middleware", "expected"),
     [
         (GOOD, [TRACKING], []),
-        (GOOD, [TRACKING, CACHE], []),
+        (GOOD, [TRACKING, CACHE], ["passerby.W003"]),
+        (GOOD, [TRACKING, OWN_CACHE], ["passerby.W003"]),
+        (GOOD | {"cache_control": "keep"}, [TRACKING, CACHE], ["passerby.W003"]),
+        (GOOD | {"cache_control": "override"}, [TRACKING, CACHE], []),
+        ({"tracking": Tracking()}, [TRACKING, CACHE], ["passerby.W003"]),
+        ({"tracking": Tracking(cache_control="override")}, [TRACKING, CACHE], []),
         (GOOD, [OWN_TRACKING], []),
         (GOOD | {"auth_signals": True, "identity_provider": "CRM"}, [TRACKING], []),
         ({"auth_signals": True}, [TRACKING], []),

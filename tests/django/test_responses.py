@@ -24,6 +24,8 @@ from django.http import (
 )
 from django.http.response import HttpResponseBase
 
+from tests.making import NAVIGATION
+
 from .browser import Face
 from .conftest import MakeProject
 from .wire import ask, environ_of
@@ -131,7 +133,11 @@ def test_the_servers_own_way_of_sending_files_is_kept(make_project: MakeProject)
 
 
 @pytest.mark.parametrize("streams", [False, True])
-def test_the_server_gets_the_very_response_of_the_view(make_project: MakeProject, streams: bool) -> None:
+@pytest.mark.parametrize("headers", [NAVIGATION, NAVIGATION | {"sec-gpc": "1"}], ids=["with cookies", "without"])
+def test_the_server_gets_the_very_response_of_the_view_where_no_cookie_is_set(
+    make_project: MakeProject, headers: dict[str, str], streams: bool
+) -> None:
+    """With cookies it gets a copy, since the view may return its own to others too."""
     made: list[HttpResponseBase] = []
 
     def pieces() -> Iterator[str]:
@@ -146,8 +152,10 @@ def test_the_server_gets_the_very_response_of_the_view(make_project: MakeProject
 
     closed: list[bool] = []
     make_project(page)
-    body: Any = WSGIHandler()(environ_of(), lambda *args: print)
-    assert body is made[0]
+    body: Any = WSGIHandler()(environ_of(headers=headers), lambda *args: print)
+    assert (body is made[0]) == ("sec-gpc" in headers)
+    assert type(body) is type(made[0])
+    assert not made[0].cookies
     next(iter(body))
     body.close()
     assert closed == [True] * streams

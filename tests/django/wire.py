@@ -30,8 +30,9 @@ class Wire:
 
     @property
     def bare(self) -> tuple[int, list[tuple[str, str]], bytes]:
-        """All but our cookies."""
-        theirs = [(name, value) for name, value in self.headers if not value.strip().startswith("bid_key")]
+        """All but our cookies and the header that keeps them out of caches."""
+        added = ("Cache-Control", "private")
+        theirs = [pair for pair in self.headers if not pair[1].strip().startswith("bid_key") and pair != added]
         return self.status, theirs, self.body
 
 

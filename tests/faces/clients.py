@@ -128,7 +128,7 @@ class InThread(httpx.AsyncBaseTransport):
 
 
 def raw_answer(port: int, method: str, path: str, *, body: bytes = b"", bare: bool = False) -> list[bytes]:
-    """The bytes of an answer as they come over a socket, in lines; without the date and our cookies."""
+    """The bytes of an answer as they come over a socket, in lines; without date, our cookies, and "private"."""
     lines = [f"{method} {path} HTTP/1.1", "host: 127.0.0.1", "connection: close", f"content-length: {len(body)}"]
     lines += [f"{name}: {value}" for name, value in NAVIGATION.items()] + ([f"{BARE}: 1"] if bare else [])
     with socket.create_connection(("127.0.0.1", port), 30) as connection:
@@ -136,7 +136,10 @@ def raw_answer(port: int, method: str, path: str, *, body: bytes = b"", bare: bo
         answer = b""
         while received := connection.recv(65_536):
             answer += received
-    return [line for line in answer.split(b"\r\n") if not _is_date_or_ours(line)]
+    head, found, content = answer.partition(b"\r\n\r\n")
+    kept = [_without_private(b"", line) for line in head.split(b"\r\n") if not _is_date_or_ours(line)]
+    return [*kept, found, content]
 
 
-_is_date_or_ours = re.compile(rb"date:|set-cookie: +bid_key", re.IGNORECASE).match
+_is_date_or_ours = re.compile(rb"date:|set-cookie: +bid_key|cache-control: private", re.IGNORECASE).match
+_without_private = re.compile(rb"(?<=no-cache), private$").sub  # what keeps our cookies out of caches

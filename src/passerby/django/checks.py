@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.middleware.cache import UpdateCacheMiddleware
 from django.utils.module_loading import import_string
 
+from ..tracking import Tracking
 from .conf import get_tracking, read_own_settings
 from .middleware import TrackingMiddleware
 
@@ -54,7 +55,27 @@ def check_middleware(**rest: Any) -> list[CheckMessage]:
         messages.append(
             Error("MIDDLEWARE has passerby behind the cache of whole pages.", hint=hint, id="passerby.E003")
         )
+    elif caches and settings.CACHE_MIDDLEWARE_SECONDS > 0 and not _overrides_caching():
+        hint = (
+            'Set PASSERBY["cache_control"] to "override", so that a response that sets a cookie becomes private, '
+            "or exempt pages with never_cache."
+        )
+        messages.append(
+            checks.Warning(
+                "New visitors get no cookie: UpdateCacheMiddleware lets shared caches keep all pages.",
+                hint=hint,
+                id="passerby.W003",
+            )
+        )
     return messages
+
+
+def _overrides_caching() -> bool:
+    try:
+        tracking = get_tracking()
+    except ImproperlyConfigured:  # said by the other check
+        return True
+    return not isinstance(tracking, Tracking) or tracking.cache_control == "override"
 
 
 def _places_of(kind: type) -> Sequence[int]:

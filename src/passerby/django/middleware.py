@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from copy import copy
 from functools import partial
 from logging import Logger
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ from ..current import step_in, step_out
 from ..door import Door
 from ..logs import get_logger
 from ..request import EnvironRequest, RequestInfo, ScopeRequest
-from ..response import add_cookies, headers_of
+from ..response import Changes, change, headers_of
 from ..sites import TrackingSource
 from ..tracker import Tracker
 from .conf import get_tracking
@@ -71,7 +72,7 @@ class TrackingMiddleware:
             raise
         if tracker.visit.needs_new_id:
             door.wait_for_browser_id(tracker)
-        _respond(door, tracker, response)
+        response = _respond(door, tracker, response)
         door.pass_barrier(tracker)
         return _finish(door, tracker, response)
 
@@ -95,7 +96,7 @@ class TrackingMiddleware:
             raise
         if tracker.visit.needs_new_id:
             await door.await_browser_id(tracker)
-        _respond(door, tracker, response)
+        response = _respond(door, tracker, response)
         recorded = door.begin_barrier(tracker)
         if recorded is not None:
             await door.pass_barrier_async(tracker, recorded)
@@ -115,11 +116,36 @@ def _attach(request: HttpRequest, tracker: Tracker) -> None:
         request.state.tracker = tracker  # type: ignore[attr-defined]
 
 
-def _respond(door: Door, tracker: Tracker, response: HttpResponseBase) -> None:
+def _respond(door: Door, tracker: Tracker, response: HttpResponseBase) -> HttpResponseBase:
+    """Return what to answer: the view's own response, or where cookies are set, a copy of it.
+
+    The view may return one response to many visitors, also at the same time.
+    """
     try:
-        add_cookies(response, door.respond(tracker, response.status_code, headers_of(response)))
+        changes = door.respond(tracker, response.status_code, headers_of(response))
+        return _copy_with(response, changes) if changes.cookies else response
     except Exception:
         log.exception("cookies could not be added to a response; it goes without")
+        return response
+
+
+def _copy_with(response: HttpResponseBase, changes: Changes) -> HttpResponseBase:
+    """Return a copy of a response with headers and cookies of its own.
+
+    `copy.copy` does not do: Django leaves out of it what cannot be pickled.
+    """
+    copied: HttpResponseBase = object.__new__(type(response))
+    attributes: dict[str, Any] = vars(copied)
+    attributes |= vars(response)
+    attributes["headers"] = type(response.headers)(dict(response.headers.items()))
+    attributes["cookies"] = type(response.cookies)()
+    attributes["cookies"].update(response.cookies)
+    # What is to be closed with the body is closed once, with whichever of the two; a body can be streamed once only.
+    for name in ("_container",) if response.streaming else ("_container", "_resource_closers"):
+        if name in attributes:
+            attributes[name] = copy(attributes[name])
+    change(copied, changes)
+    return copied
 
 
 def _finish(door: Door, tracker: Tracker, response: HttpResponseBase) -> HttpResponseBase:

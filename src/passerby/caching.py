@@ -1,0 +1,171 @@
+"""What a response lets shared caches do, read from its headers as RFC 9111 and RFC 9213 have it.
+
+A cache may keep a response by its own judgement, and with it the cookies, where the app has said nothing. So a response
+that gets a cookie must say `private`, unless it says so already, or `no-store`.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal, NamedTuple
+
+CacheControl = Literal["private", "override", "keep"]
+
+_Pairs = Iterable[tuple[Any, Any]]
+
+# One directive: all up to a comma that is not within quotes. What is quoted and never ends reaches to the end.
+_pieces = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+', re.DOTALL).findall
+_is_quoted_whole = re.compile(r'(?:[^"]|"(?:[^"\\]|\\.)*")*', re.DOTALL).fullmatch
+_is_positive = re.compile(r'[ \t"]*0*[1-9]').match
+
+_SHARING = frozenset({"public", "s-maxage", "immutable"})
+_AGES = frozenset({"max-age", "stale-while-revalidate", "stale-if-error", "cache-maxage"})  # the last: Edge-Control
+
+# How each header that is meant for a cache in front of the app says that this cache must not keep the response.
+_NEUTRAL = {"surrogate-control": "no-store", "edge-control": "no-store", "x-accel-expires": "0"}
+_NEUTRAL["x-litespeed-cache-control"] = "no-cache"
+
+
+class _Directive(NamedTuple):
+    """One directive of a header.
+
+    Attributes:
+        name: in lower case.
+        argument: as it stands, quotes included; None for a bare directive.
+        text: the whole as it stands.
+    """
+
+    name: str
+    argument: str | None
+    text: str
+
+
+class _Said(NamedTuple):
+    """What a response says of caching: the directives by header, and the dates of Expires."""
+
+    directives: Mapping[str, Sequence[_Directive]]
+    expires: Sequence[str]
+
+
+def may_be_shared(headers: _Pairs) -> bool:
+    """Whether the app declares that a shared cache may keep a response and use it again (RFC 9111, section 3)."""
+    return _may_be_shared(_read(headers))
+
+
+def is_protected(headers: _Pairs) -> bool:
+    """Whether the app itself says that no shared cache may keep a response."""
+    said = _read(headers)
+    return not _may_be_shared(said) and not _unprotected(said)
+
+
+def protecting_headers(headers: _Pairs) -> dict[str, str]:
+    """Return the headers, by name in lower case, with which no shared cache keeps a response; often none.
+
+    What the app said stays, with `private` behind it. A response that `may_be_shared` loses what allows that.
+    """
+    said = _read(headers)
+    protecting = {name: _with_private(said.directives.get(name, ())) for name in _unprotected(said)}
+    for name, directives in said.directives.items():
+        if name != "cache-control" and not _is_targeted(name) and _is_sharing(name, directives):
+            protecting[name] = _NEUTRAL.get(name, "private")
+    return protecting
+
+
+def _read(headers: _Pairs) -> _Said:
+    directives: dict[str, list[_Directive]] = {}
+    expires: list[str] = []
+    for key, value in headers:
+        name = _text(key).lower()
+        if name == "expires":
+            expires.append(_text(value))
+        elif name in _NEUTRAL or name.endswith("cache-control"):
+            directives.setdefault(name, []).extend(_parse(_text(value)))
+    return _Said(directives, expires)
+
+
+def _parse(value: str) -> list[_Directive]:
+    parsed: list[_Directive] = []
+    for piece in _pieces(value):
+        name, equals, argument = piece.partition("=")
+        if piece.strip():
+            parsed.append(_Directive(name.strip().lower(), argument.strip() if equals else None, piece.strip()))
+    return parsed
+
+
+def _may_be_shared(said: _Said) -> bool:
+    directives = said.directives.get("cache-control", ())
+    if any(_is_sharing(name, listed) for name, listed in said.directives.items()):
+        return True
+    if _keeps_out(directives) or _bare(directives, "no-cache") or any(one.name == "max-age" for one in directives):
+        return False  # each of them goes before Expires
+    return any(map(_is_in_future, said.expires))
+
+
+def _is_sharing(name: str, directives: Sequence[_Directive]) -> bool:
+    """Whether a header declares that a shared cache may use the response again."""
+    if name == "x-accel-expires":
+        return any(_is_accelerated(one.text) for one in directives)
+    if _keeps_out(directives):
+        return False
+    if any(one.name in _SHARING for one in directives):
+        return True
+    return not _bare(directives, "no-cache") and any(
+        one.name in _AGES and _is_positive(one.argument or "") is not None for one in directives
+    )
+
+
+def _unprotected(said: _Said) -> list[str]:
+    """Return the names of the headers that must say `private` before the response may carry a cookie.
+
+    A cache that a targeted header is meant for does not look at Cache-Control (RFC 9213, section 2.2).
+    """
+    names = [name for name in said.directives if _is_targeted(name)]
+    return [name for name in ("cache-control", *names) if not _keeps_out(said.directives.get(name, ()))]
+
+
+def _is_targeted(name: str) -> bool:
+    return name == "cdn-cache-control" or name.endswith("-cdn-cache-control")
+
+
+def _keeps_out(directives: Sequence[_Directive]) -> bool:
+    """Whether shared caches must not keep the response.
+
+    With a list of fields `private` is about those fields only. A cache that knows `must-understand` passes over
+    `no-store` beside it (RFC 9111, section 5.2.2.3).
+    """
+    if _bare(directives, "private"):
+        return all(one.argument is None for one in directives if one.name == "private")
+    return _bare(directives, "no-store") and not any(one.name == "must-understand" for one in directives)
+
+
+def _bare(directives: Sequence[_Directive], name: str) -> bool:
+    return any(one.name == name and one.argument is None for one in directives)
+
+
+def _with_private(directives: Sequence[_Directive]) -> str:
+    kept = [one.text for one in directives if one.name not in ("private", "public", "s-maxage")]
+    said = ", ".join(kept)
+    # Behind a quote that never ends it would be part of what is quoted.
+    return ", ".join([*kept, "private"] if _is_quoted_whole(said) else ["private", said])
+
+
+def _is_accelerated(value: str) -> bool:
+    """Whether nginx's X-Accel-Expires has it keep the response: for some seconds, or until a time with "@" before."""
+    if not value.startswith("@"):
+        return _is_positive(value) is not None
+    until = value[1:].strip()
+    return not until.isdecimal() or int(until[:15]) > time.time()
+
+
+def _is_in_future(date: str) -> bool:
+    try:
+        return parsedate_to_datetime(date).timestamp() > time.time()
+    except (ValueError, TypeError, OverflowError):
+        return False
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value

@@ -1,0 +1,1 @@
+"""passerby behind real shared caches."""
