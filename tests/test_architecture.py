@@ -13,7 +13,8 @@ from tests.imports import Import, is_within, read_imports, source_files
 # The order in which to read the modules. A module imports only from those before it.
 ORDER = """
     version  errors  logs  jsontext  outcome  secret  waiting
-    request  proxies  attributes  event  context  http_cookie  cookie  response  policy  visit  receipt
+    address  url  facts  scope  environ  request  forwarded  proxies
+    attributes  event  context  http_cookie  cookie  response  policy  visit  receipt
     sensitive  options  person  rehearsal  transaction  desk  composer  tracker  current
 
     destinations  destinations.answers  destinations.target
@@ -30,7 +31,8 @@ ORDER = """
     caretaker  caretaker.arguments  cli  __main__
     asgi  wsgi  fastapi  flask
     testing.told  testing  testing.plugin
-    django.transactions  django.conf  django.middleware  django.signals  django.checks  django.apps  django
+    django.transactions  django.conf  django.forwarding
+    django.middleware  django.signals  django.checks  django.apps  django
     django.test  django.templatetags  django.templatetags.passerby
     django.management  django.management.commands  django.management.commands.passerby
 
@@ -77,7 +79,10 @@ LATE_IMPORTS: dict[tuple[str, str], str] = {
 }
 
 # What these hold is decided from plain values alone: nothing in them reaches for a network or waits.
-PURE = "errors jsontext outcome request attributes event context http_cookie cookie policy destinations"
+PURE = """
+    errors jsontext outcome address url facts scope environ request forwarded proxies
+    attributes event context http_cookie cookie policy destinations
+"""
 NETWORK = """
     asyncio  concurrent  ftplib  http.client  httpx  select  selectors  smtplib  socket  socketserver  ssl
     subprocess  threading  urllib.request  xmlrpc

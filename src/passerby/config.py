@@ -12,6 +12,7 @@ from .cookie import RENEW_AFTER, OnTamper
 from .errors import SettingsError
 from .http_cookie import MAX_AGE, CookieAttributes, SameSite, Secure, check_cookie_name
 from .policy import SKIPPED_PATHS, BotPolicy, Consent, GpcPolicy
+from .proxies import TRUSTED_HEADERS, TrustedProxies
 
 SecretKeys = str | bytes | Sequence[str | bytes]
 Synchronous = Literal["NORMAL", "FULL"]
@@ -67,8 +68,11 @@ class Settings:
         gpc: whether `Sec-GPC: 1` is respected.
         bots: what to do with known bots.
         ip: what becomes of the visitor's address: "truncate", "keep" or "drop".
-        skipped_paths: paths that are no pages, nor is anything below them.
-        trusted_proxies: addresses and networks whose forwarded headers are believed.
+        skipped_paths: paths that are no pages, nor is anything below them; without the prefix under which the app is
+            mounted (`root_path`, `SCRIPT_NAME`).
+        trusted_proxies: addresses and networks whose forwarded headers are believed, "unix" or "*"; or the number of
+            proxies in front of the app; see `passerby.proxies.TrustedProxies`.
+        trusted_proxy_headers: the forwarded headers that the trusted proxies write; no others are read.
         cookie_name: the browser-ID cookie's name where no destination owns it.
         cookie_domain: the cookies' domain; None binds them to the host.
         cookie_path: the cookies' path.
@@ -113,7 +117,8 @@ class Settings:
     bots: BotPolicy = "drop"
     ip: IpPolicy = "truncate"
     skipped_paths: Sequence[str] = SKIPPED_PATHS
-    trusted_proxies: Sequence[str] = ()
+    trusted_proxies: Sequence[str] | int = ()
+    trusted_proxy_headers: Sequence[str] = TRUSTED_HEADERS
     cookie_name: str = "passerby_bid"
     cookie_domain: str | None = None
     cookie_path: str = "/"
@@ -150,9 +155,11 @@ class Settings:
                 "expected a plain function that takes the request's facts and gives True, False or None",
                 setting="consent",
             )
-        for name in ("trusted_proxies", "skipped_paths", "hash_traits"):
-            if not _are_texts(getattr(self, name)):
+        for name in ("trusted_proxies", "trusted_proxy_headers", "skipped_paths", "hash_traits"):
+            is_number = name == "trusted_proxies" and isinstance(self.trusted_proxies, int)
+            if not (is_number or _are_texts(getattr(self, name))):
                 raise SettingsError("expected a list of texts", setting=name)
+        TrustedProxies(self.trusted_proxies, self.trusted_proxy_headers)  # which checks them
         check_cookie_name(self.cookie_name)
         _ = self.secret_keys, self.cookie_attributes
 
@@ -223,7 +230,8 @@ class SettingsValues(TypedDict, total=False):
     bots: BotPolicy
     ip: IpPolicy
     skipped_paths: Sequence[str]
-    trusted_proxies: Sequence[str]
+    trusted_proxies: Sequence[str] | int
+    trusted_proxy_headers: Sequence[str]
     cookie_name: str
     cookie_domain: str | None
     cookie_path: str

@@ -10,6 +10,7 @@ from uuid import UUID
 from .attributes import plain
 from .errors import ValidationError
 from .event import Context
+from .url import without_user_info
 
 _END_OF_TIME = 253_402_300_800  # the year 10000 in seconds: what is later was meant as milliseconds
 
@@ -33,6 +34,7 @@ class Options(TypedDict, total=False):
 
 
 _NAMES = frozenset(Options.__annotations__)
+_CONTEXT_FIELDS = tuple(name for name in Context._fields if name != "campaign_decoded_twice")  # the rest is our own
 
 
 def check_names(options: Options) -> None:
@@ -64,16 +66,21 @@ def override(context: Context, fields: Mapping[str, Any]) -> Context:
     """Return the context with some fields replaced; raises ValidationError for a field there is not."""
     if not isinstance(fields, Mapping):
         raise ValidationError(f"context: found {type(fields).__name__}, expected a mapping such as a dict")
-    unknown = set(fields) - set(Context._fields)
+    unknown = set(fields) - set(_CONTEXT_FIELDS)
     if unknown:
         raise ValidationError(
-            f"context: found {', '.join(sorted(map(str, unknown)))}, expected only {', '.join(Context._fields)}"
+            f"context: found {', '.join(sorted(map(str, unknown)))}, expected only {', '.join(_CONTEXT_FIELDS)}"
         )
     given = plain(fields, "context")
     for name, value in given.items():
         expected = dict if name == "campaign" else bool if name == "bot" else str
         if value is not None and not isinstance(value, expected):
             raise ValidationError(f"context: {name} is {type(value).__name__}, expected {expected.__name__}")
+    for name in ("url", "referrer"):
+        if given.get(name):
+            given[name] = without_user_info(given[name])
+    if "campaign" in given:
+        given["campaign_decoded_twice"] = None
     return context._replace(**given)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from logging import Logger
 from typing import Protocol
 
 from .delivery.process import renew_in_child
 from .door import Door
 from .logs import get_logger
+from .proxies import TRUSTED_HEADERS, TrustedProxies
 from .receipt import DEFAULT_WAIT
 from .request import RequestInfo
 from .stats import Stats
@@ -54,9 +55,22 @@ class Sites:
         find: called with the facts of each request; returns the name of its site, out of a list that the app knows
             (never a host name as it came), or None for no site, where nothing is tracked.
         make: called with a site's name; returns its `Tracking`.
+        trusted_proxies: as the setting of the same name, for `find` and for all sites that do not set it themselves.
+        trusted_proxy_headers: as the setting of the same name.
+
+    Raises:
+        SettingsError: a proxy or a header is wrong.
     """
 
-    def __init__(self, find: Callable[[RequestInfo], str | None], make: Callable[[str], Tracking]) -> None:
+    def __init__(
+        self,
+        find: Callable[[RequestInfo], str | None],
+        make: Callable[[str], Tracking],
+        *,
+        trusted_proxies: Iterable[str] | int = (),
+        trusted_proxy_headers: Iterable[str] = TRUSTED_HEADERS,
+    ) -> None:
+        self._proxies = TrustedProxies(trusted_proxies, trusted_proxy_headers)
         self._find = find
         self._make = make
         self._making = threading.Lock()
@@ -70,6 +84,7 @@ class Sites:
 
     def for_request(self, request: RequestInfo) -> Door:
         """Return the door of a request's site; where that cannot be had, one behind which nothing is tracked."""
+        request.proxies = self._proxies
         try:
             name = self._find(request)
             tracking = self._nowhere if name is None else self[name]

@@ -222,6 +222,8 @@ class Reception:
 
     def open(self, request: RequestInfo, now: float) -> Visit:
         """Open the visit of a request; `now` is in seconds since 1970."""
+        if request.proxies is None or self._proxies.are_any:  # `Sites` may trust some for all its sites
+            request.proxies = self._proxies
         # Consent that was withdrawn deletes cookies, so it is asked for every request.
         decision = self._policy.decide(request) if self._policy.asks_consent else None
         header = request.cookie_header
@@ -253,7 +255,9 @@ class Reception:
         if request is None:
             return []
         headers = list(headers)
-        secure = self._browser_id_cookie.attributes.secure_for(self._proxies.scheme(request), request.host)
+        secure = self._browser_id_cookie.attributes.secure_for(
+            (request.proxies or self._proxies).scheme(request), request.host
+        )
         wanted = self._wanted(visit, now, secure, renew)
         if not wanted or may_be_shared(headers):
             return []

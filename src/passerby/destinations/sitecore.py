@@ -229,8 +229,11 @@ def _is_real_minute(text: object) -> bool:
 
 def _view_body(event: Event, include_utm_parameters: bool) -> dict[str, Any]:
     body: dict[str, Any] = {"type": "VIEW"}
-    if include_utm_parameters and event.context.campaign:
-        body |= event.context.campaign
+    said = event.context
+    if include_utm_parameters and said.campaign_decoded_twice is not None:
+        body |= said.campaign_decoded_twice  # as the Engage SDK does
+    elif include_utm_parameters and said.campaign:
+        body |= said.campaign
     if event.data.get("referrer"):
         body["referrer"] = event.data["referrer"]
     extension = dict(event.extension)
