@@ -121,27 +121,26 @@ class EnvironRequest(RequestInfo):
     @property
     def raw_path(self) -> str:
         native = self.native
-        prefix, path = self._written(native.get("SCRIPT_NAME") or ""), self._written(native.get("PATH_INFO") or "")
-        whole = prefix + path
+        prefix, path = native.get("SCRIPT_NAME") or "", native.get("PATH_INFO") or ""
         # What the browser wrote, where the server says it and it is the path that the app is asked for.
         for name in ("REQUEST_URI", "RAW_URI"):
             target: str | None = native.get(name)
             if target:
                 raw = path_in(escape(_bytes_of(target)))
                 decoded = unquote_to_bytes(raw)
-                if decoded == whole:
+                if decoded in self._written(prefix + path):
                     return raw
-                if prefix and decoded == path:  # a proxy has taken the prefix away
-                    return quote(prefix, safe=PATH_SAFE) + raw
-        return quote(whole, safe=PATH_SAFE) or "/"
+                if prefix and decoded in self._written(path):  # a proxy has taken the prefix away
+                    return quote(self._written(prefix)[0], safe=PATH_SAFE) + raw
+        return quote(self._written(prefix + path)[0], safe=PATH_SAFE) or "/"
 
-    def _written(self, path: str) -> bytes:
-        """Return the bytes of a decoded path."""
+    def _written(self, path: str) -> tuple[bytes, ...]:
+        """Return the bytes that a decoded path may have been, the likeliest first."""
         if not self._is_decoded:
-            return _bytes_of(path)
-        # Django escapes bytes again that are no UTF-8.
+            return (_bytes_of(path),)
+        # Django has escaped bytes again that are no UTF-8, and an escaped percent sign looks the same.
         written = path.encode("utf-8", "surrogateescape")
-        return _high_escapes.sub(_undo_if_no_utf8, written) if b"%" in written else written
+        return _high_escapes.sub(_undo_if_no_utf8, written), written
 
     @property
     def cookie_header(self) -> str:

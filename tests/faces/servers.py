@@ -40,12 +40,16 @@ class Server:
     Attributes:
         port: where it listens on this machine.
         has_workers: whether several processes serve, each of which delivers what it was told.
+        is_without_target: whether it says nothing of the request's target, but for the decoded path.
+        is_clearing: whether it takes away forwarded headers, and has no name of its own.
     """
 
     def __init__(self, command: str, environment: dict[str, str]) -> None:
         self._kept = keep_port()
         self.port: int = self._kept.getsockname()[1]
         self.has_workers = " -w " in command
+        self.is_without_target = "--interface wsgi" in command
+        self.is_clearing = command.startswith("waitress")
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed by `kill`
         self._process = subprocess.Popen(
             [sys.executable, "-m", *command.format(port=self.port).split()],
@@ -89,8 +93,8 @@ class Server:
 
 
 @contextmanager
-def serving(command: str, *, face: str, collector: str, outbox: str = "memory") -> Iterator[Server]:
-    server = Server(command, {"FACE": face, "COLLECTOR": collector, "OUTBOX": outbox})
+def serving(command: str, *, face: str, collector: str, outbox: str = "memory", **environment: str) -> Iterator[Server]:
+    server = Server(command, {"FACE": face, "COLLECTOR": collector, "OUTBOX": outbox} | environment)
     try:
         server.wait()
         yield server

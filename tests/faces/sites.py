@@ -57,7 +57,9 @@ def make_served_app() -> Any:
     """The app that a server of its own process serves, as the environment says."""
     face, outbox = os.environ["FACE"], os.environ.get("OUTBOX", "memory")
     patient = {"barrier_timeout": 30.0, "close_timeout": 20.0}  # on the slowest machine
-    tracking = make_tracking(os.environ["COLLECTOR"], outbox=outbox, retry_cap=1.0, **patient)
+    tracking = make_tracking(
+        os.environ["COLLECTOR"], outbox=outbox, retry_cap=1.0, trusted_proxies=["127.0.0.1"], **patient
+    )
     tracked, bare = FACES[face](tracking), FACES[face](None)
 
     async def choose_asgi(scope: Any, receive: Any, send: Any) -> None:
