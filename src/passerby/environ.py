@@ -128,19 +128,26 @@ class EnvironRequest(RequestInfo):
             if target:
                 raw = path_in(escape(_bytes_of(target)))
                 decoded = unquote_to_bytes(raw)
-                if decoded in self._written(prefix + path):
+                if self._reads(decoded, prefix + path):
                     return raw
-                if prefix and decoded in self._written(path):  # a proxy has taken the prefix away
-                    return quote(self._written(prefix)[0], safe=PATH_SAFE) + raw
-        return quote(self._written(prefix + path)[0], safe=PATH_SAFE) or "/"
+                if prefix and self._reads(decoded, path):  # a proxy has taken the prefix away
+                    return quote(self._written(prefix), safe=PATH_SAFE) + raw
+        return quote(self._written(prefix + path), safe=PATH_SAFE) or "/"
 
-    def _written(self, path: str) -> tuple[bytes, ...]:
-        """Return the bytes that a decoded path may have been, the likeliest first."""
+    def _reads(self, written: bytes, path: str) -> bool:
+        """Whether a path is what these bytes are read as."""
         if not self._is_decoded:
-            return (_bytes_of(path),)
-        # Django has escaped bytes again that are no UTF-8, and an escaped percent sign looks the same.
+            return written == _bytes_of(path)
+        # Django escapes bytes again that are no UTF-8.
+        text = written.decode("utf-8", "surrogateescape")
+        return path == text or path == _not_utf8.sub(lambda found: f"%{ord(found[0]) & 0xFF:02X}", text)
+
+    def _written(self, path: str) -> bytes:
+        """Return the bytes that a decoded path most likely was: an escaped escape looks like one of Django's own."""
+        if not self._is_decoded:
+            return _bytes_of(path)
         written = path.encode("utf-8", "surrogateescape")
-        return _high_escapes.sub(_undo_if_no_utf8, written), written
+        return _high_escapes.sub(_undo_if_no_utf8, written) if b"%" in written else written
 
     @property
     def cookie_header(self) -> str:
@@ -148,6 +155,7 @@ class EnvironRequest(RequestInfo):
         return header if len(header) <= MAX_HEADER else ""
 
 
+_not_utf8 = re.compile("[\udc80-\udcff]")
 _high_escapes = re.compile(rb"(?:%[89A-F][0-9A-F])+")
 
 

@@ -22,7 +22,7 @@ _before_host = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[/\\]+|(?:https?|wss?|ftp):|
 _host_end = re.compile(r"[/\\?#]").search
 _user_info = re.compile(r".*(?:@|%(?:25)*40)", re.DOTALL | re.IGNORECASE).match
 _has_bad_port = re.compile(r"[^\[]*:.*[^0-9\]].*", re.DOTALL).fullmatch
-_inner_user_info = re.compile(r"(?<=[/\\]{2})[^/\\?#@\s]+@")
+_inner_user_info = re.compile(r"(?<=[/\\]{2})[^/\\?#\s]+@")
 
 
 @lru_cache(maxsize=1024)
@@ -70,7 +70,8 @@ def path_in(target: str) -> str:
     if not target.startswith("/"):
         found = _origin(target)
         if found is not None:
-            target = target[found.end() :] or "/"
+            rest = target[found.end() :]
+            target = rest if rest.startswith("/") else f"/{rest}"
     return target.partition("?")[0].partition("#")[0]
 
 
