@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import socket
 import string
+import subprocess
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
+import httpx
 import pytest
 
 from passerby.collector import CollectorServer
 from passerby.request import EnvironRequest, RequestInfo, ScopeRequest
-from tests.making import NAVIGATION, make_environ, make_scope
+from tests.making import NAVIGATION, eventually, make_environ, make_scope
 
-from .servers import ASGI_SERVERS, WSGI_SERVERS, Server, serving
+from .servers import APP, ASGI_SERVERS, WSGI_SERVERS, Server, keep_port, serving
 from .sites import make_tracking
 from .test_behaviour import BEHIND_SERVERS
 
@@ -40,12 +44,12 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         yield server
 
 
-def exchange(port: int, target: bytes, *headers: tuple[str, bytes], version: bytes = b"1.1") -> tuple[int, bytes]:
+def exchange(server: Server, target: bytes, *headers: tuple[str, bytes], version: bytes = b"1.1") -> tuple[int, bytes]:
     """Send a request line and headers byte for byte; return status and body."""
     lines = [b"GET %s HTTP/%s" % (target, version), b"connection: close"]
     lines += [f"{name}: {value}".encode() for name, value in NAVIGATION.items()]
     lines += [name.encode() + b": " + value for name, value in headers]
-    with socket.create_connection(("127.0.0.1", port), 30) as connection:
+    with server.connect() as connection:
         connection.sendall(b"\r\n".join([*lines, b"", b""]))
         answer = b""
         while received := connection.recv(65_536):
@@ -58,7 +62,7 @@ def exchange(port: int, target: bytes, *headers: tuple[str, bytes], version: byt
 
 def seen(server: Server, target: bytes = b"/seen/x", *headers: tuple[str, bytes], **options: Any) -> dict[str, Any]:
     listed = headers if any(name == "host" for name, _ in headers) or options else (("host", b"shop.example"), *headers)
-    status, body = exchange(server.port, target, *listed, **options)
+    status, body = exchange(server, target, *listed, **options)
     assert status == 200, server.log
     found: dict[str, Any] = json.loads(body)
     return found
@@ -66,7 +70,7 @@ def seen(server: Server, target: bytes = b"/seen/x", *headers: tuple[str, bytes]
 
 @pytest.mark.parametrize("path", PATHS)
 def test_the_url_is_what_the_browser_sent(server: Server, path: bytes) -> None:
-    status, body = exchange(server.port, path + b"?utm_source=a%20b%25&x=%2F", ("host", b"shop.example:8443"))
+    status, body = exchange(server, path + b"?utm_source=a%20b%25&x=%2F", ("host", b"shop.example:8443"))
     if status == 400:  # by the server: not every byte is allowed there
         assert not path.isascii()
         return
@@ -136,7 +140,7 @@ def test_a_header_that_comes_twice(server: Server) -> None:
         ("sec-fetch-dest", b"document"),
     )
     assert (found["referrer"], found["locale"]) == ("https://a.example/1", "fr")
-    status, body = exchange(server.port, b"/seen/x", ("host", b"a.example"), ("host", b"b.example"))
+    status, body = exchange(server, b"/seen/x", ("host", b"a.example"), ("host", b"b.example"))
     assert status == 400 or "b.example" not in (json.loads(body)["url"] or "")
 
 
@@ -162,13 +166,92 @@ def test_below_a_prefix(face: str, command: str, environment: dict[str, str], co
         found = seen(server, cut_off + b"/seen/50%25")
         assert found["url"] == "http://shop.example/shop/seen/50%25"
         for path in (b"/health", b"/static/app.js"):
-            assert not has_cookie(server.port, cut_off + path)
-        assert has_cookie(server.port, cut_off + b"/json")
+            assert not has_cookie(server, cut_off + path)
+        assert has_cookie(server, cut_off + b"/json")
 
 
-def has_cookie(port: int, target: bytes) -> bool:
+UNIX = [
+    pytest.param(face, command, id=f"{face}-{command.split()[0]}", marks=pytest.mark.servers)
+    for face, command in (
+        ("starlette", f"uvicorn {APP} --uds {{socket}} --log-level warning"),
+        ("raw-asgi", f"hypercorn {APP} --bind unix:{{socket}}"),
+        ("django-asgi", f"granian {APP} --interface asgi --uds {{socket}}"),
+        ("flask", f"gunicorn {APP} --bind unix:{{socket}}"),
+        ("fastapi", f"gunicorn {APP} --bind unix:{{socket}} -k uvicorn_worker.UvicornWorker"),
+        ("django-wsgi", f"waitress --unix-socket={{socket}} --no-clear-untrusted-proxy-headers {APP}"),
+        ("raw-wsgi", f"gunicorn {APP} --bind unix:{{socket}} -k gthread"),
+    )
+]
+
+
+@pytest.mark.parametrize(("face", "command"), UNIX)
+def test_behind_a_unix_socket(face: str, command: str, collector: CollectorServer) -> None:
+    with serving(command, face=face, collector=collector.url, TRUSTED="unix") as server:
+        found = seen(
+            server,
+            b"/seen/x",
+            ("x-forwarded-for", b"198.51.100.66, 203.0.113.9"),
+            ("x-forwarded-host", b"www.public.example"),
+            ("x-forwarded-proto", b"https"),
+        )
+        assert (found["ip"], found["url"]) == ("203.0.113.0", "https://www.public.example/seen/x")
+
+
+NGINX = """
+daemon off; master_process off; pid {folder}/pid; error_log stderr; worker_processes 1;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
+    uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+    server {{
+        listen 127.0.0.1:{port};
+        location /shop/ {{
+            proxy_pass http://unix:{socket}:/;
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_set_header X-Forwarded-Host $http_host;
+            proxy_set_header X-Forwarded-Proto $scheme;
+            proxy_set_header X-Forwarded-Prefix /shop;
+            proxy_set_header Host pod-7;
+        }}
+    }}
+}}
+"""
+
+
+@pytest.mark.engines("nginx")
+@pytest.mark.parametrize(("face", "command"), UNIX[:1] + UNIX[3:4])
+@pytest.mark.parametrize("trusted", ["unix", "*", "1"])
+def test_behind_nginx(face: str, command: str, trusted: str, collector: CollectorServer, tmp_path: Path) -> None:
+    """It adds this machine's address to whatever the visitor has written."""
+    with serving(command, face=face, collector=collector.url, TRUSTED=trusted) as server, closing(keep_port()) as kept:
+        port = kept.getsockname()[1]
+        (tmp_path / "conf").write_text(NGINX.format(folder=tmp_path, port=port, socket=server.socket))
+        nginx = subprocess.Popen(
+            ["nginx", "-c", str(tmp_path / "conf"), "-p", str(tmp_path)], stderr=subprocess.DEVNULL
+        )
+        try:
+            eventually(lambda: is_open(port))
+            headers = NAVIGATION | {"x-forwarded-for": "198.51.100.66", "host": "www.public.example"}
+            answer = httpx.get(f"http://127.0.0.1:{port}/shop/seen/50%25", headers=headers)
+            found = answer.json()
+        finally:
+            nginx.terminate()
+            nginx.wait(30)
+        assert (found["ip"], found["url"]) == ("127.0.0.0", "http://www.public.example/shop/seen/50%25")
+
+
+def is_open(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def has_cookie(server: Server, target: bytes) -> bool:
     lines = [b"GET %s HTTP/1.1" % target, b"host: shop.example", b"connection: close", b"accept: */*"]
-    with socket.create_connection(("127.0.0.1", port), 30) as connection:
+    with server.connect() as connection:
         connection.sendall(b"\r\n".join([*lines, b"", b""]))
         answer = b""
         while received := connection.recv(65_536):
