@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from passerby.address import parse_network, read_address
 from passerby.context import truncate_ip
+from passerby.proxies import TrustedProxies
+from tests.making import environ_request, request
 
 
 def is_wrapper(ip: ipaddress.IPv6Address) -> bool:
@@ -76,3 +78,25 @@ def test_nothing_raises(text: str) -> None:
 )
 def test_networks(text: str, network: str) -> None:
     assert str(parse_network(text)) == network
+
+
+addresses = st.ip_addresses(v=4).map(str).filter(lambda text: not text.startswith("10."))
+proxies = st.integers(0, 255).map(lambda last: f"10.0.0.{last}")
+blanks = st.sampled_from(["", " ", "\t", " , "])
+
+
+@given(
+    st.lists(addresses), addresses, st.lists(proxies, max_size=5), proxies, st.lists(blanks, min_size=12, max_size=12)
+)
+def test_of_any_list_the_last_that_is_no_proxy(
+    invented: list[str], visitor: str, chain: list[str], peer: str, around: list[str]
+) -> None:
+    items = [*invented, visitor, *chain]
+    header = ",".join(f"{around[n % 12]}{item}{around[n % 7]}" for n, item in enumerate(items))
+    for trusted in (["10.0.0.0/8"], ["::ffff:10.0.0.0/104"], ["*", "10.0.0.0/8"], len(chain) + 1):
+        for info in (
+            request("/", {"x-forwarded-for": header}, client=(peer, 1)),
+            environ_request("/", {"x-forwarded-for": header}, REMOTE_ADDR=f"::ffff:{peer}"),
+            request("/", {"forwarded": ", ".join(f"for={item}" for item in items)}, client=(peer, 1)),
+        ):
+            assert TrustedProxies(trusted).client_ip(info) == visitor

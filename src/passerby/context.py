@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, quote_plus, unquote_plus, urlsplit
 from .address import read_address
 from .event import Context, Event
 from .request import Proxies, RequestInfo, decode_query
-from .url import cut, escape_text, without_user_info
+from .url import clean, cut, without_user_info
 
 IpPolicy = Literal["truncate", "keep", "drop"]
 
@@ -180,7 +180,7 @@ def _url(scheme: str, host: str, path: str, query: str) -> str | None:
 
 
 def _referrer(header: str) -> str | None:
-    url = escape_text(without_user_info(header[:_MAX_QUERY]))
+    url = clean(header[:_MAX_QUERY])
     return cut(url.partition("?")[0].partition("#")[0], _MAX_URL) or None
 
 

@@ -43,8 +43,11 @@ _LOOKED_AT_LATE = (
     "wsgi.url_scheme",
 )
 
-# Headers with one value, of which WSGI servers join several.
-_SINGLE_CGI = frozenset({"HTTP_ORIGIN", "HTTP_SEC_GPC", "HTTP_X_REQUESTED_WITH"})  # and those of `Sec-Fetch-`
+# Headers with one value without commas, or with a URL, of which WSGI servers join several.
+_SINGLE = frozenset({
+    "HTTP_HOST", "HTTP_ORIGIN", "HTTP_REFERER", "HTTP_SEC_FETCH_DEST", "HTTP_SEC_FETCH_MODE", "HTTP_SEC_FETCH_SITE",
+    "HTTP_SEC_FETCH_USER", "HTTP_SEC_GPC", "HTTP_X_REQUESTED_WITH",
+})  # fmt: skip
 _next_url = re.compile(r",\s*(?=[a-z][a-z0-9+.-]*://)", re.IGNORECASE)
 
 
@@ -70,6 +73,7 @@ class EnvironRequest(RequestInfo):
         self.native: MutableMapping[str, Any] = environ
         self.proxies: Proxies | None = None
         self.stated: Stated | None = None
+        self.forwarded: tuple[Proxies, str | None, Any] | None = None
         self.is_websocket: bool = False
         self.method: str = environ.get("REQUEST_METHOD", "GET")
         self._is_decoded = is_decoded
@@ -107,9 +111,11 @@ class EnvironRequest(RequestInfo):
     def header(self, name: str) -> str | None:
         key = _CGI_NAMES[name]
         value: str | None = self.native.get(key)
-        if value is None or ("," not in value and value.isascii()):
-            return value
-        return _first_of(key, value if value.isascii() else header_text(_bytes_of(value)))
+        if value is None:
+            return None
+        if not value.isascii():
+            value = header_text(_bytes_of(value))
+        return _first_of(key, value) if key in _SINGLE and "," in value else value
 
     def detach(self) -> None:
         native = self.native
@@ -170,14 +176,12 @@ def _undo_if_no_utf8(found: re.Match[bytes]) -> bytes:
 
 def _first_of(key: str, value: str) -> str:
     """Return the first value of a header that has only one, where a server has joined several."""
-    if key.startswith("HTTP_SEC_FETCH_") or key in _SINGLE_CGI:
-        return value.partition(",")[0].rstrip()
     if key == "HTTP_REFERER":
         return _next_url.split(value, 1)[0]
     if key == "HTTP_HOST":
         values = {one.strip() for one in value.split(",")}
         return values.pop() if len(values) == 1 else value
-    return value
+    return value.partition(",")[0].rstrip()
 
 
 def _bytes_of(text: str) -> bytes:

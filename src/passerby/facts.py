@@ -69,9 +69,10 @@ class RequestInfo(ABC):
         native: the ASGI scope or WSGI environ behind it.
         proxies: the proxies that are trusted in this request, once that is known.
         stated: what the framework's own settings say of scheme and host, if they say something.
+        forwarded: what some proxies have read of it, and by which peer they went; only for themselves.
     """
 
-    __slots__ = ("app_path", "is_websocket", "method", "native", "path", "proxies", "stated")
+    __slots__ = ("app_path", "forwarded", "is_websocket", "method", "native", "path", "proxies", "stated")
 
     is_websocket: bool
     method: str
@@ -80,6 +81,7 @@ class RequestInfo(ABC):
     native: MutableMapping[str, Any]
     proxies: Proxies | None
     stated: Stated | None
+    forwarded: tuple[Proxies, str | None, Any] | None
 
     @property
     @abstractmethod

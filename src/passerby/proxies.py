@@ -120,6 +120,13 @@ class TrustedProxies:
         return (read_address(visitor) or visitor) if visitor and ":" in visitor else visitor
 
     def _chain(self, request: RequestInfo) -> _Chain:
+        known, peer = request.forwarded, request.peer
+        if known is None or known[0] is not self or known[1] != peer:  # a middleware may have put another in its place
+            known = request.forwarded = (self, peer, self._read(request))
+        chain: _Chain = known[2]
+        return chain
+
+    def _read(self, request: RequestInfo) -> _Chain:
         peer, is_replaced = request.connected_peer
         if not (self._hops or self._every_peer or is_replaced or self._trusts_peer(peer)):
             return _Chain(request.peer)

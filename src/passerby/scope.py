@@ -47,6 +47,7 @@ class ScopeRequest(RequestInfo):
         self.native: MutableMapping[str, Any] = scope
         self.proxies: Proxies | None = None
         self.stated: Stated | None = None
+        self.forwarded: tuple[Proxies, str | None, Any] | None = None
         self.is_websocket: bool = scope["type"] == "websocket"
         self.method: str = "GET" if self.is_websocket else scope["method"]
         self.path: str = scope["path"]

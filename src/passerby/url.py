@@ -14,6 +14,8 @@ _PRINTABLE = string.ascii_letters + string.digits + string.punctuation
 _authority = re.compile(
     r"(?:([A-Za-z0-9_.-]+)|\[([0-9A-Fa-f:.]+)(?:%[\w.~%-]+)?\])(?::([0-9]{0,5}))?", re.ASCII
 ).fullmatch
+_is_printable = re.compile(rb"[!-~]*").fullmatch
+_is_plain = re.compile(r"[!-$&-?A-~]*").fullmatch  # printable ASCII without % and @: most URLs
 _origin = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*").match
 _escapes_at_end = re.compile(r"(?:%[0-9A-Fa-f]{2}){1,3}\Z").search
 
@@ -77,32 +79,29 @@ def path_in(target: str) -> str:
 
 def escape(written: bytes) -> str:
     """Return what was written in a URL as text: bytes that are not printable ASCII are escaped, all else is kept."""
-    if written.isascii():
-        text = written.decode("ascii")
-        if text.isprintable() and " " not in text:
-            return text
-    return quote(written, safe=_PRINTABLE)
+    return written.decode("ascii") if _is_printable(written) else quote(written, safe=_PRINTABLE)
 
 
-def escape_text(text: str) -> str:
-    """Do as `escape` does, for text: what is not ASCII is escaped as UTF-8."""
-    return (
-        text if text.isascii() and text.isprintable() and " " not in text else escape(text.encode("utf-8", "replace"))
-    )
+def clean(url: str) -> str:
+    """Return a URL without user information, all that is not printable ASCII escaped as UTF-8."""
+    return url if _is_plain(url) else escape(without_user_info(url).encode("utf-8", "replace"))
 
 
 def cut(text: str, limit: int) -> str:
     """Return at most so many characters of a URL or a part of one, cut neither inside an escape nor a character."""
     if len(text) <= limit:
         return text
-    text = text[:limit]
-    broken = text.rfind("%", max(0, limit - 2))
-    if broken >= 0:
-        text = text[:broken]
+    text = _without_broken_escape(text[:limit])
     found = _escapes_at_end(text)
     if found is not None:
-        text = text[: len(text) - 3 * _unfinished(unquote_to_bytes(found[0]))]
+        text = _without_broken_escape(text[: len(text) - 3 * _unfinished(unquote_to_bytes(found[0]))])
     return text[:-1] if "\ud800" <= text[-1:] <= "\udbff" else text
+
+
+def _without_broken_escape(text: str) -> str:
+    while (broken := text.rfind("%", max(0, len(text) - 2))) >= 0:
+        text = text[:broken]
+    return text
 
 
 def _unfinished(end: bytes) -> int:

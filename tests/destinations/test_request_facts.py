@@ -12,12 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from passerby import CustomerIO, Datalyr, Sitecore
+from passerby import CustomerIO, Datalyr, Sitecore, Tracking
 from passerby.destinations import Destination
 from passerby.event import Event
 from passerby.outbox.eventtext import read_event, write_event
 from passerby.testing import Told
-from tests.making import MakeTracking, request
+from tests.making import request
 
 SITECORE = Sitecore(client_key="key", target_url="http://127.0.0.1:9", point_of_sale="shop")
 DESTINATIONS: Mapping[str, Destination] = {
@@ -32,6 +32,13 @@ CAMPAIGN: Mapping[str, Callable[[dict[str, Any]], Any]] = {
     "datalyr events": lambda body: find(body, "utm_campaign"),
     "datalyr track": lambda body: find(body, "utm_campaign"),
 }
+
+
+@pytest.fixture
+def tracking() -> Tracking:
+    """One that has no thread: others would be in the way of generated values."""
+    return Tracking(CustomerIO(write_key="k" * 20), trusted_proxies=1)
+
 
 each = pytest.mark.parametrize("name", DESTINATIONS)
 
@@ -63,8 +70,8 @@ def sent(name: str, event: Event) -> Any:
         ("\xc3\xbcber", "über", "über"),
     ],
 )
-def test_campaigns(name: str, query: str, once: str, twice: str, make_tracking: MakeTracking, tracked: Told) -> None:
-    tracker = make_tracking().tracker_for(request(f"/?utm_campaign={query}"))
+def test_campaigns(name: str, query: str, once: str, twice: str, tracking: Tracking, tracked: Told) -> None:
+    tracker = tracking.tracker_for(request(f"/?utm_campaign={query}"))
     tracker.visit.request.native["query_string"] = f"utm_campaign={query}".encode("latin-1")  # type: ignore[union-attr]
     tracker.page_view()
     (event,) = tracked.events
@@ -72,8 +79,8 @@ def test_campaigns(name: str, query: str, once: str, twice: str, make_tracking: 
 
 
 @each
-def test_a_campaign_of_the_apps_own_is_not_decoded(name: str, make_tracking: MakeTracking, tracked: Told) -> None:
-    tracker = make_tracking().tracker_for(request("/?utm_campaign=a%2541b"))
+def test_a_campaign_of_the_apps_own_is_not_decoded(name: str, tracking: Tracking, tracked: Told) -> None:
+    tracker = tracking.tracker_for(request("/?utm_campaign=a%2541b"))
     tracker.page_view(context={"campaign": {"utm_campaign": "50%25"}})
     (event,) = tracked.events
     assert CAMPAIGN[name](sent(name, event)) == "50%25"
@@ -89,9 +96,8 @@ URLS += ["https://ada%40b.example:secret@partner.example/a", "https://ada:secret
 
 @each
 @pytest.mark.parametrize("url", URLS)
-def test_no_user_information(name: str, url: str, make_tracking: MakeTracking, tracked: Told) -> None:
+def test_no_user_information(name: str, url: str, tracking: Tracking, tracked: Told) -> None:
     """Neither from the request nor from the app."""
-    tracking = make_tracking(trusted_proxies=1)
     headers = {"referer": url, "x-forwarded-host": "ada:secret@www.public.example"}
     for given_by_app in (
         {},
@@ -111,11 +117,11 @@ pieces = st.sampled_from(["%C3%A4", "%F0%9F%98%80", "%E4%BD%A0", "%25", "x", "/"
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(st.lists(pieces, min_size=1, max_size=4), st.integers(0, 12))
 def test_what_is_cut_ends_with_a_whole_character(
-    make_tracking: MakeTracking, tracked: Told, repeated: list[str], shift: int
+    tracking: Tracking, tracked: Told, repeated: list[str], shift: int
 ) -> None:
     tracked.clear()
     path = "/" + "x" * shift + "".join(repeated) * 700
-    make_tracking().tracker_for(request(f"{path}?utm_source=a", {"referer": f"https://b.example{path}"})).page_view()
+    tracking.tracker_for(request(f"{path}?utm_source=a", {"referer": f"https://b.example{path}"})).page_view()
     (event,) = tracked.events
     for name in DESTINATIONS:
         for field in ("url", "path", "referrer", "search", "page"):
