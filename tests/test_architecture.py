@@ -13,7 +13,8 @@ from tests.imports import Import, is_within, read_imports, source_files
 # The order in which to read the modules. A module imports only from those before it.
 ORDER = """
     version  errors  logs  jsontext  outcome  secret  waiting  value  function
-    request  proxies  attributes  event  context  public_suffix  http_cookie  cookie  caching  cookie_context  response
+    address  url  facts  scope  environ  request  forwarded  proxies
+    attributes  event  context  public_suffix  http_cookie  cookie  caching  cookie_context  response
     policy  visit  receipt
     sensitive  options  person  testrun  rehearsal  transaction  desk  composer  tracker  current
     adapter
@@ -32,7 +33,8 @@ ORDER = """
     caretaker  caretaker.arguments  cli  __main__
     asgi  wsgi  fastapi  flask
     testing.told  testing  testing.plugin
-    django.transactions  django.conf  django.middleware  django.signals  django.checks  django.apps  django
+    django.transactions  django.conf  django.forwarding
+    django.middleware  django.signals  django.checks  django.apps  django
     django.test  django.templatetags  django.templatetags.passerby
     django.management  django.management.commands  django.management.commands.passerby
 
@@ -80,8 +82,8 @@ LATE_IMPORTS: dict[tuple[str, str], str] = {
 
 # What these hold is decided from plain values alone: nothing in them reaches for a network or waits.
 PURE = """
-    errors jsontext outcome request attributes event context http_cookie cookie caching cookie_context response policy
-    destinations
+    errors jsontext outcome address url facts scope environ request forwarded proxies
+    attributes event context http_cookie cookie caching cookie_context response policy destinations
 """
 NETWORK = """
     asyncio  concurrent  ftplib  http.client  httpx  select  selectors  smtplib  socket  socketserver  ssl

@@ -728,7 +728,9 @@ class TestInstallation:
         sent = await call(install(replace, tracking), make_scope("/", NAVIGATION))
         assert list(by_name(set_cookies(sent))) == [BID, "bid_key_sig"]
 
-    @pytest.mark.parametrize("state", [None, SimpleNamespace(), object(), "words"], ids=lambda state: type(state).__name__)
+    @pytest.mark.parametrize(
+        "state", [None, SimpleNamespace(), object(), "words"], ids=lambda state: type(state).__name__
+    )
     async def test_a_server_that_keeps_something_else_as_state(self, tracking: Tracking, state: Any) -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             assert current_tracker().browser_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote, unquote
 
 import pytest
 from hypothesis import given
@@ -48,7 +49,7 @@ def test_a_whole_request() -> None:
 
 def test_a_request_that_says_nothing() -> None:
     found = context("/", {}, host="", client=None)
-    assert found == Context(url="https:///", path="/")
+    assert found == Context(url="https://10.0.0.1/", path="/")  # the server's own name
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,8 @@ def test_of_the_query_only_campaign_parameters_stay(query: str, kept: str) -> No
     ("query", "campaign"),
     [
         ("utm_source=a&utm_source=b", {"utm_source": "b"}),
-        ("utm_source=%25C3%25A4", {"utm_source": "ä"}),
+        ("utm_source=%25C3%25A4", {"utm_source": "%C3%A4"}),
+        ("utm_campaign=save10%25deal", {"utm_campaign": "save10%deal"}),
         ("utm_source=", {"utm_source": ""}),
         ("utm_source=%E0%A4%A", {"utm_source": "\ufffd%A"}),
         ("x=1", None),
@@ -190,3 +192,70 @@ def test_no_header_or_query_is_too_strange(language: str, referrer: str, query: 
     found = context_of(scope, NOBODY)
     external_referrer(found, "shop.example")
     assert "?" not in (found.referrer or "")
+
+
+@pytest.mark.parametrize(
+    ("referrer", "kept"),
+    [
+        ("https://ada:secret@partner.example/a?b", "https://partner.example/a"),
+        ("https://ada@partner.example/#x", "https://partner.example/"),
+        ("//u:p@partner.example/", "//partner.example/"),
+        ("https:\\\\u:p@partner.example\\a", "https:\\\\partner.example\\a"),
+        ("https://u%40x:p@partner.example/", "https://partner.example/"),
+        ("https://partner.example/übersicht".encode().decode("latin-1"), "https://partner.example/%C3%BCbersicht"),
+        ("https://partner.example/caf\xe9", "https://partner.example/caf%C3%A9"),
+        ("https://partner.example/a b", "https://partner.example/a%20b"),
+    ],
+)
+def test_a_referrer_is_escaped_and_has_no_user_information(referrer: str, kept: str) -> None:
+    assert context("/", {"referer": referrer}).referrer == kept
+
+
+@pytest.mark.parametrize("path", ["//u:p@host/x", "/web/https://u:p@host/x", "//u@host"])
+def test_a_path_has_no_user_information(path: str) -> None:
+    found = context(path)
+    assert "u" not in (found.path or "").replace("x", "")
+    assert "@" not in (found.url or "")
+
+
+@pytest.mark.parametrize("character", ["%C3%A4", "%F0%9F%98%80", "%25", "a"])
+@pytest.mark.parametrize("shift", range(13))
+def test_a_cut_url_is_a_url(character: str, shift: int) -> None:
+    found = context(
+        f"/{'x' * shift}{character * 2048}?utm_source=x",
+        {"referer": f"https://b.example/{'x' * shift}{character * 3000}"},
+    )
+    for text in (found.path, found.url, found.referrer):
+        assert text is not None
+        assert 2030 < len(text) <= 2048
+        assert unquote(text, errors="strict").rstrip(unquote(character)).endswith("/" + "x" * shift)
+
+
+@pytest.mark.parametrize(
+    ("query", "once", "twice"),
+    [
+        ("utm_campaign=save10%25deal", "save10%deal", "save10\ufffdal"),
+        ("utm_campaign=a%2526b", "a%26b", "a&b"),
+        ("utm_campaign=100%25", "100%", None),
+        ("utm_campaign=a%2Bb+c%20d", "a+b c d", None),
+        ("utm_campaign=%C3%A4", "ä", None),
+        ("utm_campaign=\xc3\xa4", "ä", None),
+        ("utm_campaign=%252B", "%2B", "+"),
+    ],
+)
+def test_campaigns_are_decoded_once_but_for_sitecore(query: str, once: str, twice: str | None) -> None:
+    for info in (request("/"), environ_request("/")):
+        native: Any = info.native
+        if "QUERY_STRING" in native:
+            native["QUERY_STRING"] = query
+        else:
+            native["query_string"] = query.encode("latin-1")
+        found = context_of(info, NOBODY)
+        assert found.campaign == {"utm_campaign": once}
+        assert found.campaign_decoded_twice == (None if twice is None else {"utm_campaign": twice})
+        assert found.url == f"https://shop.example/?{quote(query, safe='=%+')}".replace("%C3%83%C2%A4", "%C3%A4")
+
+
+@pytest.mark.parametrize("query", ["utm_source=a%20b", "utm_source=a+b&gclid=x%2Fy", "utm_term=%e4%bd%a0", "utm_x="])
+def test_the_query_in_the_url_is_what_the_browser_sent(query: str) -> None:
+    assert context(f"/?a=1&{query}&b=2").url == f"https://shop.example/?{query}"

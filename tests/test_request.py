@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote, unquote_to_bytes
 
 import pytest
 from hypothesis import example, given
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from passerby import RequestInfo, SettingsError, ValidationError
+from passerby.context import context_of
 from passerby.proxies import TrustedProxies
 from passerby.request import (
     EnvironRequest,
@@ -168,12 +171,32 @@ PROXIES = ("10.0.0.0/8", "2001:db8:aaaa::/48")
         (PROXIES, "not an address", "203.0.113.9", "not an address"),
         (PROXIES, None, "203.0.113.9", None),
         (("*",), None, "203.0.113.9", "203.0.113.9"),
-        (("*",), "192.0.2.7", "198.51.100.66, 203.0.113.9", "198.51.100.66"),
+        (("*",), "192.0.2.7", "198.51.100.66, 203.0.113.9", "203.0.113.9"),
+        (("*", "203.0.113.9"), "192.0.2.7", "198.51.100.66, 203.0.113.9", "198.51.100.66"),
+        (("unix",), None, "198.51.100.66, 203.0.113.9", "203.0.113.9"),
+        (("unix",), "localhost", "203.0.113.9", "203.0.113.9"),
+        (("unix",), "192.0.2.7", "203.0.113.9", "192.0.2.7"),
+        (("unix", "10.0.0.0/8"), None, "203.0.113.9, 10.1.1.1", "203.0.113.9"),
+        (1, "192.0.2.7", "198.51.100.66, 203.0.113.9", "203.0.113.9"),
+        (2, "192.0.2.7", "198.51.100.66, 203.0.113.9, 192.0.2.99", "203.0.113.9"),
+        (3, None, "203.0.113.9", "203.0.113.9"),
+        (0, "192.0.2.7", "203.0.113.9", "192.0.2.7"),
+        (1, "192.0.2.7", "203.0.113.9, unknown", "192.0.2.7"),
+        (PROXIES, "10.0.0.1", "203.0.113.9,, ,", "203.0.113.9"),
+        (PROXIES, "10.0.0.1", '"[2001:db8::5%25eth0]:443"', "2001:db8::5"),
+        (PROXIES, "10.0.0.1", "fe80::1%eth0", "fe80::1"),
+        (PROXIES, "10.0.0.1", '"203.0.113.9:4711"', "203.0.113.9"),
+        (PROXIES, "10.0.0.1", "::ffff:203.0.113.9", "203.0.113.9"),
+        (PROXIES, "10.0.0.1", "[::ffff:203.0.113.9]:80, ::ffff:10.9.9.9", "203.0.113.9"),
+        (PROXIES, "10.0.0.1", "203.0.113.9, _hidden", "10.0.0.1"),
+        ((), "::ffff:203.0.113.7", "203.0.113.9", "203.0.113.7"),
+        (("::ffff:10.0.0.0/104",), "10.0.0.1", "203.0.113.9", "203.0.113.9"),
+        (("fe80::1%eth0",), "fe80::1%eth1", "203.0.113.9", "203.0.113.9"),
         (("192.0.2.7",), "192.0.2.7", "203.0.113.9", "203.0.113.9"),
     ],
 )
 def test_whose_forwarded_address_is_believed(
-    trusted: tuple[str, ...], peer: str | None, forwarded: str | None, visitor: str | None
+    trusted: tuple[str, ...] | int, peer: str | None, forwarded: str | None, visitor: str | None
 ) -> None:
     headers = {} if forwarded is None else {"x-forwarded-for": forwarded}
     scope = request("/", headers, client=None if peer is None else (peer, 1))
@@ -283,3 +306,154 @@ def test_a_query_may_be_text_or_missing() -> None:
     """Django's own test client has text in its scopes; a websocket's scope may have nothing."""
     assert ScopeRequest(make_scope() | {"query_string": "utm_source=ä"}).query_string == "utm_source=ä"
     assert ScopeRequest(make_scope() | {"query_string": None}).query_string == ""
+
+
+SINGLE = ["referer", "sec-fetch-dest", "sec-fetch-mode", "sec-fetch-site", "sec-gpc", "origin", "x-requested-with"]
+
+
+@pytest.mark.parametrize("name", SINGLE)
+@pytest.mark.parametrize("comma", [", ", ","])
+def test_of_a_header_with_one_value_the_first_counts(name: str, comma: str) -> None:
+    values = ["https://a.example/1,2", "https://b.example/2"] if name == "referer" else ["one", "two"]
+    scope = request("/", [(name, value) for value in values])
+    environ = environ_request("/", {name: comma.join(values)})
+    assert scope.header(name) == environ.header(name) == values[0]
+
+
+def test_of_user_agents_the_first_counts() -> None:
+    """WSGI servers have joined them, and commas are in most."""
+    assert request("/", [("user-agent", "A, like B"), ("user-agent", "C")]).header("user-agent") == "A, like B"
+    assert environ_request("/", {"user-agent": "A, like B"}).header("user-agent") == "A, like B"
+
+
+@pytest.mark.parametrize("name", ["x-forwarded-for", "forwarded", "accept", "accept-language", "cache-control", "x-y"])
+def test_lists_are_joined(name: str) -> None:
+    headers = [(name, "a"), ("x-other", "1"), (name, "b;q=1, c"), (name, "")]
+    for info in (request("/", headers), environ_request("/", headers)):
+        assert info.header(name) == "a, b;q=1, c, "
+        assert info.header("x-other") == "1"
+
+
+@pytest.mark.parametrize(
+    ("hosts", "host"),
+    [
+        (["shop.example", "shop.example"], "shop.example"),
+        (["shop.example", "evil.example"], ""),
+        (["evil.example", "shop.example"], ""),
+        (["shop.example"] * 3, "shop.example"),
+    ],
+)
+def test_two_hosts_are_none(hosts: list[str], host: str) -> None:
+    headers = [("host", one) for one in hosts]
+    assert request("/", headers, host="").host == environ_request("/", headers, host="").host == host
+    assert context_of(request("/", headers, host=""), TrustedProxies()).url == (
+        "https://shop.example/" if host else "https://10.0.0.1/"
+    )
+
+
+def test_headers_may_come_from_any_iterable() -> None:
+    """The app must be able to read them as well."""
+    scope = make_scope("/", {"accept": "text/html"})
+    scope["headers"] = iter(scope["headers"])
+    assert ScopeRequest(scope).header("accept") == "text/html"
+    assert (b"accept", b"text/html") in list(scope["headers"])
+
+
+@pytest.mark.parametrize("text", ["https://a.example/ä", "日本", "plain", "x" * 300 + "é"])
+def test_headers_are_read_as_utf8(text: str) -> None:
+    written = text.encode().decode("latin-1")
+    for info in (request("/", {"x-y": written}), environ_request("/", {"x-y": written})):
+        assert info.header("x-y") == text
+
+
+def test_headers_that_are_no_utf8_are_read_as_latin_1() -> None:
+    for info in (request("/", {"x-y": "caf\xe9"}), environ_request("/", {"x-y": "caf\xe9"})):
+        assert info.header("x-y") == "café"
+
+
+@pytest.mark.parametrize(
+    ("target", "raw"),
+    [
+        ("/50%25-off", "/50%25-off"),
+        ("/%7Eada/a%2Fb", "/%7Eada/a%2Fb"),
+        ("/caf\xc3\xa9", "/caf%C3%A9"),
+        ("/caf\xe9", "/caf%E9"),
+        ("/caf%E9", "/caf%E9"),
+        ("/a%00b%0A", "/a%00b%0A"),
+        ("/100%25", "/100%25"),
+        ("/%", "/%"),
+        ("/a b", "/a%20b"),
+    ],
+)
+def test_the_path_as_the_browser_wrote_it(target: str, raw: str) -> None:
+    assert request(target).raw_path == raw
+    for name in ("RAW_URI", "REQUEST_URI"):
+        for written in (f"{target}?x=1", f"http://u:p@shop.example{target}?x=1"):
+            assert EnvironRequest(make_environ(target) | {name: written}).raw_path == raw
+
+
+@given(st.binary(max_size=40))
+def test_a_decoded_path_is_escaped_again(path: bytes) -> None:
+    """Where the server does not say what the browser wrote, it is something that means the same."""
+    path = b"/" + path
+    for info in (
+        EnvironRequest(make_environ("/") | {"PATH_INFO": path.decode("latin-1")}),
+        EnvironRequest(make_environ("/") | {"PATH_INFO": path.decode("latin-1"), "RAW_URI": "/something/else"}),
+        EnvironRequest(make_environ("/") | {"PATH_INFO": "", "SCRIPT_NAME": path.decode("latin-1")}),
+    ):
+        assert unquote_to_bytes(info.raw_path) == path
+        assert re.fullmatch("(?:[!-$&-~]|%[0-9A-F]{2})+", info.raw_path)
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=40))
+def test_a_scope_without_raw_path_is_escaped_again(path: str) -> None:
+    info = ScopeRequest(make_scope("/") | {"path": f"/{path}", "raw_path": None})
+    assert unquote_to_bytes(info.raw_path) == f"/{path}".encode()
+
+
+@pytest.mark.parametrize(
+    ("root", "path", "whole", "below"),
+    [
+        ("/shop", "/shop/health", "/shop/health", "/health"),
+        ("/shop", "/health", "/shop/health", "/health"),
+        ("/shop/", "/health", "/shop/health", "/health"),
+        ("/shop", "/shop", "/shop", "/"),
+        ("/shop", "/shopping", "/shop/shopping", "/shopping"),
+        ("/", "/health", "/health", "/health"),
+        ("", "/health", "/health", "/health"),
+        ("/a/b", "/a/b/c", "/a/b/c", "/c"),
+        ("/ä", "/x", "/ä/x", "/x"),
+    ],
+)
+def test_the_path_below_the_prefix(root: str, path: str, whole: str, below: str) -> None:
+    info = ScopeRequest(make_scope(path, root_path=root))
+    assert (info.path, info.app_path, info.raw_path) == (whole, below, quote(whole))
+    if root.rstrip("/"):
+        environ = EnvironRequest(make_environ() | {"SCRIPT_NAME": quote_latin(root), "PATH_INFO": below})
+        assert (environ.path.rstrip("/"), environ.app_path) == (whole, below)
+
+
+def quote_latin(text: str) -> str:
+    return text.rstrip("/").encode().decode("latin-1")
+
+
+@pytest.mark.parametrize(
+    ("fields", "environ", "url"),
+    [
+        ({"server": ("10.0.0.1", 8000), "scheme": "http"}, {"SERVER_PORT": "8000"}, "http://10.0.0.1:8000/a"),
+        ({"server": ("::1", 443)}, {"SERVER_NAME": "::1"}, "https://[::1]/a"),
+        ({"server": ("0.0.0.0", 80)}, {"SERVER_NAME": "0.0.0.0"}, None),
+        ({"server": ("::", 80)}, {"SERVER_NAME": "::"}, None),
+        ({"server": ("/run/app.sock", None)}, {"SERVER_NAME": "/run/app.sock", "SERVER_PORT": ""}, None),
+        ({"server": None}, {"SERVER_NAME": ""}, None),
+        ({"server": ("x y", 80)}, {"SERVER_NAME": "waitress.invalid"}, None),
+    ],
+)
+@pytest.mark.parametrize("host", ["", "evil example", "ada@evil.example", "a" * 300, "evil.example/x", "evil\x00"])
+def test_a_request_without_a_valid_host(
+    fields: dict[str, Any], environ: dict[str, Any], url: str | None, host: str
+) -> None:
+    scheme = {"scheme": fields["scheme"]} if "scheme" in fields else {}
+    for info in (request("/a", host=host, **fields), environ_request("/a", host=host, **environ, **scheme)):
+        assert context_of(info, TrustedProxies()).url == url
+        assert info.host == ""

@@ -12,6 +12,7 @@ from .errors import ValidationError
 from .event import Context, Event, EventKind, new_event_id
 from .options import Options, checked_event_id, checked_type, override, read_integrations, seconds_of
 from .person import CAMEL_CASE, guard, read_identity, user_id_in
+from .url import without_user_info
 from .visit import Visit
 
 _CAMEL_CASE: Mapping[EventKind, Mapping[str, str]] = {
@@ -21,6 +22,7 @@ _CAMEL_CASE: Mapping[EventKind, Mapping[str, str]] = {
     "group": {},
     "alias": {},
 }
+_URLS = ("url", "referrer")  # event data that destinations read as URLs
 
 
 class Composer:
@@ -91,6 +93,9 @@ class Composer:
             if camel in data:
                 data[snake] = data.pop(camel)
         given_point_of_sale = data.pop("point_of_sale", None)
+        for name in _URLS:
+            if isinstance(data.get(name), str):
+                data[name] = without_user_info(data[name])
         context = self.context(options)
         before = user_id = self._visit.user_id
         if kind == "identity":

@@ -13,6 +13,7 @@ from .errors import SettingsError
 from .function import check_function
 from .http_cookie import MAX_AGE, CookieAttributes, SameSite, Secure, check_cookie_name
 from .policy import SKIPPED_PATHS, BotPolicy, Consent, GpcPolicy
+from .proxies import TRUSTED_HEADERS, TrustedProxies
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +92,11 @@ class Settings:
         gpc: whether `Sec-GPC: 1` is respected.
         bots: what to do with known bots.
         ip: what becomes of the visitor's address: "truncate", "keep" or "drop".
-        skipped_paths: paths that are no pages, nor is anything below them.
-        trusted_proxies: addresses and networks whose forwarded headers are believed.
+        skipped_paths: paths that are no pages, nor is anything below them; without the prefix under which the app is
+            mounted (`root_path`, `SCRIPT_NAME`).
+        trusted_proxies: addresses and networks whose forwarded headers are believed, "unix" or "*"; or the number of
+            proxies in front of the app; see `passerby.proxies.TrustedProxies`.
+        trusted_proxy_headers: the forwarded headers that the trusted proxies write; no others are read.
         cookie_name: the browser-ID cookie's name where no destination owns it.
         cookie_domain: the cookies' domain; None binds them to the host.
         cookie_path: the cookies' path.
@@ -148,7 +152,8 @@ class Settings:
     bots: BotPolicy = "drop"
     ip: IpPolicy = "truncate"
     skipped_paths: Sequence[str] = SKIPPED_PATHS
-    trusted_proxies: Sequence[str] = ()
+    trusted_proxies: Sequence[str] | int = ()
+    trusted_proxy_headers: Sequence[str] = TRUSTED_HEADERS
     cookie_name: str = "passerby_bid"
     cookie_domain: str | None = None
     cookie_path: str = "/"
@@ -186,9 +191,11 @@ class Settings:
         if self.consent is not None:
             expected = "a plain function that takes the request's facts and gives True, False or None"
             check_function(self.consent, "consent", expected)
-        for name in ("trusted_proxies", "skipped_paths", "hash_traits"):
-            if not _are_texts(getattr(self, name)):
+        for name in ("trusted_proxies", "trusted_proxy_headers", "skipped_paths", "hash_traits"):
+            is_number = name == "trusted_proxies" and isinstance(self.trusted_proxies, int)
+            if not (is_number or _are_texts(getattr(self, name))):
                 raise SettingsError("expected a list of texts", setting=name)
+        TrustedProxies(self.trusted_proxies, self.trusted_proxy_headers)  # which checks them
         if self.on_missing_signature == "reissue" and not self.server_cookie:
             raise SettingsError(
                 'found "reissue" while server_cookie is False, so that nothing is signed and every visitor would be '
@@ -271,7 +278,8 @@ class SettingsValues(TypedDict, total=False):
     bots: BotPolicy
     ip: IpPolicy
     skipped_paths: Sequence[str]
-    trusted_proxies: Sequence[str]
+    trusted_proxies: Sequence[str] | int
+    trusted_proxy_headers: Sequence[str]
     cookie_name: str
     cookie_domain: str | None
     cookie_path: str

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Literal
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from typing import Any, Literal, NamedTuple
+from urllib.parse import parse_qsl, quote_plus, unquote_plus, urlsplit
 
+from .address import read_address
 from .event import Context, Event
-from .proxies import TrustedProxies
-from .request import RequestInfo, decode_query
+from .request import Proxies, RequestInfo, decode_query
+from .url import clean, cut, without_user_info
 
 IpPolicy = Literal["truncate", "keep", "drop"]
 
@@ -28,34 +30,32 @@ _BYTE = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _ipv4 = re.compile(rf"({_BYTE}\.{_BYTE}\.{_BYTE})\.{_BYTE}", re.ASCII).fullmatch
 
 
-def context_of(
-    request: RequestInfo, proxies: TrustedProxies, ip_policy: IpPolicy = "truncate", bot: bool = False
-) -> Context:
+def context_of(request: RequestInfo, proxies: Proxies, ip_policy: IpPolicy = "truncate", bot: bool = False) -> Context:
     """Read the context of a request.
 
     Args:
         request: the request.
-        proxies: whose forwarded headers are believed.
+        proxies: reads the address that the visitor used, behind the proxies that are trusted.
         ip_policy: "truncate" sets the last byte of an IPv4 address and the last 80 bits of an IPv6 one to zero.
         bot: whether the visitor is a known bot.
     """
     header = request.header
-    campaign, variant, kept = (
-        _read_query(request.query_string[:_MAX_QUERY]) if request.query_string else (None, None, "")
-    )
-    path = request.raw_path[:_MAX_URL]
+    query = request.raw_query
+    said = _read_query(cut(query, _MAX_QUERY)) if query else _NO_QUERY
+    path = cut(_without_inner_user_info(proxies.path(request)), _MAX_URL)
     address = None if ip_policy == "drop" else proxies.client_ip(request)
     languages, referrer = header("accept-language"), header("referer")
     return Context(  # by position, which is the order of its fields and takes half the time
-        truncate_ip(address) if ip_policy == "truncate" and address else address,
+        None if address is None else truncate_ip(address) if ip_policy == "truncate" else read_address(address),
         (header("user-agent") or "")[:_MAX_USER_AGENT] or None,
         preferred_locale(languages[:_MAX_USER_AGENT]) if languages else None,
-        _url(proxies.scheme(request), header("host") or "", path, kept),
+        _url(proxies.scheme(request), proxies.authority(request) or request.server_authority, path, said.kept),
         path,
-        (_without_query(referrer[:_MAX_URL]) or None) if referrer else None,
-        campaign,
-        variant,
+        _referrer(referrer) if referrer else None,
+        said.campaign,
+        said.variant,
         bot,
+        said.campaign_decoded_twice,
     )
 
 
@@ -64,12 +64,11 @@ def truncate_ip(address: str) -> str | None:
     found = _ipv4(address)  # by far the most, and `ipaddress` takes fifty times as long
     if found is not None:
         return f"{found[1]}.0"
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
+    read = read_address(address)
+    if read is None:
         return None
-    kept = 24 if ip.version == 4 else 48
-    return str(ipaddress.ip_network(f"{ip}/{kept}", strict=False).network_address)
+    kept = 48 if ":" in read else 24
+    return str(ipaddress.ip_network(f"{read}/{kept}", strict=False).network_address)
 
 
 @lru_cache(maxsize=1024)
@@ -116,7 +115,10 @@ def own_data(event: Event) -> dict[str, Any]:
 
 def external_referrer(context: Context, host: str) -> str | None:
     """Return the referrer if it is another site's page."""
-    return context.referrer if context.referrer and _host_of(context.referrer) not in (None, host) else None
+    if not context.referrer:
+        return None
+    name = _host_of(context.referrer)
+    return context.referrer if name is not None and name.rstrip(".") != host.rstrip(".") else None
 
 
 @lru_cache(maxsize=1024)
@@ -127,25 +129,42 @@ def _host_of(url: str) -> str | None:
         return None
 
 
+class _Query(NamedTuple):
+    """What of a query is kept: campaign parameters, the page variant, and the part that a URL may show."""
+
+    campaign: Mapping[str, str] | None = None
+    variant: str | None = None
+    kept: str = ""
+    campaign_decoded_twice: Mapping[str, str] | None = None
+
+
+_NO_QUERY = _Query()
+
+
 @lru_cache(maxsize=1024)
-def _read_query(query: str) -> tuple[dict[str, str] | None, str | None, str]:
-    """Return the campaign parameters, the page variant, and the part of the query that may be kept."""
+def _read_query(query: str) -> _Query:
     if not _worth_reading(query):
-        return None, None, ""
+        return _NO_QUERY
     campaign: dict[str, str] = {}
-    kept: list[tuple[str, str]] = []
-    variant = None
-    pairs = "&".join(decode_query(query).partition("#")[0].split("&", _MAX_PARAMETERS)[:_MAX_PARAMETERS])
-    for name, value in parse_qsl(pairs, keep_blank_values=True, errors="replace"):
-        lower = name.lower()
+    kept: list[str] = []
+    for piece in query.partition("#")[0].split("&", _MAX_PARAMETERS)[:_MAX_PARAMETERS]:
+        name, _, value = piece.partition("=")
+        lower = unquote_plus(name, errors="replace").lower()
         if lower.startswith("utm_"):
-            campaign[lower] = value
-            kept.append((lower, value))
-        elif name == "variantid":
-            variant = value if variant is None else variant
-        elif lower in _CLICK_IDS:
-            kept.append((lower, value))
-    return campaign or None, variant, urlencode(kept)
+            campaign[lower] = unquote_plus(value, errors="replace")
+        if lower.startswith("utm_") or lower in _CLICK_IDS:
+            kept.append(f"{quote_plus(lower)}={value}")
+    decoded_twice, variant = _decode_twice(query)
+    return _Query(campaign or None, variant, "&".join(kept), None if decoded_twice == campaign else decoded_twice)
+
+
+def _decode_twice(query: str) -> tuple[dict[str, str], str | None]:
+    """Return the campaign parameters and the page variant as the Engage SDK reads them."""
+    pairs = decode_query(query).partition("#")[0].split("&", _MAX_PARAMETERS)[:_MAX_PARAMETERS]
+    listed = parse_qsl("&".join(pairs), keep_blank_values=True, errors="replace")
+    variants = [value for name, value in listed if name == "variantid"]
+    campaign = {name.lower(): value for name, value in listed if name.lower().startswith("utm_")}
+    return campaign, variants[0] if variants else None
 
 
 def _worth_reading(query: str) -> bool:
@@ -153,13 +172,20 @@ def _worth_reading(query: str) -> bool:
     return any(mark in lower for mark in ("%", "utm_", "variantid", "cl", "raid", "li_fat"))
 
 
-def _url(scheme: str, host: str, path: str, query: str) -> str:
+def _url(scheme: str, host: str, path: str, query: str) -> str | None:
+    if not host:
+        return None
     url = f"{scheme}://{host}{path}"
-    return (f"{url}?{query}" if query else url)[:_MAX_URL]
+    return cut(f"{url}?{query}" if query else url, _MAX_URL)
 
 
-def _without_query(url: str) -> str:
-    return url.partition("?")[0].partition("#")[0]
+def _referrer(header: str) -> str | None:
+    url = clean(header[:_MAX_QUERY])
+    return cut(url.partition("?")[0].partition("#")[0], _MAX_URL) or None
+
+
+def _without_inner_user_info(path: str) -> str:
+    return path if "@" not in path or "//" not in path else without_user_info(path)
 
 
 def _weight(parameters: str) -> float:

@@ -42,7 +42,7 @@ class CookieContext:
 
     def secure(self, request: RequestInfo) -> bool:
         """Whether cookies set in answer to a request are marked Secure."""
-        return self._attributes.secure_for(self._proxies.scheme(request), request.host)
+        return self._attributes.secure_for(self._scheme(request), request.host)
 
     def obstacle(self, request: RequestInfo) -> Obstacle | None:
         """Return why the cookie of a visitor who has none would not be kept, or would replace one that was not sent."""
@@ -52,13 +52,13 @@ class CookieContext:
 
     def is_insecure(self, request: RequestInfo) -> bool:
         """Whether a browser must refuse the cookie, because it is marked Secure and the visitor uses plain http."""
-        if self._proxies.scheme(request) == "https" or not self.secure(request) or _is_this_machine(request.host):
+        if self._scheme(request) == "https" or not self.secure(request) or _is_this_machine(request.host):
             return False
         return not (request.has_any(_SIGNS_OF_HTTPS) and _is_https_at_the_browser(request))
 
     def leads_to_https(self, request: RequestInfo, status: int, headers: Iterable[tuple[Any, Any]]) -> bool:
         """Whether a response only sends a visitor with plain http to the same page with https; cookies belong there."""
-        if not 300 <= status < 400 or self._proxies.scheme(request) == "https" or not self.secure(request):
+        if not 300 <= status < 400 or self._scheme(request) == "https" or not self.secure(request):
             return False
         for location in header_of(headers, "location"):
             if location[:8].lower() == "https://":
@@ -97,6 +97,9 @@ class CookieContext:
         if not asker:
             return False
         return not host or any(_is_within(asker, one) and _is_within(host, one) for one in (asker, host, self._domain))
+
+    def _scheme(self, request: RequestInfo) -> str:
+        return (request.proxies or self._proxies).scheme(request)
 
     def _host(self, request: RequestInfo) -> str:
         """Return the host that the visitor asked for; the one place that says so here."""

@@ -26,12 +26,14 @@ class Context(NamedTuple):
         ip: the visitor's address, truncated unless the settings say otherwise.
         user_agent: the User-Agent header, at most 512 characters.
         locale: the visitor's first preferred language, such as ``"en-GB"``.
-        url: scheme, host, path and the kept query parameters.
+        url: scheme, host, path and the kept query parameters, as the visitor's browser has them; None if the request
+            names no host.
         path: the path alone.
-        referrer: the Referer header without its query.
-        campaign: the query's utm parameters, names in lower case.
+        referrer: the Referer header without its query and user information.
+        campaign: the query's utm parameters, names in lower case, values decoded once.
         variant: the first `variantid` of the query, a Sitecore page variant.
         bot: whether the visitor is a known bot (only with ``bots="tag"``).
+        campaign_decoded_twice: the same utm parameters as Sitecore's SDK decodes them, where that is not the same.
     """
 
     ip: str | None = None
@@ -43,6 +45,7 @@ class Context(NamedTuple):
     campaign: Mapping[str, str] | None = None
     variant: str | None = None
     bot: bool = False
+    campaign_decoded_twice: Mapping[str, str] | None = None
 
     def __repr__(self) -> str:
         return "<Context>"  # what it holds is about a person

@@ -108,7 +108,8 @@ class FrontDesk:
         """Return what a visit's request says."""
         if visit.request is None:
             return NO_CONTEXT
-        return context_of(visit.request, self._proxies, self.defaults.ip, visit.decision.bot)
+        proxies = visit.request.proxies or self._proxies
+        return context_of(visit.request, proxies, self.defaults.ip, visit.decision.bot)
 
     def point_of_sale(self, visit: Visit) -> str | None:
         """Return the point of sale of a visit's request."""

@@ -10,10 +10,13 @@ from typing import Any, TypedDict, cast
 from .attributes import plain, read_extension
 from .errors import ValidationError
 from .event import Context
+from .url import without_user_info
 from .value import bare, bounded, guarded, is_absent, is_mapping, items_of, well_formed
 
 _LONGEST_WAIT = 1e6  # seconds; more is too much for some systems' clocks
-_CONTEXT_TYPES: Mapping[str, type] = {**dict.fromkeys(Context._fields, str), "campaign": dict, "bot": bool}
+_INFERRED = frozenset({"campaign_decoded_twice"})  # fields of the context that only a request can fill
+_CONTEXT_FIELDS = tuple(name for name in Context._fields if name not in _INFERRED)
+_CONTEXT_TYPES: Mapping[str, type] = {**dict.fromkeys(_CONTEXT_FIELDS, str), "campaign": dict, "bot": bool}
 _CONTEXT_NAMES = {"useragent": "user_agent", "referer": "referrer", "pagevariantid": "variant"}
 _OF_A_PAGE = ("url", "path", "referrer")
 UTM_NAMES: Mapping[str, str] = {
@@ -45,6 +48,7 @@ class Options(TypedDict, total=False):
 
 
 _NAMES = frozenset(Options.__annotations__)
+_CONTEXT_FIELDS = tuple(name for name in Context._fields if name != "campaign_decoded_twice")  # the rest is our own
 
 
 def check_names(options: Options) -> None:
@@ -132,15 +136,17 @@ def override(context: Context, fields: Mapping[str, Any]) -> Context:
         elif known in _CONTEXT_TYPES:
             _join(given, {known: value})
         else:
-            raise ValidationError(f"context: found {name[:100]}, expected only {', '.join(Context._fields)}, page")
+            raise ValidationError(f"context: found {name[:100]}, expected only {', '.join(_CONTEXT_FIELDS)}, page")
     for name, value in given.items():
         expected = _CONTEXT_TYPES[name]
         if value is not None and not isinstance(value, expected):
             raise ValidationError(f"context: {name} is {type(value).__name__}, expected {expected.__name__}")
     if given.get("bot", False) is None:
         given["bot"] = False
-    if given.get("campaign") is not None:
-        given["campaign"] = _campaign(given["campaign"])
+    given |= {name: without_user_info(given[name]) for name in ("url", "referrer") if given.get(name)}
+    if "campaign" in given:
+        given["campaign_decoded_twice"] = None
+        given["campaign"] = _campaign(given["campaign"] or {})
     return context._replace(**given)
 
 

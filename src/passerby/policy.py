@@ -106,7 +106,7 @@ class Policy:
         gpc: whether `Sec-GPC: 1` counts as a refusal.
         bots: what to do with the events of known bots.
         skipped_paths: paths that are no pages, nor is anything below them; nobody gets an ID there unless something is
-            tracked.
+            tracked. They are matched below the prefix under which the app is mounted.
         opt_out: the name of a cookie that is "true" where the visitor does not want to be tracked.
         assigns_ids: whether a page gives its visitor an ID; where the browser SDK does, none waits for one.
         context: says whether the browser would keep the cookie; None does not ask.
@@ -190,7 +190,7 @@ class Policy:
     def _is_page(self, request: RequestInfo) -> bool:
         if request.method in ("HEAD", "OPTIONS", "TRACE") or request.is_websocket:
             return False
-        if request.path in self._skipped_paths or request.path.startswith(self._skipped_folders):
+        if request.app_path in self._skipped_paths or request.app_path.startswith(self._skipped_folders):
             return False
         destination = request.header("sec-fetch-dest")
         if destination:

@@ -4,272 +4,35 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Iterable, MutableMapping
 from functools import lru_cache
 from typing import Any, TypeGuard
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
+
+from .environ import EnvironRequest
+from .facts import Proxies, RequestInfo, Stated
+from .scope import ScopeRequest
+
+__all__ = [
+    "SEEN_KEY",
+    "TRACKER_KEY",
+    "EnvironRequest",
+    "Proxies",
+    "RequestInfo",
+    "ScopeRequest",
+    "Stated",
+    "decode_query",
+    "header_of",
+    "is_local_host",
+    "is_loopback",
+    "read_request",
+]
 
 from .errors import ValidationError
 from .value import guarded
 
 TRACKER_KEY = "passerby.tracker"  # where a request's tracker hangs: in the ASGI scope or the WSGI environ
 SEEN_KEY = "passerby.middleware"  # marks a request that a face has taken charge of: installed twice it acts once
-
-_MAX_HOST = 255  # characters of a host name (RFC 1035)
-_SHARED = 256  # bytes of a header's value that is worth sharing
-MAX_HEADER = 16_384  # characters of one header that are looked at; longer ones are nobody's honest header
-_PATH_SAFE = "/!$&'()*+,;=:@[]|^%"  # what browsers leave as it is in a path (WHATWG URL, path percent-encode set)
-
-
-class _Names(dict[str, Any]):
-    """Header names in the form in which a kind of server has them, made once each, as few are asked for."""
-
-    def __init__(self, form: Callable[[str], Any]) -> None:
-        super().__init__()
-        self._form = form
-
-    def __missing__(self, name: str) -> Any:
-        formed = self._form(name)
-        if len(self) < 1000:
-            self[name] = formed
-        return formed
-
-
-# What a tracker may still look at once the request is over.
-_LOOKED_AT_LATE = (
-    "HTTP_HOST",
-    "HTTP_USER_AGENT",
-    "HTTP_ACCEPT",
-    "HTTP_ACCEPT_LANGUAGE",
-    "HTTP_COOKIE",
-    "HTTP_REFERER",
-    "HTTP_SEC_FETCH_DEST",
-    "HTTP_SEC_FETCH_MODE",
-    "HTTP_SEC_GPC",
-    "HTTP_SEC_PURPOSE",
-    "HTTP_PURPOSE",
-    "HTTP_X_PURPOSE",
-    "HTTP_X_MOZ",
-    "HTTP_X_FORWARDED_FOR",
-    "HTTP_X_FORWARDED_PROTO",
-    "QUERY_STRING",
-    "REMOTE_ADDR",
-    "wsgi.url_scheme",
-)
-
-
-def _cgi_name(name: str) -> str:
-    key = name.upper().replace("-", "_")
-    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
-
-
-_ASGI_NAMES = _Names(lambda name: name.lower().encode("latin-1"))
-_CGI_NAMES = _Names(_cgi_name)
-
-
-@lru_cache(maxsize=64)
-def _asgi_names(names: frozenset[str]) -> frozenset[bytes]:
-    return frozenset(_ASGI_NAMES[name] for name in names)
-
-
-@lru_cache(maxsize=4096)
-def _shared_text(value: bytes) -> str:
-    """Decode a header's value; what many requests say alike, such as a user agent, is kept in memory once."""
-    return value.decode("latin-1")
-
-
-class RequestInfo(ABC):
-    """What passerby knows of one request, whatever framework serves it.
-
-    Attributes:
-        is_websocket: whether this is the opening of a websocket.
-        method: the HTTP method in upper case; a websocket counts as GET.
-        path: the decoded path, beginning with a slash.
-        native: the ASGI scope or WSGI environ behind it.
-    """
-
-    __slots__ = ("is_websocket", "method", "native", "path")
-
-    is_websocket: bool
-    method: str
-    path: str
-    native: MutableMapping[str, Any]
-
-    @property
-    @abstractmethod
-    def scheme(self) -> str:
-        """The scheme as the server saw it: http, https, ws or wss."""
-
-    @property
-    @abstractmethod
-    def query_string(self) -> str:
-        """The raw query without the question mark."""
-
-    @property
-    @abstractmethod
-    def peer(self) -> str | None:
-        """The address of whoever connected to the server, or None for a unix socket."""
-
-    @abstractmethod
-    def header(self, name: str) -> str | None:
-        """Return the header of this name (any case), or None."""
-
-    @abstractmethod
-    def has_any(self, names: frozenset[str]) -> bool:
-        """Whether there is a header of any of these names (lower case); one look, however many they are."""
-
-    @property
-    @abstractmethod
-    def cookie_header(self) -> str:
-        """The raw Cookie header; several are joined; empty if there is none or if it is absurdly long."""
-
-    @property
-    @abstractmethod
-    def has_unread_cookies(self) -> bool:
-        """Whether there is a Cookie header that is not read, because it is absurdly long."""
-
-    @property
-    @abstractmethod
-    def raw_path(self) -> str:
-        """The path as the browser wrote it, percent-encoded."""
-
-    @abstractmethod
-    def detach(self) -> None:
-        """Let go of the server's own object once the request is over, but for the facts.
-
-        The object holds the tracker, which holds these facts: a circle that only the garbage collector would part.
-        """
-
-    @property
-    def host(self) -> str:
-        """The host name without its port, in lower case; empty if the request names none."""
-        return _host_without_port((self.header("host") or "")[:_MAX_HOST])
-
-    @property
-    def cookies(self) -> dict[str, str]:
-        """All cookies by name, undecoded; of several with one name the first counts."""
-        found: dict[str, str] = {}
-        for piece in self.cookie_header.split(";"):
-            name, _, value = piece.partition("=")
-            found.setdefault(name.strip(), value.strip())
-        return found
-
-
-class ScopeRequest(RequestInfo):
-    """A request read from an ASGI scope of type http or websocket."""
-
-    __slots__ = ("_headers",)
-
-    def __init__(self, scope: MutableMapping[str, Any]) -> None:
-        self.native: MutableMapping[str, Any] = scope
-        self.is_websocket: bool = scope["type"] == "websocket"
-        self.method: str = "GET" if self.is_websocket else scope["method"]
-        self.path: str = scope["path"]
-        self._headers: dict[bytes, bytes] = dict(scope["headers"])
-
-    @property
-    def scheme(self) -> str:
-        scheme: str = self.native.get("scheme", "http")
-        return scheme
-
-    @property
-    def query_string(self) -> str:
-        query: bytes | str = (
-            self.native.get("query_string") or ""
-        )  # a websocket may lack it; Django's test client: text
-        return query if isinstance(query, str) else query.decode("utf-8", "replace")
-
-    @property
-    def peer(self) -> str | None:
-        client = self.native.get("client")
-        return client[0] if client else None
-
-    def header(self, name: str) -> str | None:
-        value = self._headers.get(_ASGI_NAMES[name])
-        if value is None:
-            return None
-        return _shared_text(value) if len(value) <= _SHARED else value.decode("latin-1")
-
-    def detach(self) -> None:
-        get = self.native.get
-        self.native = {"scheme": self.scheme, "client": get("client"), "query_string": get("query_string")}
-        self.native["raw_path"] = get("raw_path")
-
-    def has_any(self, names: frozenset[str]) -> bool:
-        return not self._headers.keys().isdisjoint(_asgi_names(names))
-
-    @property
-    def raw_path(self) -> str:
-        raw: bytes | None = self.native.get("raw_path")
-        return raw.partition(b"?")[0].decode("latin-1") if raw else quote(self.path, safe=_PATH_SAFE)
-
-    @property
-    def cookie_header(self) -> str:
-        value = self._headers.get(b"cookie")
-        if value is None:
-            return ""
-        headers = self.native["headers"]
-        if len(headers) > len(self._headers):  # some header comes twice; HTTP/2 may part this one
-            value = b"; ".join([value for name, value in headers if name == b"cookie"])
-        return value.decode("latin-1") if len(value) <= MAX_HEADER else ""
-
-    @property
-    def has_unread_cookies(self) -> bool:
-        return (
-            b"cookie" in self._headers
-            and not self.cookie_header
-            and any(name == b"cookie" and value for name, value in self.native["headers"])
-        )
-
-
-class EnvironRequest(RequestInfo):
-    """A request read from a WSGI environ."""
-
-    __slots__ = ()
-
-    def __init__(self, environ: MutableMapping[str, Any]) -> None:
-        self.native: MutableMapping[str, Any] = environ
-        self.is_websocket: bool = False
-        self.method: str = environ.get("REQUEST_METHOD", "GET")
-        self.path: str = _utf8(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")) or "/"
-
-    @property
-    def scheme(self) -> str:
-        scheme: str = self.native.get("wsgi.url_scheme", "http")
-        return scheme
-
-    @property
-    def query_string(self) -> str:
-        return _utf8(self.native.get("QUERY_STRING", ""))
-
-    @property
-    def peer(self) -> str | None:
-        return self.native.get("REMOTE_ADDR") or None
-
-    def header(self, name: str) -> str | None:
-        value: str | None = self.native.get(_CGI_NAMES[name])
-        return value
-
-    def detach(self) -> None:
-        native = self.native
-        self.native = {name: native[name] for name in _LOOKED_AT_LATE if name in native}
-
-    def has_any(self, names: frozenset[str]) -> bool:
-        return any(_CGI_NAMES[name] in self.native for name in names)
-
-    @property
-    def raw_path(self) -> str:
-        return quote(self.path, safe=_PATH_SAFE)
-
-    @property
-    def cookie_header(self) -> str:
-        header: str = self.native.get("HTTP_COOKIE", "")
-        return header if len(header) <= MAX_HEADER else ""
-
-    @property
-    def has_unread_cookies(self) -> bool:
-        return bool(self.native.get("HTTP_COOKIE")) and not self.cookie_header
 
 
 @guarded("request")
@@ -287,7 +50,7 @@ def read_request(request: Any) -> RequestInfo:
         if "type" in native and "headers" in native:
             return ScopeRequest(native)
         if "REQUEST_METHOD" in native:
-            return EnvironRequest(native)
+            return EnvironRequest(native, is_decoded=hasattr(request, "META"))  # only Django's request has that
     raise ValidationError(
         f"found {type(request).__name__} where a request was expected: pass an ASGI scope, a WSGI environ, "
         "or the request object of Starlette, FastAPI, Django or Flask"
@@ -296,14 +59,6 @@ def read_request(request: Any) -> RequestInfo:
 
 def _is_native(value: object) -> TypeGuard[MutableMapping[str, Any]]:
     return isinstance(value, MutableMapping)
-
-
-@lru_cache(maxsize=1024)
-def _host_without_port(host: str) -> str:
-    host = host.strip().lower()
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
 
 
 @lru_cache(maxsize=1024)
@@ -355,11 +110,6 @@ def _decode_escapes(found: re.Match[str]) -> str:
 def _byte_of(character: str) -> int:
     """Return the byte that stands behind an ASCII character, or behind a surrogate that stands for one."""
     return ord(character) & 0xFF
-
-
-def _utf8(text: str) -> str:
-    """Read what PEP 3333 hands over as latin-1 text: bytes that are meant as UTF-8."""
-    return text if text.isascii() else text.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
 def header_of(headers: Iterable[tuple[Any, Any]], name: str) -> list[str]:

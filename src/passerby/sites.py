@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from logging import Logger
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from .door import Door
 from .errors import SettingsError
 from .function import check_function, is_given_up
 from .logs import get_logger
+from .proxies import TRUSTED_HEADERS, TrustedProxies
 from .receipt import DEFAULT_WAIT
 from .request import RequestInfo
 from .stats import Stats
@@ -61,13 +62,24 @@ class Sites:
         find: called with the facts of each request; returns the name of its site, out of a list that the app knows
             (never a host name as it came), or None for no site, where nothing is tracked.
         make: called with a site's name; returns its `Tracking`.
+        trusted_proxies: as the setting of the same name, for `find` and for all sites that do not set it themselves.
+        trusted_proxy_headers: as the setting of the same name.
 
-    Raises SettingsError if one of the two is no plain function.
+    Raises:
+        SettingsError: a proxy or a header is wrong, or one of the two is no plain function.
     """
 
-    def __init__(self, find: Callable[[RequestInfo], str | None], make: Callable[[str], Tracking]) -> None:
+    def __init__(
+        self,
+        find: Callable[[RequestInfo], str | None],
+        make: Callable[[str], Tracking],
+        *,
+        trusted_proxies: Iterable[str] | int = (),
+        trusted_proxy_headers: Iterable[str] = TRUSTED_HEADERS,
+    ) -> None:
         check_function(find, "find", "a plain function that takes the request's facts and gives a name or None")
         check_function(make, "make", "a plain function that takes a site's name and gives its Tracking")
+        self._proxies = TrustedProxies(trusted_proxies, trusted_proxy_headers)
         self._find = find
         self._make = make
         self._making = threading.Lock()
@@ -81,6 +93,7 @@ class Sites:
 
     def for_request(self, request: RequestInfo) -> Door:
         """Return the door of a request's site; where that cannot be had, one behind which nothing is tracked."""
+        request.proxies = self._proxies
         try:
             name = self._find(request)
             if is_given_up(name):

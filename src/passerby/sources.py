@@ -27,7 +27,7 @@ _KINDS: Mapping[str, Callable[..., Destination]] = {
     "datalyr": Datalyr,
 }
 _BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-_LISTS = frozenset({"secret_key", "trusted_proxies", "skipped_paths", "hash_traits"})
+_LISTS = frozenset({"secret_key", "trusted_proxies", "trusted_proxy_headers", "skipped_paths", "hash_traits"})
 _SWITCHES = frozenset({"include_utm_parameters", "requested_at", "gzip", "strict", "share_visitors"})  # of destinations
 _NOT_TEXT = frozenset({"consent"})
 _WHOLE = frozenset({"max_events"})  # numbers that are None by default
@@ -122,6 +122,8 @@ def _type_of(setting: Field[Any]) -> type:
 
 
 def _read(variable: str, name: str, kind: type, text: str) -> Any:
+    if name == "trusted_proxies" and text.strip().isdecimal():
+        return int(text)
     if name in _LISTS:
         return [piece.strip() for piece in text.split(",") if piece.strip()]
     if name == "cookie_secure" and text.lower() == "auto":

@@ -54,7 +54,7 @@ class Tracking:
     def __init__(self, *destinations: Destination, **settings: Unpack[SettingsValues]) -> None:
         self._settings = make_settings(settings)
         _check(destinations)
-        proxies = TrustedProxies(self._settings.trusted_proxies)
+        proxies = TrustedProxies(self._settings.trusted_proxies, self._settings.trusted_proxy_headers)
         self._desk = FrontDesk(destinations, self._settings, proxies)
         self._delivery = self._desk.delivery
         self._reception = _make_reception(self._settings, self._desk.cookie, self._desk.shares_cookie, proxies)

@@ -10,11 +10,12 @@ from typing import Any, Final, Literal, NamedTuple
 from .caching import CacheControl, is_protected, may_be_shared, protecting_headers
 from .cookie import BrowserIdCookie, IdentityCookie, LogOutCookie, Remembered, Sighting
 from .cookie_context import CookieContext, Obstacle
+from .facts import MAX_HEADER
 from .http_cookie import SetCookie
 from .logs import get_logger
 from .policy import BROKEN, PAGE, UNREAD, Decision, Policy, is_html
 from .proxies import TrustedProxies
-from .request import MAX_HEADER, RequestInfo, header_of
+from .request import RequestInfo, header_of
 from .response import UNCHANGED, Changes
 
 log: Logger = get_logger("passerby")
@@ -292,6 +293,8 @@ class Reception:
 
     def open(self, request: RequestInfo, now: float) -> Visit:
         """Open the visit of a request; `now` is in seconds since 1970."""
+        if request.proxies is None or self._proxies.are_any:  # `Sites` may trust some for all its sites
+            request.proxies = self._proxies
         header = request.cookie_header
         if not header and request.has_unread_cookies:
             return self._open_unread(request)

@@ -23,6 +23,10 @@ def who(request: TrackedRequest) -> HttpResponse:
     return HttpResponse(pages.who(request.tracker))
 
 
+def seen(request: TrackedRequest, rest: str) -> HttpResponse:
+    return HttpResponse(pages.seen(request.tracker))
+
+
 def stream(request: HttpRequest) -> HttpResponseBase:
     return send_in_pieces(request, pages.stream())
 
@@ -83,6 +87,7 @@ async def one_by_one(pieces: Iterator[str]) -> AsyncIterator[str]:
 urlpatterns = [
     path("", home),
     path("who", who),
+    path("seen/<path:rest>", seen),
     path("stream", stream),
     path("login", log_in),
     path("logout", log_out),

@@ -32,6 +32,11 @@ def who(tracker: TrackerDep) -> str:
     return pages.who(tracker)
 
 
+@router.get("/seen/{rest:path}")
+def seen(tracker: TrackerDep) -> str:
+    return pages.seen(tracker)
+
+
 @router.get("/stream")
 async def stream() -> StreamingResponse:
     return StreamingResponse(pages.stream(), media_type="text/html")

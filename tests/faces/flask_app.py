@@ -31,6 +31,11 @@ def who() -> str:
     return pages.who(g.tracker)
 
 
+@site.get("/seen/<path:rest>")
+def seen(rest: str) -> str:
+    return pages.seen(g.tracker)
+
+
 @site.get("/stream")
 def stream() -> Response:
     return Response(stream_with_context(pages.stream()), content_type=pages.HTML)

@@ -2,6 +2,7 @@
 
     GET  /            tells a page view; says the browser ID
     GET  /who         says browser ID, user ID, and whether the tracker found everywhere is the same
+    GET  /seen/...    tells a page view; says what its context says, as JSON
     GET  /stream      says the browser ID three times, and tells an event, while the response is under way
     POST /login       identifies the user whom the query names
     POST /logout      resets
@@ -20,11 +21,13 @@ The last eight are there without passerby too.
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from passerby import Tracker, current_tracker
+from passerby.testing import listen
 
 FILE = Path(__file__).with_name("pages.py")
 JSON = '{"answer": 42}'
@@ -43,6 +46,14 @@ def home(tracker: Tracker) -> str:
 
 def who(tracker: Tracker) -> str:
     return f"{tracker.browser_id} {tracker.user_id} {current_tracker() is tracker}"
+
+
+def seen(tracker: Tracker) -> str:
+    """What an event of this request carries of it."""
+    with listen() as told:
+        tracker.page_view()
+    (event,) = told.events
+    return json.dumps(event.context._asdict() | {"page": event.data["page"], "external": event.data["referrer"]})
 
 
 def stream() -> Iterator[str]:

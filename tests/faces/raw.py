@@ -63,6 +63,8 @@ async def answer_asgi(scope: Any, receive: Any, send: Any) -> None:
             await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
         await send({"type": "http.response.body", "body": b""})
         return
+    elif "/seen/" in path:
+        body = pages.seen(scope["state"]["tracker"])
     else:
         body = say(path, scope["query_string"].decode(), scope["state"]["tracker"])
     status = STATUSES.get(path, 200)
@@ -113,6 +115,8 @@ def answer_wsgi(environ: WSGIEnvironment, start_response: StartResponse) -> Iter
         return []
     elif path in ("/stream", "/break", "/forever"):
         return stream_wsgi(path, start_response)
+    elif path.startswith("/seen/"):
+        body = pages.seen(environ["passerby.tracker"])
     else:
         body = say(path, environ.get("QUERY_STRING", ""), environ["passerby.tracker"])
     start_response("200 OK", [("Content-Type", kind), ("Content-Length", str(len(body.encode())))])

@@ -17,7 +17,7 @@ APP = "tests.faces.served:app"
 ROOT = Path(__file__).parents[2]
 PATIENCE = 30  # seconds, on the slowest machine
 
-# Arguments of `python -m`; {port} is where to listen.
+# Arguments of `python -m`; {port} is where to listen, or {socket}.
 ASGI_SERVERS = {
     "uvicorn": f"uvicorn {APP} --port {{port}} --log-level warning",
     "hypercorn": f"hypercorn {APP} --bind 127.0.0.1:{{port}}",
@@ -39,16 +39,24 @@ class Server:
 
     Attributes:
         port: where it listens on this machine.
+        socket: the unix socket where it listens, if its command says so.
         has_workers: whether several processes serve, each of which delivers what it was told.
+        is_without_target: whether it says nothing of the request's target, but for the decoded path.
+        is_clearing: whether it takes away forwarded headers, and has no name of its own.
     """
 
     def __init__(self, command: str, environment: dict[str, str]) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self.socket: str = f"{self._folder.name}/socket"
+        self._is_unix = "{socket}" in command
         self._kept = keep_port()
         self.port: int = self._kept.getsockname()[1]
         self.has_workers = " -w " in command
+        self.is_without_target = "--interface wsgi" in command
+        self.is_clearing = command.startswith("waitress")
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed by `kill`
         self._process = subprocess.Popen(
-            [sys.executable, "-m", *command.format(port=self.port).split()],
+            [sys.executable, "-m", *command.format(port=self.port, socket=self.socket).split()],
             cwd=ROOT,
             env=os.environ | environment,
             stdout=self._log,
@@ -61,12 +69,25 @@ class Server:
         ends = time.monotonic() + PATIENCE
         while True:
             try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                self.connect(1).close()
                 return
             except OSError:
                 assert self._process.poll() is None, self.log
                 assert time.monotonic() < ends, self.log
                 time.sleep(0.02)
+
+    def connect(self, timeout: float = PATIENCE) -> socket.socket:
+        """Connect to it as a client."""
+        if not self._is_unix:
+            return socket.create_connection(("127.0.0.1", self.port), timeout)
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(timeout)
+        try:
+            connection.connect(self.socket)
+        except OSError:
+            connection.close()
+            raise
+        return connection
 
     def end(self) -> int:
         """Ask it to end, as a deployment does; return its exit code."""
@@ -80,6 +101,7 @@ class Server:
         self._process.wait(PATIENCE)
         self._log.close()
         self._kept.close()
+        self._folder.cleanup()
 
     @property
     def log(self) -> str:
@@ -89,8 +111,8 @@ class Server:
 
 
 @contextmanager
-def serving(command: str, *, face: str, collector: str, outbox: str = "memory") -> Iterator[Server]:
-    server = Server(command, {"FACE": face, "COLLECTOR": collector, "OUTBOX": outbox})
+def serving(command: str, *, face: str, collector: str, outbox: str = "memory", **environment: str) -> Iterator[Server]:
+    server = Server(command, {"FACE": face, "COLLECTOR": collector, "OUTBOX": outbox} | environment)
     try:
         server.wait()
         yield server

@@ -12,6 +12,7 @@ from django.test import override_settings
 
 import tests.django_site  # noqa: F401 - sets Django up
 from passerby import Sitecore, Tracking
+from passerby.sources import read_environment
 
 from . import fastapi_app, flask_app, raw, starlette_app
 
@@ -56,8 +57,9 @@ BARE = "x-bare"  # a request with this header goes to the app without passerby
 def make_served_app() -> Any:
     """The app that a server of its own process serves, as the environment says."""
     face, outbox = os.environ["FACE"], os.environ.get("OUTBOX", "memory")
+    trusted = read_environment({"PASSERBY_TRUSTED_PROXIES": os.environ.get("TRUSTED", "127.0.0.1")})
     patient = {"barrier_timeout": 30.0, "close_timeout": 20.0}  # on the slowest machine
-    tracking = make_tracking(os.environ["COLLECTOR"], outbox=outbox, retry_cap=1.0, **patient)
+    tracking = make_tracking(os.environ["COLLECTOR"], outbox=outbox, retry_cap=1.0, **trusted, **patient)
     tracked, bare = FACES[face](tracking), FACES[face](None)
 
     async def choose_asgi(scope: Any, receive: Any, send: Any) -> None:

@@ -27,6 +27,10 @@ def who(request: Request) -> Response:
     return HTMLResponse(pages.who(request.state.tracker))
 
 
+async def seen(request: Request) -> Response:
+    return HTMLResponse(pages.seen(request.state.tracker))
+
+
 async def stream(request: Request) -> Response:
     return StreamingResponse(pages.stream(), media_type="text/html")
 
@@ -77,6 +81,7 @@ async def forever(request: Request) -> Response:
 ROUTES = [
     Route("/", home),
     Route("/who", who),
+    Route("/seen/{rest:path}", seen),
     Route("/stream", stream),
     Route("/login", log_in, methods=["POST"]),
     Route("/logout", log_out, methods=["POST"]),

@@ -21,6 +21,7 @@ from ..event import Context, Event, EventKind
 from ..outcome import Delivered
 from ..person import traits_of
 from ..secret import Secret
+from ..url import cut
 from ..version import __version__
 from . import Answer, Call, Divide, Verdict
 from .answers import as_object, judge_status, read_json
@@ -302,12 +303,12 @@ def _context(event: Event, page: Mapping[str, Any]) -> dict[str, Any]:
 def _page_facts(context: Context) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if context.url is not None:
-        facts["url"] = context.url[:_MAX_URL]
+        facts["url"] = cut(context.url, _MAX_URL)
         _, mark, query = context.url.partition("?")
         if mark:
-            facts["search"] = f"?{query}"[:_MAX_URL]
+            facts["search"] = cut(f"?{query}", _MAX_URL)
     if context.path is not None:
-        facts["path"] = context.path[:_MAX_URL]
+        facts["path"] = cut(context.path, _MAX_URL)
     if context.referrer is not None:
-        facts["referrer"] = context.referrer[:_MAX_URL]
+        facts["referrer"] = cut(context.referrer, _MAX_URL)
     return facts

@@ -241,8 +241,11 @@ def _is_real_minute(text: object) -> bool:
 
 def _view_body(event: Event, include_utm_parameters: bool) -> dict[str, Any]:
     body: dict[str, Any] = {"type": "VIEW"}
-    if include_utm_parameters and event.context.campaign:
-        body |= {name: value for name, value in event.context.campaign.items() if name.startswith("utm_")}
+    said = event.context
+    if include_utm_parameters and said.campaign_decoded_twice is not None:
+        body |= said.campaign_decoded_twice  # as the Engage SDK does
+    elif include_utm_parameters and said.campaign:
+        body |= {name: value for name, value in said.campaign.items() if name.startswith("utm_")}
     if event.data.get("referrer"):
         body["referrer"] = event.data["referrer"]
     extension = dict(event.extension)

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
@@ -23,6 +24,7 @@ from ..response import Changes, change, headers_of
 from ..sites import TrackingSource
 from ..tracker import Tracker
 from .conf import get_tracking
+from .forwarding import read_stated
 
 log: Logger = get_logger("passerby.django")
 
@@ -105,7 +107,13 @@ class TrackingMiddleware:
 
 def _info_of(request: HttpRequest) -> RequestInfo:
     scope = getattr(request, "scope", None)
-    return EnvironRequest(request.META) if scope is None else ScopeRequest(scope)
+    info: RequestInfo
+    if scope is None:
+        info = EnvironRequest(request.META, is_decoded=True)
+    else:
+        info = ScopeRequest(scope, root_path=settings.FORCE_SCRIPT_NAME)
+    info.stated = read_stated(info)
+    return info
 
 
 def _attach(request: HttpRequest, tracker: Tracker) -> None:
