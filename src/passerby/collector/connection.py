@@ -1,4 +1,7 @@
-"""uvicorn's connection, with its transport within reach: a reset or a cut needs more than ASGI offers."""
+"""uvicorn's connection, with its transport within reach: a reset or a cut needs more than ASGI offers.
+
+It also ends what clients may do without end: send headers, or read nothing of what is sent to them.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,10 @@ except ModuleNotFoundError as _error:
     ) from _error
 
 TRANSPORT = "passerby.collector.transport"
+MAX_HEAD = 65_536  # bytes of a request before its body
+HEAD_TIMEOUT = 30.0  # seconds in which a request's headers have to come
+UNREAD_TIMEOUT = 10.0  # seconds in which a client has to read something of what waits for it
+LOOK_EVERY = 2.0  # seconds
 
 
 class RemembersTransport(asyncio.Protocol):
@@ -23,12 +30,69 @@ class RemembersTransport(asyncio.Protocol):
 
     app_state: dict[str, Any]
     access_log: bool
+    cycle: Any  # the latest request of the connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin a connection."""
         super().connection_made(transport)
         self.app_state = {**self.app_state, TRANSPORT: transport}
         self.access_log = False  # of this server alone; uvicorn's own switch is one for the whole process
+        self._watch = ClientWatch(cast(asyncio.Transport, transport))
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what came."""
+        before = self.cycle
+        is_body = before is not None and before.more_body
+        super().data_received(data)
+        if self.cycle is not before:
+            self._watch.end_head()
+        elif not is_body:
+            self._watch.add_to_head(len(data))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End a connection."""
+        self._watch.end()
+        super().connection_lost(exc)
+
+
+class ClientWatch:
+    """Aborts the connection of a client that takes too long, or sends too much before a request begins."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._head = 0
+        self._head_since: float | None = self._loop.time()
+        self._unread = 0
+        self._unread_since = self._loop.time()
+        self._next = self._loop.call_later(LOOK_EVERY, self._look)
+
+    def add_to_head(self, size: int) -> None:
+        """So many bytes came, and no request has begun."""
+        if self._head_since is None:
+            self._head_since = self._loop.time()
+        self._head += size
+        if self._head > MAX_HEAD:
+            self._transport.abort()
+
+    def end_head(self) -> None:
+        """A request has begun."""
+        self._head, self._head_since = 0, None
+
+    def end(self) -> None:
+        """Look no more."""
+        self._next.cancel()
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        unread = self._transport.get_write_buffer_size()
+        if not unread or unread != self._unread:
+            self._unread, self._unread_since = unread, now
+        is_slow = self._head_since is not None and now - self._head_since > HEAD_TIMEOUT
+        if is_slow or now - self._unread_since > UNREAD_TIMEOUT:
+            self._transport.abort()
+            return
+        self._next = self._loop.call_later(LOOK_EVERY, self._look)
 
 
 def transport_of(scope: Scope) -> asyncio.Transport:

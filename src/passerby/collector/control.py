@@ -23,6 +23,7 @@ from .store import Store
 from .stream import Stream
 
 MAX_ORDER = 65_536  # bytes
+EXPORTED = 50  # items read at once, so that little waits for who does not read it
 PEOPLE = 200  # listed of each kind unless told otherwise
 ENTRIES = 500  # of a timeline unless told otherwise
 KNOWN = f"People are known of {', '.join(PLAYED)}"
@@ -147,7 +148,7 @@ class Control:
         return respond({"status": "OK"})
 
     async def _lines(self) -> AsyncGenerator[str]:
-        pages = self._feed.pages(Cursor(0), self._feed.end)
+        pages = self._feed.pages(Cursor(0), self._feed.end, EXPORTED)
         while (page := await asyncio.to_thread(next, pages, None)) is not None:
             lines = zip(page.items, page.contents, strict=True)
             yield "".join(f"{json_text({**item._asdict(), 'event': content})}\n" for item, content in lines)

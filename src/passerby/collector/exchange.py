@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from starlette.types import Receive, Scope, Send
 
 from . import datalyr_api, pipelines_api
 from .ask import Answer, Ask
+from .connection import transport_of
 from .datalyr_api import DatalyrApi
 from .json_object import JSONObject, as_object
 from .pipelines_api import PipelinesApi
@@ -21,6 +24,7 @@ from .store import Store
 from .stream_api import StreamApi, too_large
 
 MAX_BODY = 1_048_576  # bytes
+BODY_TIMEOUT = 60.0  # seconds in which a request's body has to come
 WELL_BEHAVED = Scripted(status=None)
 
 OnReceived = Callable[[Received], None]
@@ -53,6 +57,7 @@ class Exchange:
         """Handle one request."""
         body = await read_body(receive, MAX_BODY)
         if body is None:
+            transport_of(scope).abort()
             return
         ask = Ask(scope["method"], wire_path(scope), body, _headers(scope))
         scripted = self._misbehaviour.next_answer(ask.route) or WELL_BEHAVED
@@ -108,7 +113,14 @@ def wire_path(scope: Scope) -> str:
 
 
 async def read_body(receive: Receive, limit: int) -> bytes | None:
-    """The body, cut off just above `limit`; None where the client went away before its end."""
+    """The body, cut off just above `limit`; None where the client went away before its end, or takes too long."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(BODY_TIMEOUT):
+            return await _read_body(receive, limit)
+    return None
+
+
+async def _read_body(receive: Receive, limit: int) -> bytes | None:
     body = bytearray()
     while True:
         message = await receive()

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from .feed import Cursor, Feed
 from .json_object import JSONObject, json_text
@@ -19,16 +20,22 @@ from .store import Store
 FIRST = 1_000  # requests with which a page begins
 PAUSE = 0.2  # seconds between two messages with arrivals
 PULSE = 1.0  # seconds
+MAX_PAGES = 100  # open at once
 
 
 class Stream:
-    """Serve any number of pages, each at its own pace, until the server ends."""
+    """Serve pages, each at its own pace, until the server ends.
+
+    Attributes:
+        open_pages: how many are served.
+    """
 
     def __init__(self, store: Store, feed: Feed, misbehaviour: Misbehaviour) -> None:
         self._store = store
         self._feed = feed
         self._misbehaviour = misbehaviour
         self._ending = asyncio.Event()
+        self.open_pages: int = 0
 
     def begin(self) -> None:
         """Be open for pages, in the loop that runs now."""
@@ -47,7 +54,9 @@ class Stream:
             return refuse(400, "after, like Last-Event-ID, is the number of a request")
         if cursor is None or cursor > self._feed.end:  # what it heard was of another collector
             cursor = self._feed.latest(FIRST)
-        return StreamingResponse(self._messages(cursor), media_type="text/event-stream")
+        if self.open_pages >= MAX_PAGES:
+            return refuse(503, f"{MAX_PAGES} pages are open; close some")
+        return _OpenPage(self, StreamingResponse(self._messages(cursor), media_type="text/event-stream"))
 
     async def _messages(self, cursor: Cursor) -> AsyncGenerator[str]:
         pulse_due = 0.0
@@ -62,8 +71,11 @@ class Stream:
                 yield f"event: pulse\ndata: {json_text(self._pulse(clears))}\n\n"
             if page is not None and page.items:
                 cursor = page.cursor
-                arrivals = {"items": [item._asdict() for item in page.items]}
-                yield f"event: arrivals\nid: {cursor.mark}\ndata: {json_text(arrivals)}\n\n"
+                arrivals = json_text({"items": [item._asdict() for item in page.items]})
+                page = None  # nothing of it is kept while a page is slow to read
+                yield f"event: arrivals\nid: {cursor.mark}\ndata: {arrivals}\n\n"
+                if self._feed.has_more(cursor):
+                    continue
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), begun + PAUSE - time.monotonic())
 
@@ -79,3 +91,19 @@ class Stream:
             "misbehaving": misbehaving,
             "clears": clears,
         }
+
+
+class _OpenPage(Response):
+    """A response that counts as an open page from its begin to its end."""
+
+    def __init__(self, stream: Stream, response: StreamingResponse) -> None:
+        super().__init__()
+        self._stream = stream
+        self._response = response
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._stream.open_pages += 1
+        try:
+            await self._response(scope, receive, send)
+        finally:
+            self._stream.open_pages -= 1

@@ -137,15 +137,19 @@ class Folder:
         file.let_go()
         return None
 
-    def has_files(self) -> bool:
-        """Return whether there may be files of an outbox, of a process that lives or not."""
+    def has_abandoned_files(self) -> bool:
+        """Return whether there may be files of an outbox whose process is gone."""
         try:
-            with os.scandir(self.path) as entries:
-                return any(process_of(entry.name) is not None for entry in entries)
+            for path in self.path.iterdir():
+                if process_of(path.name) is not None:
+                    with looked_at(path) as is_gone:
+                        if is_gone:
+                            return True
         except FileNotFoundError:
             return False
         except OSError:
             return True
+        return False
 
     def abandoned_files(self) -> Iterator[HeldFile]:
         """Take one file after another whose process is gone, the oldest first; raises OSError.

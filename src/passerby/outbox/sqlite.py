@@ -325,9 +325,9 @@ class SqliteOutbox:
             return result
 
     def _look_for_earlier(self, crew: Crew) -> None:
-        """Before the first event: where there are no files, it need not wait until they are read."""
+        """Before the first event: where no process left a file, it need not wait until that is read."""
         with self._opening:
-            if crew.is_new and not self._folder.has_files():
+            if crew.is_new and not self._folder.has_abandoned_files():
                 crew.stock.end_wait_for_earlier()
             crew.is_new = False
 
