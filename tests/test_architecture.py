@@ -17,6 +17,7 @@ ORDER = """
     sensitive  options  person  rehearsal  transaction  desk  composer  tracker  current
 
     destinations  destinations.answers  destinations.reserved  destinations.target
+    destinations.contract
     destinations.sitecore  destinations.customerio  destinations.datalyr
     outbox  outbox.entry  outbox.shelf  outbox.links  outbox.memory
     outbox.eventtext  outbox.folder  outbox.row  outbox.database  outbox.sharedfile  outbox.board

@@ -45,6 +45,11 @@ def read_mapping(values: Mapping[str, Any]) -> tuple[list[Destination], dict[str
     Raises:
         SettingsError: a destination's settings are no mapping, or it knows none of that name.
     """
+    if not isinstance(values, Mapping):
+        raise SettingsError(f"found {type(values).__name__}, expected a mapping of settings")
+    for name in values:
+        if not isinstance(name, str):
+            raise SettingsError(f"found a name of type {type(name).__name__}, expected text")
     rest = dict(values)
     destinations = [one for kind in _KINDS if kind in rest for one in _make_all(kind, rest.pop(kind))]
     return destinations, rest
