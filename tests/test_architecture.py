@@ -60,7 +60,7 @@ DOORS = {
     "fastapi": ["demo", "fastapi"],
     "fcntl": ["outbox.folder"],
     "flask": ["flask"],
-    "h11": ["collector", "delivery.stream", "delivery.transport"],  # it comes with httpx
+    "h11": ["delivery.stream"],  # it comes with httpx
     "httpx": ["delivery.transport"],
     "importlib": ["cli", "demo", "caretaker.flushing", "version"],  # what it brings in is not seen by these tests
     "itsdangerous": ["cookie"],
