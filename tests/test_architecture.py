@@ -20,6 +20,7 @@ ORDER = """
     adapter
 
     destinations  destinations.answers  destinations.reserved  destinations.target
+    destinations.contract
     destinations.sitecore  destinations.customerio  destinations.datalyr
     outbox  outbox.entry  outbox.shelf  outbox.links  outbox.memory
     outbox.eventtext  outbox.folder  outbox.row  outbox.database  outbox.sharedfile  outbox.board
@@ -63,7 +64,7 @@ DOORS = {
     "fastapi": ["demo", "fastapi"],
     "fcntl": ["outbox.folder"],
     "flask": ["flask"],
-    "h11": ["collector", "delivery.stream", "delivery.transport"],  # it comes with httpx
+    "h11": ["delivery.stream"],  # it comes with httpx
     "httpx": ["delivery.transport"],
     "importlib": ["cli", "demo", "caretaker.flushing", "version"],  # what it brings in is not seen by these tests
     "itsdangerous": ["cookie"],

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from passerby import CustomerIO, Secret, SettingsError, Sitecore, Tracking, init_server
+from passerby.caretaker.place import find_directory
+from passerby.collector.command import addresses
+from passerby.collector.outbox_folder import find_outbox
 from passerby.config import Settings, SettingsValues, make_settings
+from passerby.doctor.settings import check_settings
+from passerby.sources import read_environment
 from tests.making import BROWSER_ID, NAVIGATION, make_scope
 
 SECRET = "s3cr3t-key-of-this-shop"
@@ -337,6 +343,83 @@ class TestSources:
     def test_a_wrong_environment(self, variable: str, value: str) -> None:
         with pytest.raises(SettingsError, match=variable):
             Tracking.from_env({variable: value})
+
+
+# What Kubernetes 1.33 and Docker's links set in the containers beside a Service of that name.
+SERVICE = {
+    "{}_SERVICE_HOST": "10.96.14.7",
+    "{}_SERVICE_PORT": "8600",
+    "{}_SERVICE_PORT_HTTP": "8600",
+    "{}_SERVICE_PORT_METRICS_2": "9100",
+    "{}_PORT": "tcp://10.96.14.7:8600",
+    "{}_PORT_8600_TCP": "tcp://10.96.14.7:8600",
+    "{}_PORT_8600_TCP_PROTO": "tcp",
+    "{}_PORT_8600_TCP_PORT": "8600",
+    "{}_PORT_8600_TCP_ADDR": "10.96.14.7",
+    "{}_PORT_53_UDP": "udp://10.96.14.7:53",
+    "{}_PORT_53_UDP_ADDR": "fd00::7",
+    "{}_PORT_36412_SCTP": "sctp://10.96.14.7:36412",
+}
+TEXT_SETTINGS = {
+    "PASSERBY_IDENTITY_PROVIDER": "CRM",
+    "PASSERBY_CHANNEL": "WEB",
+    "PASSERBY_OUTBOX": "memory",
+    "PASSERBY_ON_INVALID": "drop",
+    "PASSERBY_AUTO_PAGE_VIEWS": "true",
+    "PASSERBY_COOKIE_SECURE": "false",
+    "PASSERBY_MINT_TIMEOUT": "0.5",
+    "PASSERBY_CONCURRENCY": "3",
+    "PASSERBY_SKIPPED_PATHS": "/static/,/health",
+    "PASSERBY_SITECORE_CLIENT_KEY": "key",
+    "PASSERBY_SITECORE_TARGET_URL": "https://api.example.com",
+    "PASSERBY_CUSTOMERIO_EU_WRITE_KEY": "key",
+    "PASSERBY_CUSTOMERIO_EU_STRICT": "off",
+}
+
+
+class TestEnvironment:
+    @pytest.mark.parametrize(
+        "service", ["passerby", "passerby-collector", "passerby-sitecore", "passerby-2", "passerby-customerio-eu"]
+    )
+    def test_variables_of_a_service_are_not_ours(self, service: str) -> None:
+        prefix = service.upper().replace("-", "_")
+        environ = {name.format(prefix): value for name, value in SERVICE.items()}
+        assert read_environment(environ) == {}
+        assert read_environment(environ | {"PASSERBY_CHANNEL": "WEB"}) == {"channel": "WEB"}
+        assert addresses(environ, "http://localhost:8600").keys() == {"PASSERBY_SITECORE_TARGET_URL"}
+        assert check_settings(None, environ).words.startswith("none in PASSERBY_*")
+
+    @pytest.mark.parametrize(
+        ("variable", "value"),
+        [
+            ("PASSERBY_PORT", "8600"),
+            ("PASSERBY_COLLECTOR_PORT", "http://10.96.14.7"),
+            ("PASSERBY_SERVICE_NAME", "shop"),
+            ("PASSERBY_COLLECTOR_HOST", "10.96.14.7"),
+            ("PASSERBY_PORT_HTTP_TCP", "tcp://10.96.14.7:80"),
+            ("PASSERBY_CHANEL", "WEB"),
+            ("PASSERBY_SITECORE_SERVICE_HOSTS", "10.96.14.7"),
+        ],
+    )
+    def test_what_is_no_setting_is_still_refused(self, variable: str, value: str) -> None:
+        with pytest.raises(SettingsError, match=f"{variable}: found no setting"):
+            Tracking.from_env({variable: value})
+
+    @pytest.mark.parametrize(("before", "after"), [("", "\r"), (" ", "\n"), ("\t", "\r\n"), ("\u00a0", "\u2003 ")])
+    def test_blanks_around_a_value_do_not_count(self, before: str, after: str) -> None:
+        padded = {name: f"{before}{value}{after}" for name, value in TEXT_SETTINGS.items()}
+        assert read_environment(padded) == read_environment(TEXT_SETTINGS)
+
+    @pytest.mark.parametrize("value", ["", " ", "\r\n", "\t"])
+    def test_an_empty_value_is_none(self, value: str) -> None:
+        settings = {f"PASSERBY_{name.upper()}": value for name in SettingsValues.__annotations__ if name != "consent"}
+        assert read_environment(settings | dict.fromkeys(TEXT_SETTINGS, value)) == {}
+        assert repr(Tracking.from_env(settings)) == "<Tracking to nowhere>"
+
+    def test_commands_read_it_alike(self) -> None:
+        environ = {"PASSERBY_OUTBOX": " sqlite:///var/lib/shop/outbox\r"}
+        assert find_directory(None, None, environ) == Path("/var/lib/shop/outbox")
+        assert find_outbox(None, {"PASSERBY_OUTBOX": "memory\n"}) is None
 
 
 class TestSpelling:

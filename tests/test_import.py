@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from importlib import metadata
+from itertools import chain
 
 import pytest
+
+from tests.imports import SOURCE, read_imports
 
 # Whatever starts, opens or resolves something tells the interpreter's audit hooks of it.
 WATCHED_IMPORT = """
@@ -75,3 +80,43 @@ def test_a_face_names_the_framework_that_is_missing(framework: str) -> None:
 
     assert run.returncode == 1
     assert f'is not installed. Run: pip install "passerby[{framework}]"' in run.stderr
+
+
+# What is imported and not declared, since what is declared asks for it, and from there on, by its own metadata.
+BROUGHT = {"h11": "httpx", "click": "flask", "asgiref": "django"}
+
+
+def requirements_of(distribution: str) -> set[str]:
+    """All that is installed with a distribution, without its extras."""
+    found: set[str] = set()
+    waiting = [distribution]
+    while waiting:
+        for line in metadata.requires(waiting.pop()) or ():
+            name = re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0].lower()
+            if "extra ==" not in line and name not in found and name in INSTALLED:
+                found.add(name)
+                waiting.append(name)
+    return found
+
+
+INSTALLED = {name.lower() for names in metadata.packages_distributions().values() for name in names}
+
+
+def test_what_is_imported_is_declared_or_brought_by_what_is() -> None:
+    project = tomllib.loads((SOURCE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    declared = {re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0] for line in lines} | {"pytest"}  # for its plugin
+    roots = {found.target.partition(".")[0] for found in read_imports()}
+    others = roots - sys.stdlib_module_names - {"passerby", *declared}
+
+    assert others <= BROUGHT.keys(), "declare these in pyproject.toml, or say in BROUGHT what brings them"
+    for name in others:
+        assert name in requirements_of(BROUGHT[name]), f"{BROUGHT[name]} does not bring {name} any more"
+
+
+def test_without_h11_it_says_what_to_do() -> None:
+    code = "import sys; sys.modules['h11'] = None; import passerby"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+    assert run.returncode == 1
+    assert run.stderr.splitlines()[-1].endswith('Run: pip install "httpx<1" "h11>=0.14"')

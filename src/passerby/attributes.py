@@ -69,13 +69,18 @@ def read_attributes(value: Any, name: str) -> tuple[dict[str, Any], dict[str, An
     """Copy the app's own attributes; return them flattened, and as they were given where that is something else."""
     if value is None:
         return {}, None
-    try:
-        is_none = is_absent(value)
-    except Exception as error:
-        raise unreadable(name, error) from error
-    given = {} if is_none else plain(value, name, not_a_number=_NOT_A_NUMBER)
+    if type(value) is not dict and _is_absent(value, name):
+        return {}, None
+    given = plain(value, name, not_a_number=_NOT_A_NUMBER)
     flat = flatten(given)
     return flat, None if flat.keys() == given.keys() else _without_nan(given)
+
+
+def _is_absent(value: Any, name: str) -> bool:
+    try:
+        return is_absent(value)
+    except Exception as error:
+        raise unreadable(name, error) from error
 
 
 def flatten(extension: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,7 +145,7 @@ class _Copier:
         self.size = 0
 
     def mapping(self, values: Mapping[Any, Any], depth: int) -> dict[str, Any]:
-        items = items_of(values, self.name)
+        items = values.items() if _type_of(values) is dict else items_of(values, self.name)
         self._grow(8 * len(items), depth)
         copy: dict[str, Any] = {}
         for key, value in items:

@@ -14,6 +14,7 @@ from .function import check_function
 from .http_cookie import MAX_AGE, CookieAttributes, SameSite, Secure, check_cookie_name
 from .policy import SKIPPED_PATHS, BotPolicy, Consent, GpcPolicy
 from .proxies import TRUSTED_HEADERS, TrustedProxies
+from .value import has_control_characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,15 @@ _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "when_full": ("drop_newest", "drop_oldest", "raise"),
     "synchronous": ("NORMAL", "FULL"),
 }
+_MAX_PATH = 4000  # characters; systems take 4,096 bytes with the names of the files
 _TEXTS = ("channel", "currency", "language", "identity_provider")
 _SWITCHES = ("infer", "auto_page_views", "send_in_tests", "cookie_partitioned", "server_cookie")
+_WHOLE = {
+    "spare_browser_ids": (0, 100),
+    "concurrency": (1, 1000),
+    "max_events": (1, 10**9),
+    "max_bytes": (1, 10**15),
+}
 _SECONDS = (
     "identity_max_age",
     "renew_after",
@@ -194,7 +202,7 @@ class Settings:
         for name in ("trusted_proxies", "trusted_proxy_headers", "skipped_paths", "hash_traits"):
             is_number = name == "trusted_proxies" and isinstance(self.trusted_proxies, int)
             if not (is_number or _are_texts(getattr(self, name))):
-                raise SettingsError("expected a list of texts", setting=name)
+                raise SettingsError("expected a list of texts without control characters", setting=name)
         TrustedProxies(self.trusted_proxies, self.trusted_proxy_headers)  # which checks them
         if self.on_missing_signature == "reissue" and not self.server_cookie:
             raise SettingsError(
@@ -216,6 +224,10 @@ class Settings:
             return None
         if isinstance(self.outbox, str) and self.outbox.startswith("sqlite:///"):
             directory = "/" + self.outbox.removeprefix("sqlite:///").strip("/")
+            if has_control_characters(directory) or len(directory) > _MAX_PATH:
+                raise SettingsError(
+                    f"expected a directory of at most {_MAX_PATH:,} characters, no control characters", setting="outbox"
+                )
             if directory != "/":
                 return directory
         raise SettingsError(
@@ -309,32 +321,49 @@ class SettingsValues(TypedDict, total=False):
 
 def _check_values(settings: Settings) -> None:
     for name, choices in _CHOICES.items():
-        if getattr(settings, name) not in choices:
+        if not isinstance(getattr(settings, name), str) or getattr(settings, name) not in choices:
             expected = ", ".join(map(repr, choices))
-            raise SettingsError(f"found {getattr(settings, name)!r}, expected one of {expected}", setting=name)
+            raise SettingsError(f"found {shown(getattr(settings, name))}, expected one of {expected}", setting=name)
     for name in _TEXTS:
         if not isinstance(getattr(settings, name), str | None):
             found = type(getattr(settings, name)).__name__
             raise SettingsError(f"found {found}, expected text", setting=name)
+        if not _is_short_text(getattr(settings, name) or ""):
+            raise SettingsError("expected at most 255 characters, no control characters", setting=name)
     for name in _SWITCHES:
         if not isinstance(getattr(settings, name), bool):
-            raise SettingsError(f"found {getattr(settings, name)!r}, expected True or False", setting=name)
+            raise SettingsError(f"found {shown(getattr(settings, name))}, expected True or False", setting=name)
+    _check_numbers(settings)
+
+
+def _check_numbers(settings: Settings) -> None:
     for name in _SECONDS:
         value = getattr(settings, name)
         has_limit = value is not None or name not in WITHOUT_LIMIT
         if has_limit and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9):
             expected = "a number of seconds" + (", or None for no limit" if name in WITHOUT_LIMIT else "")
-            raise SettingsError(f"found {value!r}, expected {expected}", setting=name)
-    for name in ("concurrency", "max_events", "max_bytes"):
+            raise SettingsError(f"found {shown(value)}, expected {expected}", setting=name)
+    if not settings.request_timeout:
+        raise SettingsError("found 0, in which no service answers, expected seconds", setting="request_timeout")
+    for name, (least, most) in _WHOLE.items():
         value = getattr(settings, name)
         if name == "max_events" and value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise SettingsError(f"found {value!r}, expected a whole number of at least 1", setting=name)
-    if isinstance(settings.spare_browser_ids, bool) or settings.spare_browser_ids not in range(101):
-        raise SettingsError(
-            f"found {settings.spare_browser_ids!r}, expected a whole number from 0 to 100", setting="spare_browser_ids"
-        )
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            expected = f"a whole number from {least:,} to {most:,}"
+            raise SettingsError(f"found {shown(value)}, expected {expected}", setting=name)
+
+
+def shown(value: object) -> str:
+    """Write a wrong value of a setting that is no secret; what may have no text by its type."""
+    if isinstance(value, int) and abs(value) >= 10**20:
+        return "a huge number"
+    is_written = type(value) in (str, int, float, bool, type(None))
+    return repr(value)[:100] if is_written else type(value).__name__
+
+
+def _is_short_text(text: str) -> bool:
+    return len(text) <= 255 and not has_control_characters(text)
 
 
 def keys_of_framework(name: str, key: object, fallbacks: Iterable[object]) -> SecretKeys:
@@ -351,14 +380,24 @@ def keys_of_framework(name: str, key: object, fallbacks: Iterable[object]) -> Se
 
 
 def _is_key(key: object) -> bool:
-    return isinstance(key, str | bytes) and len(key) >= 8
+    if isinstance(key, str):
+        return len(key) >= 8 and _is_well_formed(key)
+    return isinstance(key, bytes) and len(key) >= 8
+
+
+def _is_well_formed(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _are_texts(values: object) -> bool:
     """Whether it is a collection of texts, and not one text."""
     if isinstance(values, str) or not isinstance(values, Collection):
         return False
-    return all(isinstance(value, str) for value in cast("Collection[object]", values))
+    return all(isinstance(one, str) and not has_control_characters(one) for one in cast("Collection[object]", values))
 
 
 def make_settings(values: Mapping[str, Any]) -> Settings:
@@ -367,4 +406,9 @@ def make_settings(values: Mapping[str, Any]) -> Settings:
     for name in values:
         if name not in known:
             raise SettingsError(f"found no setting of that name; there are {', '.join(known)}", setting=str(name))
-    return Settings(**values)
+    try:
+        return Settings(**values)
+    except SettingsError:
+        raise
+    except Exception as error:  # an object that cannot be compared, say
+        raise SettingsError(f"a value raised {type(error).__name__} when it was checked") from error

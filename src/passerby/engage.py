@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from .config import SettingsValues
+from .config import SettingsValues, shown
 from .destinations.sitecore import PointOfSale, Sitecore
 from .errors import SettingsError
 from .http_cookie import MAX_AGE
@@ -46,17 +46,20 @@ def init_server(
         requested_at=requested_at,
     )
     settings["server_cookie"] = bool(force_server_cookie_mode)
-    if cookie_expiry_days:
-        settings["cookie_max_age"] = _seconds(cookie_expiry_days)
+    seconds = _seconds(cookie_expiry_days)
+    if seconds is not None:
+        settings["cookie_max_age"] = seconds
     if settings.get("cookie_path") is None:
         settings.pop("cookie_path", None)
     return Tracking(sitecore, **settings)
 
 
-def _seconds(days: object) -> int:
-    """Return a cookie's age, at most 400 days; numbers may be text, as there."""
+def _seconds(days: object) -> int | None:
+    """Return a cookie's age, at most 400 days, None for the default; numbers may be text, as there."""
     try:
+        if not days:
+            return None
         seconds = float(str(days)) * 86_400
         return MAX_AGE if seconds > MAX_AGE else round(seconds)
-    except ValueError:
-        raise SettingsError(f"found {days!r}, expected a number of days", setting="cookie_expiry_days") from None
+    except Exception:
+        raise SettingsError(f"found {shown(days)}, expected a number of days", setting="cookie_expiry_days") from None

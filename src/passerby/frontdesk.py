@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from logging import Logger
+from pathlib import Path
 from typing import Any, get_args
 
 from .barrier import Barrier
@@ -285,14 +287,30 @@ def _make_outbox(names: Sequence[str], settings: Settings) -> Outbox:
         from .outbox import sqlite  # noqa: PLC0415 - not everybody has what it needs
     except ImportError as error:  # a Python built without SQLite, or a system without such locks
         raise SettingsError(f'found no module {error.name}, which "sqlite:" needs', setting="outbox") from None
-    return sqlite.SqliteOutbox(
-        directory,
-        names,
-        max_events=settings.max_events or sqlite.MAX_EVENTS,
-        max_bytes=settings.max_bytes,
-        when_full=settings.when_full,
-        synchronous=settings.synchronous,
-    )
+    try:
+        _check_place(Path(directory))
+        return sqlite.SqliteOutbox(
+            directory,
+            names,
+            max_events=settings.max_events or sqlite.MAX_EVENTS,
+            max_bytes=settings.max_bytes,
+            when_full=settings.when_full,
+            synchronous=settings.synchronous,
+        )
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SettingsError(f"the directory cannot be used ({reason}); choose another", setting="outbox") from None
+
+
+def _check_place(directory: Path) -> None:
+    """Raise SettingsError where a directory cannot be made or written; it is made later, with the first event."""
+    place = directory
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise SettingsError(f"found a file at {place}, expected a directory", setting="outbox")
+    if not os.access(place, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise SettingsError(f"{place} cannot be written by the user that the app runs as", setting="outbox")
 
 
 def _retry_plan(settings: Settings) -> RetryPlan:

@@ -3,11 +3,12 @@
 The names are those of the keywords. A mapping holds each destination's own settings under its kind, such as
 ``"sitecore"``; in the environment they follow the kind: ``PASSERBY_SITECORE_CLIENT_KEY``. Of several destinations of
 one kind, each has its settings under its name: ``{"customerio": {"eu": {"write_key": ...}, "us": {...}}}``, and
-``PASSERBY_CUSTOMERIO_EU_WRITE_KEY``.
+``PASSERBY_CUSTOMERIO_EU_WRITE_KEY``. Blanks around values do not count, and an empty value is none.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields
 from inspect import Parameter, signature
@@ -32,6 +33,11 @@ _SWITCHES = frozenset({"include_utm_parameters", "requested_at", "gzip", "strict
 _NOT_TEXT = frozenset({"consent"})
 _WHOLE = frozenset({"max_events"})  # numbers that are None by default
 _PREFIX = "PASSERBY_"
+_names_service = re.compile(
+    r"PASSERBY_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?"
+    r"|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)",
+    re.ASCII,
+).fullmatch
 
 
 def read_mapping(values: Mapping[str, Any]) -> tuple[list[Destination], dict[str, Any]]:
@@ -40,6 +46,11 @@ def read_mapping(values: Mapping[str, Any]) -> tuple[list[Destination], dict[str
     Raises:
         SettingsError: a destination's settings are no mapping, or it knows none of that name.
     """
+    if not isinstance(values, Mapping):
+        raise SettingsError(f"found {type(values).__name__}, expected a mapping of settings")
+    for name in values:
+        if not isinstance(name, str):
+            raise SettingsError(f"found a name of type {type(name).__name__}, expected text")
     rest = dict(values)
     destinations = [one for kind in _KINDS if kind in rest for one in _make_all(kind, rest.pop(kind))]
     return destinations, rest
@@ -50,6 +61,16 @@ def variable_of(name: str) -> str:
     return _PREFIX + name.replace(".", "_").upper()
 
 
+def own_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that are passerby's, without blanks around their values; an empty one counts as not set.
+
+    Kubernetes sets variables for each Service of a namespace, in each container: those of one that is called passerby,
+    or passerby-collector, begin like passerby's and are left out. So is the address of a collector beside the app.
+    """
+    found = {name: text.strip() for name, text in environ.items() if name.startswith(_PREFIX) and name != COLLECTOR_URL}
+    return {name: text for name, text in found.items() if text and not _is_of_service(name, text)}
+
+
 def read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     """Read the mapping out of the environment; lists are parted by commas, times are in seconds.
 
@@ -58,9 +79,7 @@ def read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     """
     kinds = {one.name: _type_of(one) for one in fields(Settings) if one.name not in _NOT_TEXT}
     values: dict[str, Any] = {}
-    for variable, text in environ.items():
-        if not variable.startswith(_PREFIX) or variable == COLLECTOR_URL:
-            continue
+    for variable, text in own_variables(environ).items():
         name = variable[len(_PREFIX) :].lower()
         kind, _, own = name.partition("_")
         if kind in _KINDS:
@@ -75,8 +94,14 @@ def read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
+def _is_of_service(variable: str, text: str) -> bool:
+    if _names_service(variable):
+        return True
+    return variable.endswith("_PORT") and text.partition("://")[0] in ("tcp", "udp", "sctp")
+
+
 def _read_own(variable: str, own: str, text: str) -> Any:
-    return _read(variable, own, bool if own in _SWITCHES else str, text.strip())
+    return _read(variable, own, bool if own in _SWITCHES else str, text)
 
 
 def _part(kind: str, own: str) -> tuple[str | None, str]:

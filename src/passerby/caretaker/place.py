@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import SettingsError
 from ..outbox.folder import Folder
-from ..sources import variable_of
+from ..sources import own_variables, variable_of
 from ..tracking import Tracking
 
 VARIABLE = variable_of("outbox")
@@ -41,8 +41,9 @@ def find_directory(given: str | None, find_tracking: Callable[[], Tracking] | No
         except SettingsError as error:
             raise Refused(f"{error}; or name the outbox with --outbox") from None
         return _directory_of("memory" if directory is None else directory, "the app's outbox")
-    if VARIABLE in environ:
-        return _directory_of(environ[VARIABLE], VARIABLE)
+    named = own_variables(environ).get(VARIABLE)
+    if named is not None:
+        return _directory_of(named, VARIABLE)
     raise Refused(
         f"found no outbox; name it with --outbox sqlite:///var/lib/shop/outbox, or set {VARIABLE} as the app has it", 2
     )

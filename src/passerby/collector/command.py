@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from ..destinations.target import COLLECTOR_URL
 from ..request import is_loopback
-from ..sources import variable_of
+from ..sources import own_variables, variable_of
 from .database import StoreError
 from .health import FindOutbox
 from .json_object import JSONObject
@@ -91,7 +91,7 @@ def _make_collector(options: Namespace, arrivals: Arrivals) -> CollectorServer:
 
 
 def _find_outbox(given: str | None) -> FindOutbox | None:
-    if given is None and OUTBOX not in os.environ:
+    if given is None and OUTBOX not in own_variables(os.environ):
         return None
     from .outbox_folder import find_outbox  # noqa: PLC0415 - not every system has what it needs
 
@@ -167,8 +167,9 @@ def addresses(environ: Mapping[str, str], url: str) -> dict[str, str]:
     that has its addresses from the environment: Sitecore's, and those of which others it has.
     """
     url = _loopback(url)
-    others = [found[1] for name in environ if (found := OTHERS.fullmatch(name)) is not None]
-    is_sitecore_there = any(name.startswith("PASSERBY_SITECORE_") for name in environ)
+    own = own_variables(environ)
+    others = [found[1] for name in own if (found := OTHERS.fullmatch(name)) is not None]
+    is_sitecore_there = any(name.startswith("PASSERBY_SITECORE_") for name in own)
     sitecore = [TARGET_URL] if is_sitecore_there or not others else []
     return dict.fromkeys([COLLECTOR_URL, *sitecore, *(f"{prefix}TARGET_URL" for prefix in others)], url)
 

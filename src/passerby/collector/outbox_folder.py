@@ -11,6 +11,7 @@ from pathlib import Path
 from ..caretaker.listing import take_stock
 from ..caretaker.place import VARIABLE, Refused, find_directory
 from ..outbox.inventory import Share
+from ..sources import own_variables
 from .outbox_health import DestinationHealth, OutboxHealth
 
 PASSING = ("-shm", ".lock")  # endings of files that come and go while one looks
@@ -26,7 +27,7 @@ def find_outbox(given: str | None, environ: Mapping[str, str]) -> OutboxFolder |
         given: the option.
         environ: the environment.
     """
-    if given is None and environ.get(VARIABLE) == "memory":
+    if given is None and own_variables(environ).get(VARIABLE) == "memory":
         return None
     try:
         return OutboxFolder(find_directory(given, None, environ))

@@ -1,7 +1,9 @@
 """One connection to one origin, kept alive between calls: asyncio's streams for bytes and TLS, h11 for HTTP.
 
-h11 comes with httpx, which speaks through it too. Used directly it delivers an event for less than a third of the CPU
-time, which is the app's own: the background thread and the app share one interpreter.
+h11 comes with httpx below 1.0, which speaks through it too: it asks for httpcore 1, and that for h11. So it is no
+dependency of passerby's own; if it is missing all the same, the error says how to get it. Used directly it delivers an
+event for less than a third of the CPU time, which is the app's own: the background thread and the app share one
+interpreter.
 """
 
 from __future__ import annotations
@@ -13,9 +15,17 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult
 
-import h11
+try:
+    import h11
+except ModuleNotFoundError as _error:  # a later httpx may speak through something else
+    raise ModuleNotFoundError(
+        'h11 is not installed, which httpx 0.27 and 0.28 bring. Run: pip install "httpx<1" "h11>=0.14"', name="h11"
+    ) from _error
 
 from ..destinations import Answer, Call
+
+CannotSpeak = h11.ProtocolError
+CannotUnderstand = h11.RemoteProtocolError
 
 MAX_BODY = 1_000_000  # bytes of an answer that are read; the rest cannot be an answer to what we send
 _MAX_HEAD = 65_536  # bytes of status line and headers

@@ -16,14 +16,13 @@ from typing import Protocol
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-import h11
 import httpx
 
 from ..destinations import Answer, Call
 from ..destinations.target import collector_url
 from ..rehearsal import rehearsal
 from ..version import __version__
-from .stream import MAX_BODY, Stream
+from .stream import MAX_BODY, CannotSpeak, CannotUnderstand, Stream
 
 USER_AGENT = f"passerby/{__version__}"
 _HEADERS = {"User-Agent": USER_AGENT, "Accept": "application/json"}
@@ -50,11 +49,11 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (httpx.ProxyError, "proxy refused"),
     (httpx.ConnectError, "cannot connect"),
     (httpx.RemoteProtocolError, "answer is not HTTP or was cut off"),
-    (h11.RemoteProtocolError, "answer is not HTTP or was cut off"),
+    (CannotUnderstand, "answer is not HTTP or was cut off"),
     (httpx.DecodingError, "answer cannot be decoded"),
     (httpx.TransportError, "connection lost"),
     (httpx.InvalidURL, "URL is not valid"),
-    (h11.ProtocolError, "call cannot be written as HTTP"),
+    (CannotSpeak, "call cannot be written as HTTP"),
     (OSError, "connection lost"),
 )
 _TIMEOUTS = (TimeoutError, httpx.TimeoutException)

@@ -26,10 +26,11 @@ from ..version import __version__
 from . import Answer, Call, Divide, Verdict
 from .answers import as_object, judge_status, read_json
 from .reserved import refuse_others
-from .target import checked_target, origin_of
+from .target import checked_name, checked_switch, checked_target, origin_of
 
 Region = Literal["us", "eu"]
 
+MAX_KEY = 512  # characters
 MAX_CALL = 32_768  # bytes of one call; the reference says 32 KB, and the vendor's Python SDK counts so
 MAX_BATCH = 500_000  # bytes of one batch; the reference says 500 KB
 
@@ -97,14 +98,11 @@ class CustomerIO:
     ) -> None:
         key = _checked_key(write_key)
         self._target = checked_target(_host_of(key, region) if target_url is None else target_url)
-        for setting, value in (("gzip", gzip), ("strict", strict)):
-            if not isinstance(value, bool):
-                raise SettingsError(f"found {type(value).__name__}, expected True or False", setting=setting)
-        self.name = name
-        self._gzip = gzip
+        self.name = checked_name(name)
+        self._gzip = checked_switch(gzip, "gzip")
         self._write_key = Secret(key)
         self._headers = {"Content-Type": "application/json"}
-        if strict:
+        if checked_switch(strict, "strict"):
             self._headers["X-Strict-Mode"] = "1"
         if gzip:
             self._headers["Content-Encoding"] = "gzip"
@@ -159,14 +157,15 @@ def _checked_key(write_key: object) -> str:
     if not isinstance(key, str):
         found = "none" if key is None else type(key).__name__
         raise SettingsError(f"found {found}, expected the source's API key", setting="write_key")
-    if not _is_key(key.strip()):
+    if len(key) > MAX_KEY or not _is_key(key.strip()):
         raise SettingsError("expected the source's API key, in printable ASCII without blanks", setting="write_key")
     return key.strip()
 
 
 def _host_of(key: str, region: Region | None) -> str:
-    if region not in ("us", "eu", None):
-        raise SettingsError(f'found {region!r}, expected "us" or "eu"', setting="region")
+    if not isinstance(region, str | None) or region not in ("us", "eu", None):
+        found = repr(region)[:100] if isinstance(region, str) else type(region).__name__
+        raise SettingsError(f'found {found}, expected "us" or "eu"', setting="region")
     named = _region_in(key)
     if named is None:
         return _HOSTS[region]

@@ -23,11 +23,12 @@ from ..version import __version__
 from . import Answer, Call, Divide, Retry, SharedCookie, Verdict
 from .answers import judge_status, read_json
 from .reserved import refuse_others
-from .target import checked_target, origin_of
+from .target import checked_name, checked_switch, checked_target, origin_of
 
 Form = Literal["events", "track"]
 
 TARGET_URL = "https://ingest.datalyr.com"
+MAX_KEY = 512  # characters
 MAX_TRAITS = 50  # a call
 MAX_BATCH = 500_000  # bytes; none is documented, and this is what a comparable API takes
 NOT_YET_ALLOWED = 300.0  # seconds until a call is tried again that the workspace's configuration does not allow
@@ -71,16 +72,18 @@ class Datalyr:
         share_visitors: bool = False,
         name: str = "datalyr",
     ) -> None:
-        if form not in ("events", "track"):
-            raise SettingsError(f'found {form!r}, expected "events" or "track"', setting="form")
+        if not isinstance(form, str) or form not in ("events", "track"):
+            found = repr(form)[:100] if isinstance(form, str) else type(form).__name__
+            raise SettingsError(f'found {found}, expected "events" or "track"', setting="form")
         key = _checked("api_key", api_key.reveal() if isinstance(api_key, Secret) else api_key, form == "track")
         workspace = _checked("workspace_id", workspace_id, form == "events")
         if not isinstance(page_view_name, str) or not page_view_name.strip():
             raise SettingsError('found none, expected text such as "$pageview"', setting="page_view_name")
-        if share_visitors not in (True, False):
-            raise SettingsError(f"found {share_visitors!r}, expected True or False", setting="share_visitors")
-        self.shared_cookie: SharedCookie | None = _BROWSER_SDK_COOKIE if share_visitors else None
-        self.name = name
+        if len(page_view_name) > 255 or not page_view_name.strip().isprintable():
+            raise SettingsError("expected at most 255 printable characters", setting="page_view_name")
+        shares = checked_switch(share_visitors, "share_visitors")
+        self.shared_cookie: SharedCookie | None = _BROWSER_SDK_COOKIE if shares else None
+        self.name = checked_name(name)
         self.batch_size: int = 100 if form == "events" else 1
         self._form = form
         self._names: Mapping[EventKind, str] = {**_NAMES, "page_view": page_view_name.strip()}
@@ -167,7 +170,7 @@ def _checked(setting: str, value: object, is_needed: bool) -> str | None:
     if not isinstance(value, str):
         found = "none" if value is None else type(value).__name__
         raise SettingsError(f"found {found}, expected text", setting=setting)
-    if not _is_key(value.strip()):
+    if len(value) > MAX_KEY or not _is_key(value.strip()):
         raise SettingsError("expected printable ASCII without blanks", setting=setting)
     return value.strip()
 

@@ -21,7 +21,7 @@ def refuse_reserved(names: Iterable[str], reserved: Collection[str], destination
         what: what the data is called.
     """
     for name in names:
-        if is_reserved(name, reserved):
+        if len(name) <= _LONGEST and folded(name) in reserved:
             raise ValidationError(
                 f"{destination}: {what}: found {name!r}, which is the name of a field that the event has itself; "
                 "use another name, or put it into a dict of its own"

@@ -20,17 +20,19 @@ from ..function import check_function
 from ..outcome import Delivered
 from ..person import identifiers_in
 from ..request import RequestInfo
+from ..value import has_control_characters
 from . import Answer, Call, Question, SharedCookie, Verdict
 from .answers import as_object, judge_status, read_json
 from .reserved import is_reserved, refuse_reserved
-from .target import checked_target, origin_of
+from .target import checked_name, checked_switch, checked_target, origin_of
+
+MAX_KEY = 128  # characters of a client key; Sitecore's have some 30
 
 PROTOCOL_VERSION = "1.4.3"  # the Engage SDK whose requests these are
 
 PointOfSale = str | Callable[[RequestInfo], str | None]
 
 _is_client_key = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
-_LONGEST_CLIENT_KEY = 250  # characters; the cookie is named after it
 _is_minute = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d", re.ASCII).fullmatch
 # JavaScript's \s: it counts U+FEFF in and the separators U+001C to U+001F and U+0085 out, other than Python's.
 _BLANKS = "\t\n\v\f\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
@@ -74,12 +76,14 @@ class Sitecore:
         requested_at: bool = True,
         name: str = "sitecore",
     ) -> None:
-        if not client_key:
+        if _is_empty(client_key):
             raise SettingsError('"clientKey" is required.', code="MV-0001", setting="client_key")
-        if not target_url:
+        if _is_empty(target_url):
             raise SettingsError('"targetURL" is required.', code="MV-0002", setting="target_url")
         if isinstance(point_of_sale, str) and point_of_sale and not point_of_sale.strip():
             raise SettingsError('"pointOfSale" cannot be empty.', code="MV-0009", setting="point_of_sale")
+        if isinstance(point_of_sale, str) and (len(point_of_sale) > 255 or has_control_characters(point_of_sale)):
+            raise SettingsError("expected at most 255 characters, no control characters", setting="point_of_sale")
         if not isinstance(point_of_sale, str | None):
             check_function(point_of_sale, "point_of_sale", "text or a plain function that makes it from a request")
         self._base = checked_target(
@@ -90,16 +94,16 @@ class Sitecore:
                 setting="target_url",
             ),
         )
-        if not isinstance(client_key, str) or not _is_client_key(client_key) or len(client_key) > _LONGEST_CLIENT_KEY:
+        if not isinstance(client_key, str) or len(client_key) > MAX_KEY or not _is_client_key(client_key):
             raise SettingsError(
-                f"expected ASCII letters, digits and -_. only, at most {_LONGEST_CLIENT_KEY}: it names the cookie",
+                f"expected ASCII letters, digits and -_. only, at most {MAX_KEY}, since it names the cookie",
                 setting="client_key",
             )
-        self.name = name
+        self.name = checked_name(name)
         self.point_of_sale = point_of_sale
         self._client_key = client_key
-        self._include_utm_parameters = include_utm_parameters is None or bool(include_utm_parameters)
-        self._requested_at = requested_at
+        self._include_utm_parameters = include_utm_parameters is None or not _is_empty(include_utm_parameters)
+        self._requested_at = checked_switch(requested_at, "requested_at")
         self._get_headers = {"X-Library-Version": PROTOCOL_VERSION}
         self._post_headers = {"Content-Type": "application/json", **self._get_headers}
 
@@ -200,6 +204,14 @@ class Sitecore:
 
 
 _PERSONALIZE_RENAMED = {"friendly_id": "friendlyId", "point_of_sale": "pointOfSale"}
+
+
+def _is_empty(setting: object) -> bool:
+    """Whether a setting counts as none in JavaScript and Python alike; what cannot be asked is something."""
+    try:
+        return not setting
+    except Exception:
+        return False
 
 
 def _is_given(point_of_sale: object) -> bool:

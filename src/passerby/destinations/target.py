@@ -1,8 +1,10 @@
-"""Where a destination's calls go: which addresses are taken."""
+"""What the settings of all destinations have in common: where calls go, and what the destination is called."""
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
 from urllib.parse import urlsplit
 
 from ..errors import SettingsError
@@ -33,11 +35,46 @@ def collector_url() -> str | None:
     return origin_of(url)
 
 
+MAX_NAME = 64  # characters of a destination's name, which stands in each line of figures and logs
+_MAX_URL = 2000
+_MAX_HOST = 254  # with a dot at the end (RFC 1035)
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_is_label = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII).fullmatch
+_is_number = re.compile(r"\d+|0x[0-9a-f]*", re.ASCII).fullmatch  # which a resolver takes for a part of an address
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# Where clouds tell a machine its own secrets, beside the link-local addresses.
+_METADATA = frozenset(map(ipaddress.ip_address, ("100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254")))
+_METADATA_NAMES = frozenset(
+    {"metadata", "metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal"}
+)
+
+
+def checked_name(name: object) -> str:
+    """Return a destination's name; raises SettingsError unless it is short printable text."""
+    if not isinstance(name, str):
+        raise SettingsError(f"found {type(name).__name__}, expected text", setting="name")
+    if not (0 < len(name) <= MAX_NAME and name.isprintable() and name == name.strip()):
+        raise SettingsError(
+            f"expected printable text of 1 to {MAX_NAME} characters without blanks around it", setting="name"
+        )
+    return name
+
+
+def checked_switch(value: object, setting: str) -> bool:
+    """Return a setting that is True or False; raises SettingsError for anything else."""
+    if isinstance(value, bool):
+        return value
+    raise SettingsError(f"found {type(value).__name__}, expected True or False", setting=setting)
+
+
 def checked_target(target_url: object, wrong: SettingsError | None = None) -> str:
     """Return an address without slashes at its end; the collector's, where the app runs beside one.
 
     Args:
-        target_url: an http or https URL without query, fragment and user; http for hosts of this network only.
+        target_url: an http or https URL without query, fragment and user; http for hosts of this network only. Neither
+            a link-local address nor one at which a cloud has metadata.
         wrong: what to raise if it is none.
 
     Raises:
@@ -51,28 +88,63 @@ def _checked(target_url: object, wrong: SettingsError | None) -> str:
     if wrong is None:
         expected = "expected an http(s) URL without query, fragment and user"
         wrong = SettingsError(f"found something else, {expected}", setting="target_url")
-    if not isinstance(target_url, str) or any(ch.isspace() or not ch.isprintable() for ch in target_url.strip()):
+    if not isinstance(target_url, str):
         raise wrong
+    text = target_url.strip()
+    if len(text) > _MAX_URL or not text.isprintable() or any(ch.isspace() or ch in "?#\\" for ch in text):
+        raise wrong
+    if not text.isascii():
+        raise SettingsError(
+            "found letters beyond ASCII, expected the host as DNS has it (xn--...) and a path with escapes",
+            setting="target_url",
+        )
     try:
-        parts = urlsplit(target_url.strip())
-        host, _ = parts.hostname, parts.port
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
     except ValueError:
         raise wrong from None
-    if (
-        parts.scheme not in ("http", "https")
-        or not host
-        or "%" in host
-        or parts.query
-        or parts.fragment
-        or "@" in parts.netloc
-    ):
+    if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc:
         raise wrong
+    if port == 0 or parts.netloc.endswith(":") or not _is_reachable_form(host):
+        raise wrong
+    if _is_of_metadata(host):
+        raise SettingsError(
+            "found an address at which a cloud keeps secrets of this machine, or one of the link only; "
+            "expected that of the service",
+            setting="target_url",
+        )
     if parts.scheme == "http" and not is_local_host(host):
         raise SettingsError(
             "found plain http to a public host, expected https; what visitors do is not for all to read",
             setting="target_url",
         )
-    return target_url.strip().rstrip("/")
+    return text.rstrip("/")
+
+
+def _address_of(host: str) -> _Address | None:
+    try:
+        address = ipaddress.ip_address(host.rstrip("."))
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    within = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF) if address in _NAT64 else None
+    return address.ipv4_mapped or address.sixtofour or within or address
+
+
+def _is_reachable_form(host: str) -> bool:
+    """Whether a host is an address or a name in its usual form, and no number that a resolver makes an address of."""
+    if _address_of(host) is not None:
+        return "%" not in host
+    labels = host.removesuffix(".").split(".")
+    return len(host) <= _MAX_HOST and all(map(_is_label, labels)) and _is_number(labels[-1]) is None
+
+
+def _is_of_metadata(host: str) -> bool:
+    address = _address_of(host)
+    if address is None:
+        return host.rstrip(".") in _METADATA_NAMES
+    return address.is_link_local or address.is_multicast or address in _METADATA
 
 
 def origin_of(target: str) -> str:

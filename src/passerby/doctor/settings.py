@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from ..caretaker.place import VARIABLE
 from ..errors import SettingsError
+from ..sources import own_variables
 from ..tracking import Tracking
 from . import Finding
 
@@ -19,7 +20,7 @@ def check_settings(find_tracking: Callable[[], Tracking] | None, environ: Mappin
         find_tracking: gives the tracking of the app whose command line it is, if it is one's.
         environ: the environment.
     """
-    given = [name for name in environ if name.startswith(_PREFIX) and name != VARIABLE]  # which commands use alone
+    given = own_variables(environ).keys() - {VARIABLE}  # which commands use alone
     if find_tracking is None and not given:
         return Finding("settings", "ok", f"none in {_PREFIX}*; those of an app are checked when it starts")
     try:
