@@ -24,8 +24,8 @@ ORDER = """
     outbox.stock  outbox.upkeep  outbox.neighbours  outbox.intake  outbox.editing  outbox.adoption
     outbox.writer  outbox.journal  outbox.crew  outbox.sqlite
     delivery.breaker  delivery.recovery  delivery.pool  delivery.process  delivery.gil  delivery.loop
-    delivery.worker  delivery.connecting  delivery.stream  delivery.transport  delivery.load  delivery.sender  delivery.mint
-    delivery.flush  delivery
+    delivery.worker  delivery.connecting  delivery.stream  delivery.transport  delivery.load  delivery.sender
+    delivery.mint  delivery.flush  delivery
 
     stats  barrier  config  sources  frontdesk  door  uwsgi  tracking  sites  engage  passerby
     caretaker  caretaker.arguments  cli  __main__

@@ -9,19 +9,24 @@ from __future__ import annotations
 import ipaddress
 import re
 from functools import lru_cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from .event import Context, Event
 from .proxies import TrustedProxies
 from .request import RequestInfo, decode_query
 
+if TYPE_CHECKING:
+    from functools import _lru_cache_wrapper  # pyright: ignore[reportPrivateUsage]
+
+T = TypeVar("T")
 IpPolicy = Literal["truncate", "keep", "drop"]
 
 _MAX_USER_AGENT = 512  # characters; longer ones are attacks on whoever parses them
 _MAX_URL = 2048
 _MAX_QUERY = 8192
 _MAX_PARAMETERS = 200
+_REMEMBERED = 512  # characters; what is longer comes once, and a thousand of it would be megabytes
 _CLICK_IDS = frozenset({"gclid", "gbraid", "wbraid", "fbclid", "msclkid", "ttclid", "twclid", "li_fat_id", "dclid"})
 
 _BYTE = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
@@ -41,7 +46,7 @@ def context_of(
     """
     header = request.header
     campaign, variant, kept = (
-        _read_query(request.query_string[:_MAX_QUERY]) if request.query_string else (None, None, "")
+        _remembered(_read_query, request.query_string[:_MAX_QUERY]) if request.query_string else (None, None, "")
     )
     path = request.raw_path[:_MAX_URL]
     address = None if ip_policy == "drop" else proxies.client_ip(request)
@@ -84,10 +89,14 @@ def preferred_locale(accept_language: str) -> str | None:
     return best[1] if best else None
 
 
-@lru_cache(maxsize=1024)
 def language_of(locale: str | None) -> str | None:
     """Return the language of a locale in upper case: ``"EN"`` for ``"en-GB"``."""
     return locale.partition("-")[0].upper() if locale else None
+
+
+def _remembered(read: _lru_cache_wrapper[T], text: str) -> T:
+    """Read a text; what is longer than ordinary ones, or takes several bytes a character, is not remembered."""
+    return read(text) if len(text) <= _REMEMBERED and text.isascii() else read.__wrapped__(text)
 
 
 def page_of(path: str | None) -> str | None:
@@ -116,7 +125,9 @@ def own_data(event: Event) -> dict[str, Any]:
 
 def external_referrer(context: Context, host: str) -> str | None:
     """Return the referrer if it is another site's page."""
-    return context.referrer if context.referrer and _host_of(context.referrer) not in (None, host) else None
+    return (
+        context.referrer if context.referrer and _remembered(_host_of, context.referrer) not in (None, host) else None
+    )
 
 
 @lru_cache(maxsize=1024)

@@ -22,6 +22,7 @@ _CACHED = 8192  # verified values remembered, so that a returning visitor costs 
 _MOST = 4  # cookies of one name that are verified: a host, its parents and a path may each have left one
 _LONGEST_SIGNATURE = 128  # characters
 _LONGEST_IDENTITY = 4096  # characters; browsers store no longer cookie
+_REMEMBERED_IDENTITY = 512  # characters; what we write of ordinary user IDs has some 200
 
 OnTamper = Literal["reissue", "adopt"]
 
@@ -184,7 +185,10 @@ class IdentityCookie:
     def read(self, header: str, browser_id: str) -> Remembered | None:
         """Return what is remembered of this browser, or None."""
         for value in self._cookies.find(header)[:_MOST]:
-            payload = self._loads(value) if len(value) <= _LONGEST_IDENTITY else None
+            if len(value) <= _REMEMBERED_IDENTITY and value.isascii():
+                payload = self._loads(value)
+            else:
+                payload = self._load(value) if len(value) <= _LONGEST_IDENTITY else None
             if payload is not None and payload[0] == browser_id:
                 return Remembered(payload[1], payload[2], payload[3])
         return None

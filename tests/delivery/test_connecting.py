@@ -28,7 +28,7 @@ class Loop(asyncio.SelectorEventLoop):
 
     addresses: Addresses
 
-    async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:  # type: ignore[override]
+    async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
         assert host == HOST
         return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", address) for family, address in self.addresses]
 
