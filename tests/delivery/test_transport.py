@@ -334,6 +334,34 @@ async def test_a_good_certificate_is_accepted(authority: Authority, trusting_lan
         assert (await trusting_lane.perform(call_to(port, scheme="https"), PATIENCE)).status == 200
 
 
+@pytest.mark.parametrize("size", [0, 1, 16_383, 16_384, 16_385, 40_000, MAX_BODY])
+@pytest.mark.parametrize("form", ["length", "chunked", "until the end"])
+async def test_answers_of_all_sizes_over_tls(authority: Authority, trusting_lane: Lane, size: int, form: str) -> None:
+    """They come in records of 16 KB, of which several may have been received before the first is read."""
+    body = bytes(number % 251 for number in range(size))
+    answer = {
+        "length": b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (size, body),
+        "chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%b0\r\n\r\n"
+        % (b"%x\r\n%b\r\n" % (size, body) if size else b""),
+        "until the end": b"HTTP/1.0 200 OK\r\n\r\n" + body,
+    }[form]
+    talk = answers(*[answer] * 3, keep=form != "until the end")
+    async with serving(talk, serving_with(authority.issue("localhost"))) as port:
+        for _ in range(3):
+            assert (await trusting_lane.perform(call_to(port, scheme="https"), PATIENCE)).body == body
+
+
+async def test_over_tls_openssl_is_asked_only_where_something_was_received() -> None:
+    """Each question of a thread beside an app that computes costs it the switch interval."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = make_ssl_context().wrap_bio(incoming, outgoing, server_hostname="localhost")
+    buffer = bytearray(16_384)
+    for read in (lambda: tls.read(16_384), lambda: tls.read(100_000, buffer)):
+        with pytest.raises(ssl.SSLWantReadError, match="nothing more"):
+            read()
+    assert not outgoing.pending, "OpenSSL would have begun to shake hands"
+
+
 @pytest.mark.parametrize("fault", ["expired", "wrong host", "unknown authority"])
 async def test_a_bad_certificate_is_refused_and_nothing_is_said(
     authority: Authority, trusting_lane: Lane, lane: Lane, fault: str
