@@ -10,17 +10,29 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from math import inf
 
 import pytest
 
-from passerby.delivery.gil import GilHoldingSocket, ReadyNow, _calls
+from passerby.delivery.gil import GilHoldingSocket, ReadyNow, _calls, contention
 from passerby.delivery.loop import WorkerLoop
 from passerby.delivery.worker import Worker
-from tests.making import PATIENCE
+from tests.making import PATIENCE, eventually
 
 pytestmark = pytest.mark.skipif(_calls is None, reason="the C library cannot be called without releasing the GIL here")
 
 TIMES = 2_000
+
+
+@pytest.fixture(params=[True, False], ids=["others compute", "nobody computes"])
+def computing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the GIL is kept; the results are the same."""
+    monkeypatch.setattr(contention, "_until", inf if request.param else -inf)
+
+
+@pytest.fixture
+def contended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contention, "_until", inf)
 
 
 class Rival:
@@ -48,7 +60,7 @@ class Rival:
 
 
 @pytest.fixture
-def rival() -> Iterator[Rival]:
+def rival(contended: None) -> Iterator[Rival]:
     """With a switch interval that never passes, the GIL changes hands only where it is released."""
     interval = sys.getswitchinterval()
     rival = Rival()
@@ -117,6 +129,7 @@ def test_a_loop_with_work_to_do_keeps_the_gil(rival: Rival) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 1_000, 300_000])
+@pytest.mark.usefixtures("computing")
 async def test_what_is_sent_arrives(connected: tuple[GilHoldingSocket, socket.socket], size: int) -> None:
     ours, theirs = connected
     theirs.setblocking(False)
@@ -134,7 +147,8 @@ async def test_what_is_sent_arrives(connected: tuple[GilHoldingSocket, socket.so
     assert received == text
 
 
-@pytest.mark.parametrize("wanted", [1, 10, 5_000, 100_000])
+@pytest.mark.parametrize("wanted", [1, 10, 5_000, 20_000])
+@pytest.mark.usefixtures("computing")
 def test_what_is_received(connected: tuple[GilHoldingSocket, socket.socket], wanted: int) -> None:
     ours, theirs = connected
     text = bytes(number % 251 for number in range(20_000))
@@ -149,6 +163,7 @@ def test_what_is_received(connected: tuple[GilHoldingSocket, socket.socket], wan
     assert (text * 2).startswith(first + buffer[:size])
 
 
+@pytest.mark.usefixtures("computing")
 def test_errors_are_those_of_ordinary_sockets(connected: tuple[GilHoldingSocket, socket.socket]) -> None:
     ours, theirs = connected
     with pytest.raises(BlockingIOError):
@@ -167,6 +182,7 @@ def _repeat(work: Callable[[], object]) -> None:
         work()
 
 
+@pytest.mark.usefixtures("contended")
 def test_what_is_ready_is_what_a_selector_says(connected: tuple[GilHoldingSocket, socket.socket]) -> None:
     ours, theirs = connected
     with selectors.DefaultSelector() as selector:
@@ -206,3 +222,25 @@ def test_many_callers_wake_the_loop_once() -> None:
         worker.go_on()
         worker.stop(PATIENCE)
     assert rounds
+
+
+def test_who_computes_is_noticed_and_forgotten(
+    connected: tuple[GilHoldingSocket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that never lets go by itself keeps each ordinary call waiting for the switch interval."""
+    monkeypatch.setattr(contention, "_until", -inf)
+    ours, _ = connected
+    is_over = threading.Event()
+
+    def compute() -> None:
+        while not is_over.is_set():
+            sum(range(1_000))
+
+    thread = threading.Thread(target=compute, daemon=True)
+    thread.start()
+    try:
+        eventually(lambda: ours.send(b"x") and contention.is_there)
+    finally:
+        is_over.set()
+        thread.join(PATIENCE)
+    eventually(lambda: not contention.is_there)

@@ -5,6 +5,9 @@ switch interval: 5 ms for what takes the kernel 10 microseconds. In a saturated 
 second, whatever the concurrency. Calls through `ctypes.PyDLL` keep the lock. They never block: sends and receives pass
 MSG_DONTWAIT, polls a timeout of zero. Waiting stays the selector's, which releases the lock.
 
+They are used only while others compute: where the app has little to do, releasing costs nothing, and lets a request in
+that comes between two calls. How long an ordinary call takes says which is the case.
+
 Where the C library cannot be called in this way, the ordinary calls are used. Over TLS two calls per delivery still
 release the GIL: OpenSSL's read and its write.
 """
@@ -17,9 +20,13 @@ import select
 import selectors
 import socket
 import ssl
+import time
 from collections.abc import Collection
+from math import inf
 from typing import Any
 
+_SLOW = 0.001  # seconds; what takes the kernel microseconds has waited for the GIL
+_REMEMBERED = 0.25  # seconds until an ordinary call is tried again
 _TLS_RECORD = 16_384  # bytes; who asks for that many gets all that has been decrypted
 _RECEIVED = 16_384  # bytes received at once at most; ordinary answers have a few hundred
 
@@ -58,8 +65,28 @@ def _find_calls() -> _Calls | None:
 _calls = _find_calls()
 
 
+class _Contention:
+    """Whether others compute, so that the GIL is slow to come back. Shared by all threads."""
+
+    _until = -inf
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the GIL is to be kept now."""
+        return _calls is not None and time.monotonic() < self._until
+
+    def note(self, begun: float) -> None:
+        """A call that never blocks, and released the GIL, began at a time and is over."""
+        now = time.monotonic()
+        if now - begun > _SLOW:
+            self._until = now + _REMEMBERED
+
+
+contention: _Contention = _Contention()
+
+
 class GilHoldingSocket(socket.socket):
-    """A non-blocking TCP socket whose sends and receives keep the GIL."""
+    """A non-blocking TCP socket whose sends and receives keep the GIL while others compute."""
 
     def __init__(self, family: int) -> None:
         # The protocol is named, because asyncio switches off Nagle's algorithm only where it is.
@@ -70,20 +97,24 @@ class GilHoldingSocket(socket.socket):
 
     def send(self, data: Any, flags: int = 0, /) -> int:
         """Send what the kernel takes at once."""
-        if _calls is None:
-            return super().send(data, flags)
+        if _calls is None or not contention.is_there:
+            begun = time.monotonic()
+            try:
+                return super().send(data, flags)
+            finally:
+                contention.note(begun)
         sent: int = _calls.send(self.fileno(), bytes(data), len(data), flags | _FLAGS)
         return sent if sent >= 0 else _fail()
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         """Receive what there is."""
-        if _calls is None:
+        if _calls is None or not contention.is_there:
             return super().recv(bufsize, flags)
         return bytes(memoryview(self._received)[: self._receive(_calls, bufsize, flags)])
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         """Receive what there is into a buffer."""
-        if _calls is None:
+        if _calls is None or not contention.is_there:
             return super().recv_into(buffer, nbytes, flags)
         view = memoryview(buffer).cast("B")
         size = self._receive(_calls, nbytes or len(view), flags)
@@ -126,8 +157,12 @@ class ReadyNow:
         self._polled = (_PollFd * len(keys))(*(_PollFd(key.fd, _events_of(key.events)) for key in keys))
 
     def look(self) -> list[tuple[selectors.SelectorKey, int]] | None:
-        """Return what is ready, as a selector does; None if that cannot be said."""
-        if _calls is None or _calls.poll(ctypes.addressof(self._polled), len(self._polled), 0) < 0:
+        """Return what is ready, as a selector does; None if an ordinary look does as well."""
+        if (
+            _calls is None
+            or not contention.is_there
+            or _calls.poll(ctypes.addressof(self._polled), len(self._polled), 0) < 0
+        ):
             return None
         return [
             (self._keys[one.fd], ready)
