@@ -2,7 +2,7 @@
 
 `python -m benchmarks.sink` says its port and ends when its input does. It speaks as much HTTP/1.1 as its callers need:
 kept-alive connections, requests behind one another, bodies of a given length; what it does not understand ends the
-connection.
+connection. `GET /count` gives the number of events it was sent so far.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -44,8 +45,9 @@ class Connection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, delay: float) -> None:
+    def __init__(self, delay: float, counts: Counter[str]) -> None:
         self._delay = delay
+        self._counts = counts
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -63,15 +65,19 @@ class Connection(asyncio.Protocol):
             end += int(length[1]) if length is not None else 0
             if len(self._received) < end:
                 return
-            self._received = self._received[end:]
-            self._answer(head)
+            body, self._received = self._received[len(head) + 2 : end], self._received[end:]
+            self._answer(head, body)
         if len(self._received) > _MAX_HEAD:
             self.transport.close()
 
-    def _answer(self, head: bytes) -> None:
-        answer = _answer_with(
-            {"status": "OK", "version": "1.2", "ref": str(uuid4())} if head[:4] == b"GET " else _TAKEN
-        )
+    def _answer(self, head: bytes, body: bytes) -> None:
+        if head.startswith(b"GET /count "):
+            answer = _answer_with({"events": self._counts["events"]})
+        elif head.startswith(b"GET "):
+            answer = _answer_with({"status": "OK", "version": "1.2", "ref": str(uuid4())})
+        else:
+            self._counts["events"] += len(json.loads(body)["batch"]) if b'"batch"' in body else 1
+            answer = _answer_with(_TAKEN)
         if self._delay:
             asyncio.get_running_loop().call_later(self._delay, self._write, answer)
         else:
@@ -85,13 +91,14 @@ class Connection(asyncio.Protocol):
 _TAKEN = {"status": "OK", "version": "1.2", "client_key": "bench"}
 
 
-def _answer_with(body: dict[str, str]) -> bytes:
+def _answer_with(body: Mapping[str, object]) -> bytes:
     text = json.dumps(body).encode()
     return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text)
 
 
 async def _serve(delay: float) -> None:
-    server = await asyncio.get_running_loop().create_server(lambda: Connection(delay), "127.0.0.1", 0)
+    counts = Counter[str]()
+    server = await asyncio.get_running_loop().create_server(lambda: Connection(delay, counts), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.to_thread(sys.stdin.read)
     server.close()

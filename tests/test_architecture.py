@@ -27,8 +27,9 @@ ORDER = """
     outbox.salvage  outbox.reading  outbox.inventory  outbox.fate  outbox.window  outbox.job  outbox.pending
     outbox.stock  outbox.upkeep  outbox.neighbours  outbox.intake  outbox.editing  outbox.adoption
     outbox.writer  outbox.journal  outbox.crew  outbox.sqlite
-    delivery.breaker  delivery.recovery  delivery.pool  delivery.process  delivery.loop  delivery.worker
-    delivery.stream  delivery.transport  delivery.load  delivery.sender  delivery.mint  delivery
+    delivery.breaker  delivery.recovery  delivery.pool  delivery.process  delivery.gil  delivery.loop
+    delivery.worker  delivery.connecting  delivery.stream  delivery.transport  delivery.load  delivery.sender
+    delivery.mint  delivery.flush  delivery
 
     withheld  stats  barrier  config  sources  frontdesk  door  uwsgi  tracking  sites  engage  passerby
     caretaker  caretaker.arguments  cli  __main__

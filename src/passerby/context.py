@@ -10,7 +10,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, quote_plus, unquote_plus, urlsplit
 
 from .address import read_address
@@ -18,12 +18,17 @@ from .event import Context, Event
 from .request import Proxies, RequestInfo, decode_query
 from .url import clean, cut, without_user_info
 
+if TYPE_CHECKING:
+    from functools import _lru_cache_wrapper  # pyright: ignore[reportPrivateUsage]
+
+T = TypeVar("T")
 IpPolicy = Literal["truncate", "keep", "drop"]
 
 _MAX_USER_AGENT = 512  # characters; longer ones are attacks on whoever parses them
 _MAX_URL = 2048
 _MAX_QUERY = 8192
 _MAX_PARAMETERS = 200
+_REMEMBERED = 512  # characters; what is longer comes once, and a thousand of it would be megabytes
 _CLICK_IDS = frozenset({"gclid", "gbraid", "wbraid", "fbclid", "msclkid", "ttclid", "twclid", "li_fat_id", "dclid"})
 
 _BYTE = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
@@ -41,7 +46,7 @@ def context_of(request: RequestInfo, proxies: Proxies, ip_policy: IpPolicy = "tr
     """
     header = request.header
     query = request.raw_query
-    said = _read_query(cut(query, _MAX_QUERY)) if query else _NO_QUERY
+    said = _remembered(_read_query, cut(query, _MAX_QUERY)) if query else _NO_QUERY
     path = cut(_without_inner_user_info(proxies.path(request)), _MAX_URL)
     address = None if ip_policy == "drop" else proxies.client_ip(request)
     languages, referrer = header("accept-language"), header("referer")
@@ -83,10 +88,14 @@ def preferred_locale(accept_language: str) -> str | None:
     return best[1] if best else None
 
 
-@lru_cache(maxsize=1024)
 def language_of(locale: str | None) -> str | None:
     """Return the language of a locale in upper case: ``"EN"`` for ``"en-GB"``."""
     return locale.partition("-")[0].upper() if locale else None
+
+
+def _remembered(read: _lru_cache_wrapper[T], text: str) -> T:
+    """Read a text; what is longer than ordinary ones, or takes several bytes a character, is not remembered."""
+    return read(text) if len(text) <= _REMEMBERED and text.isascii() else read.__wrapped__(text)
 
 
 def page_of(path: str | None) -> str | None:
@@ -117,7 +126,7 @@ def external_referrer(context: Context, host: str) -> str | None:
     """Return the referrer if it is another site's page."""
     if not context.referrer:
         return None
-    name = _host_of(context.referrer)
+    name = _remembered(_host_of, context.referrer)
     return context.referrer if name is not None and name.rstrip(".") != host.rstrip(".") else None
 
 

@@ -27,6 +27,7 @@ _LONGEST_SIGNATURE = 128  # characters
 _LENGTH_OF_DIGEST = 43  # characters: 32 bytes in base 64 without padding
 _LONGEST_IDENTITY = 4096  # characters; browsers store no longer cookie
 _LONGEST_MARK = 256  # characters of a log-out's mark
+_REMEMBERED_IDENTITY = 512  # characters; what we write of ordinary user IDs has some 200
 
 OnTamper = Literal["reissue", "adopt"]
 OnMissingSignature = Literal["reissue", "adopt"]
@@ -235,7 +236,8 @@ class IdentityCookie:
             log_outs: how many log-outs of the browser are known; what was written without them is forgotten.
         """
         for value in _signed_values(self._cookies, header, _LONGEST_IDENTITY):
-            payload = self._loads(value)
+            is_ordinary = len(value) <= _REMEMBERED_IDENTITY and value.isascii()
+            payload = self._loads(value) if is_ordinary else self._load(value)
             if payload is not None and payload[0] == browser_id:
                 remembered = Remembered(*payload[1:])
                 if remembered.log_outs >= log_outs and now - remembered.sent_at <= self._max_age:

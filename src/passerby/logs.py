@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 
 INTERVAL = 60.0  # seconds between two lines of one reason
+_LONGEST = 500  # characters of a reason that are looked at
 _MOST = 500  # reasons that are remembered; beyond that all are forgotten, so that none is kept quiet for ever
 
 _what_varies = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d+").sub
@@ -37,7 +38,7 @@ class SparingFilter(logging.Filter):
         if record.levelno < logging.WARNING:
             return True
         message = record.getMessage()
-        left_out = self._left_out(_what_varies("#", message))
+        left_out = self._left_out(_what_varies("#", message[:_LONGEST]))
         if left_out:
             record.msg, record.args = "%s (and %d more like it)", (message, left_out)
         return left_out is not None

@@ -219,7 +219,7 @@ def test_ctrl_c_ends_the_waiting_at_exit(black_hole: str, tmp_path: Path, outbox
     text = """
         tell('script', 3)
         def say_when_it_waits():
-            while not tracking._delivery._drained:
+            while not tracking._delivery._flushes.is_waited_for:
                 time.sleep(0.01)
             print('ready', flush=True)
         threading.Thread(target=say_when_it_waits, daemon=True).start()

@@ -17,7 +17,7 @@ import h11
 import httpx
 import pytest
 
-from passerby.delivery.stream import MAX_BODY
+from passerby.delivery.stream import MAX_BODY, MAX_PIECES
 from passerby.delivery.transport import _REASONS, Lane, NoAnswer, _reason, make_ssl_context, proxy_for
 from passerby.destinations import Answer, Call
 from tests.making import PATIENCE
@@ -55,6 +55,20 @@ def answers(*answers: bytes, keep: bool = False) -> Talk:
             await writer.drain()
             if not keep:
                 return
+
+    return talk
+
+
+def endless(first: bytes, then: bytes) -> Talk:
+    """Talk that reads a request and answers it without end."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(first)
+        while True:
+            writer.write(then)
+            await writer.drain()
+            await asyncio.sleep(0)
 
     return talk
 
@@ -229,6 +243,46 @@ async def test_a_drip_of_bytes_does_not_stretch_the_time(lane: Lane) -> None:
         assert await reason_of(lane, call_to(port), 0.3) == "no answer in time"
 
 
+async def test_chunks_of_a_byte_each_are_not_read_for_ever(lane: Lane) -> None:
+    """Each chunk costs CPU time of the app's process; of an answer with more than enough its status is taken."""
+    head = b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with serving(endless(head, b"1\r\nx\r\n" * 1_000)) as port:
+        for _ in range(2):
+            assert await lane.perform(call_to(port), PATIENCE) == Answer(201, ANY, b"")
+
+
+async def test_an_answer_in_many_small_chunks_is_read(lane: Lane) -> None:
+    chunks = b"".join(b"1f4\r\n" + b"x" * 500 + b"\r\n" for _ in range(MAX_PIECES // 2))
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
+    async with serving(answers(answer)) as port:
+        assert len((await lane.perform(call_to(port), PATIENCE)).body) == 250 * MAX_PIECES
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100),
+        (b"", b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n"),
+        (b"", b"HTTP/1.1 102 Processing\r\nX: " + b"y" * 30_000 + b"\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 100),
+        (b"HTTP/1.1 200 OK\r\nX: ", b"y"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X: y\r\n" * 100),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x=", b"y" * 1_000),
+    ],
+    ids=["100", "103", "102 with long headers", "headers", "a header", "trailers", "a chunk's extension"],
+)
+async def test_endless_answers_are_given_up(lane: Lane, first: bytes, then: bytes) -> None:
+    """They are given up because of what they are, not because of the time they take."""
+    async with serving(endless(first, then)) as port:
+        assert await reason_of(lane, call_to(port)) == "answer is not HTTP or was cut off"
+
+
+async def test_a_few_interim_answers_are_passed_over(lane: Lane) -> None:
+    interim = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n" * 20
+    async with serving(answers(interim + b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n{}")) as port:
+        assert (await lane.perform(call_to(port), PATIENCE)).body == b"{}"
+
+
 async def test_nobody_there_and_no_such_host(lane: Lane) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # so that nobody else listens there
@@ -278,6 +332,35 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 async def test_a_good_certificate_is_accepted(authority: Authority, trusting_lane: Lane) -> None:
     async with serving(answers(OK), serving_with(authority.issue("localhost"))) as port:
         assert (await trusting_lane.perform(call_to(port, scheme="https"), PATIENCE)).status == 200
+
+
+@pytest.mark.parametrize("size", [0, 1, 16_383, 16_384, 16_385, 40_000, MAX_BODY])
+@pytest.mark.parametrize("form", ["length", "chunked", "until the end"])
+async def test_answers_of_all_sizes_over_tls(authority: Authority, trusting_lane: Lane, size: int, form: str) -> None:
+    """They come in records of 16 KB, of which several may have been received before the first is read."""
+    body = bytes(number % 251 for number in range(size))
+    answer = {
+        "length": b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (size, body),
+        "chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%b0\r\n\r\n"
+        % (b"%x\r\n%b\r\n" % (size, body) if size else b""),
+        "until the end": b"HTTP/1.0 200 OK\r\n\r\n" + body,
+    }[form]
+    talk = answers(*[answer] * 3, keep=form != "until the end")
+    async with serving(talk, serving_with(authority.issue("localhost"))) as port:
+        for _ in range(3):
+            assert (await trusting_lane.perform(call_to(port, scheme="https"), PATIENCE)).body == body
+
+
+async def test_over_tls_openssl_is_asked_only_where_something_was_received() -> None:
+    """Each question of a thread beside an app that computes costs it the switch interval."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = make_ssl_context().wrap_bio(incoming, outgoing, server_hostname="localhost")
+    buffer = bytearray(16_384)
+    with pytest.raises(ssl.SSLWantReadError, match="nothing more"):
+        tls.read(16_384)
+    with pytest.raises(ssl.SSLWantReadError, match="nothing more"):
+        tls.read(100_000, buffer)
+    assert not outgoing.pending, "OpenSSL would have begun to shake hands"
 
 
 @pytest.mark.parametrize("fault", ["expired", "wrong host", "unknown authority"])

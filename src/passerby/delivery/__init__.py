@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from logging import Logger
@@ -23,6 +22,7 @@ from ..logs import get_logger, log_loss
 from ..outbox import Observer, Outbox
 from ..waiting import wait_async
 from .breaker import BreakerState
+from .flush import Flushes
 from .mint import Mint
 from .pool import BrowserIdPool
 from .process import watch_process
@@ -76,7 +76,7 @@ class Delivery:
 
     def _prepare(self) -> None:
         self._worker = Worker(self._work, "passerby-delivery")
-        self._drained: deque[Future[None]] = deque()
+        self._flushes = Flushes(self._outbox, self._clock)
         self._gave_up = -inf
         self._ssl_context: ssl.SSLContext | None = None
         self._mint = Mint(
@@ -150,13 +150,17 @@ class Delivery:
             raise RemoteError(f"{error}; try again later") from None
 
     def flush(self, timeout: float) -> int:
-        """Wait until nothing waits any more, or for `timeout` seconds; return how many entries still do."""
+        """Wait until nothing waits any more, or for `timeout` seconds; return how many entries still do.
+
+        Where nothing that waits can be tried in that time, because services want to be left alone for longer or their
+        breakers are open, it returns at once.
+        """
         until = self._clock() + timeout
         arriving = self._outbox.arriving()
         if arriving is not None:
             wait([arriving], timeout)
             arriving.cancel()
-        drained = self._when_drained()
+        drained = self._when_drained(until)
         if drained is not None:
             wait([drained], until - self._clock())
             drained.cancel()
@@ -168,13 +172,13 @@ class Delivery:
         arriving = self._outbox.arriving()
         if arriving is not None:
             await wait_async(arriving, timeout)
-        drained = self._when_drained()
+        drained = self._when_drained(until)
         if drained is not None and not drained.done():
             await wait_async(drained, until - self._clock())
         return self._count_left(drained)
 
-    def _count_left(self, drained: Future[None] | None) -> int:
-        if drained is not None and drained.done() and not drained.cancelled():
+    def _count_left(self, drained: Future[bool] | None) -> int:
+        if drained is not None and drained.done() and not drained.cancelled() and drained.result():
             return 0  # what waits now was told since
         left = self._outbox.waiting()
         if left:
@@ -232,6 +236,7 @@ class Delivery:
             self._mint.leave_to_others()
             self._outbox.close(_IMPATIENT)
         stored, lost = self._count_undelivered()
+        self._outbox.give_up_at_exit()
         if lost and stored:
             log_loss(
                 log,
@@ -265,13 +270,13 @@ class Delivery:
     def _look_around(self) -> float | None:
         """Begin what may be begun now; return when to look again, or None for when woken."""
         self._spare_nobody_in_a_flush()
-        parts = [*(sender.dispatch for sender in self._senders.values()), self._mint.fill, self._tell_drained]
+        parts = [*(sender.dispatch for sender in self._senders.values()), self._mint.fill, self._end_flushes]
         looks = [self._look_at(part) for part in parts]
         return min((look for look in looks if look is not None), default=None)
 
     def _spare_nobody_in_a_flush(self) -> None:
         """Let services that come back while somebody waits for all to be sent have it at once, as those before."""
-        if any(not waiter.cancelled() for waiter in list(self._drained)):
+        if self._flushes.is_waited_for:
             for sender in self._senders.values():
                 sender.recovery.end()
 
@@ -304,25 +309,20 @@ class Delivery:
             self._ssl_context = make_ssl_context()
         return self._ssl_context
 
-    def _when_drained(self) -> Future[None] | None:
-        """Return what to wait for until nothing waits; None where nobody sends what does."""
-        drained: Future[None] = Future()
+    def _when_drained(self, until: float) -> Future[bool] | None:
+        """Return what to wait for until nothing waits, or nothing will be tried in time; None where nobody sends it."""
         if not self._outbox.waiting():
-            drained.set_result(None)
+            drained: Future[bool] = Future()
+            drained.set_result(True)
             return drained
         if self._outbox.is_closed or not self._worker.start():
             return None
-        self._drained.append(drained)
+        drained = self._flushes.begin(until)
         self._worker.rouse()
         return drained
 
-    def _tell_drained(self) -> None:
-        for waiter in [one for one in list(self._drained) if one.cancelled()]:
-            self._drained.remove(waiter)
-        while self._drained and not self._outbox.waiting():
-            waiter = self._drained.popleft()
-            if waiter.set_running_or_notify_cancel():
-                waiter.set_result(None)
+    def _end_flushes(self) -> None:
+        self._flushes.end(sender.next_attempt for sender in self._senders.values())
 
     def _send_soon(self) -> None:
         if self._worker.start():

@@ -13,6 +13,8 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any, Protocol
 
+from .gil import ReadyNow
+
 AddressInfo = list[tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]]
 
 
@@ -39,30 +41,50 @@ class WorkerSelector(selectors.DefaultSelector):
     def __init__(self) -> None:
         super().__init__()
         self._process = os.getpid()
+        self._ready_now: ReadyNow | None = None
         self._holding = threading.Lock()  # whoever has it keeps the loop from going on after its sleep
         self._working = threading.Lock()  # the loop has it unless it sleeps
         self._working.acquire()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Wait as long as there is nothing to do, or as it is held."""
+        """Wait as long as there is nothing to do, or as it is held.
+
+        Only waiting releases the GIL: looking does not, neither where the loop has work to do, nor after the wait, when
+        more may be ready, since beside an app that computes it takes a while to get the GIL back.
+        """
+        if timeout is not None and timeout <= 0 and (ready := self._look()) is not None:
+            return ready
         self._working.release()
         try:
-            return super().select(timeout)
+            ready = super().select(timeout)
         finally:
             with self._holding:
                 self._working.acquire()
+        return (self._look() if ready else None) or ready
+
+    def _look(self) -> list[tuple[selectors.SelectorKey, int]] | None:
+        if self._ready_now is None:
+            self._ready_now = ReadyNow(self.get_map().values())
+        return self._ready_now.look()
 
     @property
     def is_inherited(self) -> bool:
         """Whether it is the parent's, and this is a forked child."""
         return os.getpid() != self._process
 
+    def register(self, fileobj: FileDescriptorLike, events: int, data: Any = None) -> selectors.SelectorKey:
+        """Wait for a connection."""
+        self._ready_now = None
+        return super().register(fileobj, events, data)
+
     def unregister(self, fileobj: FileDescriptorLike) -> selectors.SelectorKey:
         """Stop to wait for a connection."""
+        self._ready_now = None
         return self.get_key(fileobj) if self.is_inherited else super().unregister(fileobj)
 
     def modify(self, fileobj: FileDescriptorLike, events: int, data: Any = None) -> selectors.SelectorKey:
         """Wait for something else at a connection."""
+        self._ready_now = None
         return self.get_key(fileobj) if self.is_inherited else super().modify(fileobj, events, data)
 
     def hold(self, timeout: float) -> bool:

@@ -172,8 +172,9 @@ class Mint:
             return await self._create_when_allowed(issuer)
 
     async def _create_when_allowed(self, issuer: IdIssuer) -> str:
-        if not self.breaker.slots(self._clock(), 1):
-            raise NoBrowserId("no browser ID to be had")
+        now = self._clock()
+        if not self.breaker.slots(now, 1):
+            raise NoBrowserId("no browser ID to be had", max(0.0, self.breaker.wait_until() - now))
         self.breaker.begin()
         self._pool.begin()
         try:

@@ -47,7 +47,15 @@ class RetryPlan:
 
 
 class NoBrowserId(Exception):
-    """There is no browser ID for a visit without one, for now. Says nothing of the destination of its events."""
+    """There is no browser ID for a visit without one, for now. Says nothing of the destination of its events.
+
+    Attributes:
+        after: seconds in which there will be none either.
+    """
+
+    def __init__(self, reason: str, after: float | None = None) -> None:
+        self.after = after
+        super().__init__(reason)
 
 
 class CallPerformer(Protocol):
@@ -118,6 +126,17 @@ class Sender:
         """Whether an event that came now could be sent now."""
         now = self._clock()
         return self.breaker.slots(now, self._plan.concurrency - len(self._busy)) > 0 and self.recovery.room(now) != 0
+
+    def next_attempt(self, now: float) -> float | None:
+        """Return before when nothing that waits will be tried, as far as is known; None if nothing waits."""
+        name = self.destination.name
+        if not self._outbox.tally(name).waiting:
+            return None
+        if self._busy:
+            return now
+        if self.breaker.wait_until() > now:
+            return self.breaker.wait_until()
+        return self._outbox.next_due(name) or now  # what is not known to be due later may be on its way from a file
 
     async def aclose(self) -> None:
         """Let go of all connections; what is being sent is given up and stays in the outbox."""
@@ -239,7 +258,7 @@ class Sender:
                 raise found
             call.remove(parcel)
             if isinstance(found, NoBrowserId | NoAnswer):  # says nothing of the destination
-                self._put_off(parcel.entry, Retry(str(found)), self._clock())
+                self._put_off(parcel.entry, Retry(str(found), getattr(found, "after", None)), self._clock())
             else:
                 log.error("no browser ID for event %s", parcel.event.id, exc_info=found)
                 self._outbox.settle_dead(parcel.entry, f"internal error: {type(found).__name__}")

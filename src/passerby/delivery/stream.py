@@ -23,12 +23,14 @@ except ModuleNotFoundError as _error:  # a later httpx may speak through somethi
     ) from _error
 
 from ..destinations import Answer, Call
+from .connecting import connect
 
 CannotSpeak = h11.ProtocolError
 CannotUnderstand = h11.RemoteProtocolError
 
 MAX_BODY = 1_000_000  # bytes of an answer that are read; the rest cannot be an answer to what we send
-_MAX_HEAD = 65_536  # bytes of status line and headers
+_MAX_HEAD = 65_536  # bytes of status line and headers, of trailers, and of all interim answers (1xx) together
+MAX_PIECES = 2_000  # reads, chunks and interim answers of one answer; each costs CPU time, however small it is
 _READ = 65_536  # bytes read at once
 _KEEP_ALIVE = 30.0  # seconds; below the 60 at which common load balancers hang up
 
@@ -61,6 +63,22 @@ class _Head(NamedTuple):
     headers: dict[str, str]
 
 
+class _Written(NamedTuple):
+    """How h11 writes calls that differ in nothing but their bodies: checked and written once, used for many.
+
+    Attributes:
+        request: what h11 is given, so that it knows what the answer is to.
+        text: the head, without the length of the body and what follows.
+    """
+
+    request: h11.Request
+    text: bytes
+
+
+_NO_LENGTH = b"Content-Length: 0\r\n\r\n"  # how each head ends that is written for reuse
+_END = h11.EndOfMessage()
+
+
 class Stream:
     """A connection, made when it is first needed and again when it is gone. Belongs to one event loop.
 
@@ -78,6 +96,9 @@ class Stream:
         self._reader: _Reader | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._http = h11.Connection(h11.CLIENT)
+        self._written: tuple[tuple[str, str, tuple[tuple[str, str], ...]], _Written] | None = None
+        self._pieces = 0
+        self._received = 0
         self._used_at = 0.0
 
     async def perform(self, call: Call, target: str) -> Answer:
@@ -112,7 +133,17 @@ class Stream:
         loop = asyncio.get_running_loop()
         reader = _Reader(loop=loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
-        transport, _ = await loop.create_connection(lambda: protocol, self._host, self._port, ssl=self._ssl_context)
+        connected = await connect(self._host, self._port)
+        try:
+            transport, _ = await loop.create_connection(
+                lambda: protocol,
+                sock=connected,
+                ssl=self._ssl_context,
+                server_hostname=self._host if self._ssl_context is not None else None,
+            )
+        except BaseException:
+            connected.close()
+            raise
         self._reader, self._writer = reader, asyncio.StreamWriter(transport, protocol, reader, loop)
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD)
 
@@ -130,32 +161,46 @@ class Stream:
     def _send(self, call: Call, target: str) -> None:
         if self._writer is None:
             raise HungUp
-        headers = [*self._headers.items(), *call.headers.items()]
-        if call.body is not None:
-            headers.append(("Content-Length", str(len(call.body))))
-        text = self._http.send(h11.Request(method=call.method, target=target, headers=headers)) or b""
-        if call.body is not None:
-            text += self._http.send(h11.Data(data=call.body)) or b""
-        self._writer.write(text + (self._http.send(h11.EndOfMessage()) or b""))
+        if call.body is None:
+            headers = [*self._headers.items(), *call.headers.items()]
+            text = self._http.send(h11.Request(method=call.method, target=target, headers=headers)) or b""
+        else:
+            text = b"%bContent-Length: %d\r\n\r\n%b" % (self._write_head(call, target), len(call.body), call.body)
+        self._http.send(_END)
+        self._writer.write(text)
+
+    def _write_head(self, call: Call, target: str) -> bytes:
+        key = call.method, target, tuple(call.headers.items())
+        if self._written is not None and self._written[0] == key:
+            self._http.send(self._written[1].request)
+            return self._written[1].text
+        headers = [*self._headers.items(), *call.headers.items(), ("Content-Length", "0")]
+        request = h11.Request(method=call.method, target=target, headers=headers)
+        text = (self._http.send(request) or b"").removesuffix(_NO_LENGTH)
+        self._written = key, _Written(request, text)
+        return text
 
     async def _read_head(self) -> _Head:
-        heard_anything = False
+        self._pieces = self._received = 0
         while True:
             event = self._http.next_event()
             if event is h11.NEED_DATA:
                 try:
                     data = await self._read()
                 except ConnectionError:
-                    if heard_anything:
+                    if self._received:
                         raise
                     raise HungUp from None
-                if not data and not heard_anything:
+                if not data and not self._received:
                     raise HungUp
-                heard_anything = True
+                self._received += len(data)
                 self._http.receive_data(data)
             elif isinstance(event, h11.Response):
                 names = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
                 return _Head(event.status_code, names)
+            # What is received may hold the head and the beginning of the body.
+            if self._is_beyond(self._received, _MAX_HEAD + _READ):
+                raise h11.RemoteProtocolError("endless head")
 
     async def _read_body(self) -> bytes:
         pieces: list[bytes] = []
@@ -167,10 +212,15 @@ class Stream:
             elif isinstance(event, h11.Data):
                 pieces.append(bytes(event.data))
                 size += len(event.data)
-                if size > MAX_BODY:  # no answer to what we send; its status says enough
-                    return b""
             elif isinstance(event, h11.EndOfMessage):
                 return b"".join(pieces)
+            if self._is_beyond(size, MAX_BODY):  # no answer to what we send; its status says enough
+                return b""
+
+    def _is_beyond(self, size: int, most: int) -> bool:
+        """Count a piece of the answer; whether that, or its size, is more than is read of any."""
+        self._pieces += 1
+        return self._pieces > MAX_PIECES or size > most
 
     async def _read(self) -> bytes:
         return await self._reader.read(_READ) if self._reader is not None else b""

@@ -22,7 +22,8 @@ from ..destinations import Answer, Call
 from ..destinations.target import collector_url
 from ..rehearsal import rehearsal
 from ..version import __version__
-from .stream import MAX_BODY, CannotSpeak, CannotUnderstand, Stream
+from .gil import SparingSSLObject
+from .stream import MAX_BODY, MAX_PIECES, CannotSpeak, CannotUnderstand, Stream
 
 USER_AGENT = f"passerby/{__version__}"
 _HEADERS = {"User-Agent": USER_AGENT, "Accept": "application/json"}
@@ -143,7 +144,9 @@ class _ProxyWay:
 
 def make_ssl_context() -> ssl.SSLContext:
     """Make the context that all lanes share: certificates and host names are verified."""
-    return httpx.create_ssl_context()
+    context = httpx.create_ssl_context()
+    context.sslobject_class = SparingSSLObject
+    return context
 
 
 def proxy_for(scheme: str, host: str) -> str | None:
@@ -158,10 +161,11 @@ def proxy_for(scheme: str, host: str) -> str | None:
 async def _read(response: httpx.Response) -> bytes:
     pieces: list[bytes] = []
     size = 0
-    async for piece in response.aiter_bytes():
+    # As it was sent: we ask for no compression, and what is small compressed may be huge when it is not.
+    async for piece in response.aiter_raw():
         pieces.append(piece)
         size += len(piece)
-        if size > MAX_BODY:  # no answer to what we send; its status says enough
+        if size > MAX_BODY or len(pieces) > MAX_PIECES:  # no answer to what we send; its status says enough
             return b""
     return b"".join(pieces)
 

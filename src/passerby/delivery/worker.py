@@ -88,7 +88,7 @@ class Worker:
         """
         self._wanted = True
         if self._asleep:
-            self._asleep = False
+            self._asleep = self._is_sleeping = False
             self.call(self._set_wake)
         self.start()  # in case it has ended since the caller looked
 
@@ -96,6 +96,7 @@ class Worker:
         """Have the loop look around, whatever it sleeps for."""
         self._is_roused = True
         if self._is_sleeping:
+            self._is_sleeping = self._asleep = False  # awake soon: nobody else need wake it
             self.call(self._set_wake)
         self.start()  # in case it has ended since the caller looked
 

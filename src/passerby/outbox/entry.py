@@ -18,6 +18,7 @@ WhenFull = Literal["drop_newest", "drop_oldest", "raise"]
 
 FULL = "full"  # why something is not kept for which there is no room
 CLEARED = "cleared"  # why something is not kept that was held
+LOST = "lost at exit"  # why something is not kept that was in memory when the process ended
 PURGED = "purged"  # why something is not kept that was to be erased
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from ..event import Event
 from ..outcome import Dead, Delivered, Dropped
 from . import DeadLetter, Observer, Tally
-from .entry import CLEARED, FULL, PURGED, Entry, WhenFull, check_room, tell, tell_dropped
+from .entry import CLEARED, FULL, LOST, PURGED, Entry, WhenFull, check_room, tell, tell_dropped
 from .links import Links
 from .shelf import MAX_DEAD, IsMeant, Shelf
 
@@ -305,6 +305,19 @@ class MemoryOutbox:
         """Let go of what is open: nothing."""
         return True
 
+    def give_up_at_exit(self) -> int:
+        """Drop and count all that waits or is held: it is gone with the process."""
+        gone: list[Told] = []
+        with self._lock:
+            for shelf in self._shelves.values():
+                waiting, held = shelf.take_out(_is_any), shelf.take_held(_is_any, list(shelf.held))
+                shelf.tally.waiting -= len(waiting)
+                shelf.tally.held -= len(held)
+                shelf.count_dropped(LOST, len(waiting) + len(held))
+                gone += [*waiting, *held]
+        tell_dropped(gone, LOST)
+        return len(gone)
+
     def hold_still(self) -> None:
         """The process is about to fork."""
 
@@ -332,6 +345,10 @@ class MemoryOutbox:
         if event.browser_id is None:
             tally.unlinked += 1
         return True
+
+
+def _is_any(entry: Told, whose: str | None) -> bool:
+    return True
 
 
 def _is_letter(event_id: str | None) -> IsMeant[Told]:
