@@ -321,7 +321,7 @@ class SettingsValues(TypedDict, total=False):
 
 def _check_values(settings: Settings) -> None:
     for name, choices in _CHOICES.items():
-        if not isinstance(getattr(settings, name), str) or getattr(settings, name) not in choices:
+        if not isinstance(getattr(settings, name), str | None) or getattr(settings, name) not in choices:
             expected = ", ".join(map(repr, choices))
             raise SettingsError(f"found {shown(getattr(settings, name))}, expected one of {expected}", setting=name)
     for name in _TEXTS:
