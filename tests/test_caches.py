@@ -86,7 +86,8 @@ def visit(tracking: Tracking, number: int, hostile: dict[str, Any]) -> None:
 
 def caches() -> list[LruCache]:
     """All that functools remembers for passerby, whether it belongs to a module or to an object."""
-    found = (one for one in gc.get_objects() if isinstance(one, functools._lru_cache_wrapper))
+    # By the type that it has: a lazy object of a framework would look for its settings to say what it stands for.
+    found = (one for one in gc.get_objects() if issubclass(type(one), functools._lru_cache_wrapper))
     return [one for one in found if (getattr(one, "__module__", None) or "").startswith("passerby")]
 
 

@@ -386,7 +386,8 @@ class TestEnvironment:
         environ = {name.format(prefix): value for name, value in SERVICE.items()}
         assert read_environment(environ) == {}
         assert read_environment(environ | {"PASSERBY_CHANNEL": "WEB"}) == {"channel": "WEB"}
-        assert addresses(environ, "http://localhost:8600").keys() == {"PASSERBY_SITECORE_TARGET_URL"}
+        own = {"PASSERBY_COLLECTOR_URL", "PASSERBY_SITECORE_TARGET_URL"}
+        assert addresses(environ, "http://localhost:8600").keys() == own
         assert check_settings(None, environ).words.startswith("none in PASSERBY_*")
 
     @pytest.mark.parametrize(

@@ -132,8 +132,8 @@ def test_stats_say_what_would_be_lost(make_tracking: MakeTracking, collector: Co
     tracking.for_visitor(BROWSER_ID).add_to_event_queue("ADD")
     assert tracking.stats().unstored == 2
 
-    (tmp_path / "file").touch()
     tracking = make_tracking(retry_base=600, outbox=f"sqlite://{tmp_path}/file/outbox")
+    (tmp_path / "file").touch()  # in the way, from after the start on
     for _ in range(3):
         tracking.for_visitor(BROWSER_ID).event("ADD")
     assert tracking.stats().unstored == 3
