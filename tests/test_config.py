@@ -62,6 +62,8 @@ def test_the_defaults_are_safe() -> None:
         *((name, "yes") for name in ("infer", "auto_page_views", "server_cookie")),
         ("consent", "granted"),
         ("consent", True),
+        ("redact_url", "mask"),
+        ("redact_url", True),
         *(("trusted_proxies", value) for value in ("10.0.0.0/8", 5, None, [5], [None])),
         *(("skipped_paths", value) for value in ("/api", 5, None, [5], [None])),
         *(("hash_traits", value) for value in ("email", 5, None, [5], [None])),

@@ -63,7 +63,7 @@ class Composer:
         if self._context is None:
             self._context = self._desk.context(self._visit)
         overrides = options.get("context")
-        return override(self._context, overrides) if overrides else self._context
+        return override(self._context, overrides, self._desk.defaults.redact_url) if overrides else self._context
 
     def compose(
         self,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from inspect import iscoroutinefunction
 from typing import Any, Literal, TypedDict, cast
 
-from .context import IpPolicy
+from .context import IpPolicy, RedactUrl
 from .cookie import RENEW_AFTER, OnTamper
 from .errors import SettingsError
 from .http_cookie import MAX_AGE, CookieAttributes, SameSite, Secure, check_cookie_name
@@ -58,6 +58,8 @@ class Settings:
         sensitive_traits: what becomes of a trait that looks like a password, a token, or a number of a card or of
             social security: "refuse" raises ValidationError, "allow" takes it.
         hash_traits: the names of traits of which only the SHA-256 hash is told, such as ``{"email"}``.
+        redact_url: called with the page's URL and with the referrer, in which secrets are masked already; gives what is
+            to be kept of them, or None for nothing. If it raises, all but the host is masked.
         infer: whether page, language and referrer are taken from the request where the call does not give them.
         auto_page_views: whether a page view is told of every page that a visitor sees: HTML with a 2xx status, in
             answer to a browser that goes to a document, unless the app has told one itself.
@@ -105,6 +107,7 @@ class Settings:
     identity_provider: str | None = None
     sensitive_traits: Literal["refuse", "allow"] = "refuse"
     hash_traits: Collection[str] = ()
+    redact_url: RedactUrl | None = None
     infer: bool = True
     auto_page_views: bool = False
     on_invalid: Literal["raise", "drop"] = "raise"
@@ -149,6 +152,10 @@ class Settings:
             raise SettingsError(
                 "expected a plain function that takes the request's facts and gives True, False or None",
                 setting="consent",
+            )
+        if self.redact_url is not None and (not callable(self.redact_url) or iscoroutinefunction(self.redact_url)):
+            raise SettingsError(
+                "expected a plain function that takes a URL and gives the URL to keep, or None", setting="redact_url"
             )
         for name in ("trusted_proxies", "skipped_paths", "hash_traits"):
             if not _are_texts(getattr(self, name)):
@@ -215,6 +222,7 @@ class SettingsValues(TypedDict, total=False):
     identity_provider: str | None
     sensitive_traits: Literal["refuse", "allow"]
     hash_traits: Collection[str]
+    redact_url: RedactUrl | None
     infer: bool
     auto_page_views: bool
     on_invalid: Literal["raise", "drop"]

@@ -8,22 +8,32 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from inspect import iscoroutine
+from logging import Logger
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from .event import Context, Event
+from .logs import get_logger
 from .proxies import TrustedProxies
+from .redaction import MASK, MAX_READ, has_secret_form, holds_secret, masked_path, masked_url, masked_value
 from .request import RequestInfo, decode_query
 
+log: Logger = get_logger("passerby")
+
 IpPolicy = Literal["truncate", "keep", "drop"]
+RedactUrl = Callable[[str], "str | None"]
 
 _MAX_USER_AGENT = 512  # characters; longer ones are attacks on whoever parses them
 _MAX_URL = 2048
+_MAX_LOCALE = 35  # characters; a language tag that says something has no more (RFC 5646, section 4.4.1)
 _MAX_QUERY = 8192
 _MAX_PARAMETERS = 200
 _CLICK_IDS = frozenset({"gclid", "gbraid", "wbraid", "fbclid", "msclkid", "ttclid", "twclid", "li_fat_id", "dclid"})
 
+_is_language_tag = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*", re.ASCII).fullmatch
 _BYTE = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _ipv4 = re.compile(rf"({_BYTE}\.{_BYTE}\.{_BYTE})\.{_BYTE}", re.ASCII).fullmatch
 
@@ -43,7 +53,7 @@ def context_of(
     campaign, variant, kept = (
         _read_query(request.query_string[:_MAX_QUERY]) if request.query_string else (None, None, "")
     )
-    path = request.raw_path[:_MAX_URL]
+    path = masked_path(_whole_parts(request.raw_path))[:_MAX_URL]
     address = None if ip_policy == "drop" else proxies.client_ip(request)
     languages, referrer = header("accept-language"), header("referer")
     return Context(  # by position, which is the order of its fields and takes half the time
@@ -52,7 +62,7 @@ def context_of(
         preferred_locale(languages[:_MAX_USER_AGENT]) if languages else None,
         _url(proxies.scheme(request), header("host") or "", path, kept),
         path,
-        (_without_query(referrer[:_MAX_URL]) or None) if referrer else None,
+        (masked_url(_whole_parts(_without_query(referrer)))[:_MAX_URL] or None) if referrer else None,
         campaign,
         variant,
         bot,
@@ -79,7 +89,7 @@ def preferred_locale(accept_language: str) -> str | None:
     for piece in accept_language.split(","):
         tag, _, parameters = piece.strip().partition(";")
         weight = _weight(parameters)
-        if re.fullmatch(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*", tag) and weight > (best[0] if best else 0.0):
+        if len(tag) <= _MAX_LOCALE and _is_language_tag(tag) and weight > (best[0] if best else 0.0):
             best = (weight, tag)
     return best[1] if best else None
 
@@ -98,7 +108,9 @@ def page_of(path: str | None) -> str | None:
     """
     if path is None:
         return None
-    return path.rstrip("/").rpartition("/")[2] or "Home Page"
+    parts = [part for part in path.split("/") if part]
+    # What is masked names no page, so the part before it does.
+    return next((part for part in reversed(parts) if part != MASK), MASK if parts else "Home Page")
 
 
 def own_data(event: Event) -> dict[str, Any]:
@@ -112,6 +124,90 @@ def own_data(event: Event) -> dict[str, Any]:
     if data.get("language") is not None and data["language"] == language_of(context.locale):
         del data["language"]
     return data
+
+
+def masked_fields(fields: Mapping[str, Any], redact: RedactUrl | None = None) -> dict[str, Any]:
+    """Return fields of a context that the app gives, with masks for what is secret in its URLs and campaign.
+
+    Args:
+        fields: checked; not all of them need be there.
+        redact: the app's own callable, if it has one; see `redacted`.
+    """
+    masked = dict(fields)
+    for name, mask in (("url", masked_url), ("path", masked_path), ("referrer", masked_url)):
+        if masked.get(name):
+            masked[name] = mask(masked[name])
+    if masked.get("campaign"):
+        campaign = masked["campaign"].items()
+        masked["campaign"] = {name: masked_value(name, one) if isinstance(one, str) else one for name, one in campaign}
+    if masked.get("variant"):
+        masked["variant"] = masked_value("variant", masked["variant"])
+    if redact is None or masked.keys().isdisjoint(("url", "path", "referrer")):
+        return masked
+    given = Context(**masked)
+    is_path_alone = given.url is None and given.path is not None
+    made = redacted(given._replace(url=given.path) if is_path_alone else given, redact)
+    if is_path_alone:
+        made = made._replace(path=made.url, url=None)
+    return {name: getattr(made, name) for name in masked}
+
+
+def redacted(context: Context, redact: RedactUrl) -> Context:
+    """Return a context with what the app's own callable makes of its URLs.
+
+    It is given the page's URL and the referrer, which are masked already. The path and the campaign are what is left of
+    them in the page's URL. If it raises, or gives something other than text or None, nothing of them is kept.
+    """
+    try:
+        url, referrer = _call_redact(redact, context.url), _call_redact(redact, context.referrer)
+    except Exception as error:  # its words may hold the URL, so only its class is logged
+        log.error("the redact_url callable failed (%s); URLs of this request are masked", type(error).__name__)
+        return context._replace(
+            url=_origin_of(context.url),
+            path=f"/{MASK}",
+            referrer=_origin_of(context.referrer),
+            campaign=None,
+            variant=None,
+        )
+    if url == context.url:
+        return context._replace(referrer=referrer)
+    if url is None:
+        return context._replace(url=None, path=None, referrer=referrer, campaign=None, variant=None)
+    rest, _, query = url.partition("#")[0].partition("?")
+    _, slashes, place = rest.partition("://")
+    path = f"/{place.partition('/')[2]}" if slashes else rest
+    left = parse_qsl(query, keep_blank_values=True, errors="replace", max_num_fields=None)[:_MAX_PARAMETERS]
+    campaign = {name: value for name, value in left if name.startswith("utm_")}
+    return context._replace(url=url, path=path, referrer=referrer, campaign=campaign or None)
+
+
+def _call_redact(redact: RedactUrl, url: str | None) -> str | None:
+    if url is None:
+        return None
+    made: object = redact(url)
+    if iscoroutine(made):
+        made.close()
+    if made is None:
+        return None
+    if not isinstance(made, str):
+        raise TypeError(f"found {type(made).__name__}, expected text or None")
+    return masked_url(made[:MAX_READ])[:_MAX_URL] or None
+
+
+def _origin_of(url: str | None) -> str | None:
+    """Return a URL's scheme and host with a mask in the place of the rest."""
+    if url is None:
+        return None
+    scheme, slashes, place = url.partition("://")
+    return f"{scheme}://{place.partition('/')[0]}/{MASK}" if slashes else MASK
+
+
+def _whole_parts(text: str) -> str:
+    """Return what is looked at of a long path or URL: whole parts, since half a secret is not recognised."""
+    if len(text) <= MAX_READ:
+        return text
+    end = text.rfind("/", 0, MAX_READ)
+    return text[: end if end >= _MAX_URL else MAX_READ]
 
 
 def external_referrer(context: Context, host: str) -> str | None:
@@ -139,13 +235,14 @@ def _read_query(query: str) -> tuple[dict[str, str] | None, str | None, str]:
     for name, value in parse_qsl(pairs, keep_blank_values=True, errors="replace"):
         lower = name.lower()
         if lower.startswith("utm_"):
-            campaign[lower] = value
-            kept.append((lower, value))
+            if not holds_secret(name):
+                campaign[lower] = value = masked_value(lower, value)
+                kept.append((lower, value))
         elif name == "variantid":
-            variant = value if variant is None else variant
-        elif lower in _CLICK_IDS:
-            kept.append((lower, value))
-    return campaign or None, variant, urlencode(kept)
+            variant = masked_value(name, value) if variant is None else variant
+        elif lower in _CLICK_IDS:  # a click ID is a long random text itself
+            kept.append((lower, MASK if has_secret_form(value) else value))
+    return campaign or None, variant, urlencode(kept, safe="*")
 
 
 def _worth_reading(query: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Literal, Protocol
 
+from .context import RedactUrl
 from .errors import ValidationError
 from .event import Context, Event, EventKind
 from .receipt import Receipt
@@ -17,6 +18,8 @@ class Defaults(Protocol):
 
     @property
     def infer(self) -> bool: ...
+    @property
+    def redact_url(self) -> RedactUrl | None: ...
     @property
     def identity_provider(self) -> str | None: ...
     @property

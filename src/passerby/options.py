@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 from uuid import UUID
 
 from .attributes import plain
+from .context import RedactUrl, masked_fields
 from .errors import ValidationError
 from .event import Context
 
@@ -60,8 +61,11 @@ def checked_event_id(event_id: object) -> str:
     raise ValidationError("event_id: expected printable text of 1 to 128 characters, or a UUID")
 
 
-def override(context: Context, fields: Mapping[str, Any]) -> Context:
-    """Return the context with some fields replaced; raises ValidationError for a field there is not."""
+def override(context: Context, fields: Mapping[str, Any], redact: RedactUrl | None = None) -> Context:
+    """Return the context with some fields replaced, in which secrets are masked as in what a request says.
+
+    Raises ValidationError for a field there is not.
+    """
     if not isinstance(fields, Mapping):
         raise ValidationError(f"context: found {type(fields).__name__}, expected a mapping such as a dict")
     unknown = set(fields) - set(Context._fields)
@@ -74,7 +78,7 @@ def override(context: Context, fields: Mapping[str, Any]) -> Context:
         expected = dict if name == "campaign" else bool if name == "bot" else str
         if value is not None and not isinstance(value, expected):
             raise ValidationError(f"context: {name} is {type(value).__name__}, expected {expected.__name__}")
-    return context._replace(**given)
+    return context._replace(**masked_fields(given, redact))
 
 
 def choose(chosen: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:

@@ -94,6 +94,8 @@ def said_of(passerby: Any, **django: Any) -> str:
         (wrong(consent="consent"), 'PASSERBY["consent"]: consent doesn\'t look like a module path'),
         (wrong(consent=f"{HERE}.HERE"), 'PASSERBY["consent"]: expected a plain function'),
         (wrong(consent=f"{HERE}.consent_async"), 'PASSERBY["consent"]: expected a plain function'),
+        (wrong(redact_url=f"{HERE}.no_such"), f'PASSERBY["redact_url"]: Module "{HERE}" does not define'),
+        (wrong(redact_url=f"{HERE}.HERE"), 'PASSERBY["redact_url"]: expected a plain function'),
         (wrong(user_traits=f"{HERE}.no_such"), f'PASSERBY["user_traits"]: Module "{HERE}" does not define'),
         (wrong(user_traits=5), 'PASSERBY["user_traits"]: expected a plain function'),
         (wrong(user_traits=f"{HERE}.HERE"), 'PASSERBY["user_traits"]: expected a plain function'),

@@ -120,7 +120,8 @@ def _others() -> dict[str, Any]:
 
 def _from_settings() -> Tracking:
     values = _others()
-    values["consent"] = _load("consent", values.get("consent"))
+    for name in ("consent", "redact_url"):
+        values[name] = _load(name, values.get(name))
     if "secret_key" in values:
         return Tracking.from_mapping(values, _spell)
     keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
