@@ -153,9 +153,7 @@ def test_no_token_comes_through_however_it_is_written(token: str, before: str, b
     assert masked_value("utm_term", part) == MASK
 
 
-WORDS = st.sampled_from(
-    ["the", "red", "shoe", "iphone", "15", "pro", "max", "256gb", "café", "xl", "2026", "v2"]
-)
+WORDS = st.sampled_from(["the", "red", "shoe", "iphone", "15", "pro", "max", "256gb", "café", "xl", "2026", "v2"])
 
 
 @given(

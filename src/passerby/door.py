@@ -106,6 +106,11 @@ class Door:
                     self._tell_page_view(tracker)
             if not (self._settings.server_cookie and self._reception.has_cookies(visit)):
                 return []
+            headers = list(headers)
+            if self._reception.needs_no_id(visit, status, headers):
+                if not 200 <= status < 300:  # the body of others may still be made by one that reads the ID
+                    self._take_back(visit)
+                return []
             return self._reception.cookies(visit, headers, time.time())
         except Exception:
             log.exception("cookies could not be made; the response goes without")
@@ -142,9 +147,7 @@ class Door:
         visit.is_under_way = False
         if visit.request is not None:
             visit.request.detach()
-        if visit.assigned and not visit.used and visit.browser_id is not None and self._desk.issuer is not None:
-            self._give_back(visit.browser_id)
-            visit.withdraw()
+        self._take_back(visit)
 
     def end_with(self, tracker: Tracker, body: object) -> None:
         """End a request when the server lets go of the response's body, which may tell something until then.
@@ -188,6 +191,12 @@ class Door:
         browser_id = None if waiter.cancel() else waiter.result()
         if browser_id is not None:
             self._give_back(browser_id)
+
+    def _take_back(self, visit: Visit) -> None:
+        """Take an ID on which nothing depends back into the pool."""
+        if visit.assigned and not visit.used and visit.browser_id is not None and self._desk.issuer is not None:
+            self._give_back(visit.browser_id)
+            visit.withdraw()
 
     def _give_back(self, browser_id: str) -> None:
         try:

@@ -41,19 +41,34 @@ _MAX_USER_AGENT = 512  # characters that are looked at
 _TELLING_HEADERS = frozenset({"sec-gpc", "sec-purpose", "purpose", "x-purpose", "x-moz"})  # most requests have none
 _PAGE_DESTINATIONS = frozenset({"document", "iframe", "frame"})  # Sec-Fetch-Dest of a navigation
 
-# Agents that visit many sites and name themselves. General HTTP clients (curl, httpx) are not among them: their
-# requests say nothing of a visitor, and a developer who looks with curl should see what a browser gets. A Cubot is a
-# telephone.
+# Agents that visit many sites or watch one, and name themselves. General HTTP clients (curl, httpx) are not among them:
+# their requests say nothing of a visitor, and a developer who looks with curl should see what a browser gets. A name
+# counts as a word of its own where it could stand within another: a Cubot is a telephone, an Abbot is none of these.
 _known_bot = re.compile(
-    r"(?<!cu)bot(?:\b|[/;_-])|crawl|spider|slurp|"
-    r"facebookexternalhit|facebookcatalog|meta-external|mediapartners-google|"
-    r"feedfetcher|google-inspectiontool|google-read-aloud|googleother|google-extended|bingpreview|duckduckgo-favicons|"
-    r"chatgpt-user|oai-searchbot|perplexity|claude-user|claude-web|anthropic-ai|cohere-ai|"
-    r"whatsapp/|skypeuripreview|slack-imgproxy|vkshare|pinterest/0|embedly|quora link preview|outbrain|flipboardproxy|"
-    r"lighthouse|pagespeed|gtmetrix|pingdom|uptime|statuscake|site24x7|newrelicpinger|datadog/synthetics|"
-    r"headlesschrome|phantomjs|ia_archiver|archive\.org|wayback|w3c_validator|validator\.nu|"
-    r"yandeximages|yandexmetrika|baiduspider|yeti/|mail\.ru|nutch|heritrix|scrapy|screaming frog|"
-    r"netcraft|censys|zgrab|masscan"
+    # crawlers
+    r"(?<!cu)(?<!\bab)(?<!\btal)(?<!\btur)(?<!ro)bot(?:\b|[/;_-])|(?<!\bi)robot/|crawl|(?<![a-z])spider(?![- ]?man)|"
+    r"[a-z]spider\b|slurp|mediapartners-google|feedfetcher|google-inspectiontool|google-read-aloud|google-safety|"
+    r"googleother|google-pagerenderer|duckduckgo-favicons|ia_archiver|archive\.org|wayback|yandeximages|yandexmetrika|"
+    r"yeti/|mail\.ru|nutch|heritrix|scrapy|screaming frog|w3c_validator|validator\.nu|"
+    # fetchers of artificial intelligence
+    r"chatgpt-user|oai-search|perplexity-user|claude-user|claude-search|claude-web|anthropic-ai|cohere-(?:ai|training)|mistralai-user|"
+    r"google-extended|google-notebooklm|gemini-deep-research|meta-external|duckassist|bytespider|diffbot|firecrawl|"
+    r"manus-user|novaact|kagi-fetcher|webzio|omgili|"
+    # previews of links
+    r"facebookexternalhit|facebookcatalog|bingpreview|microsoftpreview|whatsapp/|skypeuripreview|slack-imgproxy|"
+    r"vkshare|pinterest/0|embedly|iframely|quora link preview|outbrain|flipboardproxy|snap url preview|"
+    r"bluesky cardyb|(?:mastodon|pleroma|misskey)/\d|kakaotalk-scrap|xing-contenttabreceiver|url[- ]preview|"
+    # probes and monitors
+    r"(?<![a-z])(?:elb-?)?health[ _-]?(?:check|probe)(?:er|s|ing)?(?![a-z0-9])|kube-probe|googlehc|consul[ /-]health|"
+    r"cloudflare-(?:healthchecks|traffic-?manager)|azure traffic manager|load balancer agent|readyforrequest|"
+    r"route ?53|envoy/hc|(?<![a-z])(?:prometheus/|monit/|(?:haproxy|zabbix|nagios|icinga|checkmk)\b)|"
+    r"blackbox[ _-]exporter|check_(?:http|curl|tcp)|(?<![a-z])uptime|[a-z]uptime|better ?stack|pingdom|statuscake|"
+    r"site24x7|newrelicpinger|datadog[ /](?:synthetics|agent)|dynatrace|catchpoint|thousandeyes|hetrixtools|"
+    r"updown\.io|checkly/|freshping|appinsights|chrome-lighthouse|pagespeed|gtmetrix|headlesschrome|phantomjs|"
+    # scanners
+    r"(?<![a-z])(?:nuclei|nikto|sqlmap|nessus|wpscan|nmap|openvas|acunetix|netsparker|arachni|w3af|dirbuster|gobuster|"
+    r"feroxbuster|ffuf|wfuzz|qualys|detectify|shodan|l9explore|l9tcpid)\b|fuzz faster|projectdiscovery|netcraft|"
+    r"censys|zgrab|masscan|expanse, a palo|internetmeasurement"
 ).search
 
 
@@ -154,6 +169,10 @@ class Policy:
         destination = request.header("sec-fetch-dest")  # browsers send it to https and localhost only
         return destination == "document" if destination else "text/html" in (request.header("accept") or "")
 
+    def is_silent(self, request: RequestInfo) -> bool:
+        """Whether a request says neither what it is for nor what it takes, as those of programs do."""
+        return not request.header("sec-fetch-dest") and request.header("accept") in (None, "", "*/*")
+
     def _ask_for_consent(self, consent: Consent, request: RequestInfo) -> Decision | None:
         try:
             answer = consent(request)
@@ -200,6 +219,14 @@ def is_html(headers: Iterable[tuple[Any, Any]]) -> bool:
     """Whether a response with these headers is a page for people."""
     kinds = header_of(headers, "content-type")
     return bool(kinds) and kinds[-1].partition(";")[0].strip().lower() in ("text/html", "application/xhtml+xml")
+
+
+def may_be_page(status: int, headers: Iterable[tuple[Any, Any]]) -> bool:
+    """Whether a response with this status and these headers may be a page; one that names no type may be anything."""
+    if not 200 <= status < 300 or status in (204, 205):  # these two leave the page before as it is
+        return False
+    headers = list(headers)
+    return is_html(headers) or not header_of(headers, "content-type")
 
 
 def may_be_shared(headers: Iterable[tuple[Any, Any]]) -> bool:

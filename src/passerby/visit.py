@@ -9,7 +9,7 @@ from typing import Any, Final
 from .cookie import BrowserIdCookie, IdentityCookie, Remembered, Sighting
 from .http_cookie import SetCookie
 from .logs import get_logger
-from .policy import BROKEN, PAGE, Decision, Policy, is_html, may_be_shared
+from .policy import BROKEN, PAGE, Decision, Policy, is_html, may_be_page, may_be_shared
 from .proxies import TrustedProxies
 from .request import RequestInfo, header_of
 
@@ -279,6 +279,16 @@ class Reception:
         if not (is_html(headers) and self._policy.is_document(request)):
             return False
         return visit.sighting.browser_id is not None or (self._policy.assigns_ids and not may_be_shared(headers))
+
+    def needs_no_id(self, visit: Visit, status: int, headers: Iterable[tuple[Any, Any]]) -> bool:
+        """Whether the ID that a new visitor was given is of no use, so that it should go back.
+
+        Nothing depends on it yet, and what was asked for by a request that says nothing of itself is no page: most
+        such are calls of an API, which bring no cookie next time either.
+        """
+        if visit.used or not visit.assigned or visit.has_identity_news or visit.request is None:
+            return False
+        return self._policy.is_silent(visit.request) and not may_be_page(status, headers)
 
     def has_cookies(self, visit: Visit) -> bool:
         """Whether the answer to this visit carries any cookie; the common case is that it does not."""
