@@ -14,7 +14,7 @@ from tests.imports import Import, is_within, read_imports, source_files
 ORDER = """
     version  errors  logs  jsontext  outcome  secret  waiting
     request  proxies  attributes  event  sensitive  redaction  context
-    http_cookie  cookie  response  policy  visit  receipt
+    http_cookie  cookie  response  policy  page  visit  receipt
     options  person  rehearsal  transaction  desk  composer  tracker  current
 
     destinations  destinations.answers  destinations.target

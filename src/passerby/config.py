@@ -61,8 +61,9 @@ class Settings:
         redact_url: called with the page's URL and with the referrer, in which secrets are masked already; gives what is
             to be kept of them, or None for nothing. If it raises, all but the host is masked.
         infer: whether page, language and referrer are taken from the request where the call does not give them.
-        auto_page_views: whether a page view is told of every page that a visitor sees: HTML with a 2xx status, in
-            answer to a browser that goes to a document, unless the app has told one itself.
+        auto_page_views: whether a page view is recorded for every page that a visitor sees: HTML with a 2xx status, or
+            304, in answer to a navigation, also to one that HTMX, Turbo or Inertia makes, unless the app has recorded
+            one itself.
         on_invalid: what a tracking call does with what cannot be sent: "raise" ValidationError, or "drop", log and
             count.
         consent: called with the request's facts; see `passerby.policy.Policy`.

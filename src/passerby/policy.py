@@ -38,7 +38,14 @@ SKIPPED_PATHS = (
 )
 
 _MAX_USER_AGENT = 512  # characters that are looked at
-_TELLING_HEADERS = frozenset({"sec-gpc", "sec-purpose", "purpose", "x-purpose", "x-moz"})  # most requests have none
+# What libraries say that load pages, or parts of them, by a script.
+_SCRIPT_HEADERS = frozenset(
+    {"x-requested-with", "hx-request", "turbo-frame", "x-up-version", "x-pjax", "x-inertia"}
+    | {"x-alpine-request", "datastar-request"}
+)
+_PREFETCH_HEADERS = frozenset({"sec-purpose", "x-sec-purpose", "purpose", "x-purpose", "x-moz", "hx-preloaded"})
+_TELLING_HEADERS = _SCRIPT_HEADERS | _PREFETCH_HEADERS | {"sec-gpc"}  # most requests have none
+_TURBO_ACCEPTS = "text/html, application/xhtml+xml"  # what Turbo and Turbolinks say; a browser leaves out the blank
 _PAGE_DESTINATIONS = frozenset({"document", "iframe", "frame"})  # Sec-Fetch-Dest of a navigation
 
 # Agents that visit many sites or watch one, and name themselves. General HTTP clients (curl, httpx) are not among them:
@@ -160,14 +167,29 @@ class Policy:
                 return _BOT_DROPPED if self._bots == "drop" else _BOT_TAGGED
         if tells_more and is_prefetch(request):
             return _NEVER
+        if tells_more and is_fragment(request):
+            return _ON_TRACKING
         return PAGE if self.assigns_ids and self._is_page(request) else _ON_TRACKING
 
     def is_document(self, request: RequestInfo) -> bool:
-        """Whether somebody goes to a page and will see it: no frame, no fetch by a script, no prefetch."""
-        if request.method != "GET" or not self._is_page(request) or is_prefetch(request):
+        """Whether somebody goes to a page and will see it: no frame, no part of a page, no prefetch.
+
+        A page that a script loads in place of the one before, as HTMX, Turbo and Inertia do, is one too.
+        """
+        if request.method != "GET" or self._is_skipped(request):
             return False
-        destination = request.header("sec-fetch-dest")  # browsers send it to https and localhost only
-        return destination == "document" if destination else "text/html" in (request.header("accept") or "")
+        header = request.header
+        if request.has_any(_TELLING_HEADERS):
+            if is_prefetch(request) or is_fragment(request):
+                return False
+            if header("hx-request") or header("x-inertia"):
+                return True
+        destination = header("sec-fetch-dest")  # browsers send it to https and localhost only
+        if not destination:
+            return "text/html" in (header("accept") or "")
+        return destination == "document" or (
+            destination == "empty" and (header("accept") or "").endswith(_TURBO_ACCEPTS)
+        )
 
     def is_silent(self, request: RequestInfo) -> bool:
         """Whether a request says neither what it is for nor what it takes, as those of programs do."""
@@ -183,10 +205,11 @@ class Policy:
             return None
         return _DENIED if answer is False or answer == "denied" else _UNKNOWN
 
+    def _is_skipped(self, request: RequestInfo) -> bool:
+        return request.path in self._skipped_paths or request.path.startswith(self._skipped_folders)
+
     def _is_page(self, request: RequestInfo) -> bool:
-        if request.method in ("HEAD", "OPTIONS", "TRACE") or request.is_websocket:
-            return False
-        if request.path in self._skipped_paths or request.path.startswith(self._skipped_folders):
+        if request.method in ("HEAD", "OPTIONS", "TRACE") or request.is_websocket or self._is_skipped(request):
             return False
         destination = request.header("sec-fetch-dest")
         if destination:
@@ -202,11 +225,32 @@ def is_prefetch(request: RequestInfo) -> bool:
     send them with real visits.
     """
     header = request.header
-    if header("sec-purpose"):
-        return "prefetch" in (header("sec-purpose") or "")
+    purpose = header("sec-purpose") or header("x-sec-purpose")  # a script may not write the first: Turbo the second
+    if purpose:
+        return "prefetch" in purpose
+    if header("hx-preloaded") == "true":
+        return True
     if header("sec-fetch-mode") == "navigate":
         return False
     return "prefetch" in (header("purpose") or header("x-purpose") or header("x-moz") or "").lower()
+
+
+def is_fragment(request: RequestInfo) -> bool:
+    """Whether a script asks for a part of a page, or for data.
+
+    HTMX and Inertia load whole pages too, and say so. An app's web view on Android names the app in X-Requested-With,
+    and is a browser like others.
+    """
+    header = request.header
+    if header("hx-request") == "true":
+        return header("hx-boosted") != "true" and header("hx-history-restore-request") != "true"
+    if header("x-inertia"):
+        return bool(header("x-inertia-partial-component") or header("x-inertia-partial-data"))
+    if header("turbo-frame") or header("x-up-version") or header("x-pjax"):
+        return True
+    if header("x-alpine-request") or header("datastar-request"):
+        return True
+    return (header("x-requested-with") or "").lower() == "xmlhttprequest"
 
 
 @lru_cache(maxsize=4096)
@@ -219,14 +263,6 @@ def is_html(headers: Iterable[tuple[Any, Any]]) -> bool:
     """Whether a response with these headers is a page for people."""
     kinds = header_of(headers, "content-type")
     return bool(kinds) and kinds[-1].partition(";")[0].strip().lower() in ("text/html", "application/xhtml+xml")
-
-
-def may_be_page(status: int, headers: Iterable[tuple[Any, Any]]) -> bool:
-    """Whether a response with this status and these headers may be a page; one that names no type may be anything."""
-    if not 200 <= status < 300 or status in (204, 205):  # these two leave the page before as it is
-        return False
-    headers = list(headers)
-    return is_html(headers) or not header_of(headers, "content-type")
 
 
 def may_be_shared(headers: Iterable[tuple[Any, Any]]) -> bool:

@@ -9,7 +9,8 @@ from typing import Any, Final
 from .cookie import BrowserIdCookie, IdentityCookie, Remembered, Sighting
 from .http_cookie import SetCookie
 from .logs import get_logger
-from .policy import BROKEN, PAGE, Decision, Policy, is_html, may_be_page, may_be_shared
+from .page import is_page, may_be_page
+from .policy import BROKEN, PAGE, Decision, Policy, may_be_shared
 from .proxies import TrustedProxies
 from .request import RequestInfo, header_of
 
@@ -273,10 +274,8 @@ class Reception:
         request, decision = visit.request, visit.decision
         if request is None or decision.refusal is not None or decision.bot:
             return False
-        if not 200 <= status < 300 or status in (204, 205):  # these two leave the page before as it is
-            return False
         headers = list(headers)
-        if not (is_html(headers) and self._policy.is_document(request)):
+        if not (is_page(request, status, headers) and self._policy.is_document(request)):
             return False
         return visit.sighting.browser_id is not None or (self._policy.assigns_ids and not may_be_shared(headers))
 
