@@ -13,7 +13,7 @@ from tests.imports import Import, is_within, read_imports, source_files
 # The order in which to read the modules. A module imports only from those before it.
 ORDER = """
     version  errors  logs  jsontext  outcome  secret  waiting
-    request  proxies  attributes  event  sensitive  redaction  context
+    route  request  proxies  attributes  event  sensitive  redaction  context
     http_cookie  cookie  response  policy  page  visit  receipt
     options  person  rehearsal  transaction  desk  composer  tracker  current
 

@@ -62,6 +62,7 @@ def test_the_defaults_are_safe() -> None:
         *((name, "yes") for name in ("infer", "auto_page_views", "server_cookie")),
         ("consent", "granted"),
         ("consent", True),
+        *(("page_name", value) for value in ("title", None, 5)),
         ("redact_url", "mask"),
         ("redact_url", True),
         *(("trusted_proxies", value) for value in ("10.0.0.0/8", 5, None, [5], [None])),

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import iscoroutine
+from logging import Logger
 from typing import Any
 
 from .attributes import plain, read_attributes
 from .context import external_referrer, language_of, page_of
-from .desk import Desk
+from .desk import Desk, PageName
 from .errors import ValidationError
 from .event import Context, Event, EventKind, new_event_id
+from .logs import get_logger
 from .options import Options, checked_event_id, override, seconds_of
 from .person import CAMEL_CASE, guard, read_identity, user_id_in
+from .redaction import MAX_READ, masked_path
+from .request import RequestInfo
+from .route import named_route
 from .visit import Visit
+
+log: Logger = get_logger("passerby")
 
 _CAMEL_CASE: Mapping[EventKind, Mapping[str, str]] = {
     "page_view": {"pointOfSale": "point_of_sale", "pageVariantId": "page_variant_id"},
@@ -100,7 +108,7 @@ class Composer:
             self._guard({}, data["traits"])
         elif kind == "alias":
             self._check_alias(data["previous_id"])
-        self._fill_in(kind, data, context)
+        context = self._fill_in(kind, data, context, options)
         moment, event_id, integrations = options.get("timestamp"), options.get("event_id"), options.get("integrations")
         return Event(
             new_event_id() if event_id is None else checked_event_id(event_id),
@@ -141,19 +149,50 @@ class Composer:
         if previous_id == visit.user_id:
             raise ValidationError("alias: found the visitor's own user ID, expected another ID of the same person")
 
-    def _fill_in(self, kind: EventKind, data: dict[str, Any], context: Context) -> None:
-        """Fill in what the call left open: channel and currency from the settings, the rest from the request."""
+    def _fill_in(self, kind: EventKind, data: dict[str, Any], context: Context, options: Options) -> Context:
+        """Fill in what the call left open: channel and currency from the settings, the rest from the request.
+
+        Returns the context, with the page's name if that is not what the path says.
+        """
         if kind in ("group", "alias"):
-            return
+            return context
         for name, value in self._desk.common_data:
             if name not in data:
                 data[name] = value
         if not self._desk.defaults.infer:
-            return
+            return context
         if data.get("page") is None and context.path is not None:
-            data["page"] = page_of(context.path)
+            data["page"] = page = self._name_of_page(context, options)
+            if page is not None and page != page_of(context.path):
+                context = context._replace(page=page)
         if data.get("language") is None and context.locale is not None:
             data["language"] = language_of(context.locale)
         request = self._visit.request
         if kind == "page_view" and not self.has_page_view and not data.get("referrer") and request is not None:
             data["referrer"] = external_referrer(context, request.host)
+        return context
+
+    def _name_of_page(self, context: Context, options: Options) -> str | None:
+        """Return the page's name: what the app's own callable says, else its route, else the last part of its path."""
+        request, rule = self._visit.request, self._desk.defaults.page_name
+        overrides = options.get("context")
+        if request is None or (overrides and not overrides.keys().isdisjoint(("path", "url"))):
+            return page_of(context.path)
+        name = _call(rule, request) if callable(rule) else None
+        if name is None and rule != "path" and (route := request.route) is not None:
+            name = named_route(route)
+        return name or page_of("/" if name == "" else context.path)
+
+
+def _call(find: PageName, request: RequestInfo) -> str | None:
+    """Have the app name a page; what looks like a secret in the name is masked, as in an address."""
+    try:
+        name: object = find(request)
+        if iscoroutine(name):
+            name.close()
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"found {type(name).__name__}, expected text or None")
+    except Exception as error:  # its words may hold the path, so only its class is logged
+        log.error("the page_name callable failed (%s); the page is named by its route", type(error).__name__)
+        return None
+    return masked_path(name[:MAX_READ]) if name else None

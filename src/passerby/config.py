@@ -9,6 +9,7 @@ from typing import Any, Literal, TypedDict, cast
 
 from .context import IpPolicy, RedactUrl
 from .cookie import RENEW_AFTER, OnTamper
+from .desk import PageName
 from .errors import SettingsError
 from .http_cookie import MAX_AGE, CookieAttributes, SameSite, Secure, check_cookie_name
 from .policy import SKIPPED_PATHS, BotPolicy, Consent, GpcPolicy
@@ -60,6 +61,9 @@ class Settings:
         hash_traits: the names of traits of which only the SHA-256 hash is told, such as ``{"email"}``.
         redact_url: called with the page's URL and with the referrer, in which secrets are masked already; gives what is
             to be kept of them, or None for nothing. If it raises, all but the host is masked.
+        page_name: how a page is named where the call does not: "route" by the pattern of its route, such as
+            ``"products/{slug}"``, and where there is none as "path" does, by the last part of its path. Or a callable
+            that is given the request's facts and gives the name, or None to have it named by its route.
         infer: whether page, language and referrer are taken from the request where the call does not give them.
         auto_page_views: whether a page view is recorded for every page that a visitor sees: HTML with a 2xx status, or
             304, in answer to a navigation, also to one that HTMX, Turbo or Inertia makes, unless the app has recorded
@@ -109,6 +113,7 @@ class Settings:
     sensitive_traits: Literal["refuse", "allow"] = "refuse"
     hash_traits: Collection[str] = ()
     redact_url: RedactUrl | None = None
+    page_name: PageName | Literal["route", "path"] = "route"
     infer: bool = True
     auto_page_views: bool = False
     on_invalid: Literal["raise", "drop"] = "raise"
@@ -154,9 +159,14 @@ class Settings:
                 "expected a plain function that takes the request's facts and gives True, False or None",
                 setting="consent",
             )
-        if self.redact_url is not None and (not callable(self.redact_url) or iscoroutinefunction(self.redact_url)):
+        if self.redact_url is not None and not _is_function(self.redact_url):
             raise SettingsError(
                 "expected a plain function that takes a URL and gives the URL to keep, or None", setting="redact_url"
+            )
+        if not (self.page_name in ("route", "path") or _is_function(self.page_name)):
+            raise SettingsError(
+                'expected "route", "path", or a plain function that takes the request\'s facts and gives a name',
+                setting="page_name",
             )
         for name in ("trusted_proxies", "skipped_paths", "hash_traits"):
             if not _are_texts(getattr(self, name)):
@@ -224,6 +234,7 @@ class SettingsValues(TypedDict, total=False):
     sensitive_traits: Literal["refuse", "allow"]
     hash_traits: Collection[str]
     redact_url: RedactUrl | None
+    page_name: PageName | Literal["route", "path"]
     infer: bool
     auto_page_views: bool
     on_invalid: Literal["raise", "drop"]
@@ -283,6 +294,10 @@ def _check_values(settings: Settings) -> None:
         raise SettingsError(
             f"found {settings.spare_browser_ids!r}, expected a whole number from 0 to 100", setting="spare_browser_ids"
         )
+
+
+def _is_function(value: object) -> bool:
+    return callable(value) and not iscoroutinefunction(value)
 
 
 def _is_key(key: object) -> bool:

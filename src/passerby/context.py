@@ -119,7 +119,8 @@ def own_data(event: Event) -> dict[str, Any]:
     The name of a page view's page stays.
     """
     data, context = dict(event.data), event.context
-    if event.kind != "page_view" and data.get("page") is not None and data["page"] == page_of(context.path):
+    inferred = page_of(context.path) if context.page is None else context.page
+    if event.kind != "page_view" and data.get("page") is not None and data["page"] == inferred:
         del data["page"]
     if data.get("language") is not None and data["language"] == language_of(context.locale):
         del data["language"]

@@ -10,7 +10,10 @@ from .context import RedactUrl
 from .errors import ValidationError
 from .event import Context, Event, EventKind
 from .receipt import Receipt
+from .request import RequestInfo
 from .visit import Visit
+
+PageName = Callable[[RequestInfo], "str | None"]
 
 
 class Defaults(Protocol):
@@ -20,6 +23,8 @@ class Defaults(Protocol):
     def infer(self) -> bool: ...
     @property
     def redact_url(self) -> RedactUrl | None: ...
+    @property
+    def page_name(self) -> PageName | Literal["route", "path"]: ...
     @property
     def identity_provider(self) -> str | None: ...
     @property

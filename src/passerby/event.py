@@ -32,6 +32,7 @@ class Context(NamedTuple):
         campaign: the query's utm parameters, names in lower case.
         variant: the first `variantid` of the query, a Sitecore page variant.
         bot: whether the visitor is a known bot (only with ``bots="tag"``).
+        page: the inferred name of the page, where that is not the last part of the path.
     """
 
     ip: str | None = None
@@ -43,6 +44,7 @@ class Context(NamedTuple):
     campaign: Mapping[str, str] | None = None
     variant: str | None = None
     bot: bool = False
+    page: str | None = None
 
     def __repr__(self) -> str:
         return "<Context>"  # what it holds is about a person

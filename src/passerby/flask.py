@@ -15,6 +15,7 @@ except ModuleNotFoundError as _error:
 from . import cli
 from .errors import SettingsError
 from .request import TRACKER_KEY
+from .route import ROUTE_KEY
 from .sites import TrackingSource
 from .tracking import Tracking
 from .wsgi import TrackingMiddleware
@@ -56,7 +57,10 @@ class Passerby:
 
 def _hand_over_tracker(sender: flask.Flask, **rest: Any) -> None:
     """Put the tracker where views find it, before anything else of the app sees the request."""
-    flask.g.tracker = flask.request.environ.get(TRACKER_KEY)
+    environ = flask.request.environ
+    flask.g.tracker = environ.get(TRACKER_KEY)
+    if flask.request.url_rule is not None:  # Flask takes the request out of the environ when its context ends
+        environ[ROUTE_KEY] = flask.request.url_rule.rule
 
 
 def _tracking_of(app: flask.Flask) -> Tracking:

@@ -33,6 +33,7 @@ class Options(TypedDict, total=False):
     destinations: Sequence[str] | None
 
 
+_CONTEXT_FIELDS = tuple(name for name in Context._fields if name != "page")  # event data has the page's name
 _NAMES = frozenset(Options.__annotations__)
 
 
@@ -68,10 +69,10 @@ def override(context: Context, fields: Mapping[str, Any], redact: RedactUrl | No
     """
     if not isinstance(fields, Mapping):
         raise ValidationError(f"context: found {type(fields).__name__}, expected a mapping such as a dict")
-    unknown = set(fields) - set(Context._fields)
+    unknown = set(fields) - set(_CONTEXT_FIELDS)
     if unknown:
         raise ValidationError(
-            f"context: found {', '.join(sorted(map(str, unknown)))}, expected only {', '.join(Context._fields)}"
+            f"context: found {', '.join(sorted(map(str, unknown)))}, expected only {', '.join(_CONTEXT_FIELDS)}"
         )
     given = plain(fields, "context")
     for name, value in given.items():

@@ -10,6 +10,8 @@ from functools import lru_cache
 from typing import Any, TypeGuard
 from urllib.parse import quote, unquote_to_bytes
 
+from .route import ROUTE_KEY, keep_request, keep_scope_route, route_of
+
 TRACKER_KEY = "passerby.tracker"  # where a request's tracker hangs: in the ASGI scope or the WSGI environ
 SEEN_KEY = "passerby.middleware"  # marks a request that a face has taken charge of: installed twice it acts once
 
@@ -127,6 +129,11 @@ class RequestInfo(ABC):
     def raw_path(self) -> str:
         """The path as the browser wrote it, percent-encoded."""
 
+    @property
+    def route(self) -> str | None:
+        """The pattern of the route that the framework has matched, as it writes it; None before that, or for none."""
+        return route_of(self.native)
+
     @abstractmethod
     def detach(self) -> None:
         """Let go of the server's own object once the request is over, but for the facts.
@@ -185,9 +192,10 @@ class ScopeRequest(RequestInfo):
         return _shared_text(value) if len(value) <= _SHARED else value.decode("latin-1")
 
     def detach(self) -> None:
-        get = self.native.get
+        native, get = self.native, self.native.get
         self.native = {"scheme": self.scheme, "client": get("client"), "query_string": get("query_string")}
         self.native["raw_path"] = get("raw_path")
+        keep_scope_route(native, self.native)
 
     def has_any(self, names: frozenset[str]) -> bool:
         return not self._headers.keys().isdisjoint(_asgi_names(names))
@@ -237,8 +245,10 @@ class EnvironRequest(RequestInfo):
         return value
 
     def detach(self) -> None:
-        native = self.native
+        native, route = self.native, self.route
         self.native = {name: native[name] for name in _LOOKED_AT_LATE if name in native}
+        if route is not None:
+            self.native[ROUTE_KEY] = route
 
     def has_any(self, names: frozenset[str]) -> bool:
         return any(_CGI_NAMES[name] in self.native for name in names)
@@ -264,6 +274,8 @@ def read_request(request: Any) -> RequestInfo:
     for native in (request, getattr(request, "scope", None), getattr(request, "environ", None)):
         if not _is_native(native):
             continue
+        if native is not request:
+            keep_request(native, request)
         if "type" in native and "headers" in native:
             return ScopeRequest(native)
         if "REQUEST_METHOD" in native:

@@ -95,6 +95,8 @@ def said_of(passerby: Any, **django: Any) -> str:
         (wrong(consent=f"{HERE}.HERE"), 'PASSERBY["consent"]: expected a plain function'),
         (wrong(consent=f"{HERE}.consent_async"), 'PASSERBY["consent"]: expected a plain function'),
         (wrong(redact_url=f"{HERE}.no_such"), f'PASSERBY["redact_url"]: Module "{HERE}" does not define'),
+        (wrong(page_name=f"{HERE}.no_such"), f'PASSERBY["page_name"]: Module "{HERE}" does not define'),
+        (wrong(page_name=f"{HERE}.HERE"), 'PASSERBY["page_name"]: expected "route", "path"'),
         (wrong(redact_url=f"{HERE}.HERE"), 'PASSERBY["redact_url"]: expected a plain function'),
         (wrong(user_traits=f"{HERE}.no_such"), f'PASSERBY["user_traits"]: Module "{HERE}" does not define'),
         (wrong(user_traits=5), 'PASSERBY["user_traits"]: expected a plain function'),

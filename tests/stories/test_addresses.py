@@ -135,3 +135,21 @@ def test_a_context_that_the_app_gives_is_redacted_too(make_tracking: MakeTrackin
     assert_nowhere("ada@", everything_sent(collector))
     assert_nowhere(JWT, everything_sent(collector))
     assert "somebody" in [event["page"] for event in collector.events]
+
+
+def test_the_route_names_a_page_and_is_no_property_of_other_events(
+    make_tracking: MakeTracking, collector: CollectorServer
+) -> None:
+    tracking = make_tracking()
+
+    def page(tracker: Tracker) -> None:
+        tracker.page_view()
+        tracker.event("ADD", {"total": 1})
+
+    Site(tracking, {"/items/{pk}/update": page}).browser().open("/items/17/update")
+    assert delivered(tracking)
+    assert [event["page"] for event in collector.events] == ["items/{pk}/update"] * 2
+    view, add = collector.messages("customerio")
+    assert view["name"] == "items/{pk}/update"
+    assert add["properties"] == {"total": 1}
+    assert [event["properties"].get("page") for event in collector.messages("datalyr")][1:] == [None]

@@ -122,6 +122,8 @@ def _from_settings() -> Tracking:
     values = _others()
     for name in ("consent", "redact_url"):
         values[name] = _load(name, values.get(name))
+    if values.get("page_name", "route") not in ("route", "path"):
+        values["page_name"] = _load("page_name", values["page_name"])
     if "secret_key" in values:
         return Tracking.from_mapping(values, _spell)
     keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]

@@ -18,6 +18,7 @@ from ..door import Door
 from ..logs import get_logger
 from ..request import SEEN_KEY, TRACKER_KEY, EnvironRequest, RequestInfo, ScopeRequest
 from ..response import add_cookies, headers_of
+from ..route import keep_request
 from ..sites import TrackingSource
 from ..tracker import Tracker
 from .conf import get_tracking
@@ -100,7 +101,9 @@ class TrackingMiddleware:
 
 def _info_of(request: HttpRequest) -> RequestInfo:
     scope = getattr(request, "scope", None)
-    return EnvironRequest(request.META) if scope is None else ScopeRequest(scope)
+    info = EnvironRequest(request.META) if scope is None else ScopeRequest(scope)
+    keep_request(info.native, request)
+    return info
 
 
 def _attach(request: HttpRequest, tracker: Tracker) -> None:
