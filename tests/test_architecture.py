@@ -31,7 +31,7 @@ ORDER = """
     caretaker  caretaker.arguments  cli  __main__
     asgi  wsgi  fastapi  flask
     testing.told  testing  testing.plugin
-    django.transactions  django.conf  django.middleware  django.signals  django.checks  django.apps  django
+    django.transactions  django.conf  django.signals  django.middleware  django.checks  django.apps  django
     django.test  django.templatetags  django.templatetags.passerby
     django.management  django.management.commands  django.management.commands.passerby
 

@@ -73,6 +73,13 @@ class Composer:
         overrides = options.get("context")
         return override(self._context, overrides, self._desk.defaults.redact_url) if overrides else self._context
 
+    def locale(self, context: Context, options: Options) -> str | None:
+        """Return the locale of the page: the language that the app has chosen for it, else what the visitor prefers."""
+        request, overrides = self._visit.request, options.get("context")
+        if request is None or (overrides and "locale" in overrides):
+            return context.locale
+        return request.language or context.locale
+
     def compose(
         self,
         kind: EventKind,
@@ -165,9 +172,11 @@ class Composer:
             data["page"] = page = self._name_of_page(context, options)
             if page is not None and page != page_of(context.path):
                 context = context._replace(page=page)
-        if data.get("language") is None and context.locale is not None:
-            data["language"] = language_of(context.locale)
         request = self._visit.request
+        if data.get("language") is None and (locale := self.locale(context, options)) is not None:
+            data["language"] = language = language_of(locale)
+            if language != language_of(context.locale):
+                context = context._replace(language=language)
         if kind == "page_view" and not self.has_page_view and not data.get("referrer") and request is not None:
             data["referrer"] = external_referrer(context, request.host)
         return context

@@ -116,13 +116,15 @@ def page_of(path: str | None) -> str | None:
 def own_data(event: Event) -> dict[str, Any]:
     """Return a copy of an event's data, without what was only taken from the request and stands in the context.
 
-    The name of a page view's page stays.
+    The name of a page view's page stays, and so does the page's language where it is not the visitor's.
     """
     data, context = dict(event.data), event.context
     inferred = page_of(context.path) if context.page is None else context.page
     if event.kind != "page_view" and data.get("page") is not None and data["page"] == inferred:
         del data["page"]
-    if data.get("language") is not None and data["language"] == language_of(context.locale):
+    language = language_of(context.locale) if context.language is None else context.language
+    is_pages_own = event.kind == "page_view" and context.language is not None
+    if not is_pages_own and data.get("language") is not None and data["language"] == language:
         del data["language"]
     return data
 

@@ -33,6 +33,7 @@ class Context(NamedTuple):
         variant: the first `variantid` of the query, a Sitecore page variant.
         bot: whether the visitor is a known bot (only with ``bots="tag"``).
         page: the inferred name of the page, where that is not the last part of the path.
+        language: the language of the page, where the app has chosen another than that of the locale.
     """
 
     ip: str | None = None
@@ -45,6 +46,7 @@ class Context(NamedTuple):
     variant: str | None = None
     bot: bool = False
     page: str | None = None
+    language: str | None = None
 
     def __repr__(self) -> str:
         return "<Context>"  # what it holds is about a person

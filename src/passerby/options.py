@@ -33,7 +33,8 @@ class Options(TypedDict, total=False):
     destinations: Sequence[str] | None
 
 
-_CONTEXT_FIELDS = tuple(name for name in Context._fields if name != "page")  # event data has the page's name
+# The name and the language of the page are event data.
+_CONTEXT_FIELDS = tuple(name for name in Context._fields if name not in ("page", "language"))
 _NAMES = frozenset(Options.__annotations__)
 
 

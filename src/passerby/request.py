@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, TypeGuard
 from urllib.parse import quote, unquote_to_bytes
 
-from .route import ROUTE_KEY, keep_request, keep_scope_route, route_of
+from .route import ROUTE_KEY, keep_request, keep_scope_route, language_in, route_of
 
 TRACKER_KEY = "passerby.tracker"  # where a request's tracker hangs: in the ASGI scope or the WSGI environ
 SEEN_KEY = "passerby.middleware"  # marks a request that a face has taken charge of: installed twice it acts once
@@ -133,6 +133,11 @@ class RequestInfo(ABC):
     def route(self) -> str | None:
         """The pattern of the route that the framework has matched, as it writes it; None before that, or for none."""
         return route_of(self.native)
+
+    @property
+    def language(self) -> str | None:
+        """The language in which the framework makes the page, where it was chosen; None after the request."""
+        return language_in(self.native)
 
     @abstractmethod
     def detach(self) -> None:

@@ -10,6 +10,7 @@ from weakref import ref
 
 ROUTE_KEY = "passerby.route"  # in a scope or environ: the pattern, once the framework's own objects are gone
 REQUEST_KEY = "passerby.request"  # a weak reference to the request object of Django
+LANGUAGE_KEY = "passerby.language"  # a function that is given that object and gives the language of the page, or None
 
 _SCOPE_KEYS = ("path", "path_params", "route", "app_root_path", "root_path")
 
@@ -56,6 +57,13 @@ def keep_scope_route(scope: Mapping[str, Any], kept: MutableMapping[str, Any]) -
                 kept[name] = scope[name]
     elif (route := route_of(scope)) is not None:
         kept[ROUTE_KEY] = route
+
+
+def language_in(native: Mapping[str, Any]) -> str | None:
+    """Return the language in which the framework makes the page, such as ``"de-at"``, where it was chosen."""
+    find, reference = native.get(LANGUAGE_KEY), native.get(REQUEST_KEY)
+    request = None if reference is None else reference()
+    return None if find is None or request is None else find(request)
 
 
 def named_route(route: str) -> str | None:

@@ -276,7 +276,8 @@ class Tracker:
         params = asked.pop("params", None)
         if params:
             asked["params"] = read_extension(data["params"], "params")
-        locale = self._composer.context({}).locale
+        composer = self._composer
+        locale = composer.locale(composer.context({}), {})
         if asked.get("language") is None and self._desk.defaults.infer and locale is not None:
             asked["language"] = language_of(locale)
         return self._desk.ask_personalization(asked, self.browser_id, self.point_of_sale, timeout)

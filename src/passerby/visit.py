@@ -35,6 +35,7 @@ class Visit:
         unrecorded: how many events it will wait for.
         body: the response's body, where the visit lasts as long as that.
         used: whether anything depends on the assigned ID: an event, a cookie, or the app, which has read it.
+        is_ignored: whether what was asked for is no page of the site, as the settings say of Django's admin.
     """
 
     __slots__ = (
@@ -48,6 +49,7 @@ class Visit:
         "assigned",
         "body",
         "is_awaited",
+        "is_ignored",
         "is_under_way",
         "remembered",
         "request",
@@ -72,6 +74,7 @@ class Visit:
         self.used: bool = False
         self.is_under_way: bool = False
         self.is_awaited: bool = False
+        self.is_ignored: bool = False
         self.unrecorded: int = 0
         self.body: object = None
         self._browser_id = sighting.browser_id
@@ -272,7 +275,7 @@ class Reception:
         Not for a new visitor if a shared cache may keep it: without a cookie they would be a new one at every page.
         """
         request, decision = visit.request, visit.decision
-        if request is None or decision.refusal is not None or decision.bot:
+        if request is None or visit.is_ignored or decision.refusal is not None or decision.bot:
             return False
         headers = list(headers)
         if not (is_page(request, status, headers) and self._policy.is_document(request)):
@@ -287,7 +290,7 @@ class Reception:
         """
         if visit.used or not visit.assigned or visit.has_identity_news or visit.request is None:
             return False
-        return self._policy.is_silent(visit.request) and not may_be_page(status, headers)
+        return visit.is_ignored or (self._policy.is_silent(visit.request) and not may_be_page(status, headers))
 
     def has_cookies(self, visit: Visit) -> bool:
         """Whether the answer to this visit carries any cookie; the common case is that it does not."""

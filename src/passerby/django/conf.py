@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from inspect import iscoroutinefunction
 from typing import Any, cast
@@ -33,6 +33,8 @@ class DjangoSettings:
         on_commit: whether events that are told in a transaction are recorded when it is committed, and dropped if it is
             rolled back; None does as ATOMIC_REQUESTS of the database says.
         using: the database whose transactions count.
+        ignored_namespaces: namespaces of URLs that are no pages of the site: none is a page view by itself, and nobody
+            gets an ID there unless something is tracked. An application namespace or that of an instance.
         auth_signals: whether a log-in tells an identity and a log-out resets it.
         user_traits: called with the user who logs in, gives their traits; a function, or the dotted path of one.
         tracking: a `Tracking` or `Sites`, or the dotted path of one, instead of settings.
@@ -40,6 +42,7 @@ class DjangoSettings:
 
     on_commit: bool | None = None
     using: str = DEFAULT_DB_ALIAS
+    ignored_namespaces: Collection[str] = ("admin",)
     auth_signals: bool = False
     user_traits: str | Callable[[Any], Mapping[str, Any]] | None = None
     tracking: str | Tracking | Sites | None = None
@@ -50,6 +53,9 @@ class DjangoSettings:
                 raise SettingsError(f"found {getattr(self, name)!r}, expected True or False", setting=name)
         if self.using != DEFAULT_DB_ALIAS and self.using not in list(settings.DATABASES):
             raise SettingsError(f"found {self.using!r}, expected a database of DATABASES", setting="using")
+        spaces: object = self.ignored_namespaces
+        if isinstance(spaces, str) or not isinstance(spaces, Collection) or not all(isinstance(n, str) for n in spaces):
+            raise SettingsError("expected a list of namespaces", setting="ignored_namespaces")
         find = _load("user_traits", self.user_traits)
         if find is not None and (not callable(find) or iscoroutinefunction(find)):
             raise SettingsError("expected a plain function that takes a user and gives a dict", setting="user_traits")

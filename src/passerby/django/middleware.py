@@ -10,18 +10,21 @@ from types import SimpleNamespace
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.translation import get_language
 
 from ..current import step_in, step_out
 from ..door import Door
 from ..logs import get_logger
 from ..request import SEEN_KEY, TRACKER_KEY, EnvironRequest, RequestInfo, ScopeRequest
 from ..response import add_cookies, headers_of
-from ..route import keep_request
+from ..route import LANGUAGE_KEY, keep_request
 from ..sites import TrackingSource
 from ..tracker import Tracker
-from .conf import get_tracking
+from . import signals
+from .conf import get_tracking, read_own_settings
 
 log: Logger = get_logger("passerby.django")
 
@@ -44,6 +47,10 @@ class TrackingMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response: Callable[[HttpRequest], Any] = get_response
         self.tracking: TrackingSource = get_tracking()
+        own = read_own_settings()
+        self._ignored_namespaces = frozenset(own.ignored_namespaces)
+        if own.auth_signals:  # so that a log-in is recorded without the app in INSTALLED_APPS too
+            signals.connect()
         # `inspect` has both only from Python 3.12 on.
         self._is_async = iscoroutinefunction(get_response)  # pyright: ignore[reportDeprecated]
         if self._is_async:
@@ -67,7 +74,7 @@ class TrackingMiddleware:
         except BaseException:
             _end(door, tracker)
             raise
-        _respond(door, tracker, response)
+        self._respond(request, door, tracker, response)
         door.pass_barrier(tracker)
         return _finish(door, tracker, response)
 
@@ -87,11 +94,20 @@ class TrackingMiddleware:
         except BaseException:
             _end(door, tracker)
             raise
-        _respond(door, tracker, response)
+        self._respond(request, door, tracker, response)
         recorded = door.begin_barrier(tracker)
         if recorded is not None:
             await door.pass_barrier_async(tracker, recorded)
         return _finish(door, tracker, response)
+
+    def _respond(self, request: HttpRequest, door: Door, tracker: Tracker, response: HttpResponseBase) -> None:
+        match = getattr(request, "resolver_match", None)  # a middleware behind this one may make the response
+        if match is not None and not self._ignored_namespaces.isdisjoint((*match.app_names, *match.namespaces)):
+            tracker.visit.is_ignored = True
+        try:
+            add_cookies(response, door.respond(tracker, response.status_code, headers_of(response)))
+        except Exception:
+            log.exception("cookies could not be added to a response; it goes without")
 
     def _pass(self, request: HttpRequest, info: RequestInfo) -> Any:
         """Let a request pass that another face has taken charge of, or this one, installed twice."""
@@ -103,7 +119,17 @@ def _info_of(request: HttpRequest) -> RequestInfo:
     scope = getattr(request, "scope", None)
     info = EnvironRequest(request.META) if scope is None else ScopeRequest(scope)
     keep_request(info.native, request)
+    info.native[LANGUAGE_KEY] = _language_of
     return info
+
+
+def _language_of(request: HttpRequest) -> str | None:
+    """Return the language of a page, if the project has chosen one: LocaleMiddleware, or a view that activates it."""
+    active = get_language()
+    if active and active.lower() != settings.LANGUAGE_CODE.lower():
+        return active
+    chosen: str | None = getattr(request, "LANGUAGE_CODE", None)
+    return chosen
 
 
 def _attach(request: HttpRequest, tracker: Tracker) -> None:
@@ -112,13 +138,6 @@ def _attach(request: HttpRequest, tracker: Tracker) -> None:
         request.state = SimpleNamespace()  # type: ignore[attr-defined]
     with suppress(AttributeError):  # what the app keeps there itself may be anything
         request.state.tracker = tracker  # type: ignore[attr-defined]
-
-
-def _respond(door: Door, tracker: Tracker, response: HttpResponseBase) -> None:
-    try:
-        add_cookies(response, door.respond(tracker, response.status_code, headers_of(response)))
-    except Exception:
-        log.exception("cookies could not be added to a response; it goes without")
 
 
 def _finish(door: Door, tracker: Tracker, response: HttpResponseBase) -> HttpResponseBase:
