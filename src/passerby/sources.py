@@ -29,7 +29,7 @@ _KINDS: Mapping[str, Callable[..., Destination]] = {
 _BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 _LISTS = frozenset({"secret_key", "trusted_proxies", "trusted_proxy_headers", "skipped_paths", "hash_traits"})
 _SWITCHES = frozenset({"include_utm_parameters", "requested_at", "gzip", "strict", "share_visitors"})  # of destinations
-_NOT_TEXT = frozenset({"consent"})
+_NOT_TEXT = frozenset({"consent", "redact_url"})
 _WHOLE = frozenset({"max_events"})  # numbers that are None by default
 _PREFIX = "PASSERBY_"
 

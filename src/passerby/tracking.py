@@ -27,6 +27,7 @@ from .person import checked_browser_id, checked_user_id
 from .policy import INVALID, OUTSIDE, Policy
 from .proxies import TrustedProxies
 from .receipt import DEFAULT_WAIT, Receipt
+from .reception import Reception
 from .request import TRACKER_KEY, EnvironRequest, RequestInfo, read_request
 from .response import change, headers_of, without_cookies
 from .sources import read_environment, read_mapping, variable_of
@@ -35,7 +36,7 @@ from .tracker import Tracker
 from .transaction import Transactions
 from .uwsgi import warn_if_threads_are_off
 from .value import guarded
-from .visit import Reception, Visit, visit_of
+from .visit import Visit, visit_of
 
 log: Logger = get_logger("passerby")
 
