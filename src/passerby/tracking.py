@@ -20,7 +20,7 @@ from .destinations.target import COLLECTOR_URL, collector_url
 from .door import Door
 from .errors import BrowserIdUnavailable, RemoteTimeout, SettingsError, ValidationError
 from .frontdesk import FrontDesk
-from .logs import get_logger
+from .logs import get_logger, log_loss
 from .options import checked_timeout
 from .outbox import DeadLetter
 from .person import checked_browser_id, checked_user_id
@@ -62,7 +62,8 @@ class Tracking:
         self._door = Door(self._desk, self._reception, self._settings)
         warn_if_threads_are_off()
         if (collector := collector_url()) is not None:
-            log.warning(
+            log_loss(  # it is seen where no logging is configured too: the addresses of the settings get nothing
+                log,
                 "%s is set: events go to the collector at %s and to no configured address; for development only",
                 COLLECTOR_URL,
                 collector,
