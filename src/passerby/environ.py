@@ -189,7 +189,7 @@ def _first_of(key: str, value: str) -> str:
     if key == "HTTP_HOST":
         values = {one.strip() for one in value.split(",")}
         return values.pop() if len(values) == 1 else value
-    return value.partition(",")[0].rstrip()
+    return value.partition(",")[0].rstrip() or value
 
 
 def _bytes_of(text: str) -> bytes:
