@@ -13,10 +13,10 @@ from tests.imports import Import, is_within, read_imports, source_files
 # The order in which to read the modules. A module imports only from those before it.
 ORDER = """
     version  errors  logs  jsontext  outcome  secret  waiting  value  function
-    address  url  facts  scope  environ  request  forwarded  proxies
-    attributes  event  context  public_suffix  http_cookie  cookie  caching  cookie_context  response
-    policy  visit  receipt
-    sensitive  options  person  testrun  rehearsal  transaction  desk  composer  tracker  current
+    address  url  route  facts  scope  environ  request  forwarded  proxies
+    attributes  event  sensitive  redaction  context  public_suffix  http_cookie  cookie  caching  cookie_context
+    response  policy  page  visit  reception  receipt
+    options  person  testrun  rehearsal  transaction  desk  composer  tracker  current
     adapter
 
     destinations  destinations.answers  destinations.reserved  destinations.target
@@ -36,7 +36,7 @@ ORDER = """
     asgi  wsgi  fastapi  flask
     testing.told  testing  testing.plugin
     django.transactions  django.conf  django.forwarding
-    django.middleware  django.signals  django.checks  django.apps  django
+    django.signals  django.middleware  django.checks  django.apps  django
     django.test  django.templatetags  django.templatetags.passerby
     django.management  django.management.commands  django.management.commands.passerby
 

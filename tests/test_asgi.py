@@ -21,6 +21,7 @@ from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket
 
@@ -35,8 +36,8 @@ from passerby.fastapi import get_tracker
 from passerby.frontdesk import FrontDesk
 from passerby.outbox.memory import MemoryOutbox
 from passerby.policy import Policy
+from passerby.reception import Reception
 from passerby.testing import Told
-from passerby.visit import Reception
 from tests.making import (
     BROWSER_ID,
     NAVIGATION,
@@ -1033,3 +1034,18 @@ class TestSharedCache:
 
 def test_pairs_of_headers() -> None:
     assert pairs({"a": "b"}) == pairs([("a", "b")]) == [("a", "b")]
+
+
+async def test_a_site_of_static_pages_is_counted_when_it_is_seen_again(
+    make_tracking: MakeTracking, tracked: Told, tmp_path: Path
+) -> None:
+    (tmp_path / "index.html").write_text("a page")
+    (tmp_path / "logo.png").write_text("no page")
+    app = install(StaticFiles(directory=tmp_path, html=True), make_tracking(auto_page_views=True))
+    first = await call(app, make_scope("/", NAVIGATION))
+    etag = dict(start_of(first)["headers"])[b"etag"].decode()
+    headers = NAVIGATION | sent_back(set_cookies(first)) | {"if-none-match": etag}
+    again = await call(app, make_scope("/", headers))
+    await call(app, make_scope("/logo.png", headers))
+    assert start_of(again)["status"] == 304
+    tracked.assert_story("page view Home Page", "page view Home Page")

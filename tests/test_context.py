@@ -221,14 +221,12 @@ def test_a_path_has_no_user_information(path: str) -> None:
 @pytest.mark.parametrize("character", ["%C3%A4", "%F0%9F%98%80", "%25", "a"])
 @pytest.mark.parametrize("shift", range(13))
 def test_a_cut_url_is_a_url(character: str, shift: int) -> None:
-    found = context(
-        f"/{'x' * shift}{character * 2048}?utm_source=x",
-        {"referer": f"https://b.example/{'x' * shift}{character * 3000}"},
-    )
+    parts = f"/{character * 3}" * 1000  # a part that is long itself is masked
+    found = context(f"/y{'x' * shift}{parts}?utm_source=x", {"referer": f"https://b.example/y{'x' * shift}{parts}"})
     for text in (found.path, found.url, found.referrer):
         assert text is not None
         assert 2030 < len(text) <= 2048
-        assert unquote(text, errors="strict").rstrip(unquote(character)).endswith("/" + "x" * shift)
+        assert unquote(text, errors="strict").rstrip("/" + unquote(character)).endswith("/y" + "x" * shift)
 
 
 @pytest.mark.parametrize(

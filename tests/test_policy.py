@@ -135,6 +135,9 @@ def test_global_privacy_control(value: str, setting: Any, refusal: str | None) -
         ({"purpose": "prefetch", "sec-fetch-mode": "no-cors"}, True),
         ({"x-purpose": "prefetch"}, True),
         ({"x-purpose": "preview"}, False),
+        ({"x-sec-purpose": "prefetch"}, True),
+        ({"x-sec-purpose": "prefetch", "sec-fetch-mode": "same-origin"}, True),
+        ({"hx-preloaded": "true"}, True),
         ({"x-moz": "prefetch"}, True),
         ({"x-moz": "prefetch", "sec-fetch-mode": "navigate"}, False),
         ({"purpose": "other"}, False),
@@ -165,6 +168,10 @@ def test_prefetch(headers: dict[str, str], prefetch: bool) -> None:
         ({"sec-fetch-dest": "script", "accept": "*/*"}, False),
         ({"sec-fetch-dest": "style"}, False),
         ({"sec-fetch-dest": "serviceworker"}, False),
+        ({"accept": "text/html, */*; q=0.01", "x-requested-with": "XMLHttpRequest"}, False),
+        ({"accept": "*/*", "hx-request": "true"}, False),
+        ({"accept": "text/html", "x-up-version": "3.7.0"}, False),
+        ({"accept": "text/html", "x-requested-with": "com.example.app"}, True),
     ],
 )
 def test_a_subresource_gets_no_id_at_once(headers: dict[str, str], at_once: bool) -> None:
@@ -235,6 +242,11 @@ def test_a_websocket_is_no_page() -> None:
         (NAVIGATION | {"sec-purpose": "prefetch;prerender"}, "GET", "/", False),
         (NAVIGATION | {"purpose": "prefetch"}, "GET", "/", True),
         ({"accept": "text/html", "purpose": "prefetch"}, "GET", "/", False),
+        ({"accept": "text/html", "x-requested-with": "XMLHttpRequest"}, "GET", "/", False),
+        ({"accept": "text/html", "x-requested-with": "com.example.app"}, "GET", "/", True),
+        ({"hx-request": "true", "hx-boosted": "true"}, "GET", "/", True),
+        ({"hx-request": "true", "hx-boosted": "true"}, "GET", "/static/page.html", False),
+        ({"hx-request": "true", "hx-boosted": "true"}, "POST", "/", False),
     ],
 )
 def test_who_goes_to_a_page_and_will_see_it(

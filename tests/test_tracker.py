@@ -38,7 +38,7 @@ class Desk:
     def __init__(self, **defaults: Any) -> None:
         usual: dict[str, Any] = dict.fromkeys(("channel", "currency", "language", "identity_provider"))
         usual |= {"infer": True, "remembers_users": True, "sensitive_traits": "refuse", "hash_traits": ()}
-        usual |= {"on_user_change": "rotate"}
+        usual |= {"on_user_change": "rotate", "redact_url": None, "page_name": "route"}
         self.defaults = SimpleNamespace(**(usual | defaults))
         self.destination_names: tuple[str, ...] = ("sitecore", "other")
         self.takers: dict[EventKind, tuple[str, ...]] = dict.fromkeys(get_args(EventKind), self.destination_names)

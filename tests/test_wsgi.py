@@ -322,7 +322,7 @@ class TestFaults:
             start_response("201 Created", [("X-App", "yes")])
             return [b"a page"]
 
-        places = {"Policy": "passerby.policy", "Reception": "passerby.visit", "FrontDesk": "passerby.frontdesk"}
+        places = {"Policy": "passerby.policy", "Reception": "passerby.reception", "FrontDesk": "passerby.frontdesk"}
         monkeypatch.setattr(f"{places[step.partition('.')[0]]}.{step}", fail)
         for came in ({}, cookie_header(bid_key=BROWSER_ID)):
             served = serve(app, make_tracking(mint_timeout=0.01), came)

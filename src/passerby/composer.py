@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from logging import Logger
 from typing import Any
 
 from .attributes import plain, read_attributes
 from .context import external_referrer, language_of, page_of
-from .desk import Desk
+from .desk import Desk, PageName
 from .errors import ValidationError
 from .event import Context, Event, EventKind, new_event_id
-from .options import Options, checked_event_id, checked_type, override, read_integrations, seconds_of
+from .function import is_given_up
+from .logs import get_logger
+from .options import (
+    Options,
+    checked_event_id,
+    checked_type,
+    override,
+    read_context,
+    read_integrations,
+    seconds_of,
+)
 from .person import CAMEL_CASE, guard, read_identity, user_id_in
+from .redaction import MAX_READ, masked_path
+from .request import RequestInfo
+from .route import named_route
 from .url import without_user_info
+from .value import bare
 from .visit import Visit
+
+log: Logger = get_logger("passerby")
 
 _CAMEL_CASE: Mapping[EventKind, Mapping[str, str]] = {
     "page_view": {"pointOfSale": "point_of_sale", "pageVariantId": "page_variant_id"},
@@ -60,12 +77,18 @@ class Composer:
         """A page view was told in a transaction that has failed."""
         self.has_page_view = False
 
-    def context(self, options: Options) -> Context:
-        """Return what the request says, but for what the call knows better."""
+    def context(self, given: Mapping[str, Any]) -> Context:
+        """Return what the request says, but for the fields that the call gives."""
         if self._context is None:
             self._context = self._desk.context(self._visit)
-        overrides = options.get("context")
-        return self._context if overrides is None else override(self._context, overrides)
+        return override(self._context, given, self._desk.defaults.redact_url) if given else self._context
+
+    def locale(self, context: Context, given: Mapping[str, Any]) -> str | None:
+        """Return the locale of the page: the language that the app has chosen for it, else what the visitor prefers."""
+        request = self._visit.request
+        if request is None or "locale" in given:
+            return context.locale
+        return request.language or context.locale
 
     def compose(
         self,
@@ -96,7 +119,9 @@ class Composer:
         for name in _URLS:
             if isinstance(data.get(name), str):
                 data[name] = without_user_info(data[name])
-        context = self.context(options)
+        overrides = options.get("context")
+        given = {} if overrides is None else read_context(overrides)
+        context = self.context(given)
         before = user_id = self._visit.user_id
         if kind == "identity":
             user_id = self._identified(data, extension, nested)
@@ -104,7 +129,7 @@ class Composer:
             self._guard({}, data["traits"])
         elif kind == "alias":
             self._check_alias(data["previous_id"])
-        self._fill_in(kind, data, context)
+        context = self._fill_in(kind, data, context, given)
         moment, event_id, integrations = options.get("timestamp"), options.get("event_id"), options.get("integrations")
         return Event(
             new_event_id() if event_id is None else checked_event_id(event_id),
@@ -145,19 +170,49 @@ class Composer:
         if previous_id == visit.user_id:
             raise ValidationError("alias: found the visitor's own user ID, expected another ID of the same person")
 
-    def _fill_in(self, kind: EventKind, data: dict[str, Any], context: Context) -> None:
-        """Fill in what the call left open: channel and currency from the settings, the rest from the request."""
+    def _fill_in(self, kind: EventKind, data: dict[str, Any], context: Context, given: Mapping[str, Any]) -> Context:
+        """Fill in what the call left open: channel and currency from the settings, the rest from the request.
+
+        Returns the context, with the page's name if that is not what the path says.
+        """
         if kind in ("group", "alias"):
-            return
+            return context
         for name, value in self._desk.common_data:
             if name not in data:
                 data[name] = value
         if not self._desk.defaults.infer:
-            return
+            return context
         if data.get("page") is None and context.path is not None:
-            data["page"] = page_of(context.path)
-        if data.get("language") is None and context.locale is not None:
-            data["language"] = language_of(context.locale)
+            data["page"] = page = self._name_of_page(context, given)
+            if page is not None and page != page_of(context.path):
+                context = context._replace(page=page)
         request = self._visit.request
+        if data.get("language") is None and (locale := self.locale(context, given)) is not None:
+            data["language"] = language = language_of(locale)
+            if language != language_of(context.locale):
+                context = context._replace(language=language)
         if kind == "page_view" and not self.has_page_view and not data.get("referrer") and request is not None:
             data["referrer"] = external_referrer(context, request.host)
+        return context
+
+    def _name_of_page(self, context: Context, given: Mapping[str, Any]) -> str | None:
+        """Return the page's name: what the app's own callable says, else its route, else the last part of its path."""
+        request, rule = self._visit.request, self._desk.defaults.page_name
+        if request is None or not given.keys().isdisjoint(("path", "url")):
+            return page_of(context.path)
+        name = _call(rule, request) if callable(rule) else None
+        if name is None and rule != "path" and (route := request.route) is not None:
+            name = named_route(route)
+        return name or page_of("/" if name == "" else context.path)
+
+
+def _call(find: PageName, request: RequestInfo) -> str | None:
+    """Have the app name a page; what looks like a secret in the name is masked, as in an address."""
+    try:
+        name: object = bare(find(request))
+        if is_given_up(name) or not isinstance(name, str | None):
+            raise TypeError(f"found {type(name).__name__}, expected text or None")
+    except Exception as error:  # its words may hold the path, so only its class is logged
+        log.error("the page_name callable failed (%s); the page is named by its route", type(error).__name__)
+        return None
+    return masked_path(name[:MAX_READ]) if name else None

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypedDict, cast
 
 from .caching import CacheControl
-from .context import IpPolicy
+from .context import IpPolicy, RedactUrl
 from .cookie import IDENTITY_MAX_AGE, RENEW_AFTER, OnMissingSignature, OnTamper
+from .desk import PageName
 from .errors import SettingsError
 from .function import check_function
 from .http_cookie import MAX_AGE, CookieAttributes, SameSite, Secure, check_cookie_name
@@ -89,9 +90,15 @@ class Settings:
         sensitive_traits: what becomes of a trait that looks like a password, a token, or a number of a card or of
             social security: "refuse" raises ValidationError, "allow" takes it.
         hash_traits: the names of traits of which only the SHA-256 hash is told, such as ``{"email"}``.
+        redact_url: called with the page's URL and with the referrer, in which secrets are masked already; gives what is
+            to be kept of them, or None for nothing. If it raises, all but the host is masked.
+        page_name: how a page is named where the call does not: "route" by the pattern of its route, such as
+            ``"products/{slug}"``, and where there is none as "path" does, by the last part of its path. Or a callable
+            that is given the request's facts and gives the name, or None to have it named by its route.
         infer: whether page, language and referrer are taken from the request where the call does not give them.
-        auto_page_views: whether a page view is told of every page that a visitor sees: HTML with a 2xx status, in
-            answer to a browser that goes to a document, unless the app has told one itself.
+        auto_page_views: whether a page view is recorded for every page that a visitor sees: HTML with a 2xx status, or
+            304, in answer to a navigation, also to one that HTMX, Turbo or Inertia makes, unless the app has recorded
+            one itself.
         on_invalid: what a tracking call does with what cannot be sent: "raise" ValidationError, or "drop", log and
             count.
         send_in_tests: whether events are sent to the destinations from runs of tests too; by default they are dropped
@@ -151,6 +158,8 @@ class Settings:
     on_user_change: OnUserChange = "rotate"
     sensitive_traits: Literal["refuse", "allow"] = "refuse"
     hash_traits: Collection[str] = ()
+    redact_url: RedactUrl | None = None
+    page_name: PageName | Literal["route", "path"] = "route"
     infer: bool = True
     auto_page_views: bool = False
     on_invalid: Literal["raise", "drop"] = "raise"
@@ -199,6 +208,12 @@ class Settings:
         if self.consent is not None:
             expected = "a plain function that takes the request's facts and gives True, False or None"
             check_function(self.consent, "consent", expected)
+        if self.redact_url is not None:
+            expected = "a plain function that takes a URL and gives the URL to keep, or None"
+            check_function(self.redact_url, "redact_url", expected)
+        if not (isinstance(self.page_name, str) and self.page_name in ("route", "path")):
+            expected = '"route", "path", or a plain function that takes the request\'s facts and gives a name'
+            check_function(self.page_name, "page_name", expected)
         for name in ("trusted_proxies", "trusted_proxy_headers", "skipped_paths", "hash_traits"):
             is_number = name == "trusted_proxies" and isinstance(self.trusted_proxies, int)
             if not (is_number or _are_texts(getattr(self, name))):
@@ -281,6 +296,8 @@ class SettingsValues(TypedDict, total=False):
     on_user_change: OnUserChange
     sensitive_traits: Literal["refuse", "allow"]
     hash_traits: Collection[str]
+    redact_url: RedactUrl | None
+    page_name: PageName | Literal["route", "path"]
     infer: bool
     auto_page_views: bool
     on_invalid: Literal["raise", "drop"]

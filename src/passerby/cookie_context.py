@@ -91,7 +91,7 @@ class CookieContext:
         """Whether an Origin is of the site that was asked; "null" is of none."""
         host = self._host(request)
         try:
-            asker = (urlsplit(origin.strip()).hostname or "").rstrip(".")
+            asker = (urlsplit(origin.partition(",")[0].strip()).hostname or "").rstrip(".")
         except ValueError:
             return False
         if not asker:

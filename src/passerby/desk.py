@@ -6,10 +6,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Literal, Protocol
 
+from .context import RedactUrl
 from .errors import ValidationError
 from .event import Context, Event, EventKind
 from .receipt import Receipt
+from .request import RequestInfo
 from .visit import Visit
+
+PageName = Callable[[RequestInfo], "str | None"]
 
 
 class Defaults(Protocol):
@@ -17,6 +21,10 @@ class Defaults(Protocol):
 
     @property
     def infer(self) -> bool: ...
+    @property
+    def redact_url(self) -> RedactUrl | None: ...
+    @property
+    def page_name(self) -> PageName | Literal["route", "path"]: ...
     @property
     def identity_provider(self) -> str | None: ...
     @property

@@ -17,10 +17,11 @@ from .errors import ValidationError
 from .frontdesk import FrontDesk
 from .logs import get_logger
 from .policy import BROKEN
+from .reception import Reception
 from .request import SEEN_KEY, TRACKER_KEY, RequestInfo
 from .response import UNCHANGED, Changes
 from .tracker import Tracker
-from .visit import Reception, Visit
+from .visit import Visit
 
 log: Logger = get_logger("passerby")
 
@@ -113,6 +114,11 @@ class Door:
                 return UNCHANGED
             changes = UNCHANGED
             if self._reception.has_cookies(visit):
+                headers = list(headers)
+                if self._reception.needs_no_id(visit, status, headers):
+                    if not 200 <= status < 300:  # the body of others may still be made by one that reads the ID
+                        self._take_back(visit)
+                    return UNCHANGED
                 changes = self._reception.changes(visit, status, headers, time.time())
             if visit.withheld is not None:
                 self._desk.withheld.count(visit)
@@ -152,9 +158,7 @@ class Door:
         visit.is_under_way = False
         if visit.request is not None:
             visit.request.detach()
-        if visit.assigned and not visit.used and visit.browser_id is not None and self._desk.issuer is not None:
-            self._give_back(visit.browser_id)
-            visit.withdraw()
+        self._take_back(visit)
 
     def end_with(self, tracker: Tracker, body: object) -> None:
         """End a request when the server lets go of the response's body, which may tell something until then.
@@ -198,6 +202,12 @@ class Door:
         browser_id = None if waiter.cancel() else waiter.result()
         if browser_id is not None:
             self._give_back(browser_id)
+
+    def _take_back(self, visit: Visit) -> None:
+        """Take an ID on which nothing depends back into the pool."""
+        if visit.assigned and not visit.used and visit.browser_id is not None and self._desk.issuer is not None:
+            self._give_back(visit.browser_id)
+            visit.withdraw()
 
     def _give_back(self, browser_id: str) -> None:
         try:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
 from .facts import MAX_HEADER, PATH_SAFE, Names, Proxies, RequestInfo, Stated, header_text, server_authority_of
+from .route import ROUTE_KEY
 from .url import escape, path_in
 
 # What a tracker may still look at once the request is over.
@@ -22,6 +23,7 @@ _LOOKED_AT_LATE = (
     "HTTP_SEC_FETCH_MODE",
     "HTTP_SEC_GPC",
     "HTTP_SEC_PURPOSE",
+    "HTTP_X_SEC_PURPOSE",
     "HTTP_PURPOSE",
     "HTTP_X_PURPOSE",
     "HTTP_X_MOZ",
@@ -118,8 +120,10 @@ class EnvironRequest(RequestInfo):
         return _first_of(key, value) if key in _SINGLE and "," in value else value
 
     def detach(self) -> None:
-        native = self.native
+        native, route = self.native, self.route
         self.native = {name: native[name] for name in _LOOKED_AT_LATE if name in native}
+        if route is not None:
+            self.native[ROUTE_KEY] = route
 
     def has_any(self, names: frozenset[str]) -> bool:
         return any(_CGI_NAMES[name] in self.native for name in names)
@@ -185,7 +189,7 @@ def _first_of(key: str, value: str) -> str:
     if key == "HTTP_HOST":
         values = {one.strip() for one in value.split(",")}
         return values.pop() if len(values) == 1 else value
-    return value.partition(",")[0].rstrip()
+    return value.partition(",")[0].rstrip() or value
 
 
 def _bytes_of(text: str) -> bytes:

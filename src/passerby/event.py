@@ -34,6 +34,8 @@ class Context(NamedTuple):
         variant: the first `variantid` of the query, a Sitecore page variant.
         bot: whether the visitor is a known bot (only with ``bots="tag"``).
         campaign_decoded_twice: the same utm parameters as Sitecore's SDK decodes them, where that is not the same.
+        page: the inferred name of the page, where that is not the last part of the path.
+        language: the language of the page, where the app has chosen another than that of the locale.
     """
 
     ip: str | None = None
@@ -46,6 +48,8 @@ class Context(NamedTuple):
     variant: str | None = None
     bot: bool = False
     campaign_decoded_twice: Mapping[str, str] | None = None
+    page: str | None = None
+    language: str | None = None
 
     def __repr__(self) -> str:
         return "<Context>"  # what it holds is about a person

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, MutableMapping
 from typing import Any, NamedTuple, Protocol
 
+from .route import language_in, route_of
 from .url import join_authority, read_authority, split_authority
 
 MAX_HEADER = 16_384  # characters of one header that are looked at; longer ones are nobody's honest header
@@ -138,6 +139,16 @@ class RequestInfo(ABC):
     @abstractmethod
     def raw_query(self) -> str:
         """The query as the browser wrote it, all that is not ASCII percent-encoded."""
+
+    @property
+    def route(self) -> str | None:
+        """The pattern of the route that the framework has matched, as it writes it; None before that, or for none."""
+        return route_of(self.native)
+
+    @property
+    def language(self) -> str | None:
+        """The language in which the framework makes the page, where it was chosen; None after the request."""
+        return language_in(self.native)
 
     @abstractmethod
     def detach(self) -> None:

@@ -19,6 +19,7 @@ from .current import find_also, inherited_tracker
 from .errors import SettingsError
 from .logs import get_logger
 from .request import TRACKER_KEY, EnvironRequest
+from .route import ROUTE_KEY
 from .sites import TrackingSource
 from .tracker import Tracker
 from .tracking import Tracking
@@ -93,6 +94,8 @@ def _hand_over_tracker(sender: flask.Flask, **rest: Any) -> None:
     """Put the tracker into a `g` of another class: of an app context that is older than the extension, or the app's."""
     if not isinstance(flask.g, _Globals):
         flask.g.tracker = flask.request.environ.get(TRACKER_KEY)
+    if flask.request.url_rule is not None:  # Flask takes the request out of the environ when its context ends
+        flask.request.environ[ROUTE_KEY] = flask.request.url_rule.rule
 
 
 def _find_tracker() -> Tracker:

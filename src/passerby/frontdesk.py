@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from .barrier import Barrier
 from .config import Settings
-from .context import context_of
+from .context import context_of, redacted
 from .delivery import Delivery
 from .delivery.sender import RetryPlan
 from .destinations import CookieOwner, Destination, IdIssuer, SharedCookie
@@ -111,7 +111,8 @@ class FrontDesk:
         if visit.request is None:
             return NO_CONTEXT
         proxies = visit.request.proxies or self._proxies
-        return context_of(visit.request, proxies, self.defaults.ip, visit.decision.bot)
+        context = context_of(visit.request, proxies, self.defaults.ip, visit.decision.bot)
+        return context if self.defaults.redact_url is None else redacted(context, self.defaults.redact_url)
 
     def point_of_sale(self, visit: Visit) -> str | None:
         """Return the point of sale of a visit's request."""

@@ -8,13 +8,15 @@ from decimal import Decimal
 from typing import Any, TypedDict, cast
 
 from .attributes import plain, read_extension
+from .context import RedactUrl, masked_fields
 from .errors import ValidationError
 from .event import Context
 from .url import without_user_info
 from .value import bare, bounded, guarded, is_absent, is_mapping, items_of, well_formed
 
 _LONGEST_WAIT = 1e6  # seconds; more is too much for some systems' clocks
-_INFERRED = frozenset({"campaign_decoded_twice"})  # fields of the context that only a request can fill
+# Fields of the context that are only inferred; the name and the language of a page are given as event data.
+_INFERRED = frozenset({"campaign_decoded_twice", "page", "language"})
 _CONTEXT_FIELDS = tuple(name for name in Context._fields if name not in _INFERRED)
 _CONTEXT_TYPES: Mapping[str, type] = {**dict.fromkeys(_CONTEXT_FIELDS, str), "campaign": dict, "bot": bool}
 _CONTEXT_NAMES = {"useragent": "user_agent", "referer": "referrer", "pagevariantid": "variant"}
@@ -48,7 +50,6 @@ class Options(TypedDict, total=False):
 
 
 _NAMES = frozenset(Options.__annotations__)
-_CONTEXT_FIELDS = tuple(name for name in Context._fields if name != "campaign_decoded_twice")  # the rest is our own
 
 
 def check_names(options: Options) -> None:
@@ -124,14 +125,14 @@ def read_integrations(integrations: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 @guarded("context")
-def override(context: Context, fields: Mapping[str, Any]) -> Context:
-    """Return the context with some fields replaced; raises ValidationError for a field there is not.
+def read_context(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of `Context` that a call gives; raises ValidationError for a field there is not.
 
     Names are those of `Context`, or Customer.io's: `userAgent`, `page` with `url`, `path` and `referrer`, `campaign`
     with `name`, `source`, `medium`, `term` and `content`.
     """
     if is_absent(fields):
-        return context
+        return {}
     given: dict[str, Any] = {}
     for name, value in plain(fields, "context").items():
         known = _known(name)
@@ -149,11 +150,16 @@ def override(context: Context, fields: Mapping[str, Any]) -> Context:
             raise ValidationError(f"context: {name} is {type(value).__name__}, expected {expected.__name__}")
     if given.get("bot", False) is None:
         given["bot"] = False
-    given |= {name: without_user_info(given[name]) for name in ("url", "referrer") if given.get(name)}
+    given |= {name: without_user_info(given[name]) for name in _OF_A_PAGE if given.get(name)}
     if "campaign" in given:
         given["campaign_decoded_twice"] = None
         given["campaign"] = _campaign(given["campaign"] or {})
-    return context._replace(**given)
+    return given
+
+
+def override(context: Context, given: Mapping[str, Any], redact: RedactUrl | None = None) -> Context:
+    """Return the context with fields that `read_context` has read; secrets are masked as in what a request says."""
+    return context._replace(**masked_fields(given, redact))
 
 
 @guarded("personalize data")

@@ -39,22 +39,44 @@ SKIPPED_PATHS = (
 )
 
 _MAX_USER_AGENT = 512  # characters that are looked at
-_TELLING_HEADERS = frozenset({"sec-gpc", "sec-purpose", "purpose", "x-purpose", "x-moz"})  # most requests have none
+# What libraries say that load pages, or parts of them, by a script.
+_SCRIPT_HEADERS = frozenset(
+    {"x-requested-with", "hx-request", "turbo-frame", "x-up-version", "x-pjax", "x-inertia"}
+    | {"x-alpine-request", "datastar-request"}
+)
+_PREFETCH_HEADERS = frozenset({"sec-purpose", "x-sec-purpose", "purpose", "x-purpose", "x-moz", "hx-preloaded"})
+_TELLING_HEADERS = _SCRIPT_HEADERS | _PREFETCH_HEADERS | {"sec-gpc"}  # most requests have none
+_TURBO_ACCEPTS = "text/html, application/xhtml+xml"  # what Turbo and Turbolinks say; a browser leaves out the blank
 _PAGE_DESTINATIONS = frozenset({"document", "iframe", "frame"})  # Sec-Fetch-Dest of a navigation
 
-# Agents that visit many sites and name themselves. General HTTP clients (curl, httpx) are not among them: their
-# requests say nothing of a visitor, and a developer who looks with curl should see what a browser gets. A Cubot is a
-# telephone.
+# Agents that visit many sites or watch one, and name themselves. General HTTP clients (curl, httpx) are not among them:
+# their requests say nothing of a visitor, and a developer who looks with curl should see what a browser gets. A name
+# counts as a word of its own where it could stand within another: a Cubot is a telephone, an Abbot is none of these.
 _known_bot = re.compile(
-    r"(?<!cu)bot(?:\b|[/;_-])|crawl|spider|slurp|"
-    r"facebookexternalhit|facebookcatalog|meta-external|mediapartners-google|"
-    r"feedfetcher|google-inspectiontool|google-read-aloud|googleother|google-extended|bingpreview|duckduckgo-favicons|"
-    r"chatgpt-user|oai-searchbot|perplexity|claude-user|claude-web|anthropic-ai|cohere-ai|"
-    r"whatsapp/|skypeuripreview|slack-imgproxy|vkshare|pinterest/0|embedly|quora link preview|outbrain|flipboardproxy|"
-    r"lighthouse|pagespeed|gtmetrix|pingdom|uptime|statuscake|site24x7|newrelicpinger|datadog/synthetics|"
-    r"headlesschrome|phantomjs|ia_archiver|archive\.org|wayback|w3c_validator|validator\.nu|"
-    r"yandeximages|yandexmetrika|baiduspider|yeti/|mail\.ru|nutch|heritrix|scrapy|screaming frog|"
-    r"netcraft|censys|zgrab|masscan"
+    # crawlers
+    r"(?<!cu)(?<!\bab)(?<!\btal)(?<!\btur)(?<!ro)bot(?:\b|[/;_-])|(?<!\bi)robot/|crawl|(?<![a-z])spider(?![- ]?man)|"
+    r"[a-z]spider\b|slurp|mediapartners-google|feedfetcher|google-inspectiontool|google-read-aloud|google-safety|"
+    r"googleother|google-pagerenderer|duckduckgo-favicons|ia_archiver|archive\.org|wayback|yandeximages|yandexmetrika|"
+    r"yeti/|mail\.ru|nutch|heritrix|scrapy|screaming frog|w3c_validator|validator\.nu|"
+    # fetchers of artificial intelligence
+    r"chatgpt-user|oai-search|perplexity-user|claude-user|claude-search|claude-web|anthropic-ai|cohere-(?:ai|training)|mistralai-user|"
+    r"google-extended|google-notebooklm|gemini-deep-research|meta-external|duckassist|bytespider|diffbot|firecrawl|"
+    r"manus-user|novaact|kagi-fetcher|webzio|omgili|"
+    # previews of links
+    r"facebookexternalhit|facebookcatalog|bingpreview|microsoftpreview|whatsapp/|skypeuripreview|slack-imgproxy|"
+    r"vkshare|pinterest/0|embedly|iframely|quora link preview|outbrain|flipboardproxy|snap url preview|"
+    r"bluesky cardyb|(?:mastodon|pleroma|misskey)/\d|kakaotalk-scrap|xing-contenttabreceiver|url[- ]preview|"
+    # probes and monitors
+    r"(?<![a-z])(?:elb-?)?health[ _-]?(?:check|probe)(?:er|s|ing)?(?![a-z0-9])|kube-probe|googlehc|consul[ /-]health|"
+    r"cloudflare-(?:healthchecks|traffic-?manager)|azure traffic manager|load balancer agent|readyforrequest|"
+    r"route ?53|envoy/hc|(?<![a-z])(?:prometheus/|monit/|(?:haproxy|zabbix|nagios|icinga|checkmk)\b)|"
+    r"blackbox[ _-]exporter|check_(?:http|curl|tcp)|(?<![a-z])uptime|[a-z]uptime|better ?stack|pingdom|statuscake|"
+    r"site24x7|newrelicpinger|datadog[ /](?:synthetics|agent)|dynatrace|catchpoint|thousandeyes|hetrixtools|"
+    r"updown\.io|checkly/|freshping|appinsights|chrome-lighthouse|pagespeed|gtmetrix|headlesschrome|phantomjs|"
+    # scanners
+    r"(?<![a-z])(?:nuclei|nikto|sqlmap|nessus|wpscan|nmap|openvas|acunetix|netsparker|arachni|w3af|dirbuster|gobuster|"
+    r"feroxbuster|ffuf|wfuzz|qualys|detectify|shodan|l9explore|l9tcpid)\b|fuzz faster|projectdiscovery|netcraft|"
+    r"censys|zgrab|masscan|expanse, a palo|internetmeasurement"
 ).search
 
 
@@ -154,6 +176,8 @@ class Policy:
                 return _BOT_DROPPED if self._bots == "drop" else _BOT_TAGGED
         if tells_more and is_prefetch(request):
             return _NEVER
+        if tells_more and is_fragment(request):
+            return _ON_TRACKING
         return PAGE if self.assigns_ids and self._is_page(request) else _ON_TRACKING
 
     def decide_without_id(self, request: RequestInfo, decision: Decision) -> Decision:
@@ -169,11 +193,28 @@ class Policy:
         return Decision(assign="never", withheld=obstacle if decision.assign == "at once" else None)
 
     def is_document(self, request: RequestInfo) -> bool:
-        """Whether somebody goes to a page and will see it: no frame, no fetch by a script, no prefetch."""
-        if request.method != "GET" or not self._is_page(request) or is_prefetch(request):
+        """Whether somebody goes to a page and will see it: no frame, no part of a page, no prefetch.
+
+        A page that a script loads in place of the one before, as HTMX, Turbo and Inertia do, is one too.
+        """
+        if request.method != "GET" or self._is_skipped(request):
             return False
-        destination = request.header("sec-fetch-dest")  # browsers send it to https and localhost only
-        return destination == "document" if destination else "text/html" in (request.header("accept") or "")
+        header = request.header
+        if request.has_any(_TELLING_HEADERS):
+            if is_prefetch(request) or is_fragment(request):
+                return False
+            if header("hx-request") or header("x-inertia"):
+                return True
+        destination = header("sec-fetch-dest")  # browsers send it to https and localhost only
+        if not destination:
+            return "text/html" in (header("accept") or "")
+        return destination == "document" or (
+            destination == "empty" and (header("accept") or "").endswith(_TURBO_ACCEPTS)
+        )
+
+    def is_silent(self, request: RequestInfo) -> bool:
+        """Whether a request says neither what it is for nor what it takes, as those of programs do."""
+        return not request.header("sec-fetch-dest") and request.header("accept") in (None, "", "*/*")
 
     def _ask_for_consent(self, consent: Consent, request: RequestInfo) -> Decision | None:
         try:
@@ -187,10 +228,11 @@ class Policy:
             return None
         return _DENIED if answer is False or answer == "denied" else _UNKNOWN
 
+    def _is_skipped(self, request: RequestInfo) -> bool:
+        return request.app_path in self._skipped_paths or request.app_path.startswith(self._skipped_folders)
+
     def _is_page(self, request: RequestInfo) -> bool:
-        if request.method in ("HEAD", "OPTIONS", "TRACE") or request.is_websocket:
-            return False
-        if request.app_path in self._skipped_paths or request.app_path.startswith(self._skipped_folders):
+        if request.method in ("HEAD", "OPTIONS", "TRACE") or request.is_websocket or self._is_skipped(request):
             return False
         destination = request.header("sec-fetch-dest")
         if destination:
@@ -206,11 +248,32 @@ def is_prefetch(request: RequestInfo) -> bool:
     send them with real visits.
     """
     header = request.header
-    if header("sec-purpose"):
-        return "prefetch" in (header("sec-purpose") or "")
+    purpose = header("sec-purpose") or header("x-sec-purpose")  # a script may not write the first: Turbo the second
+    if purpose:
+        return "prefetch" in purpose
+    if header("hx-preloaded") == "true":
+        return True
     if header("sec-fetch-mode") == "navigate":
         return False
     return "prefetch" in (header("purpose") or header("x-purpose") or header("x-moz") or "").lower()
+
+
+def is_fragment(request: RequestInfo) -> bool:
+    """Whether a script asks for a part of a page, or for data.
+
+    HTMX and Inertia load whole pages too, and say so. An app's web view on Android names the app in X-Requested-With,
+    and is a browser like others.
+    """
+    header = request.header
+    if header("hx-request") == "true":
+        return header("hx-boosted") != "true" and header("hx-history-restore-request") != "true"
+    if header("x-inertia"):
+        return bool(header("x-inertia-partial-component") or header("x-inertia-partial-data"))
+    if header("turbo-frame") or header("x-up-version") or header("x-pjax"):
+        return True
+    if header("x-alpine-request") or header("datastar-request"):
+        return True
+    return (header("x-requested-with") or "").lower() == "xmlhttprequest"
 
 
 @lru_cache(maxsize=4096)

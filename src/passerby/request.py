@@ -10,8 +10,11 @@ from typing import Any, TypeGuard
 from urllib.parse import unquote_to_bytes
 
 from .environ import EnvironRequest
+from .errors import ValidationError
 from .facts import Proxies, RequestInfo, Stated
+from .route import keep_request
 from .scope import ScopeRequest
+from .value import guarded
 
 __all__ = [
     "SEEN_KEY",
@@ -27,9 +30,6 @@ __all__ = [
     "is_loopback",
     "read_request",
 ]
-
-from .errors import ValidationError
-from .value import guarded
 
 TRACKER_KEY = "passerby.tracker"  # where a request's tracker hangs: in the ASGI scope or the WSGI environ
 SEEN_KEY = "passerby.middleware"  # marks a request that a face has taken charge of: installed twice it acts once
@@ -47,6 +47,8 @@ def read_request(request: Any) -> RequestInfo:
     for native in (request, getattr(request, "scope", None), getattr(request, "environ", None)):
         if not _is_native(native):
             continue
+        if native is not request:
+            keep_request(native, request)
         if "type" in native and "headers" in native:
             return ScopeRequest(native)
         if "REQUEST_METHOD" in native:

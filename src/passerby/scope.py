@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from .facts import MAX_HEADER, PATH_SAFE, Names, Proxies, RequestInfo, Stated, header_text, server_authority_of
+from .route import keep_scope_route
 from .url import escape, path_in
 
 _SHARED = 256  # bytes of a header's value that is worth sharing
@@ -114,9 +115,10 @@ class ScopeRequest(RequestInfo):
         return _shared_text(value) if len(value) <= _SHARED else header_text(value)
 
     def detach(self) -> None:
-        get = self.native.get
+        native, get = self.native, self.native.get
         self.native = {"scheme": self.scheme, "client": get("client"), "query_string": get("query_string")}
         self.native |= {"raw_path": get("raw_path"), "path": get("path"), "server": get("server")}
+        keep_scope_route(native, self.native)
 
     def has_any(self, names: frozenset[str]) -> bool:
         return not self._headers.keys().isdisjoint(_asgi_names(names))

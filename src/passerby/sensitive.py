@@ -58,6 +58,12 @@ _is_issued = re.compile(
     r"|6(?:011|5\d\d|4[4-9]\d)\d{12}|35(?:2[89]|[3-8]\d)\d{12}|62\d{14,17}",
     re.ASCII,
 ).fullmatch
+# A card number among other text: its digits in one piece, or in groups with one or two characters between them.
+_DIGIT_RUNS = re.compile(r"\d{14,}|\d{2,}(?:[ +._-]{1,2}\d{2,})+", re.ASCII)
+_DIGITS = re.compile(r"\d+", re.ASCII)
+_SHORTEST_CARD, _LONGEST_CARD = 14, 19  # digits
+_MOST_GROUPS = 8
+
 # How a token begins, and a number; with what it begins most of what is no secret is told from it.
 _BEGINNINGS = frozenset("eB$-0123456789")
 _TOKEN_FORMS = re.compile(
@@ -129,6 +135,28 @@ def _normalised(name: str, value: Any) -> str:
     plain_text = jsontext.dumps_sorted(value).decode() if type(value) is dict else str(value)
     text = plain_text.strip().lower()
     return _NOT_DIGITS.sub("", text) if name in ("phone", "mobile") else text
+
+
+def names_secret(name: str) -> bool:
+    """Whether a name, of a trait or a parameter, is that of a secret."""
+    return (_known_name(name) if len(name) <= _SHORT else _named_secret(name)) is not None
+
+
+def find_card_number(text: str) -> bool:
+    """Whether there is a card number somewhere in a text, in one piece or in groups of digits."""
+    for run in _DIGIT_RUNS.findall(text):
+        groups = _DIGITS.findall(run)
+        for first, group in enumerate(groups):
+            if group[0] not in "23456":  # with what the issuers' ranges begin
+                continue
+            digits = ""
+            for group in groups[first : first + _MOST_GROUPS]:
+                digits += group
+                if len(digits) >= _SHORTEST_CARD and _is_card_number(digits):
+                    return True
+                if len(digits) >= _LONGEST_CARD:
+                    break
+    return False
 
 
 def _secret_in(name: str, value: Any) -> tuple[str, str] | None:

@@ -299,7 +299,8 @@ class Tracker:
             return None
         try:
             asked = read_question(data)
-            locale = self._composer.context({}).locale
+            composer = self._composer
+            locale = composer.locale(composer.context({}), {})
             if asked.get("language") is None and self._desk.defaults.infer and locale is not None:
                 asked["language"] = language_of(locale)
             return self._desk.ask_personalization(asked, self.browser_id, self.point_of_sale, timeout)

@@ -21,13 +21,14 @@ from .destinations.target import COLLECTOR_URL, collector_url
 from .door import Door
 from .errors import BrowserIdUnavailable, RemoteTimeout, SettingsError, ValidationError
 from .frontdesk import FrontDesk
-from .logs import get_logger
+from .logs import get_logger, log_loss
 from .options import checked_timeout
 from .outbox import DeadLetter
 from .person import checked_browser_id, checked_user_id
 from .policy import INVALID, OUTSIDE, Policy
 from .proxies import TrustedProxies
 from .receipt import DEFAULT_WAIT, Receipt
+from .reception import Reception
 from .request import TRACKER_KEY, EnvironRequest, RequestInfo, read_request
 from .response import change, headers_of, without_cookies
 from .sources import read_environment, read_mapping, variable_of
@@ -36,7 +37,7 @@ from .tracker import Tracker
 from .transaction import Transactions
 from .uwsgi import warn_if_threads_are_off
 from .value import guarded
-from .visit import Reception, Visit, visit_of
+from .visit import Visit, visit_of
 
 log: Logger = get_logger("passerby")
 
@@ -62,7 +63,8 @@ class Tracking:
         self._door = Door(self._desk, self._reception, self._settings)
         warn_if_threads_are_off()
         if (collector := collector_url()) is not None:
-            log.warning(
+            log_loss(  # it is seen where no logging is configured too: the addresses of the settings get nothing
+                log,
                 "%s is set: events go to the collector at %s and to no configured address; for development only",
                 COLLECTOR_URL,
                 collector,

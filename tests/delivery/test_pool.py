@@ -256,3 +256,15 @@ def test_what_is_ready_is_left_to_others_at_the_end() -> None:
 
     assert filled.pool.take() is None
     assert filled.pool.counts == BrowserIdCounts(made=2, assigned=1, returned=0, ready=0, failed=0, kept=1)
+
+
+def test_ids_that_come_back_unused_are_no_reason_for_more() -> None:
+    filled = Filled()
+    filled.fill()
+    for _ in range(100):
+        browser_id = filled.pool.take()
+        assert browser_id is not None
+        filled.fill()
+        filled.pool.give_back(browser_id)
+    assert filled.serial <= 3
+    assert filled.pool.missing() == 0

@@ -288,3 +288,12 @@ def test_primary_keys_of_any_kind(make_project: MakeProject, tracked: Told, key:
     assert request.tracker.user_id == user_id
     user_logged_out.send(sender=Person, request=request, user=Person())
     assert request.tracker.user_id is None
+
+
+def test_a_log_in_is_recorded_without_the_app(make_project: MakeProject, browser: Browser, tracked: Told) -> None:
+    """The middleware listens too, where the app in INSTALLED_APPS does not."""
+    for signal in (user_logged_in, user_logged_out):
+        signal.disconnect(dispatch_uid="passerby.django.signals")
+    make_project(log_in, middleware=MIDDLEWARE, django=SESSION, auth_signals=True)
+    browser.get("/log_in")
+    tracked.assert_identity("42")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.checks import run_checks
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
@@ -80,6 +81,13 @@ def test_the_hint_says_what_to_write() -> None:
     for middleware in ([], [CACHE, TRACKING]):
         ((_, said),) = found(GOOD, middleware).items()
         assert f'"{TRACKING}"' in said
+
+
+@pytest.mark.parametrize(("is_on", "found_id"), [(True, ["passerby.W004"]), (False, [])])
+def test_log_ins_without_the_app(is_on: bool, found_id: list[str]) -> None:
+    others = [app for app in settings.INSTALLED_APPS if app != "passerby.django"]
+    with override_settings(INSTALLED_APPS=others):
+        assert list(found(GOOD | {"auth_signals": is_on, "identity_provider": "CRM"})) == found_id
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:

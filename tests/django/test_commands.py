@@ -52,7 +52,62 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 0
     assert out.startswith("usage: manage.py passerby [-h]")
     assert "collect" in out
-    assert "--settings" not in out, "an option of Django's, which it does not take"
+    assert "--settings" not in out, "an option of every Django command, which needs no line here"
+
+
+OPTIONS = [
+    ["--settings=tests.django_site.settings"],
+    ["--settings", "tests.django_site.settings"],
+    ["--pythonpath=."],
+    ["--traceback"],
+    ["--verbosity=0"],
+    ["-v", "2"],
+    ["-v3"],
+    ["--no-color"],
+    ["--force-color"],
+    ["--skip-checks"],
+    ["--settings=tests.django_site.settings", "--traceback", "--verbosity", "1"],
+]
+
+
+@both_ways
+@pytest.mark.parametrize("options", OPTIONS, ids=" ".join)
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_options_of_every_command_of_django(
+    run: Run, capsys: pytest.CaptureFixture[str], options: list[str], place: int
+) -> None:
+    command = ["outbox", "ls", "--json"]
+    code, out, err = said_by(run, capsys, *command[:place], *options, *command[place:])
+    assert (code, out) == (2, "")
+    assert "what waits is in the app's memory" in err, "as without the options"
+
+
+def test_options_behind_two_hyphens_are_the_apps_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    script = "import sys; print(sys.argv[1:])"
+    begun = ["collect", "--port", "0", "--traceback", "--", sys.executable, "-c", script, "--settings=x", "-v", "3"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "django", "passerby", *begun],
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.django_site.settings"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "['--settings=x', '-v', '3']" in ran.stdout
+
+
+def test_settings_are_found_by_the_option_alone() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "django", "passerby", "outbox", "ls", "--settings=tests.django_site.settings"],
+        env={name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ran.returncode == 2
+    assert "what waits is in the app's memory" in ran.stderr
 
 
 @both_ways

@@ -36,8 +36,8 @@ from passerby.django.transactions import DatabaseTransactions
 from passerby.frontdesk import FrontDesk
 from passerby.outbox.memory import MemoryOutbox
 from passerby.policy import Policy
+from passerby.reception import Reception
 from passerby.request import RequestInfo
-from passerby.visit import Reception
 from passerby.wsgi import TrackingMiddleware as WsgiMiddleware
 from tests.making import (
     BROWSER_ID,

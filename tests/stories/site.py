@@ -25,10 +25,11 @@ class Browser:
         self._client = TestClient(app, base_url="https://shop.example", headers=NAVIGATION)
         self._cookie = cookie
         self.set_cookies: list[str] = []
+        self.referrer: str | None = None
 
     def open(self, path: str) -> None:
         """Open a page."""
-        answer = self._client.get(path)
+        answer = self._client.get(path, headers={"referer": self.referrer} if self.referrer else None)
         assert answer.status_code == 200, answer.text
         self.set_cookies = answer.headers.get_list("set-cookie")
 

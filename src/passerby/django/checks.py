@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error
@@ -26,15 +27,24 @@ def check_settings(**rest: Any) -> list[CheckMessage]:
         get_tracking()
     except ImproperlyConfigured as error:
         return [Error(str(error), hint="The README's section Settings lists all settings.", id="passerby.E001")]
+    messages: list[CheckMessage] = []
+    if own.auth_signals and not apps.is_installed("passerby.django"):
+        messages.append(
+            checks.Warning(
+                'PASSERBY["auth_signals"] is on, and "passerby.django" is not in INSTALLED_APPS.',
+                hint='Add "passerby.django" to INSTALLED_APPS, for the checks, the command and the template tag too.',
+                id="passerby.W004",
+            )
+        )
     if own.auth_signals and "sitecore" in settings.PASSERBY and not settings.PASSERBY.get("identity_provider"):
-        return [
+        messages.append(
             Error(
                 'PASSERBY["auth_signals"] needs PASSERBY["identity_provider"].',
                 hint="Set it to the provider under which Sitecore CDP knows the primary keys of your users.",
                 id="passerby.E002",
             )
-        ]
-    return []
+        )
+    return messages
 
 
 def check_middleware(**rest: Any) -> list[CheckMessage]:

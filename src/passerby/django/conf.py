@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, cast
 
@@ -34,6 +34,8 @@ class DjangoSettings:
         on_commit: whether events that are told in a transaction are recorded when it is committed, and dropped if it is
             rolled back; None does as ATOMIC_REQUESTS of the database says.
         using: the database whose transactions count.
+        ignored_namespaces: namespaces of URLs that are no pages of the site: none is a page view by itself, and nobody
+            gets an ID there unless something is tracked. An application namespace or that of an instance.
         auth_signals: whether a log-in tells an identity and a log-out resets it.
         auth_staff: whether that holds for the log-ins of staff and superusers too.
         auth_filter: called with the request and the user who logs in; what is not true leaves the log-in out, such as
@@ -44,6 +46,7 @@ class DjangoSettings:
 
     on_commit: bool | None = None
     using: str = DEFAULT_DB_ALIAS
+    ignored_namespaces: Collection[str] = ("admin",)
     auth_signals: bool = False
     auth_staff: bool = True
     auth_filter: str | Callable[[Any, Any], bool] | None = None
@@ -56,6 +59,9 @@ class DjangoSettings:
                 raise SettingsError(f"found {getattr(self, name)!r}, expected True or False", setting=name)
         if self.using != DEFAULT_DB_ALIAS and self.using not in list(settings.DATABASES):
             raise SettingsError(f"found {self.using!r}, expected a database of DATABASES", setting="using")
+        spaces: object = self.ignored_namespaces
+        if isinstance(spaces, str) or not isinstance(spaces, Collection) or not all(isinstance(n, str) for n in spaces):
+            raise SettingsError("expected a list of namespaces", setting="ignored_namespaces")
         for name, does in (
             ("auth_filter", "takes a request and a user and gives True or False"),
             ("user_traits", "takes a user and gives a dict"),
@@ -138,7 +144,10 @@ def _others() -> dict[str, Any]:
 
 def _from_settings() -> Tracking:
     values = _others()
-    values["consent"] = _load("consent", values.get("consent"))
+    for name in ("consent", "redact_url"):
+        values[name] = _load(name, values.get(name))
+    if values.get("page_name", "route") not in ("route", "path"):
+        values["page_name"] = _load("page_name", values["page_name"])
     if "secret_key" in values:
         return Tracking.from_mapping(values, _spell)
     keys = keys_of_framework("SECRET_KEY", settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS)

@@ -14,6 +14,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.translation import get_language
 
 from ..adapter import handled_tracker
 from ..current import step_in, step_out
@@ -21,9 +22,11 @@ from ..door import Door
 from ..logs import get_logger
 from ..request import EnvironRequest, RequestInfo, ScopeRequest
 from ..response import Changes, change, headers_of
+from ..route import LANGUAGE_KEY, keep_request
 from ..sites import TrackingSource
 from ..tracker import Tracker
-from .conf import get_tracking
+from . import signals
+from .conf import get_tracking, read_own_settings
 from .forwarding import read_stated
 
 log: Logger = get_logger("passerby.django")
@@ -47,6 +50,10 @@ class TrackingMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response: Callable[[HttpRequest], Any] = get_response
         self.tracking: TrackingSource = get_tracking()
+        own = read_own_settings()
+        self._ignored_namespaces = frozenset(own.ignored_namespaces)
+        if own.auth_signals:  # so that a log-in is recorded without the app in INSTALLED_APPS too
+            signals.connect()
         # `inspect` has both only from Python 3.12 on.
         self._is_async = iscoroutinefunction(get_response)  # pyright: ignore[reportDeprecated]
         if self._is_async:
@@ -74,7 +81,7 @@ class TrackingMiddleware:
             raise
         if tracker.visit.needs_new_id:
             door.wait_for_browser_id(tracker)
-        response = _respond(door, tracker, response)
+        response = self._respond(request, door, tracker, response)
         door.pass_barrier(tracker)
         return _finish(door, tracker, response)
 
@@ -98,11 +105,28 @@ class TrackingMiddleware:
             raise
         if tracker.visit.needs_new_id:
             await door.await_browser_id(tracker)
-        response = _respond(door, tracker, response)
+        response = self._respond(request, door, tracker, response)
         recorded = door.begin_barrier(tracker)
         if recorded is not None:
             await door.pass_barrier_async(tracker, recorded)
         return _finish(door, tracker, response)
+
+    def _respond(
+        self, request: HttpRequest, door: Door, tracker: Tracker, response: HttpResponseBase
+    ) -> HttpResponseBase:
+        """Return what to answer: the view's own response, or where cookies are set, a copy of it.
+
+        The view may return one response to many visitors, also at the same time.
+        """
+        match = getattr(request, "resolver_match", None)  # a middleware behind this one may make the response
+        if match is not None and not self._ignored_namespaces.isdisjoint((*match.app_names, *match.namespaces)):
+            tracker.visit.is_ignored = True
+        try:
+            changes = door.respond(tracker, response.status_code, headers_of(response))
+            return _copy_with(response, changes) if changes.cookies else response
+        except Exception:
+            log.exception("cookies could not be added to a response; it goes without")
+            return response
 
 
 def _info_of(request: HttpRequest) -> RequestInfo:
@@ -113,7 +137,18 @@ def _info_of(request: HttpRequest) -> RequestInfo:
     else:
         info = ScopeRequest(scope, root_path=settings.FORCE_SCRIPT_NAME)
     info.stated = read_stated(info)
+    keep_request(info.native, request)
+    info.native[LANGUAGE_KEY] = _language_of
     return info
+
+
+def _language_of(request: HttpRequest) -> str | None:
+    """Return the language of a page, if the project has chosen one: LocaleMiddleware, or a view that activates it."""
+    active = get_language()
+    if active and active.lower() != settings.LANGUAGE_CODE.lower():
+        return active
+    chosen: str | None = getattr(request, "LANGUAGE_CODE", None)
+    return chosen
 
 
 def _attach(request: HttpRequest, tracker: Tracker) -> None:
@@ -122,19 +157,6 @@ def _attach(request: HttpRequest, tracker: Tracker) -> None:
         request.state = SimpleNamespace()  # type: ignore[attr-defined]
     with suppress(AttributeError):  # what the app keeps there itself may be anything
         request.state.tracker = tracker  # type: ignore[attr-defined]
-
-
-def _respond(door: Door, tracker: Tracker, response: HttpResponseBase) -> HttpResponseBase:
-    """Return what to answer: the view's own response, or where cookies are set, a copy of it.
-
-    The view may return one response to many visitors, also at the same time.
-    """
-    try:
-        changes = door.respond(tracker, response.status_code, headers_of(response))
-        return _copy_with(response, changes) if changes.cookies else response
-    except Exception:
-        log.exception("cookies could not be added to a response; it goes without")
-        return response
 
 
 def _copy_with(response: HttpResponseBase, changes: Changes) -> HttpResponseBase:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandParser, handle_default_options
 
 from .... import cli
 from ....errors import SettingsError
@@ -40,14 +41,34 @@ class Command(BaseCommand):
         parser.add_argument("arguments", nargs=argparse.REMAINDER, help="the command and its arguments")
 
     def run_from_argv(self, argv: list[str]) -> None:
-        """Run from the command line; its options are passerby's, not those of other commands of Django.
+        """Run from the command line. Options of all commands of Django may stand anywhere before ``--``.
 
         Nothing is checked first: what is wrong with the settings need not keep a collector from starting.
         """
-        raise SystemExit(cli.main(argv[2:], f"manage.py {argv[1]}", find_tracking))
+        options, arguments = _part_options(argv[2:])
+        handle_default_options(options)
+        raise SystemExit(cli.main(arguments, f"manage.py {argv[1]}", find_tracking))
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run for `call_command`."""
-        code = cli.main([*args, *options["arguments"]], "passerby", find_tracking)
+        _, arguments = _part_options([*args, *options["arguments"]])
+        code = cli.main(arguments, "passerby", find_tracking)
         if code:
             raise SystemExit(code)
+
+
+def _part_options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Part the options of all commands of Django from the arguments that are passerby's.
+
+    What the others say beside `--settings` and `--pythonpath`, of checks, colours and verbosity, is taken and has no
+    meaning here.
+    """
+    place = argv.index("--") if "--" in argv else len(argv)
+    parser = CommandParser(prog="passerby", add_help=False, allow_abbrev=False)
+    parser.add_argument("--settings")
+    parser.add_argument("--pythonpath")
+    parser.add_argument("-v", "--verbosity", type=int, choices=range(4))
+    for name in ("--traceback", "--no-color", "--force-color", "--skip-checks"):
+        parser.add_argument(name, action="store_true")
+    options, rest = parser.parse_known_args(argv[:place])
+    return options, [*rest, *argv[place:]]
