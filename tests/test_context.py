@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from passerby.context import context_of, external_referrer, language_of, page_of, preferred_locale, truncate_ip
+from passerby.context import (
+    context_of,
+    external_referrer,
+    language_of,
+    page_of,
+    preferred_locale,
+    redacted,
+    truncate_ip,
+)
 from passerby.event import Context
 from passerby.proxies import TrustedProxies
 from tests.making import environ_request, request
@@ -216,6 +224,50 @@ def test_a_path_has_no_user_information(path: str) -> None:
     found = context(path)
     assert "u" not in (found.path or "").replace("x", "")
     assert "@" not in (found.url or "")
+
+
+@pytest.mark.parametrize(
+    ("query", "kept"),
+    [
+        ("utm_content=ada%2540b.example%25", {"utm_content": "***"}),  # which Sitecore decodes twice
+        ("utm_content=ada@b.example", {"utm_content": "***"}),
+        ("utm_term=save10%25deal&utm_content=4111%252D1111%252D1111%252D1111", {"utm_content": "***"}),
+        ("utm_ada%2540b.example=100%2525", {}),
+    ],
+)
+def test_a_secret_in_a_campaign_is_masked_however_often_it_is_decoded(query: str, kept: dict[str, str]) -> None:
+    found = context(f"/?{query}")
+    for campaign in (found.campaign, found.campaign_decoded_twice):
+        assert campaign is None or kept.items() <= campaign.items()
+    for secret in ("ada", "4111", "b.example"):
+        assert secret not in repr(tuple(found))
+
+
+def test_user_information_goes_and_secrets_are_masked() -> None:
+    found = context(
+        "/web/https://ada:pw@host/reset/0f4d9b1e7c",
+        {"referer": "https://ada:pw@b.example/confirm/ada%40c.example?token=1"},
+    )
+    assert found.path == "/web/https://host/reset/***"
+    assert found.referrer == "https://b.example/confirm/***"
+
+
+REQUEST = {
+    "path": "/patients/lovelace",
+    "referrer": "https://b.example/lovelace",
+    "campaign": {"utm_term": "lovelace"},
+    "campaign_decoded_twice": {"utm_term": "Lovelace"},
+}
+
+
+@pytest.mark.parametrize("url", ["https://a.example/patients/lovelace?utm_term=lovelace", None])
+@pytest.mark.parametrize("answer", [None, 5, 1 / 3, "/", lambda url: url.replace("lovelace", "x").replace("utm_", "")])
+def test_what_a_callable_takes_away_is_nowhere(url: str | None, answer: Any) -> None:
+    """Also where the request names no host, so that there is a path and no URL."""
+    given = Context(url=url, **REQUEST)
+    found = redacted(given, answer if callable(answer) else lambda url: answer)
+    assert "lovelace" not in repr(tuple(found)).lower()
+    assert (found.url is None) >= (url is None)
 
 
 @pytest.mark.parametrize("character", ["%C3%A4", "%F0%9F%98%80", "%25", "a"])

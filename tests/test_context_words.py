@@ -118,3 +118,23 @@ def test_every_value_of_a_campaign_is_sent_or_refused(tracker: Tracker, campaign
         return
     assert sorted(campaign.values()) == sorted(value for name, value in body.items() if name.startswith("utm_"))
     assert body["type"] == "VIEW"
+
+
+@pytest.mark.parametrize("given", [{"language": "de"}, {"campaign_decoded_twice": {"utm_term": "x"}}, {"page": "Home"}])
+def test_what_is_only_inferred_is_not_taken(tracker: Tracker, given: Any) -> None:
+    with pytest.raises(ValidationError, match="context"):
+        tracker.page_view({"page": "Home"}, context=given)
+
+
+@pytest.mark.parametrize("system", DESTINATIONS)
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"page": {"url": "https://ada:pw@shop.example/confirm/ada@b.example", "path": "/confirm/ada@b.example"}},
+        {"Page": {"referrer": "https://shop.example/confirm/ada%40b.example"}},
+        {"campaign": {"content": "ada@b.example", "Name": "ada%40b.example"}},
+        {"referer": "https://ada@b.example/x", "pageVariantId": "ada@b.example"},
+    ],
+)
+def test_secrets_are_masked_in_a_vendors_words_too(tracker: Tracker, system: str, given: Any) -> None:
+    assert "ada" not in json.dumps(sent(tracker, system, given))

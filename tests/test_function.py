@@ -122,6 +122,11 @@ WAYS: dict[str, Callable[[Any], object]] = {
     "find: Sites": lambda function: Sites(function, make),
     "make: Sites": lambda function: Sites(find, function),
     "user_traits: Django": lambda function: django_app({}, user_traits=function),
+    "auth_filter: Django": lambda function: django_app({}, auth_filter=function),
+    "redact_url: Tracking": lambda function: Tracking(redact_url=function),
+    "redact_url: Django": lambda function: django_app({"redact_url": function}),
+    "page_name: Tracking": lambda function: Tracking(page_name=function),
+    "page_name: Django": lambda function: django_app({"page_name": function}),
 }
 
 

@@ -102,11 +102,7 @@ def said_of(passerby: Any, **django: Any) -> str:
         (wrong(user_traits=f"{HERE}.no_such"), f'PASSERBY["user_traits"]: Module "{HERE}" does not define'),
         (wrong(user_traits=5), 'PASSERBY["user_traits"]: expected a plain function'),
         (wrong(user_traits=f"{HERE}.HERE"), 'PASSERBY["user_traits"]: expected a plain function'),
-        pytest.param(
-            wrong(user_traits=traits_async),
-            'PASSERBY["user_traits"]: expected a plain function',
-            id="an async function",
-        ),
+        pytest.param(wrong(user_traits=traits_async), 'PASSERBY["user_traits"]: expected a plain function', id="async"),
         ({"tracking": "no.such.path"}, "PASSERBY[\"tracking\"]: No module named 'no'"),
         ({"tracking": f"{HERE}.HERE"}, 'PASSERBY["tracking"]: found str, expected a Tracking or Sites'),
         ({"tracking": 5}, 'PASSERBY["tracking"]: found int, expected a Tracking or Sites'),
