@@ -79,7 +79,7 @@ async def name_later(request: RequestInfo) -> str:
 @pytest.mark.parametrize("face", EVERY)
 @pytest.mark.parametrize(
     "wrong",
-    [lambda request: 1 / 0, lambda request: b"bytes", lambda request: name_later(request)],
+    [lambda request: 1 / 0, lambda request: b"bytes", lambda request: name_later(request)],  # noqa: PLW0108 - a plain function that gives a coroutine
     ids=["raises", "bytes", "gives a coroutine"],
 )
 async def test_a_callable_that_fails_breaks_nothing(
