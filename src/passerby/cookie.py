@@ -239,7 +239,8 @@ class IdentityCookie:
             is_ordinary = len(value) <= _REMEMBERED_IDENTITY and value.isascii()
             payload = self._loads(value) if is_ordinary else self._load(value)
             if payload is not None and payload[0] == browser_id:
-                remembered = Remembered(*payload[1:])
+                _, user_id, digest, sent_at, known = payload
+                remembered = Remembered(user_id, digest, sent_at, known)
                 if remembered.log_outs >= log_outs and now - remembered.sent_at <= self._max_age:
                     return remembered
         return None
