@@ -252,7 +252,7 @@ def test_user_information_goes_and_secrets_are_masked() -> None:
     assert found.referrer == "https://b.example/confirm/***"
 
 
-REQUEST = {
+REQUEST: dict[str, Any] = {
     "path": "/patients/lovelace",
     "referrer": "https://b.example/lovelace",
     "campaign": {"utm_term": "lovelace"},
