@@ -306,18 +306,23 @@ def test_handle_cookie_leaves_what_the_app_set_itself(tracking: Tracking, kind: 
     assert {name: value_of(line) for name, line in ours(response).items()} == {NAME: "own"}
 
 
-def test_with_the_middleware_handle_cookie_leaves_the_response_to_it(tracking: Tracking) -> None:
-    response = Response("a page")
+@pytest.mark.parametrize("sent", [NAVIGATION, {"accept": "*/*"}], ids=["a browser", "a program"])
+@pytest.mark.parametrize("media_type", [None, "application/json"])
+def test_with_the_middleware_handle_cookie_leaves_the_response_to_it(
+    tracking: Tracking, sent: dict[str, str], media_type: str | None
+) -> None:
+    """Whoever asks for the cookie gets it, also where the middleware alone would set none."""
+    response = Response("a page", media_type=media_type)
 
     async def view(request: Any) -> Response:
         await tracking.handle_cookie(request, response)
         return response
 
     ask = asgi(Starlette(routes=[Route("/", view)], middleware=[Middleware(TrackingMiddleware, tracking=tracking)]))
-    first, second = by_name(ask(NAVIGATION)), by_name(ask(NAVIGATION))
+    first, second = by_name(ask(sent)), by_name(ask(sent))
     assert value_of(first[NAME]) != value_of(second[NAME])
     assert not ours(response)
-    came = NAVIGATION | {"cookie": "; ".join(f"{name}={value_of(line)}" for name, line in first.items())}
+    came = sent | {"cookie": "; ".join(f"{name}={value_of(line)}" for name, line in first.items())}
     assert value_of(by_name(ask(came))[NAME]) == value_of(first[NAME]), "it is renewed"
 
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from .event import Event
-from .logs import get_logger
+from .logs import get_logger, log_loss
 from .request import is_local_host, is_loopback
 from .testrun import runner_here, started_by_test, tests_here
 
@@ -119,7 +119,7 @@ class Rehearsal:
             f"found a run of tests ({self._mark}): nothing is sent to {host}; events are dropped and counted as "
             f'"{REFUSED}". To send from tests set send_in_tests=True; see docs/testing.md'
         )
-        log.warning("%s", words)
+        log_loss(log, "%s", words)
         if not self._is_child:  # runners show warnings, but not always logs
             with suppress(Warning):  # where warnings are errors
                 warnings.warn(words, RuntimeWarning, stacklevel=2)
