@@ -26,7 +26,7 @@ class Breaker:
         jitter: gives a number from 0 to 1.
     """
 
-    def __init__(self, name: str, shortest: float = 1.0, jitter: Callable[[], float] = random.random) -> None:
+    def __init__(self, name: str, shortest: float = 1.0, jitter: Callable[[], float] = random.SystemRandom().random) -> None:
         self._name = name
         self._shortest = shortest
         self._jitter = jitter

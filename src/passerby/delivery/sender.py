@@ -39,7 +39,7 @@ class RetryPlan:
     age: float = 72 * 3600.0
     concurrency: int = 10
     timeout: float = 10.0
-    jitter: Callable[[], float] = random.random
+    jitter: Callable[[], float] = random.SystemRandom().random
 
     def wait(self, attempts: int) -> float:
         """Return how long to wait after so many attempts (full jitter)."""

@@ -280,6 +280,7 @@ class SqliteOutbox:
         """Look for what dead processes left behind, now and from now on; return what to wait for until it is here."""
         if self.is_closed:
             self._open_again()
+        self._look_for_earlier(self._crew)
         self._arriving = self._crew.look_soon()
         return self._arriving
 
@@ -329,11 +330,17 @@ class SqliteOutbox:
             return result
 
     def _look_for_earlier(self, crew: Crew) -> None:
-        """Before the first event: where no process left a file, it need not wait until that is read."""
+        """Before the first event: where no process left a file, it need not wait until that is read.
+
+        That is seen before the thread begins to read files: those that it holds do not look abandoned.
+        """
         with self._opening:
-            if crew.is_new and not self._folder.has_abandoned_files():
-                crew.stock.end_wait_for_earlier()
-            crew.is_new = False
+            self._end_wait_if_none(crew)
+
+    def _end_wait_if_none(self, crew: Crew) -> None:
+        if crew.is_new and not self._folder.has_abandoned_files():
+            crew.stock.end_wait_for_earlier()
+        crew.is_new = False
 
     def _open_again(self) -> None:
         """Open the files again: with what they have now, of which somebody else may be the owner."""
@@ -347,6 +354,7 @@ class SqliteOutbox:
                 fresh = replace(tally, enqueued=tally.enqueued - left, waiting=0, held=0, dead=0)
                 crew.stock.windows[name].tally = fresh
             self._crew = crew
+            self._end_wait_if_none(crew)
             self._arriving = crew.look_soon()
 
     # What happens to the process.
