@@ -250,7 +250,9 @@ def is_open(port: int) -> bool:
 
 
 def has_cookie(server: Server, target: bytes) -> bool:
-    lines = [b"GET %s HTTP/1.1" % target, b"host: shop.example", b"connection: close", b"accept: */*"]
+    """Whether a browser that goes to a page is given an ID."""
+    lines = [b"GET %s HTTP/1.1" % target, b"host: shop.example", b"connection: close"]
+    lines += [f"{name}: {value}".encode() for name, value in NAVIGATION.items()]
     with server.connect() as connection:
         connection.sendall(b"\r\n".join([*lines, b"", b""]))
         answer = b""

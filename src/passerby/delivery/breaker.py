@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from logging import Logger
+from random import SystemRandom
 from typing import Literal
 
 from ..logs import get_logger
@@ -13,6 +13,7 @@ log: Logger = get_logger("passerby.delivery")
 
 FAILURES = 5  # in a row, until it opens
 LONGEST = 30.0  # seconds that it stays open at most before a probe
+JITTER: Callable[[], float] = SystemRandom().random  # from 0 to 1; an app may have seeded what `random` shares
 
 BreakerState = Literal["closed", "open", "half-open"]
 
@@ -26,7 +27,7 @@ class Breaker:
         jitter: gives a number from 0 to 1.
     """
 
-    def __init__(self, name: str, shortest: float = 1.0, jitter: Callable[[], float] = random.SystemRandom().random) -> None:
+    def __init__(self, name: str, shortest: float = 1.0, jitter: Callable[[], float] = JITTER) -> None:
         self._name = name
         self._shortest = shortest
         self._jitter = jitter

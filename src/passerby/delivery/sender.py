@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from logging import Logger
@@ -13,7 +12,7 @@ from ..destinations import Answer, Call, Destination, Divide, Rejected, Retry, V
 from ..logs import get_logger
 from ..outbox import Outbox
 from ..outcome import Delivered
-from .breaker import Breaker
+from .breaker import JITTER, Breaker
 from .load import Load, Parcel
 from .recovery import Recovery
 from .transport import NoAnswer
@@ -39,7 +38,7 @@ class RetryPlan:
     age: float = 72 * 3600.0
     concurrency: int = 10
     timeout: float = 10.0
-    jitter: Callable[[], float] = random.SystemRandom().random
+    jitter: Callable[[], float] = JITTER
 
     def wait(self, attempts: int) -> float:
         """Return how long to wait after so many attempts (full jitter)."""
