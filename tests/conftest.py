@@ -82,7 +82,9 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip the tests marked `node`, `browser` or `engines` where what they run is missing."""
+    """Skip the tests marked `node`, `browser` or `engines` where what they run is missing, and `long` ones by default."""
+    if item.get_closest_marker("long") and not runs_long_tests():
+        pytest.skip("takes long: set REQUIRE_ALL_TESTS=1, as the full run does, or LONG_TESTS=1")
     missing = missing_for_node() if item.get_closest_marker("node") else None
     if missing is None and item.get_closest_marker("browser"):
         missing = missing_for_browser()
@@ -90,6 +92,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         missing = missing_engine(item)
     if missing:
         pytest.skip(missing)
+
+
+def runs_long_tests() -> bool:
+    return "1" in (os.environ.get("REQUIRE_ALL_TESTS"), os.environ.get("LONG_TESTS"))
 
 
 def missing_for_node() -> str | None:

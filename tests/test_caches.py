@@ -143,6 +143,7 @@ def test_caches_know_what_comes_again(tracking: Tracking) -> None:
     assert hits["_read_query"] >= 9
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["query of raw emoji", "query of escaped emoji", "identity cookie", "referrer"])
 def test_memory_does_not_grow_with_hostile_requests(tracking: Tracking, kind: str) -> None:
     clear()

@@ -380,6 +380,7 @@ sys.exit(code)
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("verb", ["ls", "export", "verify"])
 def test_many_entries_take_no_memory(verb: str, directory: Path, tmp_path: Path) -> None:
     """What a hundred thousand entries take is what one takes, and some pages."""

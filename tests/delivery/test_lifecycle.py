@@ -517,6 +517,7 @@ def test_without_a_thread_the_page_is_answered_and_the_event_waits(
 # Nothing is left behind (U2)
 
 
+@pytest.mark.long
 def test_a_thousand_trackings_leave_nothing_behind(collector: CollectorServer) -> None:
     before = workers()
     gc.collect()

@@ -307,6 +307,7 @@ def test_a_fork_before_the_first_event_works_as_well(collector: CollectorServer,
     assert told(collector) == {"parent": 30, "child": 30}
 
 
+@pytest.mark.long
 def test_fifty_forks_while_threads_tell_and_the_worker_sends(collector: CollectorServer, tmp_path: Path) -> None:
     script = Script(
         tmp_path,

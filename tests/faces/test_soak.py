@@ -28,6 +28,7 @@ GIGABYTE = 2**30
 PIECE = bytes(2**20)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("face", FACES)
 async def test_requests_leave_nothing_behind(face: str, collector: CollectorServer) -> None:

@@ -15,7 +15,7 @@ from passerby.outbox import Outbox
 
 from .told import Listener, MakeOutbox, event_of
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.long]
 
 FEW, MANY = 1_000, 100_000
 GENEROUS = 30  # a cost that grew with the number of events would be a hundredfold

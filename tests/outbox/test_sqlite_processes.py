@@ -28,6 +28,7 @@ def adopted_ids(outbox: SqliteOutbox, destination: str = "a") -> list[str]:
     return ids
 
 
+@pytest.mark.long
 def test_nothing_that_was_acknowledged_is_lost_when_the_process_is_killed(
     children: Children, make_sqlite: MakeSqlite, directory: Path
 ) -> None:
@@ -51,6 +52,7 @@ def test_nothing_that_was_acknowledged_is_lost_when_the_process_is_killed(
     print(f"{len(acknowledged)} acknowledged, {found.total() - len(found)} found twice")
 
 
+@pytest.mark.long
 def test_what_many_dead_processes_left_is_adopted_once(children: Children, directory: Path) -> None:
     tellers = [children.begin("tell_some", directory, 5) for _ in range(20)]
     stored: list[str] = []
@@ -89,6 +91,7 @@ def test_the_living_keep_their_files(children: Children, make_sqlite: MakeSqlite
     assert adopted_ids(outbox) == stored
 
 
+@pytest.mark.long
 def test_forks_while_the_journal_is_busy(children: Children, make_sqlite: MakeSqlite, directory: Path) -> None:
     lines = children.run("fork", directory, 500 if is_long() else 50)
     stored = stored_ids(lines)
@@ -141,6 +144,7 @@ def test_files_that_may_not_grow_are_survived(children: Children, make_sqlite: M
     assert sorted(adopted_ids(outbox)) == sorted(stored_ids(lines))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "size"), [(200_000, 0), (5_000, 30_000)])
 def test_a_large_backlog_takes_no_more_memory_than_a_small_one(
