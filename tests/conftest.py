@@ -82,7 +82,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip the tests marked `node`, `browser` or `engines` where what they run is missing, and `long` ones by default."""
+    """Skip tests marked `node`, `browser` or `engines` where what they run is missing; by default also `long` ones."""
     if item.get_closest_marker("long") and not runs_long_tests():
         pytest.skip("takes long: set REQUIRE_ALL_TESTS=1, as the full run does, or LONG_TESTS=1")
     missing = missing_for_node() if item.get_closest_marker("node") else None

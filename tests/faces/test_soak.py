@@ -59,6 +59,7 @@ def trackers_alive() -> int:
     return sum(type(one) is Tracker for one in gc.get_objects())
 
 
+@pytest.mark.long
 async def test_a_gigabyte_through_asgi(collector: CollectorServer) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -87,6 +88,7 @@ async def test_a_gigabyte_through_asgi(collector: CollectorServer) -> None:
     tracking.close(1.0)
 
 
+@pytest.mark.long
 def test_a_gigabyte_through_wsgi(collector: CollectorServer) -> None:
     def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
         start_response("200 OK", [])
