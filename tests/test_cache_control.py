@@ -29,6 +29,7 @@ from tests.django.wire import environ_of
 from tests.making import (
     BROWSER_ID,
     NAVIGATION,
+    PATIENCE,
     Headers,
     call,
     cookie_header,
@@ -41,6 +42,11 @@ from tests.making import (
 
 Pairs = list[tuple[str, str]]
 Face = Callable[[Tracking, Pairs, Headers], Pairs]
+
+
+def make_tracking(**settings: Any) -> Tracking:
+    """Make one that waits for an ID as long as a busy machine takes; without one there is no cookie."""
+    return Tracking(mint_timeout=PATIENCE, **settings)
 
 
 def of_asgi(app: Any, came: Headers, **fields: Any) -> Pairs:
@@ -161,7 +167,7 @@ def has_cookie(headers: Pairs) -> bool:
 )
 @pytest.mark.parametrize("face", FACES)
 def test_a_response_with_a_cookie_is_private(face: str, said: Pairs, expected: list[str]) -> None:
-    headers = FACES[face](Tracking(), said, NAVIGATION)
+    headers = FACES[face](make_tracking(), said, NAVIGATION)
     assert has_cookie(headers)
     assert cache_control(headers) == expected
 
@@ -177,10 +183,10 @@ def test_a_response_with_a_cookie_is_private(face: str, said: Pairs, expected: l
 )
 @pytest.mark.parametrize("face", FACES)
 def test_what_caches_may_keep_is_left_alone_or_made_private(face: str, said: Pairs) -> None:
-    headers = FACES[face](Tracking(), said, NAVIGATION)
+    headers = FACES[face](make_tracking(), said, NAVIGATION)
     assert not has_cookie(headers)
     assert cache_control(headers) == [value for name, value in said if name == "Cache-Control"]
-    overridden = FACES[face](Tracking(cache_control="override"), said, NAVIGATION)
+    overridden = FACES[face](make_tracking(cache_control="override"), said, NAVIGATION)
     assert has_cookie(overridden)
     assert "private" in cache_control(overridden)[0].replace(",", " ").split()
     assert not [value for name, value in overridden if name.lower() == "surrogate-control" and value != "no-store"]
@@ -190,14 +196,14 @@ def test_what_caches_may_keep_is_left_alone_or_made_private(face: str, said: Pai
 @pytest.mark.parametrize("face", MIDDLEWARE)
 def test_without_a_cookie_nothing_is_changed(face: str, said: Pairs) -> None:
     for came in (NAVIGATION | cookie_header(passerby_bid=BROWSER_ID), NAVIGATION | {"sec-gpc": "1"}):
-        headers = MIDDLEWARE[face](Tracking(cache_control="override"), said, came)
+        headers = MIDDLEWARE[face](make_tracking(cache_control="override"), said, came)
         assert not has_cookie(headers)
         assert [value.strip() for value in cache_control(headers)] == [value.strip() for _, value in said]
 
 
 @pytest.mark.parametrize("face", FACES)
 def test_cookies_that_delete_keep_the_response_out_of_caches_too(face: str) -> None:
-    tracking = Tracking(consent=lambda request: False)
+    tracking = make_tracking(consent=lambda request: False)
     came = NAVIGATION | cookie_header(passerby_bid=BROWSER_ID)
     headers = FACES[face](tracking, [], came)
     assert has_cookie(headers)
@@ -207,7 +213,7 @@ def test_cookies_that_delete_keep_the_response_out_of_caches_too(face: str) -> N
 
 @pytest.mark.parametrize("face", FACES)
 def test_keep_changes_no_header(face: str) -> None:
-    tracking = Tracking(cache_control="keep")
+    tracking = make_tracking(cache_control="keep")
     for said in ([], [("Cache-Control", "no-cache")], [("Cache-Control", "max-age=60")]):
         headers = FACES[face](tracking, said, NAVIGATION)
         assert not has_cookie(headers)
@@ -245,7 +251,7 @@ def redirected_by_flask(tracking: Tracking) -> Pairs:
 
 @pytest.mark.parametrize("redirected", [redirected_by_django, redirected_by_starlette, redirected_by_flask])
 def test_a_redirect_to_https_sets_no_cookie(redirected: Callable[[Tracking], Pairs]) -> None:
-    tracking = Tracking()
+    tracking = make_tracking()
     headers = redirected(tracking)
     assert [value for name, value in pairs(headers) if name.lower() == "location"] == ["https://shop.example/"]
     assert not has_cookie(headers)
