@@ -38,6 +38,7 @@ class Server:
     """A server that runs.
 
     Attributes:
+        face: the framework of the app that it serves.
         port: where it listens on this machine.
         socket: the unix socket where it listens, if its command says so.
         has_workers: whether several processes serve, each of which delivers what it was told.
@@ -49,6 +50,7 @@ class Server:
         self._folder = tempfile.TemporaryDirectory()
         self.socket: str = f"{self._folder.name}/socket"
         self._is_unix = "{socket}" in command
+        self.face = environment["FACE"]
         self._kept = keep_port()
         self.port: int = self._kept.getsockname()[1]
         self.has_workers = " -w " in command

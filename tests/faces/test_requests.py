@@ -78,7 +78,7 @@ def test_the_url_is_what_the_browser_sent(server: Server, path: bytes) -> None:
     expected = quote(path, safe=PRINTABLE)
     if server.is_without_target:
         expected = quote(unquote_to_bytes(path), safe="/;=[]|^~")
-        if b"%25AB" in path:
+        if b"%25AB" in path and server.face == "django-wsgi":
             pytest.skip("behind granian Django's escapes and the browser's look the same")
     found = json.loads(body)
     assert found["url"] == f"http://shop.example:8443{expected}?utm_source=a%20b%25"
