@@ -42,7 +42,7 @@ BEHIND_SERVERS = [
     pytest.param(
         (face, command),
         id=f"{face}-{name}",
-        marks=[pytest.mark.servers, pytest.mark.smoke] if name in ONE_OF_EACH else pytest.mark.servers,
+        marks=[pytest.mark.servers, pytest.mark.smoke if name in ONE_OF_EACH else pytest.mark.long],
     )
     for faces, servers in ((ASGI, ASGI_SERVERS), (WSGI, WSGI_SERVERS))
     for name, command in servers.items()
