@@ -78,8 +78,8 @@ def test_the_url_is_what_the_browser_sent(server: Server, path: bytes) -> None:
     expected = quote(path, safe=PRINTABLE)
     if server.is_without_target:
         expected = quote(unquote_to_bytes(path), safe="/;=[]|^~")
-        if b"%25AB" in path and server.face == "django-wsgi":
-            pytest.skip("behind granian Django's escapes and the browser's look the same")
+        if server.face == "django-wsgi":  # Django has escaped what is no UTF-8 in the same way as the browser its percent
+            expected = expected.replace("%25AB", "%AB")
     found = json.loads(body)
     assert found["url"] == f"http://shop.example:8443{expected}?utm_source=a%20b%25"
     assert (found["path"], found["page"]) == (expected, expected.rpartition("/")[2])
@@ -124,9 +124,8 @@ def test_a_request_over_http_1_0_names_no_host(server: Server) -> None:
     ],
 )
 def test_the_referrer_is_escaped_and_has_no_user_information(server: Server, referer: bytes, kept: str) -> None:
-    if not referer.isascii() and server.is_without_target:
-        pytest.skip("granian leaves such headers out under WSGI")
-    assert seen(server, b"/seen/x", ("referer", referer))["external"] == kept
+    is_left_out = not referer.isascii() and server.is_without_target  # by granian under WSGI
+    assert seen(server, b"/seen/x", ("referer", referer))["external"] == (None if is_left_out else kept)
 
 
 def test_a_header_that_comes_twice(server: Server) -> None:
