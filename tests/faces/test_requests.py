@@ -78,7 +78,7 @@ def test_the_url_is_what_the_browser_sent(server: Server, path: bytes) -> None:
     expected = quote(path, safe=PRINTABLE)
     if server.is_without_target:
         expected = quote(unquote_to_bytes(path), safe="/;=[]|^~")
-        if server.face == "django-wsgi":  # Django has escaped what is no UTF-8 in the same way as the browser its percent
+        if server.face == "django-wsgi":  # Django escapes what is no UTF-8 as the browser escapes its percent sign
             expected = expected.replace("%25AB", "%AB")
     found = json.loads(body)
     assert found["url"] == f"http://shop.example:8443{expected}?utm_source=a%20b%25"
