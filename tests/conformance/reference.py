@@ -12,9 +12,11 @@ from collections.abc import Collection, Iterator
 from .bodies import Bodies, Page, language_of
 from .case import JSON, Case
 from .cookies import cookie_of, read_cookie, write_cookie
+from .identity import FIELDS
 from .javascript import is_truthy, is_url
 from .recorded import ANSWERING, ANY_ERROR, parse_set_cookie
 from .refusal import OWN_ERROR, Refused, coded
+from .secrets import holds_secret
 from .server import Answer
 from .settings import check_settings
 from .wire import Visitor, Wire
@@ -132,9 +134,14 @@ class Reference:
 
     def _identity(self, call: str, args: JSON) -> JSON:
         body = self._body(call, args)
-        if "secrets-refused" in self.on and "password" in {name.lower() for name in args.get("extensionData") or {}}:
+        if "secrets-refused" in self.on and self._holds_secret(args):
             raise Refused(OWN_ERROR)
         return self.wire.send(body)
+
+    def _holds_secret(self, args: JSON) -> bool:
+        data = args.get("eventData") or {}
+        of_person = {theirs: data[ours] for ours, theirs in FIELDS.items() if ours in data}
+        return holds_secret("", of_person) or holds_secret("", args.get("extensionData"))
 
     def _event(self, call: str, args: JSON) -> JSON:
         return self.wire.send(self._body(call, args))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 from passerby.version import __version__
 
 from ..case import JSON
+from ..secrets import holds_secret
 from .case import Call, Case
 from .ours import BROWSER, MAX_CALL, cannot_be_written, message_of, moment, size_of, traits_of, written
 from .recorded import IN_TURN, is_good
@@ -136,7 +138,8 @@ def _send(case: Case, outcome: JSON, position: int, call: Call) -> None:
     """Take a call that the SDK does not, and send it as passerby does."""
     outcome["calls"][position] = "taken"
     request = outcome["sent"][-1]["request"] if outcome["sent"] else _request_of(case)
-    message = json.loads(json.dumps(message_of(call)))
+    # What has no JSON form is refused by a later difference.
+    message = json.loads(json.dumps(message_of(call), default=repr))
     outcome["sent"].append({"request": dict(request), "message": message, "tries": "once"})
     outcome["ends"].append("delivered")
     outcome["grouping"] = [1] if len(outcome["sent"]) == 1 else IN_TURN
@@ -211,6 +214,24 @@ def _refuse_what_cannot_be_written(case: Case, outcome: JSON) -> None:
     call = _only(case)
     if call is not None and any(cannot_be_written(call.args.get(name)) for name in ("traits", "properties")):
         _refuse(outcome, 0)
+
+
+def _refuse_secrets(case: Case, outcome: JSON) -> None:
+    call = _only(case)
+    if call is not None and call.name in ("identify", "group") and holds_secret("", call.args.get("traits")):
+        _refuse(outcome, 0)
+
+
+def _keep_the_persons_id(case: Case, outcome: JSON) -> None:
+    call = _only(case)
+    if call is None or call.name != "identify" or not isinstance(call.args.get("traits"), dict):
+        return
+    own = call.args.get("user_id")
+    for name, value in call.args["traits"].items():
+        folded = re.sub(r"[\W_]", "", name).lower()
+        is_own = folded == "id" and own is not None and str(written(value)) == str(own)
+        if folded in ("id", "cioid") and not is_own:
+            _refuse(outcome, 0)
 
 
 def _of_the_data(change: Callable[[Any, Any], Any]) -> Change:
@@ -454,11 +475,39 @@ DIFFERENCES = (
         _name_reserved_traits,
     ),
     Difference(
+        "any-number-is-an-id",
+        "Python takes 0 for no ID, Node no number at all",
+        "takes every whole number",
+        "a database key is one",
+        _take_zero_and_numbers,
+    ),
+    Difference(
+        "nobody-is-a-browser",
+        "refuse a call that names nobody",
+        "tells it of the browser",
+        "there always is one",
+        _tell_of_the_browser,
+    ),
+    Difference(
         "unknown-values-refused",
         "Python drops values of unknown types, and takes bytes for text",
         "refuses the call and says why",
         "nothing that was told is lost in silence",
         _refuse_what_cannot_be_written,
+    ),
+    Difference(
+        "secrets-refused",
+        "send what looks like a password, a token or a card number, if it is said of a person or a group",
+        "refuses it with its name and without its value, unless `sensitive_traits=\"allow\"` is set",
+        "it has no business in a customer data platform",
+        _refuse_secrets,
+    ),
+    Difference(
+        "own-id-kept",
+        "send traits `id` and `cio_id`, which give the person another ID",
+        "refuses them with any other value than the user ID, in any spelling",
+        "what an app's data says must not change whom an identity is about",
+        _keep_the_persons_id,
     ),
     Difference(
         "callers-data-untouched",
@@ -487,20 +536,6 @@ DIFFERENCES = (
         "takes datetimes and seconds only",
         "the service refuses what is no time",
         _require_a_date,
-    ),
-    Difference(
-        "any-number-is-an-id",
-        "Python takes 0 for no ID, Node no number at all",
-        "takes every whole number",
-        "a database key is one",
-        _take_zero_and_numbers,
-    ),
-    Difference(
-        "nobody-is-a-browser",
-        "refuse a call that names nobody",
-        "tells it of the browser",
-        "there always is one",
-        _tell_of_the_browser,
     ),
     Difference(
         "bytes-counted",

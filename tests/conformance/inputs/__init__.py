@@ -62,6 +62,14 @@ flow_answers: st.SearchStrategy[list[JSON]] = st.sampled_from(
     ]
 )
 servers = st.fixed_dictionaries({"create": create_answers, "events": event_answers, "callflows": flow_answers})
+# On a connection kept from an earlier call a reset looks like its end, and the call is made once more: not compared.
+later_servers = st.fixed_dictionaries(
+    {
+        "create": create_answers,
+        "events": event_answers,
+        "callflows": flow_answers.filter(lambda answers: "reset" not in answers[0]),
+    }
+)
 
 
 def case(call: str, **parts: st.SearchStrategy[Any]) -> st.SearchStrategy[JSON]:
@@ -82,7 +90,7 @@ event_cases = case("event", settings=shop, request=requests, args=event_args)
 personalize_cases = case("personalize", settings=shop, request=requests, args=personalize_args, server=servers)
 sequence_cases = case(
     "sequence",
-    server=servers,
+    server=later_servers,
     settings=st.builds(lambda chosen: {"forceServerCookieMode": True} | chosen, shop),
     request=requests,
     args=st.builds(
