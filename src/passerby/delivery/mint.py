@@ -94,8 +94,13 @@ class Mint:
         pending = self._links.get(visitor)
         if pending is None:
             pending = self._links[visitor] = asyncio.ensure_future(self._find(visitor))
-            pending.add_done_callback(lambda _: self._links.pop(visitor, None))
+            pending.add_done_callback(lambda found: self._forget(visitor, found))
         return await asyncio.shield(pending)
+
+    def _forget(self, visitor: str, found: asyncio.Future[str]) -> None:
+        self._links.pop(visitor, None)
+        if not found.cancelled():
+            found.exception()  # where all who waited are gone, asyncio would log it as never looked at
 
     def link(self, visitor: str, browser_id: str) -> str:
         """Give an ID to the events of a visit that had none, unless they have one already; return theirs."""
