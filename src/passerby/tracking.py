@@ -14,6 +14,7 @@ from .adapter import handled_tracker
 from .config import Settings, SettingsValues, make_settings
 from .cookie import BrowserIdCookie, IdentityCookie, LogOutCookie, Sighting
 from .destinations import CookieOwner, Destination, SharedCookie
+from .destinations.required import check_destination
 from .destinations.target import COLLECTOR_URL, collector_url
 from .door import Door
 from .errors import BrowserIdUnavailable, RemoteTimeout, SettingsError, ValidationError
@@ -312,10 +313,7 @@ class Tracking:
 
 def _check(destinations: Sequence[Destination]) -> None:
     for one in destinations:
-        is_named = isinstance(getattr(one, "name", None), str)
-        if not (is_named and callable(getattr(one, "encode", None)) and hasattr(one, "kinds")):
-            found = type(one).__name__
-            raise SettingsError(f"found {found} where a destination was expected: pass Sitecore(...) or the like")
+        check_destination(one)
     if len({one.name for one in destinations}) < len(destinations):
         raise SettingsError("two destinations go by one name; give each its own with name=...")
     owners = [one.name for one in destinations if isinstance(one, CookieOwner) and one.shared_cookie is not None]

@@ -7,6 +7,7 @@ time, which is the app's own: the background thread and the app share one interp
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import time
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from urllib.parse import SplitResult
 import h11
 
 from ..destinations import Answer, Call
+from ..destinations.target import is_public_address
 
 MAX_BODY = 1_000_000  # bytes of an answer that are read; the rest cannot be an answer to what we send
 _MAX_HEAD = 65_536  # bytes of status line and headers
@@ -25,6 +27,10 @@ _KEEP_ALIVE = 30.0  # seconds; below the 60 at which common load balancers hang 
 
 class HungUp(Exception):
     """The other side ended a kept connection before it said anything to this call."""
+
+
+class PrivateAddress(OSError):
+    """A host that must be public has only addresses that are not."""
 
 
 class _Reader(asyncio.StreamReader):
@@ -58,9 +64,17 @@ class Stream:
         origin: the URL whose scheme, host and port are meant.
         headers: sent with every call.
         ssl_context: verifies certificates and host names; None for http origins.
+        public_only: whether only public addresses are connected to.
     """
 
-    def __init__(self, origin: SplitResult, headers: Mapping[str, str], ssl_context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        origin: SplitResult,
+        headers: Mapping[str, str],
+        ssl_context: ssl.SSLContext | None,
+        public_only: bool = False,
+    ) -> None:
+        self._public_only = public_only
         self._host = origin.hostname or ""
         self._port = origin.port or (443 if origin.scheme == "https" else 80)
         self._headers = {"Host": origin.netloc, **headers}
@@ -102,9 +116,32 @@ class Stream:
         loop = asyncio.get_running_loop()
         reader = _Reader(loop=loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
-        transport, _ = await loop.create_connection(lambda: protocol, self._host, self._port, ssl=self._ssl_context)
+        transport = await self._open(loop, protocol)
         self._reader, self._writer = reader, asyncio.StreamWriter(transport, protocol, reader, loop)
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD)
+
+    async def _open(self, loop: asyncio.AbstractEventLoop, protocol: asyncio.Protocol) -> asyncio.Transport:
+        if not self._public_only:
+            transport, _ = await loop.create_connection(lambda: protocol, self._host, self._port, ssl=self._ssl_context)
+            return transport
+        # The name is resolved once, and the address that was checked is the one connected to: an answer that
+        # changes between the check and the connection (DNS rebinding) would lead to another address otherwise.
+        found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        addresses = [str(place[0]) for *_, place in found if is_public_address(str(place[0]))]
+        if not addresses:
+            raise PrivateAddress
+        last: OSError | None = None
+        server = self._host if self._ssl_context is not None else None
+        for address in addresses:
+            try:
+                transport, _ = await loop.create_connection(
+                    lambda: protocol, address, self._port, ssl=self._ssl_context, server_hostname=server
+                )
+            except OSError as error:
+                last = error
+            else:
+                return transport
+        raise last or PrivateAddress
 
     async def _exchange(self, call: Call, target: str) -> Answer:
         try:

@@ -25,12 +25,15 @@ class Call:
         url: absolute, already escaped.
         headers: all but those of the connection.
         body: the request's body, or None.
+        public_only: whether the call must not go to an address of a private network, of this machine, or the like. It
+            is for addresses that a customer chose: the address that is connected to is checked, not the name.
     """
 
     method: str
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     body: bytes | None = field(default=None, repr=False)
+    public_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,15 @@ class Datalyr:
             raise SettingsError(f"found {share_visitors!r}, expected True or False", setting="share_visitors")
         self.shared_cookie: SharedCookie | None = _BROWSER_SDK_COOKIE if share_visitors else None
         self.name = name
+        self.options: Mapping[str, Any] = {
+            "workspace_id": workspace,
+            "api_key": None if key is None else Secret(key),
+            "form": form,
+            "target_url": target_url,
+            "page_view_name": page_view_name,
+            "share_visitors": share_visitors,
+            "name": name,
+        }
         self.batch_size: int = 100 if form == "events" else 1
         self._form = form
         self._names: Mapping[EventKind, str] = {**_NAMES, "page_view": page_view_name.strip()}
