@@ -13,7 +13,7 @@ from typing import Any, Unpack, cast
 from .adapter import handled_tracker
 from .config import Settings, SettingsValues, make_settings
 from .cookie import BrowserIdCookie, IdentityCookie, LogOutCookie, Sighting
-from .destinations import CookieOwner, Destination, SharedCookie
+from .destinations import CookieOwner, Destination, IdIssuer, SharedCookie
 from .destinations.required import check_destination
 from .destinations.target import COLLECTOR_URL, collector_url
 from .door import Door
@@ -322,6 +322,9 @@ def _check(destinations: Sequence[Destination]) -> None:
             f"found several destinations that own the browser ID's cookie, {', '.join(owners)}, expected one at most: "
             "one Sitecore(...), or one Datalyr(..., share_visitors=True)"
         )
+    issuers = [one.name for one in destinations if isinstance(one, IdIssuer)]
+    if len(issuers) > 1:
+        raise SettingsError(f"found several destinations that issue browser IDs, {', '.join(issuers)}, expected one")
 
 
 def _make_reception(settings: Settings, shared: SharedCookie, is_readable: bool, proxies: TrustedProxies) -> Reception:
