@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from passerby import Dead, Delivered, Secret, SettingsError, Tracking, Webhook
+from passerby.collector import CollectorServer
 from passerby.delivery.transport import Lane, NoAnswer, make_ssl_context
 from passerby.destinations import Answer, Call, Divide, Rejected, Retry
 from passerby.destinations.target import is_public_address
@@ -282,6 +283,17 @@ class TestDelivery:
             answer = await lane.perform(Call("POST", url, {}, b"{}"), PATIENCE)
             assert answer.status == 200, "the same lane, and a call that may go there"
             await lane.aclose()
+
+    @pytest.mark.parametrize("path", ["/hooks", "/events", "/v1/batch"])
+    def test_the_collector_takes_them_at_any_path(self, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        with CollectorServer() as collector:
+            monkeypatch.setenv("PASSERBY_COLLECTOR_URL", collector.url)
+            tracking = Tracking(webhook(url=f"https://shop.example{path}"), **QUICK)
+            receipt = tracking.for_visitor(BROWSER_ID).event("ORDER", {})
+
+            assert tracking.close(PATIENCE) == 0
+            assert receipt.outcomes == {"webhook": Delivered()}
+            assert [one.path for one in collector.requests] == [path]
 
     def test_beside_a_collector_it_goes_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with Receiver() as receiver:
