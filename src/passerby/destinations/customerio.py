@@ -55,7 +55,7 @@ class CustomerIO:
     """
 
     kinds: frozenset[EventKind] = frozenset(get_args(EventKind))
-    batch_size = MAX_MESSAGES
+    batch_size: int = MAX_MESSAGES
     batch_bytes: int = MAX_TOGETHER
 
     def __init__(

@@ -46,7 +46,7 @@ class Segment:
     """
 
     kinds: frozenset[EventKind] = frozenset(get_args(EventKind))
-    batch_size = MAX_MESSAGES
+    batch_size: int = MAX_MESSAGES
     batch_bytes: int = MAX_TOGETHER
 
     def __init__(
