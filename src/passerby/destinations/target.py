@@ -76,6 +76,7 @@ def checked_webhook(url: object, allow_private_addresses: bool) -> str:
 
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")  # RFC 8215; not every Python knows that it is local
 
 
 def is_public_address(address: str) -> bool:
@@ -93,7 +94,7 @@ def is_public_address(address: str) -> bool:
             return False
         if read.ipv4_mapped is not None or read in _NAT64:
             return True
-        if read.is_site_local:
+        if read.is_site_local or read in _LOCAL_NAT64:
             return False
     return _is_public(read)
 

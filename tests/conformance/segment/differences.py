@@ -31,19 +31,25 @@ _SHARED = {
     "event-name-required": "takes an empty event name",
     "alias-of-another": "takes an alias of a user ID for itself",
     "any-number-is-an-id": "takes 0 for no ID",
-    "nobody-is-a-browser": "refuses a call that names nobody",
+    "nobody-is-a-browser": "refuses a call without a user ID and an anonymous ID",
     "bytes-counted": "counts escapes of letters",
     "no-error-in-the-app": "raises what the service or the network says, in sync mode",
     "refused-kept": "loses what is refused",
     "tried-until-it-arrives": "tries once (in sync mode) or some times, then loses it",
 }
 _PASSERBY = {
+    "nobody-is-a-browser": "sends it with the browser's ID",
+    "no-error-in-the-app": "puts it into the receipt and the log",
     "own-name": "names itself",
     "time-in-utc": "writes UTC with a Z, and takes those without an offset for UTC",
     "reserved-traits": "names those with a meaning of their own in camelCase, `dob` `birthday`, and writes `createdAt` "
     "as ISO 8601",
 }
-_REASONS = {"reserved-traits": "so the service knows them, whichever way they were given"}
+_REASONS = {
+    "reserved-traits": "so the service knows them, whichever way they were given",
+    "unknown-values-refused": "no value is lost in silence",
+    "bytes-counted": "that is what the service counts",
+}
 
 
 def _leave_out_what_is_beside(case: Case, outcome: JSON) -> None:
