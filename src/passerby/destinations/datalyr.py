@@ -227,9 +227,8 @@ def _given(event: Event) -> Mapping[str, Any]:
     """Return what the app itself puts into an event's properties."""
     if event.kind == "alias":
         return {}
-    if event.kind == "group":
-        return event.data["traits"]
-    return {**event.data, **(event.extension if event.kind == "identity" else event.attributes)}
+    own = event.extension if event.kind == "identity" else event.attributes  # what `_PROPERTIES` takes
+    return event.data["traits"] if event.kind == "group" else {**event.data, **own}
 
 
 def _own_ids(event: Event) -> Mapping[str, str | None]:

@@ -7,7 +7,7 @@ in the same way. Nothing is imported before it is used.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, cast
@@ -29,7 +29,7 @@ BUILT_IN: Mapping[str, str] = {
 MakeDestination = Callable[..., Destination]
 
 
-@cache
+@lru_cache(maxsize=1)
 def _registered() -> Mapping[str, Mapping[str, str]]:
     """Return by name the path of each destination that is registered under it, with the package that registers it."""
     found: dict[str, dict[str, str]] = {name: {} for name in BUILT_IN}
