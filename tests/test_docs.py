@@ -23,6 +23,7 @@ from passerby.collector.stream import Stream
 from passerby.django.conf import DjangoSettings
 from passerby.testing import Told
 from tests import identity_table as identities
+from tests.conformance.segment.differences import DIFFERENCES as FROM_SEGMENT
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -95,6 +96,14 @@ def test_the_options_of_the_collector_are_all_there() -> None:
         [sys.executable, "-m", "passerby.cli", "collect", "--help"], check=True, capture_output=True, text=True
     )
     assert set(re.findall(r"`(--[a-z-]+)", table)) == set(re.findall(r"--[a-z-]+", run.stdout)) - {"--help"}
+
+
+def test_the_table_of_differences_from_segments_sdk_is_the_one_that_is_checked() -> None:
+    page = (ROOT / "docs" / "destinations.md").read_text(encoding="utf-8")
+    section = page.partition("<!-- segment differences -->")[2].partition("<!-- /segment differences -->")[0]
+    rows = [line.strip("| ").split(" | ") for line in section.split("\n") if line.startswith("|")][2:]
+    expected = [[one.sdk, one.passerby, one.reason] for one in FROM_SEGMENT]
+    assert rows == expected, "run `python -m tests.conformance --table segment` and put it in"
 
 
 def test_the_table_of_identities_is_what_the_destinations_make_of_them() -> None:

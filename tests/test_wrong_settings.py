@@ -13,21 +13,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from passerby import CustomerIO, Datalyr, Sitecore, Tracking, init_server
+from passerby import CustomerIO, Datalyr, Segment, Sitecore, Tracking, Webhook, init_server
 from passerby.config import SettingsValues, make_settings
 from passerby.destinations.target import checked_target
 from passerby.errors import SettingsError
 
 URL = "https://api.example.com"
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 MAKERS: dict[str, Callable[..., Any]] = {
     "sitecore": lambda **own: Sitecore(**{"client_key": "key", "target_url": URL} | own),
     "customerio": lambda **own: CustomerIO(**{"write_key": "key"} | own),
     "datalyr": lambda **own: Datalyr(**{"workspace_id": "ws"} | own),
+    "segment": lambda **own: Segment(**{"write_key": "key"} | own),
+    "webhook": lambda **own: Webhook(**{"url": URL, "secret": SECRET} | own),
 }
 OWN = {
     "sitecore": ["client_key", "target_url", "point_of_sale", "include_utm_parameters", "requested_at", "name"],
     "customerio": ["write_key", "region", "target_url", "gzip", "strict", "name"],
     "datalyr": ["workspace_id", "api_key", "form", "target_url", "page_view_name", "share_visitors", "name"],
+    "segment": ["write_key", "target_url", "gzip", "name"],
+    "webhook": ["url", "secret", "batch_size", "allow_private_addresses", "name"],
 }
 
 
@@ -143,12 +148,27 @@ WRONG_TARGETS = [
 
 
 @pytest.mark.parametrize("target", WRONG_TARGETS)
-@pytest.mark.parametrize("kind", MAKERS)
+@pytest.mark.parametrize("kind", [kind for kind in MAKERS if kind != "webhook"])
 def test_where_nothing_is_to_be_sent(kind: str, target: str) -> None:
     with pytest.raises(SettingsError) as caught:
         MAKERS[kind](target_url=target)
     assert caught.value.setting == "target_url"
     assert "secret" not in str(caught.value).replace("secrets", "")
+
+
+@pytest.mark.parametrize("target", [target for target in WRONG_TARGETS if "?" not in target])
+@pytest.mark.parametrize("allow_private_addresses", [True, False])
+def test_where_no_webhook_is_posted(target: str, allow_private_addresses: bool) -> None:
+    with pytest.raises(SettingsError) as caught:
+        MAKERS["webhook"](url=target, allow_private_addresses=allow_private_addresses)
+    assert caught.value.setting == "url"
+    assert "secret" not in str(caught.value).replace("secrets", "")
+
+
+@pytest.mark.parametrize("given", [Hostile(), 5, "myproject", "x" * 5000, "nowhere.at_all:Store", object, None, {}])
+def test_what_is_no_class_of_a_destination(given: Any) -> None:
+    with pytest.raises(SettingsError):
+        Tracking.from_mapping({"store": {"class": given, "url": "u"}})
 
 
 TARGETS = [

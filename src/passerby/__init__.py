@@ -3,7 +3,9 @@
 from .current import current_tracker
 from .destinations.customerio import CustomerIO
 from .destinations.datalyr import Datalyr
+from .destinations.segment import Segment
 from .destinations.sitecore import Sitecore
+from .destinations.webhook import Webhook
 from .engage import init_server
 from .errors import (
     BrowserIdUnavailable,
@@ -35,12 +37,14 @@ __all__ = [
     "RemoteTimeout",
     "RequestInfo",
     "Secret",
+    "Segment",
     "SettingsError",
     "Sitecore",
     "Sites",
     "Tracker",
     "Tracking",
     "ValidationError",
+    "Webhook",
     "current_tracker",
     "init_server",
 ]

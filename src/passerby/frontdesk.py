@@ -15,8 +15,14 @@ from .config import Settings
 from .context import context_of, redacted
 from .delivery import Delivery
 from .delivery.sender import RetryPlan
-from .destinations import CookieOwner, Destination, IdIssuer, SharedCookie
-from .destinations.sitecore import Sitecore
+from .destinations import (
+    CookieOwner,
+    Destination,
+    IdIssuer,
+    PersonalizationSource,
+    PointOfSaleSource,
+    SharedCookie,
+)
 from .errors import RemoteError, SettingsError, ValidationError
 from .event import NO_CONTEXT, Context, Event, EventKind
 from .function import is_given_up
@@ -75,7 +81,9 @@ class FrontDesk:
         self.takers: Mapping[EventKind, tuple[str, ...]] = {
             kind: tuple(one.name for one in destinations if kind in one.kinds) for kind in get_args(EventKind)
         }
-        self._point_of_sale = next((one.point_of_sale for one in destinations if isinstance(one, Sitecore)), None)
+        self._personalization = next((one for one in destinations if isinstance(one, PersonalizationSource)), None)
+        sources = (one.point_of_sale for one in destinations if isinstance(one, PointOfSaleSource))
+        self._point_of_sale = next((one for one in sources if one is not None), None)
         self._proxies = proxies
         self.transactions: Transactions | None = None
         self._outbox = _make_outbox(self.destination_names, settings)
@@ -242,13 +250,13 @@ class FrontDesk:
         """Ask for the guest's ID."""
         if browser_id is None:
             raise RemoteError("guest ID: this visitor has no browser ID yet")
-        return self.delivery.ask(self._checked_issuer().guest_question(browser_id), checked_timeout(timeout))
+        return self.delivery.ask(self._checked_personalization().guest_question(browser_id), checked_timeout(timeout))
 
     def ask_personalization(
         self, data: dict[str, Any], browser_id: str | None, point_of_sale: str | None, timeout: float | None
     ) -> Future[dict[str, Any] | None]:
         """Ask for a personalisation."""
-        question = self._checked_issuer().personalize_question(data, browser_id, point_of_sale)
+        question = self._checked_personalization().personalize_question(data, browser_id, point_of_sale)
         return self.delivery.ask(question, checked_timeout(timeout))
 
     def dead_letters(self) -> list[DeadLetter]:
@@ -274,10 +282,10 @@ class FrontDesk:
             unkept_visitors=self.withheld.unkept_visitors,
         )
 
-    def _checked_issuer(self) -> IdIssuer:
-        if self.issuer is None:
+    def _checked_personalization(self) -> PersonalizationSource:
+        if self._personalization is None:
             raise SettingsError("only Sitecore answers this; add Sitecore(...) to the destinations")
-        return self.issuer
+        return self._personalization
 
 
 def _make_outbox(names: Sequence[str], settings: Settings) -> Outbox:

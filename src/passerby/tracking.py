@@ -15,8 +15,8 @@ from .caching import CacheControl
 from .config import Settings, SettingsValues, UnfitKey, make_settings
 from .cookie import BrowserIdCookie, IdentityCookie, LogOutCookie, Sighting
 from .cookie_context import CookieContext
-from .destinations import CookieOwner, Destination, SharedCookie
-from .destinations.contract import check_destinations
+from .destinations import CookieOwner, Destination, IdIssuer, SharedCookie
+from .destinations.contract import check_destination
 from .destinations.target import COLLECTOR_URL, collector_url
 from .door import Door
 from .errors import BrowserIdUnavailable, RemoteTimeout, SettingsError, ValidationError
@@ -346,7 +346,8 @@ class Tracking:
 
 
 def _check(destinations: Sequence[Destination]) -> None:
-    check_destinations(destinations)
+    for one in destinations:
+        check_destination(one)
     if len({one.name for one in destinations}) < len(destinations):
         raise SettingsError("two destinations go by one name; give each its own with name=...")
     owners = [one.name for one in destinations if isinstance(one, CookieOwner) and one.shared_cookie is not None]
@@ -355,6 +356,9 @@ def _check(destinations: Sequence[Destination]) -> None:
             f"found several destinations that own the browser ID's cookie, {', '.join(owners)}, expected one at most: "
             "one Sitecore(...), or one Datalyr(..., share_visitors=True)"
         )
+    issuers = [one.name for one in destinations if isinstance(one, IdIssuer)]
+    if len(issuers) > 1:
+        raise SettingsError(f"found several destinations that issue browser IDs, {', '.join(issuers)}, expected one")
 
 
 def _make_reception(settings: Settings, shared: SharedCookie, is_readable: bool, proxies: TrustedProxies) -> Reception:

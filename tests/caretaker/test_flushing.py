@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -95,6 +96,29 @@ def test_wrong_settings_are_said(run: Run, directory: Path, monkeypatch: pytest.
     answer = run("flush")
     assert answer.code == 1
     assert "PASSERBY_CHANEL: found no setting of that name" in answer.err
+
+
+def test_a_destination_of_the_app_is_found_in_the_working_directory(
+    run: Run, directory: Path, collector: CollectorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_behind(directory, ADA)
+    (tmp_path / "flush_store.py").write_text(
+        "from passerby import Sitecore\n"
+        "def Store(url: str) -> Sitecore:\n"
+        "    return Sitecore(client_key='key', target_url=url, point_of_sale='shop')\n"
+    )
+    for name in SETTINGS:
+        monkeypatch.delenv(name)
+    monkeypatch.delenv("PASSERBY_SITECORE_TARGET_URL")
+    monkeypatch.setenv("PASSERBY_STORE_CLASS", "flush_store:Store")
+    monkeypatch.setenv("PASSERBY_STORE_URL", collector.url)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [one for one in sys.path if one not in ("", str(tmp_path))])
+
+    answer = run("flush")
+
+    assert (answer.code, answer.out) == (0, "1 entry delivered; nothing waits\n"), answer.err
+    assert [event["browser_id"] for event in collector.events] == [ADA]
 
 
 def test_a_tracking_of_the_app_delivers(

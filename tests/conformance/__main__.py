@@ -8,12 +8,14 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from .case import read_cases
 from .customerio import case as customerio_case
 from .customerio import checking, differences
 from .report import check, report, table
+from .segment import differences as segment_differences
 from .stage import Stage
 
 
@@ -22,14 +24,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("file", type=Path, nargs="?", help="cases in the format of tests/conformance/engage.jsonl")
     parser.add_argument(
         "--table",
-        choices=["engage", "customerio"],
+        choices=["engage", "customerio", "segment"],
         nargs="?",
         const="engage",
-        help="print the README's table of differences instead",
+        help="print the table of differences instead, for the README or docs/destinations.md",
     )
     chosen = parser.parse_args(arguments)
     if chosen.table:
-        print(table() if chosen.table == "engage" else customerio_table(), end="")
+        print(TABLES[chosen.table](), end="")
         return 0
     if chosen.file is None:
         parser.error("a file with cases is needed")
@@ -52,6 +54,13 @@ def replay_all(file: Path, stage: Stage) -> bool:
 
 def customerio_table() -> str:
     return table(differences.DIFFERENCES, "Customer.io's SDKs")
+
+
+def segment_table() -> str:
+    return table(segment_differences.DIFFERENCES, "Segment's SDK")
+
+
+TABLES: dict[str, Callable[[], str]] = {"engage": table, "customerio": customerio_table, "segment": segment_table}
 
 
 if __name__ == "__main__":

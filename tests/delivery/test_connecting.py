@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from passerby.delivery.connecting import NEXT_AFTER, connect
+from passerby.delivery.connecting import NEXT_AFTER, PrivateAddress, connect
 from passerby.delivery.transport import Lane, NoAnswer, make_ssl_context
 from passerby.destinations import Call
 from tests.making import PATIENCE
@@ -144,6 +144,53 @@ def test_a_host_without_addresses() -> None:
             await connect(HOST, 80)
 
     run([], work)
+
+
+def heard_nothing(listener: socket.socket) -> bool:
+    listener.setblocking(False)
+    try:
+        listener.accept()
+    except BlockingIOError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("before", [0, 1, 3])
+def test_each_address_is_checked_where_only_public_ones_may_be_tried(
+    swallowing: Any, listening: socket.socket, before: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No loopback address is public, so that here some of them stand for such ones."""
+    stand_ins = ("127.0.0.1", "127.0.0.2")
+    monkeypatch.setattr("passerby.delivery.connecting.is_public_address", lambda address: address in stand_ins)
+
+    async def work() -> Any:
+        connected = await connect(HOST, 80, public_only=True)
+        with closing(connected):
+            return connected.getpeername()
+
+    with socket.create_server(("127.0.0.3", 0)) as listener:
+        private = (socket.AF_INET, listener.getsockname())
+        good = (socket.AF_INET, listening.getsockname())
+        assert run([*[private] * before, swallowing, private, good, private], work) == listening.getsockname()
+        assert heard_nothing(listener)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [],
+        [(socket.AF_INET, ("10.1.2.3", 80)), (socket.AF_INET6, ("::1", 80, 0, 0))],
+        [(socket.AF_INET, ("169.254.169.254", 80)), (socket.AF_INET6, ("::ffff:10.0.0.1", 80, 0, 0))],
+        [(socket.AF_INET6, ("fe80::1%eth0", 80, 0, 2)), (socket.AF_INET6, ("fd00:ec2::254", 80, 0, 0))],
+    ],
+)
+def test_a_host_of_private_addresses_is_not_tried(listening: socket.socket, others: Addresses) -> None:
+    async def work() -> None:
+        with pytest.raises(PrivateAddress):
+            await connect(HOST, 80, public_only=True)
+
+    run([(socket.AF_INET, listening.getsockname()), *others], work)
+    assert heard_nothing(listening)
 
 
 @pytest.mark.parametrize("after", [0.0, 0.01, NEXT_AFTER + 0.05, 2 * NEXT_AFTER + 0.05])

@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import ANY
 
@@ -380,6 +381,39 @@ async def test_a_bad_certificate_is_refused_and_nothing_is_said(
     async with serving(listen, serving_with(certificate)) as port:
         assert await reason_of(trusting_lane, call_to(port, scheme="https")) == "certificate not accepted"
     assert b"".join(heard) == b"", "there is no falling back to plain text"
+
+
+async def test_a_checked_address_is_connected_to_and_its_certificate_is_that_of_the_name(
+    authority: Authority, trusting_lane: Lane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No loopback address is public, so that here the one of the server stands for one that is."""
+    checked: list[str] = []
+
+    def is_public(address: str) -> bool:
+        checked.append(address)
+        return address == "127.0.0.1"
+
+    monkeypatch.setattr("passerby.delivery.connecting.is_public_address", is_public)
+    async with serving(answers(OK), serving_with(authority.issue("localhost"))) as port:
+        call = replace(call_to(port, scheme="https"), public_only=True)
+        assert (await trusting_lane.perform(call, PATIENCE)).status == 200
+    assert "127.0.0.1" in checked
+    async with serving(answers(OK), serving_with(authority.issue("elsewhere.example"))) as port:
+        call = replace(call_to(port, scheme="https"), public_only=True)
+        assert await reason_of(trusting_lane, call) == "certificate not accepted"
+
+
+async def test_a_private_address_is_not_connected_to_with_or_without_tls(lane: Lane) -> None:
+    heard: list[bytes] = []
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(b"a connection")
+
+    async with serving(listen) as port:
+        for scheme in ("http", "https"):
+            reason = await reason_of(lane, replace(call_to(port, scheme=scheme), public_only=True))
+            assert reason == "host has no public address, and allow_private_addresses is not set"
+    assert heard == []
 
 
 async def test_https_to_a_server_without_tls(lane: Lane) -> None:

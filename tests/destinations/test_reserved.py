@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from passerby import CustomerIO, Datalyr, Sitecore, Tracker, Tracking, ValidationError
+from passerby import CustomerIO, Datalyr, Segment, Sitecore, Tracker, Tracking, ValidationError, Webhook
 from passerby.destinations import Destination
 from passerby.testing import listen
 from tests.making import BROWSER_ID, OTHER_ID
@@ -28,8 +28,12 @@ DESTINATIONS: Mapping[str, Destination] = {
     "customerio": CustomerIO(write_key="key", target_url="http://localhost:9"),
     "datalyr": Datalyr(workspace_id="ws", target_url="http://localhost:9"),
     "datalyr-track": Datalyr(api_key="dk", form="track", target_url="http://localhost:9"),
+    "segment": Segment(write_key="key", target_url="http://localhost:9"),
+    "webhook": Webhook(
+        url="http://localhost:9", secret="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", allow_private_addresses=True
+    ),
 }
-APPS_OWN = ("properties", "traits")  # where a destination keeps an app's data by itself
+APPS_OWN = ("properties", "traits", "attributes")  # where a destination keeps an app's data by itself
 
 
 def spellings(name: str) -> list[str]:
@@ -66,6 +70,10 @@ def own_fields(tracker: Tracker, call: str, *args: Any, **options: Any) -> Any:
             return None
     (event,) = told.events
     message: Any = json.loads(destination_of(tracker).encode([event]).body or b"")
+    if destination_of(tracker).name == "webhook":
+        (message,) = message["data"]["events"]
+        data = message.pop("data")  # the app's own, but for what makes an identity one
+        assert data.get("identifiers") == event.data.get("identifiers")
     for name in ("batch", "events"):
         message = message[name][0] if name in message else message
     own = {name: value for name, value in message.items() if name not in APPS_OWN}
@@ -113,6 +121,13 @@ def test_nor_do_traits(tracker: Tracker, data: dict[str, Any]) -> None:
     assert got in (None, kept)
 
 
+@pytest.mark.parametrize("name", ["datalyr", "datalyr-track"])
+def test_extension_data_with_a_dict_of_that_name(name: str) -> None:
+    tracker = Tracking(DESTINATIONS[name]).for_visitor(BROWSER_ID)
+    with pytest.raises(ValidationError, match="event data: found 'anonymous_id' with another value"):
+        tracker.event("SEARCH", {}, {"anonymous_id": {"id": "victim"}})
+
+
 @pytest.mark.parametrize("name", ["type", "Type", "pos", "POS", "clientKey", "requestedAt", "requested-at", "ext"])
 def test_sitecore_refuses_it_in_words_without_the_value(name: str) -> None:
     tracker = Tracking(DESTINATIONS["sitecore-without-time"]).for_visitor(BROWSER_ID)
@@ -138,7 +153,13 @@ def test_nor_at_datalyr(type: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "trait"),
-    [("customerio", "id"), ("customerio", "cio_id"), ("datalyr", "anonymousId"), ("datalyr", "previous_id")],
+    [
+        ("customerio", "id"),
+        ("customerio", "cio_id"),
+        ("segment", "id"),
+        ("datalyr", "anonymousId"),
+        ("datalyr", "previous_id"),
+    ],
 )
 def test_a_trait_is_not_another_persons_id(name: str, trait: str) -> None:
     tracker = Tracking(DESTINATIONS[name]).for_visitor(BROWSER_ID)
@@ -147,7 +168,9 @@ def test_a_trait_is_not_another_persons_id(name: str, trait: str) -> None:
     assert "victim" not in str(raised.value)
 
 
-@pytest.mark.parametrize(("name", "trait"), [("customerio", "id"), ("datalyr", "user_id"), ("datalyr", "userId")])
+@pytest.mark.parametrize(
+    ("name", "trait"), [("customerio", "id"), ("segment", "id"), ("datalyr", "user_id"), ("datalyr", "userId")]
+)
 def test_a_trait_may_repeat_the_persons_own_id(name: str, trait: str) -> None:
     tracker = Tracking(DESTINATIONS[name]).for_visitor(BROWSER_ID)
     assert tracker.identify(7, {trait: 7, "email": "ada@shop.example"}).event_id is not None

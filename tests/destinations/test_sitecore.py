@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from passerby import Delivered, RemoteError, SettingsError, Sitecore, ValidationError
-from passerby.destinations import Answer, IdIssuer, Rejected, Retry
+from passerby.destinations import Answer, IdIssuer, PersonalizationSource, PointOfSaleSource, Rejected, Retry
 from passerby.event import Context, Event
 from tests.making import BROWSER_ID
 
@@ -79,6 +79,8 @@ class TestSettings:
 
     def test_it_issues_browser_ids(self) -> None:
         assert isinstance(sitecore(), IdIssuer)
+        assert isinstance(sitecore(), PersonalizationSource)
+        assert isinstance(sitecore(), PointOfSaleSource)
         assert sitecore().cookie_name == "bid_key"
 
     def test_its_repr_has_no_key(self) -> None:

@@ -23,7 +23,7 @@ from ..sources import read_environment, variable_of
 from ..tracking import Tracking
 from .exits import DONE, FOUND
 from .listing import Listed, report_unread, take_stock
-from .place import VARIABLE, Refused, is_missing
+from .place import VARIABLE, Refused, find_modules_here, is_missing
 from .terminal import Progress, entries, number_of, printable
 
 # A browser ID that is made and never used would be a visitor who never was.
@@ -78,6 +78,7 @@ def _find_tracking(directory: Path, options: Namespace, environ: Mapping[str, st
         elif options.find_tracking is not None:
             tracking = options.find_tracking()
         else:
+            find_modules_here(environ)
             values = read_environment({**environ, VARIABLE: f"sqlite://{directory}"})
             tracking = Tracking.from_mapping({**values, **_WITHOUT_VISITORS}, variable_of)
     except SettingsError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -23,6 +24,15 @@ class Refused(Exception):
     def __init__(self, message: str, code: int = 1) -> None:
         self.code = code
         super().__init__(message)
+
+
+def find_modules_here(environ: Mapping[str, str]) -> None:
+    """Let classes that the environment names be found in the working directory, if it names any.
+
+    A command that is run with `python -m` finds them there, and an installed one would not.
+    """
+    if any(name.startswith("PASSERBY_") and name.endswith("_CLASS") for name in environ) and "" not in sys.path:
+        sys.path.insert(0, "")
 
 
 def find_directory(given: str | None, find_tracking: Callable[[], Tracking] | None, environ: Mapping[str, str]) -> Path:

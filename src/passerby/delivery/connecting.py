@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
+from ..destinations.target import is_public_address
 from .gil import GilHoldingSocket
 
 NEXT_AFTER = 0.25  # seconds; the delay that RFC 8305 recommends
@@ -20,11 +21,32 @@ NEXT_AFTER = 0.25  # seconds; the delay that RFC 8305 recommends
 Address = tuple[int, Any]  # family, and what a socket of it connects to
 
 
-async def connect(host: str, port: int) -> socket.socket:
-    """Connect to a host by whichever of its addresses answers first. Raises OSError; no time limit is kept."""
+class PrivateAddress(OSError):
+    """A host that must be public has only addresses that are not."""
+
+
+async def connect(host: str, port: int, *, public_only: bool = False) -> socket.socket:
+    """Connect to a host by whichever of its addresses answers first.
+
+    The name is resolved once, and what was checked is what is connected to: an answer that changes between the two (DNS
+    rebinding) would lead to another address otherwise.
+
+    Args:
+        host: a name or an address.
+        port: the port.
+        public_only: whether only public addresses are connected to.
+
+    Raises:
+        OSError: none answers; PrivateAddress if there is none that may be tried. No time limit is kept.
+    """
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-    addresses = deque(_by_turns((family, address) for family, _, _, _, address in found))
+    given = [(family, address) for family, _, _, _, address in found]
+    if public_only:
+        given = [(family, address) for family, address in given if is_public_address(str(address[0]))]
+        if not given:
+            raise PrivateAddress
+    addresses = deque(_by_turns(given))
     attempts: set[asyncio.Task[socket.socket]] = set()
     error: BaseException = OSError("no address")
     try:

@@ -86,9 +86,17 @@ class Stream:
         origin: the URL whose scheme, host and port are meant.
         headers: sent with every call.
         ssl_context: verifies certificates and host names; None for http origins.
+        public_only: whether only public addresses are connected to.
     """
 
-    def __init__(self, origin: SplitResult, headers: Mapping[str, str], ssl_context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        origin: SplitResult,
+        headers: Mapping[str, str],
+        ssl_context: ssl.SSLContext | None,
+        public_only: bool = False,
+    ) -> None:
+        self._public_only = public_only
         self._host = origin.hostname or ""
         self._port = origin.port or (443 if origin.scheme == "https" else 80)
         self._headers = {"Host": origin.netloc, **headers}
@@ -133,7 +141,7 @@ class Stream:
         loop = asyncio.get_running_loop()
         reader = _Reader(loop=loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
-        connected = await connect(self._host, self._port)
+        connected = await connect(self._host, self._port, public_only=self._public_only)
         try:
             transport, _ = await loop.create_connection(
                 lambda: protocol,

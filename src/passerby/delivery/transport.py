@@ -22,6 +22,7 @@ from ..destinations import Answer, Call
 from ..destinations.target import collector_url
 from ..rehearsal import rehearsal
 from ..version import __version__
+from .connecting import PrivateAddress
 from .gil import SparingSSLObject
 from .stream import MAX_BODY, MAX_PIECES, CannotSpeak, CannotUnderstand, Stream
 
@@ -40,6 +41,7 @@ class NoAnswer(Exception):
 
 # From the most specific to the most general; the first that fits says the reason.
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (PrivateAddress, "host has no public address, and allow_private_addresses is not set"),
     (httpx.TimeoutException, "no answer in time"),
     (TimeoutError, "no answer in time"),
     (ssl.SSLCertVerificationError, "certificate not accepted"),
@@ -77,7 +79,7 @@ class Lane:
     def __init__(self, get_ssl_context: Callable[[], ssl.SSLContext]) -> None:
         self._get_ssl_context = get_ssl_context
         self._collector = collector_url()
-        self._ways: dict[tuple[str, str], _Way] = {}
+        self._ways: dict[tuple[str, str, bool], _Way] = {}
 
     async def perform(self, call: Call, timeout: float) -> Answer:
         """Perform a call within `timeout` seconds, body included. Raises NoAnswer."""
@@ -86,9 +88,10 @@ class Lane:
             url = urlsplit(self._collector)._replace(path=url.path, query=url.query)
         if rehearsal.refuses(url.geturl()):
             raise NoAnswer("a rehearsal calls nobody")
-        way = self._ways.get((url.scheme, url.netloc))
+        public_only = call.public_only and self._collector is None
+        way = self._ways.get((url.scheme, url.netloc, public_only))
         if way is None:
-            way = self._ways[url.scheme, url.netloc] = self._make_way(url)
+            way = self._ways[url.scheme, url.netloc, public_only] = self._make_way(url, public_only)
         try:
             async with asyncio.timeout(timeout):
                 return await way.perform(call, f"{url.path or '/'}?{url.query}" if url.query else url.path or "/")
@@ -101,10 +104,11 @@ class Lane:
             await way.aclose()
         self._ways.clear()
 
-    def _make_way(self, url: SplitResult) -> _Way:
+    def _make_way(self, url: SplitResult, public_only: bool) -> _Way:
         proxy = proxy_for(url.scheme, url.hostname or "")
         if proxy is None:
-            return Stream(url, _HEADERS, self._ssl_context() if url.scheme == "https" else None)
+            return Stream(url, _HEADERS, self._ssl_context() if url.scheme == "https" else None, public_only)
+        # Through a proxy it is the proxy that resolves the name, and has to refuse private addresses.
         context = self._ssl_context()
         try:
             return _ProxyWay(proxy, context)

@@ -1,7 +1,8 @@
 """Destinations: pure code that says which HTTP calls events become, and what an answer means.
 
-A destination does no I/O and knows neither the outbox nor the network; the one sender performs its calls. Adding a
-system is adding a module beside this one.
+A destination does no I/O and knows neither the outbox nor the network; the one sender performs its calls. The protocols
+here are public: docs/writing-a-destination.md shows how to write one. What a destination may do besides has a protocol
+of its own: `CookieOwner`, `IdIssuer`, `PersonalizationSource`, `PointOfSaleSource`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from ..event import PLAIN_UUID, BrowserIdForm, Event, EventKind
 from ..outcome import Delivered
+from ..request import RequestInfo
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -25,12 +27,15 @@ class Call:
         url: absolute, already escaped.
         headers: all but those of the connection.
         body: the request's body, or None.
+        public_only: whether the call must not go to an address of a private network, of this machine, or the like. It
+            is for addresses that a customer chose: the address that is connected to is checked, not the name.
     """
 
     method: str
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     body: bytes | None = field(default=None, repr=False)
+    public_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +143,7 @@ class Destination(Protocol):
         ...
 
     def encode(self, events: Sequence[Event]) -> Call:
-        """Make the call that delivers these events; the same events make the same call, byte for byte."""
+        """Make the call that delivers these events; the same events make the same body, byte for byte."""
         ...
 
     def judge(self, answer: Answer) -> Verdict:
@@ -173,7 +178,7 @@ class CookieOwner(Protocol):
 
 @runtime_checkable
 class IdIssuer(Protocol):
-    """A destination that issues the browser IDs and owns their cookie's name."""
+    """A destination that issues the browser IDs: UUIDs, or what its `shared_cookie` says they look like."""
 
     @property
     def name(self) -> str:
@@ -187,12 +192,17 @@ class IdIssuer(Protocol):
 
     @property
     def cookie_name(self) -> str:
-        """The name of the cookie that the system's browser SDK uses."""
+        """What tells its IDs from those of another account, such as the name of the browser SDK's cookie."""
         ...
 
     def create_question(self) -> Question[str]:
         """Ask for a new browser ID."""
         ...
+
+
+@runtime_checkable
+class PersonalizationSource(Protocol):
+    """A destination that answers questions about the visitor."""
 
     def guest_question(self, browser_id: str) -> Question[str]:
         """Ask for the ID of the guest behind a browser ID."""
@@ -202,4 +212,14 @@ class IdIssuer(Protocol):
         self, data: dict[str, Any], browser_id: str | None, point_of_sale: str | None
     ) -> Question[dict[str, Any] | None]:
         """Ask for a personalisation; raises ValidationError if something needed is missing."""
+        ...
+
+
+@runtime_checkable
+class PointOfSaleSource(Protocol):
+    """A destination that names the point of sale of events that name none."""
+
+    @property
+    def point_of_sale(self) -> str | Callable[[RequestInfo], str | None] | None:
+        """The point of sale, or a plain function that makes it from a request."""
         ...

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping
+from inspect import isclass, signature
 from typing import Any, cast, get_args
 
 from ..errors import SettingsError
@@ -12,56 +13,101 @@ from . import SharedCookie
 from .target import checked_name
 
 _VALUES = ("name", "origin", "kinds", "batch_size", "batch_bytes")
-_METHODS = ("weigh", "check", "encode", "judge")
-_QUESTIONS = ("create_question", "guest_question", "personalize_question")  # of one that issues browser IDs
+_METHODS = {
+    "weigh": "a plain method that takes an event and returns a number of bytes",
+    "check": "a plain method that takes an event and raises ValidationError",
+    "encode": "a plain method that takes a list of events and returns a Call",
+    "judge": "a plain method that takes an Answer and returns a Verdict",
+}
+_QUESTIONS = ("create_question", "guest_question", "personalize_question")
+# What one has that issues browser IDs, or answers questions about the visitor: all of it, or nothing.
+_TOGETHER = {
+    "issues browser IDs": ("create_question", "cookie_name"),
+    "answers questions about the visitor": ("guest_question", "personalize_question"),
+}
 _KINDS = frozenset(get_args(EventKind))
+_GUIDE = "see docs/writing-a-destination.md"
+_MISSING = object()
 
 
-def check_destinations(destinations: Sequence[object]) -> None:
-    """Raise SettingsError for an object that is no destination, with the names of what it lacks."""
-    for one in destinations:
-        try:
-            _check_one(one)
-        except SettingsError:
-            raise
-        except Exception as error:  # a property of the app's own
-            raise SettingsError(f"{type(one).__name__} raised {type(error).__name__} when it was checked") from error
-
-
-def _check_one(one: Any) -> None:
+def check_destination(one: Any) -> None:
+    """Raise SettingsError with the names of all that is missing or wrong, if something is no destination."""
+    if isclass(one):
+        raise SettingsError(
+            f"found the class {one.__name__} where a destination was expected: pass {one.__name__}(...)"
+        )
     found = type(one).__name__
-    missing = [name for name in _VALUES if not hasattr(one, name)] + _not_callable(one, _METHODS)
+    members = {name: _read(one, name) for name in (*_VALUES, *_METHODS, *_QUESTIONS, "cookie_name", "shared_cookie")}
+    has = {name: value for name, value in members.items() if value is not _MISSING}
+    missing = [name for name in (*_VALUES, *_METHODS) if name not in has]
     if missing:
         raise SettingsError(
-            f"found {found} where a destination was expected: pass Sitecore(...) or the like; "
-            f"it lacks {', '.join(missing)}"
+            f"found {found} where a destination was expected: pass Sitecore(...) or the like, or one of your own "
+            f"({_GUIDE}); it lacks {', '.join(missing)}"
         )
-    if any(hasattr(one, name) for name in _QUESTIONS):
-        missing = _not_callable(one, _QUESTIONS) + ([] if hasattr(one, "cookie_name") else ["cookie_name"])
-        if missing:
-            raise SettingsError(f"found {found}, which issues browser IDs; for that it lacks {', '.join(missing)}")
-    for name in (*_METHODS, *_QUESTIONS):
-        if hasattr(one, name):
-            check_function(getattr(one, name), f"{found}.{name}", "a plain method")
+    for what, names in _TOGETHER.items():
+        lacking = [name for name in names if name not in has]
+        if lacking and any(name in has for name in names if name in _QUESTIONS):
+            raise SettingsError(f"found {found}, which {what}; for that it lacks {', '.join(lacking)}")
     try:
-        checked_name(one.name)
+        wrong = list(map(str, _wrong(has, found)))
+    except Exception as error:  # of a value of the app's own that cannot be looked at
+        raise SettingsError(f"{found} raised {type(error).__name__} when it was checked; {_GUIDE}") from error
+    if wrong:
+        raise SettingsError(f"{'; '.join(wrong)}; {_GUIDE}")
+
+
+def _read(one: Any, name: str) -> Any:
+    try:
+        return getattr(one, name, _MISSING)
+    except Exception as error:  # a property of the app's own
+        raise SettingsError(
+            f"the destination {type(one).__name__} cannot say its {name}: {type(error).__name__}; {_GUIDE}"
+        ) from error
+
+
+def _wrong(members: Mapping[str, Any], found: str) -> Iterator[SettingsError]:
+    try:
+        checked_name(members["name"])
     except SettingsError as error:
-        raise error.spelled(lambda setting: f"{found}.{setting}") from None
-    _check_values(one, found)
-
-
-def _check_values(one: Any, found: str) -> None:
-    if not isinstance(one.origin, str):
-        raise SettingsError("expected text such as https://api.example.com", setting=f"{found}.origin")
-    if not _are_kinds(one.kinds):
+        yield error.spelled(lambda setting: f"{found}.{setting}")
+    if not isinstance(members["origin"], str) or not members["origin"].strip():
+        yield SettingsError("expected text such as https://api.example.com", setting=f"{found}.origin")
+    if not _are_kinds(members["kinds"]):
         expected = ", ".join(sorted(_KINDS))
-        raise SettingsError(f"expected a frozenset out of {expected}", setting=f"{found}.kinds")
+        yield SettingsError(f"expected a frozenset out of {expected}", setting=f"{found}.kinds")
     for name, least in (("batch_size", 1), ("batch_bytes", 0)):
-        number = getattr(one, name)
+        number = members[name]
         if isinstance(number, bool) or not isinstance(number, int) or number < least:
-            raise SettingsError(f"expected a whole number of at least {least}", setting=f"{found}.{name}")
-    if not isinstance(getattr(one, "shared_cookie", None), SharedCookie | None):
-        raise SettingsError("expected a SharedCookie or None", setting=f"{found}.shared_cookie")
+            yield SettingsError(f"expected a whole number of at least {least}", setting=f"{found}.{name}")
+    if not isinstance(members.get("shared_cookie"), SharedCookie | None):
+        yield SettingsError("expected a SharedCookie or None", setting=f"{found}.shared_cookie")
+    yield from _wrong_methods(members, found)
+
+
+def _wrong_methods(members: Mapping[str, Any], found: str) -> Iterator[SettingsError]:
+    for name in (*_METHODS, *_QUESTIONS):
+        expected = _METHODS.get(name, "a plain method")
+        if name not in members:
+            continue
+        try:
+            check_function(members[name], f"{found}.{name}", expected)
+        except SettingsError as error:
+            yield error
+        else:
+            if name in _METHODS and not _takes_one(members[name]):
+                yield SettingsError(f"expected {expected}, found one that takes others", setting=f"{found}.{name}")
+
+
+def _takes_one(function: Any) -> bool:
+    """Whether a method can be called with one argument, as far as it says what it takes."""
+    try:
+        signature(function).bind(None)
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
 
 
 def _are_kinds(kinds: object) -> bool:
@@ -69,7 +115,3 @@ def _are_kinds(kinds: object) -> bool:
         return False
     given = list(cast("Collection[object]", kinds))
     return bool(given) and all(isinstance(kind, str) and kind in _KINDS for kind in given)
-
-
-def _not_callable(one: object, names: Sequence[str]) -> list[str]:
-    return [name for name in names if not callable(getattr(one, name, None))]

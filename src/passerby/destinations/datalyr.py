@@ -84,6 +84,15 @@ class Datalyr:
         shares = checked_switch(share_visitors, "share_visitors")
         self.shared_cookie: SharedCookie | None = _BROWSER_SDK_COOKIE if shares else None
         self.name = checked_name(name)
+        self.options: Mapping[str, Any] = {
+            "workspace_id": workspace,
+            "api_key": None if key is None else Secret(key),
+            "form": form,
+            "target_url": target_url,
+            "page_view_name": page_view_name,
+            "share_visitors": share_visitors,
+            "name": name,
+        }
         self.batch_size: int = 100 if form == "events" else 1
         self._form = form
         self._names: Mapping[EventKind, str] = {**_NAMES, "page_view": page_view_name.strip()}
@@ -218,7 +227,8 @@ def _given(event: Event) -> Mapping[str, Any]:
     """Return what the app itself puts into an event's properties."""
     if event.kind == "alias":
         return {}
-    return event.data["traits"] if event.kind == "group" else {**event.data, **event.extension}
+    own = event.extension if event.kind == "identity" else event.attributes  # what `_PROPERTIES` takes
+    return event.data["traits"] if event.kind == "group" else {**event.data, **own}
 
 
 def _own_ids(event: Event) -> Mapping[str, str | None]:

@@ -7,7 +7,7 @@ documentation.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -100,6 +100,15 @@ class Sitecore:
                 setting="client_key",
             )
         self.name = checked_name(name)
+        self.options: Mapping[str, Any] = {
+            "client_key": client_key,
+            "target_url": target_url,
+            # A function decides when an event is tracked, and what was decided is in the event.
+            "point_of_sale": point_of_sale if isinstance(point_of_sale, str) else None,
+            "include_utm_parameters": include_utm_parameters,
+            "requested_at": requested_at,
+            "name": name,
+        }
         self.point_of_sale = point_of_sale
         self._client_key = client_key
         self._include_utm_parameters = include_utm_parameters is None or not _is_empty(include_utm_parameters)

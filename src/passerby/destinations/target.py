@@ -44,6 +44,7 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _is_label = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII).fullmatch
 _is_number = re.compile(r"\d+|0x[0-9a-f]*", re.ASCII).fullmatch  # which a resolver takes for a part of an address
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")  # RFC 8215; not every Python knows that it is local
 # Where clouds tell a machine its own secrets, beside the link-local addresses.
 _METADATA = frozenset(map(ipaddress.ip_address, ("100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254")))
 _METADATA_NAMES = frozenset(
@@ -82,6 +83,66 @@ def checked_target(target_url: object, wrong: SettingsError | None = None) -> st
     """
     checked = _checked(target_url, wrong)
     return collector_url() or checked
+
+
+def checked_webhook(url: object, allow_private_addresses: bool) -> str:
+    """Return the address of a webhook as it was given: its query and a slash at its end may mean something.
+
+    Raises:
+        SettingsError: it is no http or https URL, or leads to a private address where that is not allowed.
+    """
+    expected = "expected an https URL without fragment and user, such as https://shop.example/hooks/events"
+    wrong = SettingsError(f"found something else, {expected}", setting="url")
+    if not isinstance(url, str) or not url.isascii() or len(url) > _MAX_URL:
+        raise wrong
+    target, _, query = url.strip().partition("?")
+    try:
+        _checked(target, wrong)
+    except SettingsError as error:
+        raise error.spelled(lambda setting: "url") from None
+    if any(character.isspace() or not character.isprintable() or character == "#" for character in query):
+        raise wrong
+    host = urlsplit(target).hostname or ""
+    if not allow_private_addresses and (is_local_host(host) or not _is_public_literal(host)):
+        raise SettingsError(
+            "found an address of a private network or of this machine, expected a public one; "
+            "set allow_private_addresses=True if that is what you mean",
+            setting="url",
+        )
+    return url.strip()
+
+
+def is_public_address(address: str) -> bool:
+    """Whether an IP address is one of the public internet: no private, loopback, link-local or reserved one."""
+    try:
+        read = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(read, ipaddress.IPv6Address):
+        # What leads to an IPv4 address is as public as that.
+        inner = [read.ipv4_mapped, read.sixtofour, *(read.teredo or ())]
+        if read in _NAT64:
+            inner.append(ipaddress.IPv4Address(int(read) & 0xFFFFFFFF))
+        if any(one is not None and not _is_public(one) for one in inner):
+            return False
+        if read.ipv4_mapped is not None or read in _NAT64:
+            return True
+        if read.is_site_local or read in _LOCAL_NAT64:
+            return False
+    return _is_public(read)
+
+
+def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
+
+
+def _is_public_literal(host: str) -> bool:
+    """Whether a host is a name, which is looked at when it is connected to, or a public address."""
+    try:
+        address = ipaddress.ip_address(host.rstrip("."))
+    except ValueError:
+        return True
+    return is_public_address(str(address))
 
 
 def _checked(target_url: object, wrong: SettingsError | None) -> str:

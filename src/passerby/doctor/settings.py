@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ..caretaker.place import VARIABLE
+from ..caretaker.place import VARIABLE, find_modules_here
 from ..errors import SettingsError
 from ..sources import own_variables
 from ..tracking import Tracking
@@ -23,6 +23,7 @@ def check_settings(find_tracking: Callable[[], Tracking] | None, environ: Mappin
     given = own_variables(environ).keys() - {VARIABLE}  # which commands use alone
     if find_tracking is None and not given:
         return Finding("settings", "ok", f"none in {_PREFIX}*; those of an app are checked when it starts")
+    find_modules_here(environ)
     try:
         tracking = find_tracking() if find_tracking is not None else Tracking.from_env(environ)
     except SettingsError as error:
