@@ -381,7 +381,7 @@ BUILT: list[Destination] = [
 
 
 class TestMadeAgain:
-    @pytest.mark.parametrize("one", BUILT, ids=repr)
+    @pytest.mark.parametrize("one", BUILT, ids=lambda one: f"{type(one).__name__}-{one.name}-{one.origin}")
     def test_it_is_equal(self, one: Destination, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("passerby.destinations.webhook.time.time", lambda: 1_767_225_600.0)
         spec = pickle.loads(pickle.dumps(spec_of(one)))
@@ -396,7 +396,7 @@ class TestMadeAgain:
         if isinstance(one, Datalyr | Sitecore) and isinstance(again, Datalyr | Sitecore):
             assert again.shared_cookie == one.shared_cookie
 
-    @pytest.mark.parametrize("one", BUILT, ids=repr)
+    @pytest.mark.parametrize("one", BUILT, ids=lambda one: f"{type(one).__name__}-{one.name}-{one.origin}")
     def test_its_options_are_plain_and_show_no_secret(self, one: Destination) -> None:
         spec = spec_of(one)
         json.dumps(dict(spec.options), default=lambda value: value.reveal())

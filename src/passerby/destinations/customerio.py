@@ -70,7 +70,7 @@ class CustomerIO:
     ) -> None:
         key = checked_write_key(write_key)
         self._target = checked_target(_host_of(key, region) if target_url is None else target_url)
-        self.name = checked_name(name)
+        self.name: str = checked_name(name)
         self._gzip = checked_switch(gzip, "gzip")
         self.options: Mapping[str, Any] = {
             "write_key": Secret(key),

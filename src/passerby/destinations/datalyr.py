@@ -83,7 +83,7 @@ class Datalyr:
             raise SettingsError("expected at most 255 printable characters", setting="page_view_name")
         shares = checked_switch(share_visitors, "share_visitors")
         self.shared_cookie: SharedCookie | None = _BROWSER_SDK_COOKIE if shares else None
-        self.name = checked_name(name)
+        self.name: str = checked_name(name)
         self.options: Mapping[str, Any] = {
             "workspace_id": workspace,
             "api_key": None if key is None else Secret(key),

@@ -58,7 +58,7 @@ class Segment:
     ) -> None:
         key = checked_write_key(write_key)
         self._target = checked_target(target_url)
-        self.name = checked_name(name)
+        self.name: str = checked_name(name)
         self._gzip = checked_switch(gzip, "gzip")
         self.options: Mapping[str, Any] = {
             "write_key": Secret(key),

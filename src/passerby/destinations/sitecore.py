@@ -99,7 +99,7 @@ class Sitecore:
                 f"expected ASCII letters, digits and -_. only, at most {MAX_KEY}, since it names the cookie",
                 setting="client_key",
             )
-        self.name = checked_name(name)
+        self.name: str = checked_name(name)
         self.options: Mapping[str, Any] = {
             "client_key": client_key,
             "target_url": target_url,

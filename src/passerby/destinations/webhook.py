@@ -67,7 +67,7 @@ class Webhook:
         secrets = [_checked_secret(one) for one in _parted(secret)]
         if not secrets:
             raise SettingsError(f"found none, expected {_PREFIX} and a key in base64", setting="secret")
-        self.name = checked_name(name)
+        self.name: str = checked_name(name)
         self.batch_size: int = batch_size
         self.options: Mapping[str, Any] = {
             "url": Secret(self._url),  # it may have a token in its path or query
