@@ -72,8 +72,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.passerby_live)
 
 
-# A test keeps a processor busy for about a third of its time and waits for servers, processes and disks for the rest.
-WORKERS_PER_PROCESSOR = 3
+# A test keeps a processor busy for half of its time and more, and waits for servers, processes and disks for the rest.
+WORKERS_PER_PROCESSOR = 2
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist, which not everyone has who runs a single test

@@ -1,11 +1,27 @@
-"""Waiting, in an event loop, for what a thread will do."""
+"""Waiting for what a thread will do."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any
+
+_LOOK = 0.5  # seconds; a signal that comes just before a thread falls asleep does not wake it
+
+
+def wait_sync(waiter: Future[Any], timeout: float) -> bool:
+    """Wait for a thread's future, at most so many seconds, and give it up then; whether it was done in time.
+
+    Ctrl-C ends it within half a second, whenever it comes.
+    """
+    until = time.monotonic() + timeout
+    while not wait([waiter], max(0.0, min(_LOOK, until - time.monotonic()))).done:
+        if time.monotonic() >= until:
+            waiter.cancel()
+            return False
+    return True
 
 
 async def wait_async(waiter: Future[Any], timeout: float | None) -> bool:

@@ -10,7 +10,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from logging import Logger
 from math import inf
 from typing import TypeVar
@@ -20,7 +20,7 @@ from ..errors import RemoteError, RemoteTimeout
 from ..event import BrowserIdForm, Event
 from ..logs import get_logger, log_loss
 from ..outbox import Observer, Outbox
-from ..waiting import wait_async
+from ..waiting import wait_async, wait_sync
 from .breaker import BreakerState
 from .flush import Flushes
 from .mint import Mint
@@ -158,12 +158,10 @@ class Delivery:
         until = self._clock() + timeout
         arriving = self._outbox.arriving()
         if arriving is not None:
-            wait([arriving], timeout)
-            arriving.cancel()
+            wait_sync(arriving, timeout)
         drained = self._when_drained(until)
         if drained is not None:
-            wait([drained], until - self._clock())
-            drained.cancel()
+            wait_sync(drained, until - self._clock())
         return self._count_left(drained)
 
     async def aflush(self, timeout: float) -> int:
