@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.conftest import find_engine
+from tests.faces.servers import keep_port
 from tests.making import eventually
 
 AS_ROOT = os.geteuid() == 0
@@ -129,7 +130,8 @@ def started(name: str, app: int) -> Iterator[int]:
     assert path is not None
     directory = Path(tempfile.mkdtemp(prefix="passerby-cache-"))
     directory.chmod(0o755)
-    port = _free_port()
+    kept = keep_port()
+    port: int = kept.getsockname()[1]
     with (directory / "output").open("wb") as output:
         process = subprocess.Popen([path, *configure(directory, port, app)], stdout=output, stderr=output)
     try:
@@ -143,18 +145,13 @@ def started(name: str, app: int) -> Iterator[int]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        kept.close()
         shutil.rmtree(directory, ignore_errors=True)
 
 
 def _log(directory: Path) -> str:
     log = directory / "error.log"
     return log.read_text() if log.exists() else ""
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def _answers(port: int) -> bool:

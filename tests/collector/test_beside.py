@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -20,6 +20,7 @@ from passerby.destinations.target import COLLECTOR_URL
 from passerby.event import Event
 from passerby.outcome import Delivered
 from passerby.testing import Told
+from tests.faces.servers import keep_port
 from tests.making import BROWSER_ID, PATIENCE
 from tests.running import running
 
@@ -139,9 +140,10 @@ def test_every_app_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, co
         (tmp_path / name).write_text(dedent(text))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with running("collect", "--port", "0", "--", *COMMANDS[command](str(port))) as collect:
+    with (
+        closing(keep_port()) as kept,
+        running("collect", "--port", "0", "--", *COMMANDS[command](str(port := kept.getsockname()[1]))) as collect,
+    ):
         url = collect.wait_for(r"Collecting on (\S+)")[1]
         collect.wait_for(rf"its events come here, whatever its settings say \({COLLECTOR_URL} is set\)")
         assert ask(f"http://127.0.0.1:{port}/") == "home"
