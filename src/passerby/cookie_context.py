@@ -19,7 +19,7 @@ _FRAMES = frozenset({"iframe", "frame", "embed", "object", "fencedframe"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 # Browsers send Sec-Fetch-Site to https and to the machine they run on only. With the others a proxy says that the
-# visitor speaks https. Nobody gains by a lie here: the cookie is marked Secure all the same.
+# visitor speaks https. A lie gains nothing here: the cookie is marked Secure all the same.
 _SIGNS_OF_HTTPS = frozenset({
     "sec-fetch-site", "sec-fetch-dest", "x-forwarded-proto", "x-forwarded-scheme", "x-forwarded-ssl", "front-end-https",
     "cloudfront-forwarded-proto", "cf-visitor", "forwarded",
@@ -124,5 +124,5 @@ def _is_https_at_the_browser(request: RequestInfo) -> bool:
         return True
     if (header("x-forwarded-ssl") or header("front-end-https") or "").lower() == "on":
         return True
-    told = f"{header('cf-visitor') or ''};{header('forwarded') or ''}"[:1024].lower()
-    return '"scheme":"https"' in told or "proto=https" in told or 'proto="https"' in told
+    forwarded = f"{header('cf-visitor') or ''};{header('forwarded') or ''}"[:1024].lower()
+    return '"scheme":"https"' in forwarded or "proto=https" in forwarded or 'proto="https"' in forwarded
