@@ -64,7 +64,8 @@ def is_protected(headers: _Pairs) -> bool:
 def protecting_headers(headers: _Pairs) -> dict[str, str]:
     """Return the headers, by name in lower case, with which no shared cache keeps a response; often none.
 
-    What the app said stays, with `private` behind it. A response that `may_be_shared` loses what allows that.
+    What the app said stays, with `private` behind it, but for directives whose quotes never end. A response that
+    `may_be_shared` loses what allows that.
     """
     said = _read(headers)
     protecting = {name: _with_private(said.directives.get(name, ())) for name in _unprotected(said)}
@@ -146,10 +147,9 @@ def _bare(directives: Sequence[_Directive], name: str) -> bool:
 
 
 def _with_private(directives: Sequence[_Directive]) -> str:
-    kept = [one.text for one in directives if one.name not in ("private", "public", "s-maxage")]
-    said = ", ".join(kept)
-    # Behind a quote that never ends it would be part of what is quoted.
-    return ", ".join([*kept, "private"] if _is_quoted_whole(said) else ["private", said])
+    kept = [one for one in directives if one.name not in ("private", "public", "s-maxage")]
+    # What stands behind a quote that never ends would be part of what is quoted.
+    return ", ".join([*(one.text for one in kept if _is_quoted_whole(one.text)), "private"])
 
 
 def _is_accelerated(value: str) -> bool:

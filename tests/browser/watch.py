@@ -55,8 +55,11 @@ class Watch:
             self.complaints.append(f"request to elsewhere: {url[:200]}")
 
     def _see_console(self, message: ConsoleMessage) -> None:
+        address = message.location.get("url", "")
+        if "ERR_CONNECTION_REFUSED" in message.text and address.endswith("/favicon.svg"):
+            return  # a browser asks for the icon in its own time, which may be after the collector of a test has ended
         if message.type in ("error", "assert"):
-            self.complaints.append(f"console: {message.text[:500]} ({message.location.get('url', '')[:200]})")
+            self.complaints.append(f"console: {message.text[:500]} ({address[:200]})")
 
     def _see_error(self, error: WebError) -> None:
         self.complaints.append(f"exception: {error.error}")

@@ -498,8 +498,9 @@ class TestIdentity:
             said.append((tracker.browser_id, tracker.user_id))
             return HttpResponse()
 
-        make_project(view, who, on_commit=True)
+        tracking = make_project(view, who, on_commit=True)
         browser.get("/who")
+        eventually(lambda: tracking.stats().browser_ids.ready)  # type: ignore[union-attr]
         browser.get()
         assert said[0] == said[2] == (browser.cookies["bid_key"].value, "user_1")
         assert said[1][1] == "user_2"
