@@ -15,8 +15,9 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client, override_settings
 
 from passerby import Tracking
-from passerby.django import TrackedRequest
+from passerby.django import TrackedRequest, get_tracking
 from passerby.testing import Told
+from tests.making import eventually
 
 from .browser import Browser
 from .conftest import TRACKING, MakeProject
@@ -171,6 +172,14 @@ def test_a_mistake_does_not_keep_anybody_from_logging_in(
     assert said in caplog.text
 
 
+def ready_ids() -> int:
+    tracking = get_tracking()
+    assert isinstance(tracking, Tracking)
+    counts = tracking.stats().browser_ids
+    assert counts is not None
+    return counts.ready
+
+
 class TestStaffAsCustomers:
     """A member of staff (1) becomes a customer (2) and goes back, as django-hijack and the like do it: with log-ins."""
 
@@ -178,6 +187,7 @@ class TestStaffAsCustomers:
         """The user IDs that the pages after each log-in know."""
         seen: list[str] = []
         for user in (1, 2, 1):
+            eventually(ready_ids)  # else the event has its browser ID later
             browser.get(f"/admit?user={user}")
             seen.append(browser.get("/who").text)
         return seen
