@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,17 +59,42 @@ def make_tracking(collector: CollectorServer) -> Iterator[MakeTracking]:
         let_go(tracking)
 
 
-# These talk to servers of their own on this machine, or to addresses that lead nowhere; none leaves the machine.
+# These talk to servers of their own on this machine, or to addresses that lead nowhere; none leaves the machine. The
+# dry run of the pytest plugin is off for them.
 LIVE = ("delivery/", "conformance/", "test_tracking.py")
 
 
+# These compare plain values, or repeat on a larger scale what the tests beside them try: no Python differs in that.
+ONCE = (
+    "conformance/",
+    "demo/",
+    "destinations/",
+    "examples/",
+    "collector/test_beside.py",
+    "outbox/test_acceptance.py",
+    "outbox/test_model.py",
+    "outbox/test_order.py",
+    "outbox/test_sqlite_model.py",
+    "test_caches.py",
+    "test_foreign_errors.py",
+    "test_skips.py",
+    "test_wrong_settings.py",
+)
+
+
+def is_below(item: pytest.Item, places: Iterable[str]) -> bool:
+    return item.path.as_posix().startswith(tuple(f"{CONFORMANCE.parent.as_posix()}/{place}" for place in places))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let out of the rehearsal what has servers of its own; refuse names that differ from process to process."""
+    """Mark tests by where they stand; refuse names that differ from process to process."""
     for item in items:
         if " object at 0x" in item.nodeid:
             raise pytest.UsageError(f"{item.nodeid}: found an address in its name, expected ids= that give plain ones")
-        if item.path.as_posix().startswith(tuple(f"{CONFORMANCE.parent.as_posix()}/{place}" for place in LIVE)):
+        if is_below(item, LIVE):
             item.add_marker(pytest.mark.passerby_live)
+        if is_below(item, ONCE):
+            item.add_marker(pytest.mark.once)
 
 
 # A test keeps a processor busy for half of its time and more, and waits for servers, processes and disks for the rest.

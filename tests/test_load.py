@@ -27,7 +27,7 @@ AROUND = 2.0  # seconds of load before and after it
 NEW_VISITORS = 1000 if LONG else 100
 PATIENCE = 60.0  # seconds until what waits is delivered, on the slowest machine
 
-pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.once, pytest.mark.long, pytest.mark.timeout(400)]
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from .report import check
 from .stage import Stage
 from .vendor import Vendor
 
-pytestmark = [pytest.mark.node, pytest.mark.once]
+pytestmark = pytest.mark.node
 
 FOLDER = Path(__file__).parent
 # How many cases of each kind.

@@ -22,8 +22,6 @@ from .replay import replay as replay_case
 from .report import Verdict, check, report, table
 from .stage import Stage
 
-pytestmark = pytest.mark.once
-
 ROOT = Path(__file__).parents[2]
 VECTORS = Path(__file__).with_name("engage.jsonl")
 CASES = {case.id: case for case in read_cases(VECTORS)}

@@ -64,7 +64,6 @@ def test_what_is_left_is_kept_and_said(demo: Demo, laptop: httpx.Client) -> None
     shutil.rmtree(directory)
 
 
-@pytest.mark.slow
 def test_an_outbox_that_is_named_is_kept_and_taken_up_again(tmp_path: Path) -> None:
     directory = tmp_path / "outbox"
     with playing("--outbox", str(directory)) as demo, browsing(demo.laptop) as laptop:

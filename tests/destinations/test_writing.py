@@ -109,7 +109,6 @@ def test_it_can_be_made_again(module: Any) -> None:
     assert spec.path == "myproject.tracking:Warehouse"
 
 
-@pytest.mark.once
 def test_it_is_short_and_its_types_are_right(module: Any, tmp_path: Path) -> None:
     assert len([line for line in EXAMPLE.splitlines() if line.strip()]) <= 45
     (tmp_path / "use.py").write_text(

@@ -145,7 +145,6 @@ def test_files_that_may_not_grow_are_survived(children: Children, make_sqlite: M
 
 
 @pytest.mark.long
-@pytest.mark.slow
 @pytest.mark.parametrize(("number", "size"), [(200_000, 0), (5_000, 30_000)])
 def test_a_large_backlog_takes_no_more_memory_than_a_small_one(
     children: Children, directory: Path, number: int, size: int

@@ -21,8 +21,6 @@ from .recorded import recorded_outcome
 from .test_customerio import FOLDER, VECTORS
 from .vendor import NodePackage, PythonPackage, Vendor, record
 
-pytestmark = pytest.mark.once
-
 CALLS = ("identify", "track", "page", "group", "alias")
 
 

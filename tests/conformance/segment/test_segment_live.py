@@ -25,8 +25,6 @@ from .differences import DIFFERENCES, apply
 from .replay import check, replay
 from .vendor import SegmentPackage
 
-pytestmark = pytest.mark.once
-
 
 @pytest.fixture(scope="module")
 def package() -> SegmentPackage:
