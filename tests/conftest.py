@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextvars
+import functools
+import inspect
 import os
 import shutil
 import signal
@@ -77,6 +80,11 @@ ONCE = (
     "outbox/test_sqlite_model.py",
     "test_caches.py",
     "test_foreign_errors.py",
+    "caretaker/test_changing.py",
+    "doctor/",
+    "stories/",
+    "testing/test_testrun.py",
+    "test_cli.py",
     "test_skips.py",
     "test_wrong_settings.py",
 )
@@ -95,6 +103,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.passerby_live)
         if is_below(item, ONCE):
             item.add_marker(pytest.mark.once)
+
+
+@pytest.hookimpl(specname="pytest_collection_modifyitems", trylast=True)
+def pytest_run_long_tests_first(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that no process ends with it while the others have nothing left to do.
+
+    The order is random apart from that.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 # A test keeps a processor busy for half of its time and more, and waits for servers, processes and disks for the rest.
@@ -155,6 +172,14 @@ def find_engine(program: str) -> str | None:
 
 def find_chromium() -> str | None:
     return next(filter(None, map(shutil.which, CHROMIUM)), None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Give each test context variables of its own: a request that it leaves open is not around the next one's."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        pyfuncitem.obj = functools.partial(contextvars.copy_context().run, pyfuncitem.obj)
+    return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
