@@ -8,6 +8,7 @@ import inspect
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 
 from passerby import Sitecore, Tracking
 from passerby.collector import CollectorServer
-from tests.making import KEY, PATIENCE, MakeTracking, let_go
+from tests.making import KEY, PATIENCE, MakeTracking, eventually, let_go
 
 CONFORMANCE = Path(__file__).parent / "conformance"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -35,6 +36,21 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def anyio_backend() -> str:
     """Run every asynchronous test and fixture on asyncio."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def no_delivery_goes_on() -> Iterator[None]:
+    """Wait for the end of what a test has delivered, and fail where it goes on.
+
+    It would log into the next test, and call servers that are gone, or whoever has their ports by then.
+    """
+    before = delivery_threads()
+    yield
+    eventually(lambda: delivery_threads() <= before)
+
+
+def delivery_threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "passerby-delivery"}
 
 
 @pytest.fixture
@@ -177,9 +193,13 @@ def find_chromium() -> str | None:
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
     """Give each test context variables of its own: a request that it leaves open is not around the next one's."""
-    if not inspect.iscoroutinefunction(pyfuncitem.obj):
-        pyfuncitem.obj = functools.partial(contextvars.copy_context().run, pyfuncitem.obj)
-    return (yield)
+    function = pyfuncitem.obj
+    if not inspect.iscoroutinefunction(function):
+        pyfuncitem.obj = functools.partial(contextvars.copy_context().run, function)
+    try:
+        return (yield)
+    finally:
+        pyfuncitem.obj = function
 
 
 @pytest.hookimpl(wrapper=True)
