@@ -1,34 +1,28 @@
-"""What the README says must be so."""
+"""What the README says must be so, and it must be short and plain."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import pytest
 from starlette.testclient import TestClient
 
 from passerby import Tracking
 from passerby.collector import CollectorServer
-from passerby.config import Settings
-from tests.conformance.customerio.differences import DIFFERENCES as FROM_CUSTOMERIO
-from tests.conformance.differences import DIFFERENCES
 from tests.making import PATIENCE
+from tests.markdown import sentences, without_code
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MAX_LINES = 150
+MAX_WORDS = 30  # in a sentence
 
 
 def first_example() -> str:
     found = re.search(r"```python\n(.+?)```", README, re.DOTALL)
     assert found, "the README has no example"
     return found[1]
-
-
-def table_rows(text: str) -> list[list[str]]:
-    rows = [line.strip("|").split(" | ") for line in text.splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in row] for row in rows[2:]]
 
 
 def test_the_first_example_runs_and_shows_what_it_says() -> None:
@@ -45,7 +39,7 @@ def test_the_first_example_runs_and_shows_what_it_says() -> None:
 
 
 def test_the_first_example_is_the_quickstart() -> None:
-    quickstart = Path(__file__).parents[1] / "examples" / "quickstart" / "main.py"
+    quickstart = ROOT / "examples" / "quickstart" / "main.py"
     assert quickstart.read_text(encoding="utf-8").partition('"""\n\n')[2] == first_example()
 
 
@@ -54,19 +48,15 @@ def test_the_first_example_is_short() -> None:
     assert len(lines) <= 10, f"the first example has {len(lines)} lines, at most 10 are read"
 
 
-@pytest.mark.parametrize("name", [one.name for one in fields(Settings) if one.name != "outbox"])
-def test_every_setting_is_in_the_table(name: str) -> None:
-    section = README.partition("## Settings")[2].partition("\n## ")[0]
-    assert f"`{name}`" in section, f"the README's table of settings lacks {name}"
+def test_it_has_no_other_example() -> None:
+    """Another one needs a test that runs it."""
+    assert README.count("```python") == 1
 
 
-def test_the_table_of_differences_is_the_one_that_the_conformance_test_checks() -> None:
-    section = README.partition("<!-- differences -->")[2].partition("<!-- /differences -->")[0]
-    expected = [[one.sdk, one.passerby, one.reason] for one in DIFFERENCES]
-    assert table_rows(section) == expected, "run `python -m tests.conformance --table` and put it into the README"
+def test_it_is_short() -> None:
+    assert len(README.splitlines()) <= MAX_LINES
 
 
-def test_so_is_the_table_of_differences_from_customerio() -> None:
-    section = README.partition("<!-- customerio differences -->")[2].partition("<!-- /customerio differences -->")[0]
-    expected = [[one.sdk, one.passerby, one.reason] for one in FROM_CUSTOMERIO]
-    assert table_rows(section) == expected, "run `python -m tests.conformance --table customerio` for the README"
+def test_its_sentences_are_short() -> None:
+    long = [sentence for sentence in sentences(without_code(README)) if len(sentence.split()) > MAX_WORDS]
+    assert not long

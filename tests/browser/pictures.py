@@ -1,4 +1,4 @@
-"""`make pictures`: play the demo and take the pictures that the README shows, of the real page.
+"""`make pictures`: play the demo and take the pictures that README and docs/ show, of the real page.
 
 The same story is played each time; what differs from run to run is the time of day, and the colours of browser IDs,
 which are made up anew.

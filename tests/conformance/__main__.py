@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         choices=["engage", "customerio", "segment"],
         nargs="?",
         const="engage",
-        help="print the table of differences instead, for the README or docs/destinations.md",
+        help="print the table of differences instead, for docs/differences.md",
     )
     chosen = parser.parse_args(arguments)
     if chosen.table:

@@ -1,4 +1,4 @@
-"""Where passerby deliberately does something else than the Engage SDK: one table, which the README's is held to.
+"""Where passerby deliberately differs from the Engage SDK: the table that docs/differences.md is held to.
 
 A difference is no excuse. `reference` says for each what passerby does instead, and that is what is checked.
 """
@@ -83,7 +83,7 @@ DIFFERENCES = (
         "events-retried",
         "gives up an event when its first call fails, and gives a refusal back like a success",
         "tries again, in the visitor's order, and keeps what is refused for good as a dead letter",
-        "nothing that was told is lost in silence",
+        "no event is lost without a count",
     ),
     Difference(
         "redirects-not-followed",
@@ -113,7 +113,7 @@ DIFFERENCES = (
         "dates-written",
         "drops dates from extension data, and refuses them as date of birth or expiry",
         "writes them: ISO 8601 in UTC, for Sitecore's own fields to the minute",
-        "a date that was told is not to vanish",
+        "a date that the app gives is not to vanish",
     ),
     Difference(
         "absent-data",
@@ -137,7 +137,7 @@ DIFFERENCES = (
         "event-type-required",
         "sends a custom event without a type",
         "refuses it",
-        "Sitecore refuses it too, when nobody is looking",
+        "Sitecore refuses it too, later and unseen",
     ),
     Difference(
         "own-fields-kept",
@@ -222,7 +222,7 @@ DIFFERENCES = (
         "queue-exact",
         "loses events that are added while the queue is sent, and sends all twice if it is processed twice at once",
         "sends each once",
-        "each event was told once",
+        "each event was tracked once",
     ),
     Difference(
         "javascript-only",

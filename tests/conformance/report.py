@@ -79,7 +79,7 @@ def report(
 
 
 def table(differences: Sequence[Told] = DIFFERENCES, sdk: str = "the Engage SDK") -> str:
-    """The table of differences for the README, in Markdown."""
+    """The table of differences for docs/differences.md, in Markdown."""
     rows = [f"| {sdk} | passerby | why |", "|---|---|---|"]
     rows += [f"| {one.sdk} | {one.passerby} | {one.reason} |" for one in differences]
     return "\n".join(rows) + "\n"

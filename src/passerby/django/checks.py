@@ -26,7 +26,7 @@ def check_settings(**rest: Any) -> list[CheckMessage]:
         own = read_own_settings()
         get_tracking()
     except ImproperlyConfigured as error:
-        return [Error(str(error), hint="The README's section Settings lists all settings.", id="passerby.E001")]
+        return [Error(str(error), hint="docs/settings.md lists all settings.", id="passerby.E001")]
     messages: list[CheckMessage] = []
     if own.auth_signals and not apps.is_installed("passerby.django"):
         messages.append(

@@ -1,4 +1,4 @@
-"""Where passerby deliberately does something else than Customer.io's SDKs: one table, which the README's is held to.
+"""Where passerby deliberately differs from Customer.io's SDKs: the table that docs/differences.md is held to.
 
 A difference is no excuse. Each changes the recorded outcome into what passerby does instead, which is what is checked.
 """
@@ -401,7 +401,7 @@ DIFFERENCES = (
         "no-runtime",
         "Node sends the version of its runtime",
         "does not",
-        "it is nobody's business",
+        "it is of no use to anyone",
         _each(_leave_out_the_runtime),
     ),
     Difference(
@@ -482,9 +482,9 @@ DIFFERENCES = (
         _take_zero_and_numbers,
     ),
     Difference(
-        "nobody-is-a-browser",
-        "refuse a call that names nobody",
-        "tells it of the browser",
+        "browser-id-is-enough",
+        "refuse a call without a user ID and an anonymous ID",
+        "sends it with the browser's ID",
         "there always is one",
         _tell_of_the_browser,
     ),
@@ -492,7 +492,7 @@ DIFFERENCES = (
         "unknown-values-refused",
         "Python drops values of unknown types, and takes bytes for text",
         "refuses the call and says why",
-        "nothing that was told is lost in silence",
+        "no value is lost in silence",
         _refuse_what_cannot_be_written,
     ),
     Difference(
@@ -561,7 +561,7 @@ DIFFERENCES = (
     Difference(
         "no-error-in-the-app",
         "Python's sync mode raises what the service or the network says",
-        "tells it in the receipt and the log",
+        "puts it into the receipt and the log",
         "a page must not break because a service does",
         _keep_errors_inside,
     ),

@@ -1,4 +1,4 @@
-"""Where passerby deliberately does something else than Segment's SDK: one table, which that of docs/ is held to.
+"""Where passerby deliberately differs from Segment's SDK: the table that docs/differences.md is held to.
 
 Most of what the SDK does, Customer.io's SDK for Python does too, since it began as a copy; so do the changes.
 """
@@ -31,14 +31,14 @@ _SHARED = {
     "event-name-required": "takes an empty event name",
     "alias-of-another": "takes an alias of a user ID for itself",
     "any-number-is-an-id": "takes 0 for no ID",
-    "nobody-is-a-browser": "refuses a call without a user ID and an anonymous ID",
+    "browser-id-is-enough": "refuses a call without a user ID and an anonymous ID",
     "bytes-counted": "counts escapes of letters",
     "no-error-in-the-app": "raises what the service or the network says, in sync mode",
     "refused-kept": "loses what is refused",
     "tried-until-it-arrives": "tries once (in sync mode) or some times, then loses it",
 }
 _PASSERBY = {
-    "nobody-is-a-browser": "sends it with the browser's ID",
+    "browser-id-is-enough": "sends it with the browser's ID",
     "no-error-in-the-app": "puts it into the receipt and the log",
     "own-name": "names itself",
     "time-in-utc": "writes UTC with a Z, and takes those without an offset for UTC",
@@ -97,7 +97,7 @@ _CHANGES = {
     "tried-until-it-arrives": _try_again,
     **{
         name: _without_strict_mode(BY_NAME[name].change)
-        for name in ("any-number-is-an-id", "nobody-is-a-browser", "bytes-counted")
+        for name in ("any-number-is-an-id", "browser-id-is-enough", "bytes-counted")
     },
 }
 
