@@ -215,6 +215,7 @@ class TestAsgi:
         stats = tracking.stats()
         assert stats.outbox == "degraded: file exists"
         assert stats.late >= 1
+        (tmp_path / "outbox").unlink()
 
 
 class TestSync:

@@ -30,7 +30,8 @@ def make_app(tracking: Tracking | None = None) -> FastAPI:
 
 
 def test_the_test_client_works_without_anything_being_set_up(tracked: Told) -> None:
-    app = make_app()
+    tracking = make_tracking()
+    app = make_app(tracking)
 
     @app.get("/async")
     async def in_coroutine(tracker: TrackerDep) -> str | None:
@@ -49,6 +50,7 @@ def test_the_test_client_works_without_anything_being_set_up(tracked: Told) -> N
         assert first.json() == first.cookies[BID]
         assert client.get("/sync").json() == first.json()
     tracked.assert_story("page view async", "page view sync")
+    tracking.close(0)
 
 
 def test_the_client_need_not_send_anything_for_it() -> None:

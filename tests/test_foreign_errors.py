@@ -167,6 +167,7 @@ def make(**options: Any) -> Tracking:
 @pytest.fixture(scope="module")
 def raises() -> Iterator[Tracking]:
     tracking = make()
+    tracking.start()
     yield tracking
     tracking.close(0)
 
@@ -174,6 +175,7 @@ def raises() -> Iterator[Tracking]:
 @pytest.fixture(scope="module")
 def drops() -> Iterator[Tracking]:
     tracking = make(on_invalid="drop")
+    tracking.start()
     yield tracking
     tracking.close(0)
 

@@ -72,6 +72,7 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
     with CollectorServer() as collector:
         if command is None:
             tracking = make_tracking(collector.url)
+            tracking.start()
             yield Site(collector, lambda: transport_to(face, tracking))
             tracking.close(1.0)
             return

@@ -109,6 +109,8 @@ async def test_what_is_recorded_after_the_response_has_the_same_name(
     def name(request: RequestInfo) -> None:
         trackers.append(current_tracker())
 
-    await name_of(face, collector, tracked, "/accounts/17/update", page_name=name)
+    tracking = make_tracking(collector.url, auto_page_views=True, page_name=name)
+    assert (await visit(face, tracking, "/accounts/17/update", NAVIGATION)).status_code == 200
     trackers[0].event("LATE")
+    let_go(tracking)
     tracked.assert_event("LATE", page="accounts/{pk}/update")
