@@ -13,7 +13,7 @@ from tests.imports import Import, is_within, read_imports, source_files
 # The order in which to read the modules. A module imports only from those before it.
 ORDER = """
     version  errors  logs  jsontext  outcome  secret  waiting  value  function
-    address  url  route  facts  scope  environ  request  forwarded  proxies
+    browser_id  address  url  route  facts  scope  environ  request  forwarded  proxies
     attributes  event  sensitive  redaction  context  public_suffix  http_cookie  cookie  caching  cookie_context
     response  policy  page  visit  reception  receipt
     options  person  testrun  rehearsal  transaction  desk  composer  tracker  current
@@ -86,7 +86,7 @@ LATE_IMPORTS: dict[tuple[str, str], str] = {
 
 # What these hold is decided from plain values alone: nothing in them reaches for a network or waits.
 PURE = """
-    errors jsontext outcome address url facts scope environ request forwarded proxies
+    errors jsontext outcome browser_id address url facts scope environ request forwarded proxies
     attributes event context http_cookie cookie caching cookie_context response policy destinations
 """
 NETWORK = """

@@ -27,11 +27,11 @@ from starlette.websockets import WebSocket
 
 from passerby import Tracker, Tracking, current_tracker
 from passerby.asgi import TrackingMiddleware
+from passerby.browser_id import is_uuid
 from passerby.caching import may_be_shared
 from passerby.collector import CollectorServer
 from passerby.delivery import Delivery
 from passerby.delivery.pool import BrowserIdCounts
-from passerby.event import is_uuid
 from passerby.fastapi import get_tracker
 from passerby.frontdesk import FrontDesk
 from passerby.outbox.memory import MemoryOutbox

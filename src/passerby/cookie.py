@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from itsdangerous import BadData, BadSignature, TimestampSigner, URLSafeSerializer
 
-from .event import PLAIN_UUID, BrowserIdForm
+from .browser_id import PLAIN_UUID, BrowserIdForm
 from .http_cookie import MOST_COOKIES, CookieAttributes, CookieFinder, SetCookie
 
 RENEW_AFTER = 604_800  # 7 days in seconds

@@ -14,9 +14,10 @@ from typing import Any, TypeGuard, cast
 
 from . import jsontext
 from .attributes import check_attribute_count, plain, read_extension
+from .browser_id import BrowserIdForm
 from .cookie import Remembered
 from .errors import ValidationError
-from .event import BrowserIdForm, Event, IdentityData, PageViewData
+from .event import Event, IdentityData, PageViewData
 from .sensitive import check_traits, hash_traits, snake_case
 from .value import bare, guarded, has_control_characters, id_text, is_mapping, items_of
 

@@ -8,11 +8,11 @@ import time
 from uuid import uuid4
 
 from passerby import Sitecore
+from passerby.browser_id import BrowserIdForm
 from passerby.delivery.mint import _AT_ONCE, Mint
 from passerby.delivery.pool import BrowserIdPool
 from passerby.delivery.sender import RetryPlan
 from passerby.destinations import Answer, Call
-from passerby.event import BrowserIdForm
 from passerby.outbox.memory import MemoryOutbox
 
 MANY = 100  # visits in one batch

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from ..event import is_uuid
+from ..browser_id import is_uuid
 from ..jsontext import dumps
 from ..outbox.board import Board, Kind, Notice, which_dead
 from ..outbox.database import Trouble

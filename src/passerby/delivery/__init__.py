@@ -15,9 +15,10 @@ from logging import Logger
 from math import inf
 from typing import TypeVar
 
+from ..browser_id import BrowserIdForm
 from ..destinations import Answer, Call, Destination, IdIssuer, Question
 from ..errors import RemoteError, RemoteTimeout
-from ..event import BrowserIdForm, Event
+from ..event import Event
 from ..logs import get_logger, log_loss
 from ..outbox import Observer, Outbox
 from ..waiting import wait_async, wait_sync

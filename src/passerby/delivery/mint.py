@@ -7,10 +7,10 @@ from collections.abc import Callable, Coroutine
 from logging import Logger
 from typing import Any, Protocol
 
+from ..browser_id import BrowserIdForm
 from ..destinations import Answer, Call, IdIssuer
 from ..destinations.answers import judge_status
 from ..errors import RemoteError
-from ..event import BrowserIdForm
 from ..logs import get_logger
 from ..outbox import Outbox
 from ..rehearsal import rehearsal

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
-from ..event import PLAIN_UUID, BrowserIdForm, Event, EventKind
+from ..browser_id import PLAIN_UUID, BrowserIdForm
+from ..event import Event, EventKind
 from ..outcome import Delivered
 from ..request import RequestInfo
 

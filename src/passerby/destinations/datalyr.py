@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, cast, get_args
 
 from .. import jsontext
+from ..browser_id import BrowserIdForm
 from ..context import own_data
 from ..errors import SettingsError, ValidationError
-from ..event import BrowserIdForm, Event, EventKind
+from ..event import Event, EventKind
 from ..outcome import Delivered
 from ..person import MAX_USER_ID, traits_of
 from ..secret import Secret

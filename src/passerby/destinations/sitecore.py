@@ -14,8 +14,9 @@ from urllib.parse import quote, urlsplit
 
 from .. import jsontext
 from ..attributes import check_attribute_count
+from ..browser_id import is_uuid
 from ..errors import RemoteError, SettingsError, ValidationError
-from ..event import COMMON_KINDS, Event, EventKind, is_uuid
+from ..event import COMMON_KINDS, Event, EventKind
 from ..function import check_function
 from ..outcome import Delivered
 from ..person import identifiers_in
