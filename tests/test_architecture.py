@@ -30,7 +30,7 @@ ORDER = """
     outbox.writer  outbox.journal  outbox.crew  outbox.sqlite
     delivery.breaker  delivery.recovery  delivery.pool  delivery.process  delivery.gil  delivery.loop
     delivery.worker  delivery.connecting  delivery.stream  delivery.transport  delivery.load  delivery.sender
-    delivery.mint  delivery.flush  delivery
+    delivery.flush  delivery  delivery.mint  browser_ids
 
     withheld  stats  barrier  config  sources  frontdesk  door  uwsgi  tracking  sites  engage  passerby
     caretaker  caretaker.arguments  cli  __main__

@@ -28,6 +28,7 @@ from starlette.websockets import WebSocket
 from passerby import Tracker, Tracking, current_tracker
 from passerby.asgi import TrackingMiddleware
 from passerby.browser_id import is_uuid
+from passerby.browser_ids import BrowserIds
 from passerby.caching import may_be_shared
 from passerby.collector import CollectorServer
 from passerby.delivery import Delivery
@@ -957,8 +958,8 @@ class TestFaults:
             (MemoryOutbox, "put"),
             (MemoryOutbox, "link"),
             (Delivery, "enqueue"),
-            (Delivery, "take_browser_id"),
-            (Delivery, "wait_for_browser_id"),
+            (BrowserIds, "take"),
+            (BrowserIds, "wait"),
         ],
     )
     async def test_a_step_fails(

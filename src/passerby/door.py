@@ -192,7 +192,7 @@ class Door:
 
     def _get_in_line(self) -> Future[str | None] | None:
         try:
-            return self._desk.delivery.wait_for_browser_id()
+            return self._desk.browser_ids.wait()
         except Exception:
             log.exception("a browser ID could not be asked for; the visitor goes on without")
             return None
@@ -211,7 +211,7 @@ class Door:
 
     def _give_back(self, browser_id: str) -> None:
         try:
-            self._desk.delivery.pool.give_back(browser_id)
+            self._desk.browser_ids.pool.give_back(browser_id)
         except Exception:
             log.exception("an unused browser ID could not be given back")
 

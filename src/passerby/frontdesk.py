@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from .barrier import Barrier
+from .browser_ids import BrowserIds
 from .config import Settings
 from .context import context_of, redacted
 from .delivery import Delivery
@@ -58,6 +59,7 @@ class FrontDesk:
         issuer: the destination that issues browser IDs, if one does.
         cookie: the browser ID's cookie.
         shares_cookie: whether that is the cookie of a browser SDK too.
+        browser_ids: where the browser IDs come from.
         delivery: what brings events to their destinations.
         transactions: what an app's database transactions do to the events told in them, if anything.
         barrier: waits until what was told is recorded.
@@ -89,15 +91,11 @@ class FrontDesk:
         self._outbox = _make_outbox(self.destination_names, settings)
         self.withheld: WithheldCookies = WithheldCookies()
         self.barrier: Barrier = Barrier(self._outbox, settings.barrier_timeout)
-        self.delivery: Delivery = Delivery(
-            destinations,
-            self.issuer,
-            self.cookie.form,
-            self._outbox,
-            _retry_plan(settings),
-            settings.close_timeout,
-            settings.spare_browser_ids,
+        plan = _retry_plan(settings)
+        self.browser_ids: BrowserIds = BrowserIds(
+            self.issuer, self.cookie.form, self._outbox, plan, settings.spare_browser_ids
         )
+        self.delivery: Delivery = Delivery(destinations, self.browser_ids, self._outbox, plan, settings.close_timeout)
 
     def now(self) -> float:
         """The time in seconds since 1970."""
@@ -106,13 +104,13 @@ class FrontDesk:
     def assign(self, visit: Visit) -> None:
         """Give a visit an ID if one is ready; never waits."""
         is_ours = self.issuer is None or rehearsal.refuses(self.issuer.origin)
-        browser_id = self.cookie.form.make() if is_ours else self.delivery.take_browser_id()
+        browser_id = self.cookie.form.make() if is_ours else self.browser_ids.take()
         if browser_id is not None:
             visit.assign(browser_id)
 
     def link(self, visitor: str, browser_id: str) -> str:
         """Note whose the events told before the ID was known are; return the ID they got meanwhile, if any."""
-        return self.delivery.link(visitor, browser_id)
+        return self.browser_ids.link(visitor, browser_id)
 
     def context(self, visit: Visit) -> Context:
         """Return what a visit's request says."""
@@ -271,7 +269,7 @@ class FrontDesk:
             )
             for name in self._outbox.destinations
         }
-        counts = self.delivery.pool.counts if self.issuer is not None else None
+        counts = self.browser_ids.pool.counts if self.issuer is not None else None
         return Stats(
             destinations,
             counts,

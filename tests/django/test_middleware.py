@@ -29,6 +29,7 @@ from django.utils.deprecation import MiddlewareMixin
 
 from passerby import Tracker, Tracking, current_tracker
 from passerby.asgi import TrackingMiddleware as AsgiMiddleware
+from passerby.browser_ids import BrowserIds
 from passerby.collector import CollectorServer
 from passerby.delivery import Delivery
 from passerby.django import TrackedRequest, TrackingMiddleware, get_tracking
@@ -487,8 +488,8 @@ STEPS = [
     (FrontDesk, "now"),
     (MemoryOutbox, "put"),
     (Delivery, "enqueue"),
-    (Delivery, "take_browser_id"),
-    (Delivery, "wait_for_browser_id"),
+    (BrowserIds, "take"),
+    (BrowserIds, "wait"),
     (DatabaseTransactions, "defer"),
     (HttpResponse, "set_cookie"),
 ]
