@@ -16,7 +16,7 @@ ORDER = """
     browser_id  address  url  route  facts  scope  environ  request  forwarded  proxies
     attributes  event  sensitive  redaction  context  public_suffix  http_cookie  cookie  caching  cookie_context
     response  policy  page  visit  reception  receipt
-    options  person  testrun  rehearsal  transaction  desk  composer  tracker  current
+    options  person  testrun  rehearsal  transaction  composer  desk  tracker  current
     adapter
 
     destinations  destinations.answers  destinations.reserved  destinations.target  destinations.contract

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from logging import Logger
-from typing import Any
+from typing import Any, Literal, Protocol
 
 from .attributes import plain, read_attributes
-from .context import external_referrer, language_of, page_of
-from .desk import Desk, PageName
+from .context import RedactUrl, external_referrer, language_of, page_of
 from .errors import ValidationError
 from .event import Context, Event, EventKind, new_event_id
 from .function import is_given_up
@@ -42,21 +41,69 @@ _CAMEL_CASE: Mapping[EventKind, Mapping[str, str]] = {
 _URLS = ("url", "referrer")  # event data that destinations read as URLs
 
 
+PageName = Callable[[RequestInfo], "str | None"]
+
+
+class Defaults(Protocol):
+    """The settings a tracker works by."""
+
+    @property
+    def infer(self) -> bool: ...
+    @property
+    def redact_url(self) -> RedactUrl | None: ...
+    @property
+    def page_name(self) -> PageName | Literal["route", "path"]: ...
+    @property
+    def identity_provider(self) -> str | None: ...
+    @property
+    def remembers_users(self) -> bool: ...
+    @property
+    def on_user_change(self) -> Literal["rotate", "refuse", "link"]: ...
+    @property
+    def sensitive_traits(self) -> Literal["refuse", "allow"]: ...
+    @property
+    def hash_traits(self) -> Collection[str]: ...
+
+
+class EventInputs(Protocol):
+    """What fills in what a call leaves open: settings, the request, the clock."""
+
+    @property
+    def defaults(self) -> Defaults: ...
+
+    @property
+    def common_data(self) -> Sequence[tuple[str, str]]:
+        """Names and values that event data has where a call does not give them."""
+        ...
+
+    def now(self) -> float:
+        """The time in seconds since 1970."""
+        ...
+
+    def context(self, visit: Visit) -> Context:
+        """Return what the visit's request says."""
+        ...
+
+    def point_of_sale(self, visit: Visit) -> str | None:
+        """Return the point of sale of the visit's request."""
+        ...
+
+
 class Composer:
     """Makes the events of one visitor in one request.
 
     Args:
-        desk: whose settings fill in what is the same in all requests.
+        inputs: whose settings fill in what is the same in all requests.
         visit: whose request fills in the rest.
 
     Attributes:
         has_page_view: whether a page view was told in this request.
     """
 
-    __slots__ = ("_context", "_desk", "_point_of_sale", "_visit", "has_page_view")
+    __slots__ = ("_context", "_inputs", "_point_of_sale", "_visit", "has_page_view")
 
-    def __init__(self, desk: Desk, visit: Visit) -> None:
-        self._desk = desk
+    def __init__(self, inputs: EventInputs, visit: Visit) -> None:
+        self._inputs = inputs
         self._visit = visit
         self._context: Context | None = None
         self._point_of_sale: str | None = None
@@ -66,7 +113,7 @@ class Composer:
     def point_of_sale(self) -> str | None:
         """The point of sale that events get which name none."""
         if self._point_of_sale is None:
-            self._point_of_sale = self._desk.point_of_sale(self._visit)
+            self._point_of_sale = self._inputs.point_of_sale(self._visit)
         return self._point_of_sale
 
     @point_of_sale.setter
@@ -80,8 +127,8 @@ class Composer:
     def context(self, given: Mapping[str, Any]) -> Context:
         """Return what the request says, but for the fields that the call gives."""
         if self._context is None:
-            self._context = self._desk.context(self._visit)
-        return override(self._context, given, self._desk.defaults.redact_url) if given else self._context
+            self._context = self._inputs.context(self._visit)
+        return override(self._context, given, self._inputs.defaults.redact_url) if given else self._context
 
     def locale(self, context: Context, given: Mapping[str, Any]) -> str | None:
         """Return the locale of the page: the language that the app has chosen for it, else what the visitor prefers."""
@@ -135,7 +182,7 @@ class Composer:
             new_event_id() if event_id is None else checked_event_id(event_id),
             kind,
             named,
-            self._desk.now() if moment is None else seconds_of(moment),
+            self._inputs.now() if moment is None else seconds_of(moment),
             self._visit.browser_id,
             visitor,
             user_id,
@@ -154,10 +201,10 @@ class Composer:
         if not data.get("identifiers"):
             return self._visit.user_id
         # None of them may be usable; whoever is meant, it need not be the one before.
-        return user_id_in(data, self._desk.defaults.identity_provider, self._visit.browser_id)
+        return user_id_in(data, self._inputs.defaults.identity_provider, self._visit.browser_id)
 
     def _guard(self, data: dict[str, Any], flat: dict[str, Any], given: dict[str, Any] | None = None) -> None:
-        defaults = self._desk.defaults
+        defaults = self._inputs.defaults
         refuses_secrets = defaults.sensitive_traits == "refuse"
         guard(data, flat, given, refuses_secrets=refuses_secrets, hashed=defaults.hash_traits)
 
@@ -177,10 +224,10 @@ class Composer:
         """
         if kind in ("group", "alias"):
             return context
-        for name, value in self._desk.common_data:
+        for name, value in self._inputs.common_data:
             if name not in data:
                 data[name] = value
-        if not self._desk.defaults.infer:
+        if not self._inputs.defaults.infer:
             return context
         if data.get("page") is None and context.path is not None:
             data["page"] = page = self._name_of_page(context, given)
@@ -197,7 +244,7 @@ class Composer:
 
     def _name_of_page(self, context: Context, given: Mapping[str, Any]) -> str | None:
         """Return the page's name: what the app's own callable says, else its route, else the last part of its path."""
-        request, rule = self._visit.request, self._desk.defaults.page_name
+        request, rule = self._visit.request, self._inputs.defaults.page_name
         if request is None or not given.keys().isdisjoint(("path", "url")):
             return page_of(context.path)
         name = _call(rule, request) if callable(rule) else None

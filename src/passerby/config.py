@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypedDict, cast
 
 from .caching import CacheControl
+from .composer import PageName
 from .context import IpPolicy, RedactUrl
 from .cookie import IDENTITY_MAX_AGE, RENEW_AFTER, OnMissingSignature, OnTamper
-from .desk import PageName
 from .errors import SettingsError
 from .function import check_function
 from .http_cookie import MAX_AGE, CookieAttributes, SameSite, Secure, check_cookie_name

@@ -2,51 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-from .context import RedactUrl
+from .composer import EventInputs
 from .errors import ValidationError
-from .event import Context, Event, EventKind
+from .event import Event, EventKind
 from .receipt import Receipt
-from .request import RequestInfo
 from .visit import Visit
 
-PageName = Callable[[RequestInfo], "str | None"]
 
-
-class Defaults(Protocol):
-    """The settings a tracker works by."""
-
-    @property
-    def infer(self) -> bool: ...
-    @property
-    def redact_url(self) -> RedactUrl | None: ...
-    @property
-    def page_name(self) -> PageName | Literal["route", "path"]: ...
-    @property
-    def identity_provider(self) -> str | None: ...
-    @property
-    def remembers_users(self) -> bool: ...
-    @property
-    def on_user_change(self) -> Literal["rotate", "refuse", "link"]: ...
-    @property
-    def sensitive_traits(self) -> Literal["refuse", "allow"]: ...
-    @property
-    def hash_traits(self) -> Collection[str]: ...
-
-
-class Desk(Protocol):
+class Desk(EventInputs, Protocol):
     """Whom a tracker hands its events to, and whom it asks."""
-
-    @property
-    def defaults(self) -> Defaults: ...
-
-    @property
-    def common_data(self) -> Sequence[tuple[str, str]]:
-        """Names and values that event data has where a call does not give them."""
-        ...
 
     @property
     def destination_names(self) -> tuple[str, ...]: ...
@@ -56,24 +24,12 @@ class Desk(Protocol):
         """The names of the destinations that take each kind of event."""
         ...
 
-    def now(self) -> float:
-        """The time in seconds since 1970."""
-        ...
-
     def assign(self, visit: Visit) -> None:
         """Give the visit a browser ID if one is at hand; never wait."""
         ...
 
     def link(self, visitor: str, browser_id: str) -> str:
         """Note whose the events told before the ID was known are; return the ID they got meanwhile, if any."""
-        ...
-
-    def context(self, visit: Visit) -> Context:
-        """Return what the visit's request says."""
-        ...
-
-    def point_of_sale(self, visit: Visit) -> str | None:
-        """Return the point of sale of the visit's request."""
         ...
 
     def check(self, event: Event, destinations: Sequence[str]) -> None:
