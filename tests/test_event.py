@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from passerby.browser_id import BrowserIdForm, is_uuid
-from passerby.event import NO_CONTEXT, Event, new_event_id
+from passerby.events.event import NO_CONTEXT, Event, new_event_id
+from passerby.values.browser_id import BrowserIdForm, is_uuid
 
 
 @given(st.integers(0, 253_402_300_799 * 10**9))

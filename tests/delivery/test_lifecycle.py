@@ -25,9 +25,9 @@ from starlette.testclient import TestClient
 
 from passerby import Delivered, Pending, RemoteError, Tracking
 from passerby.asgi import TrackingMiddleware
+from passerby.browser_ids.pool import BrowserIdCounts
 from passerby.collector import CollectorServer
 from passerby.delivery.loop import WorkerLoop
-from passerby.delivery.pool import BrowserIdCounts
 from tests.making import PATIENCE
 
 from .conftest import QUICK, MakeTracking

@@ -17,10 +17,10 @@ from typing import Protocol, TypeVar
 
 from ..destinations import Answer, Call, Destination, Question
 from ..errors import RemoteError, RemoteTimeout
-from ..event import Event
+from ..events.event import Event
 from ..logs import get_logger, log_loss
 from ..outbox import Observer, Outbox
-from ..waiting import wait_async, wait_sync
+from ..values.futures import wait_async, wait_sync
 from .breaker import BreakerState
 from .flush import Flushes
 from .process import watch_process
