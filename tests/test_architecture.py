@@ -1,4 +1,4 @@
-"""The shape of the house: imports point one way, and each library has one door."""
+"""The layout: imports point one way, and one module or package imports each library."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ import pytest
 
 from tests.imports import Import, is_within, read_imports, source_files
 
-# The order in which to read the modules. A module imports only from those before it.
+# The packages and the modules beside them, in the order of imports: each imports only from those before it.
+PACKAGES = """
+    version  errors  logs
+    values  http  events  destinations  outbox  delivery  browser_ids  settings  client  passerby
+    testing  cli  asgi  wsgi  fastapi  flask  django  collector  demo
+"""
+
+# The modules in the same order: a module imports only from those before it.
 ORDER = """
     version  errors  logs
     values  values.json  values.outcome  values.secret  values.futures  values.app_values  values.callbacks
@@ -67,8 +74,8 @@ ORDER = """
     demo.sidebyside  demo.shopper  demo.past  demo.account  demo.shop  demo.ledger  demo.outbox  demo.command
 """
 
-# Where a library may be imported: a module, or a package with all that is in it.
-DOORS = {
+# The modules that may import a library; a package stands for all its modules.
+IMPORTERS = {
     "asgiref": ["django"],  # it comes with Django
     "click": ["flask"],  # it comes with Flask
     "django": ["django"],
@@ -77,26 +84,23 @@ DOORS = {
     "flask": ["flask"],
     "h11": ["delivery.stream"],  # it comes with httpx
     "httpx": ["delivery.transport"],
-    # What it brings in is not seen by these tests.
+    # These tests do not see what is imported through it.
     "importlib": ["cli.main", "cli.outbox.flush", "demo", "destinations.registry", "version"],
     "itsdangerous": ["http.visitor_cookies"],
     "orjson": ["values.json"],
     "pytest": ["testing.plugin"],
     "sqlite3": ["collector", "outbox.database", "outbox.reading", "outbox.sharedfile"],
     "starlette": ["asgi", "collector", "demo", "fastapi"],
-    "uvicorn": ["cli.main", "collector", "demo"],
+    "uvicorn": ["collector", "demo"],
 }
 
-# Imports that have to wait until a function runs: (module, what it imports) and the reason.
+# Imports within functions: (module, imported module) and the reason.
 LATE_IMPORTS: dict[tuple[str, str], str] = {
-    (
-        "client.client",
-        "passerby.outbox.sqlite",
-    ): "needs SQLite and locks on files, which not every Python and system has",
-    ("collector.command", "passerby.collector.outbox_folder"): "needs locks on files, which not every system has",
+    ("client.client", "passerby.outbox.sqlite"): "needs SQLite and file locks, which not every Python and system has",
+    ("collector.command", "passerby.collector.outbox_folder"): "needs file locks, which not every system has",
 }
 
-# What these hold is decided from plain values alone: nothing in them reaches for a network or waits.
+# These compute results from plain values: they use no network and never wait.
 PURE = """
     errors  values.json  values.outcome  values.secret  values.app_values  values.callbacks  values.browser_id
     http  events  destinations
@@ -111,11 +115,17 @@ def full_name(short: str) -> str:
     return short if short == "passerby" else f"passerby.{short}"
 
 
-def stands_in(module: str, places: Iterable[str]) -> bool:
+def is_in(module: str, places: Iterable[str]) -> bool:
     return any(is_within(module, full_name(place)) for place in places)
 
 
 PLACE = {full_name(short): place for place, short in enumerate(ORDER.split())}
+PACKAGE_PLACE = {package: place for place, package in enumerate(PACKAGES.split())}
+
+
+def package_of(module: str) -> str:
+    """Return the package within passerby that a module is in; a module outside of packages counts as one."""
+    return "passerby" if module == "passerby" else module.split(".")[1]
 
 
 def within_passerby() -> list[Import]:
@@ -123,7 +133,7 @@ def within_passerby() -> list[Import]:
 
 
 def refuse(found: Iterable[object], advice: str) -> None:
-    """Fail with one line for each thing found, and with what to do about them."""
+    """Fail if anything was found: with the advice, and one line for each."""
     lines = [f"  {each}" for each in found]
     if lines:
         pytest.fail("\n".join([advice, *lines]), pytrace=False)
@@ -132,7 +142,25 @@ def refuse(found: Iterable[object], advice: str) -> None:
 def test_every_module_has_a_place_in_the_order() -> None:
     refuse(
         (module for module in source_files() if module not in PLACE),
-        "Give these modules a place in ORDER (tests/test_architecture.py), after all that they import:",
+        "Add these modules to ORDER (tests/test_architecture.py), after all that they import:",
+    )
+
+
+def test_every_package_has_a_place_in_the_order() -> None:
+    refuse(
+        {package_of(module) for module in source_files()} ^ PACKAGE_PLACE.keys(),
+        "Add these packages to PACKAGES (tests/test_architecture.py), after all that they import, or remove them:",
+    )
+
+
+def test_a_package_imports_only_from_those_before_it() -> None:
+    refuse(
+        (
+            found
+            for found in within_passerby()
+            if PACKAGE_PLACE.get(package_of(found.module), 0) < PACKAGE_PLACE.get(package_of(found.target), 0)
+        ),
+        "These imports go from a package to a later one. Move the code to an earlier package, or pass it in:",
     )
 
 
@@ -143,7 +171,7 @@ def test_a_module_imports_only_from_those_before_it() -> None:
             for found in within_passerby()
             if found.module in PLACE and PLACE[found.module] <= PLACE.get(found.target, -1)
         ),
-        "These imports point backwards. Move what is needed to an earlier module, or hand it in:",
+        "These imports go from a module to a later one. Move the code to an earlier module, or pass it in:",
     )
 
 
@@ -157,41 +185,41 @@ def test_imports_form_no_cycle() -> None:
     except CycleError as error:
         refuse(
             [" -> ".join(error.args[1])],
-            "These modules import each other. Move what they share into one of its own:",
+            "These modules import each other. Move the code that they share to a module of its own:",
         )
 
 
-def test_imports_stand_at_the_top_of_their_module() -> None:
+def test_imports_are_at_the_top_of_their_module() -> None:
     late = {(found.module, found.target): found for found in read_imports() if found.in_function}
     allowed = {(full_name(module), target) for module, target in LATE_IMPORTS}
 
     refuse(
         (found for key, found in late.items() if key not in allowed),
-        "Move these imports to the top of their module, or add them to LATE_IMPORTS with the reason:",
+        "Move these imports to the top of their modules, or add them to LATE_IMPORTS with the reason:",
     )
-    refuse(allowed - late.keys(), "These imports are gone; take them out of LATE_IMPORTS:")
+    refuse(allowed - late.keys(), "These imports no longer exist. Remove them from LATE_IMPORTS:")
 
 
-def test_each_library_has_one_door() -> None:
+def test_each_library_is_imported_in_one_place() -> None:
     refuse(
         (
             found
-            for library, doors in DOORS.items()
+            for library, importers in IMPORTERS.items()
             for found in read_imports()
-            if found.reaches(library) and not stands_in(found.module, doors)
+            if found.reaches(library) and not is_in(found.module, importers)
         ),
-        f"Ask the module that is the door to the library instead of importing it; the doors are {DOORS}:",
+        f"Use the module that imports the library instead of importing it again; these may import one: {IMPORTERS}:",
     )
 
 
 def test_every_library_is_expected() -> None:
     refuse(
-        (found for found in read_imports() if not found.reaches("passerby", *DOORS, *sys.stdlib_module_names)),
-        "Do without these libraries, or give each one door in DOORS:",
+        (found for found in read_imports() if not found.reaches("passerby", *IMPORTERS, *sys.stdlib_module_names)),
+        "Remove these imports, or add the libraries to IMPORTERS, each with one module or package:",
     )
 
 
-def test_destinations_know_only_what_they_are_given() -> None:
+def test_destinations_import_no_other_destination_and_no_delivery() -> None:
     helpers = ("answers", "contract", "messages", "registry", "reserved", "target")
     shared = ("passerby.destinations", *(f"passerby.destinations.{helper}" for helper in helpers))
 
@@ -200,17 +228,13 @@ def test_destinations_know_only_what_they_are_given() -> None:
         return is_sibling or found.reaches("passerby.outbox", "passerby.delivery")
 
     refuse(
-        (found for found in read_imports() if stands_in(found.module, ["destinations"]) and is_forbidden(found)),
-        "A destination turns an event into calls and judges answers, no more. Move these imports elsewhere:",
+        (found for found in read_imports() if is_in(found.module, ["destinations"]) and is_forbidden(found)),
+        "A destination turns events into requests and classifies responses. Move other code elsewhere:",
     )
 
 
-def test_the_core_is_pure() -> None:
+def test_pure_modules_use_no_network() -> None:
     refuse(
-        (
-            found
-            for found in read_imports()
-            if found.reaches(*NETWORK.split()) and stands_in(found.module, PURE.split())
-        ),
-        "These modules decide from plain values. Move threads, waiting and the network to `delivery`:",
+        (found for found in read_imports() if found.reaches(*NETWORK.split()) and is_in(found.module, PURE.split())),
+        "These modules compute results from plain values. Move threads, waiting and the network to `delivery`:",
     )

@@ -1,6 +1,6 @@
 """Redaction: masks in paths, URLs, referrers and campaign values what must not be kept of them.
 
-What would be refused as a trait (see `sensitive`) must not come in through the address of a page instead: tokens, email
+What would be refused as a trait (see `pii`) must not come in through the address of a page instead: tokens, email
 addresses and card numbers in a path are as secret there. A part of a path that holds one is replaced as a whole.
 """
 
