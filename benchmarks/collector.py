@@ -76,7 +76,7 @@ def _memory_of(process: int) -> float:
 
 @contextmanager
 def _running_collector() -> Iterator[tuple[str, int]]:
-    command = [sys.executable, "-m", "passerby.cli", "collect", "--port", "0", "--accept-any-browser-id"]
+    command = [sys.executable, "-m", "passerby.cli.main", "collect", "--port", "0", "--accept-any-browser-id"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert process.stdout is not None
     try:

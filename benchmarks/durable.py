@@ -18,9 +18,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import uuid4
 
-from passerby.event import Event, new_event_id
+from passerby.client.receipt import Receipt
+from passerby.events.event import Event, new_event_id
 from passerby.outbox.sqlite import SqliteOutbox
-from passerby.receipt import Receipt
 
 from .measure import Result, Spread, cpu_of, pairwise, percentile, take_turns
 

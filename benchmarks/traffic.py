@@ -12,7 +12,7 @@ from typing import Any, Unpack
 from starlette.types import Message
 
 from passerby import Sitecore, Tracking
-from passerby.config import SettingsValues
+from passerby.settings.settings import SettingsValues
 
 CLIENT_KEY = "bench"
 COOKIE_NAME = f"bid_{CLIENT_KEY}"

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from celery import Celery
 
-from passerby.event import new_event_id
+from passerby.events.event import new_event_id
 
 from .site import make_tracking
 

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 from passerby import Sitecore, Tracker, Tracking
 from passerby.asgi import TrackingMiddleware
 from passerby.destinations import Answer, Call, Verdict
-from passerby.event import Event, new_event_id
+from passerby.events.event import Event, new_event_id
 from passerby.wsgi import TrackingMiddleware as WSGIMiddleware
 
 from .victim import KEY, QUICKLY

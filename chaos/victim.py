@@ -26,7 +26,7 @@ import passerby.outbox.sqlite  # noqa: F401 - before this process becomes nobody
 from passerby import CustomerIO, Datalyr, Receipt, Sitecore, Tracking
 from passerby.asgi import TrackingMiddleware
 from passerby.destinations import Destination
-from passerby.event import new_event_id
+from passerby.events.event import new_event_id
 
 from . import points
 from .need import become_nobody, in_need

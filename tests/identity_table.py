@@ -13,9 +13,9 @@ from datetime import UTC, date, datetime
 from typing import Any, cast
 
 from passerby import CustomerIO, Datalyr, Sitecore, Tracking
+from passerby.delivery.dry_run import rehearsal
 from passerby.destinations import Destination
-from passerby.event import Event
-from passerby.rehearsal import rehearsal
+from passerby.events.event import Event
 from passerby.testing import listen
 from tests.making import BROWSER_ID, KEY, OTHER_ID, make_scope
 

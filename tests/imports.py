@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 class Import:
     """One module asking for another."""
 
-    module: str  # who imports, such as "passerby.cookie"
+    module: str  # who imports, such as "passerby.http.visitor_cookies"
     target: str  # what is imported, such as "passerby.errors" or "http.client"
     line: int
     in_function: bool

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from passerby import Tracking
-from passerby.request import EnvironRequest, ScopeRequest
+from passerby.http.request import EnvironRequest, ScopeRequest
 
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 Message = dict[str, Any]

@@ -20,7 +20,7 @@ class Running:
 
     def __init__(self, *arguments: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "passerby.cli", *arguments],
+            [sys.executable, "-W", "error", "-m", "passerby.cli.main", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

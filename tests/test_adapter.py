@@ -25,7 +25,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from passerby import Sitecore, Tracker, Tracking, current_tracker
 from passerby.asgi import TrackingMiddleware as AsgiMiddleware
 from passerby.flask import Passerby
-from passerby.request import EnvironRequest, ScopeRequest
+from passerby.http.request import EnvironRequest, ScopeRequest
 from passerby.testing import Told
 from passerby.wsgi import TrackingMiddleware as WsgiMiddleware
 from tests.making import BROWSER_ID, KEY, NAVIGATION, body_of, by_name, call, make_environ, make_scope, set_cookies

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from passerby.address import parse_network, read_address
-from passerby.context import truncate_ip
-from passerby.proxies import TrustedProxies
+from passerby.events.context import truncate_ip
+from passerby.http.address import parse_network, read_address
+from passerby.http.proxies import TrustedProxies
 from tests.making import environ_request, request
 
 

@@ -1,4 +1,4 @@
-"""The shape of the house: imports point one way, and each library has one door."""
+"""The layout: imports point one way, and one module or package imports each library."""
 
 from __future__ import annotations
 
@@ -10,14 +10,23 @@ import pytest
 
 from tests.imports import Import, is_within, read_imports, source_files
 
-# The order in which to read the modules. A module imports only from those before it.
+# The packages and the modules beside them, in the order of imports: each imports only from those before it.
+PACKAGES = """
+    version  errors  logs
+    values  http  events  destinations  outbox  delivery  browser_ids  settings  client  passerby
+    testing  cli  asgi  wsgi  fastapi  flask  django  collector  demo
+"""
+
+# The modules in the same order: a module imports only from those before it.
 ORDER = """
-    version  errors  logs  jsontext  outcome  secret  waiting  value  function
-    address  url  route  facts  scope  environ  request  forwarded  proxies
-    attributes  event  sensitive  redaction  context  public_suffix  http_cookie  cookie  caching  cookie_context
-    response  policy  page  visit  reception  receipt
-    options  person  testrun  rehearsal  transaction  desk  composer  tracker  current
-    adapter
+    version  errors  logs
+    values  values.json  values.outcome  values.secret  values.futures  values.app_values  values.callbacks
+    values.browser_id
+    http  http.address  http.url  http.route  http.request_info  http.asgi_scope  http.wsgi_environ  http.request
+    http.forwarded  http.proxies  http.public_suffix  http.set_cookie  http.visitor_cookies  http.caching
+    http.cookie_context  http.response  http.policy  http.page  http.session  http.session_reader
+    events  events.attributes  events.event  events.pii  events.redaction  events.context  events.options
+    events.identity  events.builder
 
     destinations  destinations.answers  destinations.reserved  destinations.target  destinations.contract
     destinations.registry  destinations.messages
@@ -28,23 +37,30 @@ ORDER = """
     outbox.salvage  outbox.reading  outbox.inventory  outbox.fate  outbox.window  outbox.job  outbox.pending
     outbox.stock  outbox.upkeep  outbox.neighbours  outbox.intake  outbox.editing  outbox.adoption
     outbox.writer  outbox.journal  outbox.crew  outbox.sqlite
-    delivery.breaker  delivery.recovery  delivery.pool  delivery.process  delivery.gil  delivery.loop
+    delivery.test_run  delivery.dry_run
+    delivery.breaker  delivery.recovery  delivery.process  delivery.gil  delivery.loop
     delivery.worker  delivery.connecting  delivery.stream  delivery.transport  delivery.load  delivery.sender
-    delivery.mint  delivery.flush  delivery
+    delivery.flush  delivery
+    browser_ids  browser_ids.pool  browser_ids.issuer  browser_ids.browser_ids
 
-    withheld  stats  barrier  config  sources  frontdesk  door  uwsgi  tracking  sites  engage  passerby
-    caretaker  caretaker.arguments  cli  __main__
+    settings  settings.settings  settings.env
+    client  client.receipt  client.on_commit  client.contract  client.tracker  client.current  client.adapters
+    client.withheld_cookies  client.stats  client.store_wait  client.client  client.lifecycle  client.uwsgi
+    client.tracking  client.sites  client.engage
+    passerby
+    testing.captured_events  testing  testing.plugin
+
+    cli  cli.arguments
+    cli.outbox  cli.outbox.exit_codes  cli.outbox.terminal  cli.outbox.location  cli.outbox.entry  cli.outbox.listing
+    cli.outbox.show  cli.outbox.verify  cli.outbox.retry_purge  cli.outbox.flush  cli.outbox.command
+    cli.doctor  cli.doctor.held  cli.doctor.mounts  cli.doctor.directory  cli.doctor.runtime  cli.doctor.clock
+    cli.doctor.limits  cli.doctor.files  cli.doctor.settings  cli.doctor.command
+    cli.main
     asgi  wsgi  fastapi  flask
-    testing.told  testing  testing.plugin
     django.transactions  django.conf  django.forwarding
     django.signals  django.middleware  django.checks  django.apps  django
     django.test  django.templatetags  django.templatetags.passerby
     django.management  django.management.commands  django.management.commands.passerby
-
-    caretaker.exits  caretaker.terminal  caretaker.place  caretaker.entry  caretaker.listing  caretaker.showing
-    caretaker.verifying  caretaker.changing  caretaker.flushing  caretaker.command
-    doctor  doctor.held  doctor.mounts  doctor.directory  doctor.runtime  doctor.clock  doctor.limits  doctor.files
-    doctor.settings  doctor.command
 
     collector.json_object  collector.ask  collector.stream_api  collector.pipelines_api  collector.datalyr_api
     collector.telling  collector.people  collector.scripted  collector.received  collector.item
@@ -58,8 +74,8 @@ ORDER = """
     demo.sidebyside  demo.shopper  demo.past  demo.account  demo.shop  demo.ledger  demo.outbox  demo.command
 """
 
-# Where a library may be imported: a module, or a package with all that is in it.
-DOORS = {
+# The modules that may import a library; a package stands for all its modules.
+IMPORTERS = {
     "asgiref": ["django"],  # it comes with Django
     "click": ["flask"],  # it comes with Flask
     "django": ["django"],
@@ -68,26 +84,26 @@ DOORS = {
     "flask": ["flask"],
     "h11": ["delivery.stream"],  # it comes with httpx
     "httpx": ["delivery.transport"],
-    # What it brings in is not seen by these tests.
-    "importlib": ["cli", "demo", "caretaker.flushing", "destinations.registry", "version"],
-    "itsdangerous": ["cookie"],
-    "orjson": ["jsontext"],
+    # These tests do not see what is imported through it.
+    "importlib": ["cli.main", "cli.outbox.flush", "demo", "destinations.registry", "version"],
+    "itsdangerous": ["http.visitor_cookies"],
+    "orjson": ["values.json"],
     "pytest": ["testing.plugin"],
     "sqlite3": ["collector", "outbox.database", "outbox.reading", "outbox.sharedfile"],
     "starlette": ["asgi", "collector", "demo", "fastapi"],
-    "uvicorn": ["cli", "collector", "demo"],
+    "uvicorn": ["collector", "demo"],
 }
 
-# Imports that have to wait until a function runs: (module, what it imports) and the reason.
+# Imports within functions: (module, imported module) and the reason.
 LATE_IMPORTS: dict[tuple[str, str], str] = {
-    ("frontdesk", "passerby.outbox.sqlite"): "needs SQLite and locks on files, which not every Python and system has",
-    ("collector.command", "passerby.collector.outbox_folder"): "needs locks on files, which not every system has",
+    ("client.client", "passerby.outbox.sqlite"): "needs SQLite and file locks, which not every Python and system has",
+    ("collector.command", "passerby.collector.outbox_folder"): "needs file locks, which not every system has",
 }
 
-# What these hold is decided from plain values alone: nothing in them reaches for a network or waits.
+# These compute results from plain values: they use no network and never wait.
 PURE = """
-    errors jsontext outcome address url facts scope environ request forwarded proxies
-    attributes event context http_cookie cookie caching cookie_context response policy destinations
+    errors  values.json  values.outcome  values.secret  values.app_values  values.callbacks  values.browser_id
+    http  events  destinations
 """
 NETWORK = """
     asyncio  concurrent  ftplib  http.client  httpx  select  selectors  smtplib  socket  socketserver  ssl
@@ -99,11 +115,17 @@ def full_name(short: str) -> str:
     return short if short == "passerby" else f"passerby.{short}"
 
 
-def stands_in(module: str, places: Iterable[str]) -> bool:
+def is_in(module: str, places: Iterable[str]) -> bool:
     return any(is_within(module, full_name(place)) for place in places)
 
 
 PLACE = {full_name(short): place for place, short in enumerate(ORDER.split())}
+PACKAGE_PLACE = {package: place for place, package in enumerate(PACKAGES.split())}
+
+
+def package_of(module: str) -> str:
+    """Return the package within passerby that a module is in; a module outside of packages counts as one."""
+    return "passerby" if module == "passerby" else module.split(".")[1]
 
 
 def within_passerby() -> list[Import]:
@@ -111,7 +133,7 @@ def within_passerby() -> list[Import]:
 
 
 def refuse(found: Iterable[object], advice: str) -> None:
-    """Fail with one line for each thing found, and with what to do about them."""
+    """Fail if anything was found: with the advice, and one line for each."""
     lines = [f"  {each}" for each in found]
     if lines:
         pytest.fail("\n".join([advice, *lines]), pytrace=False)
@@ -120,7 +142,25 @@ def refuse(found: Iterable[object], advice: str) -> None:
 def test_every_module_has_a_place_in_the_order() -> None:
     refuse(
         (module for module in source_files() if module not in PLACE),
-        "Give these modules a place in ORDER (tests/test_architecture.py), after all that they import:",
+        "Add these modules to ORDER (tests/test_architecture.py), after all that they import:",
+    )
+
+
+def test_every_package_has_a_place_in_the_order() -> None:
+    refuse(
+        {package_of(module) for module in source_files()} ^ PACKAGE_PLACE.keys(),
+        "Add these packages to PACKAGES (tests/test_architecture.py), after all that they import, or remove them:",
+    )
+
+
+def test_a_package_imports_only_from_those_before_it() -> None:
+    refuse(
+        (
+            found
+            for found in within_passerby()
+            if PACKAGE_PLACE.get(package_of(found.module), 0) < PACKAGE_PLACE.get(package_of(found.target), 0)
+        ),
+        "These imports go from a package to a later one. Move the code to an earlier package, or pass it in:",
     )
 
 
@@ -131,7 +171,7 @@ def test_a_module_imports_only_from_those_before_it() -> None:
             for found in within_passerby()
             if found.module in PLACE and PLACE[found.module] <= PLACE.get(found.target, -1)
         ),
-        "These imports point backwards. Move what is needed to an earlier module, or hand it in:",
+        "These imports go from a module to a later one. Move the code to an earlier module, or pass it in:",
     )
 
 
@@ -145,41 +185,41 @@ def test_imports_form_no_cycle() -> None:
     except CycleError as error:
         refuse(
             [" -> ".join(error.args[1])],
-            "These modules import each other. Move what they share into one of its own:",
+            "These modules import each other. Move the code that they share to a module of its own:",
         )
 
 
-def test_imports_stand_at_the_top_of_their_module() -> None:
+def test_imports_are_at_the_top_of_their_module() -> None:
     late = {(found.module, found.target): found for found in read_imports() if found.in_function}
     allowed = {(full_name(module), target) for module, target in LATE_IMPORTS}
 
     refuse(
         (found for key, found in late.items() if key not in allowed),
-        "Move these imports to the top of their module, or add them to LATE_IMPORTS with the reason:",
+        "Move these imports to the top of their modules, or add them to LATE_IMPORTS with the reason:",
     )
-    refuse(allowed - late.keys(), "These imports are gone; take them out of LATE_IMPORTS:")
+    refuse(allowed - late.keys(), "These imports no longer exist. Remove them from LATE_IMPORTS:")
 
 
-def test_each_library_has_one_door() -> None:
+def test_each_library_is_imported_in_one_place() -> None:
     refuse(
         (
             found
-            for library, doors in DOORS.items()
+            for library, importers in IMPORTERS.items()
             for found in read_imports()
-            if found.reaches(library) and not stands_in(found.module, doors)
+            if found.reaches(library) and not is_in(found.module, importers)
         ),
-        f"Ask the module that is the door to the library instead of importing it; the doors are {DOORS}:",
+        f"Use the module that imports the library instead of importing it again; these may import one: {IMPORTERS}:",
     )
 
 
 def test_every_library_is_expected() -> None:
     refuse(
-        (found for found in read_imports() if not found.reaches("passerby", *DOORS, *sys.stdlib_module_names)),
-        "Do without these libraries, or give each one door in DOORS:",
+        (found for found in read_imports() if not found.reaches("passerby", *IMPORTERS, *sys.stdlib_module_names)),
+        "Remove these imports, or add the libraries to IMPORTERS, each with one module or package:",
     )
 
 
-def test_destinations_know_only_what_they_are_given() -> None:
+def test_destinations_import_no_other_destination_and_no_delivery() -> None:
     helpers = ("answers", "contract", "messages", "registry", "reserved", "target")
     shared = ("passerby.destinations", *(f"passerby.destinations.{helper}" for helper in helpers))
 
@@ -188,17 +228,13 @@ def test_destinations_know_only_what_they_are_given() -> None:
         return is_sibling or found.reaches("passerby.outbox", "passerby.delivery")
 
     refuse(
-        (found for found in read_imports() if stands_in(found.module, ["destinations"]) and is_forbidden(found)),
-        "A destination turns an event into calls and judges answers, no more. Move these imports elsewhere:",
+        (found for found in read_imports() if is_in(found.module, ["destinations"]) and is_forbidden(found)),
+        "A destination turns events into requests and classifies responses. Move other code elsewhere:",
     )
 
 
-def test_the_core_is_pure() -> None:
+def test_pure_modules_use_no_network() -> None:
     refuse(
-        (
-            found
-            for found in read_imports()
-            if found.reaches(*NETWORK.split()) and stands_in(found.module, PURE.split())
-        ),
-        "These modules decide from plain values. Move threads, waiting and the network to `delivery`:",
+        (found for found in read_imports() if found.reaches(*NETWORK.split()) and is_in(found.module, PURE.split())),
+        "These modules compute results from plain values. Move threads, waiting and the network to `delivery`:",
     )

@@ -27,17 +27,18 @@ from starlette.websockets import WebSocket
 
 from passerby import Tracker, Tracking, current_tracker
 from passerby.asgi import TrackingMiddleware
-from passerby.caching import may_be_shared
+from passerby.browser_ids.browser_ids import BrowserIds
+from passerby.browser_ids.pool import BrowserIdCounts
+from passerby.client.client import FrontDesk
 from passerby.collector import CollectorServer
 from passerby.delivery import Delivery
-from passerby.delivery.pool import BrowserIdCounts
-from passerby.event import is_uuid
 from passerby.fastapi import get_tracker
-from passerby.frontdesk import FrontDesk
+from passerby.http.caching import may_be_shared
+from passerby.http.policy import Policy
+from passerby.http.session_reader import Reception
 from passerby.outbox.memory import MemoryOutbox
-from passerby.policy import Policy
-from passerby.reception import Reception
 from passerby.testing import Told
+from passerby.values.browser_id import is_uuid
 from tests.making import (
     BROWSER_ID,
     NAVIGATION,
@@ -957,8 +958,8 @@ class TestFaults:
             (MemoryOutbox, "put"),
             (MemoryOutbox, "link"),
             (Delivery, "enqueue"),
-            (Delivery, "take_browser_id"),
-            (Delivery, "wait_for_browser_id"),
+            (BrowserIds, "take"),
+            (BrowserIds, "wait"),
         ],
     )
     async def test_a_step_fails(
@@ -996,7 +997,7 @@ class TestFaults:
         def fail(*args: Any) -> None:
             raise RuntimeError("injected")
 
-        monkeypatch.setattr("passerby.delivery.pool.BrowserIdPool.give_back", fail)
+        monkeypatch.setattr("passerby.browser_ids.pool.BrowserIdPool.give_back", fail)
         sent = await call(install(page({"cache-control": "public"}), tracking), make_scope("/", NAVIGATION))
         assert body_of(sent) == b"a page"
 

@@ -23,8 +23,16 @@ from hypothesis import strategies as st
 from werkzeug.local import LocalProxy
 
 from passerby import ValidationError
-from passerby.attributes import MAX_ATTRIBUTES, MAX_DEPTH, MAX_SIZE, check_attribute_count, flatten, iso_utc, plain
-from passerby.jsontext import dumps
+from passerby.events.attributes import (
+    MAX_ATTRIBUTES,
+    MAX_DEPTH,
+    MAX_SIZE,
+    check_attribute_count,
+    flatten,
+    iso_utc,
+    plain,
+)
+from passerby.values.json import dumps
 
 MARKER = "a-value-that-nobody-may-see"
 

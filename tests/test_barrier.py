@@ -17,10 +17,10 @@ from starlette.websockets import WebSocket
 
 from passerby import Tracking
 from passerby.asgi import TrackingMiddleware
-from passerby.config import make_settings
 from passerby.errors import SettingsError
 from passerby.outbox.database import Database
-from passerby.sources import read_environment
+from passerby.settings.env import read_environment
+from passerby.settings.settings import make_settings
 from passerby.wsgi import TrackingMiddleware as WsgiMiddleware
 from tests.making import (
     BROWSER_ID,

@@ -23,7 +23,7 @@ import tests.django_site  # noqa: F401 - sets Django up
 from passerby import Tracking
 from passerby.asgi import TrackingMiddleware
 from passerby.flask import Passerby
-from passerby.response import headers_of
+from passerby.http.response import headers_of
 from passerby.wsgi import TrackingMiddleware as WsgiMiddleware
 from tests.django.wire import environ_of
 from tests.making import (

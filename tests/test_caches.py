@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from passerby import CustomerIO, Tracking
+from passerby.http.request import TRACKER_KEY
 from passerby.logs import SparingFilter
-from passerby.request import TRACKER_KEY
 from tests.making import BROWSER_ID, KEY, make_environ, make_scope
 
 MOST = 16_000_000  # bytes that one cache may hold when it is full

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from passerby.caching import is_protected, may_be_shared, protecting_headers
+from passerby.http.caching import is_protected, may_be_shared, protecting_headers
 
 PAST, FUTURE = "Thu, 01 Jan 1970 00:00:00 GMT", "Thu, 01 Jan 2099 00:00:00 GMT"
 

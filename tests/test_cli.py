@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from passerby.cli import main
+from passerby.cli.main import main
 
 from .running import PATIENCE, running
 
@@ -29,7 +29,7 @@ post = partial(httpx.post, timeout=PATIENCE)
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "passerby.cli", *arguments],
+        [sys.executable, "-W", "error", "-m", "passerby.cli.main", *arguments],
         check=False,
         capture_output=True,
         text=True,
@@ -40,7 +40,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def run_without(package: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command where `package` is not installed."""
-    code = f"import sys; sys.modules[{package!r}] = None; from passerby.cli import main; sys.exit(main())"
+    code = f"import sys; sys.modules[{package!r}] = None; from passerby.cli.main import main; sys.exit(main())"
     return subprocess.run(
         [sys.executable, "-c", code, *arguments], check=False, capture_output=True, text=True, timeout=60
     )
@@ -181,7 +181,7 @@ def test_collect_keeps_everything_in_a_file(tmp_path: Path) -> None:
 
 def test_collect_survives_a_reader_that_left() -> None:
     command = subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "passerby.cli", "collect", "--port", "0", "--accept-any-browser-id"],
+        [sys.executable, "-W", "error", "-m", "passerby.cli.main", "collect", "--port", "0", "--accept-any-browser-id"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -347,7 +347,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 def test_on_a_terminal_an_app_may_ask_and_is_interrupted_once() -> None:
     master, terminal = pty.openpty()
-    command = [sys.executable, "-m", "passerby.cli", "collect", "--port", "0", "--", sys.executable, "-c", ASKING]
+    command = [sys.executable, "-m", "passerby.cli.main", "collect", "--port", "0", "--", sys.executable, "-c", ASKING]
     process = subprocess.Popen(
         [sys.executable, "-c", TAKE_TERMINAL, *command], stdin=terminal, stdout=terminal, stderr=terminal
     )

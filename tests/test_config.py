@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from passerby import CustomerIO, Secret, SettingsError, Sitecore, Tracking, init_server
-from passerby.caretaker.place import find_directory
+from passerby.cli.doctor.settings import check_settings
+from passerby.cli.outbox.location import find_directory
 from passerby.collector.command import addresses
 from passerby.collector.outbox_folder import find_outbox
-from passerby.config import Settings, SettingsValues, make_settings
-from passerby.doctor.settings import check_settings
-from passerby.sources import read_environment
+from passerby.settings.env import read_environment
+from passerby.settings.settings import Settings, SettingsValues, make_settings
 from tests.making import BROWSER_ID, NAVIGATION, make_scope
 
 SECRET = "s3cr3t-key-of-this-shop"

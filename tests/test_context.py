@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from passerby.context import (
+from passerby.events.context import (
     context_of,
     external_referrer,
     language_of,
@@ -18,8 +18,8 @@ from passerby.context import (
     redacted,
     truncate_ip,
 )
-from passerby.event import Context
-from passerby.proxies import TrustedProxies
+from passerby.events.event import Context
+from passerby.http.proxies import TrustedProxies
 from tests.making import environ_request, request
 
 NOBODY = TrustedProxies()

@@ -11,8 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from itsdangerous import TimestampSigner
 
-from passerby.cookie import RENEW_AFTER, BrowserIdCookie, IdentityCookie, LogOutCookie, Remembered, Sighting
-from passerby.http_cookie import CookieAttributes, SetCookie
+from passerby.http.set_cookie import CookieAttributes, SetCookie
+from passerby.http.visitor_cookies import (
+    RENEW_AFTER,
+    BrowserIdCookie,
+    IdentityCookie,
+    LogOutCookie,
+    Remembered,
+    Sighting,
+)
 from tests.making import BROWSER_ID, KEY, OTHER_ID, by_name, sent_back, value_of
 
 NAME = "bid_key"

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from passerby import Tracking, current_tracker
 from passerby.asgi import TrackingMiddleware
 from passerby.collector import CollectorServer
-from passerby.cookie_context import CookieContext
-from passerby.http_cookie import CookieAttributes
-from passerby.proxies import TrustedProxies
+from passerby.http.cookie_context import CookieContext
+from passerby.http.proxies import TrustedProxies
+from passerby.http.set_cookie import CookieAttributes
 from passerby.wsgi import TrackingMiddleware as WsgiMiddleware
 from tests.making import (
     BROWSER_ID,

@@ -24,7 +24,7 @@ import passerby
 import tests.django_site  # noqa: F401 - sets Django up
 from passerby import CustomerIO, Sitecore, Tracking
 from passerby.asgi import TrackingMiddleware
-from passerby.caretaker.command import VERBS
+from passerby.cli.outbox.command import VERBS
 from passerby.collector import CollectorServer
 from passerby.collector.control import Control
 from passerby.collector.feed import Feed
@@ -32,8 +32,8 @@ from passerby.collector.health import Health
 from passerby.collector.scripted import Misbehaviour
 from passerby.collector.store import Store
 from passerby.collector.stream import Stream
-from passerby.config import Settings
 from passerby.django.conf import DjangoSettings
+from passerby.settings.settings import Settings
 from passerby.testing import Told
 from tests import identity_table as identities
 from tests.conformance.customerio.differences import DIFFERENCES as FROM_CUSTOMERIO

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from passerby.event import NO_CONTEXT, BrowserIdForm, Event, is_uuid, new_event_id
+from passerby.events.event import NO_CONTEXT, Event, new_event_id
+from passerby.values.browser_id import BrowserIdForm, is_uuid
 
 
 @given(st.integers(0, 253_402_300_799 * 10**9))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from passerby.forwarded import read_forwarded
+from passerby.http.forwarded import read_forwarded
 
 
 @pytest.mark.parametrize(

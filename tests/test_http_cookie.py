@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from passerby import SettingsError
-from passerby.http_cookie import MAX_AGE, CookieAttributes, CookieFinder, check_cookie_name
+from passerby.http.set_cookie import MAX_AGE, CookieAttributes, CookieFinder, check_cookie_name
 
 NAME = "bid_key"
 

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from passerby.attributes import plain
-from passerby.cookie import Remembered
-from passerby.event import Event
-from passerby.jsontext import dumps_sorted, dumps_sorted_with_stdlib
-from passerby.person import remember
-from passerby.sensitive import hash_traits
+from passerby.events.attributes import plain
+from passerby.events.event import Event
+from passerby.events.identity import remember
+from passerby.events.pii import hash_traits
+from passerby.http.visitor_cookies import Remembered
+from passerby.values.json import dumps_sorted, dumps_sorted_with_stdlib
 from tests.making import BROWSER_ID
 
 ROOT = Path(__file__).parents[1]

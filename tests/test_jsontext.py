@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from passerby import jsontext
-from passerby.attributes import plain
-from passerby.jsontext import dumps, dumps_with_stdlib, loads
+from passerby.events.attributes import plain
+from passerby.values import json as own_json
+from passerby.values.json import dumps, dumps_with_stdlib, loads
 
 scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text()
 values = st.recursive(
@@ -58,8 +58,8 @@ def test_the_standard_library_is_enough(monkeypatch: pytest.MonkeyPatch) -> None
     import sys
 
     monkeypatch.setitem(sys.modules, "orjson", None)
-    monkeypatch.delitem(sys.modules, "passerby.jsontext")
-    without = importlib.import_module("passerby.jsontext")
-    assert without is not jsontext
+    monkeypatch.delitem(sys.modules, "passerby.values.json")
+    without = importlib.import_module("passerby.values.json")
+    assert without is not own_json
     assert without.dumps is without.dumps_with_stdlib
-    monkeypatch.setattr("passerby.jsontext", jsontext)
+    monkeypatch.setattr("passerby.values.json", own_json)

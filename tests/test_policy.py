@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from passerby import RequestInfo
-from passerby.policy import PAGE, Decision, Policy, is_html, is_known_bot, is_prefetch
+from passerby.http.policy import PAGE, Decision, Policy, is_html, is_known_bot, is_prefetch
 from tests.making import CHROME, NAVIGATION, environ_request, request
 from tests.user_agents import BOTS, PEOPLE
 

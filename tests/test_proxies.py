@@ -12,9 +12,9 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from passerby import CustomerIO, RequestInfo, SettingsError, Sites, Tracking
 from passerby.asgi import TrackingMiddleware as AsgiMiddleware
-from passerby.context import context_of
-from passerby.proxies import TRUSTED_HEADERS, TrustedProxies
-from passerby.request import read_request
+from passerby.events.context import context_of
+from passerby.http.proxies import TRUSTED_HEADERS, TrustedProxies
+from passerby.http.request import read_request
 from passerby.testing import Told
 from passerby.wsgi import TrackingMiddleware as WsgiMiddleware
 from tests.making import (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from passerby.public_suffix import _BELOW_ALL, _HOSTS, _LABELS, is_public_suffix
+from passerby.http.public_suffix import _BELOW_ALL, _HOSTS, _LABELS, is_public_suffix
 
 LIST = Path("/usr/share/publicsuffix/public_suffix_list.dat")  # of Debian's package publicsuffix
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from passerby.redaction import MASK, holds_secret, masked_path, masked_url, masked_value
+from passerby.events.redaction import MASK, holds_secret, masked_path, masked_url, masked_value
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
 DJANGO_TOKEN = "c3k5xq-0f4d9b1e7a2c6d8f0b3e5a7c9d1f2e4b"

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from passerby import RequestInfo, SettingsError, ValidationError
-from passerby.context import context_of
-from passerby.proxies import TrustedProxies
-from passerby.request import (
+from passerby.events.context import context_of
+from passerby.http.proxies import TrustedProxies
+from passerby.http.request import (
     EnvironRequest,
     ScopeRequest,
     decode_query,

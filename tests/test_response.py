@@ -9,8 +9,8 @@ import pytest
 from starlette.responses import Response
 
 from passerby import ValidationError
-from passerby.http_cookie import SetCookie
-from passerby.response import add_cookies, headers_of
+from passerby.http.response import add_cookies, headers_of
+from passerby.http.set_cookie import SetCookie
 
 COOKIE = SetCookie("bid_key", "value", 60, "/", "shop.example", "lax", True, True, False)
 LINE = "bid_key=value; Max-Age=60; Path=/; SameSite=Lax; Domain=shop.example; Secure; HttpOnly"

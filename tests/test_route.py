@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from passerby.route import named_route
+from passerby.http.route import named_route
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from passerby.errors import ValidationError
-from passerby.sensitive import check_traits, hash_traits
+from passerby.events.pii import check_traits, hash_traits
 
 VISA = "4111 1111 1111 1111"
 

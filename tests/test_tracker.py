@@ -16,16 +16,16 @@ from uuid import UUID, uuid4
 import pytest
 
 from passerby import Dropped, Receipt, RequestInfo, Tracker, ValidationError, current_tracker
-from passerby.attributes import flatten
-from passerby.context import context_of
-from passerby.cookie import Remembered, Sighting
-from passerby.current import enter, leave
+from passerby.client.current import enter, leave
 from passerby.destinations.sitecore import Sitecore
-from passerby.event import NO_CONTEXT, Context, Event, EventKind
-from passerby.person import traits_of
-from passerby.policy import PAGE, Decision
-from passerby.proxies import TrustedProxies
-from passerby.visit import Visit, visit_of
+from passerby.events.attributes import flatten
+from passerby.events.context import context_of
+from passerby.events.event import NO_CONTEXT, Context, Event, EventKind
+from passerby.events.identity import traits_of
+from passerby.http.policy import PAGE, Decision
+from passerby.http.proxies import TrustedProxies
+from passerby.http.session import Visit, visit_of
+from passerby.http.visitor_cookies import Remembered, Sighting
 from tests.making import BROWSER_ID, NAVIGATION, OTHER_ID, request
 
 MARKER = "a-value-that-nobody-may-see"

@@ -32,8 +32,9 @@ from passerby import (
 from passerby.asgi import TrackingMiddleware
 from passerby.collector import CollectorServer
 from passerby.destinations import Answer, Call
-from passerby.event import COMMON_KINDS, Event, is_uuid
+from passerby.events.event import COMMON_KINDS, Event
 from passerby.testing import Told
+from passerby.values.browser_id import is_uuid
 from tests.making import (
     BROWSER_ID,
     CHROME,

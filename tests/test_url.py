@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from passerby.url import (
+from passerby.http.url import (
     clean,
     cut,
     escape,

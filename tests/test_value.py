@@ -26,9 +26,9 @@ from hypothesis import strategies as st
 from werkzeug.local import LocalProxy
 
 from passerby import Datalyr, Sitecore, Tracker, Tracking, ValidationError
-from passerby.event import Event
+from passerby.events.event import Event
 from passerby.testing import listen
-from passerby.value import MISSING, bare
+from passerby.values.app_values import MISSING, bare
 from tests.making import BROWSER_ID
 
 MARKER = "a-value-that-nobody-may-see"

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from passerby.cookie import BrowserIdCookie, IdentityCookie, LogOutCookie, Remembered
-from passerby.http_cookie import CookieAttributes
-from passerby.policy import Policy
-from passerby.proxies import TrustedProxies
-from passerby.reception import Reception
-from passerby.visit import Visit, visit_of
+from passerby.http.policy import Policy
+from passerby.http.proxies import TrustedProxies
+from passerby.http.session import Visit, visit_of
+from passerby.http.session_reader import Reception
+from passerby.http.set_cookie import CookieAttributes
+from passerby.http.visitor_cookies import BrowserIdCookie, IdentityCookie, LogOutCookie, Remembered
 from tests.making import BROWSER_ID, KEY, NAVIGATION, OTHER_ID, by_name, cookie_header, request, sent_back
 
 NOW = 1_767_225_600.0

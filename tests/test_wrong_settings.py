@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from passerby import CustomerIO, Datalyr, Segment, Sitecore, Tracking, Webhook, init_server
-from passerby.config import SettingsValues, make_settings
 from passerby.destinations.target import checked_target
 from passerby.errors import SettingsError
+from passerby.settings.settings import SettingsValues, make_settings
 
 URL = "https://api.example.com"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -15,7 +15,7 @@ import pytest
 
 from passerby import Tracker, Tracking, current_tracker
 from passerby.collector import CollectorServer
-from passerby.request import TRACKER_KEY
+from passerby.http.request import TRACKER_KEY
 from passerby.testing import Told
 from passerby.wsgi import TrackingMiddleware
 from tests.making import (
@@ -322,7 +322,11 @@ class TestFaults:
             start_response("201 Created", [("X-App", "yes")])
             return [b"a page"]
 
-        places = {"Policy": "passerby.policy", "Reception": "passerby.reception", "FrontDesk": "passerby.frontdesk"}
+        places = {
+            "Policy": "passerby.http.policy",
+            "Reception": "passerby.http.session_reader",
+            "FrontDesk": "passerby.client.client",
+        }
         monkeypatch.setattr(f"{places[step.partition('.')[0]]}.{step}", fail)
         for came in ({}, cookie_header(bid_key=BROWSER_ID)):
             served = serve(app, make_tracking(mint_timeout=0.01), came)

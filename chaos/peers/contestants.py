@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from uuid import uuid4
 
 from passerby import Sitecore, Tracking
-from passerby.outcome import Dropped
+from passerby.values.outcome import Dropped
 
 QUEUE = 100_000  # events, where a queue can be made larger
 RETRIES = 10

@@ -1,12 +1,16 @@
 """Server-side visitor tracking for Python web apps: one cookie, one thread of events, delivered."""
 
-from .current import current_tracker
+from .client.current import current_tracker
+from .client.engage import init_server
+from .client.receipt import Receipt
+from .client.sites import Sites
+from .client.tracker import Tracker
+from .client.tracking import Tracking
 from .destinations.customerio import CustomerIO
 from .destinations.datalyr import Datalyr
 from .destinations.segment import Segment
 from .destinations.sitecore import Sitecore
 from .destinations.webhook import Webhook
-from .engage import init_server
 from .errors import (
     BrowserIdUnavailable,
     PasserbyError,
@@ -15,13 +19,9 @@ from .errors import (
     SettingsError,
     ValidationError,
 )
-from .outcome import Dead, Delivered, Dropped, Pending
-from .receipt import Receipt
-from .request import RequestInfo
-from .secret import Secret
-from .sites import Sites
-from .tracker import Tracker
-from .tracking import Tracking
+from .http.request import RequestInfo
+from .values.outcome import Dead, Delivered, Dropped, Pending
+from .values.secret import Secret
 
 __all__ = [
     "BrowserIdUnavailable",

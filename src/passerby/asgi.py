@@ -7,13 +7,13 @@ from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .adapter import handled_tracker
-from .current import enter, leave
-from .door import Door
-from .request import ScopeRequest
-from .response import changed
-from .sites import TrackingSource
-from .tracker import Tracker
+from .client.adapters import handled_tracker
+from .client.current import enter, leave
+from .client.lifecycle import Door
+from .client.sites import TrackingSource
+from .client.tracker import Tracker
+from .http.request import ScopeRequest
+from .http.response import changed
 
 _STARTS = ("http.response.start", "websocket.accept")
 

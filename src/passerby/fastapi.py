@@ -12,9 +12,9 @@ except ModuleNotFoundError as _error:
     ) from _error
 from starlette.requests import HTTPConnection
 
-from .current import inherited_tracker
-from .request import TRACKER_KEY
-from .tracker import Tracker
+from .client.current import inherited_tracker
+from .client.tracker import Tracker
+from .http.request import TRACKER_KEY
 
 
 async def get_tracker(connection: HTTPConnection) -> Tracker:

@@ -13,16 +13,16 @@ try:
 except ModuleNotFoundError as _error:
     raise ModuleNotFoundError('Flask is not installed. Run: pip install "passerby[flask]"', name="flask") from _error
 
-from . import cli
-from .config import keys_of_framework
-from .current import find_also, inherited_tracker
+from .cli.main import SUMMARIES, main
+from .client.current import find_also, inherited_tracker
+from .client.sites import TrackingSource
+from .client.tracker import Tracker
+from .client.tracking import Tracking
 from .errors import SettingsError
+from .http.request import TRACKER_KEY, EnvironRequest
+from .http.route import ROUTE_KEY
 from .logs import get_logger
-from .request import TRACKER_KEY, EnvironRequest
-from .route import ROUTE_KEY
-from .sites import TrackingSource
-from .tracker import Tracker
-from .tracking import Tracking
+from .settings.settings import keys_of_framework
 from .wsgi import TrackingMiddleware
 
 _NAME = "passerby"
@@ -36,9 +36,10 @@ log: Logger = get_logger("passerby.flask")
 class Passerby:
     """Gives each request of an app a tracker, as `flask.g.tracker`, and its response the visitor's cookies.
 
-    The settings stand in ``app.config["PASSERBY"]``, under the names of `passerby.config.Settings`, those of a
-    destination under its kind: ``{"sitecore": {"client_key": ...}, "channel": "WEB"}``. Where there is no `secret_key`
-    among them, cookies are signed with the app's ``SECRET_KEY`` and verified with its ``SECRET_KEY_FALLBACKS`` too.
+    The settings stand in ``app.config["PASSERBY"]``, under the names of `passerby.settings.settings.Settings`, those of
+    a destination under its kind: ``{"sitecore": {"client_key": ...}, "channel": "WEB"}``. Where there is no
+    `secret_key` among them, cookies are signed with the app's ``SECRET_KEY`` and verified with its
+    ``SECRET_KEY_FALLBACKS`` too.
 
     Args:
         app: the app, if it is there already; see `init_app`.
@@ -171,10 +172,10 @@ def _pass_through(name: str, summary: str) -> click.Command:
     def run(arguments: list[str]) -> None:
         # The app is loaded by now, as it is what has these commands.
         app = click.get_current_context().ensure_object(ScriptInfo).load_app()
-        raise SystemExit(cli.main([name, *arguments], find_tracking=lambda: _find_tracking(app)))
+        raise SystemExit(main([name, *arguments], find_tracking=lambda: _find_tracking(app)))
 
     return _PassThrough(name, callback=run, help=summary)
 
 
-for _command, _summary in cli.SUMMARIES.items():
+for _command, _summary in SUMMARIES.items():
     commands.add_command(_pass_through(_command, _summary))

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from .adapter import handled_tracker
-from .current import step_in, step_out
-from .door import Door
-from .request import EnvironRequest
-from .response import changed
-from .sites import TrackingSource
-from .tracker import Tracker
+from .client.adapters import handled_tracker
+from .client.current import step_in, step_out
+from .client.lifecycle import Door
+from .client.sites import TrackingSource
+from .client.tracker import Tracker
+from .http.request import EnvironRequest
+from .http.response import changed
 
 
 class TrackingMiddleware:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from passerby import Tracking
-from passerby.caching import CacheControl, is_protected, may_be_shared
+from passerby.http.caching import CacheControl, is_protected, may_be_shared
 from tests.making import KEY
 
 from .engines import ENGINES, started

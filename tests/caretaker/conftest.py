@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from passerby.cli import main
+from passerby.cli.main import main
 from tests.outbox.parent import Children, wait_for
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from passerby.event import Event, new_event_id
+from passerby.events.event import Event, new_event_id
 from passerby.outbox.sqlite import SqliteOutbox
 from tests.making import PATIENCE
 from tests.outbox.told import Listener

@@ -156,7 +156,7 @@ def test_a_visitor_is_purged_for_all_destinations(run: Run, directory: Path, own
 
 def ask_on_terminal(directory: Path, reply: bytes) -> tuple[int | None, bytes]:
     master, terminal = pty.openpty()
-    command = [sys.executable, "-m", "passerby.cli", "outbox", "purge", "--dead", "--outbox", str(directory)]
+    command = [sys.executable, "-m", "passerby.cli.main", "outbox", "purge", "--dead", "--outbox", str(directory)]
     with subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal) as process:
         os.close(terminal)
         seen = b""

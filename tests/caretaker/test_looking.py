@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from passerby.caretaker import listing
+from passerby.cli.outbox import listing
 from passerby.outbox import reading
 from passerby.outbox.database import Database, Trouble
 from passerby.outbox.eventtext import write_event
@@ -334,8 +334,8 @@ def test_a_folder_that_everybody_may_write_to_is_refused(run: Run, directory: Pa
 
 AS_NOBODY = """
 import os, sys
-import passerby.caretaker.command  # while it can be read
-from passerby.cli import main
+import passerby.cli.outbox.command  # while it can be read
+from passerby.cli.main import main
 if os.getuid() == 0:
     os.setegid(65534)
     os.seteuid(65534)
@@ -357,7 +357,7 @@ def test_a_folder_of_another_user_is_named(directory: Path, owners: Owners) -> N
 def test_a_reader_that_leaves_early_is_no_failure(directory: Path) -> None:
     left_behind(directory, 20_000)
     command = subprocess.Popen(
-        [sys.executable, "-m", "passerby.cli", "outbox", "export", "--outbox", str(directory)],
+        [sys.executable, "-m", "passerby.cli.main", "outbox", "export", "--outbox", str(directory)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -373,7 +373,7 @@ def test_a_reader_that_leaves_early_is_no_failure(directory: Path) -> None:
 
 MEASURED = """
 import resource, sys
-from passerby.cli import main
+from passerby.cli.main import main
 code = main(sys.argv[1:])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
 sys.exit(code)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from passerby.caretaker.terminal import Progress, age_text, entries, number_of, printable, size_text
+from passerby.cli.outbox.terminal import Progress, age_text, entries, number_of, printable, size_text
 
 
 class Terminal(io.StringIO):

@@ -163,7 +163,7 @@ def test_doctor_answers_3_for_a_file_that_was_set_aside(run: Run, directory: Pat
     leave_behind(directory, *VISITORS)
     (path,) = directory.glob("*.sqlite3")
     set_aside(path)
-    command = [sys.executable, "-m", "passerby.cli", "doctor", "--outbox", str(directory)]
+    command = [sys.executable, "-m", "passerby.cli.main", "doctor", "--outbox", str(directory)]
 
     answer = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
 

@@ -17,9 +17,9 @@ from passerby import CustomerIO, Datalyr, SettingsError, Sitecore, Sites, Tracki
 from passerby.collector import CollectorServer
 from passerby.destinations import Answer, Call
 from passerby.destinations.target import COLLECTOR_URL
-from passerby.event import Event
-from passerby.outcome import Delivered
+from passerby.events.event import Event
 from passerby.testing import Told
+from passerby.values.outcome import Delivered
 from tests.faces.servers import keep_port
 from tests.making import BROWSER_ID, PATIENCE
 from tests.running import running

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 import pytest
 
 from passerby import Datalyr, Tracking
-from passerby.caretaker import listing
+from passerby.cli.outbox import listing
 from passerby.collector import outbox_folder
 from passerby.collector.outbox_folder import OutboxFolder, find_outbox
 from passerby.outbox.folder import SHARED

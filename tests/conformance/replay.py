@@ -12,7 +12,7 @@ from starlette.responses import Response
 from passerby import Dead, Delivered, Dropped, PasserbyError, Pending, Receipt, Tracker, Tracking, init_server
 from passerby.asgi import TrackingMiddleware
 from passerby.collector import CollectorServer
-from passerby.request import TRACKER_KEY
+from passerby.http.request import TRACKER_KEY
 
 from .calls import PageCalls, ServerCalls
 from .case import JSON, Case

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-from passerby import jsontext
+from passerby.client.stats import DestinationStats
 from passerby.destinations import Answer, Call, Verdict
 from passerby.destinations.answers import judge_status, read_json
-from passerby.event import COMMON_KINDS, Event
-from passerby.outcome import Delivered
-from passerby.stats import DestinationStats
+from passerby.events.event import COMMON_KINDS, Event
+from passerby.values import json
+from passerby.values.outcome import Delivered
 from tests.making import PATIENCE
 
 
@@ -38,7 +38,7 @@ class Plain:
         (event,) = events
         body = {"browser_id": event.browser_id, "type": event.type or event.kind, "id": event.id, **event.data}
         headers = {"Content-Type": "application/json"}
-        return Call("POST", f"{self._url_of(event)}/v1.2/events", headers, jsontext.dumps(body))
+        return Call("POST", f"{self._url_of(event)}/v1.2/events", headers, json.dumps(body))
 
     def judge(self, answer: Answer) -> Verdict:
         return judge_status(answer) or Delivered(read_json(answer))

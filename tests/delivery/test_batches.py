@@ -13,9 +13,9 @@ from passerby.delivery.sender import NoBrowserId
 from passerby.delivery.transport import NoAnswer
 from passerby.destinations import Answer, Call, Divide, Verdict
 from passerby.destinations.answers import judge_status
-from passerby.event import COMMON_KINDS, Event
+from passerby.events.event import COMMON_KINDS, Event
 from passerby.outbox import Tally
-from passerby.outcome import Dead, Delivered
+from passerby.values.outcome import Dead, Delivered
 
 from .test_sender import OK, Stage
 

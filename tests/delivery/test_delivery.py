@@ -14,7 +14,7 @@ import pytest
 from passerby import BrowserIdUnavailable, Dead, Delivered, Pending, Tracking
 from passerby.collector import CollectorServer, Received
 from passerby.collector.scripted import Scripted
-from passerby.event import Event
+from passerby.events.event import Event
 from tests.making import PATIENCE
 
 from .conftest import MakeTracking

@@ -8,12 +8,12 @@ import time
 from uuid import uuid4
 
 from passerby import Sitecore
-from passerby.delivery.mint import _AT_ONCE, Mint
-from passerby.delivery.pool import BrowserIdPool
+from passerby.browser_ids.issuer import _AT_ONCE, Mint
+from passerby.browser_ids.pool import BrowserIdPool
 from passerby.delivery.sender import RetryPlan
 from passerby.destinations import Answer, Call
-from passerby.event import BrowserIdForm
 from passerby.outbox.memory import MemoryOutbox
+from passerby.values.browser_id import BrowserIdForm
 
 MANY = 100  # visits in one batch
 

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from passerby.delivery.pool import LARGEST, BrowserIdCounts, BrowserIdPool
+from passerby.browser_ids.pool import LARGEST, BrowserIdCounts, BrowserIdPool
 
 
 class Clock:

@@ -13,10 +13,10 @@ from passerby.delivery.sender import NoBrowserId, RetryPlan, Sender
 from passerby.delivery.transport import NoAnswer
 from passerby.destinations import Answer, Call, Destination, Rejected, Retry
 from passerby.destinations.answers import judge_status
-from passerby.event import COMMON_KINDS, Event
+from passerby.events.event import COMMON_KINDS, Event
 from passerby.outbox import Tally
 from passerby.outbox.memory import MemoryOutbox
-from passerby.outcome import Delivered
+from passerby.values.outcome import Delivered
 
 from ..outbox.told import Listener, event_of
 

@@ -9,7 +9,7 @@ import pytest
 
 from passerby import CustomerIO, Datalyr, Sitecore, Sites, Tracking
 from passerby.errors import SettingsError
-from passerby.event import COMMON_KINDS
+from passerby.events.event import COMMON_KINDS
 from tests.destinations.test_reserved import DESTINATIONS
 
 MEMBERS = ("name", "origin", "kinds", "batch_size", "batch_bytes", "weigh", "check", "encode", "judge")

@@ -10,9 +10,9 @@ import pytest
 
 from passerby import CustomerIO, Delivered, SettingsError, ValidationError
 from passerby.destinations import Answer, Divide, Rejected, Retry
-from passerby.event import Context, Event
+from passerby.events.event import Context, Event
 from passerby.outbox.eventtext import read_event, write_event
-from passerby.secret import Secret
+from passerby.values.secret import Secret
 from passerby.version import __version__
 from tests.making import BROWSER_ID
 

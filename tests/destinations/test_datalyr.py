@@ -9,7 +9,7 @@ import pytest
 
 from passerby import Datalyr, Delivered, SettingsError, ValidationError
 from passerby.destinations import Answer, Divide, Rejected, Retry
-from passerby.event import Context, Event
+from passerby.events.event import Context, Event
 from passerby.version import __version__
 from tests.making import BROWSER_ID
 

@@ -11,7 +11,7 @@ from passerby import SettingsError, Tracking
 from passerby.asgi import TrackingMiddleware
 from passerby.collector import CollectorServer
 from passerby.destinations import Call, IdIssuer, PersonalizationSource, Question, SharedCookie
-from passerby.jsontext import loads
+from passerby.values.json import loads
 from tests.delivery.doubles import Plain
 from tests.making import NAVIGATION, PATIENCE, by_name, call, make_scope, page, set_cookies, value_of
 

@@ -24,9 +24,9 @@ from passerby.destinations.answers import judge_status
 from passerby.destinations.registry import BUILT_IN, find, forget, load, registered_names
 from passerby.destinations.spec import DestinationSpec, spec_of
 from passerby.django.conf import get_tracking
-from passerby.event import Event, EventKind
+from passerby.events.event import Event, EventKind
 from passerby.flask import Passerby
-from passerby.outcome import Delivered
+from passerby.values.outcome import Delivered
 from tests.making import BROWSER_ID
 
 ROOT = Path(__file__).parents[2]

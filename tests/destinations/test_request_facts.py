@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from passerby import CustomerIO, Datalyr, Sitecore, Tracking
 from passerby.destinations import Destination
-from passerby.event import Event
+from passerby.events.event import Event
 from passerby.outbox.eventtext import read_event, write_event
 from passerby.testing import Told
 from tests.making import request

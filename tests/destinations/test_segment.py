@@ -11,7 +11,7 @@ import pytest
 from passerby import CustomerIO, Delivered, Secret, Segment, SettingsError, Tracking, ValidationError
 from passerby.collector import CollectorServer
 from passerby.destinations import Answer, Divide, Rejected, Retry
-from passerby.event import Event, EventKind
+from passerby.events.event import Event, EventKind
 from tests.making import BROWSER_ID, PATIENCE
 
 DATA: dict[EventKind, dict[str, Any]] = {

@@ -10,7 +10,7 @@ import pytest
 
 from passerby import Delivered, RemoteError, SettingsError, Sitecore, ValidationError
 from passerby.destinations import Answer, IdIssuer, PersonalizationSource, PointOfSaleSource, Rejected, Retry
-from passerby.event import Context, Event
+from passerby.events.event import Context, Event
 from tests.making import BROWSER_ID
 
 URL = "https://api.example.com"

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from passerby import Dead, Delivered, Secret, SettingsError, Tracking, Webhook
 from passerby.collector import CollectorServer
+from passerby.delivery.dry_run import rehearsal
 from passerby.delivery.transport import Lane, NoAnswer, make_ssl_context
 from passerby.destinations import Answer, Call, Divide, Rejected, Retry
 from passerby.destinations.target import is_public_address
 from passerby.destinations.webhook import sign
-from passerby.event import Context, Event
-from passerby.rehearsal import rehearsal
+from passerby.events.event import Context, Event
 from tests.destinations.receiver import Receiver, Request
 from tests.making import BROWSER_ID, PATIENCE
 

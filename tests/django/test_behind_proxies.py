@@ -13,7 +13,7 @@ from django.test import override_settings
 
 from passerby import Sites, Tracking
 from passerby.django import TrackingMiddleware
-from passerby.event import Context
+from passerby.events.event import Context
 from passerby.testing import Told
 from tests.making import NAVIGATION, make_environ, make_scope
 

@@ -14,9 +14,9 @@ from django.core.management import call_command, execute_from_command_line
 from django.test import override_settings
 
 from passerby import Tracking
+from passerby.client.sites import Sites
 from passerby.collector import CollectorServer
 from passerby.outbox.sqlite import SqliteOutbox
-from passerby.sites import Sites
 from passerby.version import __version__
 from tests.outbox.told import Listener, event_of
 

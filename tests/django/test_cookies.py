@@ -17,7 +17,7 @@ from django.utils.functional import SimpleLazyObject
 
 from passerby.collector import CollectorServer
 from passerby.django import TrackedRequest
-from passerby.request import RequestInfo
+from passerby.http.request import RequestInfo
 from tests.making import BROWSER_ID, NAVIGATION, OTHER_ID, PATIENCE, cookie_header, value_of
 
 from .browser import Browser, Face

@@ -29,15 +29,16 @@ from django.utils.deprecation import MiddlewareMixin
 
 from passerby import Tracker, Tracking, current_tracker
 from passerby.asgi import TrackingMiddleware as AsgiMiddleware
+from passerby.browser_ids.browser_ids import BrowserIds
+from passerby.client.client import FrontDesk
 from passerby.collector import CollectorServer
 from passerby.delivery import Delivery
 from passerby.django import TrackedRequest, TrackingMiddleware, get_tracking
 from passerby.django.transactions import DatabaseTransactions
-from passerby.frontdesk import FrontDesk
+from passerby.http.policy import Policy
+from passerby.http.request import RequestInfo
+from passerby.http.session_reader import Reception
 from passerby.outbox.memory import MemoryOutbox
-from passerby.policy import Policy
-from passerby.reception import Reception
-from passerby.request import RequestInfo
 from passerby.wsgi import TrackingMiddleware as WsgiMiddleware
 from tests.making import (
     BROWSER_ID,
@@ -487,8 +488,8 @@ STEPS = [
     (FrontDesk, "now"),
     (MemoryOutbox, "put"),
     (Delivery, "enqueue"),
-    (Delivery, "take_browser_id"),
-    (Delivery, "wait_for_browser_id"),
+    (BrowserIds, "take"),
+    (BrowserIds, "wait"),
     (DatabaseTransactions, "defer"),
     (HttpResponse, "set_cookie"),
 ]

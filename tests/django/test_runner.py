@@ -9,8 +9,8 @@ from textwrap import dedent
 
 import pytest
 
+from passerby.delivery.dry_run import rehearsal
 from passerby.django.test import TestRunner
-from passerby.rehearsal import rehearsal
 
 # A project whose events would go to a host that nobody has; each test asks what became of one.
 PROJECT = {

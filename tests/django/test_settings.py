@@ -19,7 +19,7 @@ from django.urls import path
 
 from passerby import Sitecore, Sites, Tracking
 from passerby.django import TrackedRequest, get_tracking
-from passerby.request import RequestInfo
+from passerby.http.request import RequestInfo
 from tests.making import value_of
 
 from .browser import Browser

@@ -9,7 +9,7 @@ from django.template import Context, Template
 from django.test import RequestFactory, override_settings
 
 from passerby.django import TrackedRequest
-from passerby.request import RequestInfo
+from passerby.http.request import RequestInfo
 from tests.making import BROWSER_ID, value_of
 
 from .browser import Browser

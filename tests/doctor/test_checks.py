@@ -10,17 +10,18 @@ from types import SimpleNamespace
 
 import pytest
 
-from passerby import Tracking, uwsgi
-from passerby.caretaker.listing import Listed
-from passerby.doctor import Verdict
-from passerby.doctor.clock import check_clock
-from passerby.doctor.directory import DirectoryFacts, Trial, check_permissions, check_space, check_trial
-from passerby.doctor.files import check_files
-from passerby.doctor.limits import check_files as check_open_files
-from passerby.doctor.limits import check_processes
-from passerby.doctor.mounts import check_mount, kind_of
-from passerby.doctor.runtime import check_python, check_sqlite, check_uwsgi, has_wal_reset_flaw
-from passerby.doctor.settings import check_settings
+from passerby import Tracking
+from passerby.cli.doctor import Verdict
+from passerby.cli.doctor.clock import check_clock
+from passerby.cli.doctor.directory import DirectoryFacts, Trial, check_permissions, check_space, check_trial
+from passerby.cli.doctor.files import check_files
+from passerby.cli.doctor.limits import check_files as check_open_files
+from passerby.cli.doctor.limits import check_processes
+from passerby.cli.doctor.mounts import check_mount, kind_of
+from passerby.cli.doctor.runtime import check_python, check_sqlite, check_uwsgi, has_wal_reset_flaw
+from passerby.cli.doctor.settings import check_settings
+from passerby.cli.outbox.listing import Listed
+from passerby.client import uwsgi
 from passerby.errors import SettingsError
 from passerby.outbox.inventory import Contents, OutboxFile, Standing
 from passerby.outbox.reading import Count

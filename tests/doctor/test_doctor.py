@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from passerby.doctor.directory import check_directory, read_facts, try_directory
-from passerby.doctor.runtime import check_thread
+from passerby.cli.doctor.directory import check_directory, read_facts, try_directory
+from passerby.cli.doctor.runtime import check_thread
 from passerby.outbox.sqlite import SqliteOutbox
 from tests.caretaker.owners import event_about, fill
 
@@ -25,7 +25,7 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 def doctor(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "passerby.cli", "doctor", *arguments],
+        [sys.executable, "-W", "error", "-m", "passerby.cli.main", "doctor", *arguments],
         env=clean_environment(**environment),
         check=False,
         capture_output=True,
@@ -105,7 +105,7 @@ def test_a_directory_that_is_a_file_is_a_problem(tmp_path: Path) -> None:
 AS_NOBODY = """
 import os, sys
 from pathlib import Path
-from passerby.doctor.directory import check_directory
+from passerby.cli.doctor.directory import check_directory
 if os.getuid() == 0:
     os.setegid(65534)
     os.seteuid(65534)
@@ -153,7 +153,7 @@ def test_where_no_thread_can_be_started_that_is_a_problem() -> None:
     """As an address space without room for a thread's stack has it."""
     code = (
         "import resource, threading\n"
-        "from passerby.doctor.runtime import check_thread\n"
+        "from passerby.cli.doctor.runtime import check_thread\n"
         "threading.stack_size(512 * 1024 * 1024)\n"
         "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used + 64_000_000, resource.RLIM_INFINITY))\n"

@@ -12,7 +12,7 @@ from django.test import override_settings
 
 import tests.django_site  # noqa: F401 - sets Django up
 from passerby import Sitecore, Tracking
-from passerby.sources import read_environment
+from passerby.settings.env import read_environment
 
 from . import fastapi_app, flask_app, raw, starlette_app
 

@@ -11,8 +11,8 @@ import pytest
 
 from passerby import Tracking
 from passerby.collector import CollectorServer
-from passerby.cookie import IdentityCookie, Remembered
-from passerby.http_cookie import CookieAttributes
+from passerby.http.set_cookie import CookieAttributes
+from passerby.http.visitor_cookies import IdentityCookie, Remembered
 from tests.making import KEY, MakeTracking, by_name, cookie_header, value_of
 
 from .conftest import visit

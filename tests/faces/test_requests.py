@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from passerby.collector import CollectorServer
-from passerby.request import EnvironRequest, RequestInfo, ScopeRequest
+from passerby.http.request import EnvironRequest, RequestInfo, ScopeRequest
 from tests.making import NAVIGATION, eventually, make_environ, make_scope
 
 from .servers import APP, ASGI_SERVERS, WSGI_SERVERS, Server, keep_port, serving

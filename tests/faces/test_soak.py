@@ -15,7 +15,7 @@ import pytest
 from passerby import Tracker, current_tracker
 from passerby.asgi import TrackingMiddleware as AsgiMiddleware
 from passerby.collector import CollectorServer
-from passerby.rehearsal import rehearsal
+from passerby.delivery.dry_run import rehearsal
 from passerby.wsgi import TrackingMiddleware as WsgiMiddleware
 from tests.making import NAVIGATION, make_environ, make_scope
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from passerby.delivery.process import watch_process
-from passerby.event import new_event_id
+from passerby.events.event import new_event_id
 from passerby.outbox.board import Board, Notice, Unused
 from passerby.outbox.database import Trouble
 from passerby.outbox.folder import Folder

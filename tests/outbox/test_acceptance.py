@@ -150,7 +150,7 @@ def command(directory: Path, verb: str, collector: CollectorServer, timeout: flo
     }
     words = ["doctor"] if verb == "doctor" else ["outbox", verb]
     answer = subprocess.run(
-        [sys.executable, "-m", "passerby.cli", *words, "--outbox", str(directory)],
+        [sys.executable, "-m", "passerby.cli.main", *words, "--outbox", str(directory)],
         cwd=ROOT, env=_outside() | settings, check=False, capture_output=True, text=True, timeout=timeout,
     )  # fmt: skip
     return answer.returncode, answer.stdout + answer.stderr

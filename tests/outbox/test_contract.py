@@ -14,7 +14,7 @@ import pytest
 from passerby.errors import ValidationError
 from passerby.outbox import Outbox, Tally
 from passerby.outbox.memory import MemoryOutbox
-from passerby.outcome import Dead, Delivered, Dropped
+from passerby.values.outcome import Dead, Delivered, Dropped
 
 from .told import Listener, MakeOutbox, acquired_ids, delivered_ids, event_of, flush, hold, is_balanced, put
 

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from passerby.outbox import Outbox
-from passerby.outcome import Dead, Delivered, Dropped, Outcome
+from passerby.values.outcome import Dead, Delivered, Dropped, Outcome
 
 from .told import MakeOutbox, event_of, flush
 

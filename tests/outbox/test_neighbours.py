@@ -18,7 +18,7 @@ from passerby.outbox import Tally, pending
 from passerby.outbox.board import Notice
 from passerby.outbox.neighbours import KEEP
 from passerby.outbox.sqlite import SqliteOutbox
-from passerby.outcome import Dropped
+from passerby.values.outcome import Dropped
 
 from .conftest import MakeSqlite, OpenBoard
 from .parent import Children, ask, stored_ids, wait_for, words_after

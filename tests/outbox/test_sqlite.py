@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from passerby.errors import SettingsError
-from passerby.event import Context, Event
+from passerby.events.event import Context, Event
 from passerby.outbox import Tally
 from passerby.outbox.database import Database, Trouble
 from passerby.outbox.eventtext import UnreadableEvent, read_event, write_event
@@ -23,7 +23,7 @@ from passerby.outbox.pending import BATCH
 from passerby.outbox.shelf import MAX_DEAD
 from passerby.outbox.sqlite import SqliteOutbox
 from passerby.outbox.window import SCARCE, SIZE
-from passerby.outcome import Delivered
+from passerby.values.outcome import Delivered
 from tests.making import eventually
 
 from .conftest import MakeSqlite

@@ -15,7 +15,7 @@ from passerby.outbox.database import Corruption, Database, Trouble
 from passerby.outbox.pending import BATCH
 from passerby.outbox.row import Row
 from passerby.outbox.upkeep import Upkeep
-from passerby.outcome import Dropped
+from passerby.values.outcome import Dropped
 from tests.making import eventually
 
 from .conftest import MakeSqlite

@@ -14,7 +14,7 @@ from hypothesis.stateful import rule, run_state_machine_as_test
 
 from passerby.outbox.sqlite import SqliteOutbox
 from passerby.outbox.window import SIZE
-from passerby.outcome import Outcome
+from passerby.values.outcome import Outcome
 
 from .conftest import MakeSqlite
 from .test_model import DESTINATIONS, MAX_EVENTS, OutboxAndModel, Waiting, visitors

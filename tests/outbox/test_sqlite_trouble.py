@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from passerby.barrier import Barrier
+from passerby.client.store_wait import Barrier
 from passerby.errors import ValidationError
-from passerby.event import Event
+from passerby.events.event import Event
 from passerby.outbox import Tally, stock
 from passerby.outbox.database import Database, Trouble
 from passerby.outbox.inventory import list_files
 from passerby.outbox.sqlite import SqliteOutbox
-from passerby.outcome import Dropped
+from passerby.values.outcome import Dropped
 from tests.making import eventually
 
 from .conftest import MakeSqlite

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from passerby.event import Event
+from passerby.events.event import Event
 from passerby.outbox import Tally
 from passerby.outbox.shelf import MAX_DEAD
 from passerby.outbox.sqlite import SqliteOutbox
-from passerby.outcome import Dropped
+from passerby.values.outcome import Dropped
 
 from .conftest import MakeSqlite
 from .told import Listener, PatientOutbox, delivered_ids, die, event_of, flush, is_balanced

@@ -6,11 +6,11 @@ import itertools
 import os
 from collections.abc import Callable
 
-from passerby.event import Event
+from passerby.events.event import Event
 from passerby.outbox import Outbox
 from passerby.outbox.sqlite import SqliteOutbox
 from passerby.outbox.window import Stored
-from passerby.outcome import Outcome
+from passerby.values.outcome import Outcome
 
 MakeOutbox = Callable[..., Outbox]
 

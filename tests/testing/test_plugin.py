@@ -15,7 +15,7 @@ import pytest
 from passerby import RemoteError, Sitecore, Tracking, current_tracker
 from passerby.asgi import TrackingMiddleware
 from passerby.collector import CollectorServer
-from passerby.rehearsal import rehearsal
+from passerby.delivery.dry_run import rehearsal
 from passerby.testing import Told, rehearse
 from tests.making import (
     BROWSER_ID,
@@ -120,7 +120,7 @@ def test_others_are_not_let_out_with_it() -> None:
 TESTS = """
 import pytest
 from passerby import Sitecore, Tracking
-from passerby.rehearsal import rehearsal
+from passerby.delivery.dry_run import rehearsal
 
 tracking = Tracking(
     Sitecore(client_key="key", target_url="https://api.example.com", point_of_sale="shop"), secret_key="long enough"

@@ -17,8 +17,8 @@ from typing import TextIO
 from urllib.parse import urlsplit
 
 from ..destinations.target import COLLECTOR_URL
-from ..request import is_loopback
-from ..sources import own_variables, variable_of
+from ..http.request import is_loopback
+from ..settings.env import own_variables, variable_of
 from .database import StoreError
 from .health import FindOutbox
 from .json_object import JSONObject

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from ..caretaker.listing import take_stock
-from ..caretaker.place import VARIABLE, Refused, find_directory
+from ..cli.outbox.listing import take_stock
+from ..cli.outbox.location import VARIABLE, Refused, find_directory
 from ..outbox.inventory import Share
-from ..sources import own_variables
+from ..settings.env import own_variables
 from .outbox_health import DestinationHealth, OutboxHealth
 
 PASSING = ("-shm", ".lock")  # endings of files that come and go while one looks

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..client.stats import DestinationStats
+from ..client.tracking import Tracking
 from ..delivery.breaker import BreakerState
-from ..stats import DestinationStats
-from ..tracking import Tracking
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

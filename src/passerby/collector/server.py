@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
 from typing import Any
 
-from ..rehearsal import rehearsal
+from ..delivery.dry_run import rehearsal
 from .ask import Played, Route, System
 from .control import Control
 from .cross_origin import OpenToPages

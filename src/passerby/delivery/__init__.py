@@ -1,6 +1,6 @@
 """Delivery: everything that happens in the background, behind one object.
 
-It owns the worker thread, a sender for each destination and the pool of browser IDs. What it is given waits in the
+It owns the worker thread and a sender for each destination. What it is given waits in the
 outbox; the app's own threads and loops only add to it and never wait for the network.
 """
 
@@ -13,18 +13,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from logging import Logger
 from math import inf
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from ..destinations import Answer, Call, Destination, IdIssuer, Question
+from ..destinations import Answer, Call, Destination, Question
 from ..errors import RemoteError, RemoteTimeout
-from ..event import BrowserIdForm, Event
+from ..events.event import Event
 from ..logs import get_logger, log_loss
 from ..outbox import Observer, Outbox
-from ..waiting import wait_async, wait_sync
+from ..values.futures import wait_async, wait_sync
 from .breaker import BreakerState
 from .flush import Flushes
-from .mint import Mint
-from .pool import BrowserIdPool
 from .process import watch_process
 from .sender import RetryPlan, Sender
 from .transport import Lane, NoAnswer, make_ssl_context
@@ -37,39 +35,53 @@ _JUST_NOW = 1.0  # seconds
 _IMPATIENT = 0.2  # seconds for the outbox after a second Ctrl-C
 
 
+class BrowserIdSource(Protocol):
+    """Gets browser IDs in the background, for visitors to come and for events whose visit had none."""
+
+    def attach(self, delivery: Delivery) -> None:
+        """Begin with a delivery that performs the calls: a new one, or that of a forked child."""
+        ...
+
+    def fill(self) -> float | None:
+        """Begin to get what is missing; return when to look again, or None for when woken."""
+        ...
+
+    async def find(self, visitor: str) -> str:
+        """Get the ID for a visit that had none; raises NoBrowserId."""
+        ...
+
+    def leave_to_others(self) -> None:
+        """Leave what is ready to other processes, or to this one after a restart."""
+        ...
+
+
 class Delivery:
     """Brings events from the outbox to their destinations, in the background.
 
     Args:
         destinations: where events go.
-        issuer: which of them issues browser IDs, if one does.
-        form: what browser IDs look like that nobody issues.
+        browser_ids: where the browser IDs come from.
         outbox: where events wait.
         plan: when to try again.
         close_timeout: seconds that the interpreter's exit is held up at most.
-        spare_browser_ids: how many IDs are kept ready when nobody comes; 0 makes none ahead.
         clock: seconds on a clock that never goes back.
     """
 
     def __init__(
         self,
         destinations: Sequence[Destination],
-        issuer: IdIssuer | None,
-        form: BrowserIdForm,
+        browser_ids: BrowserIdSource,
         outbox: Outbox,
         plan: RetryPlan,
         close_timeout: float,
-        spare_browser_ids: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._destinations = tuple(destinations)
-        self._issuer = issuer
-        self._form = form
+        self._browser_ids = browser_ids
         self._outbox = outbox
         self._plan = plan
         self._close_timeout = close_timeout
         self._clock = clock
-        self.pool: BrowserIdPool = BrowserIdPool(self._look_after_pool, spare_browser_ids, clock)
         outbox.on_ready = self._send_soon
         self._prepare()
         watch_process(self)
@@ -79,37 +91,27 @@ class Delivery:
         self._flushes = Flushes(self._outbox, self._clock)
         self._gave_up = -inf
         self._ssl_context: ssl.SSLContext | None = None
-        self._mint = Mint(
-            self._issuer,
-            self._form,
-            self.pool,
-            self._outbox,
-            self._plan,
-            self._perform,
-            self._clock,
-            self._worker.nudge,
-        )
         self._senders = {
             destination.name: Sender(
                 destination,
                 self._outbox,
                 self._plan,
                 self._make_lane,
-                self._mint.find,
+                self._browser_ids.find,
                 self._clock,
                 self._worker.nudge,
             )
             for destination in self._destinations
         }
-        self._issuer_sender = self._senders[self._issuer.name] if self._issuer is not None else None
         self._spare_lanes: list[Lane] = []
+        self._browser_ids.attach(self)
 
     # What the app's threads call.
 
     def start(self) -> None:
         """Start the thread, fill the pool, and look for what earlier processes left behind."""
         self._outbox.start()
-        self._rouse()
+        self.rouse()
 
     def enqueue(self, event: Event, destinations: Sequence[str], observer: Observer, held: bool = False) -> None:
         """Record an event and see to its delivery."""
@@ -125,22 +127,6 @@ class Delivery:
         if released:
             self._send_soon()
         return released
-
-    def take_browser_id(self) -> str | None:
-        """Take an ID from the pool, if one is ready."""
-        return self.pool.take()
-
-    def link(self, visitor: str, browser_id: str) -> str:
-        """Give an ID to the events of a visit that had none, unless they have one already; return theirs."""
-        return self._mint.link(visitor, browser_id)
-
-    def wait_for_browser_id(self) -> Future[str | None] | None:
-        """Get in line for the next ID; None if it would be in vain because the service does not answer."""
-        if self._issuer_sender is None or self._issuer_sender.breaker.is_open or self._mint.breaker.is_open:
-            return None
-        if self._mint.breaker.wait_until() > self._clock():  # it asked to be left alone
-            return None
-        return self.pool.wait() if self._worker.start() else None
 
     def ask(self, question: Question[T], timeout: float | None) -> Future[T]:
         """Perform a call whose answer somebody waits for. Raises RemoteError if no thread can be started."""
@@ -198,7 +184,7 @@ class Delivery:
         until = self._clock() + timeout
         left = self.flush(timeout)
         self._worker.stop(max(0.1, until - self._clock()))
-        self._mint.leave_to_others()
+        self._browser_ids.leave_to_others()
         self._outbox.close(max(0.1, until - self._clock()))
         if self._outbox.waiting() > left:  # somebody told an event after the flush and before the stop
             self.start()
@@ -219,6 +205,21 @@ class Delivery:
         sender = self._senders.get(destination)
         return sender.retries if sender is not None else 0
 
+    # What the source of browser IDs calls.
+
+    def start_thread(self) -> bool:
+        """Start the thread, unless it runs; return whether it does."""
+        return self._worker.start()
+
+    def rouse(self) -> None:
+        """Have the worker look around now."""
+        if self._worker.start():
+            self._worker.rouse()
+
+    def nudge(self) -> None:
+        """Have the worker look around again; to be called in its loop."""
+        self._worker.nudge()
+
     # What happens to the process.
 
     def on_exit(self, waited: float) -> None:
@@ -231,7 +232,7 @@ class Delivery:
         try:
             self._close(0.0 if has_waited else max(0.0, self._close_timeout - waited))
         except KeyboardInterrupt:  # whoever presses Ctrl-C again does not want to wait
-            self._mint.leave_to_others()
+            self._browser_ids.leave_to_others()
             self._outbox.close(_IMPATIENT)
         stored, lost = self._count_undelivered()
         self._outbox.give_up_at_exit()
@@ -260,7 +261,6 @@ class Delivery:
     def begin_afresh(self) -> None:
         """A forked child: nothing of the parent's thread, connections, locks and waiting events is ours."""
         self._outbox.begin_afresh()
-        self.pool.begin_afresh()
         self._prepare()
 
     # What happens in the worker's loop.
@@ -268,7 +268,7 @@ class Delivery:
     def _look_around(self) -> float | None:
         """Begin what may be begun now; return when to look again, or None for when woken."""
         self._spare_nobody_in_a_flush()
-        parts = [*(sender.dispatch for sender in self._senders.values()), self._mint.fill, self._end_flushes]
+        parts = [*(sender.dispatch for sender in self._senders.values()), self._browser_ids.fill, self._end_flushes]
         looks = [self._look_at(part) for part in parts]
         return min((look for look in looks if look is not None), default=None)
 
@@ -326,17 +326,9 @@ class Delivery:
         if self._worker.start():
             self._worker.wake()
 
-    def _look_after_pool(self) -> None:
-        if self._issuer is not None:
-            self._rouse()
-
-    def _rouse(self) -> None:
-        if self._worker.start():
-            self._worker.rouse()
-
     async def _ask(self, question: Question[T], timeout: float) -> T:
         try:
-            answer = await self._perform(question.call, timeout)
+            answer = await self.perform(question.call, timeout)
         except NoAnswer as error:
             if error.timed_out:
                 raise RemoteTimeout from None
@@ -347,7 +339,7 @@ class Delivery:
             raise
         return question.read(answer)
 
-    async def _perform(self, call: Call, timeout: float) -> Answer:
+    async def perform(self, call: Call, timeout: float) -> Answer:
         """Perform a call that is no event's, on a lane of its own."""
         lane = self._spare_lanes.pop() if self._spare_lanes else self._make_lane()
         try:

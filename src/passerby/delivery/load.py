@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..destinations import Destination
-from ..event import Event
+from ..events.event import Event
 
 
 class Parcel:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from ..destinations import Answer, Call, Destination, Divide, Rejected, Retry, Verdict
 from ..logs import get_logger
 from ..outbox import Outbox
-from ..outcome import Delivered
+from ..values.outcome import Delivered
 from .breaker import JITTER, Breaker
 from .load import Load, Parcel
 from .recovery import Recovery

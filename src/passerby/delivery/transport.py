@@ -20,9 +20,9 @@ import httpx
 
 from ..destinations import Answer, Call
 from ..destinations.target import collector_url
-from ..rehearsal import rehearsal
 from ..version import __version__
 from .connecting import PrivateAddress
+from .dry_run import rehearsal
 from .gil import SparingSSLObject
 from .stream import MAX_BODY, MAX_PIECES, CannotSpeak, CannotUnderstand, Stream
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from .. import CustomerIO, Datalyr, SettingsError, Sitecore, Tracking
-from ..caretaker.place import Refused
+from ..cli.outbox.location import Refused
 from ..collector import CollectorServer, health_of
 from ..collector.command import Arrivals, CannotListen, ends_on_signal, follow, show_rest, start
 from ..collector.server_thread import ServerThread, bind
 from ..collector.terminal import show
-from ..policy import SKIPPED_PATHS
+from ..http.policy import SKIPPED_PATHS
 from .device import LAPTOP, PHONE, Addresses
 from .ledger import lines_of
 from .outbox import DemoOutbox

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..stats import Stats
+from ..client.stats import Stats
 
 
 def lines_of(stats: Stats) -> Iterator[str]:

@@ -7,7 +7,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from ..caretaker.place import find_directory
+from ..cli.outbox.location import find_directory
 from ..outbox.inventory import list_files
 
 

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
-from ..event import PLAIN_UUID, BrowserIdForm, Event, EventKind
-from ..outcome import Delivered
-from ..request import RequestInfo
+from ..events.event import Event, EventKind
+from ..http.request import RequestInfo
+from ..values.browser_id import PLAIN_UUID, BrowserIdForm
+from ..values.outcome import Delivered
 
 T_co = TypeVar("T_co", covariant=True)
 

@@ -7,7 +7,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
-from .. import jsontext
+from ..values import json
 from . import Answer, Rejected, Retry
 
 MAX_RETRY_AFTER = 3600.0  # seconds; a longer wish is taken for a mistake, and asked again after an hour
@@ -54,6 +54,6 @@ def as_object(value: Any) -> dict[str, Any]:
 def read_json(answer: Answer) -> Any:
     """Return the parsed body, or None if it is no JSON."""
     try:
-        return jsontext.loads(answer.body)
+        return json.loads(answer.body)
     except (ValueError, RecursionError):
         return None

@@ -7,8 +7,8 @@ from inspect import isclass, signature
 from typing import Any, cast, get_args
 
 from ..errors import SettingsError
-from ..event import EventKind
-from ..function import check_function
+from ..events.event import EventKind
+from ..values.callbacks import check_function
 from . import SharedCookie
 from .target import checked_name
 

@@ -13,9 +13,9 @@ from gzip import compress
 from typing import Any, Literal, get_args
 
 from ..errors import SettingsError
-from ..event import Event, EventKind
-from ..person import traits_of
-from ..secret import Secret
+from ..events.event import Event, EventKind
+from ..events.identity import traits_of
+from ..values.secret import Secret
 from . import Answer, Call, Verdict
 from .messages import (
     MAX_MESSAGES,

@@ -12,13 +12,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, cast, get_args
 
-from .. import jsontext
-from ..context import own_data
 from ..errors import SettingsError, ValidationError
-from ..event import BrowserIdForm, Event, EventKind
-from ..outcome import Delivered
-from ..person import MAX_USER_ID, traits_of
-from ..secret import Secret
+from ..events.context import own_data
+from ..events.event import Event, EventKind
+from ..events.identity import MAX_USER_ID, traits_of
+from ..values import json
+from ..values.browser_id import BrowserIdForm
+from ..values.outcome import Delivered
+from ..values.secret import Secret
 from ..version import __version__
 from . import Answer, Call, Divide, Retry, SharedCookie, Verdict
 from .answers import judge_status, read_json
@@ -98,7 +99,7 @@ class Datalyr:
         self._names: Mapping[EventKind, str] = {**_NAMES, "page_view": page_view_name.strip()}
         self._target = checked_target(target_url)
         self._api_key = None if key is None else Secret(key)
-        self._opening = b'{"workspaceId":%s,"events":[' % jsontext.dumps(workspace)
+        self._opening = b'{"workspaceId":%s,"events":[' % json.dumps(workspace)
         self.batch_bytes: int = MAX_BATCH - len(self._opening) - len(b"]}")
 
     def __repr__(self) -> str:
@@ -130,7 +131,7 @@ class Datalyr:
             headers["X-API-Key"] = self._api_key.reveal()
         if self._form == "track":
             (event,) = events
-            return Call("POST", f"{self._target}/track", headers, jsontext.dumps(_track_body(event, self._names)))
+            return Call("POST", f"{self._target}/track", headers, json.dumps(_track_body(event, self._names)))
         body = self._opening + b",".join(map(self._written, events)) + b"]}"
         return Call("POST", f"{self._target}/events", headers, body)
 
@@ -148,7 +149,7 @@ class Datalyr:
         return Delivered(read_json(answer)) if verdict is None else verdict
 
     def _written(self, event: Event) -> bytes:
-        return jsontext.dumps(_event_body(event, self._names))
+        return json.dumps(_event_body(event, self._names))
 
     def _check_user_id(self, user_id: str, browser_id: str | None) -> None:
         if not user_id.strip() or len(user_id) > MAX_USER_ID:

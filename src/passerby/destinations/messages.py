@@ -11,15 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from .. import jsontext
-from ..attributes import iso_utc
-from ..context import own_data
 from ..errors import SettingsError, ValidationError
-from ..event import Context, Event, EventKind
-from ..outcome import Delivered
-from ..person import traits_of
-from ..secret import Secret
-from ..url import cut
+from ..events.attributes import iso_utc
+from ..events.context import own_data
+from ..events.event import Context, Event, EventKind
+from ..events.identity import traits_of
+from ..http.url import cut
+from ..values import json
+from ..values.outcome import Delivered
+from ..values.secret import Secret
 from ..version import __version__
 from . import Answer, Divide, Verdict
 from .answers import as_object, judge_status, read_json
@@ -113,14 +113,14 @@ def _most_bytes(event: Event) -> int:
     A character takes six bytes at most, and what is said of the page stands in two places.
     """
     said = event.context
-    size = len(jsontext.dumps([event.data, event.extension, event.nested, event.integrations]))
+    size = len(json.dumps([event.data, event.extension, event.nested, event.integrations]))
     texts = (said.url, said.url, said.path, said.referrer, said.user_agent, said.locale, said.ip, event.type)
     campaign = 6 * _MAX_CAMPAIGN * len(_CAMPAIGN) if said.campaign else 0
     return 2 * size + 12 * sum(len(text) for text in texts if text) + campaign + _REST
 
 
 def _write(event: Event) -> bytes:
-    return jsontext.dumps(_message(event))
+    return json.dumps(_message(event))
 
 
 def _message(event: Event) -> dict[str, Any]:

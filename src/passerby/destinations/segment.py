@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from gzip import compress
 from typing import Any, get_args
 
-from ..event import Event, EventKind
-from ..person import traits_of
-from ..secret import Secret
+from ..events.event import Event, EventKind
+from ..events.identity import traits_of
+from ..values.secret import Secret
 from . import Answer, Call, Verdict
 from .messages import (
     MAX_MESSAGES,

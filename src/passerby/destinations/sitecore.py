@@ -12,15 +12,16 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from .. import jsontext
-from ..attributes import check_attribute_count
 from ..errors import RemoteError, SettingsError, ValidationError
-from ..event import COMMON_KINDS, Event, EventKind, is_uuid
-from ..function import check_function
-from ..outcome import Delivered
-from ..person import identifiers_in
-from ..request import RequestInfo
-from ..value import has_control_characters
+from ..events.attributes import check_attribute_count
+from ..events.event import COMMON_KINDS, Event, EventKind
+from ..events.identity import identifiers_in
+from ..http.request import RequestInfo
+from ..values import json
+from ..values.app_values import has_control_characters
+from ..values.browser_id import is_uuid
+from ..values.callbacks import check_function
+from ..values.outcome import Delivered
 from . import Answer, Call, Question, SharedCookie, Verdict
 from .answers import as_object, judge_status, read_json
 from .reserved import is_reserved, refuse_reserved
@@ -176,7 +177,7 @@ class Sitecore:
         body.pop("requested_at", None)
         if self._requested_at:
             body["requested_at"] = event.timestamp_text
-        return Call("POST", f"{self._base}/v1.2/events", self._post_headers, jsontext.dumps(body))
+        return Call("POST", f"{self._base}/v1.2/events", self._post_headers, json.dumps(body))
 
     def judge(self, answer: Answer) -> Verdict:
         """2xx is delivered; what is the moment's fault is tried again; the rest never succeeds."""
@@ -208,7 +209,7 @@ class Sitecore:
         body |= {"clientKey": self._client_key, "pointOfSale": point_of_sale}
         if "email" not in body and "identifiers" not in body:
             body["browserId"] = browser_id or ""
-        call = Call("POST", f"{self._base}/v2/callFlows", self._post_headers, jsontext.dumps(body))
+        call = Call("POST", f"{self._base}/v2/callFlows", self._post_headers, json.dumps(body))
         return Question(call, _read_personalization)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, cast, runtime_checkable
 
 from ..errors import PasserbyError, SettingsError
-from ..secret import Secret
+from ..values.secret import Secret
 from . import Destination
 from .contract import check_destination
 from .registry import load

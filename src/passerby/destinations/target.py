@@ -8,7 +8,7 @@ import re
 from urllib.parse import urlsplit
 
 from ..errors import SettingsError
-from ..request import is_local_host, is_loopback
+from ..http.request import is_local_host, is_loopback
 
 COLLECTOR_URL = "PASSERBY_COLLECTOR_URL"  # set by `passerby collect -- COMMAND`, for the command and all it starts
 

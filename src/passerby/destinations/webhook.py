@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, cast, get_args
 
-from .. import jsontext
 from ..errors import SettingsError
-from ..event import Context, Event, EventKind
-from ..outcome import Delivered
-from ..secret import Secret
+from ..events.event import Context, Event, EventKind
+from ..values import json
+from ..values.outcome import Delivered
+from ..values.secret import Secret
 from . import Answer, Call, Divide, Rejected, Retry, Verdict
 from .answers import judge_status, read_retry_after
 from .target import checked_name, checked_switch, checked_webhook, collector_url, origin_of
@@ -185,7 +185,7 @@ def _checked_secret(text: str) -> str:
 
 
 def _write(event: Event) -> bytes:
-    return jsontext.dumps(_event_body(event))
+    return json.dumps(_event_body(event))
 
 
 def _event_body(event: Event) -> dict[str, Any]:

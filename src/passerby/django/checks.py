@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.middleware.cache import UpdateCacheMiddleware
 from django.utils.module_loading import import_string
 
-from ..tracking import Tracking
+from ..client.tracking import Tracking
 from .conf import get_tracking, read_own_settings
 from .middleware import TrackingMiddleware
 

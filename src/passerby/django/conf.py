@@ -16,11 +16,11 @@ from django.core.signals import setting_changed
 from django.db import DEFAULT_DB_ALIAS
 from django.utils.module_loading import import_string
 
-from ..config import keys_of_framework
+from ..client.sites import Sites
+from ..client.tracking import Tracking
 from ..errors import SettingsError
-from ..function import check_function, is_given_up
-from ..sites import Sites
-from ..tracking import Tracking
+from ..settings.settings import keys_of_framework
+from ..values.callbacks import check_function, is_given_up
 from .transactions import DatabaseTransactions
 
 _READ_FROM = ("PASSERBY", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "DATABASES")
@@ -28,7 +28,7 @@ _READ_FROM = ("PASSERBY", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "DATABASES")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DjangoSettings:
-    """What Django projects may set beside `passerby.config.Settings`.
+    """What Django projects may set beside `passerby.settings.settings.Settings`.
 
     Attributes:
         on_commit: whether events that are told in a transaction are recorded when it is committed, and dropped if it is

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from django.conf import settings
 
-from ..proxies import is_port
-from ..request import RequestInfo, Stated
-from ..url import join_authority, read_authority, split_authority
+from ..http.proxies import is_port
+from ..http.request import RequestInfo, Stated
+from ..http.url import join_authority, read_authority, split_authority
 
 
 def read_stated(request: RequestInfo) -> Stated | None:

@@ -16,15 +16,15 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.translation import get_language
 
-from ..adapter import handled_tracker
-from ..current import step_in, step_out
-from ..door import Door
+from ..client.adapters import handled_tracker
+from ..client.current import step_in, step_out
+from ..client.lifecycle import Door
+from ..client.sites import TrackingSource
+from ..client.tracker import Tracker
+from ..http.request import EnvironRequest, RequestInfo, ScopeRequest
+from ..http.response import Changes, change, headers_of
+from ..http.route import LANGUAGE_KEY, keep_request
 from ..logs import get_logger
-from ..request import EnvironRequest, RequestInfo, ScopeRequest
-from ..response import Changes, change, headers_of
-from ..route import LANGUAGE_KEY, keep_request
-from ..sites import TrackingSource
-from ..tracker import Tracker
 from . import signals
 from .conf import get_tracking, read_own_settings
 from .forwarding import read_stated

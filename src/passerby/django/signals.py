@@ -9,9 +9,9 @@ from typing import Any
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.http import HttpRequest
 
+from ..client.tracker import Tracker
 from ..errors import ValidationError
 from ..logs import get_logger
-from ..tracker import Tracker
 from .conf import DjangoSettings, read_own_settings
 
 log: Logger = get_logger("passerby.django")

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.test.runner import DiscoverRunner, ParallelTestSuite
 
-from ..rehearsal import rehearsal
+from ..delivery.dry_run import rehearsal
 
 
 def _rehearse(*arguments: object) -> None:

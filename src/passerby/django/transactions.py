@@ -13,7 +13,7 @@ log: Logger = get_logger("passerby.django")
 
 
 class DatabaseTransactions:
-    """The transactions of one database; see `passerby.transaction.Transactions`.
+    """The transactions of one database; see `passerby.client.on_commit.Transactions`.
 
     Args:
         using: the database's alias.

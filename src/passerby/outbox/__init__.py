@@ -56,8 +56,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ..event import Event
-from ..outcome import Outcome
+from ..events.event import Event
+from ..values.outcome import Outcome
 
 
 class Observer(Protocol):

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from logging import Logger
 from typing import Literal, NamedTuple, TypeVar, cast
 
-from ..jsontext import dumps, loads
 from ..logs import get_logger
+from ..values.json import dumps, loads
 from .database import Corruption, Synchronous, Trouble, translated
 from .folder import Folder
 from .row import well_formed

@@ -11,7 +11,7 @@ from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from ..jsontext import dumps
+from ..values.json import dumps
 from . import row as rows
 from .row import Change, Heard, Row
 

@@ -7,9 +7,9 @@ from logging import Logger
 from typing import Any, Literal
 
 from ..errors import ValidationError
-from ..event import Event
+from ..events.event import Event
 from ..logs import get_logger, log_loss
-from ..outcome import Dropped
+from ..values.outcome import Dropped
 from . import Observer
 
 log: Logger = get_logger("passerby.outbox")

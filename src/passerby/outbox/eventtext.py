@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..event import Context, Event
-from ..jsontext import dumps, loads
+from ..events.event import Context, Event
+from ..values.json import dumps, loads
 
 VERSION = 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..jsontext import dumps
+from ..values.json import dumps
 from .board import Notice, read_which_dead
 from .entry import CLEARED, PURGED
 from .eventtext import UnreadableEvent, read_event

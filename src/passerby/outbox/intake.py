@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from logging import ERROR, Logger
 from typing import TypeGuard
 
-from ..event import Event
+from ..events.event import Event
 from ..logs import get_logger, log_loss
 from .board import Notice
 from .database import Database

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..event import Event
+from ..events.event import Event
 from .shelf import Shelf
 
 MAX_LINKS = 10_000

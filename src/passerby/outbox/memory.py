@@ -8,8 +8,8 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from ..event import Event
-from ..outcome import Dead, Delivered, Dropped
+from ..events.event import Event
+from ..values.outcome import Dead, Delivered, Dropped
 from . import DeadLetter, Observer, Tally
 from .entry import CLEARED, FULL, LOST, PURGED, Entry, WhenFull, check_room, tell, tell_dropped
 from .links import Links

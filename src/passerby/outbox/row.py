@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from ..jsontext import loads
+from ..values.json import loads
 
 State = Literal["waiting", "held", "dead"]
 T = TypeVar("T")

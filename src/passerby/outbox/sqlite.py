@@ -20,8 +20,8 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from ..event import Event
-from ..outcome import Dead, Delivered
+from ..events.event import Event
+from ..values.outcome import Dead, Delivered
 from . import DeadLetter, Observer, Tally
 from .board import Kind, which_dead
 from .crew import Crew

@@ -11,9 +11,9 @@ from logging import Logger
 from math import inf
 from weakref import WeakValueDictionary
 
-from ..event import Event
+from ..events.event import Event
 from ..logs import get_logger
-from ..outcome import Dead, Delivered, Dropped, Outcome
+from ..values.outcome import Dead, Delivered, Dropped, Outcome
 from . import Observer
 from .board import OF_HELD, Kind, Notice, Unused
 from .entry import CLEARED, FULL, NOBODY, PURGED, WhenFull, check_room, tell, tell_dropped

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, ClassVar, Literal
 
-from ..event import Event
+from ..events.event import Event
 from . import DeadLetter, Observer
 from .entry import Entry
 from .row import Row

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from ..rehearsal import rehearsal
-from .told import Told as Told
+from ..delivery.dry_run import rehearsal
+from .captured_events import Told as Told
 
 
 @contextmanager

@@ -6,8 +6,8 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
+from ..delivery.dry_run import rehearsal
 from ..logs import sparing
-from ..rehearsal import rehearsal
 from . import Told, listen
 
 LIVE = "passerby_live"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from django import template
 from django.template import Context
 
-from ...current import current_tracker
-from ...tracker import Tracker
+from ...client.current import current_tracker
+from ...client.tracker import Tracker
 
 register: template.Library = template.Library()
 

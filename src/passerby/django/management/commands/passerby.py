@@ -9,9 +9,9 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandParser, handle_default_options
 
-from .... import cli
+from ....cli.main import SUMMARIES, main
+from ....client.tracking import Tracking
 from ....errors import SettingsError
-from ....tracking import Tracking
 from ....version import __version__
 from ...conf import get_tracking
 
@@ -30,7 +30,7 @@ def find_tracking() -> Tracking:
 class Command(BaseCommand):
     """Hands its arguments to `passerby`."""
 
-    help: str = "Runs a command of passerby: " + "; ".join(f"{name}: {text}" for name, text in cli.SUMMARIES.items())
+    help: str = "Runs a command of passerby: " + "; ".join(f"{name}: {text}" for name, text in SUMMARIES.items())
 
     def get_version(self) -> str:
         """Return what `--version` says where the command is called from code."""
@@ -47,12 +47,12 @@ class Command(BaseCommand):
         """
         options, arguments = _part_options(argv[2:])
         handle_default_options(options)
-        raise SystemExit(cli.main(arguments, f"manage.py {argv[1]}", find_tracking))
+        raise SystemExit(main(arguments, f"manage.py {argv[1]}", find_tracking))
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run for `call_command`."""
         _, arguments = _part_options([*args, *options["arguments"]])
-        code = cli.main(arguments, "passerby", find_tracking)
+        code = main(arguments, "passerby", find_tracking)
         if code:
             raise SystemExit(code)
 

@@ -1,0 +1,87 @@
+"""`passerby doctor`: runs all checks, and says what was found and what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from argparse import Namespace
+from collections.abc import Iterable
+from pathlib import Path
+from textwrap import wrap
+from typing import TextIO
+
+from ...outbox.inventory import Contents
+from ..outbox.exit_codes import DONE, FAILED, FOUND
+from ..outbox.listing import take_stock
+from ..outbox.location import Refused, check_directory, find_directory
+from ..outbox.terminal import printable
+from . import Finding
+from .clock import check_clock, read_monotonic
+from .directory import check_directory as try_out
+from .files import FILES, check_files
+from .limits import check_limits
+from .runtime import check_runtime
+from .settings import check_settings
+
+_WIDTH = 110
+_NAME = 26
+_INDENT = " " * (8 + 1 + _NAME + 2)
+
+
+def run(options: Namespace, out: TextIO, err: TextIO) -> int:
+    """Check everything; answer 1 if there is a problem, 3 if files were set aside of which not all could be read."""
+    findings = _examine(options, err)
+    if options.json:
+        out.write(json.dumps([one._asdict() for one in findings], indent=2) + "\n")
+    else:
+        out.writelines(f"{line}\n" for line in _as_text(findings))
+    if any(one.verdict == "problem" for one in findings):
+        return FAILED
+    return FOUND if any(one.check == FILES and one.verdict == "warning" for one in findings) else DONE
+
+
+def _examine(options: Namespace, err: TextIO) -> list[Finding]:
+    directory, findings = _find(options)
+    total = Contents()
+    if directory is not None:
+        findings += try_out(directory)
+        if directory.exists():
+            more, total = _look_at_files(directory, err)
+            findings += more
+    return [
+        *check_runtime(),
+        check_clock(time.time(), total.newest, read_monotonic()),
+        *check_limits(),
+        check_settings(options.find_tracking, os.environ),
+        *findings,
+    ]
+
+
+def _find(options: Namespace) -> tuple[Path | None, list[Finding]]:
+    try:
+        directory = find_directory(options.outbox, options.find_tracking, os.environ)
+    except Refused as refused:
+        # Who keeps events in memory, or has said nothing, may still want to know the rest.
+        return None, [Finding("outbox", "problem" if options.outbox else "ok", str(refused))]
+    return directory, [Finding("outbox", "ok", str(directory))]
+
+
+def _look_at_files(directory: Path, err: TextIO) -> tuple[list[Finding], Contents]:
+    try:
+        check_directory(directory)
+        listed, total = take_stock(directory, err)
+    except (Refused, OSError) as error:
+        return [Finding("files", "problem", str(error), "see above")], Contents()
+    return check_files(listed, total, time.time()), total
+
+
+def _as_text(findings: Iterable[Finding]) -> list[str]:
+    lines: list[str] = []
+    for one in findings:
+        begin = f"{one.verdict:<8} {one.check:<{_NAME}}  "
+        lines += wrap(printable(one.words, None), _WIDTH, initial_indent=begin, subsequent_indent=_INDENT)
+        if one.advice:
+            advice = f"-> {printable(one.advice, None)}"
+            lines += wrap(advice, _WIDTH, initial_indent=_INDENT, subsequent_indent=f"{_INDENT}   ")
+    return lines

@@ -1,0 +1,21 @@
+"""Another process for the doctor: says by its exit code whether somebody has the lock of an outbox's file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from ...outbox.folder import looked_at
+
+TAKEN = 10
+FREE = 11
+
+
+def main(path: Path) -> int:
+    """Look at a file; return the exit code."""
+    with looked_at(path) as is_gone:
+        return FREE if is_gone else TAKEN
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

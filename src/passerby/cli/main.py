@@ -1,0 +1,154 @@
+"""The command line: `passerby collect`, `passerby demo`, `passerby doctor`, `passerby outbox`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from io import TextIOWrapper
+from typing import TextIO
+
+from ..client.tracking import Tracking
+from ..version import __version__
+from .arguments import add_doctor, add_outbox
+
+FindTracking = Callable[[], Tracking]
+Command = Callable[[argparse.Namespace, TextIO, TextIO], int]
+
+OPTIONAL_PACKAGES = ("uvicorn", "fastapi")
+
+
+def main(
+    argv: Sequence[str] | None = None, program: str = "passerby", find_tracking: FindTracking | None = None
+) -> int:
+    """Run a command; answer 0 if all is well, 1 for a failure, 2 for wrong usage, 3 if something is left or was found.
+
+    Args:
+        argv: the command and its arguments; those of the process by default.
+        program: how the user calls it, such as ``"manage.py passerby"``.
+        find_tracking: gives the tracking of the app whose command line it is, if it is one's; raises SettingsError.
+    """
+    arguments, app = _part(sys.argv[1:] if argv is None else argv)
+    parser = _make_parser(program)
+    options = parser.parse_args(arguments)
+    if app and options.command != "collect":
+        parser.error(f"found a command of yours behind --, which only collect runs; {options.command} does not")
+    options.app = app
+    options.find_tracking = find_tracking
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal may lack letters that visitors have
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = _find_command(options.module)(options, sys.stdout, sys.stderr)
+        sys.stdout.flush()
+        return code
+    except ModuleNotFoundError as exc:
+        if exc.name not in OPTIONAL_PACKAGES:
+            raise
+        print(f"passerby {options.command}: {exc}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever read along has gone; Python would complain once more when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _part(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """Part the arguments that are ours from the command that stands behind ``--``."""
+    place = argv.index("--") if "--" in argv else len(argv)
+    return argv[:place], argv[place + 1 :]
+
+
+def _find_command(module: str) -> Command:
+    # What a command needs is an extra, so it is looked for only when the command is run.
+    run: Command = importlib.import_module(module).run
+    return run
+
+
+def _make_parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=program, description="Server-side visitor tracking for Python web apps.")
+    parser.add_argument("--version", action="version", version=f"passerby {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in SUMMARIES.items():
+        _ADD[name](commands.add_parser(name, help=summary, description=summary))
+    return parser
+
+
+SUMMARIES = {
+    "collect": (
+        "Play Sitecore CDP, Customer.io and Datalyr on this machine: answer as they do, keep what arrives, "
+        "print each event."
+    ),
+    "demo": "Start a small shop and a collector on this machine, side by side, and print each event as it arrives.",
+    "doctor": "See whether this machine and these settings are fit for passerby, and say what to do.",
+    "outbox": "Look at an outbox on disk, and change what is in it.",
+}
+
+
+def _add_collect(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(module="passerby.collector.command")
+    parser.epilog = (
+        "Behind -- may stand a command that starts your app, such as `passerby collect -- flask run`. All "
+        "its events go to the collector, whatever its settings say, and each ends with the other."
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=8600, help="port; 0 takes any free one (default: %(default)s)")
+    parser.add_argument("--db", metavar="FILE", help="SQLite file to keep everything in (default: memory)")
+    parser.add_argument(
+        "--accept-any-browser-id",
+        action="store_true",
+        help="take events of browser IDs that were not issued here",
+    )
+    parser.add_argument(
+        "--client-key",
+        metavar="KEY",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="client keys that are right; others are refused (default: all are right)",
+    )
+    for option, metavar, what in (
+        ("--write-key", "KEY", "Customer.io's write keys"),
+        ("--workspace", "ID", "Datalyr's workspaces"),
+        ("--api-key", "KEY", "Datalyr's API keys"),
+    ):
+        parser.add_argument(
+            option, metavar=metavar, nargs="+", action="extend", default=[], help=f"the same for {what}"
+        )
+    parser.add_argument(
+        "--token",
+        help="lets whoever knows it see the page from elsewhere; needed with a --host that other machines can reach",
+    )
+    parser.add_argument(
+        "--outbox",
+        metavar="DIR",
+        help="outbox of the app to show on the page, such as sqlite:///var/lib/shop/outbox (default: PASSERBY_OUTBOX)",
+    )
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(module="passerby.demo.command")
+    parser.add_argument("--port", type=_port, default=8000, help="port of the shop (default: %(default)s)")
+    parser.add_argument(
+        "--collector-port", type=_port, default=8600, help="port of the collector (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--outbox",
+        metavar="DIR",
+        help="directory in which events wait, to be kept (default: one of its own, removed when nothing is left in it)",
+    )
+
+
+_ADD = {"collect": _add_collect, "demo": _add_demo, "doctor": add_doctor, "outbox": add_outbox}
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text) <= 65_535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a port; expected a number from 0 to 65535")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""`passerby outbox ls`: which files there are, and how much is in them for whom. It shows nothing about a person."""
+
+from __future__ import annotations
+
+import json
+import time
+from argparse import Namespace
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from ...outbox.database import Trouble
+from ...outbox.inventory import Contents, OutboxFile, Share, count, kept, list_files
+from .entry import time_text
+from .exit_codes import DONE, FAILED, FOUND
+from .terminal import Progress, age_text, number_of, printable, size_text
+
+_TITLES = ("FILE", "STANDING", "SIZE", "DESTINATION", "WAITING", "HELD", "DEAD", "OLDEST WAITING")
+_MOST_REASONS = 20  # the text lists the most frequent
+_MOST_KEPT = 100  # files, each of which is one more open file of this process
+
+
+@dataclass(slots=True)
+class Listed:
+    """What was found in a file.
+
+    Attributes:
+        file: the file.
+        contents: what is in it.
+        trouble: why it could not be read; None if it could.
+    """
+
+    file: OutboxFile
+    contents: Contents = field(default_factory=Contents)
+    trouble: str | None = None
+
+
+def run(directory: Path, options: Namespace, out: TextIO, err: TextIO) -> int:
+    """List what there is; answer 3 if some of it could not be read, with --check also if there are dead letters."""
+    listed, total = take_stock(directory, err)
+    if options.json:
+        out.write(json.dumps(_as_json(directory, listed, total), indent=2) + "\n")
+    else:
+        out.writelines(f"{line}\n" for line in _as_text(directory, listed, total, time.time()))
+    is_aside = report_unread([one for one in listed if one.file.standing == "set aside"], err)
+    if any(one.trouble for one in listed if one.file.standing != "set aside"):
+        return FAILED
+    return FOUND if is_aside or (options.check and total.dead) else DONE
+
+
+def report_unread(listed: Sequence[Listed], err: TextIO) -> bool:
+    """Say which files could not be read, or were set aside as not all of them could be; return whether any."""
+    for one in listed:
+        if one.trouble and one.file.standing != "set aside":
+            err.write(f"{one.file.path.name}: cannot be read ({one.trouble})\n")
+    return report_set_aside([one.file for one in listed if one.file.standing == "set aside"], err) or any(
+        one.trouble for one in listed
+    )
+
+
+def report_set_aside(files: Sequence[OutboxFile], err: TextIO) -> bool:
+    """Say that files were set aside; return whether there are any."""
+    if files:
+        err.write(
+            f"{number_of(len(files), 'file')} set aside as damaged: events that could not be read were not saved; look "
+            "with `passerby outbox export --set-aside`, and keep the directory until then\n"
+        )
+    return bool(files)
+
+
+def take_stock(directory: Path, err: TextIO) -> tuple[list[Listed], Contents]:
+    """Count what is in each file, and in all that are in use; what was set aside has been saved from there.
+
+    What is left behind is kept until the end, or it would be counted once more where it has been moved to.
+    """
+    total = Contents()
+    listed = [Listed(file) for file in list_files(directory)]
+    with Progress(err) as progress, ExitStack() as stack:
+        for number, one in enumerate(listed, 1):
+            progress.say(f"counting, file {number} of {len(listed)}")
+            try:
+                if number <= _MOST_KEPT:
+                    stack.enter_context(kept(one.file))
+                count(one.file, one.contents, *([] if one.file.standing == "set aside" else [total]))
+            except Trouble as trouble:
+                one.trouble = trouble.reason
+    # What was taken over meanwhile is in another file.
+    return [one for one in listed if one.trouble is None or one.file.path.exists()], total
+
+
+def _as_json(directory: Path, listed: list[Listed], total: Contents) -> dict[str, Any]:
+    return {
+        "outbox": str(directory),
+        "files": [
+            {
+                "file": one.file.path.name,
+                "standing": one.file.standing,
+                "process": one.file.process,
+                "bytes": one.file.size,
+                "trouble": one.trouble,
+                "destinations": _shares_as_json(one.contents),
+            }
+            for one in listed
+        ],
+        "destinations": _shares_as_json(total),
+        "dead_letters": [
+            {"destination": name, "reason": reason, "number": number} for number, name, reason in _reasons(total)
+        ],
+    }
+
+
+def _shares_as_json(contents: Contents) -> dict[str, Any]:
+    return {name: _share_as_json(share) for name, share in sorted(contents.shares.items())}
+
+
+def _share_as_json(share: Share) -> dict[str, Any]:
+    oldest = None if share.oldest is None else time_text(share.oldest)
+    return {"waiting": share.waiting, "held": share.held, "dead": share.dead, "oldest_waiting": oldest}
+
+
+def _as_text(directory: Path, listed: list[Listed], total: Contents, now: float) -> list[str]:
+    if not listed:
+        return [f"{directory}: no files, so nothing waits"]
+    size = sum(one.file.size for one in listed)
+    lines = [f"{directory}: {number_of(len(listed), 'file')}, {size_text(size)}", ""]
+    rows: list[Sequence[str]] = [_TITLES]
+    for one in listed:
+        shown: Sequence[str] = (one.file.path.name, one.file.standing, size_text(one.file.size))
+        if one.trouble:
+            rows.append((*shown, f"cannot be read: {one.trouble}", "", "", "", ""))
+            continue
+        for share in _shares_as_text(one.contents, now) or [("-", "0", "0", "0", "")]:
+            rows.append((*shown, *share))
+            shown = "", "", ""
+    if len(listed) > 1:
+        names = ["all in use", *[""] * len(total.shares)]
+        rows += [(name, "", "", *share) for name, share in zip(names, _shares_as_text(total, now), strict=False)]
+    lines += _aligned(rows)
+    reasons = _reasons(total)
+    if reasons:
+        lines += ["", "dead letters:"]
+        lines += [f"{number:>8,}  {name}  {printable(reason)}" for number, name, reason in reasons[:_MOST_REASONS]]
+        if len(reasons) > _MOST_REASONS:
+            lines.append(f"          and of {len(reasons) - _MOST_REASONS} other reasons")
+    return lines
+
+
+def _shares_as_text(contents: Contents, now: float) -> list[tuple[str, str, str, str, str]]:
+    return [
+        (
+            printable(name),
+            f"{share.waiting:,}",
+            f"{share.held:,}",
+            f"{share.dead:,}",
+            "" if share.oldest is None else age_text(now - share.oldest),
+        )
+        for name, share in sorted(contents.shares.items())
+    ]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    # What says that a file cannot be read may go beyond its column.
+    widths = [max(len(row[column]) for row in rows if row[4] or column < 3) for column in range(len(rows[0]))]
+    lines: list[str] = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if 4 <= column <= 6 or column == 2 else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def _reasons(total: Contents) -> list[tuple[int, str, str]]:
+    found = [(number, name, reason) for name, share in total.shares.items() for reason, number in share.reasons.items()]
+    return sorted(found, key=lambda each: (-each[0], *each[1:]))

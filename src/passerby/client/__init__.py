@@ -1,0 +1,1 @@
+"""The client: what an app calls, and the life of one request."""

@@ -1,0 +1,69 @@
+"""A request that reaches a second integration through an adapter between ASGI and WSGI, such as a2wsgi.
+
+An adapter builds a new scope or environ, on which the mark of the first integration is missing. What survives is the
+context variable. It is there in requests too that a handler makes itself, to another app and as another client, so the
+two requests are compared before one is taken for the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from ..http.request import SEEN_KEY, TRACKER_KEY, RequestInfo
+from .current import tracker_around
+from .tracker import Tracker
+
+_SOURCES = ("asgi.scope", "wsgi_environ")  # where a2wsgi keeps what it was called with; no client can set these
+_COMPARED = ("host", "user-agent", "referer", "authorization")
+
+
+def handled_tracker(request: RequestInfo) -> Tracker | None:
+    """Return the tracker of a request that an integration handles already, or None if this is the first to see it.
+
+    A scope or environ that an adapter has made of a request that is handled gets its mark too.
+    """
+    native = request.native
+    if SEEN_KEY in native:
+        marked: Tracker | None = native.get(TRACKER_KEY)
+        return marked
+    outer = tracker_around()
+    if outer is None or not (_comes_from(native, outer) or _is_adapted(request, outer.visit.request)):
+        return None
+    native[TRACKER_KEY] = outer
+    native[SEEN_KEY] = True
+    return outer
+
+
+def _comes_from(native: Mapping[str, Any], outer: Tracker) -> bool:
+    while native.get(TRACKER_KEY) is not outer:
+        source: object = next((native[name] for name in _SOURCES if name in native), None)
+        if not isinstance(source, Mapping):
+            return False
+        native = cast("Mapping[str, Any]", source)
+    return True
+
+
+def _is_adapted(inner: RequestInfo, outer: RequestInfo | None) -> bool:
+    """Whether a request is another one in the other protocol's form."""
+    return (
+        outer is not None
+        and type(inner) is not type(outer)
+        and inner.method == outer.method
+        and inner.query_string == outer.query_string
+        and inner.peer in (outer.peer, None)
+        and all(inner.header(name) == outer.header(name) for name in _COMPARED)
+        and _cookies_of(inner) == _cookies_of(outer)
+        and _is_end(inner.path, outer.path)
+    )
+
+
+def _cookies_of(request: RequestInfo) -> set[str]:
+    # Adapters join several Cookie headers with a comma.
+    return {piece.strip() for piece in request.cookie_header.replace(",", ";").split(";")}
+
+
+def _is_end(path: str, other: str) -> bool:
+    """Whether one path is the end of the other: what mounts an app may take the prefix away or leave it there."""
+    shorter, longer = sorted((path.rstrip("/"), other.rstrip("/")), key=len)
+    return longer.endswith(shorter) and (shorter == "" or shorter.startswith("/"))

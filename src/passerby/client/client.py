@@ -1,0 +1,330 @@
+"""The front desk: checks events for their destinations, records them, and has questions answered."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from logging import Logger
+from pathlib import Path
+from typing import Any, get_args
+
+from ..browser_ids.browser_ids import BrowserIds
+from ..delivery import Delivery
+from ..delivery.dry_run import REFUSED, rehearsal
+from ..delivery.sender import RetryPlan
+from ..destinations import (
+    CookieOwner,
+    Destination,
+    IdIssuer,
+    PersonalizationSource,
+    PointOfSaleSource,
+    SharedCookie,
+)
+from ..errors import RemoteError, SettingsError, ValidationError
+from ..events.context import context_of, redacted
+from ..events.event import NO_CONTEXT, Context, Event, EventKind
+from ..events.options import checked_point_of_sale, checked_timeout
+from ..http.proxies import TrustedProxies
+from ..http.session import Visit
+from ..logs import get_logger
+from ..outbox import DeadLetter, Outbox
+from ..outbox.memory import MAX_EVENTS, MemoryOutbox
+from ..settings.settings import Settings
+from ..values.callbacks import is_given_up
+from ..values.outcome import Dropped
+from .on_commit import Transactions
+from .receipt import Receipt
+from .stats import DestinationStats, Stats
+from .store_wait import Barrier
+from .withheld_cookies import WithheldCookies
+
+log: Logger = get_logger("passerby")
+
+
+class FrontDesk:
+    """The desk that all trackers of an app stand in front of.
+
+    Args:
+        destinations: where events go.
+        settings: the app's settings.
+        proxies: whose forwarded headers are believed.
+
+    Attributes:
+        defaults: the settings, by which trackers fill in what a call leaves open.
+        common_data: names and values that event data has where a call does not give them.
+        destination_names: the names of all destinations.
+        takers: the names of those that take each kind of event.
+        issuer: the destination that issues browser IDs, if one does.
+        cookie: the browser ID's cookie.
+        shares_cookie: whether that is the cookie of a browser SDK too.
+        browser_ids: where the browser IDs come from.
+        delivery: what brings events to their destinations.
+        transactions: what an app's database transactions do to the events told in them, if anything.
+        barrier: waits until what was told is recorded.
+        withheld: counts the responses that could not carry a cookie.
+    """
+
+    def __init__(self, destinations: Sequence[Destination], settings: Settings, proxies: TrustedProxies) -> None:
+        self.defaults = settings
+        given = (("channel", settings.channel), ("currency", settings.currency), ("language", settings.language))
+        self.common_data: Sequence[tuple[str, str]] = tuple((name, value) for name, value in given if value is not None)
+        shared = (one.shared_cookie for one in destinations if isinstance(one, CookieOwner))
+        own = SharedCookie(settings.cookie_name)
+        self.cookie: SharedCookie = next((one for one in shared if one is not None), own)
+        self.shares_cookie: bool = self.cookie is not own
+        self.issuer: IdIssuer | None = next((one for one in destinations if isinstance(one, IdIssuer)), None)
+        self._destinations = {one.name: one for one in destinations}
+        rehearsal.look_around()
+        if settings.send_in_tests:
+            rehearsal.allowed.update(one.origin for one in destinations)
+        self.destination_names: tuple[str, ...] = tuple(self._destinations)
+        self.takers: Mapping[EventKind, tuple[str, ...]] = {
+            kind: tuple(one.name for one in destinations if kind in one.kinds) for kind in get_args(EventKind)
+        }
+        self._personalization = next((one for one in destinations if isinstance(one, PersonalizationSource)), None)
+        sources = (one.point_of_sale for one in destinations if isinstance(one, PointOfSaleSource))
+        self._point_of_sale = next((one for one in sources if one is not None), None)
+        self._proxies = proxies
+        self.transactions: Transactions | None = None
+        self._outbox = _make_outbox(self.destination_names, settings)
+        self.withheld: WithheldCookies = WithheldCookies()
+        self.barrier: Barrier = Barrier(self._outbox, settings.barrier_timeout)
+        plan = _retry_plan(settings)
+        self.browser_ids: BrowserIds = BrowserIds(
+            self.issuer, self.cookie.form, self._outbox, plan, settings.spare_browser_ids
+        )
+        self.delivery: Delivery = Delivery(destinations, self.browser_ids, self._outbox, plan, settings.close_timeout)
+
+    def now(self) -> float:
+        """The time in seconds since 1970."""
+        return time.time()
+
+    def assign(self, visit: Visit) -> None:
+        """Give a visit an ID if one is ready; never waits."""
+        is_ours = self.issuer is None or rehearsal.refuses(self.issuer.origin)
+        browser_id = self.cookie.form.make() if is_ours else self.browser_ids.take()
+        if browser_id is not None:
+            visit.assign(browser_id)
+
+    def link(self, visitor: str, browser_id: str) -> str:
+        """Note whose the events told before the ID was known are; return the ID they got meanwhile, if any."""
+        return self.browser_ids.link(visitor, browser_id)
+
+    def context(self, visit: Visit) -> Context:
+        """Return what a visit's request says."""
+        if visit.request is None:
+            return NO_CONTEXT
+        proxies = visit.request.proxies or self._proxies
+        context = context_of(visit.request, proxies, self.defaults.ip, visit.decision.bot)
+        return context if self.defaults.redact_url is None else redacted(context, self.defaults.redact_url)
+
+    def point_of_sale(self, visit: Visit) -> str | None:
+        """Return the point of sale of a visit's request."""
+        chosen = self._point_of_sale
+        if not callable(chosen):
+            return chosen
+        if visit.request is None:
+            return None
+        try:
+            answer = chosen(visit.request)
+            if is_given_up(answer):
+                log.error("the point_of_sale callable gave something to be awaited, expected text or None")
+                return None
+            return None if answer == "" else checked_point_of_sale(answer)
+        except ValidationError:
+            log.error("the point_of_sale callable gave something else than text or None")
+            return None
+        except Exception:
+            log.exception("the point_of_sale callable raised; there is no point of sale in this request")
+            return None
+
+    def check(self, event: Event, destinations: Sequence[str]) -> None:
+        """Raise ValidationError for what a destination can never take."""
+        for name in destinations:
+            self._destinations[name].check(event)
+
+    def accept(
+        self,
+        visit: Visit,
+        event: Event,
+        destinations: Sequence[str],
+        receipt: Receipt,
+        held: bool,
+        undo: Callable[[], None] | None = None,
+    ) -> None:
+        """Check an event for its destinations and record it, in a database transaction when that is committed."""
+        self.check(event, destinations)
+        for watcher in rehearsal.watchers:
+            watcher.on_told(event, destinations)
+        if self.transactions is not None and self.transactions.defer(
+            lambda: self._record_late(visit, event, destinations, receipt, held),
+            lambda: self._roll_back(event, destinations, receipt, undo),
+        ):
+            return
+        self._record(event, destinations, receipt, held)
+        self._see_recorded(visit)
+
+    def _see_recorded(self, visit: Visit) -> None:
+        """See something that was told recorded before its response starts; where none will, before the call returns."""
+        if visit.is_awaited:
+            visit.unrecorded += 1
+        else:
+            self.barrier.pass_at_once()
+
+    def _record(self, event: Event, destinations: Sequence[str], receipt: Receipt, held: bool) -> None:
+        if rehearsal.is_on_by_now():
+            refused = [name for name in destinations if rehearsal.refuses(self._destinations[name].origin)]
+            self._drop(refused, receipt, REFUSED)
+            destinations = [name for name in destinations if name not in refused]
+            if not destinations:
+                return
+        self.delivery.enqueue(event, destinations, receipt, held)
+
+    def _record_late(
+        self, visit: Visit, event: Event, destinations: Sequence[str], receipt: Receipt, held: bool
+    ) -> None:
+        """Record an event when its call has long returned and there is nobody to hear of a mistake."""
+        try:
+            self._record(event, destinations, receipt, held)
+            self._see_recorded(visit)
+        except ValidationError:
+            self._drop(destinations, receipt, "full")
+        except Exception:
+            log.exception("an event could not be recorded after its transaction; it is dropped")
+            self._drop(destinations, receipt, "internal")
+
+    def _roll_back(
+        self, event: Event, destinations: Sequence[str], receipt: Receipt, undo: Callable[[], None] | None
+    ) -> None:
+        self._drop(destinations, receipt, "rollback")
+        for watcher in rehearsal.watchers:
+            watcher.on_rolled_back(event)
+        if undo is not None:
+            undo()
+
+    def _drop(self, destinations: Sequence[str], receipt: Receipt, reason: str) -> None:
+        self._outbox.drop(destinations, reason)
+        for name in destinations:
+            receipt.on_settled(name, Dropped(reason))
+
+    def refuse(self, reason: str, destinations: Sequence[str], error: ValidationError | None = None) -> Receipt:
+        """Count what is not kept; raise the error if that is wanted."""
+        if error is not None:
+            if self.defaults.on_invalid == "raise":
+                raise error
+            log.warning("a tracking call was dropped: %s", error)
+        self.count_refused(reason, destinations)
+        return Receipt.dropped(reason, destinations)
+
+    def count_refused(self, reason: str, destinations: Sequence[str] | None = None) -> None:
+        """Count what is not kept, at all destinations by default."""
+        for watcher in rehearsal.watchers:
+            watcher.on_refused(reason)
+        self._outbox.drop(self.destination_names if destinations is None else destinations, reason)
+
+    def release_held(self, visit: Visit, visitor: str) -> int:
+        """Let go of a visitor's held events."""
+        return self._when_committed(visit, visitor, self.delivery.release)
+
+    def clear_held(self, visit: Visit, visitor: str) -> int:
+        """Drop a visitor's held events."""
+        return self._when_committed(visit, visitor, self._outbox.clear)
+
+    def _when_committed(self, visit: Visit, visitor: str, act: Callable[[str], int]) -> int:
+        """Do something to a visitor's held events, in a transaction once it is committed; return how many there are."""
+
+        def act_now() -> int:
+            number = act(visitor)
+            self._see_recorded(visit)
+            return number
+
+        if self.transactions is not None and self.transactions.defer(act_now, lambda: None):
+            return self._outbox.held(visitor)
+        return act_now()
+
+    def ask_guest_id(self, browser_id: str | None, timeout: float | None) -> Future[str]:
+        """Ask for the guest's ID."""
+        if browser_id is None:
+            raise RemoteError("guest ID: this visitor has no browser ID yet")
+        return self.delivery.ask(self._checked_personalization().guest_question(browser_id), checked_timeout(timeout))
+
+    def ask_personalization(
+        self, data: dict[str, Any], browser_id: str | None, point_of_sale: str | None, timeout: float | None
+    ) -> Future[dict[str, Any] | None]:
+        """Ask for a personalisation."""
+        question = self._checked_personalization().personalize_question(data, browser_id, point_of_sale)
+        return self.delivery.ask(question, checked_timeout(timeout))
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """Return what the destinations will never take, by destination, the oldest first."""
+        return [letter for name in self._outbox.destinations for letter in self._outbox.dead_letters(name)]
+
+    def stats(self) -> Stats:
+        """Return the ledger: per destination, enqueued = delivered + pending + dead + dropped."""
+        destinations = {
+            name: DestinationStats.of(
+                self._outbox.tally(name), self.delivery.retries(name), self.delivery.breaker_state(name)
+            )
+            for name in self._outbox.destinations
+        }
+        counts = self.browser_ids.pool.counts if self.issuer is not None else None
+        return Stats(
+            destinations,
+            counts,
+            self.barrier.late,
+            self._outbox.unstored(),
+            outbox=self._outbox.state,
+            withheld_cookies=self.withheld.counts,
+            unkept_visitors=self.withheld.unkept_visitors,
+        )
+
+    def _checked_personalization(self) -> PersonalizationSource:
+        if self._personalization is None:
+            raise SettingsError("only Sitecore answers this; add Sitecore(...) to the destinations")
+        return self._personalization
+
+
+def _make_outbox(names: Sequence[str], settings: Settings) -> Outbox:
+    directory = settings.outbox_directory
+    if directory is None:
+        return MemoryOutbox(names, settings.max_events or MAX_EVENTS, settings.when_full)
+    try:
+        from ..outbox import sqlite  # noqa: PLC0415 - not everybody has what it needs
+    except ImportError as error:  # a Python built without SQLite, or a system without such locks
+        raise SettingsError(f'found no module {error.name}, which "sqlite:" needs', setting="outbox") from None
+    try:
+        _check_place(Path(directory))
+        return sqlite.SqliteOutbox(
+            directory,
+            names,
+            max_events=settings.max_events or sqlite.MAX_EVENTS,
+            max_bytes=settings.max_bytes,
+            when_full=settings.when_full,
+            synchronous=settings.synchronous,
+        )
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SettingsError(f"the directory cannot be used ({reason}); choose another", setting="outbox") from None
+
+
+def _check_place(directory: Path) -> None:
+    """Raise SettingsError where a directory cannot be made or written; it is made later, with the first event."""
+    place = directory
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise SettingsError(f"found a file at {place}, expected a directory", setting="outbox")
+    if not os.access(place, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise SettingsError(f"{place} cannot be written by the user that the app runs as", setting="outbox")
+
+
+def _retry_plan(settings: Settings) -> RetryPlan:
+    return RetryPlan(
+        base=settings.retry_base,
+        cap=settings.retry_cap,
+        age=settings.retry_age,
+        concurrency=settings.concurrency,
+        timeout=settings.request_timeout,
+    )

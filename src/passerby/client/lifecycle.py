@@ -1,0 +1,225 @@
+"""The door: what every framework's face does with a request, from its beginning to the end of its response."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import weakref
+from collections.abc import Iterable
+from concurrent.futures import Future, wait
+from logging import Logger
+from typing import Any
+
+from ..errors import ValidationError
+from ..http.policy import BROKEN
+from ..http.request import SEEN_KEY, TRACKER_KEY, RequestInfo
+from ..http.response import UNCHANGED, Changes
+from ..http.session import Visit
+from ..http.session_reader import Reception
+from ..http.visitor_cookies import Sighting
+from ..logs import get_logger
+from ..settings.settings import Settings
+from .client import FrontDesk
+from .current import step_out
+from .tracker import Tracker
+
+log: Logger = get_logger("passerby")
+
+
+class Door:
+    """Lets requests in and their responses out. No mistake of ours in here reaches the app.
+
+    Args:
+        desk: the desk that trackers stand in front of.
+        reception: reads cookies and writes them.
+        settings: the app's settings.
+    """
+
+    def __init__(self, desk: FrontDesk, reception: Reception, settings: Settings) -> None:
+        self._desk = desk
+        self._reception = reception
+        self._settings = settings
+
+    def open(self, request: RequestInfo) -> Tracker:
+        """Begin a request that a face takes charge of; whoever stands before it may have told something already."""
+        native = request.native
+        tracker: Tracker | None = native.get(TRACKER_KEY)
+        if tracker is None:
+            tracker = native[TRACKER_KEY] = self.begin(request)
+        tracker.visit.is_awaited = True
+        native[SEEN_KEY] = True
+        return tracker
+
+    def begin(self, request: RequestInfo, assigns_id: bool = True) -> Tracker:
+        """Begin a request: read its cookies, decide what may be done, give a new visitor an ID if one is ready.
+
+        Args:
+            request: the request's facts.
+            assigns_id: whether a new visitor gets an ID before anything is tracked; not where no response is to come.
+        """
+        try:
+            visit = self._reception.open(request, time.time())
+            if assigns_id and visit.needs_id:
+                self._desk.assign(visit)
+        except Exception:
+            log.exception("a request could not be read; nothing is tracked in it")
+            visit = Visit(request, BROKEN, Sighting(None), None)
+        return Tracker(self._desk, visit)
+
+    async def await_browser_id(self, tracker: Tracker, timeout: float | None = None) -> bool:
+        """Wait for the ID of a new visitor, at most `mint_timeout` seconds or as long as is given.
+
+        Returns False if time ran out, True if there is an ID or none is to be had.
+        """
+        waiter = self._get_in_line()
+        if waiter is None:
+            return True
+        try:
+            coming = asyncio.wrap_future(waiter, loop=asyncio.get_running_loop())
+            await asyncio.wait([coming], timeout=self._mint_timeout(timeout))
+        except RuntimeError:
+            log.exception("a browser ID can only be awaited in asyncio; the request goes on without")
+        except BaseException:  # given up by the server, say
+            self._get_out_of_line(waiter)
+            raise
+        return self._use(tracker, waiter)
+
+    def wait_for_browser_id(self, tracker: Tracker, timeout: float | None = None) -> bool:
+        """Do as `await_browser_id` does, in sync code."""
+        waiter = self._get_in_line()
+        if waiter is None:
+            return True
+        try:
+            wait([waiter], timeout=self._mint_timeout(timeout))
+        except BaseException:
+            self._get_out_of_line(waiter)
+            raise
+        return self._use(tracker, waiter)
+
+    def respond(self, tracker: Tracker, status: int, headers: Iterable[tuple[Any, Any]]) -> Changes:
+        """A response begins: record its page view where that is automatic, and return what to change in its headers.
+
+        Args:
+            tracker: the request's.
+            status: the HTTP status.
+            headers: the response's headers, as pairs of text or bytes.
+        """
+        visit = tracker.visit
+        try:
+            if self._settings.auto_page_views and not tracker.has_page_view:
+                headers = list(headers)
+                if self._reception.is_page_view(visit, status, headers):
+                    self._tell_page_view(tracker)
+            if not self._settings.server_cookie:
+                return UNCHANGED
+            changes = UNCHANGED
+            if self._reception.has_cookies(visit):
+                headers = list(headers)
+                if self._reception.needs_no_id(visit, status, headers):
+                    if not 200 <= status < 300:  # the body of others may still be made by one that reads the ID
+                        self._take_back(visit)
+                    return UNCHANGED
+                changes = self._reception.changes(visit, status, headers, time.time())
+            if visit.withheld is not None:
+                self._desk.withheld.count(visit)
+            return changes
+        except Exception:
+            log.exception("cookies could not be made; the response goes without")
+            return UNCHANGED
+
+    def begin_barrier(self, tracker: Tracker) -> Future[None] | None:
+        """Return what the response is to wait for before it starts, if anything; see `pass_barrier`."""
+        visit = tracker.visit
+        is_awaited, visit.is_awaited = visit.is_awaited, False
+        if not (is_awaited and visit.unrecorded):
+            return None
+        try:
+            return self._desk.barrier.begin(visit.unrecorded)
+        except Exception:
+            log.exception("what was told in a request cannot be awaited; its response starts all the same")
+            return None
+
+    async def pass_barrier_async(self, tracker: Tracker, recorded: Future[None]) -> None:
+        """Wait until what was told in a request is recorded, at most `barrier_timeout` seconds."""
+        try:
+            await self._desk.barrier.pass_async(recorded, tracker.visit.unrecorded)
+        except RuntimeError:
+            log.exception("what was told can only be awaited in asyncio; the response starts before it is recorded")
+
+    def pass_barrier(self, tracker: Tracker) -> None:
+        """Do as `begin_barrier` and `pass_barrier_async` do, in sync code."""
+        recorded = self.begin_barrier(tracker)
+        if recorded is not None:
+            self._desk.barrier.pass_sync(recorded, tracker.visit.unrecorded)
+
+    def end(self, tracker: Tracker) -> None:
+        """End a request: an ID on which nothing depends goes back to the pool."""
+        visit = tracker.visit
+        visit.is_under_way = False
+        if visit.request is not None:
+            visit.request.detach()
+        self._take_back(visit)
+
+    def end_with(self, tracker: Tracker, body: object) -> None:
+        """End a request when the server lets go of the response's body, which may tell something until then.
+
+        Nothing is wrapped around the body, so that the server sees it as it is. A body whose end cannot be seen, such
+        as a list, is over at once.
+        """
+
+        def end(gone: object = None) -> None:
+            step_out(tracker)
+            self.end(tracker)
+
+        tracker.visit.is_under_way = False
+        if tracker.outer is not None:  # whose handler reads this body goes on with its own request
+            step_out(tracker)
+        try:
+            # The visit keeps what waits for the body's end, so that it keeps nobody alive itself.
+            tracker.visit.body = weakref.ref(body, end)
+        except TypeError:
+            end()
+
+    def _tell_page_view(self, tracker: Tracker) -> None:
+        try:
+            tracker.page_view()
+        except ValidationError as error:
+            log.warning("the page view of a request cannot be told: %s", error)
+            self._desk.count_refused("invalid")
+
+    def _mint_timeout(self, timeout: float | None) -> float:
+        return self._settings.mint_timeout if timeout is None else timeout
+
+    def _get_in_line(self) -> Future[str | None] | None:
+        try:
+            return self._desk.browser_ids.wait()
+        except Exception:
+            log.exception("a browser ID could not be asked for; the visitor goes on without")
+            return None
+
+    def _get_out_of_line(self, waiter: Future[str | None]) -> None:
+        """Wait no longer for an ID; one that has just come is for somebody else."""
+        browser_id = None if waiter.cancel() else waiter.result()
+        if browser_id is not None:
+            self._give_back(browser_id)
+
+    def _take_back(self, visit: Visit) -> None:
+        """Take an ID on which nothing depends back into the pool."""
+        if visit.assigned and not visit.used and visit.browser_id is not None and self._desk.issuer is not None:
+            self._give_back(visit.browser_id)
+            visit.withdraw()
+
+    def _give_back(self, browser_id: str) -> None:
+        try:
+            self._desk.browser_ids.pool.give_back(browser_id)
+        except Exception:
+            log.exception("an unused browser ID could not be given back")
+
+    def _use(self, tracker: Tracker, waiter: Future[str | None]) -> bool:
+        """Take what a waiter brought; one that brought nothing yet gets out of the line."""
+        if not waiter.done() and waiter.cancel():
+            return False
+        browser_id = waiter.result()  # it is there, or coming this very moment
+        if browser_id is not None:
+            tracker.take_up(browser_id)
+        return True

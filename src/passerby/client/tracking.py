@@ -1,0 +1,392 @@
+"""Tracking: joins the parts. One per app; it hands each request a tracker."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from logging import Logger
+from typing import Any, Unpack, cast
+
+from ..destinations import CookieOwner, Destination, IdIssuer, SharedCookie
+from ..destinations.contract import check_destination
+from ..destinations.target import COLLECTOR_URL, collector_url
+from ..errors import BrowserIdUnavailable, RemoteTimeout, SettingsError, ValidationError
+from ..events.identity import checked_browser_id, checked_user_id
+from ..events.options import checked_timeout
+from ..http.caching import CacheControl
+from ..http.cookie_context import CookieContext
+from ..http.policy import INVALID, OUTSIDE, Policy
+from ..http.proxies import TrustedProxies
+from ..http.request import TRACKER_KEY, EnvironRequest, RequestInfo, read_request
+from ..http.response import change, headers_of, without_cookies
+from ..http.session import Visit, visit_of
+from ..http.session_reader import Reception
+from ..http.visitor_cookies import BrowserIdCookie, IdentityCookie, LogOutCookie, Sighting
+from ..logs import get_logger, log_loss
+from ..outbox import DeadLetter
+from ..settings.env import read_environment, read_mapping, variable_of
+from ..settings.settings import Settings, SettingsValues, UnfitKey, make_settings
+from ..values.app_values import guarded
+from .adapters import handled_tracker
+from .client import FrontDesk
+from .lifecycle import Door
+from .on_commit import Transactions
+from .receipt import DEFAULT_WAIT, Receipt
+from .stats import Stats
+from .tracker import Tracker
+from .uwsgi import warn_if_threads_are_off
+
+log: Logger = get_logger("passerby")
+
+
+class Tracking:
+    """Visitor tracking for one app.
+
+    Args:
+        destinations: the systems that receive events, such as `Sitecore`.
+        settings: see `passerby.settings.settings.Settings`.
+
+    Raises:
+        SettingsError: a setting is missing, wrong, or does not fit another one.
+    """
+
+    def __init__(self, *destinations: Destination, **settings: Unpack[SettingsValues]) -> None:
+        self._settings = make_settings(settings)
+        _check(destinations)
+        proxies = TrustedProxies(self._settings.trusted_proxies, self._settings.trusted_proxy_headers)
+        self._desk = FrontDesk(destinations, self._settings, proxies)
+        self._delivery = self._desk.delivery
+        self._reception = _make_reception(self._settings, self._desk.cookie, self._desk.shares_cookie, proxies)
+        self._door = Door(self._desk, self._reception, self._settings)
+        warn_if_threads_are_off()
+        if (collector := collector_url()) is not None:
+            log_loss(  # it is seen where no logging is configured too: the addresses of the settings get nothing
+                log,
+                "%s is set: events go to the collector at %s and to no configured address; for development only",
+                COLLECTOR_URL,
+                collector,
+            )
+        if self._settings.server_cookie and not self._settings.remembers_users:
+            key = self._settings.secret_key
+            log.warning(
+                "%s: cookies are not signed and not renewed, users are not remembered over requests; "
+                "set %s to a long random text",
+                *(
+                    (f"{key.name} has fewer than 8 characters and cannot sign", "it, or passerby's own secret_key,")
+                    if isinstance(key, UnfitKey)
+                    else ("no secret_key", "secret_key")
+                ),
+            )
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any], spelling: Callable[[str], str] = str) -> Tracking:
+        """Make it from a mapping such as ``{"sitecore": {"client_key": ...}, "secret_key": ...}``.
+
+        Args:
+            values: the settings, those of a destination under its kind.
+            spelling: makes out of a setting's name, such as ``"sitecore.client_key"``, how errors are to call it.
+
+        Raises SettingsError as `Tracking` does.
+        """
+        try:
+            destinations, settings = read_mapping(values)
+            return cls(*destinations, **cast("SettingsValues", settings))
+        except SettingsError as error:
+            raise error.spelled(spelling) from None
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Tracking:
+        """Make it from the environment: ``PASSERBY_SITECORE_CLIENT_KEY``, ``PASSERBY_SECRET_KEY`` and so on.
+
+        Raises SettingsError as `Tracking` does.
+        """
+        return cls.from_mapping(read_environment(os.environ if environ is None else environ), variable_of)
+
+    def __repr__(self) -> str:
+        return f"<Tracking to {', '.join(self._desk.destination_names) or 'nowhere'}>"
+
+    @property
+    def outbox_directory(self) -> str | None:
+        """Where the files of the outbox are; None if events wait in memory."""
+        return self._settings.outbox_directory
+
+    @property
+    def close_timeout(self) -> float:
+        """How many seconds `close` takes at most if it is not told."""
+        return self._settings.close_timeout
+
+    @property
+    def cache_control(self) -> CacheControl:
+        """What is done about shared caches; see `passerby.settings.settings.Settings`."""
+        return self._settings.cache_control
+
+    def for_request(self, request: RequestInfo) -> Door:
+        """Return the door through which a request comes in; for every framework's face."""
+        return self._door
+
+    # The server object: any framework's request, with or without the middleware.
+
+    def tracker_for(self, request: Any) -> Tracker:
+        """Return the tracker of a request; made on first use, and then the same for all who ask.
+
+        Args:
+            request: an ASGI scope, a WSGI environ, or the request object of Starlette, FastAPI, Django or Flask.
+
+        Raises ValidationError for anything else.
+        """
+        return self._tracker_for(request)
+
+    @guarded("request")
+    def _tracker_for(self, request: Any) -> Tracker:
+        info = read_request(request)
+        tracker: Tracker | None = info.native.get(TRACKER_KEY) or handled_tracker(info)
+        if tracker is None:
+            tracker = info.native[TRACKER_KEY] = self._door.begin(info)
+        return tracker
+
+    def for_visitor(self, browser_id: object, user_id: object = None) -> Tracker:
+        """Return a tracker outside of any request, for a job or an import.
+
+        Args:
+            browser_id: what `Tracker.browser_id` said, as text or as a UUID.
+            user_id: who the visitor is, if that is known: text, a number or a UUID.
+
+        Raises ValidationError if the browser ID is no UUID or the user ID is none. With ``on_invalid="drop"`` all that
+        is tracked with the tracker is dropped instead.
+        """
+        try:
+            browser = checked_browser_id(browser_id, self._desk.cookie.form)
+            user = None if user_id is None else checked_user_id(user_id, browser)
+        except ValidationError as error:
+            self._desk.refuse("invalid", (), error)
+            return Tracker(self._desk, Visit(None, INVALID, Sighting(None), None))
+        return Tracker(self._desk, visit_of(browser, user))
+
+    def outside_request(self) -> Tracker:
+        """Return a tracker for code that runs outside of a request too: it has no visitor and drops what is tracked.
+
+        What is dropped is counted as "no-request". For a visitor who is known there is `for_visitor`.
+        """
+        return Tracker(self._desk, Visit(None, OUTSIDE, Sighting(None), None))
+
+    async def handle_cookie(self, request: Any, response: Any, timeout: float | None = None) -> None:
+        """Set the visitor's cookie on a response, or renew it. With the middleware installed it is not needed.
+
+        Args:
+            request: as for `tracker_for`.
+            response: a list of headers, or the response object of Starlette, FastAPI, Django or Flask.
+            timeout: how many seconds a new visitor may wait for an ID; `mint_timeout` by default.
+
+        Raises:
+            ValidationError: IV-0006, the timeout is no number of seconds.
+            RemoteTimeout: IE-0003, no ID within the given timeout.
+            BrowserIdUnavailable: IE-0004, no ID could be had.
+        """
+        tracker = self._tracker_for_cookie(request)
+        if tracker is None:
+            return
+        in_time = True
+        if tracker.visit.needs_id or tracker.visit.needs_new_id:
+            timeout = self._checked_timeout(timeout)
+            in_time = await self._door.await_browser_id(tracker, timeout)
+        self._answer(tracker, response, timed_out=timeout is not None and not in_time)
+
+    def handle_cookie_sync(self, request: Any, response: Any, timeout: float | None = None) -> None:
+        """Do as `handle_cookie` does, in sync code."""
+        tracker = self._tracker_for_cookie(request)
+        if tracker is None:
+            return
+        in_time = True
+        if tracker.visit.needs_id or tracker.visit.needs_new_id:
+            timeout = self._checked_timeout(timeout)
+            in_time = self._door.wait_for_browser_id(tracker, timeout)
+        self._answer(tracker, response, timed_out=timeout is not None and not in_time)
+
+    def page_view(
+        self,
+        event_data: Mapping[str, Any] | None,
+        request: Any,
+        extension_data: Mapping[str, Any] | None = None,
+    ) -> Receipt:
+        """Tell that the visitor of a request sees a page; see `Tracker.page_view`."""
+        tracker = self._find_tracker(request)
+        return self._refused if tracker is None else tracker.page_view(event_data, extension_data)
+
+    def identity(
+        self, event_data: Mapping[str, Any], request: Any, extension_data: Mapping[str, Any] | None = None
+    ) -> Receipt:
+        """Tell who the visitor of a request is; see `Tracker.identity`."""
+        tracker = self._find_tracker(request)
+        return self._refused if tracker is None else tracker.identity(event_data, extension_data)
+
+    def event(
+        self,
+        type: str,
+        event_data: Mapping[str, Any] | None,
+        request: Any,
+        extension_data: Mapping[str, Any] | None = None,
+    ) -> Receipt:
+        """Tell an event of the visitor of a request; see `Tracker.event`."""
+        tracker = self._find_tracker(request)
+        return self._refused if tracker is None else tracker.event(type, event_data, extension_data)
+
+    async def personalize(
+        self, data: Mapping[str, Any], request: Any, timeout: float | None = None
+    ) -> dict[str, Any] | None:
+        """Ask for a personalisation for the visitor of a request; see `Tracker.personalize`."""
+        tracker = self._find_tracker(request, counted=False)
+        return None if tracker is None else await tracker.personalize(data, timeout)
+
+    def personalize_sync(
+        self, data: Mapping[str, Any], request: Any, timeout: float | None = None
+    ) -> dict[str, Any] | None:
+        """Do as `personalize` does, in sync code."""
+        tracker = self._find_tracker(request, counted=False)
+        return None if tracker is None else tracker.personalize_sync(data, timeout)
+
+    # Running it.
+
+    def start(self) -> None:
+        """Start the background thread and fill the pool of browser IDs; the first request does it otherwise."""
+        self._delivery.start()
+
+    def flush(self, timeout: float = DEFAULT_WAIT) -> int:
+        """Wait at most `timeout` seconds until everything is delivered; return how many events still wait."""
+        return self._delivery.flush(self._wait_of(timeout, DEFAULT_WAIT))
+
+    async def aflush(self, timeout: float = DEFAULT_WAIT) -> int:
+        """Do as `flush` does without blocking the event loop."""
+        return await self._delivery.aflush(self._wait_of(timeout, DEFAULT_WAIT))
+
+    def close(self, timeout: float | None = None) -> int:
+        """Flush and end the background thread; return how many events still wait. A later event starts it again."""
+        return self._delivery.close(self._wait_of(timeout, self.close_timeout))
+
+    async def aclose(self, timeout: float | None = None) -> int:
+        """Do as `close` does without blocking the event loop."""
+        return await asyncio.to_thread(self.close, timeout)
+
+    def record_with(self, transactions: Transactions | None) -> None:
+        """Have events that are told in a database transaction recorded when it is committed, and dropped if it fails.
+
+        What is dropped is counted as "rollback", and an identity told in the transaction is forgotten with it. The face
+        for Django does this by itself.
+        """
+        self._desk.transactions = transactions
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """Return the events that a destination will never take, each with the reason."""
+        return self._desk.dead_letters()
+
+    def stats(self) -> Stats:
+        """Return the ledger: per destination, enqueued = delivered + pending + dead + dropped."""
+        return replace(self._desk.stats(), unread_cookies=self._reception.unread_cookies)
+
+    def _tracker_for_cookie(self, request: Any) -> Tracker | None:
+        return self._find_tracker(request, counted=False) if self._settings.server_cookie else None
+
+    def _find_tracker(self, request: Any, *, counted: bool = True) -> Tracker | None:
+        """Return a request's tracker; None for what is no request, where that is not to be raised."""
+        try:
+            return self._tracker_for(request)
+        except ValidationError as error:
+            self._desk.refuse("invalid", self._desk.destination_names if counted else (), error)
+            return None
+
+    @property
+    def _refused(self) -> Receipt:
+        """The receipt of a call that was refused and counted."""
+        return Receipt.dropped("invalid", self._desk.destination_names)
+
+    def _checked_timeout(self, timeout: object) -> float | None:
+        try:
+            return checked_timeout(timeout)
+        except ValidationError as error:
+            self._desk.refuse("invalid", (), error)
+            return None
+
+    def _wait_of(self, timeout: object, otherwise: float) -> float:
+        checked = self._checked_timeout(timeout)
+        return otherwise if checked is None else checked
+
+    def _answer(self, tracker: Tracker, response: Any, *, timed_out: bool) -> None:
+        visit = tracker.visit
+        is_first, visit.renews = not visit.renews, True
+        try:
+            if is_first and not visit.is_awaited:
+                self._remove_left(response)
+            if visit.needs_id:
+                raise RemoteTimeout if timed_out else BrowserIdUnavailable
+            if not visit.is_awaited:  # else the middleware sets the cookies, on what only this request sends
+                self._change(visit, response)
+        except ValidationError as error:
+            self._desk.refuse("invalid", (), error)
+
+    @guarded("response")
+    def _remove_left(self, response: Any) -> None:
+        """Remove the cookies that a response carries from the answer to another request."""
+        left = self._reception.left_by_others(headers_of(response))
+        if left:
+            log.warning(
+                "handle_cookie: the response carried the cookies of another request; they are removed. "
+                "Make a new response for each request, or use the middleware"
+            )
+            without_cookies(response, left)
+
+    @guarded("response")
+    def _change(self, visit: Visit, response: Any) -> None:
+        status = getattr(response, "status_code", 200)
+        changes = self._reception.changes(visit, status, headers_of(response), time.time())
+        if visit.withheld is not None:
+            self._desk.withheld.count(visit)
+        change(response, changes, is_text=isinstance(visit.request, EnvironRequest))
+
+
+def _check(destinations: Sequence[Destination]) -> None:
+    for one in destinations:
+        check_destination(one)
+    if len({one.name for one in destinations}) < len(destinations):
+        raise SettingsError("two destinations go by one name; give each its own with name=...")
+    owners = [one.name for one in destinations if isinstance(one, CookieOwner) and one.shared_cookie is not None]
+    if len(owners) > 1:
+        raise SettingsError(
+            f"found several destinations that own the browser ID's cookie, {', '.join(owners)}, expected one at most: "
+            "one Sitecore(...), or one Datalyr(..., share_visitors=True)"
+        )
+    issuers = [one.name for one in destinations if isinstance(one, IdIssuer)]
+    if len(issuers) > 1:
+        raise SettingsError(f"found several destinations that issue browser IDs, {', '.join(issuers)}, expected one")
+
+
+def _make_reception(settings: Settings, shared: SharedCookie, is_readable: bool, proxies: TrustedProxies) -> Reception:
+    keys, attributes = settings.secret_keys, settings.cookie_attributes.for_name(shared.name)
+    # An ID that passerby alone writes has a signature; without one it may be an ID that an attacker chose.
+    has_other_writers = is_readable or not settings.server_cookie
+    cookie = BrowserIdCookie(
+        shared.name,
+        attributes,
+        keys,
+        readable=is_readable,  # by the browser SDK
+        renew_after=settings.renew_after,
+        on_tamper=settings.on_tamper,
+        on_missing_signature=settings.on_missing_signature or ("adopt" if has_other_writers else "reissue"),
+        form=shared.form,
+    )
+    max_age = settings.identity_max_age
+    identity = IdentityCookie(f"{shared.name}_uid", attributes, keys, max_age) if keys else None
+    log_out = LogOutCookie(f"{shared.name}_out", attributes, keys, max_age) if keys else None
+    # Where the browser SDK sets the cookie, no page waits for an ID.
+    context = CookieContext(attributes, proxies) if settings.server_cookie else None
+    policy = Policy(
+        settings.consent,
+        settings.gpc,
+        settings.bots,
+        settings.skipped_paths,
+        assigns_ids=settings.server_cookie,
+        opt_out=shared.opt_out,
+        context=context,
+    )
+    return Reception(cookie, identity, policy, proxies, log_out, settings.cache_control)

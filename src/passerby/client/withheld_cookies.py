@@ -1,0 +1,69 @@
+"""Counts the responses that could not carry a visitor's cookie, by reason; the log says it once for each reason."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from logging import Logger
+
+from ..delivery.process import renew_in_child
+from ..http.session import Visit, Withheld
+from ..logs import get_logger
+
+log: Logger = get_logger("passerby")
+
+_ADVICE: Mapping[Withheld, str] = {
+    "shared cache": (
+        "a response got no cookie, because a shared cache may keep it: its visitor is a new one at the next page. "
+        'Have the app send "Cache-Control: private", or set cache_control="override"'
+    ),
+    "plain http": (
+        "a response got no cookie, because the cookie must be Secure and the request came by plain http. "
+        "If a proxy in front speaks https, list it in trusted_proxies; for plain http set cookie_secure=False"
+    ),
+    "cross-site": (
+        "a response got no new browser ID, because the request came from another site and could not carry the cookie "
+        "that the browser may have"
+    ),
+    "frame": (
+        "a page in a frame of another site got no cookie, because browsers refuse it there. "
+        'For embedded pages set cookie_same_site="none"'
+    ),
+}
+
+
+class WithheldCookies:
+    """The counts of one `Tracking`.
+
+    Attributes:
+        unkept_visitors: how many new visitors had an event recorded and no cookie set, so that the destination takes
+            them for somebody else at the next page.
+    """
+
+    def __init__(self) -> None:
+        self.unkept_visitors: int = 0
+        self._counts: dict[str, int] = {}
+        self._lock = threading.Lock()
+        renew_in_child(self)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many responses, by reason."""
+        with self._lock:
+            return dict(self._counts)
+
+    def count(self, visit: Visit) -> None:
+        """Count a response whose visit says why it carries no cookie."""
+        reason = visit.withheld
+        if reason is None:
+            return
+        with self._lock:
+            number = self._counts[reason] = self._counts.get(reason, 0) + 1
+            if visit.has_events and visit.sighting.browser_id is None:
+                self.unkept_visitors += 1
+        if number == 1:
+            log.warning("%s; stats().withheld_cookies counts such responses", _ADVICE[reason])
+
+    def begin_afresh(self) -> None:
+        """In a forked child: a thread of the parent that held the lock never releases it."""
+        self._lock = threading.Lock()

@@ -1,0 +1,295 @@
+"""Plain values: what an app hands over, made into JSON data of passerby's own, checked and flattened.
+
+A plain value is str, int within 64 bits, finite float, bool, None, list or dict with text keys. Making one copies every
+container, so that what the app does to its own objects afterwards changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Set
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from math import isfinite, nan
+from typing import Any, cast
+
+from ..errors import ValidationError
+from ..values import json
+from ..values.app_values import (
+    MISSING,
+    bare,
+    bounded,
+    is_absent,
+    is_array,
+    is_mapping,
+    items_of,
+    unreadable,
+    well_formed,
+)
+
+MAX_ATTRIBUTES = 50  # Engage SDK: "This event supports maximum 50 attributes"
+MAX_DEPTH = 12  # containers inside containers; the data model of an order needs about six
+MAX_SIZE = 32_768  # characters of text plus 8 per value; Customer.io, the strictest, takes 32 KB a call
+_INT64 = 2**63
+_NOT_A_NUMBER = nan  # this very object stands for a value that is not dropped but written as null
+
+_SCALARS = frozenset({bool, type(None)})
+_BUILT_IN = (list, tuple)
+_type_of: Callable[[Any], Any] = type  # not `__class__`, for which a proxy gives what it stands for
+
+
+def plain(value: Any, name: str, max_size: int = MAX_SIZE, not_a_number: float | None = None) -> dict[str, Any]:
+    """Copy the app's mapping into plain values.
+
+    `datetime` becomes ISO 8601 in UTC with milliseconds (a naive one is taken as UTC), `date` and `time` their ISO
+    form, `UUID` its text, `Decimal` a number, `Enum` its value, a lazy translation its text, a proxy what it stands
+    for, a set a sorted list, a scalar of NumPy or pandas what it is in Python, an array a list; NaN, infinities, NaT
+    and NA, which JSON cannot say, become None.
+
+    Args:
+        value: the mapping; None counts as an empty one.
+        name: what to call it in an error.
+        not_a_number: what becomes of NaN and the infinities.
+        max_size: the size at which it is refused, in characters of text plus 8 per value.
+
+    Raises:
+        ValidationError: not a mapping, a value of an unknown type, an integer beyond 64 bits, nested too deeply, too
+            large, or one of the app's objects raised something.
+    """
+    if value is None:
+        return {}
+    try:
+        if not is_mapping(value):
+            raise ValidationError(_no_mapping(value, name))
+        return _Copier(name, max_size, not_a_number).mapping(value, MAX_DEPTH)
+    except ValidationError:
+        raise
+    except Exception as error:
+        raise unreadable(name, error) from error
+
+
+def read_extension(value: Any, name: str) -> dict[str, Any]:
+    """Copy the app's own attributes and flatten them; raises ValidationError as `plain` does.
+
+    The Engage SDK drops what is null, but sends what is no number as null, and so does this.
+    """
+    return flatten(plain(value, name, not_a_number=_NOT_A_NUMBER))
+
+
+def read_attributes(value: Any, name: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Copy the app's own attributes; return them flattened, and as they were given where that is something else."""
+    if value is None:
+        return {}, None
+    if type(value) is not dict and _is_absent(value, name):
+        return {}, None
+    given = plain(value, name, not_a_number=_NOT_A_NUMBER)
+    flat = flatten(given)
+    return flat, None if flat.keys() == given.keys() else _without_nan(given)
+
+
+def _is_absent(value: Any, name: str) -> bool:
+    try:
+        return is_absent(value)
+    except Exception as error:
+        raise unreadable(name, error) from error
+
+
+def flatten(extension: Mapping[str, Any]) -> dict[str, Any]:
+    """Flatten plain values the way the Engage SDK does.
+
+    Keys are joined with an underscore, lists stay whole, None and empty dicts vanish, and the later of two paths to one
+    key wins. Below an empty key the prefix is lost, as it is there.
+    """
+    flat: dict[str, Any] = {}
+    for key, value in extension.items():
+        if type(value) is dict:
+            _flatten_into(flat, cast("dict[str, Any]", value), key)
+        elif value is not None:
+            flat[key] = None if value is _NOT_A_NUMBER else value
+    return flat
+
+
+def check_attribute_count(flat: Mapping[str, Any]) -> None:
+    """Raise ValidationError IV-0005 if there are more than 50 attributes."""
+    if len(flat) > MAX_ATTRIBUTES:
+        raise ValidationError(
+            "This event supports maximum 50 attributes. Reduce the number of attributes.", code="IV-0005"
+        )
+
+
+def iso_utc(moment: datetime) -> str:
+    """Write a moment as ISO 8601 in UTC with milliseconds and Z; a naive one is taken as UTC."""
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(UTC).replace(tzinfo=None)
+    return moment.isoformat(timespec="milliseconds") + "Z"
+
+
+def _flatten_into(flat: dict[str, Any], values: Mapping[str, Any], prefix: str) -> None:
+    for key, value in values.items():
+        path = f"{prefix}_{key}" if prefix else key
+        if type(value) is dict:
+            _flatten_into(flat, cast("dict[str, Any]", value), path)
+        elif value is not None:
+            flat[path] = None if value is _NOT_A_NUMBER else value
+
+
+def _without_nan(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: None
+        if value is _NOT_A_NUMBER
+        else _without_nan(cast("dict[str, Any]", value))
+        if type(value) is dict
+        else value
+        for name, value in values.items()
+    }
+
+
+class _Copier:
+    """Copies one mapping; counts what it has copied so that a flood is refused early."""
+
+    __slots__ = ("max_size", "name", "not_a_number", "size")
+
+    def __init__(self, name: str, max_size: int, not_a_number: float | None) -> None:
+        self.name = name
+        self.max_size = max_size
+        self.not_a_number = not_a_number
+        self.size = 0
+
+    def mapping(self, values: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+        items = values.items() if _type_of(values) is dict else items_of(values, self.name)
+        self._grow(8 * len(items), depth)
+        copy: dict[str, Any] = {}
+        for key, value in items:
+            if type(key) is not str:
+                key = self._key(key)
+            elif not key.isascii():
+                key = well_formed(key)
+            self.size += len(key)
+            kind = _type_of(value)
+            if kind is str:
+                self.size += len(value)
+                copy[key] = value if value.isascii() else well_formed(value)
+            elif kind in _SCALARS or (kind is int and -_INT64 <= value < _INT64) or (kind is float and isfinite(value)):
+                copy[key] = value
+            else:
+                copy[key] = self._other(value, depth - 1)
+        if self.size > self.max_size:
+            self._refuse_size()
+        return copy
+
+    def _sequence(self, values: Iterable[Any], size: int, depth: int) -> list[Any]:
+        self._grow(8 * size, depth)
+        copies = (value if type(value) in _SCALARS else self._other(value, depth - 1) for value in values)
+        return [None if copy is _NOT_A_NUMBER else copy for copy in copies]
+
+    def _other(self, value: Any, depth: int) -> Any:
+        """Make a plain value of anything; in the order of how often it is met, and of how long it takes to see."""
+        kind = _type_of(value)
+        if kind is dict:
+            return self.mapping(value, depth)
+        if kind in _BUILT_IN:
+            return self._sequence(value, len(value), depth)
+        value = bare(value)
+        kind = _type_of(value)
+        if kind is str:
+            return self._text(value)
+        if kind in _SCALARS:
+            return value
+        if kind is int:
+            return self._integer(value)
+        if kind is float:
+            return value if isfinite(value) else self.not_a_number
+        if is_mapping(value):
+            return self.mapping(value, depth)
+        if isinstance(value, list | tuple | Set):
+            values = bounded(cast("Iterable[Any]", value), self.name)
+            copies = self._sequence(values, len(values), depth)
+            # A set has another order in each process, and what is sent should be the same from all.
+            return sorted(copies, key=json.dumps_sorted) if isinstance(value, Set) else copies
+        return self._standard_form(value, depth)
+
+    def _standard_form(self, value: Any, depth: int) -> Any:
+        if value is MISSING:
+            return self.not_a_number
+        if isinstance(value, datetime):
+            return self._moment(value)
+        if isinstance(value, date | time):
+            return value.isoformat()
+        if isinstance(value, Decimal):
+            return self._decimal(value)
+        if is_array(value):
+            return self._array(value, depth)
+        raise ValidationError(
+            f"{self.name}: found a value of type {type(value).__name__}, which has no JSON form{_advice(value)}; "
+            "pass text, a number, a bool, None, a list, a dict, or a date, datetime, UUID, Decimal or Enum"
+        )
+
+    def _array(self, array: Any, depth: int) -> list[Any]:
+        self._grow(8 * len(array), depth)  # before it is made a list
+        values: list[Any] = bounded(array, self.name)
+        # The values of a table, which are its columns' names, are not what it holds.
+        if len(array.shape) > 1 and not all(map(is_array, values)):
+            raise ValidationError(f"{self.name}: found a table of type {type(array).__name__}; pass a list of dicts")
+        return self._sequence(values, 0, depth)
+
+    def _text(self, text: str) -> str:
+        self.size += len(text)
+        if self.size > self.max_size:
+            self._refuse_size()
+        return text if text.isascii() else well_formed(text)
+
+    def _moment(self, value: datetime) -> str:
+        try:
+            return iso_utc(value)
+        except OverflowError:
+            raise ValidationError(f"{self.name}: found a datetime in a year that UTC does not have") from None
+
+    def _decimal(self, value: Decimal) -> int | float | None:
+        if not value.is_finite():
+            return self.not_a_number
+        if value.as_tuple().exponent == 0:
+            return self._integer(int(value))
+        return float(value) if isfinite(float(value)) else self.not_a_number
+
+    def _integer(self, number: int) -> int:
+        if -_INT64 <= number < _INT64:
+            return number
+        raise ValidationError(
+            f"{self.name}: found an integer beyond 64 bits, which JSON readers round; pass it as text"
+        )
+
+    def _key(self, key: Any) -> str:
+        found = bare(key)
+        if type(found) is int:
+            return str(self._integer(found))
+        if type(found) is not str:
+            raise ValidationError(f"{self.name}: found a key of type {type(key).__name__}, expected text")
+        return well_formed(found)
+
+    def _grow(self, size: int, depth: int) -> None:
+        if depth <= 0:
+            raise ValidationError(
+                f"{self.name}: nested more than {MAX_DEPTH} levels deep (or within itself); pass flatter data"
+            )
+        self.size += size
+        if self.size > self.max_size:
+            self._refuse_size()
+
+    def _refuse_size(self) -> None:
+        raise ValidationError(
+            f"{self.name}: larger than {self.max_size} characters; send less, or a reference to where it is kept"
+        )
+
+
+def _no_mapping(value: Any, name: str) -> str:
+    found = _type_of(value).__name__
+    return f"{name}: found {found}{_advice(value)}, expected a mapping such as a dict"
+
+
+def _advice(value: Any) -> str:
+    """Say how a model becomes a dict, where it can say so itself."""
+    kind = _type_of(value)
+    if callable(getattr(kind, "model_dump", None)):
+        return " (call its model_dump())"
+    if hasattr(kind, "__dataclass_fields__"):
+        return " (call dataclasses.asdict)"
+    return " (call attrs.asdict)" if hasattr(kind, "__attrs_attrs__") else ""

@@ -1,0 +1,265 @@
+"""The composer: makes events of what is told in one request, and fills in what a call leaves open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from logging import Logger
+from typing import Any, Literal, Protocol
+
+from ..errors import ValidationError
+from ..http.request import RequestInfo
+from ..http.route import named_route
+from ..http.session import Visit
+from ..http.url import without_user_info
+from ..logs import get_logger
+from ..values.app_values import bare
+from ..values.callbacks import is_given_up
+from .attributes import plain, read_attributes
+from .context import RedactUrl, external_referrer, language_of, page_of
+from .event import Context, Event, EventKind, new_event_id
+from .identity import CAMEL_CASE, guard, read_identity, user_id_in
+from .options import (
+    Options,
+    checked_event_id,
+    checked_type,
+    override,
+    read_context,
+    read_integrations,
+    seconds_of,
+)
+from .redaction import MAX_READ, masked_path
+
+log: Logger = get_logger("passerby")
+
+_CAMEL_CASE: Mapping[EventKind, Mapping[str, str]] = {
+    "page_view": {"pointOfSale": "point_of_sale", "pageVariantId": "page_variant_id"},
+    "event": {"pointOfSale": "point_of_sale"},
+    "identity": {"pointOfSale": "point_of_sale", **CAMEL_CASE},
+    "group": {},
+    "alias": {},
+}
+_URLS = ("url", "referrer")  # event data that destinations read as URLs
+
+
+PageName = Callable[[RequestInfo], "str | None"]
+
+
+class Defaults(Protocol):
+    """The settings a tracker works by."""
+
+    @property
+    def infer(self) -> bool: ...
+    @property
+    def redact_url(self) -> RedactUrl | None: ...
+    @property
+    def page_name(self) -> PageName | Literal["route", "path"]: ...
+    @property
+    def identity_provider(self) -> str | None: ...
+    @property
+    def remembers_users(self) -> bool: ...
+    @property
+    def on_user_change(self) -> Literal["rotate", "refuse", "link"]: ...
+    @property
+    def sensitive_traits(self) -> Literal["refuse", "allow"]: ...
+    @property
+    def hash_traits(self) -> Collection[str]: ...
+
+
+class EventInputs(Protocol):
+    """What fills in what a call leaves open: settings, the request, the clock."""
+
+    @property
+    def defaults(self) -> Defaults: ...
+
+    @property
+    def common_data(self) -> Sequence[tuple[str, str]]:
+        """Names and values that event data has where a call does not give them."""
+        ...
+
+    def now(self) -> float:
+        """The time in seconds since 1970."""
+        ...
+
+    def context(self, visit: Visit) -> Context:
+        """Return what the visit's request says."""
+        ...
+
+    def point_of_sale(self, visit: Visit) -> str | None:
+        """Return the point of sale of the visit's request."""
+        ...
+
+
+class Composer:
+    """Makes the events of one visitor in one request.
+
+    Args:
+        inputs: whose settings fill in what is the same in all requests.
+        visit: whose request fills in the rest.
+
+    Attributes:
+        has_page_view: whether a page view was told in this request.
+    """
+
+    __slots__ = ("_context", "_inputs", "_point_of_sale", "_visit", "has_page_view")
+
+    def __init__(self, inputs: EventInputs, visit: Visit) -> None:
+        self._inputs = inputs
+        self._visit = visit
+        self._context: Context | None = None
+        self._point_of_sale: str | None = None
+        self.has_page_view: bool = False
+
+    @property
+    def point_of_sale(self) -> str | None:
+        """The point of sale that events get which name none."""
+        if self._point_of_sale is None:
+            self._point_of_sale = self._inputs.point_of_sale(self._visit)
+        return self._point_of_sale
+
+    @point_of_sale.setter
+    def point_of_sale(self, value: str | None) -> None:
+        self._point_of_sale = value
+
+    def forget_page_view(self) -> None:
+        """A page view was told in a transaction that has failed."""
+        self.has_page_view = False
+
+    def context(self, given: Mapping[str, Any]) -> Context:
+        """Return what the request says, but for the fields that the call gives."""
+        if self._context is None:
+            self._context = self._inputs.context(self._visit)
+        return override(self._context, given, self._inputs.defaults.redact_url) if given else self._context
+
+    def locale(self, context: Context, given: Mapping[str, Any]) -> str | None:
+        """Return the locale of the page: the language that the app has chosen for it, else what the visitor prefers."""
+        request = self._visit.request
+        if request is None or "locale" in given:
+            return context.locale
+        return request.language or context.locale
+
+    def compose(
+        self,
+        kind: EventKind,
+        type: str | None,
+        event_data: Mapping[str, Any] | None,
+        extension_data: Mapping[str, Any] | None,
+        options: Options,
+        visitor: str,
+    ) -> Event:
+        """Make an event of a call; raises ValidationError for what no destination could take.
+
+        Args:
+            kind: which call it is.
+            type: of an event, what it is called.
+            event_data: as it was given.
+            extension_data: as it was given.
+            options: as they were given; their names are checked.
+            visitor: under what the event is kept in order.
+        """
+        named = checked_type(type) if kind == "event" else type
+        data = read_identity(event_data) if kind == "identity" else plain(event_data, "event data")
+        extension, nested = read_attributes(extension_data, "extension data")
+        for camel, snake in _CAMEL_CASE[kind].items():
+            if camel in data:
+                data[snake] = data.pop(camel)
+        given_point_of_sale = data.pop("point_of_sale", None)
+        for name in _URLS:
+            if isinstance(data.get(name), str):
+                data[name] = without_user_info(data[name])
+        overrides = options.get("context")
+        given = {} if overrides is None else read_context(overrides)
+        context = self.context(given)
+        before = user_id = self._visit.user_id
+        if kind == "identity":
+            user_id = self._identified(data, extension, nested)
+        elif kind == "group":
+            self._guard({}, data["traits"])
+        elif kind == "alias":
+            self._check_alias(data["previous_id"])
+        context = self._fill_in(kind, data, context, given)
+        moment, event_id, integrations = options.get("timestamp"), options.get("event_id"), options.get("integrations")
+        return Event(
+            new_event_id() if event_id is None else checked_event_id(event_id),
+            kind,
+            named,
+            self._inputs.now() if moment is None else seconds_of(moment),
+            self._visit.browser_id,
+            visitor,
+            user_id,
+            data,
+            extension,
+            context,
+            given_point_of_sale or self.point_of_sale,
+            None if integrations is None else read_integrations(integrations),
+            nested,
+            before if user_id not in (None, before) else None,
+        )
+
+    def _identified(self, data: dict[str, Any], extension: dict[str, Any], nested: dict[str, Any] | None) -> str | None:
+        """Return who is meant by identity data, kept free of secrets; without identifiers that is who it was before."""
+        self._guard(data, extension, nested)
+        if not data.get("identifiers"):
+            return self._visit.user_id
+        # None of them may be usable; whoever is meant, it need not be the one before.
+        return user_id_in(data, self._inputs.defaults.identity_provider, self._visit.browser_id)
+
+    def _guard(self, data: dict[str, Any], flat: dict[str, Any], given: dict[str, Any] | None = None) -> None:
+        defaults = self._inputs.defaults
+        refuses_secrets = defaults.sensitive_traits == "refuse"
+        guard(data, flat, given, refuses_secrets=refuses_secrets, hashed=defaults.hash_traits)
+
+    def _check_alias(self, previous_id: str) -> None:
+        visit = self._visit
+        if visit.user_id is None and visit.decision.refusal is None:
+            raise ValidationError(
+                "alias: found no user ID that the other ID could stand for; identify the visitor first"
+            )
+        if previous_id == visit.user_id:
+            raise ValidationError("alias: found the visitor's own user ID, expected another ID of the same person")
+
+    def _fill_in(self, kind: EventKind, data: dict[str, Any], context: Context, given: Mapping[str, Any]) -> Context:
+        """Fill in what the call left open: channel and currency from the settings, the rest from the request.
+
+        Returns the context, with the page's name if that is not what the path says.
+        """
+        if kind in ("group", "alias"):
+            return context
+        for name, value in self._inputs.common_data:
+            if name not in data:
+                data[name] = value
+        if not self._inputs.defaults.infer:
+            return context
+        if data.get("page") is None and context.path is not None:
+            data["page"] = page = self._name_of_page(context, given)
+            if page is not None and page != page_of(context.path):
+                context = context._replace(page=page)
+        request = self._visit.request
+        if data.get("language") is None and (locale := self.locale(context, given)) is not None:
+            data["language"] = language = language_of(locale)
+            if language != language_of(context.locale):
+                context = context._replace(language=language)
+        if kind == "page_view" and not self.has_page_view and not data.get("referrer") and request is not None:
+            data["referrer"] = external_referrer(context, request.host)
+        return context
+
+    def _name_of_page(self, context: Context, given: Mapping[str, Any]) -> str | None:
+        """Return the page's name: what the app's own callable says, else its route, else the last part of its path."""
+        request, rule = self._visit.request, self._inputs.defaults.page_name
+        if request is None or not given.keys().isdisjoint(("path", "url")):
+            return page_of(context.path)
+        name = _call(rule, request) if callable(rule) else None
+        if name is None and rule != "path" and (route := request.route) is not None:
+            name = named_route(route)
+        return name or page_of("/" if name == "" else context.path)
+
+
+def _call(find: PageName, request: RequestInfo) -> str | None:
+    """Have the app name a page; what looks like a secret in the name is masked, as in an address."""
+    try:
+        name: object = bare(find(request))
+        if is_given_up(name) or not isinstance(name, str | None):
+            raise TypeError(f"found {type(name).__name__}, expected text or None")
+    except Exception as error:  # its words may hold the path, so only its class is logged
+        log.error("the page_name callable failed (%s); the page is named by its route", type(error).__name__)
+        return None
+    return masked_path(name[:MAX_READ]) if name else None

@@ -1,0 +1,323 @@
+"""What of a request travels with its events: page, campaign and visitor, without what must not be kept.
+
+Of the query only campaign parameters stay, the address loses its last part unless the settings keep it, and every text
+is cut to a bounded length where it enters.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from logging import Logger
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from urllib.parse import parse_qsl, quote_plus, unquote_plus, urlencode, urlsplit
+
+from ..http.address import read_address
+from ..http.request import Proxies, RequestInfo, decode_query
+from ..http.url import clean, cut, without_user_info
+from ..logs import get_logger
+from ..values.app_values import bare
+from ..values.callbacks import is_given_up
+from .event import Context, Event
+from .redaction import MASK, MAX_READ, has_secret_form, holds_secret, masked_path, masked_url, masked_value
+
+log: Logger = get_logger("passerby")
+
+if TYPE_CHECKING:
+    from functools import _lru_cache_wrapper  # pyright: ignore[reportPrivateUsage]
+
+T = TypeVar("T")
+IpPolicy = Literal["truncate", "keep", "drop"]
+RedactUrl = Callable[[str], "str | None"]
+
+_MAX_USER_AGENT = 512  # characters; longer ones are attacks on whoever parses them
+_MAX_URL = 2048
+_MAX_LOCALE = 35  # characters; a language tag that says something has no more (RFC 5646, section 4.4.1)
+_MAX_QUERY = 8192
+_MAX_PARAMETERS = 200
+_REMEMBERED = 512  # characters; what is longer comes once, and a thousand of it would be megabytes
+_CLICK_IDS = frozenset({"gclid", "gbraid", "wbraid", "fbclid", "msclkid", "ttclid", "twclid", "li_fat_id", "dclid"})
+
+_is_language_tag = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*", re.ASCII).fullmatch
+_BYTE = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
+_ipv4 = re.compile(rf"({_BYTE}\.{_BYTE}\.{_BYTE})\.{_BYTE}", re.ASCII).fullmatch
+
+
+def context_of(request: RequestInfo, proxies: Proxies, ip_policy: IpPolicy = "truncate", bot: bool = False) -> Context:
+    """Read the context of a request.
+
+    Args:
+        request: the request.
+        proxies: reads the address that the visitor used, behind the proxies that are trusted.
+        ip_policy: "truncate" sets the last byte of an IPv4 address and the last 80 bits of an IPv6 one to zero.
+        bot: whether the visitor is a known bot.
+    """
+    header = request.header
+    query = request.raw_query
+    said = _remembered(_read_query, cut(query, _MAX_QUERY)) if query else _NO_QUERY
+    path = cut(masked_path(_whole_parts(_without_inner_user_info(proxies.path(request)))), _MAX_URL)
+    address = None if ip_policy == "drop" else proxies.client_ip(request)
+    languages, referrer = header("accept-language"), header("referer")
+    return Context(  # by position, which is the order of its fields and takes half the time
+        None if address is None else truncate_ip(address) if ip_policy == "truncate" else read_address(address),
+        (header("user-agent") or "")[:_MAX_USER_AGENT] or None,
+        preferred_locale(languages[:_MAX_USER_AGENT]) if languages else None,
+        _url(proxies.scheme(request), proxies.authority(request) or request.server_authority, path, said.kept),
+        path,
+        _referrer(referrer) if referrer else None,
+        said.campaign,
+        said.variant,
+        bot,
+        said.campaign_decoded_twice,
+    )
+
+
+def truncate_ip(address: str) -> str | None:
+    """Set the last byte of an IPv4 address, or the last 80 bits of an IPv6 one, to zero; None if it is no address."""
+    found = _ipv4(address)  # by far the most, and `ipaddress` takes fifty times as long
+    if found is not None:
+        return f"{found[1]}.0"
+    read = read_address(address)
+    if read is None:
+        return None
+    kept = 48 if ":" in read else 24
+    return str(ipaddress.ip_network(f"{read}/{kept}", strict=False).network_address)
+
+
+@lru_cache(maxsize=1024)
+def preferred_locale(accept_language: str) -> str | None:
+    """Return the first language of an Accept-Language header by weight, such as ``"en-GB"``; None for none or ``*``."""
+    best: tuple[float, str] | None = None
+    for piece in accept_language.split(","):
+        tag, _, parameters = piece.strip().partition(";")
+        weight = _weight(parameters)
+        if len(tag) <= _MAX_LOCALE and _is_language_tag(tag) and weight > (best[0] if best else 0.0):
+            best = (weight, tag)
+    return best[1] if best else None
+
+
+def language_of(locale: str | None) -> str | None:
+    """Return the language of a locale in upper case: ``"EN"`` for ``"en-GB"``."""
+    return locale.partition("-")[0].upper() if locale else None
+
+
+def _remembered(read: _lru_cache_wrapper[T], text: str) -> T:
+    """Read a text; what is longer than ordinary ones, or takes several bytes a character, is not remembered."""
+    return read(text) if len(text) <= _REMEMBERED and text.isascii() else read.__wrapped__(text)
+
+
+def page_of(path: str | None) -> str | None:
+    """Return the page's name as the browser SDK gives it.
+
+    That is the last part of the path, still percent-encoded, and ``"Home Page"`` at the root. Other than
+    there, a slash at the end does not make the name empty.
+    """
+    if path is None:
+        return None
+    parts = [part for part in path.split("/") if part]
+    # What is masked names no page, so the part before it does.
+    return next((part for part in reversed(parts) if part != MASK), MASK if parts else "Home Page")
+
+
+def own_data(event: Event) -> dict[str, Any]:
+    """Return a copy of an event's data, without what was only taken from the request and stands in the context.
+
+    The name of a page view's page stays, and so does the page's language where it is not the visitor's.
+    """
+    data, context = dict(event.data), event.context
+    inferred = page_of(context.path) if context.page is None else context.page
+    if event.kind != "page_view" and data.get("page") is not None and data["page"] == inferred:
+        del data["page"]
+    language = language_of(context.locale) if context.language is None else context.language
+    is_pages_own = event.kind == "page_view" and context.language is not None
+    if not is_pages_own and data.get("language") is not None and data["language"] == language:
+        del data["language"]
+    return data
+
+
+def masked_fields(fields: Mapping[str, Any], redact: RedactUrl | None = None) -> dict[str, Any]:
+    """Return fields of a context that the app gives, with masks for what is secret in its URLs and campaign.
+
+    Args:
+        fields: checked; not all of them need be there.
+        redact: the app's own callable, if it has one; see `redacted`.
+    """
+    masked = dict(fields)
+    for name, mask in (("url", masked_url), ("path", masked_path), ("referrer", masked_url)):
+        if masked.get(name):
+            masked[name] = mask(masked[name])
+    if masked.get("campaign"):
+        campaign = masked["campaign"].items()
+        masked["campaign"] = {name: masked_value(name, one) if isinstance(one, str) else one for name, one in campaign}
+    if masked.get("variant"):
+        masked["variant"] = masked_value("variant", masked["variant"])
+    if redact is None or masked.keys().isdisjoint(("url", "path", "referrer")):
+        return masked
+    made = redacted(Context(**masked), redact)
+    return {name: getattr(made, name) for name in masked}
+
+
+def redacted(context: Context, redact: RedactUrl) -> Context:
+    """Return a context with what the app's own callable makes of its URLs.
+
+    It is given the page's URL, or the path where no host is known, and the referrer, which are masked already. The path
+    and the campaign are what is left of them in the page's URL. If it raises, or gives something other than text or
+    None, nothing of them is kept.
+    """
+    has_url = context.url is not None
+    before = context.url if has_url else _relative_url(context)
+    try:
+        url, referrer = _call_redact(redact, before), _call_redact(redact, context.referrer)
+    except Exception as error:  # its words may hold the URL, so only its class is logged
+        log.error("the redact_url callable failed (%s); URLs of this request are masked", type(error).__name__)
+        return context._replace(
+            url=_origin_of(context.url),
+            path=f"/{MASK}",
+            referrer=_origin_of(context.referrer),
+            campaign=None,
+            variant=None,
+            campaign_decoded_twice=None,
+        )
+    if url == before:
+        return context._replace(referrer=referrer)
+    if url is None:
+        return context._replace(
+            url=None, path=None, referrer=referrer, campaign=None, variant=None, campaign_decoded_twice=None
+        )
+    rest, _, query = url.partition("#")[0].partition("?")
+    _, slashes, place = rest.partition("://")
+    left = _read_query(query)
+    return context._replace(
+        url=url if has_url else None,
+        path=f"/{place.partition('/')[2]}" if slashes else rest,
+        referrer=referrer,
+        campaign=left.campaign,
+        campaign_decoded_twice=left.campaign_decoded_twice,
+    )
+
+
+def _relative_url(context: Context) -> str | None:
+    if context.path is None or not context.campaign:
+        return context.path
+    return f"{context.path}?{urlencode(context.campaign, safe='*')}"
+
+
+def _call_redact(redact: RedactUrl, url: str | None) -> str | None:
+    if url is None:
+        return None
+    made: object = bare(redact(url))
+    if made is None:
+        return None
+    if is_given_up(made) or not isinstance(made, str):
+        raise TypeError(f"found {type(made).__name__}, expected text or None")
+    return cut(masked_url(clean(made[:MAX_READ])), _MAX_URL) or None
+
+
+def _origin_of(url: str | None) -> str | None:
+    """Return a URL's scheme and host with a mask in the place of the rest."""
+    if url is None:
+        return None
+    scheme, slashes, place = url.partition("://")
+    return f"{scheme}://{place.partition('/')[0]}/{MASK}" if slashes else MASK
+
+
+def _whole_parts(text: str) -> str:
+    """Return what is looked at of a long path or URL: whole parts, since half a secret is not recognised."""
+    if len(text) <= MAX_READ:
+        return text
+    end = text.rfind("/", 0, MAX_READ)
+    return text[: end if end >= _MAX_URL else MAX_READ]
+
+
+def external_referrer(context: Context, host: str) -> str | None:
+    """Return the referrer if it is another site's page."""
+    if not context.referrer:
+        return None
+    name = _remembered(_host_of, context.referrer)
+    return context.referrer if name is not None and name.rstrip(".") != host.rstrip(".") else None
+
+
+@lru_cache(maxsize=1024)
+def _host_of(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
+
+
+class _Query(NamedTuple):
+    """What of a query is kept: campaign parameters, the page variant, and the part that a URL may show."""
+
+    campaign: Mapping[str, str] | None = None
+    variant: str | None = None
+    kept: str = ""
+    campaign_decoded_twice: Mapping[str, str] | None = None
+
+
+_NO_QUERY = _Query()
+
+
+@lru_cache(maxsize=1024)
+def _read_query(query: str) -> _Query:
+    if not _worth_reading(query):
+        return _NO_QUERY
+    campaign: dict[str, str] = {}
+    kept: list[str] = []
+    for piece in query.partition("#")[0].split("&", _MAX_PARAMETERS)[:_MAX_PARAMETERS]:
+        name, _, value = piece.partition("=")
+        lower = unquote_plus(name, errors="replace").lower()
+        if lower.startswith("utm_"):
+            text = unquote_plus(value, errors="replace")
+            if not holds_secret(unquote_plus(name, errors="replace")):
+                campaign[lower] = masked_value(lower, text)
+                kept.append(f"{quote_plus(lower)}={value if campaign[lower] == text else MASK}")
+        elif lower in _CLICK_IDS:  # a click ID is a long random text itself
+            kept.append(f"{lower}={MASK if has_secret_form(value) else value}")
+    decoded_twice, variant = _decode_twice(query)
+    return _Query(campaign or None, variant, "&".join(kept), None if decoded_twice == campaign else decoded_twice)
+
+
+def _decode_twice(query: str) -> tuple[dict[str, str], str | None]:
+    """Return the campaign parameters and the page variant as the Engage SDK reads them, secrets masked."""
+    pairs = decode_query(query).partition("#")[0].split("&", _MAX_PARAMETERS)[:_MAX_PARAMETERS]
+    listed = parse_qsl("&".join(pairs), keep_blank_values=True, errors="replace")
+    variants = [value for name, value in listed if name == "variantid"]
+    campaign = {
+        name.lower(): masked_value(name.lower(), value)
+        for name, value in listed
+        if name.lower().startswith("utm_") and not holds_secret(name)
+    }
+    return campaign, masked_value("variantid", variants[0]) if variants else None
+
+
+def _worth_reading(query: str) -> bool:
+    lower = query.lower()
+    return any(mark in lower for mark in ("%", "utm_", "variantid", "cl", "raid", "li_fat"))
+
+
+def _url(scheme: str, host: str, path: str, query: str) -> str | None:
+    if not host:
+        return None
+    url = f"{scheme}://{host}{path}"
+    return cut(f"{url}?{query}" if query else url, _MAX_URL)
+
+
+def _referrer(header: str) -> str | None:
+    url = clean(header[:_MAX_QUERY]).partition("?")[0].partition("#")[0]
+    return cut(masked_url(_whole_parts(url)), _MAX_URL) or None
+
+
+def _without_inner_user_info(path: str) -> str:
+    return path if "@" not in path or "//" not in path else without_user_info(path)
+
+
+def _weight(parameters: str) -> float:
+    name, _, value = parameters.strip().partition("=")
+    if name != "q":
+        return 1.0
+    try:
+        return float(value)
+    except ValueError:
+        return 0.0

@@ -1,0 +1,229 @@
+"""Who a visitor turned out to be: the two ways of saying it, brought into one.
+
+`identity` says it in Sitecore's words, with identifiers and fields; `identify` in those of Customer.io and Datalyr,
+with a user ID and traits. Both become the same data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, TypeGuard, cast
+
+from ..errors import ValidationError
+from ..http.visitor_cookies import Remembered
+from ..values import json
+from ..values.app_values import bare, guarded, has_control_characters, id_text, is_mapping, items_of
+from ..values.browser_id import BrowserIdForm
+from .attributes import check_attribute_count, plain, read_extension
+from .event import Event, IdentityData, PageViewData
+from .pii import check_traits, hash_traits, snake_case
+
+MAX_USER_ID = 255  # characters; Datalyr's limit, the strictest
+REPEAT_AFTER = 86_400  # seconds after which an unchanged identity is sent again
+
+CAMEL_CASE = {"firstName": "first_name", "lastName": "last_name", "postalCode": "postal_code"}
+
+_FIELDS = frozenset(IdentityData.__annotations__) - frozenset(PageViewData.__annotations__) - {"identifiers"}
+_ONLY_DICT = frozenset({dict})
+_OF_THE_PAGE = frozenset({"channel", "currency", "language", "page"})  # say nothing of the person
+
+
+def checked_user_id(user_id: object, browser_id: str | None) -> str:
+    """Return the user ID as text; raises ValidationError if it is empty, too long, or the browser's."""
+    text = checked_id(user_id, "user ID", "the same on all devices")
+    if text == browser_id:
+        raise ValidationError("user ID: found the browser ID, which names no person; use a database key")
+    return text
+
+
+@guarded("browser ID")
+def checked_browser_id(browser_id: object, form: BrowserIdForm) -> str:
+    """Return a browser ID as text; raises ValidationError if it is none of the form."""
+    text = bare(browser_id)
+    if isinstance(text, str) and form.fits(text):
+        return text
+    raise ValidationError("browser ID: expected the UUID that tracker.browser_id said")
+
+
+@guarded("ID")
+def checked_id(value: object, name: str, hint: str) -> str:
+    """Return an ID of a person or a group as text; raises ValidationError if it is empty, too long, or no ID."""
+    text = "" if value is None else id_text(value)
+    if text is None:
+        if type(value) is int:
+            raise ValidationError(f"{name}: found a number beyond 64 bits; pass it as text")
+        raise ValidationError(f"{name}: found {type(value).__name__}, expected text, a whole number or a UUID")
+    if not text:
+        raise ValidationError(f"{name}: found none, expected text, a number or a UUID, {hint}")
+    if len(text) > MAX_USER_ID:
+        raise ValidationError(
+            f"{name}: found {len(text)} characters, expected at most {MAX_USER_ID}; use a database key"
+        )
+    if has_control_characters(text):
+        raise ValidationError(f"{name}: found control characters or half a surrogate pair, expected text without")
+    return text
+
+
+@guarded("traits")
+def identity_of(
+    user_id: str, traits: Mapping[str, Any] | None, provider: str | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Say `identify` in the words of `identity`.
+
+    Returns the event data, with those traits that have a field of their own, and the rest as extension data. Raises
+    ValidationError if the rest is too much.
+    """
+    if traits is not None and not is_mapping(traits):
+        plain(traits, "traits")  # which says what was expected
+    data: dict[str, Any] = {"identifiers": [{"id": user_id, "provider": provider}]}
+    extension: dict[str, Any] = {}
+    for name, value in items_of(traits, "traits") if traits is not None else ():
+        field = CAMEL_CASE.get(name, name)
+        if field in _FIELDS:
+            data[field] = value
+        else:
+            extension[name] = value
+    check_attribute_count(read_extension(extension, "traits"))
+    return data, extension
+
+
+@guarded("event data")
+def read_identity(event_data: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return plain identity data; raises ValidationError as `plain` does.
+
+    Dates of birth and expiry may be dates: Sitecore CDP takes both to the minute only.
+    """
+    data = plain(_with_minutes(event_data) if is_mapping(event_data) else event_data, "event data")
+    for identifier in identifiers_in(data):
+        if "expiryDate" in identifier:
+            identifier["expiry_date"] = identifier.pop("expiryDate")
+    return data
+
+
+def identifiers_in(data: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the identifiers of identity data, or none if they are not a list of mappings."""
+    identifiers: Any = data.get("identifiers")
+    return identifiers if _is_list_of_objects(identifiers) else []
+
+
+def guard(
+    data: dict[str, Any],
+    flat: dict[str, Any],
+    given: dict[str, Any] | None = None,
+    *,
+    refuses_secrets: bool,
+    hashed: Collection[str],
+) -> None:
+    """Keep secrets of a person out of identity data and the app's own attributes, in place.
+
+    Args:
+        data: identity data; a field that is told as a hash leaves it for the attributes: a hash is no email, for one.
+        flat: the app's own attributes, flattened.
+        given: as they were given, if that is not the same.
+        refuses_secrets: whether what looks like a secret raises ValidationError.
+        hashed: the names of those traits that are told as a hash only.
+    """
+    person = _traits_in(data)
+    if refuses_secrets:
+        for one in (person, flat, given or {}):
+            check_traits(one)
+    if not hashed:
+        return
+    names = frozenset(map(snake_case, hashed))
+    hashes = hash_traits(person, names)
+    moved = {name: hashes[name] for name in hashes if name in _FIELDS}
+    data.update(person)
+    for name in moved:
+        del data[name]
+    hash_traits(flat, names)
+    if given is not None:
+        flat.update(hash_traits(given, names))
+        given.update(moved)
+    flat.update(moved)
+
+
+def user_id_in(data: Mapping[str, Any], provider: str | None, browser_id: str | None) -> str | None:
+    """Return the user ID that identity data says: the provider's identifier, else the first, if it can be one."""
+    identifiers = identifiers_in(data)
+    chosen = next((one for one in identifiers if one.get("provider") == provider), None)
+    if chosen is None and identifiers:
+        chosen = identifiers[0]
+    try:
+        return checked_user_id(chosen.get("id"), browser_id) if chosen is not None else None
+    except ValidationError:
+        return None
+
+
+def is_another_person(event: Event, known: str | None) -> bool:
+    """Whether an identity is about another user than the one to whom the browser is known to belong.
+
+    It is not if the known user ID is among its identifiers: then the app itself says that both are one person.
+    """
+    if known is None or event.user_id == known:
+        return False
+    return all(one.get("id") != known for one in identifiers_in(event.data))
+
+
+def traits_of(event: Event) -> dict[str, Any]:
+    """Return what an identity says of the person: the fields passerby knows, then the app's own attributes as given."""
+    return _traits_in(event.data) | event.attributes
+
+
+def remember(event: Event, destinations: Sequence[str], now: float) -> Remembered:
+    """Return what the identity cookie is to remember of an identity event, and of whom it was told.
+
+    Equal content has an equal digest in every process, whatever the order of dicts, sets and destinations.
+    """
+    person = {name: value for name, value in event.data.items() if name not in _OF_THE_PAGE}
+    whom = [event.point_of_sale, *sorted(destinations), event.integrations]
+    told = json.dumps_sorted([event.browser_id, event.user_id, whom, person, event.extension])
+    return Remembered(event.user_id or "", hashlib.blake2b(told, digest_size=9).hexdigest(), int(now))
+
+
+def is_repeated(now: Remembered, before: Remembered | None) -> bool:
+    """Whether the same was said of the same person less than a day ago."""
+    return before is not None and now.digest == before.digest and now.sent_at - before.sent_at < REPEAT_AFTER
+
+
+def _traits_in(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what identity data says of the person, also by names that passerby does not know."""
+    return {name: value for name, value in data.items() if name not in _OF_THE_PAGE and name != "identifiers"}
+
+
+def _is_list_of_objects(value: Any) -> TypeGuard[list[dict[str, Any]]]:
+    return type(value) is list and _ONLY_DICT.issuperset(map(type, cast("list[object]", value)))
+
+
+def _with_minutes(event_data: Mapping[str, Any]) -> dict[str, Any]:
+    given = items_of(event_data, "event data")
+    data = {name: _minutes(value) if name == "dob" else value for name, value in given}
+    identifiers: Any = data.get("identifiers")
+    if type(identifiers) in (list, tuple):
+        data["identifiers"] = list(map(_identifier_with_minutes, identifiers))
+    return data
+
+
+def _identifier_with_minutes(identifier: Any) -> Any:
+    if not is_mapping(identifier):
+        return identifier
+    given = items_of(identifier, "identifiers")
+    read = {"id": _whole, "expiryDate": _minutes, "expiry_date": _minutes}
+    return {name: read[name](value) if type(name) is str and name in read else value for name, value in given}
+
+
+def _whole(value: Any) -> Any:
+    """Write a Decimal as the whole number that it is, as databases give keys; leave anything else as it is."""
+    found = bare(value)
+    is_whole = isinstance(found, Decimal) and found.is_finite() and abs(found) < 2**63 and found == int(found)
+    return int(found) if is_whole else value
+
+
+def _minutes(value: Any) -> Any:
+    """Write a date or datetime to the minute, without a zone; leave anything else as it is."""
+    moment = bare(value)
+    if isinstance(moment, datetime):
+        return moment.replace(tzinfo=None).isoformat(timespec="minutes")
+    return f"{moment.isoformat()}T00:00" if isinstance(moment, date) else value

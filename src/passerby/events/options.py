@@ -1,0 +1,227 @@
+"""What every tracking call takes by keyword, and what that means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, TypedDict, cast
+
+from ..errors import ValidationError
+from ..http.url import without_user_info
+from ..values.app_values import bare, bounded, guarded, is_absent, is_mapping, items_of, well_formed
+from .attributes import plain, read_extension
+from .context import RedactUrl, masked_fields
+from .event import Context
+
+_LONGEST_WAIT = 1e6  # seconds; more is too much for some systems' clocks
+# Fields of the context that are only inferred; the name and the language of a page are given as event data.
+_INFERRED = frozenset({"campaign_decoded_twice", "page", "language"})
+_CONTEXT_FIELDS = tuple(name for name in Context._fields if name not in _INFERRED)
+_CONTEXT_TYPES: Mapping[str, type] = {**dict.fromkeys(_CONTEXT_FIELDS, str), "campaign": dict, "bot": bool}
+_CONTEXT_NAMES = {"useragent": "user_agent", "referer": "referrer", "pagevariantid": "variant"}
+_OF_A_PAGE = ("url", "path", "referrer")
+UTM_NAMES: Mapping[str, str] = {
+    "name": "utm_campaign",
+    "source": "utm_source",
+    "medium": "utm_medium",
+    "term": "utm_term",
+    "content": "utm_content",
+}
+_END_OF_TIME = 253_402_300_800  # the year 10000 in seconds: what is later was meant as milliseconds
+
+
+class Options(TypedDict, total=False):
+    """What every tracking call takes by keyword.
+
+    Attributes:
+        timestamp: when it happened, if not now: a datetime (a naive one is UTC) or seconds since 1970.
+        event_id: the event's own ID; destinations that know one take two events with the same for one.
+        context: fields of `Context` to put in place of what the request says, under its names or Customer.io's.
+        integrations: switches handed through to destinations that know them.
+        destinations: the names of those destinations that get the event; all of them by default.
+    """
+
+    timestamp: datetime | float | None
+    event_id: str | None
+    context: Mapping[str, Any] | None
+    integrations: Mapping[str, Any] | None
+    destinations: Sequence[str] | None
+
+
+_NAMES = frozenset(Options.__annotations__)
+
+
+def check_names(options: Options) -> None:
+    """Raise ValidationError for a keyword that no tracking call takes, such as a misspelt one."""
+    unknown = options.keys() - _NAMES
+    if unknown:
+        found, known = ", ".join(sorted(unknown)), ", ".join(sorted(_NAMES))
+        raise ValidationError(f"found the unknown option {found}; there are {known}")
+
+
+@guarded("timestamp")
+def seconds_of(moment: object) -> float:
+    """Return a moment in seconds since 1970; a naive datetime is UTC. Raises ValidationError for anything else."""
+    found = bare(moment)
+    if isinstance(found, datetime):
+        found = (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
+    if isinstance(found, int | float | Decimal) and not isinstance(found, bool) and 0 <= found < _END_OF_TIME:
+        return float(found)
+    raise ValidationError("timestamp: expected a datetime, or seconds since 1970 (not milliseconds)")
+
+
+@guarded("event_id")
+def checked_event_id(event_id: object) -> str:
+    """Return an event ID as text; raises ValidationError unless it is printable text or a UUID."""
+    text = bare(event_id)
+    if type(text) is str and 0 < len(text) <= 128 and text.isprintable():
+        return text
+    raise ValidationError("event_id: expected printable text of 1 to 128 characters, or a UUID")
+
+
+def checked_type(value: object) -> str:
+    """Return an event's type as text; raises ValidationError unless it is text with something in it."""
+    if type(value) is str and value.isascii() and value.strip():  # as nearly all are
+        return value
+    return _read_type(value)
+
+
+@guarded("event type")
+def _read_type(value: object) -> str:
+    text = bare(value)
+    if isinstance(text, str) and text.strip():
+        return well_formed(text)
+    raise ValidationError('event type: found none, expected text such as "ADD"')
+
+
+@guarded("point of sale")
+def checked_point_of_sale(value: object) -> str | None:
+    """Return a point of sale as text, None for None; raises ValidationError MV-0009 for anything else."""
+    text = bare(value)
+    if text is None or (isinstance(text, str) and text.strip()):
+        return None if text is None else well_formed(text)
+    raise ValidationError('"pointOfSale" cannot be empty.', code="MV-0009")
+
+
+@guarded("timeout")
+def checked_timeout(timeout: object) -> float | None:
+    """Return a timeout in seconds; raises ValidationError IV-0006 unless it is None or a number of at least 0."""
+    found = bare(timeout)
+    if found is None:
+        return None
+    if isinstance(found, bool) or not isinstance(found, int | float | Decimal) or not found >= 0:
+        raise ValidationError(
+            "Incorrect value for the timeout parameter. Set the value to an integer greater than or equal to 0.",
+            code="IV-0006",
+        )
+    return float(min(found, _LONGEST_WAIT))
+
+
+@guarded("integrations")
+def read_integrations(integrations: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return switches as plain values, None for none; raises ValidationError as `plain` does."""
+    return None if is_absent(integrations) else plain(integrations, "integrations") or None
+
+
+@guarded("context")
+def read_context(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of `Context` that a call gives; raises ValidationError for a field there is not.
+
+    Names are those of `Context`, or Customer.io's: `userAgent`, `page` with `url`, `path` and `referrer`, `campaign`
+    with `name`, `source`, `medium`, `term` and `content`.
+    """
+    if is_absent(fields):
+        return {}
+    given: dict[str, Any] = {}
+    for name, value in plain(fields, "context").items():
+        known = _known(name)
+        if known == "page":
+            if not isinstance(value, dict):
+                raise ValidationError(f"context: page is {type(value).__name__}, expected dict")
+            _join(given, _page_fields(cast("dict[str, Any]", value)))
+        elif known in _CONTEXT_TYPES:
+            _join(given, {known: value})
+        else:
+            raise ValidationError(f"context: found {name[:100]}, expected only {', '.join(_CONTEXT_FIELDS)}, page")
+    for name, value in given.items():
+        expected = _CONTEXT_TYPES[name]
+        if value is not None and not isinstance(value, expected):
+            raise ValidationError(f"context: {name} is {type(value).__name__}, expected {expected.__name__}")
+    if given.get("bot", False) is None:
+        given["bot"] = False
+    given |= {name: without_user_info(given[name]) for name in _OF_A_PAGE if given.get(name)}
+    if "campaign" in given:
+        given["campaign_decoded_twice"] = None
+        given["campaign"] = _campaign(given["campaign"] or {})
+    return given
+
+
+def override(context: Context, given: Mapping[str, Any], redact: RedactUrl | None = None) -> Context:
+    """Return the context with fields that `read_context` has read; secrets are masked as in what a request says."""
+    return context._replace(**masked_fields(given, redact))
+
+
+@guarded("personalize data")
+def read_question(data: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what a personalisation is asked by as plain values, its `params` flattened; raises ValidationError."""
+    if data is None or not is_mapping(data):
+        return plain(data, "personalize data")
+    given = dict(items_of(data, "personalize data"))
+    params = given.pop("params", None)
+    asked = plain(given, "personalize data")
+    if not is_absent(params) and (not is_mapping(params) or params):
+        asked["params"] = read_extension(params, "params")
+    return asked
+
+
+def _known(name: str) -> str:
+    plain_name = "".join(filter(str.isalnum, name)).lower()
+    return _CONTEXT_NAMES.get(plain_name, plain_name)
+
+
+def _join(given: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for name, value in more.items():
+        if name in given:
+            raise ValidationError(f"context: found {name} in two spellings; give it once")
+        given[name] = value
+
+
+def _page_fields(page: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that Customer.io's words for a page stand for."""
+    fields = {name: value for name, value in page.items() if name in _OF_A_PAGE}
+    for name, value in page.items():
+        if name == "search" and str(value).lstrip("?") == str(page.get("url")).partition("?")[2]:
+            continue  # which the URL says too
+        if name not in _OF_A_PAGE:
+            advice = {"title": "; give it in the event data", "search": "; put it into the url"}.get(name, "")
+            raise ValidationError(f"context: page: found {name[:100]!r}, expected only {', '.join(_OF_A_PAGE)}{advice}")
+    return fields
+
+
+def _campaign(campaign: Mapping[str, Any]) -> dict[str, str] | None:
+    """Return a campaign by the names of utm parameters."""
+    named: dict[str, str] = {}
+    for name, value in campaign.items():
+        utm = UTM_NAMES.get(name.lower(), name.lower())
+        if not utm.startswith("utm_"):
+            expected = ", ".join(UTM_NAMES)
+            raise ValidationError(f"context: campaign: found {name[:100]!r}, expected {expected}, or utm_ names")
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            found = type(cast("object", value)).__name__
+            raise ValidationError(f"context: campaign: {name[:100]} is {found}, expected text")
+        if utm in named:
+            raise ValidationError(f"context: campaign: found {utm} in two spellings; give it once")
+        named[utm] = str(value)
+    return named or None
+
+
+@guarded("destinations")
+def choose(chosen: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Return the chosen destinations; raises ValidationError if one is not known."""
+    names = [] if isinstance(chosen, str | bytes) else list(map(bare, bounded(chosen, "destinations")))
+    if isinstance(chosen, str | bytes) or any(name not in known for name in names):
+        raise ValidationError(f"destinations: expected a list of names out of {', '.join(known)}; found others")
+    return tuple(dict.fromkeys(names))

@@ -1,0 +1,1 @@
+"""Requests, responses, cookies and the session of one visitor, as plain values."""

@@ -1,0 +1,153 @@
+"""A request as ASGI servers hand it over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, MutableMapping, Sequence
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote
+
+from .request_info import MAX_HEADER, PATH_SAFE, Names, Proxies, RequestInfo, Stated, header_text, server_authority_of
+from .route import keep_scope_route
+from .url import escape, path_in
+
+_SHARED = 256  # bytes of a header's value that is worth sharing
+
+# Headers with one value. If one comes more than once, the first counts; all others are lists, whose lines are joined
+# (RFC 9110, section 5.3). WSGI servers join all of them.
+_SINGLE = frozenset({
+    b"content-length", b"content-type", b"origin", b"referer", b"sec-fetch-dest", b"sec-fetch-mode", b"sec-fetch-site",
+    b"sec-fetch-user", b"sec-gpc", b"user-agent", b"x-requested-with",
+})  # fmt: skip
+
+_ASGI_NAMES = Names(lambda name: name.lower().encode("latin-1"))
+
+
+@lru_cache(maxsize=64)
+def _asgi_names(names: frozenset[str]) -> frozenset[bytes]:
+    return frozenset(_ASGI_NAMES[name] for name in names)
+
+
+@lru_cache(maxsize=4096)
+def _shared_text(value: bytes) -> str:
+    """Decode a header's value; what many requests say alike, such as a user agent, is kept in memory once."""
+    return header_text(value)
+
+
+class ScopeRequest(RequestInfo):
+    """A request read from an ASGI scope of type http or websocket.
+
+    Args:
+        scope: the scope.
+        root_path: the prefix below which the app is mounted, if the scope does not say it.
+    """
+
+    __slots__ = ("_headers", "_prefix")
+
+    def __init__(self, scope: MutableMapping[str, Any], root_path: str | None = None) -> None:
+        self.native: MutableMapping[str, Any] = scope
+        self.proxies: Proxies | None = None
+        self.stated: Stated | None = None
+        self.forwarded: tuple[Proxies, str | None, Any] | None = None
+        self.is_websocket: bool = scope["type"] == "websocket"
+        self.method: str = "GET" if self.is_websocket else scope["method"]
+        self.path: str = scope["path"]
+        self.app_path: str = self.path
+        self._prefix = ""
+        root_path = (scope.get("root_path") or "") if root_path is None else root_path
+        if root_path:
+            self._mount_below(root_path.rstrip("/"))
+        headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
+        if not hasattr(headers, "__len__"):  # the specification allows any iterable; the app needs it too
+            headers = scope["headers"] = list(headers)
+        self._headers: dict[bytes, bytes] = dict(headers)
+        if len(headers) > len(self._headers):
+            self._headers = _joined(headers)
+
+    def _mount_below(self, prefix: str) -> None:
+        """Servers differ in whether the path has the prefix in it."""
+        path = self.path
+        if path == prefix or path.startswith(f"{prefix}/"):
+            self.app_path = path[len(prefix) :] or "/"
+        else:
+            self.path = prefix + path
+            self._prefix = quote(prefix, safe=PATH_SAFE)
+
+    @property
+    def scheme(self) -> str:
+        scheme: str = self.native.get("scheme", "http")
+        return scheme
+
+    @property
+    def query_string(self) -> str:
+        query: bytes | str = (
+            self.native.get("query_string") or ""
+        )  # a websocket may lack it; Django's test client: text
+        return query if isinstance(query, str) else query.decode("utf-8", "replace")
+
+    @property
+    def raw_query(self) -> str:
+        query: bytes | str = self.native.get("query_string") or b""
+        return escape(query.encode("utf-8", "replace") if isinstance(query, str) else query)
+
+    @property
+    def peer(self) -> str | None:
+        client = self.native.get("client")
+        return (client[0] or None) if client else None
+
+    @property
+    def connected_peer(self) -> tuple[str | None, bool]:
+        client = self.native.get("client")
+        # No peer has port 0: uvicorn, hypercorn and granian write it where they put a forwarded address in its place.
+        return self.peer, client is not None and client[1] == 0
+
+    @property
+    def server_authority(self) -> str:
+        server = self.native.get("server")
+        if not server or server[1] is None:  # a unix socket
+            return ""
+        return server_authority_of(str(server[0]), str(server[1]), self.scheme)
+
+    def header(self, name: str) -> str | None:
+        value = self._headers.get(_ASGI_NAMES[name])
+        if value is None:
+            return None
+        return _shared_text(value) if len(value) <= _SHARED else header_text(value)
+
+    def detach(self) -> None:
+        native, get = self.native, self.native.get
+        self.native = {"scheme": self.scheme, "client": get("client"), "query_string": get("query_string")}
+        self.native |= {"raw_path": get("raw_path"), "path": get("path"), "server": get("server")}
+        keep_scope_route(native, self.native)
+
+    def has_any(self, names: frozenset[str]) -> bool:
+        return not self._headers.keys().isdisjoint(_asgi_names(names))
+
+    @property
+    def raw_path(self) -> str:
+        raw: bytes | None = self.native.get("raw_path")
+        path = path_in(escape(raw)) if raw else quote(self.native["path"], safe=PATH_SAFE)
+        return self._prefix + path
+
+    @property
+    def cookie_header(self) -> str:
+        value = self._headers.get(b"cookie")  # of several lines, as HTTP/2 may have them, joined
+        return value.decode("latin-1") if value is not None and len(value) <= MAX_HEADER else ""
+
+    @property
+    def has_unread_cookies(self) -> bool:
+        # Several empty lines are joined by "; ".
+        return not self.cookie_header and bool(self._headers.get(b"cookie", b"").strip(b"; "))
+
+
+def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Join the headers that come in several lines."""
+    lines: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        lines.setdefault(name, []).append(value)
+    return {
+        name: values[0]
+        if len(values) == 1 or name in _SINGLE or (name == b"host" and len(set(values)) == 1)
+        else (b"; " if name == b"cookie" else b", ").join(values)  # two hosts make one that is not valid
+        for name, values in lines.items()
+    }

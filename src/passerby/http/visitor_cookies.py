@@ -1,0 +1,348 @@
+"""The cookies: the browser ID and its signature, the signed identity, and the mark that a log-out leaves.
+
+The browser-ID cookie has the plain value and the name that the browser SDK uses, so that both sides share one visitor.
+Where there is a secret key, a second, HttpOnly cookie carries its signature and time. What arrives is validated and
+never echoed; a bad cookie is no error but a new visitor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from itertools import chain, islice, product
+from math import inf
+from typing import Any, Literal, NamedTuple
+
+from itsdangerous import BadData, BadSignature, TimestampSigner, URLSafeSerializer
+
+from ..values.browser_id import PLAIN_UUID, BrowserIdForm
+from .set_cookie import MOST_COOKIES, CookieAttributes, CookieFinder, SetCookie
+
+RENEW_AFTER = 604_800  # 7 days in seconds
+IDENTITY_MAX_AGE = 7_776_000  # 90 days in seconds
+_CACHED = 8192  # verified values remembered, so that a returning visitor costs no HMAC
+_MOST_TRIES = 64  # signatures that are verified of one request, where a name comes many times
+_LONGEST_SIGNATURE = 128  # characters
+_LENGTH_OF_DIGEST = 43  # characters: 32 bytes in base 64 without padding
+_LONGEST_IDENTITY = 4096  # characters; browsers store no longer cookie
+_LONGEST_MARK = 256  # characters of a log-out's mark
+_REMEMBERED_IDENTITY = 512  # characters; what we write of ordinary user IDs has some 200
+
+OnTamper = Literal["reissue", "adopt"]
+OnMissingSignature = Literal["reissue", "adopt"]
+
+
+class Sighting(NamedTuple):
+    """What the browser-ID cookie said.
+
+    Attributes:
+        browser_id: the valid ID, or None: a new visitor.
+        refresh: whether to set the cookie again, because it is unsigned or old.
+        present: whether there was a cookie of the name at all, good or bad.
+        is_unread: whether there were more than are tried, and the right one may be among the others.
+    """
+
+    browser_id: str | None
+    refresh: bool = False
+    present: bool = False
+    is_unread: bool = False
+
+
+_NOTHING = Sighting(None)
+
+
+class BrowserIdCookie:
+    """Reads and writes the cookie with the browser ID and the one with its signature.
+
+    Args:
+        name: the cookie's name; the signature's is the same with ``_sig`` behind it.
+        attributes: how cookies are set.
+        secret_keys: keys for the signature, the newest first; without any there is no signature.
+        readable: whether scripts may read the ID, as the browser SDK must.
+        renew_after: seconds after which a signed cookie is set again.
+        on_tamper: what to do with a wrong signature: a new ID, or keep the ID and sign it.
+        on_missing_signature: what to do with an ID that has no signature although there are keys: a new ID, or keep the
+            ID and sign it. Keeping it is for cookies that a browser SDK writes too.
+        form: what an ID looks like.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        attributes: CookieAttributes,
+        secret_keys: Sequence[str | bytes] = (),
+        *,
+        readable: bool = True,
+        renew_after: float = RENEW_AFTER,
+        on_tamper: OnTamper = "reissue",
+        on_missing_signature: OnMissingSignature = "adopt",
+        form: BrowserIdForm = PLAIN_UUID,
+    ) -> None:
+        self.name = name
+        self.form: BrowserIdForm = form
+        self._length = form.length
+        self.signature_name: str = f"{name}_sig"
+        self._ids = CookieFinder(name)
+        self._signatures = CookieFinder(self.signature_name)
+        self.attributes = attributes
+        self._readable = readable
+        self._renew_after = renew_after
+        self._on_tamper = on_tamper
+        self._on_missing_signature = on_missing_signature
+        self._signer = (
+            TimestampSigner(_oldest_first(secret_keys), salt="passerby.browser-id", digest_method=hashlib.sha256)
+            if secret_keys
+            else None
+        )
+        self._signed = lru_cache(_CACHED)(self._verify)
+        self._plain = lru_cache(_CACHED)(self._look)
+
+    def read(self, header: str, now: float) -> Sighting:
+        """Read a raw Cookie header; `now` is in seconds since 1970."""
+        values = self._ids.find(header)
+        if not values:
+            return _NOTHING
+        signatures = self._signatures.find(header) if self._signer is not None else []
+        if len(values) == len(signatures) == 1 and len(signatures[0]) <= _LONGEST_SIGNATURE:
+            signed = self._signed(values[0], signatures[0]) if len(values[0]) == self._length else None
+            if signed is not None and now - signed[0] <= self._renew_after:
+                return signed[1]
+        return self._read_any(values, signatures, now)
+
+    def _read_any(self, values: Sequence[str], signatures: Sequence[str], now: float) -> Sighting:
+        """Read what is not the usual case of one good value with one fresh signature.
+
+        Other hosts of the domain, and other paths, may each have left cookies of the name.
+        """
+        if self._signer is None and len(values) == 1:
+            return self._plain(values[0]) if len(values[0]) == self._length else Sighting(None, present=True)
+        is_unread = max(len(values), len(signatures)) >= MOST_COOKIES
+        values = [value for value in dict.fromkeys(values) if len(value) == self._length]
+        if self._signer is None:
+            valid = next(filter(self.form.fits, values), None)
+            return Sighting(valid, present=True, is_unread=is_unread and valid is None)
+        short = (signature for signature in dict.fromkeys(signatures) if len(signature) <= _LONGEST_SIGNATURE)
+        likely = list(filter(_may_be_signed, short))
+        if not (likely or is_unread):
+            return self._judge_unsigned(values, is_tampered=bool(signatures))
+        fitting = list(filter(self.form.fits, values)) if likely else []
+        # Two that were set together come in the same order; those that were set first come first.
+        pairs = chain(zip(reversed(fitting), reversed(likely), strict=False), product(fitting, likely))
+        for value, signature in islice(pairs, _MOST_TRIES):
+            signed = self._signed(value, signature)
+            if signed is not None:
+                signed_at, sighting = signed
+                return sighting if now - signed_at <= self._renew_after else sighting._replace(refresh=True)
+        if is_unread or next(pairs, None) is not None:
+            return Sighting(None, present=True, is_unread=True)
+        return self._judge_unsigned(fitting, is_tampered=bool(signatures))
+
+    def write(self, browser_id: str, *, secure: bool) -> list[SetCookie]:
+        """Make the cookies that give a browser this ID."""
+        make = self.attributes.make
+        cookies = [make(self.name, browser_id, secure=secure, http_only=not self._readable)]
+        if self._signer is not None:
+            signed = self._signer.sign(browser_id).decode()
+            cookies.append(make(self.signature_name, signed[len(browser_id) + 1 :], secure=secure, http_only=True))
+        return cookies
+
+    def expire(self, *, secure: bool) -> list[SetCookie]:
+        """Make the cookies that take the ID away."""
+        return [
+            self.attributes.make(name, "", secure=secure, http_only=hidden, max_age=0)
+            for name, hidden in ((self.name, not self._readable), (self.signature_name, True))
+        ]
+
+    def has_written(self, line: str) -> bool:
+        """Whether the value of a Set-Cookie header is one that `write` or `expire` made, for whichever browser."""
+        value = line.partition(";")[0].partition("=")[2].strip(' "')
+        made = self.write(value, secure=True) if self.form.fits(value) else self.expire(secure=True)
+        return _attributes_of(made[0].header()) == _attributes_of(line)
+
+    def _look(self, value: str) -> Sighting:
+        return Sighting(value if self.form.fits(value) else None, present=True)
+
+    def _judge_unsigned(self, values: Sequence[str], *, is_tampered: bool) -> Sighting:
+        if (self._on_tamper if is_tampered else self._on_missing_signature) == "reissue":
+            return Sighting(None, present=True)
+        valid = next(filter(self.form.fits, values), None)
+        return Sighting(valid, refresh=valid is not None, present=True)  # the browser SDK made it: adopt and sign
+
+    def _verify(self, browser_id: str, signature: str) -> tuple[float, Sighting] | None:
+        """Return when a browser ID was signed, and what that makes of it; None if the signature is wrong."""
+        if self._signer is None or not signature.isascii() or not self.form.fits(browser_id):
+            return None
+        try:
+            _, signed_at = self._signer.unsign(f"{browser_id}.{signature}", return_timestamp=True)
+        except BadSignature:
+            return None
+        return signed_at.timestamp(), Sighting(browser_id, present=True)
+
+
+class Remembered(NamedTuple):
+    """What the identity cookie remembers of a visitor.
+
+    Attributes:
+        user_id: who they are.
+        digest: of the last identity sent, to know an unchanged one again.
+        sent_at: when it was sent, in seconds since 1970.
+        log_outs: how many log-outs of the browser were known when it was written; see `LogOutCookie`.
+    """
+
+    user_id: str
+    digest: str
+    sent_at: int
+    log_outs: int = 0
+
+    def __repr__(self) -> str:
+        return "<Remembered>"  # what it holds is about a person
+
+
+class IdentityCookie:
+    """Reads and writes the signed, HttpOnly cookie that remembers the user ID, bound to the browser ID.
+
+    Written only when an identity changes, never renewed in passing, so that a parallel response cannot bring a
+    logged-out user back; one that identifies them again is known by the log-outs it does not know of.
+
+    Args:
+        name: the cookie's name.
+        attributes: how it is set.
+        secret_keys: keys for the signature, the newest first.
+        max_age: seconds for which an identity is remembered.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        attributes: CookieAttributes,
+        secret_keys: Sequence[str | bytes],
+        max_age: float = inf,
+    ) -> None:
+        self.name = name
+        self._cookies = CookieFinder(name)
+        self._attributes = attributes
+        self._max_age = max_age
+        self._serializer = _serializer(secret_keys, "passerby.identity")
+        self._loads: Callable[[str], Any] = lru_cache(_CACHED)(self._load)
+
+    def read(self, header: str, browser_id: str, now: float = 0.0, log_outs: int = 0) -> Remembered | None:
+        """Return what is remembered of this browser, or None.
+
+        Args:
+            header: the raw Cookie header.
+            browser_id: the browser's ID.
+            now: seconds since 1970; what was sent too long before is forgotten.
+            log_outs: how many log-outs of the browser are known; what was written without them is forgotten.
+        """
+        for value in _signed_values(self._cookies, header, _LONGEST_IDENTITY):
+            is_ordinary = len(value) <= _REMEMBERED_IDENTITY and value.isascii()
+            payload = self._loads(value) if is_ordinary else self._load(value)
+            if payload is not None and payload[0] == browser_id:
+                _, user_id, digest, sent_at, known = payload
+                remembered = Remembered(user_id, digest, sent_at, known)
+                if remembered.log_outs >= log_outs and now - remembered.sent_at <= self._max_age:
+                    return remembered
+        return None
+
+    def write(self, browser_id: str, remembered: Remembered, *, secure: bool) -> SetCookie:
+        """Make the cookie that remembers a user ID for this browser."""
+        value = self._serializer.dumps([browser_id, *remembered])
+        max_age = int(min(self._attributes.max_age, self._max_age))
+        return self._attributes.make(self.name, str(value), secure=secure, http_only=True, max_age=max_age)
+
+    def expire(self, *, secure: bool) -> SetCookie:
+        """Make the cookie that forgets the user ID."""
+        return self._attributes.make(self.name, "", secure=secure, http_only=True, max_age=0)
+
+    def _load(self, value: str) -> tuple[str, str, str, int, int] | None:
+        match _loaded(self._serializer, value):
+            case [str() as browser_id, str() as user_id, str() as digest, int() as sent_at, int() as log_outs]:
+                return browser_id, user_id, digest, sent_at, log_outs
+            case _:
+                return None
+
+
+class LogOutCookie:
+    """Reads and writes the signed, HttpOnly cookie that counts the log-outs of a browser.
+
+    An answer that began before a log-out may arrive after it and set the identity cookie once more. Therefore the count
+    stands in a cookie of its own, which such an answer does not touch.
+
+    Args:
+        name: the cookie's name.
+        attributes: how it is set.
+        secret_keys: keys for the signature, the newest first.
+        max_age: seconds for which it is kept; identities that are older count no more in any case.
+    """
+
+    GONE = -1  # instead of a count: the browser was given another ID, and this one must not come back
+
+    def __init__(
+        self,
+        name: str,
+        attributes: CookieAttributes,
+        secret_keys: Sequence[str | bytes],
+        max_age: float = inf,
+    ) -> None:
+        self.name = name
+        self._cookies = CookieFinder(name)
+        self._attributes = attributes
+        self._max_age = int(min(attributes.max_age, max_age))
+        self._serializer = _serializer(secret_keys, "passerby.log-out")
+        self._loads: Callable[[str], Any] = lru_cache(_CACHED)(self._load)
+
+    def read(self, header: str, browser_id: str) -> int | None:
+        """Return how many log-outs of this browser are known, `GONE`, or None if there was none."""
+        found = map(self._loads, _signed_values(self._cookies, header, _LONGEST_MARK))
+        counts = [payload[1] for payload in found if payload is not None and payload[0] == browser_id]
+        return self.GONE if self.GONE in counts else max(counts, default=None)
+
+    def write(self, browser_id: str, count: int, *, secure: bool) -> SetCookie:
+        """Make the cookie that says so many log-outs, or `GONE`, of a browser."""
+        value = str(self._serializer.dumps([browser_id, count]))
+        return self._attributes.make(self.name, value, secure=secure, http_only=True, max_age=self._max_age)
+
+    def expire(self, *, secure: bool) -> SetCookie:
+        """Make the cookie that takes the mark away."""
+        return self._attributes.make(self.name, "", secure=secure, http_only=True, max_age=0)
+
+    def _load(self, value: str) -> tuple[str, int] | None:
+        match _loaded(self._serializer, value):
+            case [str() as browser_id, int() as count]:
+                return browser_id, count
+            case _:
+                return None
+
+
+def _may_be_signed(value: str) -> bool:
+    """Whether a value ends like a signed one, with the 43 characters of a SHA-256; cheaper than to verify it."""
+    return len(value) - value.rfind(".") == _LENGTH_OF_DIGEST + 1 and "." in value
+
+
+def _signed_values(cookies: CookieFinder, header: str, longest: int) -> Iterator[str]:
+    """Return the values of a name that are worth verifying, each once."""
+    values = dict.fromkeys(cookies.find(header))
+    return islice((value for value in values if len(value) <= longest and _may_be_signed(value)), _MOST_TRIES)
+
+
+def _serializer(secret_keys: Sequence[str | bytes], salt: str) -> URLSafeSerializer:
+    return URLSafeSerializer(_oldest_first(secret_keys), salt=salt, signer_kwargs={"digest_method": hashlib.sha256})
+
+
+def _loaded(serializer: URLSafeSerializer, value: str) -> Any:
+    try:
+        return serializer.loads(value)
+    except BadData:
+        return None
+
+
+def _attributes_of(line: str) -> frozenset[str]:
+    """Return what a Set-Cookie header says, but for what depends on the time, the scheme and the framework."""
+    parts = (part.strip().lower().replace('"', "") for part in line.split(";"))
+    return frozenset(part for part in parts if part != "secure" and not part.startswith("expires="))
+
+
+def _oldest_first(secret_keys: Sequence[str | bytes]) -> list[bytes]:
+    """Give the keys in the order itsdangerous wants them: the last one signs."""
+    return [key.encode() if isinstance(key, str) else key for key in reversed(secret_keys)]

@@ -1,0 +1,1 @@
+"""The settings of an app, and how they are read from the environment."""

@@ -1,0 +1,264 @@
+"""Where settings come from other than keywords: a mapping, such as Django's settings, or the environment.
+
+The names are those of the keywords. A mapping holds each destination's own settings under the name by which the
+destination is registered, such as ``"sitecore"``; in the environment they follow the name:
+``PASSERBY_SITECORE_CLIENT_KEY``. Of several destinations of one kind, each has its settings under its own name:
+``{"customerio": {"eu": {"write_key": ...}, "us": {...}}}``, and ``PASSERBY_CUSTOMERIO_EU_WRITE_KEY``. Blanks around
+values in the environment do not count, and an empty value is none.
+
+A destination that is not registered is found by the path of its class: ``{"warehouse": {"class":
+"myproject.tracking:Warehouse", "url": ...}}`` and ``PASSERBY_WAREHOUSE_CLASS``, or in a mapping with the path in the
+place of the name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, fields
+from inspect import Parameter, formatannotation, signature
+from typing import Any, cast
+
+from ..destinations import Destination
+from ..destinations.registry import MakeDestination, find, is_path, load, registered_names
+from ..destinations.target import COLLECTOR_URL
+from ..errors import PasserbyError, SettingsError
+from .settings import WITHOUT_LIMIT, Settings
+
+_BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+_LISTS = frozenset({"secret_key", "trusted_proxies", "trusted_proxy_headers", "skipped_paths", "hash_traits"})
+_NOT_TEXT = frozenset({"consent", "redact_url"})
+_WHOLE = frozenset({"max_events"})  # numbers that are None by default
+_PREFIX = "PASSERBY_"
+_names_service = re.compile(
+    r"PASSERBY_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?"
+    r"|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)",
+    re.ASCII,
+).fullmatch
+_CLASS = "class"  # under which a destination's settings have the path of its class
+_NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+_SCALARS: Mapping[str, type] = {"bool": bool, "int": int, "float": float}
+_is_list_of_texts = re.compile(
+    r"(?:\w+\.)*(?:list|tuple|set|frozenset|Sequence|Collection|Iterable)\[str\b.*\]"
+).fullmatch
+
+
+def read_mapping(values: Mapping[str, Any]) -> tuple[list[Destination], dict[str, Any]]:
+    """Part a mapping into destinations and settings.
+
+    Raises:
+        SettingsError: a destination's settings are no mapping, or it knows none of that name.
+    """
+    if not isinstance(values, Mapping):
+        raise SettingsError(f"found {type(values).__name__}, expected a mapping of settings")
+    for name in values:
+        if not isinstance(name, str):
+            raise SettingsError(f"found a name of type {type(name).__name__}, expected text")
+    settings = {one.name for one in fields(Settings)}
+    rest = {name: value for name, value in values.items() if name in settings}
+    others = {name: value for name, value in values.items() if name not in settings}
+    known = {name: place for place, name in enumerate(registered_names())} if others else {}
+    destinations: list[Destination] = []
+    for name in sorted(others, key=lambda name: known.get(_folded(name), len(known))):
+        if _folded(name) in known or is_path(name) or isinstance(others[name], Mapping):
+            destinations += _make_all(name, others[name])
+        else:
+            rest[name] = others[name]  # for which there is an error that lists the settings
+    return destinations, rest
+
+
+def variable_of(name: str) -> str:
+    """Return the environment variable of a setting such as ``"sitecore.client_key"``."""
+    return _PREFIX + name.replace(".", "_").upper()
+
+
+def own_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that are passerby's, without blanks around their values; an empty one counts as not set.
+
+    Kubernetes sets variables for each Service of a namespace, in each container: those of one that is called passerby,
+    or passerby-collector, begin like passerby's and are left out. So is the address of a collector beside the app.
+    """
+    found = {name: text.strip() for name, text in environ.items() if name.startswith(_PREFIX) and name != COLLECTOR_URL}
+    return {name: text for name, text in found.items() if text and not _is_of_service(name, text)}
+
+
+def read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Read the mapping out of the environment; lists are parted by commas, times are in seconds.
+
+    Raises:
+        SettingsError: a value is not of its setting's type, or there is no setting of that name.
+    """
+    types = {one.name: _type_of(one) for one in fields(Settings) if one.name not in _NOT_TEXT}
+    found = own_variables(environ)
+    given = {name[len(_PREFIX) :].lower(): name for name in found}
+    paths = {name[: -len(f"_{_CLASS}")]: found[given[name]] for name in given if name.endswith(f"_{_CLASS}")}
+    values: dict[str, Any] = {}
+    for name, variable in given.items():
+        if name in types:
+            values[name] = _read(variable, name, types[name], found[variable])
+            continue
+        kind = _kind_of(name, paths)
+        if kind is None:
+            raise SettingsError(
+                f"{variable}: found no setting of that name; there are {', '.join(sorted(types))}, "
+                f"and those of the destinations {', '.join(registered_names())}"
+            )
+        _read_own(values.setdefault(kind, {}), kind, name[len(kind) + 1 :], variable, found[variable], paths)
+    return values
+
+
+def _is_of_service(variable: str, text: str) -> bool:
+    if _names_service(variable):
+        return True
+    return variable.endswith("_PORT") and text.partition("://")[0] in ("tcp", "udp", "sctp")
+
+
+def _folded(name: str) -> str:
+    return name.replace("-", "_").lower()
+
+
+def _kind_of(name: str, paths: Mapping[str, str]) -> str | None:
+    """Return the destination to which a variable belongs: the longest of the names with which it begins."""
+    fitting = [kind for kind in (*registered_names(), *paths) if name.startswith(f"{kind}_")]
+    return max(fitting, key=len, default=None)
+
+
+def _read_own(place: dict[str, Any], kind: str, own: str, variable: str, text: str, paths: Mapping[str, str]) -> None:
+    """Put a destination's own setting where it belongs in the destination's mapping."""
+    if own == _CLASS:
+        place[_CLASS] = text
+        return
+    try:
+        make = load(paths[kind]) if kind in paths else find(kind)
+    except SettingsError as error:
+        raise SettingsError(
+            error.message, setting=variable_of(f"{kind}.{_CLASS}" if kind in paths else kind)
+        ) from error
+    known = _parameters_of(make, kind)
+    named, setting = _part(known, own)
+    if named is not None:
+        place = place.setdefault(named, {})
+    place[setting] = _read(variable, setting, _type_of_parameter(known.get(setting)), text)
+
+
+def _part(known: Mapping[str, Parameter], own: str) -> tuple[str | None, str]:
+    """Part what follows the kind in a variable into the destination's name, if it has one, and its setting."""
+    if own in known:
+        return None, own
+    fitting = [setting for setting in known if own.endswith(f"_{setting}")]
+    setting = max(fitting, key=len, default=own)
+    return (own[: -len(setting) - 1], setting) if fitting else (None, own)
+
+
+def _make_all(kind: str, own: Any) -> list[Destination]:
+    """Make the destinations of a kind: the one whose settings stand there, and those that stand under their names."""
+    if not isinstance(own, Mapping):
+        raise SettingsError(f"found {type(own).__name__}, expected a mapping of its settings", setting=kind)
+    values = dict(cast("Mapping[str, Any]", own))
+    place = kind.replace(".", ":") if is_path(kind) else kind  # points part a destination from its settings
+    given = values.pop(_CLASS, None)
+    make = _find(kind, place, given)
+    known = _parameters_of(make, place)
+    named = {
+        name: cast("Mapping[str, Any]", value)
+        for name, value in values.items()
+        if isinstance(value, Mapping) and name not in known
+    }
+    rest = {name: value for name, value in values.items() if name not in named}
+    first = {"name": kind, **rest} if given is not None and "name" in known else rest
+    made = [_make(make, known, place, first)] if rest or not named else []
+    return made + [_make(make, known, f"{place}.{name}", {"name": name, **value}) for name, value in named.items()]
+
+
+def _find(kind: str, place: str, given: Any) -> MakeDestination:
+    """Return what makes the destinations of a kind: the class that is named or given, or the one registered."""
+    if callable(given):
+        return cast("MakeDestination", given)
+    try:
+        if given is not None:
+            if not isinstance(given, str):
+                raise SettingsError(f"found {type(given).__name__}, expected the path of a class, or a class")
+            return load(given)
+        if is_path(kind):
+            return load(kind)
+        if _folded(kind) in registered_names():
+            return find(kind)
+    except SettingsError as error:
+        raise SettingsError(error.message, setting=place if given is None else f"{place}.{_CLASS}") from error
+    raise SettingsError(
+        f"found no setting and no destination of that name; there are the destinations "
+        f'{", ".join(registered_names())}; for one of your own set "{_CLASS}" to its path',
+        setting=kind,
+    )
+
+
+def _parameters_of(make: Callable[..., Any], place: str) -> Mapping[str, Parameter]:
+    try:
+        return signature(make).parameters
+    except (TypeError, ValueError):
+        raise SettingsError(
+            "found a class that does not say what it takes; name its arguments", setting=place
+        ) from None
+
+
+def _make(make: MakeDestination, known: Mapping[str, Parameter], place: str, values: Mapping[str, Any]) -> Destination:
+    names = [name for name, parameter in known.items() if parameter.kind in _NAMED]
+    takes_all = any(parameter.kind is Parameter.VAR_KEYWORD for parameter in known.values())
+    for name in values:
+        if name not in names and not takes_all:
+            raise SettingsError(
+                f"found no setting of that name; there are {', '.join(names)}", setting=f"{place}.{name}"
+            )
+    for name in names:
+        if name not in values and known[name].default is Parameter.empty:
+            raise SettingsError("found none, expected one", setting=f"{place}.{name}")
+    try:
+        return make(**values)
+    except SettingsError as error:
+        raise error.spelled(lambda name: f"{place}.{name}") from None
+    except PasserbyError:
+        raise
+    except Exception as error:  # a class of the app's may raise anything, and words of its own are not ours to repeat
+        raise SettingsError(f"the destination could not be made: {type(error).__name__}", setting=place) from error
+
+
+def _type_of(setting: Field[Any]) -> type:
+    if setting.name in _WHOLE:
+        return int
+    default: object = setting.default
+    return str if default is None or default is MISSING else type(default)
+
+
+def _type_of_parameter(parameter: Parameter | None) -> type:
+    """Return of which type a destination's setting is, as its default or its annotation says."""
+    if parameter is None:
+        return str
+    if isinstance(parameter.default, bool | int | float):
+        return type(parameter.default)
+    annotation: object = parameter.annotation
+    words = annotation if isinstance(annotation, str) else formatannotation(annotation)
+    types = [word.strip() for word in words.split("|") if word.strip() != "None"]
+    if len(types) == 1 and types[0] in _SCALARS:
+        return _SCALARS[types[0]]
+    return list if types and all(map(_is_list_of_texts, types)) else str
+
+
+def _read(variable: str, name: str, kind: type, text: str) -> Any:
+    if name == "trusted_proxies" and text.strip().isdecimal():
+        return int(text)
+    if name in _LISTS or kind is list:
+        return [piece.strip() for piece in text.split(",") if piece.strip()]
+    if name == "cookie_secure" and text.lower() == "auto":
+        return "auto"
+    if kind is bool or name == "cookie_secure":
+        if text.lower() not in _BOOLEANS:
+            raise SettingsError(f"{variable}: expected true or false")
+        return _BOOLEANS[text.lower()]
+    if name in WITHOUT_LIMIT and text.strip().lower() == "none":
+        return None
+    if kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            raise SettingsError(f"{variable}: expected a number") from None
+    return text

@@ -1,0 +1,135 @@
+"""What was told, and the assertions that tests make of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..events.event import Event, EventKind
+
+
+class Told:
+    """The events that were told, in their order, and assertions that say what was found where they fail.
+
+    Fields are compared with event data, extension data and the attributes of the event, such as `user_id` or
+    `browser_id`; those that are not named may be anything.
+
+    Attributes:
+        events: what was taken. An event told in a database transaction is there at once, and gone if that fails.
+        refused: how much was not taken, by reason, such as "consent", "bot" or "unchanged".
+    """
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.refused: Counter[str] = Counter()
+
+    def __repr__(self) -> str:
+        return f"<Told {', '.join(self.story) or 'nothing'}>"
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    @property
+    def story(self) -> list[str]:
+        """The events in a few words each: ``["page view Home", "identity user_1", "ADD"]``."""
+        return [_in_words(event) for event in self.events]
+
+    def clear(self) -> None:
+        """Forget what was told so far."""
+        self.events.clear()
+        self.refused.clear()
+
+    def assert_page_view(self, page: str | None = None, **fields: Any) -> Event:
+        """Assert that exactly one page view fits, and return it."""
+        return self._assert_one("page_view", "page view", {"page": page, **fields} if page is not None else fields)
+
+    def assert_identity(self, user_id: str | None = None, **fields: Any) -> Event:
+        """Assert that exactly one identity fits, and return it."""
+        return self._assert_one("identity", "identity", {"user_id": user_id, **fields} if user_id else fields)
+
+    def assert_event(self, type: str, **fields: Any) -> Event:
+        """Assert that exactly one event of a type of its own fits, and return it."""
+        return self._assert_one("event", type, fields, type)
+
+    def assert_group(self, group_id: str, **fields: Any) -> Event:
+        """Assert that exactly one call for this group fits, and return it."""
+        return self._assert_one("group", "group", {"group_id": group_id, **fields})
+
+    def assert_alias(self, previous_id: str, **fields: Any) -> Event:
+        """Assert that exactly one alias of this ID fits, and return it."""
+        return self._assert_one("alias", "alias", {"previous_id": previous_id, **fields})
+
+    def assert_no_event(self, type: str, **fields: Any) -> None:
+        """Assert that no event of this type fits."""
+        found = self._find("event", fields, type)
+        assert not found, f"expected no {_wanted(type, fields)}, found {len(found)}. {self._all()}"
+
+    def assert_nothing(self) -> None:
+        """Assert that nothing was told."""
+        assert not self.events, f"expected that nothing was told. {self._all()}"
+
+    def assert_story(self, *story: str) -> None:
+        """Assert that exactly this was told, in this order; see `story`."""
+        assert self.story == list(story), f"expected {', '.join(story) or 'nothing'}. {self._all()}"
+
+    def assert_refused(self, reason: str, times: int = 1) -> None:
+        """Assert how often something was not taken for a reason."""
+        found = self.refused[reason]
+        others = ", ".join(f"{count} x {name}" for name, count in self.refused.items()) or "nothing"
+        assert found == times, f"expected {times} x refused ({reason}), found {found}; refused was {others}"
+
+    # What hears of events; see passerby.delivery.dry_run.
+
+    def on_told(self, event: Event, destinations: Sequence[str]) -> None:
+        """An event was taken."""
+        self.events.append(event)
+
+    def on_rolled_back(self, event: Event) -> None:
+        """The transaction in which an event was told has failed."""
+        self.events = [one for one in self.events if one is not event]
+        self.refused["rollback"] += 1
+
+    def on_refused(self, reason: str) -> None:
+        """Something was told and not taken."""
+        self.refused[reason] += 1
+
+    def _assert_one(self, kind: EventKind, name: str, fields: Mapping[str, Any], type: str | None = None) -> Event:
+        found = self._find(kind, fields, type)
+        assert len(found) == 1, f"expected one {_wanted(name, fields)}, found {len(found) or 'none'}. {self._all()}"
+        return found[0]
+
+    def _find(self, kind: EventKind, fields: Mapping[str, Any], type: str | None) -> list[Event]:
+        alike = (event for event in self.events if event.kind == kind and event.type == type)
+        return [event for event in alike if all(_field(event, name) == value for name, value in fields.items())]
+
+    def _all(self) -> str:
+        lines = [f"  {_in_words(event)}  {_details(event)}" for event in self.events]
+        lines += [f"  refused ({reason}): {count}" for reason, count in self.refused.items()]
+        return "\n".join(["Told was:", *lines]) if lines else "Nothing was told."
+
+
+_NAMING = {"page_view": "page", "group": "group_id", "alias": "previous_id"}
+
+
+def _in_words(event: Event) -> str:
+    if event.kind == "event":
+        return event.type or ""
+    name = event.user_id if event.kind == "identity" else event.data.get(_NAMING[event.kind])
+    return f"{event.kind.replace('_', ' ')} {name or ''}".rstrip()
+
+
+def _field(event: Event, name: str) -> Any:
+    if name in event.data:
+        return event.data[name]
+    return event.extension[name] if name in event.extension else getattr(event, name, None)
+
+
+def _details(event: Event) -> str:
+    ids = {"browser_id": event.browser_id, "user_id": event.user_id}
+    return " ".join(f"{name}={value!r}" for name, value in {**event.data, **event.extension, **ids}.items())
+
+
+def _wanted(name: str, fields: Mapping[str, Any]) -> str:
+    with_fields = " and ".join(f"{field}={value!r}" for field, value in fields.items())
+    return f"{name} with {with_fields}" if with_fields else name

@@ -1,0 +1,249 @@
+"""One value of the app's: what it is behind a proxy, an enum, or a scalar of NumPy or pandas.
+
+All readers of values, IDs and times go by this one. Libraries that passerby does not depend on are known by what their
+values can do. Whatever an app's own object raises while it is read becomes ValidationError.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
+from datetime import date, datetime, time
+from decimal import Decimal
+from enum import Enum
+from functools import wraps
+from itertools import islice
+from numbers import Integral, Real
+from typing import Any, Final, ParamSpec, TypeGuard, TypeVar, cast
+from uuid import UUID
+
+from ..errors import PasserbyError, ValidationError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_MAX_ITEMS = 10_000  # of a container that is the app's own kind, which may never end; no event may have so many
+_MAX_LAYERS = 8  # a proxy of an enum of a proxy, and so on
+_WITHIN_PROXIES = ("_wrapped", "_get_current_object", "__wrapped__")  # Django, Werkzeug, wrapt
+_BUILT_IN = frozenset({str, int, float, bool, type(None)})
+_NUMPY_MOMENTS, _NUMPY_SPANS = "M", "m"  # the kinds of dtypes
+_type_of: Callable[[Any], Any] = type  # not `__class__`, for which a proxy gives what it stands for
+_has_control = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
+
+
+class Missing(Enum):
+    """What stands for a value that is not there, such as pandas's NaT and NA."""
+
+    MISSING = "missing"
+
+
+MISSING: Final = Missing.MISSING
+
+
+def guarded(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Have a reader of the app's data raise ValidationError for all that the app's objects raise.
+
+    Args:
+        name: what the data is called.
+    """
+
+    def decorate(read: Callable[P, T]) -> Callable[P, T]:
+        @wraps(read)
+        def call(*args: P.args, **options: P.kwargs) -> T:
+            try:
+                return read(*args, **options)
+            except PasserbyError:
+                raise
+            except Exception as error:
+                raise unreadable(name, error) from error
+
+        return call
+
+    return decorate
+
+
+def unreadable(name: str, error: Exception) -> ValidationError:
+    """Return the error that says of which kind the app's own was; its words may hold a visitor's data."""
+    return ValidationError(
+        f"{name}: an object raised {_type_of(error).__name__} when it was read; pass values that can be read"
+    )
+
+
+def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    """Whether something is a mapping; a dict, as most are, is seen at once."""
+    return type(value) is dict or isinstance(value, Mapping)
+
+
+def is_absent(value: object) -> bool:
+    """Whether something stands for no mapping: None, or what is empty and no mapping, as JavaScript's SDKs take it."""
+    return value is None or (type(value) is not dict and not isinstance(value, Mapping) and not value)
+
+
+def items_of(values: Mapping[Any, Any], name: str) -> Collection[tuple[Any, Any]]:
+    """Return the items of a mapping; raises ValidationError for one of the app's own kind that does not end."""
+    return values.items() if _type_of(values) is dict else bounded(values.items(), name)
+
+
+def bounded(values: Iterable[T], name: str) -> list[T]:
+    """Return the values of a container of the app's own kind; raises ValidationError if they do not end."""
+    found = list(islice(values, _MAX_ITEMS + 1))
+    if len(found) > _MAX_ITEMS:
+        raise ValidationError(f"{name}: found more than {_MAX_ITEMS} values; send less")
+    return found
+
+
+def bare(value: Any) -> Any:
+    """Return what a value is behind all that stands around it.
+
+    That is text, int, float, bool, None, a Decimal, datetime, date or time of the standard library, `MISSING`, or, for
+    anything else, the value itself. A UUID becomes its text.
+    """
+    for _ in range(_MAX_LAYERS):
+        kind = _type_of(value)
+        if kind in _BUILT_IN:
+            return value
+        if value.__class__ is not kind:
+            behind = _behind(value)
+            if behind is not value:
+                value = behind
+                continue
+        if not isinstance(value, Enum):
+            break
+        value = value.value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, bool | None):
+        return value
+    if isinstance(value, date | time):
+        return _standard_moment(value)
+    if isinstance(value, UUID):
+        return UUID.__str__(value)
+    if isinstance(value, Decimal):
+        return Decimal(value)
+    is_container = isinstance(value, list | tuple | Mapping | Set) or is_array(value)
+    return cast("Any", value) if is_container else _bare_scalar(value)
+
+
+def is_array(value: Any) -> bool:
+    """Whether something is an array of NumPy's, or of a library that gives it one, and no scalar."""
+    return hasattr(_type_of(value), "__array__") and getattr(value, "shape", ()) != ()
+
+
+def _bare_scalar(value: Any) -> Any:
+    """Do as `bare` for what is known by what it can do."""
+    kind = _type_of(value)
+    if callable(getattr(kind, "item", None)):
+        if getattr(getattr(value, "dtype", None), "kind", None) == _NUMPY_SPANS:
+            return value  # a span of time, which counts as a number there
+        value = _item_of(value)
+        if _type_of(value) in _BUILT_IN or value is MISSING:
+            return value
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    if isinstance(value, date | time):
+        return _standard_moment(value)
+    if callable(getattr(kind, "isoformat", None)):
+        return _moment_of_text(str(value.isoformat()), value)
+    if kind.__name__ == "UUID" and hasattr(kind, "hex"):  # of another library
+        return str(UUID(str(value)))
+    if kind.__name__ == "NAType" or (kind.__eq__ is not object.__eq__ and (value == value) is value):  # noqa: PLR0124
+        return MISSING  # pandas's NA, with which every comparison is NA
+    return str(value) if _is_like_text(value) else value
+
+
+def _item_of(scalar: Any) -> Any:
+    """Return what a scalar of an array library is in Python."""
+    dtype = getattr(scalar, "dtype", None)
+    if getattr(dtype, "kind", None) == _NUMPY_MOMENTS or _type_of(scalar).__name__ == "datetime64":
+        return _moment_of_text(str(scalar), scalar)  # its item is a bare number where it counts nanoseconds
+    item = scalar.item()
+    return item if isinstance(item, str | int | float | date | time | None) else scalar
+
+
+def _standard_moment(value: date | time) -> Any:
+    if isinstance(value, datetime):
+        kind = _type_of(value)
+        if kind is datetime:
+            return value
+        # Only pandas's NaT, which is a datetime by its class, is not itself.
+        if value.isoformat() == "NaT" or (issubclass(kind, datetime) and value != value):  # noqa: PLR0124
+            return MISSING
+        day = date(value.year, value.month, value.day)
+        return datetime.combine(day, _time_of(value), value.tzinfo)
+    if isinstance(value, date):
+        return date(value.year, value.month, value.day)
+    return _time_of(value)
+
+
+def _time_of(value: datetime | time) -> time:
+    return time(value.hour, value.minute, value.second, value.microsecond, value.tzinfo, fold=value.fold)
+
+
+def _moment_of_text(text: str, otherwise: Any) -> Any:
+    """Read the ISO form of a moment of another library's."""
+    if text == "NaT":
+        return MISSING
+    for kind in (date, datetime, time):
+        try:
+            return kind.fromisoformat(text)
+        except ValueError:
+            continue
+    return otherwise
+
+
+def _behind(proxy: Any) -> Any:
+    """Return what a proxy stands for, where nothing takes the proxy in its stead.
+
+    Django's lazy objects, Werkzeug's locals and wrapt's proxies say that they are of another class than they are, and
+    not all that such a class can do works with them. What cannot be got at so has at least its text.
+    """
+    kind: type[Any] = proxy.__class__
+    for name in _WITHIN_PROXIES:
+        try:
+            found = object.__getattribute__(proxy, name)
+        except AttributeError:
+            continue
+        found = found() if name == "_get_current_object" else found
+        if _type_of(found) is kind:
+            return found
+    if kind is type(None):
+        return None
+    if kind is bool:
+        return bool(proxy)
+    bases: tuple[type[Any], ...] = () if issubclass(kind, Enum) else (str, int, float, Decimal)
+    return next((base(str(proxy)) for base in bases if issubclass(kind, base)), proxy)
+
+
+def _is_like_text(value: Any) -> bool:
+    """Whether something does what text does without being it, such as a translation that is made when it is used."""
+    fold = getattr(value, "casefold", None)
+    return callable(fold) and str(fold()) == str(value).casefold()
+
+
+def well_formed(text: str) -> str:
+    """Replace lone surrogates, which UTF-8 cannot say, by U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def id_text(value: Any) -> str | None:
+    """Return the text of an ID, without blanks around it; None for what is none, such as a bool or a fraction.
+
+    Text, whole numbers (also Decimal) and UUIDs are IDs, whatever library they are from.
+    """
+    found = bare(value)
+    if isinstance(found, Decimal):
+        found = int(found) if found.is_finite() and abs(found) < 2**64 and found == int(found) else None
+    if type(found) is int and -(2**63) <= found < 2**63:
+        return str(found)
+    return found.strip() if type(found) is str else None
+
+
+def has_control_characters(text: str) -> bool:
+    """Whether a text holds control characters or lone surrogates, which no ID has."""
+    return _has_control(text) is not None

@@ -1,0 +1,50 @@
+"""The app's own functions, which settings take: plain ones, since sync requests call them too."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial, partialmethod
+from inspect import getattr_static, isasyncgenfunction, isawaitable, iscoroutinefunction, isgeneratorfunction
+from typing import Any, cast
+
+from ..errors import SettingsError
+
+_USUAL = frozenset({bool, str, dict, type(None)})
+
+
+def check_function(value: object, setting: str, expected: str) -> None:
+    """Raise SettingsError for what is no plain function, such as an async one.
+
+    Args:
+        value: what the setting is.
+        setting: what it is called.
+        expected: what to say instead, such as ``"a plain function that takes a user and gives a dict"``.
+    """
+    if not callable(value):
+        raise SettingsError(f"expected {expected}, found {type(value).__name__}", setting=setting)
+    if _is_deferred(value):
+        raise SettingsError(f"expected {expected}, found an async function or a generator", setting=setting)
+
+
+def is_given_up(answer: object) -> bool:
+    """Whether a function that looked plain gave something to be awaited, which is then given up without a warning."""
+    if type(answer) in _USUAL or not isawaitable(answer):
+        return False
+    for name in ("close", "cancel"):  # of a coroutine, of a future
+        end = getattr(answer, name, None)
+        if callable(end):
+            with suppress(Exception):
+                end()
+            break
+    return True
+
+
+def _is_deferred(function: Any) -> bool:
+    """Whether calling something does not run it."""
+    while isinstance(function, partial):
+        function = function.func
+    call: Any = getattr_static(function.__class__, "__call__", None)
+    while isinstance(call, partial | partialmethod):
+        call = cast("Any", call).func
+    kinds = (iscoroutinefunction, isasyncgenfunction, isgeneratorfunction)
+    return any(is_kind(one) for one in (function, call) for is_kind in kinds)
