@@ -43,10 +43,10 @@ ORDER = """
     delivery.flush  delivery
     browser_ids  browser_ids.pool  browser_ids.issuer  browser_ids.browser_ids
 
-    settings  settings.settings  settings.env
+    settings  settings.setting  settings.secret_keys  settings.settings  settings.env
     client  client.receipt  client.on_commit  client.contract  client.tracker  client.current  client.adapters
     client.withheld_cookies  client.stats  client.store_wait  client.client  client.lifecycle  client.uwsgi
-    client.tracking  client.sites  client.engage
+    client.parts  client.tracking  client.sites  client.engage
     passerby
     testing.captured_events  testing  testing.plugin
 
@@ -96,9 +96,12 @@ IMPORTERS = {
 
 # Imports within functions: (module, imported module) and the reason.
 LATE_IMPORTS: dict[tuple[str, str], str] = {
-    ("client.client", "passerby.outbox.sqlite"): "needs SQLite and file locks, which not every Python and system has",
+    ("client.parts", "passerby.outbox.sqlite"): "needs SQLite and file locks, which not every Python and system has",
     ("collector.command", "passerby.collector.outbox_folder"): "needs file locks, which not every system has",
 }
+
+# The modules that see all settings: what reads them, and what makes the parts of them.
+SEES_ALL_SETTINGS = ["settings.env", "client.parts", "client.tracking", "client.engage", "django.conf"]
 
 # These compute results from plain values: they use no network and never wait.
 PURE = """
@@ -230,6 +233,17 @@ def test_destinations_import_no_other_destination_and_no_delivery() -> None:
     refuse(
         (found for found in read_imports() if is_in(found.module, ["destinations"]) and is_forbidden(found)),
         "A destination turns events into requests and classifies responses. Move other code elsewhere:",
+    )
+
+
+def test_only_what_joins_the_parts_sees_all_settings() -> None:
+    refuse(
+        (
+            found
+            for found in read_imports()
+            if found.reaches("passerby.settings.settings") and not is_in(found.module, SEES_ALL_SETTINGS)
+        ),
+        "Hand in plain values, as `client.parts` does, or a small dataclass of what is needed. These see all settings:",
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
 
@@ -13,9 +14,21 @@ from passerby.cli.doctor.settings import check_settings
 from passerby.cli.outbox.location import find_directory
 from passerby.collector.command import addresses
 from passerby.collector.outbox_folder import find_outbox
+from passerby.http.set_cookie import CookieAttributes
 from passerby.settings.env import read_environment
-from passerby.settings.settings import Settings, SettingsValues, make_settings
+from passerby.settings.setting import (
+    Choice,
+    PlainFunction,
+    Seconds,
+    SettingType,
+    ShortText,
+    Switch,
+    TextList,
+    Whole,
+)
+from passerby.settings.settings import SETTINGS, Settings, SettingsValues, make_settings
 from tests.making import BROWSER_ID, NAVIGATION, make_scope
+from tests.settings_table import COMMAND, SOURCE, source_as_written
 
 SECRET = "s3cr3t-key-of-this-shop"
 
@@ -170,6 +183,10 @@ def test_a_client_key_of_absurd_length_is_refused() -> None:
         Sitecore(client_key="k" * 5000, target_url="http://localhost")
 
 
+def test_cookies_are_set_as_the_settings_say_by_default() -> None:
+    assert make_settings({}).cookie_attributes == CookieAttributes()
+
+
 @pytest.mark.parametrize(
     ("key", "keys"),
     [(None, ()), (SECRET, (SECRET,)), (b"12345678", (b"12345678",)), ([SECRET, "older-key"], (SECRET, "older-key"))],
@@ -190,6 +207,52 @@ def test_no_repr_shows_a_secret() -> None:
 
 def test_names_for_completion_are_those_of_the_settings() -> None:
     assert list(SettingsValues.__annotations__) == [one.name for one in fields(Settings)]
+    assert SOURCE.read_text(encoding="utf-8") == source_as_written(), f"run `{COMMAND}`"
+
+
+def test_types_for_completion_are_those_of_the_settings() -> None:
+    assert get_type_hints(SettingsValues) == {name: get_type_hints(Settings)[name] for name in SETTINGS}
+
+
+def members_of(hint: Any) -> set[Any]:
+    """Return the types of which a type is the union."""
+    is_union = get_origin(hint) in (Union, UnionType)
+    return set(get_args(hint)) if is_union else {hint}
+
+
+def is_taken(name: str, value: object) -> bool:
+    try:
+        SETTINGS[name].check(name, value)
+    except SettingsError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", [name for name, kind in SETTINGS.items() if type(kind) is not SettingType])
+def test_what_type_checkers_see_is_what_is_checked(name: str) -> None:
+    members, kind = members_of(get_type_hints(Settings)[name]), SETTINGS[name]
+    assert is_taken(name, getattr(Settings(), name))
+    assert is_taken(name, None) is (NoneType in members)
+    members.discard(NoneType)
+    match kind:
+        case Choice():
+            assert {text for one in members for text in get_args(one)} == {*kind.choices} - {None}
+        case Switch():
+            assert members == {bool}
+        case Seconds():
+            assert members == {float}
+        case Whole():
+            assert members == {int}
+        case ShortText():
+            assert members == {str}
+        case TextList():
+            assert {get_args(one) for one in members - {int}} == {(str,)}
+            assert is_taken(name, 5) is (int in members)
+        case PlainFunction():
+            literals = [one for one in members if get_origin(one) is Literal]
+            assert kind.names == tuple(text for one in literals for text in get_args(one))
+        case _:
+            pytest.fail(f"say here which type {type(kind).__name__} stands for")
 
 
 class TestTracking:
@@ -380,7 +443,27 @@ TEXT_SETTINGS = {
 }
 
 
+class Warehouse:
+    """A destination whose own settings are called as some of passerby's are."""
+
+    def __init__(self, secret_key: str, hash_traits: bool = False, cookie_secure: str = "no") -> None: ...
+
+
 class TestEnvironment:
+    def test_a_destination_says_of_which_type_its_own_settings_are(self) -> None:
+        environ = {
+            "PASSERBY_WAREHOUSE_CLASS": f"{__name__}:Warehouse",
+            "PASSERBY_WAREHOUSE_SECRET_KEY": "one, key",
+            "PASSERBY_WAREHOUSE_HASH_TRAITS": "yes",
+            "PASSERBY_WAREHOUSE_COOKIE_SECURE": "no",
+        }
+        own = {"secret_key": "one, key", "hash_traits": True, "cookie_secure": "no"}
+        assert read_environment(environ)["warehouse"] == {"class": f"{__name__}:Warehouse"} | own
+
+    @pytest.mark.parametrize("name", ["identity_max_age", "renew_after", "mint_timeout", "retry_age"])
+    def test_seconds_may_be_fractions(self, name: str) -> None:
+        assert read_environment({f"PASSERBY_{name.upper()}": "1.5"}) == {name: 1.5}
+
     @pytest.mark.parametrize(
         "service", ["passerby", "passerby-collector", "passerby-sitecore", "passerby-2", "passerby-customerio-eu"]
     )

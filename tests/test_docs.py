@@ -33,9 +33,12 @@ from passerby.collector.scripted import Misbehaviour
 from passerby.collector.store import Store
 from passerby.collector.stream import Stream
 from passerby.django.conf import DjangoSettings
+from passerby.outbox import memory, sqlite
+from passerby.settings.setting import types_of
 from passerby.settings.settings import Settings
 from passerby.testing import Told
 from tests import identity_table as identities
+from tests import settings_table
 from tests.conformance.customerio.differences import DIFFERENCES as FROM_CUSTOMERIO
 from tests.conformance.differences import DIFFERENCES as FROM_ENGAGE
 from tests.conformance.segment.differences import DIFFERENCES as FROM_SEGMENT
@@ -196,6 +199,25 @@ def test_every_setting_is_in_the_table(name: str) -> None:
     assert re.search(rf"^\| [^|]*`{name}`", table, re.MULTILINE), f"the table of settings lacks {name}"
 
 
+@pytest.mark.parametrize("page", settings_table.PAGES, ids=lambda page: page.name)
+def test_the_table_of_settings_is_what_their_definition_says(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert text == settings_table.page_as_written(page), f"run `{settings_table.COMMAND}`"
+    assert settings_table.table(settings_table.PAGES[page]) in text, f"{page} lacks the comments around the table"
+
+
+@pytest.mark.parametrize("settings", settings_table.PAGES.values(), ids=lambda settings: settings.__name__)
+def test_every_setting_says_what_it_does(settings: type) -> None:
+    found = list(settings_table.definitions(settings))
+    assert [one.name for one in found] == list(types_of(settings))
+    assert [one.name for one in found if not one.words.endswith(".")] == [], "put a sentence below the field"
+
+
+def test_how_many_events_may_wait_is_what_the_outboxes_say() -> None:
+    (words,) = (one.words for one in settings_table.definitions(Settings) if one.name == "max_events")
+    assert f"{memory.MAX_EVENTS:,} in memory and {sqlite.MAX_EVENTS:,} in files" in words
+
+
 def test_the_settings_for_django_are_all_there() -> None:
     section = DJANGO.partition("## Settings")[2].partition("\n## ")[0].partition("| check |")[0]
     assert re.findall(r"^\| `(\w+)` ", section, re.MULTILINE) == [one.name for one in fields(DjangoSettings)]
@@ -220,7 +242,7 @@ def test_the_commands_for_the_outbox_are_all_there() -> None:
 def test_the_checks_of_the_doctor_are_all_there(tmp_path: Path) -> None:
     table = read("outbox.md").partition("| check |")[2]
     run = subprocess.run(
-        [sys.executable, "-m", "passerby.cli", "doctor", "--json", "--outbox", str(tmp_path)],
+        [sys.executable, "-m", "passerby.cli.main", "doctor", "--json", "--outbox", str(tmp_path)],
         check=False,
         capture_output=True,
         timeout=100,
@@ -242,7 +264,7 @@ def test_the_paths_of_the_collector_are_all_there() -> None:
 def test_the_options_of_the_collector_are_all_there() -> None:
     table = read("collector.md").partition("## Paths")[0]
     run = subprocess.run(
-        [sys.executable, "-m", "passerby.cli", "collect", "--help"], check=True, capture_output=True, text=True
+        [sys.executable, "-m", "passerby.cli.main", "collect", "--help"], check=True, capture_output=True, text=True
     )
     assert set(re.findall(r"`(--[a-z-]+)", table)) == set(re.findall(r"--[a-z-]+", run.stdout)) - {"--help"}
 

@@ -39,7 +39,7 @@ class Desk:
         usual: dict[str, Any] = dict.fromkeys(("channel", "currency", "language", "identity_provider"))
         usual |= {"infer": True, "remembers_users": True, "sensitive_traits": "refuse", "hash_traits": ()}
         usual |= {"on_user_change": "rotate", "redact_url": None, "page_name": "route"}
-        self.defaults = SimpleNamespace(**(usual | defaults))
+        self.defaults: Any = SimpleNamespace(**(usual | defaults))
         self.destination_names: tuple[str, ...] = ("sitecore", "other")
         self.takers: dict[EventKind, tuple[str, ...]] = dict.fromkeys(get_args(EventKind), self.destination_names)
         self.takers |= {"group": ("other",), "alias": ("other",)}

@@ -22,7 +22,7 @@ from .errors import SettingsError
 from .http.request import TRACKER_KEY, EnvironRequest
 from .http.route import ROUTE_KEY
 from .logs import get_logger
-from .settings.settings import keys_of_framework
+from .settings.secret_keys import keys_of_framework
 from .wsgi import TrackingMiddleware
 
 _NAME = "passerby"

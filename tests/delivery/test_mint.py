@@ -40,7 +40,7 @@ def make_mint(service: Service) -> Mint:
         BrowserIdForm(),
         BrowserIdPool(lambda: None, 0, time.monotonic),
         MemoryOutbox(["a"]),
-        RetryPlan(),
+        RetryPlan(base=1.0, cap=300.0, age=1000.0, concurrency=10, timeout=10.0),
         service.perform,
         time.monotonic,
         lambda: None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -90,7 +91,8 @@ class Stage:
         self.browser_ids: Callable[[str], str | Exception] = lambda visitor: f"for {visitor}"
         self.outbox = MemoryOutbox(["a"])
         self.destination: Destination = destination or Echo()
-        settings: dict[str, Any] = {"base": 8.0, "cap": 100.0, "age": 1000.0, "concurrency": 3, "jitter": lambda: 0.5}
+        settings: dict[str, Any] = {"base": 8.0, "cap": 100.0, "age": 1000.0, "concurrency": 3, "timeout": 10.0}
+        settings["jitter"] = lambda: 0.5
         self.sender = Sender(
             self.destination,
             self.outbox,
@@ -183,8 +185,9 @@ async def test_what_fails_for_the_moment_is_put_off_with_growing_jittered_waits(
 
 async def test_full_jitter_lies_anywhere_between_nothing_and_the_whole() -> None:
     jitters: list[Callable[[], float]] = [lambda: 0.0, lambda: 0.25, lambda: 1.0]
-    assert [RetryPlan(base=1.0, jitter=jitter).wait(4) for jitter in jitters] == [0, 2, 8]
-    assert RetryPlan(jitter=lambda: 1.0).wait(10_000) == 300.0
+    plan = RetryPlan(base=1.0, cap=300.0, age=1000.0, concurrency=1, timeout=10.0)
+    assert [replace(plan, jitter=jitter).wait(4) for jitter in jitters] == [0, 2, 8]
+    assert replace(plan, jitter=lambda: 1.0).wait(10_000) == 300.0
 
 
 @pytest.mark.parametrize("after", ["60", "Thu, 01 Jan 1970 00:01:00 GMT"])

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from logging import Logger
-from pathlib import Path
 from typing import Any, get_args
 
 from ..browser_ids.browser_ids import BrowserIds
 from ..delivery import Delivery
 from ..delivery.dry_run import REFUSED, rehearsal
-from ..delivery.sender import RetryPlan
-from ..destinations import (
-    CookieOwner,
-    Destination,
-    IdIssuer,
-    PersonalizationSource,
-    PointOfSaleSource,
-    SharedCookie,
-)
+from ..destinations import Destination, IdIssuer, PersonalizationSource, PointOfSaleSource, SharedCookie
 from ..errors import RemoteError, SettingsError, ValidationError
+from ..events.builder import Defaults
 from ..events.context import context_of, redacted
 from ..events.event import NO_CONTEXT, Context, Event, EventKind
 from ..events.options import checked_point_of_sale, checked_timeout
@@ -30,8 +21,6 @@ from ..http.proxies import TrustedProxies
 from ..http.session import Visit
 from ..logs import get_logger
 from ..outbox import DeadLetter, Outbox
-from ..outbox.memory import MAX_EVENTS, MemoryOutbox
-from ..settings.settings import Settings
 from ..values.callbacks import is_given_up
 from ..values.outcome import Dropped
 from .on_commit import Transactions
@@ -48,37 +37,49 @@ class FrontDesk:
 
     Args:
         destinations: where events go.
-        settings: the app's settings.
-        proxies: whose forwarded headers are believed.
-
-    Attributes:
-        defaults: the settings, by which trackers fill in what a call leaves open.
-        common_data: names and values that event data has where a call does not give them.
-        destination_names: the names of all destinations.
-        takers: the names of those that take each kind of event.
         issuer: the destination that issues browser IDs, if one does.
         cookie: the browser ID's cookie.
-        shares_cookie: whether that is the cookie of a browser SDK too.
         browser_ids: where the browser IDs come from.
+        outbox: where events wait.
         delivery: what brings events to their destinations.
-        transactions: what an app's database transactions do to the events told in them, if anything.
         barrier: waits until what was told is recorded.
+        proxies: whose forwarded headers are believed.
+        defaults: the settings by which it and its trackers work.
+        common_data: names and values that event data has where a call does not give them.
+
+    Attributes:
+        destination_names: the names of all destinations.
+        takers: the names of those that take each kind of event.
+        transactions: what an app's database transactions do to the events told in them, if anything.
         withheld: counts the responses that could not carry a cookie.
     """
 
-    def __init__(self, destinations: Sequence[Destination], settings: Settings, proxies: TrustedProxies) -> None:
-        self.defaults = settings
-        given = (("channel", settings.channel), ("currency", settings.currency), ("language", settings.language))
-        self.common_data: Sequence[tuple[str, str]] = tuple((name, value) for name, value in given if value is not None)
-        shared = (one.shared_cookie for one in destinations if isinstance(one, CookieOwner))
-        own = SharedCookie(settings.cookie_name)
-        self.cookie: SharedCookie = next((one for one in shared if one is not None), own)
-        self.shares_cookie: bool = self.cookie is not own
-        self.issuer: IdIssuer | None = next((one for one in destinations if isinstance(one, IdIssuer)), None)
+    def __init__(
+        self,
+        destinations: Sequence[Destination],
+        *,
+        issuer: IdIssuer | None,
+        cookie: SharedCookie,
+        browser_ids: BrowserIds,
+        outbox: Outbox,
+        delivery: Delivery,
+        barrier: Barrier,
+        proxies: TrustedProxies,
+        defaults: Defaults,
+        common_data: Sequence[tuple[str, str]],
+    ) -> None:
+        self.issuer: IdIssuer | None = issuer
+        self.cookie: SharedCookie = cookie
+        self.browser_ids: BrowserIds = browser_ids
+        self.delivery: Delivery = delivery
+        self.barrier: Barrier = barrier
+        self.defaults: Defaults = defaults
+        self.common_data: Sequence[tuple[str, str]] = common_data
+        self.transactions: Transactions | None = None
+        self.withheld: WithheldCookies = WithheldCookies()
+        self._outbox = outbox
+        self._proxies = proxies
         self._destinations = {one.name: one for one in destinations}
-        rehearsal.look_around()
-        if settings.send_in_tests:
-            rehearsal.allowed.update(one.origin for one in destinations)
         self.destination_names: tuple[str, ...] = tuple(self._destinations)
         self.takers: Mapping[EventKind, tuple[str, ...]] = {
             kind: tuple(one.name for one in destinations if kind in one.kinds) for kind in get_args(EventKind)
@@ -86,16 +87,6 @@ class FrontDesk:
         self._personalization = next((one for one in destinations if isinstance(one, PersonalizationSource)), None)
         sources = (one.point_of_sale for one in destinations if isinstance(one, PointOfSaleSource))
         self._point_of_sale = next((one for one in sources if one is not None), None)
-        self._proxies = proxies
-        self.transactions: Transactions | None = None
-        self._outbox = _make_outbox(self.destination_names, settings)
-        self.withheld: WithheldCookies = WithheldCookies()
-        self.barrier: Barrier = Barrier(self._outbox, settings.barrier_timeout)
-        plan = _retry_plan(settings)
-        self.browser_ids: BrowserIds = BrowserIds(
-            self.issuer, self.cookie.form, self._outbox, plan, settings.spare_browser_ids
-        )
-        self.delivery: Delivery = Delivery(destinations, self.browser_ids, self._outbox, plan, settings.close_timeout)
 
     def now(self) -> float:
         """The time in seconds since 1970."""
@@ -284,47 +275,3 @@ class FrontDesk:
         if self._personalization is None:
             raise SettingsError("only Sitecore answers this; add Sitecore(...) to the destinations")
         return self._personalization
-
-
-def _make_outbox(names: Sequence[str], settings: Settings) -> Outbox:
-    directory = settings.outbox_directory
-    if directory is None:
-        return MemoryOutbox(names, settings.max_events or MAX_EVENTS, settings.when_full)
-    try:
-        from ..outbox import sqlite  # noqa: PLC0415 - not everybody has what it needs
-    except ImportError as error:  # a Python built without SQLite, or a system without such locks
-        raise SettingsError(f'found no module {error.name}, which "sqlite:" needs', setting="outbox") from None
-    try:
-        _check_place(Path(directory))
-        return sqlite.SqliteOutbox(
-            directory,
-            names,
-            max_events=settings.max_events or sqlite.MAX_EVENTS,
-            max_bytes=settings.max_bytes,
-            when_full=settings.when_full,
-            synchronous=settings.synchronous,
-        )
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise SettingsError(f"the directory cannot be used ({reason}); choose another", setting="outbox") from None
-
-
-def _check_place(directory: Path) -> None:
-    """Raise SettingsError where a directory cannot be made or written; it is made later, with the first event."""
-    place = directory
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    if not place.is_dir():
-        raise SettingsError(f"found a file at {place}, expected a directory", setting="outbox")
-    if not os.access(place, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
-        raise SettingsError(f"{place} cannot be written by the user that the app runs as", setting="outbox")
-
-
-def _retry_plan(settings: Settings) -> RetryPlan:
-    return RetryPlan(
-        base=settings.retry_base,
-        cap=settings.retry_cap,
-        age=settings.retry_age,
-        concurrency=settings.concurrency,
-        timeout=settings.request_timeout,
-    )

@@ -7,7 +7,8 @@ from typing import Unpack
 from ..destinations.sitecore import PointOfSale, Sitecore
 from ..errors import SettingsError
 from ..http.set_cookie import MAX_AGE
-from ..settings.settings import SettingsValues, shown
+from ..settings.setting import shown
+from ..settings.settings import SettingsValues
 from .tracking import Tracking
 
 

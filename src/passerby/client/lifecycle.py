@@ -18,7 +18,6 @@ from ..http.session import Visit
 from ..http.session_reader import Reception
 from ..http.visitor_cookies import Sighting
 from ..logs import get_logger
-from ..settings.settings import Settings
 from .client import FrontDesk
 from .current import step_out
 from .tracker import Tracker
@@ -32,13 +31,25 @@ class Door:
     Args:
         desk: the desk that trackers stand in front of.
         reception: reads cookies and writes them.
-        settings: the app's settings.
+        auto_page_views: whether a page view is recorded for each page that a visitor sees.
+        server_cookie: whether cookies are set at all.
+        mint_timeout: how many seconds a new visitor's request may wait for a browser ID.
     """
 
-    def __init__(self, desk: FrontDesk, reception: Reception, settings: Settings) -> None:
+    def __init__(
+        self,
+        desk: FrontDesk,
+        reception: Reception,
+        *,
+        auto_page_views: bool,
+        server_cookie: bool,
+        mint_timeout: float,
+    ) -> None:
         self._desk = desk
         self._reception = reception
-        self._settings = settings
+        self._auto_page_views = auto_page_views
+        self._server_cookie = server_cookie
+        self._mint_timeout = mint_timeout
 
     def open(self, request: RequestInfo) -> Tracker:
         """Begin a request that a face takes charge of; whoever stands before it may have told something already."""
@@ -76,7 +87,7 @@ class Door:
             return True
         try:
             coming = asyncio.wrap_future(waiter, loop=asyncio.get_running_loop())
-            await asyncio.wait([coming], timeout=self._mint_timeout(timeout))
+            await asyncio.wait([coming], timeout=self._patience(timeout))
         except RuntimeError:
             log.exception("a browser ID can only be awaited in asyncio; the request goes on without")
         except BaseException:  # given up by the server, say
@@ -90,7 +101,7 @@ class Door:
         if waiter is None:
             return True
         try:
-            wait([waiter], timeout=self._mint_timeout(timeout))
+            wait([waiter], timeout=self._patience(timeout))
         except BaseException:
             self._get_out_of_line(waiter)
             raise
@@ -106,11 +117,11 @@ class Door:
         """
         visit = tracker.visit
         try:
-            if self._settings.auto_page_views and not tracker.has_page_view:
+            if self._auto_page_views and not tracker.has_page_view:
                 headers = list(headers)
                 if self._reception.is_page_view(visit, status, headers):
                     self._tell_page_view(tracker)
-            if not self._settings.server_cookie:
+            if not self._server_cookie:
                 return UNCHANGED
             changes = UNCHANGED
             if self._reception.has_cookies(visit):
@@ -187,8 +198,8 @@ class Door:
             log.warning("the page view of a request cannot be told: %s", error)
             self._desk.count_refused("invalid")
 
-    def _mint_timeout(self, timeout: float | None) -> float:
-        return self._settings.mint_timeout if timeout is None else timeout
+    def _patience(self, timeout: float | None) -> float:
+        return self._mint_timeout if timeout is None else timeout
 
     def _get_in_line(self) -> Future[str | None] | None:
         try:

@@ -5,35 +5,33 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from logging import Logger
 from typing import Any, Unpack, cast
 
-from ..destinations import CookieOwner, Destination, IdIssuer, SharedCookie
-from ..destinations.contract import check_destination
+from ..destinations import Destination
 from ..destinations.target import COLLECTOR_URL, collector_url
 from ..errors import BrowserIdUnavailable, RemoteTimeout, SettingsError, ValidationError
 from ..events.identity import checked_browser_id, checked_user_id
 from ..events.options import checked_timeout
 from ..http.caching import CacheControl
-from ..http.cookie_context import CookieContext
-from ..http.policy import INVALID, OUTSIDE, Policy
+from ..http.policy import INVALID, OUTSIDE
 from ..http.proxies import TrustedProxies
 from ..http.request import TRACKER_KEY, EnvironRequest, RequestInfo, read_request
 from ..http.response import change, headers_of, without_cookies
 from ..http.session import Visit, visit_of
-from ..http.session_reader import Reception
-from ..http.visitor_cookies import BrowserIdCookie, IdentityCookie, LogOutCookie, Sighting
+from ..http.visitor_cookies import Sighting
 from ..logs import get_logger, log_loss
 from ..outbox import DeadLetter
 from ..settings.env import read_environment, read_mapping, variable_of
-from ..settings.settings import Settings, SettingsValues, UnfitKey, make_settings
+from ..settings.secret_keys import UnfitKey
+from ..settings.settings import SettingsValues, make_settings
 from ..values.app_values import guarded
 from .adapters import handled_tracker
-from .client import FrontDesk
 from .lifecycle import Door
 from .on_commit import Transactions
+from .parts import check_destinations, make_desk, make_reception, shared_cookie_of
 from .receipt import DEFAULT_WAIT, Receipt
 from .stats import Stats
 from .tracker import Tracker
@@ -55,12 +53,19 @@ class Tracking:
 
     def __init__(self, *destinations: Destination, **settings: Unpack[SettingsValues]) -> None:
         self._settings = make_settings(settings)
-        _check(destinations)
+        check_destinations(destinations)
+        shared = shared_cookie_of(destinations)
         proxies = TrustedProxies(self._settings.trusted_proxies, self._settings.trusted_proxy_headers)
-        self._desk = FrontDesk(destinations, self._settings, proxies)
+        self._desk = make_desk(destinations, self._settings, shared, proxies)
         self._delivery = self._desk.delivery
-        self._reception = _make_reception(self._settings, self._desk.cookie, self._desk.shares_cookie, proxies)
-        self._door = Door(self._desk, self._reception, self._settings)
+        self._reception = make_reception(self._settings, shared, proxies)
+        self._door = Door(
+            self._desk,
+            self._reception,
+            auto_page_views=self._settings.auto_page_views,
+            server_cookie=self._settings.server_cookie,
+            mint_timeout=self._settings.mint_timeout,
+        )
         warn_if_threads_are_off()
         if (collector := collector_url()) is not None:
             log_loss(  # it is seen where no logging is configured too: the addresses of the settings get nothing
@@ -343,50 +348,3 @@ class Tracking:
         if visit.withheld is not None:
             self._desk.withheld.count(visit)
         change(response, changes, is_text=isinstance(visit.request, EnvironRequest))
-
-
-def _check(destinations: Sequence[Destination]) -> None:
-    for one in destinations:
-        check_destination(one)
-    if len({one.name for one in destinations}) < len(destinations):
-        raise SettingsError("two destinations go by one name; give each its own with name=...")
-    owners = [one.name for one in destinations if isinstance(one, CookieOwner) and one.shared_cookie is not None]
-    if len(owners) > 1:
-        raise SettingsError(
-            f"found several destinations that own the browser ID's cookie, {', '.join(owners)}, expected one at most: "
-            "one Sitecore(...), or one Datalyr(..., share_visitors=True)"
-        )
-    issuers = [one.name for one in destinations if isinstance(one, IdIssuer)]
-    if len(issuers) > 1:
-        raise SettingsError(f"found several destinations that issue browser IDs, {', '.join(issuers)}, expected one")
-
-
-def _make_reception(settings: Settings, shared: SharedCookie, is_readable: bool, proxies: TrustedProxies) -> Reception:
-    keys, attributes = settings.secret_keys, settings.cookie_attributes.for_name(shared.name)
-    # An ID that passerby alone writes has a signature; without one it may be an ID that an attacker chose.
-    has_other_writers = is_readable or not settings.server_cookie
-    cookie = BrowserIdCookie(
-        shared.name,
-        attributes,
-        keys,
-        readable=is_readable,  # by the browser SDK
-        renew_after=settings.renew_after,
-        on_tamper=settings.on_tamper,
-        on_missing_signature=settings.on_missing_signature or ("adopt" if has_other_writers else "reissue"),
-        form=shared.form,
-    )
-    max_age = settings.identity_max_age
-    identity = IdentityCookie(f"{shared.name}_uid", attributes, keys, max_age) if keys else None
-    log_out = LogOutCookie(f"{shared.name}_out", attributes, keys, max_age) if keys else None
-    # Where the browser SDK sets the cookie, no page waits for an ID.
-    context = CookieContext(attributes, proxies) if settings.server_cookie else None
-    policy = Policy(
-        settings.consent,
-        settings.gpc,
-        settings.bots,
-        settings.skipped_paths,
-        assigns_ids=settings.server_cookie,
-        opt_out=shared.opt_out,
-        context=context,
-    )
-    return Reception(cookie, identity, policy, proxies, log_out, settings.cache_control)

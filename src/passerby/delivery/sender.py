@@ -20,7 +20,7 @@ from .transport import NoAnswer
 log: Logger = get_logger("passerby.delivery")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RetryPlan:
     """When to try again.
 
@@ -33,11 +33,11 @@ class RetryPlan:
         jitter: gives a number from 0 to 1.
     """
 
-    base: float = 1.0
-    cap: float = 300.0
-    age: float = 72 * 3600.0
-    concurrency: int = 10
-    timeout: float = 10.0
+    base: float
+    cap: float
+    age: float
+    concurrency: int
+    timeout: float
     jitter: Callable[[], float] = JITTER
 
     def wait(self, attempts: int) -> float:

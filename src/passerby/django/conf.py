@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, cast
 
 try:
@@ -19,8 +19,10 @@ from django.utils.module_loading import import_string
 from ..client.sites import Sites
 from ..client.tracking import Tracking
 from ..errors import SettingsError
-from ..settings.settings import keys_of_framework
-from ..values.callbacks import check_function, is_given_up
+from ..settings.secret_keys import keys_of_framework
+from ..settings.setting import PlainFunction, SettingType, setting, types_of
+from ..settings.settings import SETTINGS
+from ..values.callbacks import is_given_up
 from .transactions import DatabaseTransactions
 
 _READ_FROM = ("PASSERBY", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "DATABASES")
@@ -28,30 +30,31 @@ _READ_FROM = ("PASSERBY", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "DATABASES")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DjangoSettings:
-    """What Django projects may set beside `passerby.settings.settings.Settings`.
+    """What Django projects may set beside `passerby.settings.settings.Settings`."""
 
-    Attributes:
-        on_commit: whether events that are told in a transaction are recorded when it is committed, and dropped if it is
-            rolled back; None does as ATOMIC_REQUESTS of the database says.
-        using: the database whose transactions count.
-        ignored_namespaces: namespaces of URLs that are no pages of the site: none is a page view by itself, and nobody
-            gets an ID there unless something is tracked. An application namespace or that of an instance.
-        auth_signals: whether a log-in tells an identity and a log-out resets it.
-        auth_staff: whether that holds for the log-ins of staff and superusers too.
-        auth_filter: called with the request and the user who logs in; what is not true leaves the log-in out, such as
-            that of a member of staff as a customer. A function, or the dotted path of one.
-        user_traits: called with the user who logs in, gives their traits; a function, or the dotted path of one.
-        tracking: a `Tracking` or `Sites`, or the dotted path of one, instead of settings.
-    """
-
-    on_commit: bool | None = None
-    using: str = DEFAULT_DB_ALIAS
-    ignored_namespaces: Collection[str] = ("admin",)
-    auth_signals: bool = False
-    auth_staff: bool = True
-    auth_filter: str | Callable[[Any, Any], bool] | None = None
-    user_traits: str | Callable[[Any], Mapping[str, Any]] | None = None
-    tracking: str | Tracking | Sites | None = None
+    on_commit: bool | None = setting(None, SettingType("`True`, `False`"))
+    """Whether events that are tracked in a transaction are recorded when it is committed, and dropped if it is rolled
+    back; see below. Without it that is as `ATOMIC_REQUESTS` of the database says."""
+    using: str = setting(DEFAULT_DB_ALIAS, SettingType("text"))
+    """The database whose transactions count."""
+    ignored_namespaces: Collection[str] = setting(("admin",), SettingType("list of texts"))
+    """Namespaces of URLs that are no pages of the site: requests there are no page views by themselves, and give a
+    visitor no ID unless something is tracked. An application namespace or that of an instance; see below."""
+    auth_signals: bool = setting(False, SettingType("`True`, `False`"))
+    """Whether a log-in sends an identity, with the user's primary key, and a log-out resets it."""
+    auth_staff: bool = setting(True, SettingType("`True`, `False`"))
+    """Whether that holds for the log-ins of staff and superusers too."""
+    auth_filter: str | Callable[[Any, Any], bool] | None = setting(
+        None, PlainFunction("takes a request and a user and gives True or False")
+    )
+    """Called with the request and the user who logs in. What is not true leaves the log-in out, such as that of a
+    member of staff as a customer."""
+    user_traits: str | Callable[[Any], Mapping[str, Any]] | None = setting(
+        None, PlainFunction("takes a user and gives a dict")
+    )
+    """Called with the user who logs in, gives their traits."""
+    tracking: str | Tracking | Sites | None = setting(None, SettingType("`Tracking`, `Sites`"))
+    """One that you have made yourself, instead of all settings but the seven above."""
 
     def __post_init__(self) -> None:
         for name in ("on_commit", "auth_signals", "auth_staff"):
@@ -62,13 +65,9 @@ class DjangoSettings:
         spaces: object = self.ignored_namespaces
         if isinstance(spaces, str) or not isinstance(spaces, Collection) or not all(isinstance(n, str) for n in spaces):
             raise SettingsError("expected a list of namespaces", setting="ignored_namespaces")
-        for name, does in (
-            ("auth_filter", "takes a request and a user and gives True or False"),
-            ("user_traits", "takes a user and gives a dict"),
-        ):
-            given = _load(name, getattr(self, name))
-            if given is not None:
-                check_function(given, name, f"a plain function that {does}")
+        for name, kind in _OWN.items():
+            if isinstance(kind, PlainFunction):
+                kind.check(name, _load(name, getattr(self, name)))
 
     @property
     def defers(self) -> bool:
@@ -91,7 +90,7 @@ class DjangoSettings:
         return traits
 
 
-_OWN = frozenset(one.name for one in fields(DjangoSettings))
+_OWN = types_of(DjangoSettings)
 _making = threading.RLock()  # reentrant: a module that a setting names may ask for the tracking when it is imported
 _made: list[Tracking | Sites] = []  # one at most
 
@@ -144,10 +143,9 @@ def _others() -> dict[str, Any]:
 
 def _from_settings() -> Tracking:
     values = _others()
-    for name in ("consent", "redact_url"):
-        values[name] = _load(name, values.get(name))
-    if values.get("page_name", "route") not in ("route", "path"):
-        values["page_name"] = _load("page_name", values["page_name"])
+    for name, kind in SETTINGS.items():
+        if isinstance(kind, PlainFunction) and kind.is_path(values.get(name)):
+            values[name] = _load(name, values[name])
     if "secret_key" in values:
         return Tracking.from_mapping(values, _spell)
     keys = keys_of_framework("SECRET_KEY", settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from logging import Logger
 from typing import Any, Literal, Protocol
 
@@ -15,7 +16,7 @@ from ..logs import get_logger
 from ..values.app_values import bare
 from ..values.callbacks import is_given_up
 from .attributes import plain, read_attributes
-from .context import RedactUrl, external_referrer, language_of, page_of
+from .context import IpPolicy, RedactUrl, external_referrer, language_of, page_of
 from .event import Context, Event, EventKind, new_event_id
 from .identity import CAMEL_CASE, guard, read_identity, user_id_in
 from .options import (
@@ -42,27 +43,30 @@ _URLS = ("url", "referrer")  # event data that destinations read as URLs
 
 
 PageName = Callable[[RequestInfo], "str | None"]
+NamedBy = Literal["route", "path"]
+OnInvalid = Literal["raise", "drop"]
+OnUserChange = Literal["rotate", "refuse", "link"]
+SensitiveTraits = Literal["refuse", "allow"]
 
 
-class Defaults(Protocol):
-    """The settings a tracker works by."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Defaults:
+    """The settings by which events are built; `passerby.settings.settings.Settings` says what each does.
 
-    @property
-    def infer(self) -> bool: ...
-    @property
-    def redact_url(self) -> RedactUrl | None: ...
-    @property
-    def page_name(self) -> PageName | Literal["route", "path"]: ...
-    @property
-    def identity_provider(self) -> str | None: ...
-    @property
-    def remembers_users(self) -> bool: ...
-    @property
-    def on_user_change(self) -> Literal["rotate", "refuse", "link"]: ...
-    @property
-    def sensitive_traits(self) -> Literal["refuse", "allow"]: ...
-    @property
-    def hash_traits(self) -> Collection[str]: ...
+    Attributes:
+        remembers_users: whether the user ID is remembered over requests.
+    """
+
+    infer: bool
+    ip: IpPolicy
+    redact_url: RedactUrl | None
+    page_name: PageName | NamedBy
+    identity_provider: str | None
+    remembers_users: bool
+    on_user_change: OnUserChange
+    on_invalid: OnInvalid
+    sensitive_traits: SensitiveTraits
+    hash_traits: Collection[str]
 
 
 class EventInputs(Protocol):

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, fields
 from inspect import Parameter, formatannotation, signature
 from typing import Any, cast
 
@@ -23,12 +22,9 @@ from ..destinations import Destination
 from ..destinations.registry import MakeDestination, find, is_path, load, registered_names
 from ..destinations.target import COLLECTOR_URL
 from ..errors import PasserbyError, SettingsError
-from .settings import WITHOUT_LIMIT, Settings
+from .setting import read_boolean, read_list, read_number, read_whole
+from .settings import SETTINGS
 
-_BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-_LISTS = frozenset({"secret_key", "trusted_proxies", "trusted_proxy_headers", "skipped_paths", "hash_traits"})
-_NOT_TEXT = frozenset({"consent", "redact_url"})
-_WHOLE = frozenset({"max_events"})  # numbers that are None by default
 _PREFIX = "PASSERBY_"
 _names_service = re.compile(
     r"PASSERBY_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?"
@@ -37,7 +33,7 @@ _names_service = re.compile(
 ).fullmatch
 _CLASS = "class"  # under which a destination's settings have the path of its class
 _NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-_SCALARS: Mapping[str, type] = {"bool": bool, "int": int, "float": float}
+_READERS: Mapping[str, Callable[[str], Any]] = {"bool": read_boolean, "int": read_whole, "float": read_number}
 _is_list_of_texts = re.compile(
     r"(?:\w+\.)*(?:list|tuple|set|frozenset|Sequence|Collection|Iterable)\[str\b.*\]"
 ).fullmatch
@@ -54,9 +50,8 @@ def read_mapping(values: Mapping[str, Any]) -> tuple[list[Destination], dict[str
     for name in values:
         if not isinstance(name, str):
             raise SettingsError(f"found a name of type {type(name).__name__}, expected text")
-    settings = {one.name for one in fields(Settings)}
-    rest = {name: value for name, value in values.items() if name in settings}
-    others = {name: value for name, value in values.items() if name not in settings}
+    rest = {name: value for name, value in values.items() if name in SETTINGS}
+    others = {name: value for name, value in values.items() if name not in SETTINGS}
     known = {name: place for place, name in enumerate(registered_names())} if others else {}
     destinations: list[Destination] = []
     for name in sorted(others, key=lambda name: known.get(_folded(name), len(known))):
@@ -88,19 +83,19 @@ def read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     Raises:
         SettingsError: a value is not of its setting's type, or there is no setting of that name.
     """
-    types = {one.name: _type_of(one) for one in fields(Settings) if one.name not in _NOT_TEXT}
+    readers = {name: kind.read for name, kind in SETTINGS.items() if kind.read is not None}
     found = own_variables(environ)
     given = {name[len(_PREFIX) :].lower(): name for name in found}
     paths = {name[: -len(f"_{_CLASS}")]: found[given[name]] for name in given if name.endswith(f"_{_CLASS}")}
     values: dict[str, Any] = {}
     for name, variable in given.items():
-        if name in types:
-            values[name] = _read(variable, name, types[name], found[variable])
+        if name in readers:
+            values[name] = _read(variable, readers[name], found[variable])
             continue
         kind = _kind_of(name, paths)
         if kind is None:
             raise SettingsError(
-                f"{variable}: found no setting of that name; there are {', '.join(sorted(types))}, "
+                f"{variable}: found no setting of that name; there are {', '.join(sorted(readers))}, "
                 f"and those of the destinations {', '.join(registered_names())}"
             )
         _read_own(values.setdefault(kind, {}), kind, name[len(kind) + 1 :], variable, found[variable], paths)
@@ -138,7 +133,7 @@ def _read_own(place: dict[str, Any], kind: str, own: str, variable: str, text: s
     named, setting = _part(known, own)
     if named is not None:
         place = place.setdefault(named, {})
-    place[setting] = _read(variable, setting, _type_of_parameter(known.get(setting)), text)
+    place[setting] = _read(variable, _reader_of(known.get(setting)), text)
 
 
 def _part(known: Mapping[str, Parameter], own: str) -> tuple[str | None, str]:
@@ -222,43 +217,22 @@ def _make(make: MakeDestination, known: Mapping[str, Parameter], place: str, val
         raise SettingsError(f"the destination could not be made: {type(error).__name__}", setting=place) from error
 
 
-def _type_of(setting: Field[Any]) -> type:
-    if setting.name in _WHOLE:
-        return int
-    default: object = setting.default
-    return str if default is None or default is MISSING else type(default)
-
-
-def _type_of_parameter(parameter: Parameter | None) -> type:
-    """Return of which type a destination's setting is, as its default or its annotation says."""
+def _reader_of(parameter: Parameter | None) -> Callable[[str], Any]:
+    """Return what reads a destination's setting, as its default or its annotation says."""
     if parameter is None:
         return str
     if isinstance(parameter.default, bool | int | float):
-        return type(parameter.default)
+        return _READERS.get(type(parameter.default).__name__, str)
     annotation: object = parameter.annotation
     words = annotation if isinstance(annotation, str) else formatannotation(annotation)
     types = [word.strip() for word in words.split("|") if word.strip() != "None"]
-    if len(types) == 1 and types[0] in _SCALARS:
-        return _SCALARS[types[0]]
-    return list if types and all(map(_is_list_of_texts, types)) else str
+    if len(types) == 1 and types[0] in _READERS:
+        return _READERS[types[0]]
+    return read_list if types and all(map(_is_list_of_texts, types)) else str
 
 
-def _read(variable: str, name: str, kind: type, text: str) -> Any:
-    if name == "trusted_proxies" and text.strip().isdecimal():
-        return int(text)
-    if name in _LISTS or kind is list:
-        return [piece.strip() for piece in text.split(",") if piece.strip()]
-    if name == "cookie_secure" and text.lower() == "auto":
-        return "auto"
-    if kind is bool or name == "cookie_secure":
-        if text.lower() not in _BOOLEANS:
-            raise SettingsError(f"{variable}: expected true or false")
-        return _BOOLEANS[text.lower()]
-    if name in WITHOUT_LIMIT and text.strip().lower() == "none":
-        return None
-    if kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            raise SettingsError(f"{variable}: expected a number") from None
-    return text
+def _read(variable: str, read: Callable[[str], Any], text: str) -> Any:
+    try:
+        return read(text)
+    except SettingsError as error:
+        raise SettingsError(f"{variable}: {error.message}") from None

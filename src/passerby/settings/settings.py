@@ -1,223 +1,204 @@
-"""Every setting, in one frozen value that is checked at once."""
+"""Every setting: one field says its name, its type, its default and what it does. All are checked at once.
+
+The environment variable of a setting is its name in capitals behind ``PASSERBY_``. ``python -m tests.settings_table``
+writes `docs/settings.md` and `SettingsValues` from the fields of `Settings`; a test compares them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal, TypedDict, cast
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict, get_args
 
 from ..errors import SettingsError
-from ..events.builder import PageName
+from ..events.builder import NamedBy, OnInvalid, OnUserChange, PageName, SensitiveTraits
 from ..events.context import IpPolicy, RedactUrl
 from ..http.caching import CacheControl
 from ..http.policy import SKIPPED_PATHS, BotPolicy, Consent, GpcPolicy
 from ..http.proxies import TRUSTED_HEADERS, TrustedProxies
 from ..http.set_cookie import MAX_AGE, CookieAttributes, SameSite, Secure, check_cookie_name
 from ..http.visitor_cookies import IDENTITY_MAX_AGE, RENEW_AFTER, OnMissingSignature, OnTamper
+from ..outbox.entry import WhenFull
 from ..values.app_values import has_control_characters
-from ..values.callbacks import check_function
-
-
-@dataclass(frozen=True, slots=True)
-class UnfitKey:
-    """A framework's own secret key that is too short to sign with; in place of a secret key it stands for none.
-
-    Attributes:
-        name: what the app calls it.
-    """
-
-    name: str
-
-
-SecretKeys = str | bytes | Sequence[str | bytes] | UnfitKey
-Synchronous = Literal["NORMAL", "FULL"]
-WhenFull = Literal["drop_newest", "drop_oldest", "raise"]
-
-OnUserChange = Literal["rotate", "refuse", "link"]
-
-_CHOICES: Mapping[str, tuple[Any, ...]] = {
-    "on_invalid": ("raise", "drop"),
-    "on_user_change": ("rotate", "refuse", "link"),
-    "sensitive_traits": ("refuse", "allow"),
-    "gpc": ("respect", "ignore"),
-    "bots": ("drop", "tag", "keep"),
-    "ip": ("truncate", "keep", "drop"),
-    "on_tamper": ("reissue", "adopt"),
-    "on_missing_signature": ("reissue", "adopt", None),
-    "cache_control": ("private", "override", "keep"),
-    "when_full": ("drop_newest", "drop_oldest", "raise"),
-    "synchronous": ("NORMAL", "FULL"),
-}
-_MAX_PATH = 4000  # characters; systems take 4,096 bytes with the names of the files
-_TEXTS = ("channel", "currency", "language", "identity_provider")
-_SWITCHES = ("infer", "auto_page_views", "send_in_tests", "cookie_partitioned", "server_cookie")
-_WHOLE = {
-    "spare_browser_ids": (0, 100),
-    "concurrency": (1, 1000),
-    "max_events": (1, 10**9),
-    "max_bytes": (1, 10**15),
-}
-_SECONDS = (
-    "identity_max_age",
-    "renew_after",
-    "mint_timeout",
-    "barrier_timeout",
-    "close_timeout",
-    "request_timeout",
-    "retry_base",
-    "retry_cap",
-    "retry_age",
+from .secret_keys import SecretKeys, checked_keys
+from .setting import (
+    Choice,
+    PlainFunction,
+    Seconds,
+    SettingType,
+    ShortText,
+    Switch,
+    TextList,
+    Whole,
+    quoted,
+    read_boolean,
+    read_list,
+    read_whole,
+    setting,
+    types_of,
 )
-WITHOUT_LIMIT = frozenset({"barrier_timeout"})  # times of which None stands for no limit
+
+Synchronous = Literal["NORMAL", "FULL"]
+
+_MAX_PATH = 4000  # characters; systems take 4,096 bytes with the names of the files
+
+
+def _read_secure(text: str) -> Secure:
+    return "auto" if text.lower() == "auto" else read_boolean(text)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """The settings of a `Tracking`, with their defaults. All times are in seconds.
+    """The settings of a `Tracking`, with their defaults. All times are in seconds."""
 
-    Attributes:
-        secret_key: signs the cookies; a list rotates keys, the first signs. Without one nothing is signed, the user ID
-            is not remembered over requests, and a cookie is not renewed before its time is up.
-        outbox: where events wait: "memory" loses them with the process; "sqlite:///var/lib/shop/outbox" keeps them in
-            files of that directory, which is made if need be, and loses nothing.
-        synchronous: what an event in a file survives: "NORMAL" the death of the process, "FULL" a power cut too.
-        channel: default for event data, such as "WEB".
-        currency: default for event data, three letters (ISO 4217).
-        language: default for event data, two letters (ISO 639-1).
-        identity_provider: the provider whose identifier is the user ID.
-        on_user_change: what an identity does to a browser that belongs to another user: "rotate" gives the browser a
-            new ID, which has no past, "refuse" drops the identity, "link" keeps the browser ID for both users.
-        sensitive_traits: what becomes of a trait that looks like a password, a token, or a number of a card or of
-            social security: "refuse" raises ValidationError, "allow" takes it.
-        hash_traits: the names of traits of which only the SHA-256 hash is told, such as ``{"email"}``.
-        redact_url: called with the page's URL and with the referrer, in which secrets are masked already; gives what is
-            to be kept of them, or None for nothing. If it raises, all but the host is masked.
-        page_name: how a page is named where the call does not: "route" by the pattern of its route, such as
-            ``"products/{slug}"``, and where there is none as "path" does, by the last part of its path. Or a callable
-            that is given the request's facts and gives the name, or None to have it named by its route.
-        infer: whether page, language and referrer are taken from the request where the call does not give them.
-        auto_page_views: whether a page view is recorded for every page that a visitor sees: HTML with a 2xx status, or
-            304, in answer to a navigation, also to one that HTMX, Turbo or Inertia makes, unless the app has recorded
-            one itself.
-        on_invalid: what a tracking call does with what cannot be sent: "raise" ValidationError, or "drop", log and
-            count.
-        send_in_tests: whether events are sent to the destinations from runs of tests too; by default they are dropped
-            and counted.
-        consent: called with the request's facts; see `passerby.http.policy.Policy`.
-        gpc: whether `Sec-GPC: 1` is respected.
-        bots: what to do with known bots.
-        ip: what becomes of the visitor's address: "truncate", "keep" or "drop".
-        skipped_paths: paths that are no pages, nor is anything below them; without the prefix under which the app is
-            mounted (`root_path`, `SCRIPT_NAME`).
-        trusted_proxies: addresses and networks whose forwarded headers are believed, "unix" or "*"; or the number of
-            proxies in front of the app; see `passerby.http.proxies.TrustedProxies`.
-        trusted_proxy_headers: the forwarded headers that the trusted proxies write; no others are read.
-        cookie_name: the browser-ID cookie's name where no destination owns it.
-        cookie_domain: the cookies' domain; None binds them to the host.
-        cookie_path: the cookies' path.
-        cookie_max_age: at most 400 days.
-        cookie_same_site: "lax", "strict" or "none" (for embedded sites).
-        cookie_secure: "auto", True or False.
-        cookie_partitioned: for embedded sites with partitioned storage.
-        server_cookie: whether cookies are set at all; False leaves that to the browser SDK.
-        identity_max_age: for how long the user ID of an identity is remembered.
-        cache_control: what keeps a response with a cookie out of shared caches: "private" adds `private` to its
-            Cache-Control unless the app keeps caches out itself, and sets no cookie where the app lets them keep it;
-            "override" makes such a response private too; "keep" never changes a header, and sets cookies only where the
-            app keeps caches out.
-        renew_after: how old a signed cookie must be to be set again.
-        on_tamper: what a wrong signature leads to: "reissue" a new ID, or "adopt" the one that is there.
-        on_missing_signature: what an ID without a signature leads to where there is a secret key: "reissue" a new ID,
-            or "adopt" the one that is there. None adopts where a browser SDK writes the cookie too, else reissues.
-        spare_browser_ids: how many IDs are kept ready when nobody comes; the busier it is, the more. 0 makes none
-            ahead.
-        mint_timeout: how long a new visitor's request may wait for an ID when none is ready.
-        barrier_timeout: how long a response may wait until what was told in its request is in the file; None waits
-            without limit, unless the disk takes nothing. A response whose wait runs out starts before its events are
-            in the file (`Stats.late`), and a process that is killed then loses them.
-        close_timeout: how long the interpreter's exit may be held up to deliver what waits.
-        request_timeout: how long one call to a destination may take.
-        retry_base: see `passerby.delivery.sender.RetryPlan`.
-        retry_cap: the longest wait between two attempts.
-        retry_age: after which time an event that never got through becomes a dead letter.
-        concurrency: calls at once to one destination.
-        max_events: how many events may wait per destination, and how many may be held in event queues; 100,000 in
-            memory and a million in files by default.
-        max_bytes: how large all events in the file of one process may be together.
-        when_full: what becomes of an event for which there is no room: "drop_newest" drops it, "drop_oldest" the first
-            of the visitor who has waited longest, "raise" has the call raise ValidationError.
-    """
+    secret_key: SecretKeys | None = setting(None, SettingType("text, list of texts", read_list), is_secret=True)
+    """Signs the cookies; a list rotates keys, the first signs. Without one nothing is signed, users are not
+    remembered over requests, and a cookie is not renewed before its time is up."""
+    outbox: str = setting("memory", SettingType("text"))
+    """Where events wait: `"memory"` loses them with the process; `"sqlite:///var/lib/shop/outbox"` keeps them in
+    files of that directory, which is made if need be, and loses nothing."""
+    synchronous: Synchronous = setting("NORMAL", Choice(Synchronous))
+    """What an event in a file survives: `"NORMAL"` the death of the process, `"FULL"` a power cut too."""
 
-    secret_key: SecretKeys | None = field(default=None, repr=False)
-    outbox: str = "memory"
-    synchronous: Synchronous = "NORMAL"
-    channel: str | None = None
-    currency: str | None = None
-    language: str | None = None
-    identity_provider: str | None = None
-    on_user_change: OnUserChange = "rotate"
-    sensitive_traits: Literal["refuse", "allow"] = "refuse"
-    hash_traits: Collection[str] = ()
-    redact_url: RedactUrl | None = None
-    page_name: PageName | Literal["route", "path"] = "route"
-    infer: bool = True
-    auto_page_views: bool = False
-    on_invalid: Literal["raise", "drop"] = "raise"
-    send_in_tests: bool = False
-    consent: Consent | None = None
-    gpc: GpcPolicy = "respect"
-    bots: BotPolicy = "drop"
-    ip: IpPolicy = "truncate"
-    skipped_paths: Sequence[str] = SKIPPED_PATHS
-    trusted_proxies: Sequence[str] | int = ()
-    trusted_proxy_headers: Sequence[str] = TRUSTED_HEADERS
-    cookie_name: str = "passerby_bid"
-    cookie_domain: str | None = None
-    cookie_path: str = "/"
-    cookie_max_age: int = MAX_AGE
-    cookie_same_site: SameSite = "lax"
-    cookie_secure: Secure = "auto"
-    cookie_partitioned: bool = False
-    server_cookie: bool = True
-    identity_max_age: float = IDENTITY_MAX_AGE
-    cache_control: CacheControl = "private"
-    renew_after: float = RENEW_AFTER
-    on_tamper: OnTamper = "reissue"
-    on_missing_signature: OnMissingSignature | None = None
-    spare_browser_ids: int = 2
-    mint_timeout: float = 0.25
-    barrier_timeout: float | None = 0.05
-    close_timeout: float = 2.0
-    request_timeout: float = 10.0
-    retry_base: float = 1.0
-    retry_cap: float = 300.0
-    retry_age: float = 72 * 3600.0
-    concurrency: int = 10
-    max_events: int | None = None
-    max_bytes: int = 1_000_000_000
-    when_full: WhenFull = "drop_newest"
+    channel: str | None = setting(None, ShortText())
+    """Default for event data, such as `"WEB"`."""
+    currency: str | None = setting(None, ShortText())
+    """Default for event data, three letters (ISO 4217)."""
+    language: str | None = setting(None, ShortText())
+    """Default for event data, two letters (ISO 639-1)."""
+    identity_provider: str | None = setting(None, ShortText())
+    """The provider whose identifier is the user ID; `identify` needs it."""
+    on_user_change: OnUserChange = setting("rotate", Choice(OnUserChange))
+    """What happens if another user is identified in a browser that already belongs to one: `"rotate"` gives the
+    browser a new ID first, which has no past; `"refuse"` drops the identity; `"link"` keeps the browser ID for both
+    users."""
+    sensitive_traits: SensitiveTraits = setting("refuse", Choice(SensitiveTraits))
+    """Whether a trait that looks like a password, a token, a card number or a social security number is refused
+    with ValidationError, or allowed."""
+    hash_traits: Collection[str] = setting((), TextList())
+    """Names of traits of which only the SHA-256 hash is sent, such as `{"email"}`."""
+    redact_url: RedactUrl | None = setting(None, PlainFunction("takes a URL and gives the URL to keep, or None"))
+    """Called with the page's URL and with the referrer, in which secrets are [masked](pages.md) already. It returns
+    what to keep of them, or None for nothing. If it raises, all but the host is masked."""
+    page_name: PageName | NamedBy = setting(
+        "route", PlainFunction("takes the request's facts and gives a name", NamedBy)
+    )
+    """How a page is named where the call does not name it: `"route"` by the [pattern of its route](pages.md), such
+    as `products/{slug}`, and without a route as `"path"` does, by the last part of its path. Or a function of the
+    request's facts that returns the name, or None for `"route"`."""
+    infer: bool = setting(True, Switch())
+    """Whether page, language and referrer are taken from the request where a call does not give them."""
+    auto_page_views: bool = setting(False, Switch())
+    """Whether a page view is recorded for each [page that a visitor sees](pages.md), unless the app records one
+    itself."""
+    on_invalid: OnInvalid = setting("raise", Choice(OnInvalid))
+    """What a call does with an event that cannot be sent: `"raise"` ValidationError, or `"drop"` it, log it without
+    its values and count it."""
+    send_in_tests: bool = setting(False, Switch())
+    """Whether events are sent from runs of [tests](testing.md) too; otherwise they are dropped and counted there."""
+
+    consent: Consent | None = setting(None, PlainFunction("takes the request's facts and gives True, False or None"))
+    """Called with the request's facts. It returns True, False (cookies are deleted) or None (unknown)."""
+    gpc: GpcPolicy = setting("respect", Choice(GpcPolicy))
+    """Whether `Sec-GPC: 1` counts as a refusal."""
+    bots: BotPolicy = setting("drop", Choice(BotPolicy))
+    """What to do with known bots, probes and scanners: `"drop"` sets no cookie, drops their events and counts them;
+    `"tag"` marks their events; `"keep"` treats them as people."""
+    ip: IpPolicy = setting("truncate", Choice(IpPolicy))
+    """What becomes of the visitor's address."""
+    skipped_paths: Sequence[str] = setting(SKIPPED_PATHS, TextList())
+    """Paths that are no pages, nor is anything below them; without the prefix under which the app is mounted
+    (`root_path`, `SCRIPT_NAME`)."""
+    trusted_proxies: Sequence[str] | int = setting((), TextList(or_number=True))
+    """Addresses and networks of the proxies whose forwarded headers are read, `"unix"` or `"*"`; or how many
+    proxies there are. See [behind proxies](deployment.md#behind-proxies)."""
+    trusted_proxy_headers: Sequence[str] = setting(TRUSTED_HEADERS, TextList())
+    """The forwarded headers that the trusted proxies write; no others are read."""
+
+    cookie_name: str = setting("passerby_bid", SettingType("text"))
+    """The name of the browser ID's cookie where no destination owns it, at most 255 characters; `__Host-` and
+    `__Secure-` names are always Secure."""
+    cookie_domain: str | None = setting(None, SettingType("text"))
+    """The cookies' domain, which must be the site's own: addresses and public suffixes such as `co.uk` are refused.
+    Without one the cookies are bound to the host."""
+    cookie_path: str = setting("/", SettingType("text"))
+    """The cookies' path."""
+    cookie_max_age: int = setting(MAX_AGE, SettingType("seconds, whole", read_whole))
+    """How long browsers keep the cookies; the default is also the most."""
+    cookie_same_site: SameSite = setting("lax", SettingType(quoted(get_args(SameSite))))
+    """`"none"` is for embedded sites; with `"strict"` a visitor who follows a link from another site gets no new ID
+    at that page."""
+    cookie_secure: Secure = setting("auto", SettingType('`"auto"`, `True`, `False`', _read_secure))
+    """`"auto"` is off on plain http for loopback, private addresses and names without a dot, else on. Where it is
+    on, a visitor with plain http gets no cookie."""
+    cookie_partitioned: bool = setting(False, Switch())
+    """For embedded sites with partitioned storage."""
+    server_cookie: bool = setting(True, Switch())
+    """Whether cookies are set at all. `False` leaves that to the browser SDK; what is tracked before that has set
+    them belongs to a guest of its own."""
+    identity_max_age: float = setting(IDENTITY_MAX_AGE, Seconds())
+    """For how long the user ID of an identity is remembered. Sending an identity, at most once a day, begins it
+    anew."""
+    cache_control: CacheControl = setting("private", Choice(CacheControl))
+    """What keeps a response with a cookie out of shared caches: `"private"` adds `private` to its `Cache-Control`
+    unless the app keeps caches out itself, and sets no cookie where the app lets them keep it; `"override"` makes
+    such a response private too; `"keep"` changes no header, and sets cookies only where the app keeps caches
+    out."""
+    renew_after: float = setting(RENEW_AFTER, Seconds())
+    """How old a signed cookie must be to be set again."""
+    on_tamper: OnTamper = setting("reissue", Choice(OnTamper))
+    """What a wrong signature leads to: `"reissue"` makes a new visitor; `"adopt"` keeps the ID and signs it, as is
+    right beside the vendor's browser SDK, which may write the cookie while the server does."""
+    on_missing_signature: OnMissingSignature | None = setting(None, Choice(OnMissingSignature, or_none=True))
+    """What a browser ID without a signature leads to where there is a `secret_key`: `"reissue"` makes a new
+    visitor, `"adopt"` keeps the ID and signs it. Without this setting it is adopted where a browser SDK writes the
+    cookie too, else reissued; see
+    [the risk](cookies.md#a-browser-id-without-a-signature)."""
+
+    spare_browser_ids: int = setting(2, Whole(0, 100))
+    """How many browser IDs are kept ready while no new visitors come; the more come, the more are kept. 0 makes
+    none ahead."""
+    mint_timeout: float = setting(0.25, Seconds())
+    """How long a new visitor's request may wait for a browser ID when none is ready."""
+    barrier_timeout: float | None = setting(0.05, Seconds(or_none=True))
+    """How long a response may wait until the events of its request are in the file; `None` (in the environment
+    `none`) waits without limit, unless the disk takes nothing. A response whose wait runs out starts before its
+    events are in the file (`Stats.late`); if the process is killed then, they are lost."""
+    close_timeout: float = setting(2.0, Seconds())
+    """How long the interpreter's exit may be held up to deliver what waits."""
+    request_timeout: float = setting(10.0, Seconds())
+    """How long one call to a destination may take, body included."""
+    retry_base: float = setting(1.0, Seconds())
+    """The first wait between two attempts is random between 0 and this, each further one between 0 and twice as
+    much."""
+    retry_cap: float = setting(300.0, Seconds())
+    """The longest wait between two attempts."""
+    retry_age: float = setting(72 * 3600.0, Seconds())
+    """After which time an event that could not be delivered becomes a dead letter."""
+    concurrency: int = setting(10, Whole(1, 1000))
+    """Calls at once to one destination."""
+    max_events: int | None = setting(None, Whole(1, 10**9, or_none=True))
+    """How many events may wait per destination, and how many may be held in event queues; without it 100,000 in
+    memory and 1,000,000 in files."""
+    max_bytes: int = setting(1_000_000_000, Whole(1, 10**15))
+    """How large all events in the file of one process may be together."""
+    when_full: WhenFull = setting("drop_newest", Choice(WhenFull))
+    """What becomes of an event for which there is no room: `"drop_newest"` drops it, `"drop_oldest"` drops the
+    first of the visitor who has waited longest, and both count it; `"raise"` makes the call raise
+    ValidationError."""
 
     def __post_init__(self) -> None:
-        _check_values(self)
+        self._check(Choice, ShortText, Switch, Seconds)
+        if not self.request_timeout:
+            raise SettingsError("found 0, in which no service answers, expected seconds", setting="request_timeout")
+        self._check(Whole)
         if self.when_full == "raise" and self.on_invalid == "drop":
             raise SettingsError(
                 'found "raise" while on_invalid is "drop", so that no call would raise; choose "drop_newest"',
                 setting="when_full",
             )
         _ = self.outbox_directory
-        if self.consent is not None:
-            expected = "a plain function that takes the request's facts and gives True, False or None"
-            check_function(self.consent, "consent", expected)
-        if self.redact_url is not None:
-            expected = "a plain function that takes a URL and gives the URL to keep, or None"
-            check_function(self.redact_url, "redact_url", expected)
-        if not (isinstance(self.page_name, str) and self.page_name in ("route", "path")):
-            expected = '"route", "path", or a plain function that takes the request\'s facts and gives a name'
-            check_function(self.page_name, "page_name", expected)
-        for name in ("trusted_proxies", "trusted_proxy_headers", "skipped_paths", "hash_traits"):
-            is_number = name == "trusted_proxies" and isinstance(self.trusted_proxies, int)
-            if not (is_number or _are_texts(getattr(self, name))):
-                raise SettingsError("expected a list of texts without control characters", setting=name)
+        self._check(PlainFunction, TextList)
         TrustedProxies(self.trusted_proxies, self.trusted_proxy_headers)  # which checks them
         if self.on_missing_signature == "reissue" and not self.server_cookie:
             raise SettingsError(
@@ -254,16 +235,7 @@ class Settings:
     @property
     def secret_keys(self) -> tuple[str | bytes, ...]:
         """The secret keys, the newest first; none if nothing is to be signed."""
-        if self.secret_key is None or isinstance(self.secret_key, UnfitKey):
-            return ()
-        key = self.secret_key
-        keys: Sequence[str | bytes] = (key,) if isinstance(key, str | bytes) else key
-        if not isinstance(keys, Sequence) or not keys or not all(map(_is_key, keys)):
-            raise SettingsError(
-                "expected text or bytes of at least 8 characters, or a list of such, the newest first",
-                setting="secret_key",
-            )
-        return tuple(keys)
+        return checked_keys(self.secret_key)
 
     @property
     def cookie_attributes(self) -> CookieAttributes:
@@ -282,10 +254,21 @@ class Settings:
         """Whether the user ID is remembered over requests."""
         return bool(self.secret_keys)
 
+    def _check(self, *kinds: type[SettingType]) -> None:
+        """Check the settings of these types, one type after the other."""
+        for kind in kinds:
+            for name, one in SETTINGS.items():
+                if isinstance(one, kind):
+                    one.check(name, getattr(self, name))
+
+
+SETTINGS: Mapping[str, SettingType] = types_of(Settings)
+
 
 class SettingsValues(TypedDict, total=False):
-    """The same names and types, for completion where they are given by keyword."""
+    """The same names and types, for those who give settings by keyword: type checkers cannot derive them."""
 
+    # Written by `python -m tests.settings_table`.
     secret_key: SecretKeys | None
     outbox: str
     synchronous: Synchronous
@@ -294,13 +277,13 @@ class SettingsValues(TypedDict, total=False):
     language: str | None
     identity_provider: str | None
     on_user_change: OnUserChange
-    sensitive_traits: Literal["refuse", "allow"]
+    sensitive_traits: SensitiveTraits
     hash_traits: Collection[str]
     redact_url: RedactUrl | None
-    page_name: PageName | Literal["route", "path"]
+    page_name: PageName | NamedBy
     infer: bool
     auto_page_views: bool
-    on_invalid: Literal["raise", "drop"]
+    on_invalid: OnInvalid
     send_in_tests: bool
     consent: Consent | None
     gpc: GpcPolicy
@@ -336,93 +319,12 @@ class SettingsValues(TypedDict, total=False):
     when_full: WhenFull
 
 
-def _check_values(settings: Settings) -> None:
-    for name, choices in _CHOICES.items():
-        if not isinstance(getattr(settings, name), str | None) or getattr(settings, name) not in choices:
-            expected = ", ".join(map(repr, choices))
-            raise SettingsError(f"found {shown(getattr(settings, name))}, expected one of {expected}", setting=name)
-    for name in _TEXTS:
-        if not isinstance(getattr(settings, name), str | None):
-            found = type(getattr(settings, name)).__name__
-            raise SettingsError(f"found {found}, expected text", setting=name)
-        if not _is_short_text(getattr(settings, name) or ""):
-            raise SettingsError("expected at most 255 characters, no control characters", setting=name)
-    for name in _SWITCHES:
-        if not isinstance(getattr(settings, name), bool):
-            raise SettingsError(f"found {shown(getattr(settings, name))}, expected True or False", setting=name)
-    _check_numbers(settings)
-
-
-def _check_numbers(settings: Settings) -> None:
-    for name in _SECONDS:
-        value = getattr(settings, name)
-        has_limit = value is not None or name not in WITHOUT_LIMIT
-        if has_limit and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9):
-            expected = "a number of seconds" + (", or None for no limit" if name in WITHOUT_LIMIT else "")
-            raise SettingsError(f"found {shown(value)}, expected {expected}", setting=name)
-    if not settings.request_timeout:
-        raise SettingsError("found 0, in which no service answers, expected seconds", setting="request_timeout")
-    for name, (least, most) in _WHOLE.items():
-        value = getattr(settings, name)
-        if name == "max_events" and value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            expected = f"a whole number from {least:,} to {most:,}"
-            raise SettingsError(f"found {shown(value)}, expected {expected}", setting=name)
-
-
-def shown(value: object) -> str:
-    """Write a wrong value of a setting that is no secret; what may have no text by its type."""
-    if isinstance(value, int) and abs(value) >= 10**20:
-        return "a huge number"
-    is_written = type(value) in (str, int, float, bool, type(None))
-    return repr(value)[:100] if is_written else type(value).__name__
-
-
-def _is_short_text(text: str) -> bool:
-    return len(text) <= 255 and not has_control_characters(text)
-
-
-def keys_of_framework(name: str, key: object, fallbacks: Iterable[object]) -> SecretKeys:
-    """Return the framework's own keys, as far as they can sign.
-
-    An app that works with a short key goes on working: nothing is signed, as without a key, and that is logged.
-
-    Args:
-        name: what the app calls the key.
-        key: the key that signs now.
-        fallbacks: keys of before; what is unfit among them has signed nothing of ours.
-    """
-    return cast("list[str | bytes]", [key, *filter(_is_key, fallbacks)]) if _is_key(key) else UnfitKey(name)
-
-
-def _is_key(key: object) -> bool:
-    if isinstance(key, str):
-        return len(key) >= 8 and _is_well_formed(key)
-    return isinstance(key, bytes) and len(key) >= 8
-
-
-def _is_well_formed(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _are_texts(values: object) -> bool:
-    """Whether it is a collection of texts, and not one text."""
-    if isinstance(values, str) or not isinstance(values, Collection):
-        return False
-    return all(isinstance(one, str) and not has_control_characters(one) for one in cast("Collection[object]", values))
-
-
 def make_settings(values: Mapping[str, Any]) -> Settings:
     """Make the settings from names and values; raises SettingsError for a name that is no setting."""
-    known = [one.name for one in fields(Settings)]
     for name in values:
-        if name not in known:
-            raise SettingsError(f"found no setting of that name; there are {', '.join(known)}", setting=str(name))
+        if name not in SETTINGS:
+            known = ", ".join(SETTINGS)
+            raise SettingsError(f"found no setting of that name; there are {known}", setting=str(name))
     try:
         return Settings(**values)
     except SettingsError:

@@ -1,0 +1,169 @@
+"""The parts of a `Tracking`, each made out of the settings that it needs. Nothing further in sees all settings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..browser_ids.browser_ids import BrowserIds
+from ..delivery import Delivery
+from ..delivery.dry_run import rehearsal
+from ..delivery.sender import RetryPlan
+from ..destinations import CookieOwner, Destination, IdIssuer, SharedCookie
+from ..destinations.contract import check_destination
+from ..errors import SettingsError
+from ..events.builder import Defaults
+from ..http.cookie_context import CookieContext
+from ..http.policy import Policy
+from ..http.proxies import TrustedProxies
+from ..http.session_reader import Reception
+from ..http.visitor_cookies import BrowserIdCookie, IdentityCookie, LogOutCookie
+from ..outbox import Outbox
+from ..outbox.memory import MAX_EVENTS, MemoryOutbox
+from ..settings.settings import Settings
+from .client import FrontDesk
+from .store_wait import Barrier
+
+
+def check_destinations(destinations: Sequence[Destination]) -> None:
+    """Raise SettingsError for what is no destination, and for destinations that do not fit each other."""
+    for one in destinations:
+        check_destination(one)
+    if len({one.name for one in destinations}) < len(destinations):
+        raise SettingsError("two destinations go by one name; give each its own with name=...")
+    owners = [one.name for one in destinations if isinstance(one, CookieOwner) and one.shared_cookie is not None]
+    if len(owners) > 1:
+        raise SettingsError(
+            f"found several destinations that own the browser ID's cookie, {', '.join(owners)}, expected one at most: "
+            "one Sitecore(...), or one Datalyr(..., share_visitors=True)"
+        )
+    issuers = [one.name for one in destinations if isinstance(one, IdIssuer)]
+    if len(issuers) > 1:
+        raise SettingsError(f"found several destinations that issue browser IDs, {', '.join(issuers)}, expected one")
+
+
+def shared_cookie_of(destinations: Sequence[Destination]) -> SharedCookie | None:
+    """Return the browser ID's cookie of a destination whose browser SDK uses it too, if there is one."""
+    shared = (one.shared_cookie for one in destinations if isinstance(one, CookieOwner))
+    return next((one for one in shared if one is not None), None)
+
+
+def make_desk(
+    destinations: Sequence[Destination], settings: Settings, shared: SharedCookie | None, proxies: TrustedProxies
+) -> FrontDesk:
+    """Make what takes events, with the outbox and the delivery behind it."""
+    rehearsal.look_around()
+    if settings.send_in_tests:
+        rehearsal.allowed.update(one.origin for one in destinations)
+    issuer = next((one for one in destinations if isinstance(one, IdIssuer)), None)
+    cookie = shared or SharedCookie(settings.cookie_name)
+    outbox = _make_outbox([one.name for one in destinations], settings)
+    given = (("channel", settings.channel), ("currency", settings.currency), ("language", settings.language))
+    plan = _retry_plan(settings)
+    browser_ids = BrowserIds(issuer, cookie.form, outbox, plan, settings.spare_browser_ids)
+    return FrontDesk(
+        destinations,
+        issuer=issuer,
+        cookie=cookie,
+        browser_ids=browser_ids,
+        outbox=outbox,
+        delivery=Delivery(destinations, browser_ids, outbox, plan, settings.close_timeout),
+        barrier=Barrier(outbox, settings.barrier_timeout),
+        proxies=proxies,
+        defaults=_defaults(settings),
+        common_data=tuple((name, value) for name, value in given if value is not None),
+    )
+
+
+def make_reception(settings: Settings, shared: SharedCookie | None, proxies: TrustedProxies) -> Reception:
+    """Make what opens visits and writes cookies."""
+    is_readable = shared is not None  # by the browser SDK
+    shared = shared or SharedCookie(settings.cookie_name)
+    keys, attributes = settings.secret_keys, settings.cookie_attributes.for_name(shared.name)
+    # An ID that passerby alone writes has a signature; without one it may be an ID that an attacker chose.
+    has_other_writers = is_readable or not settings.server_cookie
+    cookie = BrowserIdCookie(
+        shared.name,
+        attributes,
+        keys,
+        readable=is_readable,
+        renew_after=settings.renew_after,
+        on_tamper=settings.on_tamper,
+        on_missing_signature=settings.on_missing_signature or ("adopt" if has_other_writers else "reissue"),
+        form=shared.form,
+    )
+    max_age = settings.identity_max_age
+    identity = IdentityCookie(f"{shared.name}_uid", attributes, keys, max_age) if keys else None
+    log_out = LogOutCookie(f"{shared.name}_out", attributes, keys, max_age) if keys else None
+    # Where the browser SDK sets the cookie, no page waits for an ID.
+    context = CookieContext(attributes, proxies) if settings.server_cookie else None
+    policy = Policy(
+        settings.consent,
+        settings.gpc,
+        settings.bots,
+        settings.skipped_paths,
+        assigns_ids=settings.server_cookie,
+        opt_out=shared.opt_out,
+        context=context,
+    )
+    return Reception(cookie, identity, policy, proxies, log_out, settings.cache_control)
+
+
+def _defaults(settings: Settings) -> Defaults:
+    return Defaults(
+        infer=settings.infer,
+        ip=settings.ip,
+        redact_url=settings.redact_url,
+        page_name=settings.page_name,
+        identity_provider=settings.identity_provider,
+        remembers_users=settings.remembers_users,
+        on_user_change=settings.on_user_change,
+        on_invalid=settings.on_invalid,
+        sensitive_traits=settings.sensitive_traits,
+        hash_traits=settings.hash_traits,
+    )
+
+
+def _make_outbox(names: Sequence[str], settings: Settings) -> Outbox:
+    directory = settings.outbox_directory
+    if directory is None:
+        return MemoryOutbox(names, settings.max_events or MAX_EVENTS, settings.when_full)
+    try:
+        from ..outbox import sqlite  # noqa: PLC0415 - not everybody has what it needs
+    except ImportError as error:  # a Python built without SQLite, or a system without such locks
+        raise SettingsError(f'found no module {error.name}, which "sqlite:" needs', setting="outbox") from None
+    try:
+        _check_place(Path(directory))
+        return sqlite.SqliteOutbox(
+            directory,
+            names,
+            max_events=settings.max_events or sqlite.MAX_EVENTS,
+            max_bytes=settings.max_bytes,
+            when_full=settings.when_full,
+            synchronous=settings.synchronous,
+        )
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SettingsError(f"the directory cannot be used ({reason}); choose another", setting="outbox") from None
+
+
+def _check_place(directory: Path) -> None:
+    """Raise SettingsError where a directory cannot be made or written; it is made later, with the first event."""
+    place = directory
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise SettingsError(f"found a file at {place}, expected a directory", setting="outbox")
+    if not os.access(place, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise SettingsError(f"{place} cannot be written by the user that the app runs as", setting="outbox")
+
+
+def _retry_plan(settings: Settings) -> RetryPlan:
+    return RetryPlan(
+        base=settings.retry_base,
+        cap=settings.retry_cap,
+        age=settings.retry_age,
+        concurrency=settings.concurrency,
+        timeout=settings.request_timeout,
+    )
