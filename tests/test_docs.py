@@ -38,7 +38,7 @@ from passerby.settings.setting import types_of
 from passerby.settings.settings import Settings
 from passerby.testing import Told
 from tests import identity_table as identities
-from tests import settings_table
+from tests import layout_diagram, settings_table
 from tests.conformance.customerio.differences import DIFFERENCES as FROM_CUSTOMERIO
 from tests.conformance.differences import DIFFERENCES as FROM_ENGAGE
 from tests.conformance.segment.differences import DIFFERENCES as FROM_SEGMENT
@@ -161,6 +161,11 @@ def broken_links(page: Path) -> list[str]:
         if not is_there:
             found.append(link)
     return found
+
+
+def test_the_packages_are_shown_as_they_are() -> None:
+    shown = layout_diagram.PAGE.read_text(encoding="utf-8")
+    assert shown == layout_diagram.page_as_generated(), f"run {layout_diagram.COMMAND}"
 
 
 @pytest.mark.parametrize("page", [README, *PAGES], ids=name_of)

@@ -1,4 +1,4 @@
-"""For the tests of apps: what was told, without telling anybody.
+"""Test helpers for apps: nothing is sent, and the events that the app tracks are captured.
 
 With pytest nothing has to be set up: the plugin comes with the package, and its fixture `tracked` is a `Told`.
 Elsewhere `rehearse()` does the same.
