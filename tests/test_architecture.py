@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterable
 from graphlib import CycleError, TopologicalSorter
 
 import pytest
 
-from tests.imports import Import, is_within, read_imports, source_files
+from tests.imports import SOURCE, Import, is_within, read_imports, source_files
 
 # The packages and the modules beside them, in the order of imports: each imports only from those before it.
 PACKAGES = """
@@ -109,6 +110,8 @@ NETWORK = """
     asyncio  concurrent  ftplib  http.client  httpx  select  selectors  smtplib  socket  socketserver  ssl
     subprocess  threading  urllib.request  xmlrpc
 """
+
+MOST_OUTSIDE_ASSIGNMENTS = 3  # per 100 functions
 
 
 def full_name(short: str) -> str:
@@ -238,3 +241,26 @@ def test_pure_modules_use_no_network() -> None:
         (found for found in read_imports() if found.reaches(*NETWORK.split()) and is_in(found.module, PURE.split())),
         "These modules compute results from plain values. Move threads, waiting and the network to `delivery`:",
     )
+
+
+def test_objects_change_only_their_own_fields() -> None:
+    package = SOURCE / "passerby"
+    counted = subprocess.run(
+        [
+            sys.executable,
+            SOURCE.parent / "scripts" / "count-outside-assignments",
+            "--list",
+            f"--max={MOST_OUTSIDE_ASSIGNMENTS}",
+            f"--exclude={package / 'outbox'}",
+            package,
+        ],
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+
+    refuse(
+        counted.stdout.splitlines() if counted.returncode else [],
+        f"More than {MOST_OUTSIDE_ASSIGNMENTS} of 100 functions assign to fields of others. Give those a method:",
+    )
+    assert not counted.stderr

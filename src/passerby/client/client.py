@@ -97,6 +97,10 @@ class FrontDesk:
         )
         self.delivery: Delivery = Delivery(destinations, self.browser_ids, self._outbox, plan, settings.close_timeout)
 
+    def record_with(self, transactions: Transactions | None) -> None:
+        """Record events that are told in a database transaction when it is committed; None for at once."""
+        self.transactions = transactions
+
     def now(self) -> float:
         """The time in seconds since 1970."""
         return time.time()
@@ -168,9 +172,7 @@ class FrontDesk:
 
     def _see_recorded(self, visit: Visit) -> None:
         """See something that was told recorded before its response starts; where none will, before the call returns."""
-        if visit.is_awaited:
-            visit.unrecorded += 1
-        else:
+        if not visit.add_unstored():
             self.barrier.pass_at_once()
 
     def _record(self, event: Event, destinations: Sequence[str], receipt: Receipt, held: bool) -> None:

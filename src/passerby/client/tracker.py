@@ -18,7 +18,7 @@ from ..events.builder import Composer
 from ..events.context import language_of
 from ..events.event import Event, EventKind, IdentityData, PageViewData, new_event_id
 from ..events.identity import checked_id, checked_user_id, identity_of, is_another_person, is_repeated, remember
-from ..events.options import Options, check_names, checked_point_of_sale, choose, read_question
+from ..events.options import Options, check_names, choose, read_question
 from ..http.session import Visit
 from ..logs import get_logger
 from ..values.outcome import Dropped, Outcome
@@ -48,6 +48,10 @@ class Tracker:
         self._made: Composer | None = None
         self._visitor: str | None = None
 
+    def nest(self, outer: Tracker | None) -> None:
+        """The request is handled within that of another tracker, which is the current one again afterwards."""
+        self.outer = outer
+
     def __copy__(self) -> Tracker:
         return self
 
@@ -62,9 +66,8 @@ class Tracker:
     @property
     def browser_id(self) -> str | None:
         """The browser's ID, in the very first request too; None where there is none yet or may be none."""
-        visit = self.visit
-        visit.used = True
-        return visit.browser_id
+        self.visit.mark_used()
+        return self.visit.browser_id
 
     @property
     def user_id(self) -> str | None:
@@ -79,7 +82,7 @@ class Tracker:
     @point_of_sale.setter
     def point_of_sale(self, value: str | None) -> None:
         try:
-            self._composer.point_of_sale = checked_point_of_sale(value)
+            self._composer.choose_point_of_sale(value)
         except ValidationError as error:
             self._desk.refuse("invalid", (), error)
 
@@ -109,7 +112,7 @@ class Tracker:
             options: see `Options`.
         """
         receipt = self._tell("page_view", None, event_data, extension_data, options)
-        self._composer.has_page_view = True
+        self._composer.mark_page_view()
         return receipt
 
     def event(
@@ -335,7 +338,7 @@ class Tracker:
             event = composer.compose(kind, type, event_data, extension_data, options, self._visitor_key())
             if visit.decision.refusal is not None:
                 return desk.refuse(visit.decision.refusal, destinations)
-            visit.used = visit.has_events = True
+            visit.mark_tracked()
             receipt = Receipt(event.id, destinations)
             if kind == "identity":
                 return self._tell_identity(event, destinations, receipt)

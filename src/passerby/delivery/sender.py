@@ -104,6 +104,10 @@ class Sender:
         self._idle: list[CallPerformer] = []
         self._busy: set[asyncio.Task[None]] = set()
 
+    def count_recorded(self) -> None:
+        """This process has recorded one more event for the destination."""
+        self.told += 1
+
     def dispatch(self) -> float | None:
         """Begin as many deliveries as may be begun now; return when to look again, or None for when woken."""
         now = self._clock()
@@ -251,7 +255,7 @@ class Sender:
         searches = (self._find_browser_id(parcel.event.visitor) for parcel in missing)
         for parcel, found in zip(missing, await asyncio.gather(*searches, return_exceptions=True), strict=True):
             if isinstance(found, str):
-                parcel.event = parcel.event._replace(browser_id=found)
+                parcel.link(found)
                 continue
             if isinstance(found, asyncio.CancelledError):
                 raise found
