@@ -45,9 +45,9 @@ ORDER = """
     browser_ids  browser_ids.pool  browser_ids.issuer  browser_ids.browser_ids
 
     settings  settings.settings  settings.env
-    client  client.receipt  client.on_commit  client.contract  client.tracker  client.current  client.adapters
-    client.withheld_cookies  client.stats  client.store_wait  client.client  client.lifecycle  client.uwsgi
-    client.tracking  client.sites  client.engage
+    client  client.receipt  client.on_commit  client.contract  client.capture  client.tracker  client.current
+    client.adapters  client.withheld_cookies  client.stats  client.store_wait  client.client  client.lifecycle
+    client.uwsgi  client.tracking  client.sites  client.engage
     passerby
     testing.captured_events  testing  testing.plugin
 
