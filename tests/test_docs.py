@@ -220,7 +220,7 @@ def test_the_commands_for_the_outbox_are_all_there() -> None:
 def test_the_checks_of_the_doctor_are_all_there(tmp_path: Path) -> None:
     table = read("outbox.md").partition("| check |")[2]
     run = subprocess.run(
-        [sys.executable, "-m", "passerby.cli", "doctor", "--json", "--outbox", str(tmp_path)],
+        [sys.executable, "-m", "passerby.cli.main", "doctor", "--json", "--outbox", str(tmp_path)],
         check=False,
         capture_output=True,
         timeout=100,
@@ -242,7 +242,7 @@ def test_the_paths_of_the_collector_are_all_there() -> None:
 def test_the_options_of_the_collector_are_all_there() -> None:
     table = read("collector.md").partition("## Paths")[0]
     run = subprocess.run(
-        [sys.executable, "-m", "passerby.cli", "collect", "--help"], check=True, capture_output=True, text=True
+        [sys.executable, "-m", "passerby.cli.main", "collect", "--help"], check=True, capture_output=True, text=True
     )
     assert set(re.findall(r"`(--[a-z-]+)", table)) == set(re.findall(r"--[a-z-]+", run.stdout)) - {"--help"}
 
