@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -38,7 +40,7 @@ ORDER = """
     outbox.salvage  outbox.reading  outbox.inventory  outbox.fate  outbox.window  outbox.job  outbox.pending
     outbox.stock  outbox.upkeep  outbox.neighbours  outbox.intake  outbox.editing  outbox.adoption
     outbox.writer  outbox.journal  outbox.crew  outbox.sqlite
-    delivery.test_run  delivery.dry_run
+    delivery.test_run  delivery.dry_run  delivery.errors
     delivery.breaker  delivery.recovery  delivery.process  delivery.gil  delivery.loop
     delivery.worker  delivery.connecting  delivery.stream  delivery.transport  delivery.load  delivery.sender
     delivery.flush  delivery
@@ -63,8 +65,8 @@ ORDER = """
     django.test  django.templatetags  django.templatetags.passerby
     django.management  django.management.commands  django.management.commands.passerby
 
-    collector.json_object  collector.ask  collector.stream_api  collector.pipelines_api  collector.datalyr_api
-    collector.telling  collector.people  collector.scripted  collector.received  collector.item
+    collector.errors  collector.json_object  collector.ask  collector.stream_api  collector.pipelines_api
+    collector.datalyr_api  collector.telling  collector.people  collector.scripted  collector.received  collector.item
     collector.row  collector.database  collector.counts  collector.store  collector.feed  collector.crowd
     collector.connection  collector.reply  collector.exchange  collector.cross_origin
     collector.response  collector.guard  collector.static  collector.stream
@@ -264,3 +266,22 @@ def test_objects_change_only_their_own_fields() -> None:
         f"More than {MOST_OUTSIDE_ASSIGNMENTS} of 100 functions assign to fields of others. Give those a method:",
     )
     assert not counted.stderr
+
+
+def test_a_package_has_one_base_exception() -> None:
+    found: dict[str, list[str]] = {}
+    for module, path in source_files().items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and node.bases and all(map(is_builtin_exception, node.bases)):
+                found.setdefault(package_of(module), []).append(f"{module}.{node.name}")
+    del found["outbox"]  # its internals are to be replaced
+
+    refuse(
+        (name for names in found.values() if len(names) > 1 for name in names),
+        "These packages have several exceptions without a base of their own. Derive them from one:",
+    )
+
+
+def is_builtin_exception(base: ast.expr) -> bool:
+    kind: object = getattr(builtins, base.id, None) if isinstance(base, ast.Name) else None
+    return isinstance(kind, type) and issubclass(kind, BaseException)

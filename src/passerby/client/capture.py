@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from logging import Logger
 from typing import Any
 
-from ..delivery.dry_run import REFUSED
 from ..errors import ValidationError
 from ..events.builder import Composer
 from ..events.event import Event, EventKind, new_event_id
@@ -175,4 +174,4 @@ class EventCapture:
 
 def _is_kept(outcome: Outcome) -> bool:
     """Whether an event was not lost; what a rehearsal drops is kept in earnest, and the rest of a test goes by that."""
-    return not isinstance(outcome, Dropped) or outcome.reason == REFUSED
+    return not isinstance(outcome, Dropped) or outcome.in_dry_run

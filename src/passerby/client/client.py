@@ -178,7 +178,7 @@ class FrontDesk:
     def _record(self, event: Event, destinations: Sequence[str], receipt: Receipt, held: bool) -> None:
         if rehearsal.is_on_by_now():
             refused = [name for name in destinations if rehearsal.refuses(self._destinations[name].origin)]
-            self._drop(refused, receipt, REFUSED)
+            self._drop(refused, receipt, Dropped(REFUSED, in_dry_run=True))
             destinations = [name for name in destinations if name not in refused]
             if not destinations:
                 return
@@ -192,24 +192,24 @@ class FrontDesk:
             self._record(event, destinations, receipt, held)
             self._see_recorded(visit)
         except ValidationError:
-            self._drop(destinations, receipt, "full")
+            self._drop(destinations, receipt, Dropped("full"))
         except Exception:
             log.exception("an event could not be recorded after its transaction; it is dropped")
-            self._drop(destinations, receipt, "internal")
+            self._drop(destinations, receipt, Dropped("internal"))
 
     def _roll_back(
         self, event: Event, destinations: Sequence[str], receipt: Receipt, undo: Callable[[], None] | None
     ) -> None:
-        self._drop(destinations, receipt, "rollback")
+        self._drop(destinations, receipt, Dropped("rollback"))
         for watcher in rehearsal.watchers:
             watcher.on_rolled_back(event)
         if undo is not None:
             undo()
 
-    def _drop(self, destinations: Sequence[str], receipt: Receipt, reason: str) -> None:
-        self._outbox.drop(destinations, reason)
+    def _drop(self, destinations: Sequence[str], receipt: Receipt, outcome: Dropped) -> None:
+        self._outbox.drop(destinations, outcome.reason)
         for name in destinations:
-            receipt.on_settled(name, Dropped(reason))
+            receipt.on_settled(name, outcome)
 
     def refuse(self, reason: str, destinations: Sequence[str], error: ValidationError | None = None) -> Receipt:
         """Count what is not kept; raise the error if that is wanted."""

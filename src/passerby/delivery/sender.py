@@ -13,6 +13,7 @@ from ..logs import get_logger
 from ..outbox import Outbox
 from ..values.outcome import Delivered
 from .breaker import JITTER, Breaker
+from .errors import DeliveryError
 from .load import Load, Parcel
 from .recovery import Recovery
 from .transport import NoAnswer
@@ -45,7 +46,7 @@ class RetryPlan:
         return self.jitter() * min(self.cap, self.base * 2.0 ** min(attempts - 1, 32))
 
 
-class NoBrowserId(Exception):
+class NoBrowserId(DeliveryError):
     """There is no browser ID for a visit without one, for now. Says nothing of the destination of its events.
 
     Attributes:
