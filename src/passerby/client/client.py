@@ -56,7 +56,6 @@ class FrontDesk:
         common_data: names and values that event data has where a call does not give them.
         destination_names: the names of all destinations.
         takers: the names of those that take each kind of event.
-        issuer: the destination that issues browser IDs, if one does.
         cookie: the browser ID's cookie.
         shares_cookie: whether that is the cookie of a browser SDK too.
         browser_ids: where the browser IDs come from.
@@ -74,7 +73,7 @@ class FrontDesk:
         own = SharedCookie(settings.cookie_name)
         self.cookie: SharedCookie = next((one for one in shared if one is not None), own)
         self.shares_cookie: bool = self.cookie is not own
-        self.issuer: IdIssuer | None = next((one for one in destinations if isinstance(one, IdIssuer)), None)
+        issuer = next((one for one in destinations if isinstance(one, IdIssuer)), None)
         self._destinations = {one.name: one for one in destinations}
         rehearsal.look_around()
         if settings.send_in_tests:
@@ -93,7 +92,7 @@ class FrontDesk:
         self.barrier: Barrier = Barrier(self._outbox, settings.barrier_timeout)
         plan = _retry_plan(settings)
         self.browser_ids: BrowserIds = BrowserIds(
-            self.issuer, self.cookie.form, self._outbox, plan, settings.spare_browser_ids
+            issuer, self.cookie.form, self._outbox, plan, settings.spare_browser_ids
         )
         self.delivery: Delivery = Delivery(destinations, self.browser_ids, self._outbox, plan, settings.close_timeout)
 
@@ -107,8 +106,7 @@ class FrontDesk:
 
     def assign(self, visit: Visit) -> None:
         """Give a visit an ID if one is ready; never waits."""
-        is_ours = self.issuer is None or rehearsal.refuses(self.issuer.origin)
-        browser_id = self.cookie.form.make() if is_ours else self.browser_ids.take()
+        browser_id = self.browser_ids.take()
         if browser_id is not None:
             visit.assign(browser_id)
 
@@ -271,10 +269,9 @@ class FrontDesk:
             )
             for name in self._outbox.destinations
         }
-        counts = self.browser_ids.pool.counts if self.issuer is not None else None
         return Stats(
             destinations,
-            counts,
+            self.browser_ids.counts(),
             self.barrier.late,
             self._outbox.unstored(),
             outbox=self._outbox.state,

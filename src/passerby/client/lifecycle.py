@@ -202,7 +202,8 @@ class Door:
 
     def _take_back(self, visit: Visit) -> None:
         """Take an ID on which nothing depends back into the pool."""
-        if visit.assigned and not visit.used and visit.browser_id is not None and self._desk.issuer is not None:
+        is_issued = self._desk.browser_ids.issuer is not None
+        if is_issued and visit.assigned and not visit.used and visit.browser_id is not None:
             self._give_back(visit.browser_id)
             visit.withdraw()
 
