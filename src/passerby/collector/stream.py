@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import contextmanager, suppress
 
 from starlette.requests import Request
@@ -46,7 +46,7 @@ class Stream:
         self._ending.set()
 
     @contextmanager
-    def page_open(self) -> Iterator[None]:
+    def page_open(self) -> Generator[None]:
         """Count one more open page within the block."""
         self.open_pages += 1
         try:
