@@ -191,7 +191,7 @@ def _shown(path: str, value: Any, told: Any) -> str:
 
 
 if __name__ == "__main__":
-    rehearsal.is_on = True  # as under pytest: nothing is sent
+    rehearsal.start()  # as under pytest: nothing is sent
     heading, *rows = table()
     for cells in (heading, ["---"] * len(heading), *rows):
         print(f"| {' | '.join(cells)} |")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
+import subprocess
 import sys
 from collections.abc import Iterable
 from graphlib import CycleError, TopologicalSorter
 
 import pytest
 
-from tests.imports import Import, is_within, read_imports, source_files
+from tests.imports import SOURCE, Import, is_within, read_imports, source_files
 
 # The packages and the modules beside them, in the order of imports: each imports only from those before it.
 PACKAGES = """
@@ -37,16 +40,16 @@ ORDER = """
     outbox.salvage  outbox.reading  outbox.inventory  outbox.fate  outbox.window  outbox.job  outbox.pending
     outbox.stock  outbox.upkeep  outbox.neighbours  outbox.intake  outbox.editing  outbox.adoption
     outbox.writer  outbox.journal  outbox.crew  outbox.sqlite
-    delivery.test_run  delivery.dry_run
+    delivery.test_run  delivery.dry_run  delivery.errors
     delivery.breaker  delivery.recovery  delivery.process  delivery.gil  delivery.loop
     delivery.worker  delivery.connecting  delivery.stream  delivery.transport  delivery.load  delivery.sender
     delivery.flush  delivery
     browser_ids  browser_ids.pool  browser_ids.issuer  browser_ids.browser_ids
 
     settings  settings.setting  settings.secret_keys  settings.settings  settings.env
-    client  client.receipt  client.on_commit  client.contract  client.tracker  client.current  client.adapters
-    client.withheld_cookies  client.stats  client.store_wait  client.client  client.lifecycle  client.uwsgi
-    client.parts  client.tracking  client.sites  client.engage
+    client  client.receipt  client.on_commit  client.contract  client.capture  client.tracker  client.current
+    client.adapters  client.withheld_cookies  client.stats  client.store_wait  client.client  client.lifecycle
+    client.uwsgi  client.parts  client.tracking  client.sites  client.engage
     passerby
     testing.captured_events  testing  testing.plugin
 
@@ -62,8 +65,8 @@ ORDER = """
     django.test  django.templatetags  django.templatetags.passerby
     django.management  django.management.commands  django.management.commands.passerby
 
-    collector.json_object  collector.ask  collector.stream_api  collector.pipelines_api  collector.datalyr_api
-    collector.telling  collector.people  collector.scripted  collector.received  collector.item
+    collector.errors  collector.json_object  collector.ask  collector.stream_api  collector.pipelines_api
+    collector.datalyr_api  collector.telling  collector.people  collector.scripted  collector.received  collector.item
     collector.row  collector.database  collector.counts  collector.store  collector.feed  collector.crowd
     collector.connection  collector.reply  collector.exchange  collector.cross_origin
     collector.response  collector.guard  collector.static  collector.stream
@@ -112,6 +115,8 @@ NETWORK = """
     asyncio  concurrent  ftplib  http.client  httpx  select  selectors  smtplib  socket  socketserver  ssl
     subprocess  threading  urllib.request  xmlrpc
 """
+
+MOST_OUTSIDE_ASSIGNMENTS = 3  # per 100 functions
 
 
 def full_name(short: str) -> str:
@@ -252,3 +257,45 @@ def test_pure_modules_use_no_network() -> None:
         (found for found in read_imports() if found.reaches(*NETWORK.split()) and is_in(found.module, PURE.split())),
         "These modules compute results from plain values. Move threads, waiting and the network to `delivery`:",
     )
+
+
+def test_objects_change_only_their_own_fields() -> None:
+    package = SOURCE / "passerby"
+    counted = subprocess.run(
+        [
+            sys.executable,
+            SOURCE.parent / "scripts" / "count-outside-assignments",
+            "--list",
+            f"--max={MOST_OUTSIDE_ASSIGNMENTS}",
+            f"--exclude={package / 'outbox'}",
+            package,
+        ],
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+
+    refuse(
+        counted.stdout.splitlines() if counted.returncode else [],
+        f"More than {MOST_OUTSIDE_ASSIGNMENTS} of 100 functions assign to fields of others. Give those a method:",
+    )
+    assert not counted.stderr
+
+
+def test_a_package_has_one_base_exception() -> None:
+    found: dict[str, list[str]] = {}
+    for module, path in source_files().items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and node.bases and all(map(is_builtin_exception, node.bases)):
+                found.setdefault(package_of(module), []).append(f"{module}.{node.name}")
+    del found["outbox"]  # its internals are to be replaced
+
+    refuse(
+        (name for names in found.values() if len(names) > 1 for name in names),
+        "These packages have several exceptions without a base of their own. Derive them from one:",
+    )
+
+
+def is_builtin_exception(base: ast.expr) -> bool:
+    kind: object = getattr(builtins, base.id, None) if isinstance(base, ast.Name) else None
+    return isinstance(kind, type) and issubclass(kind, BaseException)

@@ -295,7 +295,7 @@ def test_a_mistake_with_ids_is_not_made_again_at_once(
     make_tracking: MakeTracking, collector: CollectorServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tracking = make_tracking(collector.url, retry_base=30.0)
-    issuer = tracking._desk.issuer
+    issuer = tracking._desk.browser_ids.issuer
     mistakes = []
 
     def fail() -> None:
@@ -314,7 +314,7 @@ def test_a_mistake_with_ids_is_not_made_again_at_once(
 def test_a_burst_of_questions_leaves_few_connections(make_tracking: MakeTracking, collector: CollectorServer) -> None:
     collector.fail("all", delay=0.1)
     tracking = make_tracking(collector.url, concurrency=3)
-    question = tracking._desk.issuer
+    question = tracking._desk.browser_ids.issuer
     assert question is not None
 
     asked = [tracking._delivery.ask(question.create_question(), PATIENCE) for _ in range(20)]
@@ -326,7 +326,7 @@ def test_a_burst_of_questions_leaves_few_connections(make_tracking: MakeTracking
 
 def test_questions_asked_as_it_closes_are_all_answered(make_tracking: MakeTracking, collector: CollectorServer) -> None:
     tracking = make_tracking(collector.url)
-    issuer = tracking._desk.issuer
+    issuer = tracking._desk.browser_ids.issuer
     assert issuer is not None
     asked: list[Future[str]] = []
     for _ in range(10):

@@ -92,12 +92,16 @@ def test_tests_tell_nobody(project: Path, start_method: str, parallel: str) -> N
     assert "Ran 2 tests" in ran.stderr
 
 
-def test_the_rehearsal_lasts_as_long_as_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rehearsal, "is_on", False)
+def test_the_rehearsal_lasts_as_long_as_the_tests() -> None:
+    before = rehearsal.begin()
+    rehearsal.stop()
     runner = TestRunner(verbosity=0)
-    runner.setup_test_environment()
     try:
-        begun = rehearsal.is_on
+        runner.setup_test_environment()
+        try:
+            begun = rehearsal.is_on
+        finally:
+            runner.teardown_test_environment()
+        assert (begun, rehearsal.is_on) == (True, False)
     finally:
-        runner.teardown_test_environment()
-    assert (begun, rehearsal.is_on) == (True, False)
+        rehearsal.end(before)

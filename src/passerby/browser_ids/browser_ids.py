@@ -7,12 +7,13 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from ..delivery import Delivery
+from ..delivery.dry_run import rehearsal
 from ..delivery.sender import RetryPlan
 from ..destinations import IdIssuer
 from ..outbox import Outbox
 from ..values.browser_id import BrowserIdForm
 from .issuer import Mint
-from .pool import BrowserIdPool
+from .pool import BrowserIdCounts, BrowserIdPool
 
 
 class BrowserIds:
@@ -27,7 +28,8 @@ class BrowserIds:
         clock: seconds on a clock that never goes back.
 
     Attributes:
-        pool: the IDs that are ready.
+        issuer: the destination that issues browser IDs; None where they are made here.
+        pool: the issued IDs that are ready.
     """
 
     def __init__(
@@ -39,7 +41,7 @@ class BrowserIds:
         spare: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._issuer = issuer
+        self.issuer: IdIssuer | None = issuer
         self._form = form
         self._outbox = outbox
         self._plan = plan
@@ -51,7 +53,7 @@ class BrowserIds:
         self._delivery = delivery
         self.pool.begin_afresh()
         self._mint = Mint(
-            self._issuer,
+            self.issuer,
             self._form,
             self.pool,
             self._outbox,
@@ -64,8 +66,14 @@ class BrowserIds:
     # What the app's threads call.
 
     def take(self) -> str | None:
-        """Take an ID from the pool, if one is ready."""
+        """Take an ID for a new visitor; None if it has to be issued and none is ready. In a dry run none is issued."""
+        if self.issuer is None or rehearsal.refuses(self.issuer.origin):
+            return self._form.make()
         return self.pool.take()
+
+    def counts(self) -> BrowserIdCounts | None:
+        """Return how many IDs were issued, and what became of them; None where they are made here."""
+        return None if self.issuer is None else self.pool.counts
 
     def link(self, visitor: str, browser_id: str) -> str:
         """Give an ID to the events of a visit that had none, unless they have one already; return theirs."""
@@ -73,9 +81,9 @@ class BrowserIds:
 
     def wait(self) -> Future[str | None] | None:
         """Get in line for the next ID; None if it would be in vain because the service does not answer."""
-        if self._issuer is None or self._mint.breaker.is_open:
+        if self.issuer is None or self._mint.breaker.is_open:
             return None
-        if self._delivery.breaker_state(self._issuer.name) != "closed":
+        if self._delivery.breaker_state(self.issuer.name) != "closed":
             return None
         if self._mint.breaker.wait_until() > self._clock():  # it asked to be left alone
             return None
@@ -96,5 +104,5 @@ class BrowserIds:
         return await self._mint.find(visitor)
 
     def _look_after_pool(self) -> None:
-        if self._issuer is not None:
+        if self.issuer is not None:
             self._delivery.rouse()

@@ -13,13 +13,16 @@ EXIT_CODES = (
     "is left or was found that a person should look at."
 )
 
+DOCTOR_EXIT_CODES = (
+    "Exit codes: 0 there is no problem; 1 there is one; 2 wrong usage; 3 files were set aside as damaged."
+)
+
 Subparsers = Callable[..., argparse.ArgumentParser]
 
 
 def add_outbox(parser: argparse.ArgumentParser) -> None:
     """Add the commands for an outbox on disk."""
     parser.set_defaults(module="passerby.cli.outbox.command")
-    parser.epilog = EXIT_CODES
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
 
     def verb(name: str, summary: str, more: str = "") -> argparse.ArgumentParser:
@@ -45,9 +48,6 @@ def add_outbox(parser: argparse.ArgumentParser) -> None:
 def add_doctor(parser: argparse.ArgumentParser) -> None:
     """Add what `passerby doctor` takes."""
     parser.set_defaults(module="passerby.cli.doctor.command")
-    parser.epilog = (
-        "Exit codes: 0 there is no problem; 1 there is one; 2 wrong usage; 3 files were set aside as damaged."
-    )
     add_place(parser)
     parser.add_argument("--json", action="store_true", help="as JSON, for scripts")
 

@@ -12,7 +12,7 @@ from typing import TextIO
 
 from ..client.tracking import Tracking
 from ..version import __version__
-from .arguments import add_doctor, add_outbox
+from .arguments import DOCTOR_EXIT_CODES, EXIT_CODES, add_doctor, add_outbox
 
 FindTracking = Callable[[], Tracking]
 Command = Callable[[argparse.Namespace, TextIO, TextIO], int]
@@ -32,11 +32,9 @@ def main(
     """
     arguments, app = _part(sys.argv[1:] if argv is None else argv)
     parser = _make_parser(program)
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(arguments, argparse.Namespace(app=app, find_tracking=find_tracking))
     if app and options.command != "collect":
         parser.error(f"found a command of yours behind --, which only collect runs; {options.command} does not")
-    options.app = app
-    options.find_tracking = find_tracking
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal may lack letters that visitors have
             stream.reconfigure(errors="backslashreplace")
@@ -72,7 +70,8 @@ def _make_parser(program: str) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"passerby {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in SUMMARIES.items():
-        _ADD[name](commands.add_parser(name, help=summary, description=summary))
+        add, epilog = _COMMANDS[name]
+        add(commands.add_parser(name, help=summary, description=summary, epilog=epilog))
     return parser
 
 
@@ -89,10 +88,6 @@ SUMMARIES = {
 
 def _add_collect(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(module="passerby.collector.command")
-    parser.epilog = (
-        "Behind -- may stand a command that starts your app, such as `passerby collect -- flask run`. All "
-        "its events go to the collector, whatever its settings say, and each ends with the other."
-    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=_port, default=8600, help="port; 0 takes any free one (default: %(default)s)")
     parser.add_argument("--db", metavar="FILE", help="SQLite file to keep everything in (default: memory)")
@@ -141,7 +136,17 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     )
 
 
-_ADD = {"collect": _add_collect, "demo": _add_demo, "doctor": add_doctor, "outbox": add_outbox}
+# For each command what adds its arguments, and what stands at the end of its help.
+_COMMANDS = {
+    "collect": (
+        _add_collect,
+        "Behind -- may stand a command that starts your app, such as `passerby collect -- flask run`. All "
+        "its events go to the collector, whatever its settings say, and each ends with the other.",
+    ),
+    "demo": (_add_demo, None),
+    "doctor": (add_doctor, DOCTOR_EXIT_CODES),
+    "outbox": (add_outbox, EXIT_CODES),
+}
 
 
 def _port(text: str) -> int:

@@ -11,7 +11,7 @@ from typing import Any, get_args
 from ..browser_ids.browser_ids import BrowserIds
 from ..delivery import Delivery
 from ..delivery.dry_run import REFUSED, rehearsal
-from ..destinations import Destination, IdIssuer, PersonalizationSource, PointOfSaleSource, SharedCookie
+from ..destinations import Destination, PersonalizationSource, PointOfSaleSource, SharedCookie
 from ..errors import RemoteError, SettingsError, ValidationError
 from ..events.builder import Defaults
 from ..events.context import context_of, redacted
@@ -37,7 +37,6 @@ class FrontDesk:
 
     Args:
         destinations: where events go.
-        issuer: the destination that issues browser IDs, if one does.
         cookie: the browser ID's cookie.
         browser_ids: where the browser IDs come from.
         outbox: where events wait.
@@ -58,7 +57,6 @@ class FrontDesk:
         self,
         destinations: Sequence[Destination],
         *,
-        issuer: IdIssuer | None,
         cookie: SharedCookie,
         browser_ids: BrowserIds,
         outbox: Outbox,
@@ -68,7 +66,6 @@ class FrontDesk:
         defaults: Defaults,
         common_data: Sequence[tuple[str, str]],
     ) -> None:
-        self.issuer: IdIssuer | None = issuer
         self.cookie: SharedCookie = cookie
         self.browser_ids: BrowserIds = browser_ids
         self.delivery: Delivery = delivery
@@ -88,14 +85,17 @@ class FrontDesk:
         sources = (one.point_of_sale for one in destinations if isinstance(one, PointOfSaleSource))
         self._point_of_sale = next((one for one in sources if one is not None), None)
 
+    def record_with(self, transactions: Transactions | None) -> None:
+        """Record events that are told in a database transaction when it is committed; None for at once."""
+        self.transactions = transactions
+
     def now(self) -> float:
         """The time in seconds since 1970."""
         return time.time()
 
     def assign(self, visit: Visit) -> None:
         """Give a visit an ID if one is ready; never waits."""
-        is_ours = self.issuer is None or rehearsal.refuses(self.issuer.origin)
-        browser_id = self.cookie.form.make() if is_ours else self.browser_ids.take()
+        browser_id = self.browser_ids.take()
         if browser_id is not None:
             visit.assign(browser_id)
 
@@ -159,15 +159,13 @@ class FrontDesk:
 
     def _see_recorded(self, visit: Visit) -> None:
         """See something that was told recorded before its response starts; where none will, before the call returns."""
-        if visit.is_awaited:
-            visit.unrecorded += 1
-        else:
+        if not visit.add_unstored():
             self.barrier.pass_at_once()
 
     def _record(self, event: Event, destinations: Sequence[str], receipt: Receipt, held: bool) -> None:
         if rehearsal.is_on_by_now():
             refused = [name for name in destinations if rehearsal.refuses(self._destinations[name].origin)]
-            self._drop(refused, receipt, REFUSED)
+            self._drop(refused, receipt, Dropped(REFUSED, in_dry_run=True))
             destinations = [name for name in destinations if name not in refused]
             if not destinations:
                 return
@@ -181,24 +179,24 @@ class FrontDesk:
             self._record(event, destinations, receipt, held)
             self._see_recorded(visit)
         except ValidationError:
-            self._drop(destinations, receipt, "full")
+            self._drop(destinations, receipt, Dropped("full"))
         except Exception:
             log.exception("an event could not be recorded after its transaction; it is dropped")
-            self._drop(destinations, receipt, "internal")
+            self._drop(destinations, receipt, Dropped("internal"))
 
     def _roll_back(
         self, event: Event, destinations: Sequence[str], receipt: Receipt, undo: Callable[[], None] | None
     ) -> None:
-        self._drop(destinations, receipt, "rollback")
+        self._drop(destinations, receipt, Dropped("rollback"))
         for watcher in rehearsal.watchers:
             watcher.on_rolled_back(event)
         if undo is not None:
             undo()
 
-    def _drop(self, destinations: Sequence[str], receipt: Receipt, reason: str) -> None:
-        self._outbox.drop(destinations, reason)
+    def _drop(self, destinations: Sequence[str], receipt: Receipt, outcome: Dropped) -> None:
+        self._outbox.drop(destinations, outcome.reason)
         for name in destinations:
-            receipt.on_settled(name, Dropped(reason))
+            receipt.on_settled(name, outcome)
 
     def refuse(self, reason: str, destinations: Sequence[str], error: ValidationError | None = None) -> Receipt:
         """Count what is not kept; raise the error if that is wanted."""
@@ -260,10 +258,9 @@ class FrontDesk:
             )
             for name in self._outbox.destinations
         }
-        counts = self.browser_ids.pool.counts if self.issuer is not None else None
         return Stats(
             destinations,
-            counts,
+            self.browser_ids.counts(),
             self.barrier.late,
             self._outbox.unstored(),
             outbox=self._outbox.state,

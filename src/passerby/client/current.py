@@ -58,7 +58,7 @@ leave: Callable[[Any], None] = _current.reset
 
 def enter(tracker: Tracker) -> Any:
     """Make a tracker the current one; return what `leave` needs."""
-    tracker.outer = tracker_around()
+    tracker.nest(tracker_around())
     return _current.set(tracker)
 
 
@@ -66,8 +66,8 @@ def step_in(tracker: Tracker) -> None:
     """Make a tracker the current one, where it is not known in advance when it stops being that."""
     outer = _current.get()
     # A request within a request comes back to it; one that just lingers in this thread has had its time.
-    tracker.outer = outer if outer is not None and outer.visit.is_under_way else None
-    tracker.visit.is_under_way = True
+    tracker.nest(outer if outer is not None and outer.visit.is_under_way else None)
+    tracker.visit.start_handling()
     _current.set(tracker)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import weakref
 from collections.abc import Iterable
 from concurrent.futures import Future, wait
 from logging import Logger
@@ -57,7 +56,7 @@ class Door:
         tracker: Tracker | None = native.get(TRACKER_KEY)
         if tracker is None:
             tracker = native[TRACKER_KEY] = self.begin(request)
-        tracker.visit.is_awaited = True
+        tracker.visit.await_storage()
         native[SEEN_KEY] = True
         return tracker
 
@@ -140,12 +139,11 @@ class Door:
 
     def begin_barrier(self, tracker: Tracker) -> Future[None] | None:
         """Return what the response is to wait for before it starts, if anything; see `pass_barrier`."""
-        visit = tracker.visit
-        is_awaited, visit.is_awaited = visit.is_awaited, False
-        if not (is_awaited and visit.unrecorded):
+        unstored = tracker.visit.start_response()
+        if not unstored:
             return None
         try:
-            return self._desk.barrier.begin(visit.unrecorded)
+            return self._desk.barrier.begin(unstored)
         except Exception:
             log.exception("what was told in a request cannot be awaited; its response starts all the same")
             return None
@@ -166,7 +164,7 @@ class Door:
     def end(self, tracker: Tracker) -> None:
         """End a request: an ID on which nothing depends goes back to the pool."""
         visit = tracker.visit
-        visit.is_under_way = False
+        visit.finish_handling()
         if visit.request is not None:
             visit.request.detach()
         self._take_back(visit)
@@ -182,12 +180,11 @@ class Door:
             step_out(tracker)
             self.end(tracker)
 
-        tracker.visit.is_under_way = False
+        tracker.visit.finish_handling()
         if tracker.outer is not None:  # whose handler reads this body goes on with its own request
             step_out(tracker)
         try:
-            # The visit keeps what waits for the body's end, so that it keeps nobody alive itself.
-            tracker.visit.body = weakref.ref(body, end)
+            tracker.visit.last_as_long_as(body, end)
         except TypeError:
             end()
 
@@ -216,7 +213,8 @@ class Door:
 
     def _take_back(self, visit: Visit) -> None:
         """Take an ID on which nothing depends back into the pool."""
-        if visit.assigned and not visit.used and visit.browser_id is not None and self._desk.issuer is not None:
+        is_issued = self._desk.browser_ids.issuer is not None
+        if is_issued and visit.assigned and not visit.used and visit.browser_id is not None:
             self._give_back(visit.browser_id)
             visit.withdraw()
 

@@ -64,7 +64,6 @@ def make_desk(
     browser_ids = BrowserIds(issuer, cookie.form, outbox, plan, settings.spare_browser_ids)
     return FrontDesk(
         destinations,
-        issuer=issuer,
         cookie=cookie,
         browser_ids=browser_ids,
         outbox=outbox,

@@ -93,7 +93,7 @@ class Sites:
 
     def for_request(self, request: RequestInfo) -> Door:
         """Return the door of a request's site; where that cannot be had, one behind which nothing is tracked."""
-        request.proxies = self._proxies
+        request.trust(self._proxies)
         try:
             name = self._find(request)
             if is_given_up(name):

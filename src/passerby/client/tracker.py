@@ -1,27 +1,25 @@
 """The tracker: what a view handler holds, for one visitor during one request.
 
-It turns calls into events and does no I/O of its own: whom it hands them to is the desk.
+It does no I/O of its own: events go through `client.capture` to the client, and questions to the client.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from logging import Logger
 from typing import Any, Unpack
 
-from ..delivery.dry_run import REFUSED
 from ..errors import RemoteError, ValidationError
 from ..events.attributes import plain
-from ..events.builder import Composer
 from ..events.context import language_of
-from ..events.event import Event, EventKind, IdentityData, PageViewData, new_event_id
-from ..events.identity import checked_id, checked_user_id, identity_of, is_another_person, is_repeated, remember
-from ..events.options import Options, check_names, checked_point_of_sale, choose, read_question
+from ..events.event import IdentityData, PageViewData
+from ..events.identity import checked_id, checked_user_id, identity_of
+from ..events.options import Options, read_question
 from ..http.session import Visit
 from ..logs import get_logger
-from ..values.outcome import Dropped, Outcome
+from .capture import EventCapture
 from .contract import Desk
 from .receipt import Receipt
 
@@ -39,14 +37,17 @@ class Tracker:
         outer: the tracker of the request within which this one was made, if it was.
     """
 
-    __slots__ = ("__weakref__", "_desk", "_made", "_visitor", "outer", "visit")
+    __slots__ = ("__weakref__", "_desk", "_made", "outer", "visit")
 
     def __init__(self, desk: Desk, visit: Visit) -> None:
         self._desk = desk
         self.visit: Visit = visit
         self.outer: Tracker | None = None
-        self._made: Composer | None = None
-        self._visitor: str | None = None
+        self._made: EventCapture | None = None
+
+    def nest(self, outer: Tracker | None) -> None:
+        """The request is handled within that of another tracker, which is the current one again afterwards."""
+        self.outer = outer
 
     def __copy__(self) -> Tracker:
         return self
@@ -62,9 +63,8 @@ class Tracker:
     @property
     def browser_id(self) -> str | None:
         """The browser's ID, in the very first request too; None where there is none yet or may be none."""
-        visit = self.visit
-        visit.used = True
-        return visit.browser_id
+        self.visit.mark_used()
+        return self.visit.browser_id
 
     @property
     def user_id(self) -> str | None:
@@ -74,25 +74,25 @@ class Tracker:
     @property
     def point_of_sale(self) -> str | None:
         """The point of sale that events of this request get; set it to change it from here on."""
-        return self._composer.point_of_sale
+        return self._capture.builder.point_of_sale
 
     @point_of_sale.setter
     def point_of_sale(self, value: str | None) -> None:
         try:
-            self._composer.point_of_sale = checked_point_of_sale(value)
+            self._capture.builder.choose_point_of_sale(value)
         except ValidationError as error:
             self._desk.refuse("invalid", (), error)
 
     @property
     def has_page_view(self) -> bool:
         """Whether a page view was told in this request."""
-        return self._made is not None and self._made.has_page_view
+        return self._made is not None and self._made.builder.has_page_view
 
     @property
-    def _composer(self) -> Composer:
-        """Made when something is told, which in most requests is nothing."""
+    def _capture(self) -> EventCapture:
+        """Made when something is tracked, which in most requests is nothing."""
         if self._made is None:
-            self._made = Composer(self._desk, self.visit)
+            self._made = EventCapture(self._desk, self.visit)
         return self._made
 
     def page_view(
@@ -108,8 +108,8 @@ class Tracker:
             extension_data: the app's own attributes; at most 50 once flattened.
             options: see `Options`.
         """
-        receipt = self._tell("page_view", None, event_data, extension_data, options)
-        self._composer.has_page_view = True
+        receipt = self._capture.capture("page_view", None, event_data, extension_data, options)
+        self._capture.builder.mark_page_view()
         return receipt
 
     def event(
@@ -127,7 +127,7 @@ class Tracker:
             extension_data: the app's own attributes; at most 50 once flattened.
             options: see `Options`.
         """
-        return self._tell("event", type, event_data, extension_data, options)
+        return self._capture.capture("event", type, event_data, extension_data, options)
 
     def identity(
         self,
@@ -144,7 +144,7 @@ class Tracker:
             extension_data: the app's own attributes; at most 50 once flattened.
             options: see `Options`.
         """
-        return self._tell("identity", None, event_data, extension_data, options)
+        return self._capture.capture("identity", None, event_data, extension_data, options)
 
     def identify(self, user_id: object, traits: Mapping[str, Any] | None = None, **options: Unpack[Options]) -> Receipt:
         """Tell who the visitor is, in Customer.io's and Datalyr's words: a user ID and traits.
@@ -163,7 +163,7 @@ class Tracker:
             data, extension = identity_of(named, traits, self._desk.defaults.identity_provider)
         except ValidationError as error:
             return self._desk.refuse("invalid", self._desk.destination_names, error)
-        return self._tell("identity", None, data, extension, options)
+        return self._capture.capture("identity", None, data, extension, options)
 
     def group(self, group_id: object, traits: Mapping[str, Any] | None = None, **options: Unpack[Options]) -> Receipt:
         """Tell that the visitor belongs to a group, such as a company or a team.
@@ -182,7 +182,7 @@ class Tracker:
             }
         except ValidationError as error:
             return self._desk.refuse("invalid", self._desk.takers["group"] or self._desk.destination_names, error)
-        return self._tell("group", None, data, None, options)
+        return self._capture.capture("group", None, data, None, options)
 
     def alias(self, previous_id: object, **options: Unpack[Options]) -> Receipt:
         """Tell that another ID stands for the same person as the user ID that is known now.
@@ -197,7 +197,7 @@ class Tracker:
             data = {"previous_id": checked_id(previous_id, "previous ID", "by which the person was known before")}
         except ValidationError as error:
             return self._desk.refuse("invalid", self._desk.takers["alias"] or self._desk.destination_names, error)
-        return self._tell("alias", None, data, None, options)
+        return self._capture.capture("alias", None, data, None, options)
 
     def reset(self) -> None:
         """The visitor has logged out: forget the user ID, keep the browser ID."""
@@ -205,13 +205,7 @@ class Tracker:
 
     def rotate(self) -> None:
         """Someone else is going to use this browser: forget the user ID and give it a new browser ID."""
-        self.visit.leave()
-        self._visitor = None
-        try:
-            if self.visit.decision.sets_cookies:
-                self._desk.assign(self.visit)
-        except Exception:
-            log.exception("a browser ID could not be asked for; the visitor goes on without")
+        self._capture.rotate()
 
     def add_to_event_queue(
         self,
@@ -224,7 +218,7 @@ class Tracker:
 
         It is checked and gets its point of sale now, as `event` does.
         """
-        return self._tell("event", type, event_data, extension_data, options, held=True)
+        return self._capture.capture("event", type, event_data, extension_data, options, held=True)
 
     def process_event_queue(self) -> int:
         """Let go of the events held for this browser, in their order.
@@ -243,7 +237,7 @@ class Tracker:
 
     def _act_on_queue(self, act: Callable[[Visit, str], int]) -> int:
         try:
-            return act(self.visit, self._visitor_key())
+            return act(self.visit, self._capture.visitor_key())
         except Exception:
             log.exception("the events held for a visitor could not be reached")
             return 0
@@ -299,8 +293,8 @@ class Tracker:
             return None
         try:
             asked = read_question(data)
-            composer = self._composer
-            locale = composer.locale(composer.context({}), {})
+            builder = self._capture.builder
+            locale = builder.locale(builder.context({}), {})
             if asked.get("language") is None and self._desk.defaults.infer and locale is not None:
                 asked["language"] = language_of(locale)
             return self._desk.ask_personalization(asked, self.browser_id, self.point_of_sale, timeout)
@@ -308,120 +302,9 @@ class Tracker:
             self._desk.refuse("invalid", (), error)
             return None
 
-    def _tell(
-        self,
-        kind: EventKind,
-        type: str | None,
-        event_data: Mapping[str, Any] | None,
-        extension_data: Mapping[str, Any] | None,
-        options: Options,
-        held: bool = False,
-    ) -> Receipt:
-        desk = self._desk
-        takers = desk.takers[kind]
-        destinations: Sequence[str] = takers or desk.destination_names
-        try:
-            if options:
-                check_names(options)
-            chosen = options.get("destinations")
-            if chosen is not None:
-                destinations = choose(chosen, desk.destination_names)
-            if chosen is not None or not takers:
-                destinations = self._takers_among(destinations, kind)
-            visit = self.visit
-            if visit.browser_id is None and visit.decision.assign != "never":
-                self._assign()
-            composer = self._composer
-            event = composer.compose(kind, type, event_data, extension_data, options, self._visitor_key())
-            if visit.decision.refusal is not None:
-                return desk.refuse(visit.decision.refusal, destinations)
-            visit.used = visit.has_events = True
-            receipt = Receipt(event.id, destinations)
-            if kind == "identity":
-                return self._tell_identity(event, destinations, receipt)
-            undo = composer.forget_page_view if kind == "page_view" else None
-            desk.accept(visit, event, destinations, receipt, held, undo)
-            return receipt
-        except ValidationError as error:
-            return desk.refuse("invalid", destinations, error)
-        except Exception:  # our own mistake must not break the page
-            log.exception("a tracking call failed inside; it is dropped")
-            return desk.refuse("internal", destinations)
-
-    def _takers_among(self, names: Sequence[str], kind: EventKind) -> Sequence[str]:
-        """Return those that take a kind of event; raises ValidationError if there are some and none does."""
-        takers = self._desk.takers[kind]
-        found = tuple(name for name in names if name in takers)
-        if names and not found:
-            advice = (
-                f"choose {', '.join(takers)}" if takers else "add CustomerIO(...) or Datalyr(...) to the destinations"
-            )
-            raise ValidationError(f"{kind}: found only destinations that do not take it, {', '.join(names)}; {advice}")
-        return found
-
-    def _tell_identity(self, event: Event, destinations: Sequence[str], receipt: Receipt) -> Receipt:
-        desk, visit = self._desk, self.visit
-        undo = visit.identity_undo()
-        if is_another_person(event, visit.user_id):
-            choice = desk.defaults.on_user_change
-            if choice == "refuse":
-                log.warning(
-                    "an identity is dropped: the browser belongs to another user; call reset() or rotate() first"
-                )
-                return desk.refuse("user-change", destinations)
-            # Outside of requests the app names the browser itself.
-            if choice == "rotate" and visit.request is not None:
-                event, undo = self._rotate_for(event, destinations)
-        is_to_remember = desk.defaults.remembers_users and event.user_id is not None
-        remembered = remember(event, destinations, desk.now()) if is_to_remember else None
-        if remembered is not None and is_repeated(remembered, visit.remembered):
-            return desk.refuse("unchanged", destinations)
-        desk.accept(visit, event, destinations, receipt, False, undo)
-        if event.user_id is not None:
-            kept = any(map(_is_kept, receipt.outcomes.values()))
-            visit.identify(event.user_id, remembered if kept else None)
-        return receipt
-
-    def _rotate_for(self, event: Event, destinations: Sequence[str]) -> tuple[Event, Callable[[], None]]:
-        """Give the browser a new ID for another user; return the event for that ID, and what takes it all back.
-
-        An invalid event changes nothing: it is checked before.
-        """
-        self._desk.check(event, destinations)
-        visit, visitor, browser_id = self.visit, self._visitor, self.visit.browser_id
-        take_back = visit.identity_undo(2)
-
-        def undo() -> None:
-            take_back()
-            if visit.browser_id == browser_id:
-                self._visitor = visitor
-
-        self.rotate()
-        return event._replace(browser_id=visit.browser_id, visitor=self._visitor_key(), previous_id=None), undo
-
     def take_up(self, browser_id: str) -> None:
         """Go by an ID that is new to this browser, also with what was told before there was one."""
-        if self._visitor is not None:
-            browser_id = self._desk.link(self._visitor, browser_id)
-        self.visit.assign(browser_id)
-
-    def _assign(self) -> None:
-        """Get an ID, if one is ready."""
-        visit = self.visit
-        self._desk.assign(visit)
-        if visit.browser_id is not None:
-            self.take_up(visit.browser_id)
-
-    def _visitor_key(self) -> str:
-        """Under what this visitor's events are kept in order."""
-        if self._visitor is None:
-            browser_id = self.visit.browser_id
-            if browser_id is not None:
-                return browser_id
-            self._visitor = f"visit:{new_event_id()}"
-        return self._visitor  # also once there is an ID: what is told now must not overtake what was told before
-
-
-def _is_kept(outcome: Outcome) -> bool:
-    """Whether an event was not lost; what a rehearsal drops is kept in earnest, and the rest of a test goes by that."""
-    return not isinstance(outcome, Dropped) or outcome.reason == REFUSED
+        if self._made is None:
+            self.visit.assign(browser_id)
+        else:
+            self._made.take_up(browser_id)

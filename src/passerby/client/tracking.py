@@ -280,7 +280,7 @@ class Tracking:
         What is dropped is counted as "rollback", and an identity told in the transaction is forgotten with it. The face
         for Django does this by itself.
         """
-        self._desk.transactions = transactions
+        self._desk.record_with(transactions)
 
     def dead_letters(self) -> list[DeadLetter]:
         """Return the events that a destination will never take, each with the reason."""
@@ -319,9 +319,8 @@ class Tracking:
 
     def _answer(self, tracker: Tracker, response: Any, *, timed_out: bool) -> None:
         visit = tracker.visit
-        is_first, visit.renews = not visit.renews, True
         try:
-            if is_first and not visit.is_awaited:
+            if visit.request_renewal() and not visit.is_awaited:
                 self._remove_left(response)
             if visit.needs_id:
                 raise RemoteTimeout if timed_out else BrowserIdUnavailable

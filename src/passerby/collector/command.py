@@ -20,6 +20,7 @@ from ..destinations.target import COLLECTOR_URL
 from ..http.request import is_loopback
 from ..settings.env import own_variables, variable_of
 from .database import StoreError
+from .errors import CollectorError
 from .health import FindOutbox
 from .json_object import JSONObject
 from .received import Received
@@ -37,7 +38,7 @@ LOOK_UP = 0.25  # seconds after which the main thread looks for signals
 IN_FRONT = sys.stdin is not None and sys.stdin.isatty()
 
 
-class CannotListen(Exception):
+class CannotListen(CollectorError):
     """A port cannot be had."""
 
     @classmethod
@@ -46,7 +47,7 @@ class CannotListen(Exception):
         return cls(f"cannot listen on {url} ({error.strerror or error}). Choose another with {option}")
 
 
-class CannotStart(Exception):
+class CannotStart(CollectorError):
     """The app beside the collector cannot be started."""
 
 

@@ -9,6 +9,7 @@ import sqlite3
 from pathlib import Path
 
 from .ask import System
+from .errors import CollectorError
 from .telling import id_of
 
 VERSION = 2
@@ -68,7 +69,7 @@ ADDED_IN_2 = (
 )
 
 
-class StoreError(OSError):
+class StoreError(CollectorError, OSError):
     """The database cannot be used."""
 
 

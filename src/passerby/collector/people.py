@@ -62,6 +62,14 @@ class Person:
     timeline: list[Entry] = field(default_factory=list[Entry])
     traits: JSONObject = field(default_factory=dict[str, object])
 
+    def absorb(self, other: Person) -> None:
+        """Take over what is known of somebody who turns out to be the same person; what is known here counts."""
+        self.traits = other.traits | self.traits
+
+    def forget_timeline(self) -> None:
+        """Forget what happened and in which browsers, to be gathered anew."""
+        self.timeline, self.anonymous_ids = [], []
+
     @property
     def story(self) -> list[str]:
         """What happened, by name, such as ``["page", "identify", "Order Completed"]``."""
@@ -174,7 +182,7 @@ class People:
         self._same[previous] = own
         before = self._users.pop(previous, None)
         if before is not None:
-            self._users[own].traits = before.traits | self._users[own].traits
+            self._users[own].absorb(before)
 
     def _whose(self, key: str) -> str:
         while key in self._same:
@@ -188,7 +196,7 @@ class People:
         self._is_given_out = True
         self._browsers = {}
         for person in self._users.values():
-            person.timeline, person.anonymous_ids = [], []
+            person.forget_timeline()
         for entry, told in self._owned:
             key = told if told is not None else self._first.get(entry.anonymous_id or "")
             person = self._stranger(entry.anonymous_id) if key is None else self._users[self._whose(key)]
@@ -200,7 +208,7 @@ class People:
                 self._browsers[anonymous_id] = self._users[self._whose(key)]
                 linked.setdefault(self._whose(key), {})[anonymous_id] = None
         for key, browsers in linked.items():
-            self._users[key].anonymous_ids = list(browsers)
+            self._users[key].anonymous_ids.extend(browsers)
 
     def _stranger(self, anonymous_id: str | None) -> Person:
         name = anonymous_id or ""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Generator
+from contextlib import contextmanager, suppress
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -44,6 +44,15 @@ class Stream:
     def end(self) -> None:
         """Have all streams end, in the server's loop."""
         self._ending.set()
+
+    @contextmanager
+    def page_open(self) -> Generator[None]:
+        """Count one more open page within the block."""
+        self.open_pages += 1
+        try:
+            yield
+        finally:
+            self.open_pages -= 1
 
     async def answer(self, request: Request) -> Response:
         """Tell what arrives: from the latest on, or from behind `?after=N` or the event a page heard last."""
@@ -102,8 +111,5 @@ class _OpenPage(Response):
         self._response = response
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._stream.open_pages += 1
-        try:
+        with self._stream.page_open():
             await self._response(scope, receive, send)
-        finally:
-            self._stream.open_pages -= 1

@@ -118,7 +118,7 @@ class Delivery:
         put = self._outbox.hold if held else self._outbox.put
         put(event, destinations, observer, self._clock())
         for name in destinations:
-            self._senders[name].told += 1
+            self._senders[name].count_recorded()
         self._send_soon()
 
     def release(self, visitor: str) -> int:

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..destinations.target import is_public_address
+from .errors import DeliveryError
 from .gil import GilHoldingSocket
 
 NEXT_AFTER = 0.25  # seconds; the delay that RFC 8305 recommends
@@ -21,7 +22,7 @@ NEXT_AFTER = 0.25  # seconds; the delay that RFC 8305 recommends
 Address = tuple[int, Any]  # family, and what a socket of it connects to
 
 
-class PrivateAddress(OSError):
+class PrivateAddress(DeliveryError, OSError):
     """A host that must be public has only addresses that are not."""
 
 

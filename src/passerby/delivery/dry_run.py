@@ -61,18 +61,21 @@ class Rehearsal:
 
     @property
     def is_on(self) -> bool:
-        """Whether calls are refused. Once it was set, tests are not looked for any more."""
+        """Whether calls are refused. Once it was started or stopped, tests are not looked for any more."""
         return self._is_on
 
-    @is_on.setter
-    def is_on(self, value: bool) -> None:
-        self._is_on, self._is_decided = value, True
-        self._mark, self._is_child = None, False
+    def start(self) -> None:
+        """Refuse calls from now on."""
+        self._decide(True)
+
+    def stop(self) -> None:
+        """Refuse no calls from now on, whatever tests there are."""
+        self._decide(False)
 
     def begin(self) -> tuple[object, ...]:
         """Put it on; return what `end` needs to leave everything as it was."""
         before = (self._is_on, self._is_decided, self._mark, self._is_child)
-        self.is_on = True
+        self.start()
         return before
 
     def end(self, before: Any) -> None:
@@ -106,6 +109,10 @@ class Rehearsal:
             return False
         self._warn(host)
         return True
+
+    def _decide(self, is_on: bool) -> None:
+        self._is_on, self._is_decided = is_on, True
+        self._mark, self._is_child = None, False
 
     def _notice(self, mark: str | None) -> None:
         if mark is not None:

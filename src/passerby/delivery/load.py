@@ -18,6 +18,10 @@ class Parcel:
         self.entry: Any = entry
         self.event: Event = entry.event
 
+    def link(self, browser_id: str) -> None:
+        """The browser ID of its visit was found."""
+        self.event = self.event._replace(browser_id=browser_id)
+
 
 class Load:
     """What was acquired at once, in calls that are performed one after another.

@@ -13,6 +13,7 @@ from ..logs import get_logger
 from ..outbox import Outbox
 from ..values.outcome import Delivered
 from .breaker import JITTER, Breaker
+from .errors import DeliveryError
 from .load import Load, Parcel
 from .recovery import Recovery
 from .transport import NoAnswer
@@ -45,7 +46,7 @@ class RetryPlan:
         return self.jitter() * min(self.cap, self.base * 2.0 ** min(attempts - 1, 32))
 
 
-class NoBrowserId(Exception):
+class NoBrowserId(DeliveryError):
     """There is no browser ID for a visit without one, for now. Says nothing of the destination of its events.
 
     Attributes:
@@ -103,6 +104,10 @@ class Sender:
         self._on_change = on_change
         self._idle: list[CallPerformer] = []
         self._busy: set[asyncio.Task[None]] = set()
+
+    def count_recorded(self) -> None:
+        """This process has recorded one more event for the destination."""
+        self.told += 1
 
     def dispatch(self) -> float | None:
         """Begin as many deliveries as may be begun now; return when to look again, or None for when woken."""
@@ -251,7 +256,7 @@ class Sender:
         searches = (self._find_browser_id(parcel.event.visitor) for parcel in missing)
         for parcel, found in zip(missing, await asyncio.gather(*searches, return_exceptions=True), strict=True):
             if isinstance(found, str):
-                parcel.event = parcel.event._replace(browser_id=found)
+                parcel.link(found)
                 continue
             if isinstance(found, asyncio.CancelledError):
                 raise found

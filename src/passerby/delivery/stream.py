@@ -24,6 +24,7 @@ except ModuleNotFoundError as _error:  # a later httpx may speak through somethi
 
 from ..destinations import Answer, Call
 from .connecting import connect
+from .errors import DeliveryError
 
 CannotSpeak = h11.ProtocolError
 CannotUnderstand = h11.RemoteProtocolError
@@ -35,7 +36,7 @@ _READ = 65_536  # bytes read at once
 _KEEP_ALIVE = 30.0  # seconds; below the 60 at which common load balancers hang up
 
 
-class HungUp(Exception):
+class HungUp(DeliveryError):
     """The other side ended a kept connection before it said anything to this call."""
 
 

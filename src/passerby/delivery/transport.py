@@ -23,6 +23,7 @@ from ..destinations.target import collector_url
 from ..version import __version__
 from .connecting import PrivateAddress
 from .dry_run import rehearsal
+from .errors import DeliveryError
 from .gil import SparingSSLObject
 from .stream import MAX_BODY, MAX_PIECES, CannotSpeak, CannotUnderstand, Stream
 
@@ -31,7 +32,7 @@ _HEADERS = {"User-Agent": USER_AGENT, "Accept": "application/json"}
 _KEEP_ALIVE = 30.0  # seconds; below the 60 at which common load balancers hang up
 
 
-class NoAnswer(Exception):
+class NoAnswer(DeliveryError):
     """There is no answer: the reason is a short text without URL, key or data."""
 
     def __init__(self, reason: str, timed_out: bool = False) -> None:

@@ -19,6 +19,14 @@ class Customer:
     name: str
     cart: Cart = field(default_factory=Cart)
 
+    def rename(self, name: str) -> None:
+        """Take this name, unless it is empty."""
+        self.name = name or self.name
+
+    def fill_cart(self, cart: Cart) -> None:
+        """Have this in the cart and nothing else."""
+        self.cart = cart
+
 
 class Customers:
     """The accounts, found by user ID."""
@@ -34,7 +42,7 @@ class Customers:
         """The customer with this email, a new one if need be."""
         user_id = user_id_of(email)
         customer = self._by_user_id.setdefault(user_id, Customer(user_id, email, name))
-        customer.name = name or customer.name
+        customer.rename(name)
         return customer
 
 

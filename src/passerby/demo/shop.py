@@ -62,7 +62,7 @@ def make_shop(tracking: Tracking, addresses: Addresses) -> FastAPI:
     @shop.post("/cart/remove")
     async def remove_from_cart(request: Request, shopper: ShopperDep) -> Response:
         slug = (await read_form(request)).get("product", "")
-        shopper.cart = {each: number for each, number in shopper.cart.items() if each != slug}
+        shopper.remove(slug)
         return go_to("/cart")
 
     @shop.post("/order")
@@ -72,7 +72,8 @@ def make_shop(tracking: Tracking, addresses: Addresses) -> FastAPI:
             return go_to("/cart")
         number, total = secrets.token_hex(3).upper(), float(total_of(shopper.cart))
         shopper.does("CONFIRM", {"page": "Cart", "product": products}, {"order": number, "total": total})
-        shopper.cart, request.session["order"] = {}, number
+        shopper.empty_cart()
+        request.session["order"] = number
         return go_to("/thanks")
 
     @shop.get("/thanks")

@@ -45,14 +45,6 @@ class Shopper:
         cart: Cart = self._session.get("cart", {}) if customer is None else customer.cart
         return {slug: quantity for slug, quantity in cart.items() if slug in PRODUCTS}
 
-    @cart.setter
-    def cart(self, cart: Cart) -> None:
-        customer = self.customer
-        if customer is None:
-            self._session["cart"] = cart
-        else:
-            customer.cart = cart
-
     @property
     def visitor(self) -> Visitor:
         """What the pages say about them."""
@@ -77,7 +69,22 @@ class Shopper:
 
     def put(self, product: Product, quantity: int = 1) -> None:
         """Put something into the cart."""
-        self.cart = add(self.cart, product.slug, quantity)
+        self._fill_cart(add(self.cart, product.slug, quantity))
+
+    def remove(self, slug: str) -> None:
+        """Take something out of the cart."""
+        self._fill_cart({each: number for each, number in self.cart.items() if each != slug})
+
+    def empty_cart(self) -> None:
+        """Have nothing in the cart."""
+        self._fill_cart({})
+
+    def _fill_cart(self, cart: Cart) -> None:
+        customer = self.customer
+        if customer is None:
+            self._session["cart"] = cart
+        else:
+            customer.fill_cart(cart)
 
     def sees(self, page: str, data: Mapping[str, Any] | None = None, **options: Any) -> None:
         """Tell that they see a page."""
@@ -100,7 +107,7 @@ class Shopper:
         cart = self.cart
         customer = self._customers.open(email, name)
         self._session["user_id"], self._session["cart"] = user_id, {}
-        customer.cart = together(customer.cart, cart)
+        customer.fill_cart(together(customer.cart, cart))
 
     def log_out(self) -> None:
         """Forget who they are; the browser stays the same one."""

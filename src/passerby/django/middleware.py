@@ -120,7 +120,7 @@ class TrackingMiddleware:
         """
         match = getattr(request, "resolver_match", None)  # a middleware behind this one may make the response
         if match is not None and not self._ignored_namespaces.isdisjoint((*match.app_names, *match.namespaces)):
-            tracker.visit.is_ignored = True
+            tracker.visit.mark_ignored()
         try:
             changes = door.respond(tracker, response.status_code, headers_of(response))
             return _copy_with(response, changes) if changes.cookies else response
@@ -136,7 +136,7 @@ def _info_of(request: HttpRequest) -> RequestInfo:
         info = EnvironRequest(request.META, is_decoded=True)
     else:
         info = ScopeRequest(scope, root_path=settings.FORCE_SCRIPT_NAME)
-    info.stated = read_stated(info)
+    info.state_with(read_stated)
     keep_request(info.native, request)
     info.native[LANGUAGE_KEY] = _language_of
     return info

@@ -10,7 +10,7 @@ from ..delivery.dry_run import rehearsal
 
 
 def _rehearse(*arguments: object) -> None:
-    rehearsal.is_on = True
+    rehearsal.start()
 
 
 class _ParallelTestSuite(ParallelTestSuite):
@@ -31,9 +31,9 @@ class TestRunner(DiscoverRunner):
     def setup_test_environment(self, **options: Any) -> None:
         """Begin the rehearsal."""
         super().setup_test_environment(**options)
-        rehearsal.is_on = True
+        rehearsal.start()
 
     def teardown_test_environment(self, **options: Any) -> None:
         """End it."""
-        rehearsal.is_on = False
+        rehearsal.stop()
         super().teardown_test_environment(**options)

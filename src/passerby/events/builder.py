@@ -22,6 +22,7 @@ from .identity import CAMEL_CASE, guard, read_identity, user_id_in
 from .options import (
     Options,
     checked_event_id,
+    checked_point_of_sale,
     checked_type,
     override,
     read_context,
@@ -120,9 +121,13 @@ class Composer:
             self._point_of_sale = self._inputs.point_of_sale(self._visit)
         return self._point_of_sale
 
-    @point_of_sale.setter
-    def point_of_sale(self, value: str | None) -> None:
-        self._point_of_sale = value
+    def choose_point_of_sale(self, value: object) -> None:
+        """Give the events from here on this point of sale; raises ValidationError for what is none."""
+        self._point_of_sale = checked_point_of_sale(value)
+
+    def mark_page_view(self) -> None:
+        """A page view of this request was tracked, so that there is none by itself."""
+        self.has_page_view = True
 
     def forget_page_view(self) -> None:
         """A page view was told in a transaction that has failed."""

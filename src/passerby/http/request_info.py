@@ -30,6 +30,11 @@ class Names(dict[str, Any]):
 class Proxies(Protocol):
     """Reads what the visitor's browser asked for, behind whatever proxies are trusted."""
 
+    @property
+    def are_any(self) -> bool:
+        """Whether any proxy is trusted."""
+        ...
+
     def scheme(self, request: RequestInfo) -> str:
         """Return the scheme the visitor used: http or https."""
         ...
@@ -83,6 +88,16 @@ class RequestInfo(ABC):
     proxies: Proxies | None
     stated: Stated | None
     forwarded: tuple[Proxies, str | None, Any] | None
+
+    def trust(self, proxies: Proxies) -> None:
+        """Go by what these proxies forward; if none of these is trusted, by those that were trusted before."""
+        if self.proxies is None or proxies.are_any:
+            self.proxies = proxies
+
+    def state_with(self, read: Callable[[RequestInfo], Stated | None]) -> None:
+        """Read scheme and host with the framework's own settings."""
+        self.stated = None
+        self.stated = read(self)
 
     @property
     @abstractmethod

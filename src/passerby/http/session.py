@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from logging import Logger
 from typing import Final, Literal, NamedTuple
@@ -137,6 +138,56 @@ class Visit:
     def is_withdrawn(self) -> bool:
         """Whether consent was withdrawn, so that cookies that are there must go."""
         return self._decision is not None and self._decision.forget
+
+    def withhold(self, reason: Withheld) -> None:
+        """The response does not get a cookie that it should carry, for this reason."""
+        self.withheld = reason
+
+    def mark_used(self) -> None:
+        """Something depends on the browser ID from now on, so it cannot go back to the pool."""
+        self.used = True
+
+    def mark_tracked(self) -> None:
+        """An event of this visitor is to be recorded; with that its browser ID is used."""
+        self.used = self.has_events = True
+
+    def mark_ignored(self) -> None:
+        """What was asked for is no page of the site, as the settings say."""
+        self.is_ignored = True
+
+    def request_renewal(self) -> bool:
+        """Have the browser-ID cookie set again even if it is fresh. Returns whether this is the first time."""
+        is_first, self.renews = not self.renews, True
+        return is_first
+
+    def start_handling(self) -> None:
+        """The app begins to handle the request."""
+        self.is_under_way = True
+
+    def finish_handling(self) -> None:
+        """The app has handled the request; its response's body may still be under way."""
+        self.is_under_way = False
+
+    def last_as_long_as(self, body: object, on_end: Callable[[object], None]) -> None:
+        """Call `on_end` when the response's body is freed; raises TypeError for a body of which that cannot be seen.
+
+        The visit keeps what waits for the body's end, so that it keeps nothing alive itself.
+        """
+        self.body = weakref.ref(body, on_end)
+
+    def await_storage(self) -> None:
+        """The response will wait until the events of this request are stored."""
+        self.is_awaited = True
+
+    def add_unstored(self) -> bool:
+        """Have the response wait for one more event. Returns False if no response waits."""
+        self.unrecorded += self.is_awaited
+        return self.is_awaited
+
+    def start_response(self) -> int:
+        """The response starts: return for how many events it has to wait; for later ones it does not."""
+        is_awaited, self.is_awaited = self.is_awaited, False
+        return self.unrecorded if is_awaited else 0
 
     @property
     def needs_id(self) -> bool:

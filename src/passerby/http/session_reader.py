@@ -61,8 +61,7 @@ class Reception:
 
     def open(self, request: RequestInfo, now: float) -> Visit:
         """Open the visit of a request; `now` is in seconds since 1970."""
-        if request.proxies is None or self._proxies.are_any:  # `Sites` may trust some for all its sites
-            request.proxies = self._proxies
+        request.trust(self._proxies)  # `Sites` may trust some for all its sites
         header = request.cookie_header
         if not header and request.has_unread_cookies:
             return self._open_unread(request)
@@ -110,7 +109,7 @@ class Reception:
         if visit.request is None:
             return UNCHANGED
         if self._context.leads_to_https(visit.request, status, headers):
-            visit.withheld = "plain http"
+            visit.withhold("plain http")
             return UNCHANGED
         cookies = self.cookies(visit, headers, now, visit.renews)
         if not cookies or visit.request.is_websocket:  # no cache keeps what opens a websocket
@@ -138,17 +137,17 @@ class Reception:
         if not wanted:
             return []
         if self._context.is_insecure(request):
-            visit.withheld = "plain http"
+            visit.withhold("plain http")
             return []
         if self._is_kept_by_caches(headers):
-            visit.withheld = "shared cache"
+            visit.withhold("shared cache")
             return []
         taken = {value.partition("=")[0].strip() for value in header_of(headers, "set-cookie")}
         if self._browser_id_cookie.name in taken:  # the app's own value must not be signed by us
             taken.add(self._browser_id_cookie.signature_name)
         cookies = [cookie for cookie in wanted if cookie.name not in taken]
         if visit.assigned and any(cookie.name == self._browser_id_cookie.name for cookie in cookies):
-            visit.used = True
+            visit.mark_used()
         return cookies
 
     def left_by_others(self, headers: Iterable[tuple[Any, Any]]) -> list[str]:

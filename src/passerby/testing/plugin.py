@@ -32,11 +32,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     sparing.forget()
     if item.get_closest_marker(LIVE) is None:
         return (yield)
-    rehearsal.is_on = False
+    rehearsal.stop()
     try:
         return (yield)
     finally:
-        rehearsal.is_on = True
+        rehearsal.start()
 
 
 @pytest.fixture

@@ -35,9 +35,11 @@ class Dropped:
     Attributes:
         reason: a short fixed word, such as ``"consent"``, ``"gpc"``, ``"bot"``, ``"invalid"``, ``"unchanged"``,
             ``"full"``, ``"cleared"``, ``"purged"``.
+        in_dry_run: whether it would have been sent, had this been no test.
     """
 
     reason: str
+    in_dry_run: bool = field(default=False, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ _MOST_REASONS = 20  # the text lists the most frequent
 _MOST_KEPT = 100  # files, each of which is one more open file of this process
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Listed:
     """What was found in a file.
 
@@ -76,16 +76,19 @@ def take_stock(directory: Path, err: TextIO) -> tuple[list[Listed], Contents]:
     What is left behind is kept until the end, or it would be counted once more where it has been moved to.
     """
     total = Contents()
-    listed = [Listed(file) for file in list_files(directory)]
+    listed: list[Listed] = []
     with Progress(err) as progress, ExitStack() as stack:
-        for number, one in enumerate(listed, 1):
-            progress.say(f"counting, file {number} of {len(listed)}")
+        files = list_files(directory)
+        for number, file in enumerate(files, 1):
+            progress.say(f"counting, file {number} of {len(files)}")
+            contents, trouble = Contents(), None
             try:
                 if number <= _MOST_KEPT:
-                    stack.enter_context(kept(one.file))
-                count(one.file, one.contents, *([] if one.file.standing == "set aside" else [total]))
-            except Trouble as trouble:
-                one.trouble = trouble.reason
+                    stack.enter_context(kept(file))
+                count(file, contents, *([] if file.standing == "set aside" else [total]))
+            except Trouble as error:
+                trouble = error.reason
+            listed.append(Listed(file, contents, trouble))
     # What was taken over meanwhile is in another file.
     return [one for one in listed if one.trouble is None or one.file.path.exists()], total
 

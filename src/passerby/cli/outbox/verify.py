@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,7 +17,7 @@ from .exit_codes import DONE, FAILED, FOUND
 from .terminal import Progress, entries, number_of, printable
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What was found in a file.
 
@@ -31,7 +32,7 @@ class Verdict:
     file: OutboxFile
     entries: int = 0
     unreadable: int = 0
-    complaints: list[str] = field(default_factory=list[str])
+    complaints: Sequence[str] = ()
     trouble: str | None = None
 
     @property
@@ -64,20 +65,21 @@ def run(directory: Path, options: Namespace, out: TextIO, err: TextIO) -> int:
 
 
 def _verify(file: OutboxFile, progress: Progress) -> Verdict:
-    verdict = Verdict(file)
+    number = unreadable = 0
+    complaints: list[str] = []
     try:
         with opened(file) as reading:
-            verdict.complaints = reading.complaints(lambda: progress.go_on("looking at its pages"))
+            complaints = reading.complaints(lambda: progress.go_on("looking at its pages"))
             reader = reading.reader()
             while page := reader.read(PAGE):
-                verdict.entries += len(page)
-                verdict.unreadable += sum(not _is_readable(row.body) for row in page)
-                progress.go_on(f"{verdict.entries:,} entries")
-            if reader.is_damaged and not verdict.complaints:
-                verdict.complaints.append("some entries cannot be read")
+                number += len(page)
+                unreadable += sum(not _is_readable(row.body) for row in page)
+                progress.go_on(f"{number:,} entries")
+            if reader.is_damaged and not complaints:
+                complaints.append("some entries cannot be read")
     except Trouble as trouble:
-        verdict.trouble = trouble.reason
-    return verdict
+        return Verdict(file, number, unreadable, complaints, trouble.reason)
+    return Verdict(file, number, unreadable, complaints)
 
 
 def _is_readable(body: bytes) -> bool:
@@ -107,6 +109,6 @@ def _as_json(verdict: Verdict) -> dict[str, Any]:
         "good": verdict.is_good,
         "entries": verdict.entries,
         "unreadable": verdict.unreadable,
-        "complaints": verdict.complaints,
+        "complaints": list(verdict.complaints),
         "trouble": verdict.trouble,
     }

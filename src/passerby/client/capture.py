@@ -1,0 +1,177 @@
+"""Capture: turns the calls of one visitor during one request into events, and hands them to the client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from logging import Logger
+from typing import Any
+
+from ..errors import ValidationError
+from ..events.builder import Composer
+from ..events.event import Event, EventKind, new_event_id
+from ..events.identity import is_another_person, is_repeated, remember
+from ..events.options import Options, check_names, choose
+from ..http.session import Visit
+from ..logs import get_logger
+from ..values.outcome import Dropped, Outcome
+from .contract import Desk
+from .receipt import Receipt
+
+log: Logger = get_logger("passerby")
+
+
+class EventCapture:
+    """Captures the events of one visitor during one request.
+
+    Args:
+        desk: who takes the events.
+        visit: the visitor.
+
+    Attributes:
+        builder: makes events of calls.
+    """
+
+    __slots__ = ("_desk", "_visit", "_visitor", "builder")
+
+    def __init__(self, desk: Desk, visit: Visit) -> None:
+        self.builder: Composer = Composer(desk, visit)
+        self._desk = desk
+        self._visit = visit
+        self._visitor: str | None = None
+
+    def capture(
+        self,
+        kind: EventKind,
+        type: str | None,
+        event_data: Mapping[str, Any] | None,
+        extension_data: Mapping[str, Any] | None,
+        options: Options,
+        held: bool = False,
+    ) -> Receipt:
+        """Make an event of a call and have it recorded; raises ValidationError for what no destination could take.
+
+        Args:
+            kind: which call it is.
+            type: of an event, what it is called.
+            event_data: as it was given.
+            extension_data: as it was given.
+            options: as they were given.
+            held: whether it waits until the app releases it.
+        """
+        desk = self._desk
+        takers = desk.takers[kind]
+        destinations: Sequence[str] = takers or desk.destination_names
+        try:
+            if options:
+                check_names(options)
+            chosen = options.get("destinations")
+            if chosen is not None:
+                destinations = choose(chosen, desk.destination_names)
+            if chosen is not None or not takers:
+                destinations = self._takers_among(destinations, kind)
+            visit = self._visit
+            if visit.browser_id is None and visit.decision.assign != "never":
+                self._assign()
+            event = self.builder.compose(kind, type, event_data, extension_data, options, self.visitor_key())
+            if visit.decision.refusal is not None:
+                return desk.refuse(visit.decision.refusal, destinations)
+            visit.mark_tracked()
+            receipt = Receipt(event.id, destinations)
+            if kind == "identity":
+                return self._capture_identity(event, destinations, receipt)
+            undo = self.builder.forget_page_view if kind == "page_view" else None
+            desk.accept(visit, event, destinations, receipt, held, undo)
+            return receipt
+        except ValidationError as error:
+            return desk.refuse("invalid", destinations, error)
+        except Exception:  # our own mistake must not break the page
+            log.exception("a tracking call failed inside; it is dropped")
+            return desk.refuse("internal", destinations)
+
+    def _takers_among(self, names: Sequence[str], kind: EventKind) -> Sequence[str]:
+        """Return those that take a kind of event; raises ValidationError if there are some and none does."""
+        takers = self._desk.takers[kind]
+        found = tuple(name for name in names if name in takers)
+        if names and not found:
+            advice = (
+                f"choose {', '.join(takers)}" if takers else "add CustomerIO(...) or Datalyr(...) to the destinations"
+            )
+            raise ValidationError(f"{kind}: found only destinations that do not take it, {', '.join(names)}; {advice}")
+        return found
+
+    def _capture_identity(self, event: Event, destinations: Sequence[str], receipt: Receipt) -> Receipt:
+        desk, visit = self._desk, self._visit
+        undo = visit.identity_undo()
+        if is_another_person(event, visit.user_id):
+            choice = desk.defaults.on_user_change
+            if choice == "refuse":
+                log.warning(
+                    "an identity is dropped: the browser belongs to another user; call reset() or rotate() first"
+                )
+                return desk.refuse("user-change", destinations)
+            # Outside of requests the app names the browser itself.
+            if choice == "rotate" and visit.request is not None:
+                event, undo = self._rotate_for(event, destinations)
+        is_to_remember = desk.defaults.remembers_users and event.user_id is not None
+        remembered = remember(event, destinations, desk.now()) if is_to_remember else None
+        if remembered is not None and is_repeated(remembered, visit.remembered):
+            return desk.refuse("unchanged", destinations)
+        desk.accept(visit, event, destinations, receipt, False, undo)
+        if event.user_id is not None:
+            kept = any(map(_is_kept, receipt.outcomes.values()))
+            visit.identify(event.user_id, remembered if kept else None)
+        return receipt
+
+    def _rotate_for(self, event: Event, destinations: Sequence[str]) -> tuple[Event, Callable[[], None]]:
+        """Give the browser a new ID for another user; return the event for that ID, and what takes it all back.
+
+        An invalid event changes nothing: it is checked before.
+        """
+        self._desk.check(event, destinations)
+        visit, visitor, browser_id = self._visit, self._visitor, self._visit.browser_id
+        take_back = visit.identity_undo(2)
+
+        def undo() -> None:
+            take_back()
+            if visit.browser_id == browser_id:
+                self._visitor = visitor
+
+        self.rotate()
+        return event._replace(browser_id=visit.browser_id, visitor=self.visitor_key(), previous_id=None), undo
+
+    def rotate(self) -> None:
+        """Give the browser a new ID, if one is ready; events from now on do not belong to those before."""
+        self._visit.leave()
+        self._visitor = None
+        try:
+            if self._visit.decision.sets_cookies:
+                self._desk.assign(self._visit)
+        except Exception:
+            log.exception("a browser ID could not be asked for; the visitor goes on without")
+
+    def take_up(self, browser_id: str) -> None:
+        """Go by an ID that is new to this browser, also with what was told before there was one."""
+        if self._visitor is not None:
+            browser_id = self._desk.link(self._visitor, browser_id)
+        self._visit.assign(browser_id)
+
+    def _assign(self) -> None:
+        """Get an ID, if one is ready."""
+        visit = self._visit
+        self._desk.assign(visit)
+        if visit.browser_id is not None:
+            self.take_up(visit.browser_id)
+
+    def visitor_key(self) -> str:
+        """Under what this visitor's events are kept in order."""
+        if self._visitor is None:
+            browser_id = self._visit.browser_id
+            if browser_id is not None:
+                return browser_id
+            self._visitor = f"visit:{new_event_id()}"
+        return self._visitor  # also once there is an ID: what is told now must not overtake what was told before
+
+
+def _is_kept(outcome: Outcome) -> bool:
+    """Whether an event was not lost; what a rehearsal drops is kept in earnest, and the rest of a test goes by that."""
+    return not isinstance(outcome, Dropped) or outcome.in_dry_run
