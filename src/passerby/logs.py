@@ -1,8 +1,7 @@
-"""Our logs: of what happens again and again one line a minute, which says how many were left out.
+"""Loggers of this package, limited to one line a minute for each repeated warning. The line gives the number left out.
 
-An outage or a mistake in an app comes with every request; a log that repeats it helps nobody, and costs more than what
-it reports. Only what is told to the loggers of this package is counted, and nothing is configured but
-a handler that does nothing.
+During an outage, or with a mistake in an app, every request logs the same warning. Only records of this package's
+loggers are counted. Nothing is configured except a handler that does nothing.
 """
 
 from __future__ import annotations
@@ -14,17 +13,17 @@ import time
 from collections.abc import Callable
 
 INTERVAL = 60.0  # seconds between two lines of one reason
-_LONGEST = 500  # characters of a reason that are looked at
-_MOST = 500  # reasons that are remembered; beyond that all are forgotten, so that none is kept quiet for ever
+_LONGEST = 500  # characters of a reason that are compared
+_MOST = 500  # remembered reasons; beyond that all are cleared, so that no reason is suppressed for ever
 
 _what_varies = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d+").sub
 
 
 class SparingFilter(logging.Filter):
-    """Lets a warning or an error pass once a minute for each reason: its words without IDs and numbers.
+    """Lets a warning or an error pass once a minute for each reason: its message without IDs and numbers.
 
     Args:
-        clock: seconds on a clock that never goes back.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -34,7 +33,7 @@ class SparingFilter(logging.Filter):
         self._seen: dict[str, tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record passes; one that does says how many did not."""
+        """Return whether a record passes. One that passes gives the number of those that did not."""
         if record.levelno < logging.WARNING:
             return True
         message = record.getMessage()
@@ -44,16 +43,16 @@ class SparingFilter(logging.Filter):
         return left_out is not None
 
     def begin_afresh(self) -> None:
-        """In a forked child: whoever of the parent was just logging will never let go of the lock."""
+        """Replace the lock in a forked child: a thread of the parent that held it never releases it."""
         self._lock = threading.Lock()
 
     def forget(self) -> None:
-        """Begin anew, as between two tests."""
+        """Clear all reasons, as between two tests."""
         with self._lock:
             self._seen.clear()
 
     def _left_out(self, reason: str) -> int | None:
-        """Return how many were left out since the last line of a reason, or None if this one is left out too."""
+        """Return the number of records left out since the last line of a reason, or None to leave this one out too."""
         now = self._clock()
         with self._lock:
             begun, left_out = self._seen.get(reason, (now - INTERVAL, 0))
@@ -70,17 +69,17 @@ sparing: SparingFilter = SparingFilter()
 
 
 def get_logger(name: str) -> logging.Logger:
-    """Return one of our loggers, such as ``"passerby.delivery"``."""
+    """Return a logger of this package, such as ``"passerby.delivery"``."""
     logger = logging.getLogger(name)
-    logger.addFilter(sparing)  # it is added once, however often
+    logger.addFilter(sparing)  # adding it again has no effect
     return logger
 
 
 def log_loss(logger: logging.Logger, message: str, *args: object, level: int = logging.WARNING) -> None:
-    """Warn of events that are lost, or will be if nothing is done, so that it is seen whatever the app logs.
+    """Warn of events that are lost, or will be lost, even if this package's loggers are disabled or not configured.
 
-    `logging.config` disables the loggers that it does not know by default, and where nothing is configured our own
-    warnings go nowhere. A loss then goes to the root logger, which writes to stderr where it has no handler either.
+    By default `logging.config` disables loggers that it does not list, and without configuration our warnings are not
+    written. The warning then goes to the root logger, which writes to stderr if it has no handler either.
     """
     if not logger.disabled and _has_handler(logger):
         logger.log(level, message, *args)
@@ -92,7 +91,7 @@ def log_loss(logger: logging.Logger, message: str, *args: object, level: int = l
 
 
 def _has_handler(logger: logging.Logger) -> bool:
-    """Whether records go somewhere, or the app wants them to go nowhere."""
+    """Return whether records reach a handler, or the app has turned propagation off."""
     one: logging.Logger | None = logger
     while one is not None:
         if not one.propagate or any(not isinstance(handler, logging.NullHandler) for handler in one.handlers):
@@ -101,5 +100,5 @@ def _has_handler(logger: logging.Logger) -> bool:
     return False
 
 
-# Where an app does not configure logging, Python would write our warnings to stderr; what is lost is still said there.
+# Without configuration Python would write all our warnings to stderr; only losses are written there.
 logging.getLogger("passerby").addHandler(logging.NullHandler())

@@ -1,1 +1,1 @@
-"""Values that know nothing of requests and events: JSON, outcomes, secrets, browser IDs, what an app hands over."""
+"""Values that do not depend on requests or events: JSON, outcomes, secrets, browser IDs, values from the app."""

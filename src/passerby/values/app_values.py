@@ -1,7 +1,7 @@
-"""One value of the app's: what it is behind a proxy, an enum, or a scalar of NumPy or pandas.
+"""Reads one value passed in by the app: unwraps proxies, enums, and scalars of NumPy and pandas.
 
-All readers of values, IDs and times go by this one. Libraries that passerby does not depend on are known by what their
-values can do. Whatever an app's own object raises while it is read becomes ValidationError.
+All code that reads values, IDs and times uses this module. Libraries that passerby does not depend on are recognised by
+the methods of their values. Any exception that an object of the app raises while it is read becomes ValidationError.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from ..errors import PasserbyError, ValidationError
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_MAX_ITEMS = 10_000  # of a container that is the app's own kind, which may never end; no event may have so many
+_MAX_ITEMS = 10_000  # of a container of a custom class, which may be endless; no event may have this many
 _MAX_LAYERS = 8  # a proxy of an enum of a proxy, and so on
 _WITHIN_PROXIES = ("_wrapped", "_get_current_object", "__wrapped__")  # Django, Werkzeug, wrapt
 _BUILT_IN = frozenset({str, int, float, bool, type(None)})
 _NUMPY_MOMENTS, _NUMPY_SPANS = "M", "m"  # the kinds of dtypes
-_type_of: Callable[[Any], Any] = type  # not `__class__`, for which a proxy gives what it stands for
+_type_of: Callable[[Any], Any] = type  # not `__class__`, for which a proxy returns the class of its target
 _has_control = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
 
 
 class Missing(Enum):
-    """What stands for a value that is not there, such as pandas's NaT and NA."""
+    """Marks a missing value, such as pandas's NaT and NA."""
 
     MISSING = "missing"
 
@@ -41,10 +41,10 @@ MISSING: Final = Missing.MISSING
 
 
 def guarded(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Have a reader of the app's data raise ValidationError for all that the app's objects raise.
+    """Decorate a function that reads data of the app: any exception becomes ValidationError.
 
     Args:
-        name: what the data is called.
+        name: the name of the data, for the message.
     """
 
     def decorate(read: Callable[P, T]) -> Callable[P, T]:
@@ -63,29 +63,29 @@ def guarded(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
 
 def unreadable(name: str, error: Exception) -> ValidationError:
-    """Return the error that says of which kind the app's own was; its words may hold a visitor's data."""
+    """Return an error that names the class of the app's exception. Its message may contain a visitor's data."""
     return ValidationError(
         f"{name}: an object raised {_type_of(error).__name__} when it was read; pass values that can be read"
     )
 
 
 def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
-    """Whether something is a mapping; a dict, as most are, is seen at once."""
+    """Return whether a value is a mapping. Plain dicts, the usual case, take a fast path."""
     return type(value) is dict or isinstance(value, Mapping)
 
 
 def is_absent(value: object) -> bool:
-    """Whether something stands for no mapping: None, or what is empty and no mapping, as JavaScript's SDKs take it."""
+    """Return whether a value counts as "no mapping given": None or an empty non-mapping, as in the JavaScript SDKs."""
     return value is None or (type(value) is not dict and not isinstance(value, Mapping) and not value)
 
 
 def items_of(values: Mapping[Any, Any], name: str) -> Collection[tuple[Any, Any]]:
-    """Return the items of a mapping; raises ValidationError for one of the app's own kind that does not end."""
+    """Return the items of a mapping. Raises ValidationError for a custom mapping that does not end."""
     return values.items() if _type_of(values) is dict else bounded(values.items(), name)
 
 
 def bounded(values: Iterable[T], name: str) -> list[T]:
-    """Return the values of a container of the app's own kind; raises ValidationError if they do not end."""
+    """Return the values of a custom container. Raises ValidationError if they do not end."""
     found = list(islice(values, _MAX_ITEMS + 1))
     if len(found) > _MAX_ITEMS:
         raise ValidationError(f"{name}: found more than {_MAX_ITEMS} values; send less")
@@ -93,10 +93,10 @@ def bounded(values: Iterable[T], name: str) -> list[T]:
 
 
 def bare(value: Any) -> Any:
-    """Return what a value is behind all that stands around it.
+    """Return the plain value behind proxies, enums and scalar wrappers.
 
-    That is text, int, float, bool, None, a Decimal, datetime, date or time of the standard library, `MISSING`, or, for
-    anything else, the value itself. A UUID becomes its text.
+    The result is text, int, float, bool, None, a Decimal, datetime, date or time of the standard library, `MISSING`,
+    or, for anything else, the value itself. A UUID becomes its text.
     """
     for _ in range(_MAX_LAYERS):
         kind = _type_of(value)
@@ -125,12 +125,12 @@ def bare(value: Any) -> Any:
 
 
 def is_array(value: Any) -> bool:
-    """Whether something is an array of NumPy's, or of a library that gives it one, and no scalar."""
+    """Return whether a value is a NumPy array, or of a library that converts to one, and not a scalar."""
     return hasattr(_type_of(value), "__array__") and getattr(value, "shape", ()) != ()
 
 
 def _bare_scalar(value: Any) -> Any:
-    """Do as `bare` for what is known by what it can do."""
+    """Unwrap a value whose class is recognised by its methods."""
     kind = _type_of(value)
     if callable(getattr(kind, "item", None)):
         if getattr(getattr(value, "dtype", None), "kind", None) == _NUMPY_SPANS:
@@ -154,10 +154,10 @@ def _bare_scalar(value: Any) -> Any:
 
 
 def _item_of(scalar: Any) -> Any:
-    """Return what a scalar of an array library is in Python."""
+    """Return the Python value of a scalar of an array library."""
     dtype = getattr(scalar, "dtype", None)
     if getattr(dtype, "kind", None) == _NUMPY_MOMENTS or _type_of(scalar).__name__ == "datetime64":
-        return _moment_of_text(str(scalar), scalar)  # its item is a bare number where it counts nanoseconds
+        return _moment_of_text(str(scalar), scalar)  # `item()` is only a number if the unit is nanoseconds
     item = scalar.item()
     return item if isinstance(item, str | int | float | date | time | None) else scalar
 
@@ -167,7 +167,7 @@ def _standard_moment(value: date | time) -> Any:
         kind = _type_of(value)
         if kind is datetime:
             return value
-        # Only pandas's NaT, which is a datetime by its class, is not itself.
+        # Only pandas's NaT, whose class is a datetime, does not equal itself.
         if value.isoformat() == "NaT" or (issubclass(kind, datetime) and value != value):  # noqa: PLR0124
             return MISSING
         day = date(value.year, value.month, value.day)
@@ -182,7 +182,7 @@ def _time_of(value: datetime | time) -> time:
 
 
 def _moment_of_text(text: str, otherwise: Any) -> Any:
-    """Read the ISO form of a moment of another library's."""
+    """Parse the ISO text of a moment of another library."""
     if text == "NaT":
         return MISSING
     for kind in (date, datetime, time):
@@ -194,10 +194,10 @@ def _moment_of_text(text: str, otherwise: Any) -> Any:
 
 
 def _behind(proxy: Any) -> Any:
-    """Return what a proxy stands for, where nothing takes the proxy in its stead.
+    """Return the target of a proxy.
 
-    Django's lazy objects, Werkzeug's locals and wrapt's proxies say that they are of another class than they are, and
-    not all that such a class can do works with them. What cannot be got at so has at least its text.
+    Django's lazy objects, Werkzeug's locals and wrapt's proxies report another class than their own, and not all
+    operations of that class work with them. If the target cannot be read, its text is converted instead.
     """
     kind: type[Any] = proxy.__class__
     for name in _WITHIN_PROXIES:
@@ -217,13 +217,13 @@ def _behind(proxy: Any) -> Any:
 
 
 def _is_like_text(value: Any) -> bool:
-    """Whether something does what text does without being it, such as a translation that is made when it is used."""
+    """Return whether a value behaves like text without being `str`, such as a lazy translation."""
     fold = getattr(value, "casefold", None)
     return callable(fold) and str(fold()) == str(value).casefold()
 
 
 def well_formed(text: str) -> str:
-    """Replace lone surrogates, which UTF-8 cannot say, by U+FFFD."""
+    """Replace lone surrogates, which UTF-8 cannot encode, by U+FFFD."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -232,9 +232,9 @@ def well_formed(text: str) -> str:
 
 
 def id_text(value: Any) -> str | None:
-    """Return the text of an ID, without blanks around it; None for what is none, such as a bool or a fraction.
+    """Return the text of an ID without surrounding blanks, or None if the value is no ID, such as a bool or a fraction.
 
-    Text, whole numbers (also Decimal) and UUIDs are IDs, whatever library they are from.
+    Text, whole numbers (also Decimal) and UUIDs of any library are IDs.
     """
     found = bare(value)
     if isinstance(found, Decimal):
@@ -245,5 +245,5 @@ def id_text(value: Any) -> str | None:
 
 
 def has_control_characters(text: str) -> bool:
-    """Whether a text holds control characters or lone surrogates, which no ID has."""
+    """Return whether a text contains control characters or lone surrogates, which no ID has."""
     return _has_control(text) is not None

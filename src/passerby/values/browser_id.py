@@ -1,4 +1,4 @@
-"""What browser IDs look like: a UUID, with or without a prefix."""
+"""The format of browser IDs: a UUID, with or without a prefix."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ _uuid_form = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNOR
 
 
 def is_uuid(text: object) -> bool:
-    """Whether a value is the text of a UUID in its usual form of 36 characters, in any case."""
+    """Return whether a value is the text of a UUID in its usual form of 36 characters, in any case."""
     return isinstance(text, str) and _uuid_form(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class BrowserIdForm:
-    """What browser IDs look like: a UUID, behind a prefix that some system's own have.
+    """The format of browser IDs: a UUID, after the prefix that some systems use.
 
     Attributes:
-        prefix: what stands before the UUID.
+        prefix: the text before the UUID.
     """
 
     prefix: str = ""
 
     @property
     def length(self) -> int:
-        """How many characters an ID has."""
+        """The number of characters of an ID."""
         return len(self.prefix) + 36
 
     def make(self) -> str:
-        """Make an ID of our own, with a UUIDv4, which says nothing of when it was made."""
+        """Generate an ID with a UUIDv4, which does not reveal when it was generated."""
         return f"{self.prefix}{uuid4()}"
 
     def fits(self, text: object) -> bool:
-        """Whether something is an ID of this form."""
+        """Return whether a value is an ID of this format."""
         return isinstance(text, str) and text.startswith(self.prefix) and is_uuid(text[len(self.prefix) :])
 
 

@@ -1,4 +1,4 @@
-"""The app's own functions, which settings take: plain ones, since sync requests call them too."""
+"""Functions of the app in settings. They must be plain functions, because sync requests call them too."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _USUAL = frozenset({bool, str, dict, type(None)})
 
 
 def check_function(value: object, setting: str, expected: str) -> None:
-    """Raise SettingsError for what is no plain function, such as an async one.
+    """Raise SettingsError unless a value is a plain function. An async function is not.
 
     Args:
-        value: what the setting is.
-        setting: what it is called.
-        expected: what to say instead, such as ``"a plain function that takes a user and gives a dict"``.
+        value: the value of the setting.
+        setting: the name of the setting.
+        expected: what the message expects, such as ``"a plain function that takes a user and returns a dict"``.
     """
     if not callable(value):
         raise SettingsError(f"expected {expected}, found {type(value).__name__}", setting=setting)
@@ -27,7 +27,7 @@ def check_function(value: object, setting: str, expected: str) -> None:
 
 
 def is_given_up(answer: object) -> bool:
-    """Whether a function that looked plain gave something to be awaited, which is then given up without a warning."""
+    """Return whether a plain function returned an awaitable. The awaitable is closed, so that Python does not warn."""
     if type(answer) in _USUAL or not isawaitable(answer):
         return False
     for name in ("close", "cancel"):  # of a coroutine, of a future
@@ -40,7 +40,7 @@ def is_given_up(answer: object) -> bool:
 
 
 def _is_deferred(function: Any) -> bool:
-    """Whether calling something does not run it."""
+    """Return whether calling a function only creates a coroutine or a generator."""
     while isinstance(function, partial):
         function = function.func
     call: Any = getattr_static(function.__class__, "__call__", None)

@@ -1,4 +1,4 @@
-"""Waiting for what a thread will do."""
+"""Waiting, with a time limit, for futures that another thread completes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import Any
 
-_LOOK = 0.5  # seconds; a signal that comes just before a thread falls asleep does not wake it
+_LOOK = 0.5  # seconds; a signal that arrives just before a thread goes to sleep does not wake it
 
 
 def wait_sync(waiter: Future[Any], timeout: float) -> bool:
-    """Wait for a thread's future, at most so many seconds, and give it up then; whether it was done in time.
+    """Wait for a future for at most `timeout` seconds, then cancel it. Returns whether it was done in time.
 
-    Ctrl-C ends it within half a second, whenever it comes.
+    Ctrl-C ends the wait within half a second.
     """
     until = time.monotonic() + timeout
     while not wait([waiter], max(0.0, min(_LOOK, until - time.monotonic()))).done:
@@ -25,27 +25,27 @@ def wait_sync(waiter: Future[Any], timeout: float) -> bool:
 
 
 async def wait_async(waiter: Future[Any], timeout: float | None) -> bool:
-    """Wait for a thread's future, at most so many seconds, and give it up then; whether it was done in time.
+    """Wait for a future for at most `timeout` seconds, then cancel it. Returns whether it was done in time.
 
-    Raises RuntimeError in another event loop than asyncio's.
+    Raises RuntimeError in an event loop other than asyncio's.
     """
     wrapped = asyncio.wrap_future(waiter, loop=asyncio.get_running_loop())
     try:
         done, _ = await asyncio.wait([wrapped], timeout=timeout)
     finally:
-        wrapped.cancel()  # nothing to one that is done; the other must not wake a loop that may be closed by then
+        wrapped.cancel()  # no effect if it is done; otherwise it must not wake a loop that may be closed by then
     return bool(done)
 
 
 async def wait_while_async(waiter: Future[Any], pause: float, goes_on: Callable[[], bool]) -> bool:
-    """Wait for a thread's future as long as that makes sense, and give it up then; whether it was done.
+    """Wait for a future while a condition holds, then cancel it. Returns whether it was done.
 
     Args:
         waiter: the future.
-        pause: seconds between two looks whether waiting makes sense.
-        goes_on: says so.
+        pause: seconds between two checks of the condition.
+        goes_on: returns whether to go on waiting.
 
-    Raises RuntimeError in another event loop than asyncio's.
+    Raises RuntimeError in an event loop other than asyncio's.
     """
     wrapped = asyncio.wrap_future(waiter, loop=asyncio.get_running_loop())
     try:

@@ -1,8 +1,8 @@
-"""The one door to JSON text: the standard library, or orjson where it is installed, with the same results.
+"""The only module that reads and writes JSON: with orjson where it is installed, else with the standard library.
 
 Both write compact UTF-8 and keep the order of keys. Callers pass only values that `passerby.events.attributes.plain`
-made: str, int within 64 bits, finite float, bool, None, list and dict with text keys. For these the two say the same,
-if not always with the same characters: very small numbers have more than one form.
+made: str, int within 64 bits, finite float, bool, None, list and dict with text keys. For these both write the same
+values, but not always the same characters: very small numbers have more than one form.
 """
 
 import json
@@ -15,7 +15,7 @@ def dumps_with_stdlib(value: Any) -> bytes:
 
 
 def dumps_sorted_with_stdlib(value: Any) -> bytes:
-    """Do as `dumps_with_stdlib` does, with the keys in their order."""
+    """Write a plain value as `dumps_with_stdlib` does, with sorted keys."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
 
 
@@ -28,14 +28,14 @@ else:
 
     def dumps(value: Any) -> bytes:
         """Write a plain value as JSON text in UTF-8."""
-        # The result of orjson keeps its whole 4 KB write buffer alive; the copy holds no more than the text.
+        # The result of orjson keeps its 4 KB write buffer alive; the copy has only the text.
         return bytes(memoryview(orjson.dumps(value)))
 
     def dumps_sorted(value: Any) -> bytes:
-        """Do as `dumps` does, with the keys in their order, so that equal values have the same text."""
+        """Write a plain value as `dumps` does, with sorted keys, so that equal values have equal text."""
         return bytes(memoryview(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)))
 
 
 def loads(text: bytes | str) -> Any:
-    """Read JSON text; raises ValueError if it is none."""
+    """Parse JSON text. Raises ValueError if it is not valid."""
     return json.loads(text)

@@ -1,4 +1,4 @@
-"""What became of an event at one destination."""
+"""The outcome of an event at one destination."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The destination took the event.
+    """The destination accepted the event.
 
     Attributes:
-        answer: the parsed JSON body of its answer, or None if there was none.
+        answer: the parsed JSON body of its response, or None if there was none.
     """
 
     answer: Any = field(default=None, repr=False)
@@ -19,10 +19,10 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """The destination will never take the event; it lies with the dead letters.
+    """The destination will never accept the event. It is a dead letter.
 
     Attributes:
-        reason: why, without values of the event.
+        reason: the reason, without values of the event.
     """
 
     reason: str
@@ -30,7 +30,7 @@ class Dead:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """The event was not kept, on purpose, and counted.
+    """The event was dropped on purpose, and counted.
 
     Attributes:
         reason: a short fixed word, such as ``"consent"``, ``"gpc"``, ``"bot"``, ``"invalid"``, ``"unchanged"``,
@@ -44,10 +44,10 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The event still waits in the outbox.
+    """The event waits in the outbox.
 
     Attributes:
-        reason: what it waits for, as far as known.
+        reason: what it waits for, if known.
     """
 
     reason: str = "waiting"

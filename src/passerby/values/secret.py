@@ -1,10 +1,10 @@
-"""A secret: a text that shows itself only to who asks for it."""
+"""A secret text that is not shown in reprs, logs and tracebacks."""
 
 from __future__ import annotations
 
 
 class Secret:
-    """Holds a text that must not stand in a log, a traceback or a settings dump.
+    """Holds a text that must not appear in a log, a traceback or a settings dump.
 
     Args:
         text: the secret.
