@@ -1,4 +1,4 @@
-"""IP addresses as servers and proxies write them, read into one form each."""
+"""Parses IP addresses as servers and proxies write them, and normalises each to one form."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def read_address(text: str) -> str | None:
-    """Return an address in its shortest form, or None if the text is none.
+    """Return an address in its shortest form, or None if the text is not an address.
 
-    Takes quotes, brackets, a port and a zone, and leaves them out. An IPv4 address inside an IPv6 one (``::ffff:`` and
-    ``64:ff9b::``) becomes the IPv4 address, which is what servers without IPv6 see of the same visitor.
+    Quotes, brackets, a port and a zone are removed. An IPv4 address inside an IPv6 one (``::ffff:`` and ``64:ff9b::``)
+    becomes the IPv4 address, which is what servers without IPv6 see of the same visitor.
     """
     return _read(text) if len(text) <= _MAX_ADDRESS else None
 
 
 def parse_address(text: str) -> IPAddress | None:
-    """Return the address that `read_address` reads, as an object."""
+    """Return the address that `read_address` returns, as an object."""
     text = text.strip(' \t"')
     if text.startswith("["):  # [2001:db8::1]:443
         text, _, port = text[1:].partition("]")

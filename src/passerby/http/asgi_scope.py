@@ -1,4 +1,4 @@
-"""A request as ASGI servers hand it over."""
+"""A request read from an ASGI scope."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .request_info import MAX_HEADER, PATH_SAFE, Names, Proxies, RequestInfo, St
 from .route import keep_scope_route
 from .url import escape, path_in
 
-_SHARED = 256  # bytes of a header's value that is worth sharing
+_SHARED = 256  # bytes; only shorter header values are cached
 
-# Headers with one value. If one comes more than once, the first counts; all others are lists, whose lines are joined
-# (RFC 9110, section 5.3). WSGI servers join all of them.
+# Headers with one value. If one occurs more than once, the first counts. All other headers are lists, whose lines are
+# joined (RFC 9110, section 5.3). WSGI servers join all of them.
 _SINGLE = frozenset({
     b"content-length", b"content-type", b"origin", b"referer", b"sec-fetch-dest", b"sec-fetch-mode", b"sec-fetch-site",
     b"sec-fetch-user", b"sec-gpc", b"user-agent", b"x-requested-with",
@@ -30,7 +30,7 @@ def _asgi_names(names: frozenset[str]) -> frozenset[bytes]:
 
 @lru_cache(maxsize=4096)
 def _shared_text(value: bytes) -> str:
-    """Decode a header's value; what many requests say alike, such as a user agent, is kept in memory once."""
+    """Decode a header's value. Values that many requests share, such as a user agent, are kept in memory once."""
     return header_text(value)
 
 
@@ -39,7 +39,7 @@ class ScopeRequest(RequestInfo):
 
     Args:
         scope: the scope.
-        root_path: the prefix below which the app is mounted, if the scope does not say it.
+        root_path: the prefix below which the app is mounted, if it is not the one in the scope.
     """
 
     __slots__ = ("_headers", "_prefix")
@@ -58,14 +58,14 @@ class ScopeRequest(RequestInfo):
         if root_path:
             self._mount_below(root_path.rstrip("/"))
         headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
-        if not hasattr(headers, "__len__"):  # the specification allows any iterable; the app needs it too
+        if not hasattr(headers, "__len__"):  # the specification allows any iterable; the app reads it again
             headers = scope["headers"] = list(headers)
         self._headers: dict[bytes, bytes] = dict(headers)
         if len(headers) > len(self._headers):
             self._headers = _joined(headers)
 
     def _mount_below(self, prefix: str) -> None:
-        """Servers differ in whether the path has the prefix in it."""
+        """Add the prefix to the path. Some servers include it in the path already."""
         path = self.path
         if path == prefix or path.startswith(f"{prefix}/"):
             self.app_path = path[len(prefix) :] or "/"
@@ -82,7 +82,7 @@ class ScopeRequest(RequestInfo):
     def query_string(self) -> str:
         query: bytes | str = (
             self.native.get("query_string") or ""
-        )  # a websocket may lack it; Django's test client: text
+        )  # may be missing for a websocket; text in Django's test client
         return query if isinstance(query, str) else query.decode("utf-8", "replace")
 
     @property
@@ -98,7 +98,7 @@ class ScopeRequest(RequestInfo):
     @property
     def connected_peer(self) -> tuple[str | None, bool]:
         client = self.native.get("client")
-        # No peer has port 0: uvicorn, hypercorn and granian write it where they put a forwarded address in its place.
+        # No peer has port 0: uvicorn, hypercorn and granian write it when they replace the peer by a forwarded address.
         return self.peer, client is not None and client[1] == 0
 
     @property
@@ -131,7 +131,7 @@ class ScopeRequest(RequestInfo):
 
     @property
     def cookie_header(self) -> str:
-        value = self._headers.get(b"cookie")  # of several lines, as HTTP/2 may have them, joined
+        value = self._headers.get(b"cookie")  # several lines, as HTTP/2 allows, are joined
         return value.decode("latin-1") if value is not None and len(value) <= MAX_HEADER else ""
 
     @property
@@ -141,13 +141,13 @@ class ScopeRequest(RequestInfo):
 
 
 def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Join the headers that come in several lines."""
+    """Join headers that have several lines."""
     lines: dict[bytes, list[bytes]] = {}
     for name, value in headers:
         lines.setdefault(name, []).append(value)
     return {
         name: values[0]
         if len(values) == 1 or name in _SINGLE or (name == b"host" and len(set(values)) == 1)
-        else (b"; " if name == b"cookie" else b", ").join(values)  # two hosts make one that is not valid
+        else (b"; " if name == b"cookie" else b", ").join(values)  # two different hosts make an invalid one
         for name, values in lines.items()
     }

@@ -1,7 +1,7 @@
-"""What a response lets shared caches do, read from its headers as RFC 9111 and RFC 9213 have it.
+"""Reads from a response's headers whether a shared cache may store it (RFC 9111, RFC 9213).
 
-A cache may keep a response by its own judgement, and with it the cookies, where the app has said nothing. So a response
-that gets a cookie must say `private`, unless it says so already, or `no-store`.
+Without caching headers a cache decides by itself whether it stores a response, together with its cookies. So a response
+with a cookie must have `private`, unless it has `private` or `no-store` already.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CacheControl = Literal["private", "override", "keep"]
 
 _Pairs = Iterable[tuple[Any, Any]]
 
-# One directive: all up to a comma that is not within quotes. What is quoted and never ends reaches to the end.
+# One directive: everything up to a comma outside quotes. A quote without an end extends to the end of the header.
 _pieces = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+', re.DOTALL).findall
 _is_quoted_whole = re.compile(r'(?:[^"]|"(?:[^"\\]|\\.)*")*', re.DOTALL).fullmatch
 _is_positive = re.compile(r'[ \t"]*0*[1-9]').match
@@ -24,7 +24,7 @@ _is_positive = re.compile(r'[ \t"]*0*[1-9]').match
 _SHARING = frozenset({"public", "s-maxage", "immutable"})
 _AGES = frozenset({"max-age", "stale-while-revalidate", "stale-if-error", "cache-maxage"})  # the last: Edge-Control
 
-# How each header that is meant for a cache in front of the app says that this cache must not keep the response.
+# Headers for a cache in front of the app, with the value that keeps this cache from storing the response.
 _NEUTRAL = {"surrogate-control": "no-store", "edge-control": "no-store", "x-accel-expires": "0"}
 _NEUTRAL["x-litespeed-cache-control"] = "no-cache"
 
@@ -34,8 +34,8 @@ class _Directive(NamedTuple):
 
     Attributes:
         name: in lower case.
-        argument: as it stands, quotes included; None for a bare directive.
-        text: the whole as it stands.
+        argument: as written, quotes included; None if there is none.
+        text: the whole directive as written.
     """
 
     name: str
@@ -44,28 +44,28 @@ class _Directive(NamedTuple):
 
 
 class _Said(NamedTuple):
-    """What a response says of caching: the directives by header, and the dates of Expires."""
+    """The caching headers of a response: the directives by header, and the dates of Expires."""
 
     directives: Mapping[str, Sequence[_Directive]]
     expires: Sequence[str]
 
 
 def may_be_shared(headers: _Pairs) -> bool:
-    """Whether the app declares that a shared cache may keep a response and use it again (RFC 9111, section 3)."""
+    """Return whether the app declares that a shared cache may store and reuse a response (RFC 9111, section 3)."""
     return _may_be_shared(_read(headers))
 
 
 def is_protected(headers: _Pairs) -> bool:
-    """Whether the app itself says that no shared cache may keep a response."""
+    """Return whether the app itself forbids shared caches to store a response."""
     said = _read(headers)
     return not _may_be_shared(said) and not _unprotected(said)
 
 
 def protecting_headers(headers: _Pairs) -> dict[str, str]:
-    """Return the headers, by name in lower case, with which no shared cache keeps a response; often none.
+    """Return the headers to set, by lower-case name, so that no shared cache stores a response; often none.
 
-    What the app said stays, with `private` behind it, but for directives whose quotes never end. A response that
-    `may_be_shared` loses what allows that.
+    The app's directives are kept and `private` is added, except for directives with a quote that has no end. Directives
+    that allow sharing are removed.
     """
     said = _read(headers)
     protecting = {name: _with_private(said.directives.get(name, ())) for name in _unprotected(said)}
@@ -101,12 +101,12 @@ def _may_be_shared(said: _Said) -> bool:
     if any(_is_sharing(name, listed) for name, listed in said.directives.items()):
         return True
     if _keeps_out(directives) or _bare(directives, "no-cache") or any(one.name == "max-age" for one in directives):
-        return False  # each of them goes before Expires
+        return False  # each of them takes precedence over Expires
     return any(map(_is_in_future, said.expires))
 
 
 def _is_sharing(name: str, directives: Sequence[_Directive]) -> bool:
-    """Whether a header declares that a shared cache may use the response again."""
+    """Return whether a header allows a shared cache to reuse the response."""
     if name == "x-accel-expires":
         return any(_is_accelerated(one.text) for one in directives)
     if _keeps_out(directives):
@@ -119,9 +119,9 @@ def _is_sharing(name: str, directives: Sequence[_Directive]) -> bool:
 
 
 def _unprotected(said: _Said) -> list[str]:
-    """Return the names of the headers that must say `private` before the response may carry a cookie.
+    """Return the names of the headers that need `private` before the response may carry a cookie.
 
-    A cache that a targeted header is meant for does not look at Cache-Control (RFC 9213, section 2.2).
+    A cache with a targeted header of its own ignores Cache-Control (RFC 9213, section 2.2).
     """
     names = [name for name in said.directives if _is_targeted(name)]
     return [name for name in ("cache-control", *names) if not _keeps_out(said.directives.get(name, ()))]
@@ -132,10 +132,10 @@ def _is_targeted(name: str) -> bool:
 
 
 def _keeps_out(directives: Sequence[_Directive]) -> bool:
-    """Whether shared caches must not keep the response.
+    """Return whether shared caches must not store the response.
 
-    With a list of fields `private` is about those fields only. A cache that knows `must-understand` passes over
-    `no-store` beside it (RFC 9111, section 5.2.2.3).
+    With a list of fields `private` applies to those fields only. A cache that supports `must-understand` ignores a
+    `no-store` next to it (RFC 9111, section 5.2.2.3).
     """
     if _bare(directives, "private"):
         return all(one.argument is None for one in directives if one.name == "private")
@@ -148,12 +148,12 @@ def _bare(directives: Sequence[_Directive], name: str) -> bool:
 
 def _with_private(directives: Sequence[_Directive]) -> str:
     kept = [one for one in directives if one.name not in ("private", "public", "s-maxage")]
-    # What stands behind a quote that never ends would be part of what is quoted.
+    # Text after a quote without an end would be part of the quoted text.
     return ", ".join([*(one.text for one in kept if _is_quoted_whole(one.text)), "private"])
 
 
 def _is_accelerated(value: str) -> bool:
-    """Whether nginx's X-Accel-Expires has it keep the response: for some seconds, or until a time with "@" before."""
+    """Return whether X-Accel-Expires makes nginx store the response: a number of seconds, or a time after "@"."""
     if not value.startswith("@"):
         return _is_positive(value) is not None
     until = value[1:].strip()

@@ -1,6 +1,6 @@
-"""Whether a browser keeps a cookie that the answer to a request sets, and sends it in such a request.
+"""Decides from a request whether the browser will keep a cookie set on the response, and send it back.
 
-Where it does not, a new browser ID would be spent for nothing, or would take the place of the one the browser has.
+If it does not, a new browser ID would be wasted, or would replace the one that the browser already has.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ Obstacle = Literal["plain http", "cross-site", "frame"]
 _FRAMES = frozenset({"iframe", "frame", "embed", "object", "fencedframe"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
-# Browsers send Sec-Fetch-Site to https and to the machine they run on only. With the others a proxy says that the
-# visitor speaks https. A lie gains nothing here: the cookie is marked Secure all the same.
+# Browsers send Sec-Fetch-Site to https and to their own machine only. The other headers are set by proxies for visitors
+# with https. A forged header gains nothing here: the cookie is still marked Secure.
 _SIGNS_OF_HTTPS = frozenset({
     "sec-fetch-site", "sec-fetch-dest", "x-forwarded-proto", "x-forwarded-scheme", "x-forwarded-ssl", "front-end-https",
     "cloudfront-forwarded-proto", "cf-visitor", "forwarded",
@@ -27,37 +27,37 @@ _SIGNS_OF_HTTPS = frozenset({
 
 
 class CookieContext:
-    """Judges by a request's headers what a browser does with a cookie.
+    """Decides from a request's headers what a browser does with a cookie.
 
     Args:
-        attributes: how cookies are set.
-        proxies: whose forwarded headers are believed.
+        attributes: the attributes of the cookies.
+        proxies: the proxies whose forwarded headers are trusted.
     """
 
     def __init__(self, attributes: CookieAttributes, proxies: TrustedProxies) -> None:
         self._attributes = attributes
         self._proxies = proxies
         self._domain = (attributes.domain or "").lstrip(".").lower()
-        self._is_everywhere = attributes.same_site == "none"  # sent and kept whichever site asks
+        self._is_everywhere = attributes.same_site == "none"  # kept and sent in requests from any site
 
     def secure(self, request: RequestInfo) -> bool:
-        """Whether cookies set in answer to a request are marked Secure."""
+        """Return whether cookies set on the response are marked Secure."""
         return self._attributes.secure_for(self._scheme(request), request.host)
 
     def obstacle(self, request: RequestInfo) -> Obstacle | None:
-        """Return why the cookie of a visitor who has none would not be kept, or would replace one that was not sent."""
+        """Return why a new visitor's cookie would not be kept, or would replace one that the browser did not send."""
         if self.is_insecure(request):
             return "plain http"
         return None if self._is_everywhere else self._obstacle_between_sites(request)
 
     def is_insecure(self, request: RequestInfo) -> bool:
-        """Whether a browser must refuse the cookie, because it is marked Secure and the visitor uses plain http."""
+        """Return whether browsers refuse the cookie: it is marked Secure and the visitor uses plain http."""
         if self._scheme(request) == "https" or not self.secure(request) or _is_this_machine(request.host):
             return False
         return not (request.has_any(_SIGNS_OF_HTTPS) and _is_https_at_the_browser(request))
 
     def leads_to_https(self, request: RequestInfo, status: int, headers: Iterable[tuple[Any, Any]]) -> bool:
-        """Whether a response only sends a visitor with plain http to the same page with https; cookies belong there."""
+        """Return whether a response redirects plain http to the same page with https. Cookies are set there."""
         if not 300 <= status < 400 or self._scheme(request) == "https" or not self.secure(request):
             return False
         for location in header_of(headers, "location"):
@@ -74,7 +74,7 @@ class CookieContext:
             origin = header("origin")
             return "cross-site" if origin and not self._is_own(origin, request) else None
         if site.strip().lower() != "cross-site":
-            # A frame of this site may stand in a page of another.
+            # This may be a frame in a page of another site.
             is_third_party = header("sec-fetch-storage-access") in ("none", "inactive")
             return "frame" if is_third_party and destination in _FRAMES else None
         if destination in _FRAMES:
@@ -88,7 +88,7 @@ class CookieContext:
         return None if is_navigation and self._attributes.same_site == "lax" else "cross-site"
 
     def _is_own(self, origin: str, request: RequestInfo) -> bool:
-        """Whether an Origin is of the site that was asked; "null" is of none."""
+        """Return whether an Origin header names the requested site. "null" names none."""
         host = self._host(request)
         try:
             asker = (urlsplit(origin.partition(",")[0].strip()).hostname or "").rstrip(".")
@@ -102,7 +102,7 @@ class CookieContext:
         return (request.proxies or self._proxies).scheme(request)
 
     def _host(self, request: RequestInfo) -> str:
-        """Return the host that the visitor asked for; the one place that says so here."""
+        """Return the requested host. Other methods use only this one."""
         return request.host.rstrip(".")
 
 
@@ -111,7 +111,7 @@ def _is_within(host: str, domain: str) -> bool:
 
 
 def _is_this_machine(host: str) -> bool:
-    """Whether browsers take a host for safe without https."""
+    """Return whether browsers treat a host as secure without https."""
     return host in ("localhost", "::1") or host.endswith(".localhost") or host.startswith("127.")
 
 

@@ -1,4 +1,4 @@
-"""The header `Forwarded` (RFC 7239)."""
+"""Parses the header `Forwarded` (RFC 7239)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""May we? Consent, Sec-GPC, bots, prefetches, subresources and other sites, decided once per request.
+"""Decides once per request what is allowed: consent, Sec-GPC, bots, prefetches, subresources and other sites.
 
-The decision says three things: whether events are taken, when a visitor without an ID gets one, and whether cookies may
-be set. Only what a request says of itself counts: one that says nothing is taken for a page.
+A decision contains whether events are accepted, when a visitor without an ID gets one, and whether cookies may be set.
+It depends only on the headers of the request. A request without such headers counts as a page.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ SKIPPED_PATHS = (
     "/ping",
 )
 
-_MAX_USER_AGENT = 512  # characters that are looked at
-# What libraries say that load pages, or parts of them, by a script.
+_MAX_USER_AGENT = 512  # characters that are matched
+# Headers of libraries that load pages, or parts of them, by a script.
 _SCRIPT_HEADERS = frozenset(
     {"x-requested-with", "hx-request", "turbo-frame", "x-up-version", "x-pjax", "x-inertia"}
     | {"x-alpine-request", "datastar-request"}
 )
 _PREFETCH_HEADERS = frozenset({"sec-purpose", "x-sec-purpose", "purpose", "x-purpose", "x-moz", "hx-preloaded"})
 _TELLING_HEADERS = _SCRIPT_HEADERS | _PREFETCH_HEADERS | {"sec-gpc"}  # most requests have none
-_TURBO_ACCEPTS = "text/html, application/xhtml+xml"  # what Turbo and Turbolinks say; a browser leaves out the blank
+_TURBO_ACCEPTS = "text/html, application/xhtml+xml"  # as sent by Turbo; browsers send it without the blank
 _PAGE_DESTINATIONS = frozenset({"document", "iframe", "frame"})  # Sec-Fetch-Dest of a navigation
 
-# Agents that visit many sites or watch one, and name themselves. General HTTP clients (curl, httpx) are not among them:
-# their requests say nothing of a visitor, and a developer who looks with curl should see what a browser gets. A name
-# counts as a word of its own where it could stand within another: a Cubot is a telephone, an Abbot is none of these.
+# User agents of crawlers and monitors that name themselves. General HTTP clients (curl, httpx) are not included: a
+# developer who tests with curl should see what a browser gets. A name that can occur inside another one must be a word
+# of its own: a Cubot is a telephone, and Abbot is a family name.
 _known_bot = re.compile(
     # crawlers
     r"(?<!cu)(?<!\bab)(?<!\btal)(?<!\btur)(?<!ro)bot(?:\b|[/;_-])|(?<!\bi)robot/|crawl|(?<![a-z])spider(?![- ]?man)|"
@@ -81,14 +81,14 @@ _known_bot = re.compile(
 
 
 class Decision(NamedTuple):
-    """What may be done in a request.
+    """What is allowed in a request.
 
     Attributes:
-        refusal: why events are not taken ("consent", "gpc", "bot", "cookie-header"), or None where they are.
+        refusal: why events are dropped ("consent", "gpc", "bot", "cookie-header"), or None if they are accepted.
         assign: when a visitor without an ID gets one.
-        forget: whether cookies that are there are to be deleted, because consent was withdrawn.
+        forget: whether existing cookies are to be deleted, because consent was withdrawn.
         bot: whether the visitor is a known bot.
-        withheld: why a page gives no ID to a visitor who has none, if that is because of the cookie.
+        withheld: why a page gives no ID to a new visitor, if the browser would not keep the cookie.
     """
 
     refusal: str | None = None
@@ -99,14 +99,14 @@ class Decision(NamedTuple):
 
     @property
     def sets_cookies(self) -> bool:
-        """Whether a cookie may be set in answer to this request."""
+        """Whether cookies may be set on the response."""
         return self.refusal is None and self.assign != "never"
 
 
 PAGE = Decision()
-BROKEN = Decision("internal", "never")  # something of ours failed
-OUTSIDE = Decision("no-request", "never")  # there is no request, so there is no visitor
-INVALID = Decision("invalid", "never")  # the app named a visitor that there is not
+BROKEN = Decision("internal", "never")  # an internal error
+OUTSIDE = Decision("no-request", "never")  # without a request there is no visitor
+INVALID = Decision("invalid", "never")  # the app passed an invalid visitor
 _ON_TRACKING = Decision(assign="when tracked")
 _NEVER = Decision(assign="never")
 _GPC = Decision("gpc", "never")
@@ -114,24 +114,24 @@ _BOT_DROPPED = Decision("bot", "never", bot=True)
 _BOT_TAGGED = Decision(assign="never", bot=True)
 _DENIED = Decision("consent", "never", forget=True)
 _OPTED_OUT = Decision("opt-out", "never")
-UNREAD = Decision("cookie-header", "never")  # who the visitor is stands in cookies that are not read
+UNREAD = Decision("cookie-header", "never")  # the cookies that identify the visitor are not read
 _UNKNOWN = Decision("consent", "never")
 
 
 class Policy:
-    """Decides what may be done in a request.
+    """Decides what is allowed in a request.
 
     Args:
         consent: called with the request's facts; True or "granted" allows, False or "denied" refuses and deletes the
-            cookies, None or "unknown" refuses and leaves them. An exception in it counts as unknown. None: no consent
-            is asked.
+            cookies, None or "unknown" refuses and keeps them. An exception in it counts as unknown. None: consent is
+            not required.
         gpc: whether `Sec-GPC: 1` counts as a refusal.
         bots: what to do with the events of known bots.
-        skipped_paths: paths that are no pages, nor is anything below them; nobody gets an ID there unless something is
+        skipped_paths: paths, with everything below them, that are no pages. Visitors get no ID there unless an event is
             tracked. They are matched below the prefix under which the app is mounted.
-        opt_out: the name of a cookie that is "true" where the visitor does not want to be tracked.
-        assigns_ids: whether a page gives its visitor an ID; where the browser SDK does, none waits for one.
-        context: says whether the browser would keep the cookie; None does not ask.
+        opt_out: the name of a cookie that is "true" if the visitor has opted out.
+        assigns_ids: whether a page gives its visitor an ID; False where the browser SDK does.
+        context: decides whether the browser would keep the cookie; None skips this check.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class Policy:
 
     @property
     def asks_consent(self) -> bool:
-        """Whether there is a callable to ask."""
+        """Whether a consent callable is configured."""
         return self._consent is not None
 
     def decide(self, request: RequestInfo) -> Decision:
@@ -181,9 +181,9 @@ class Policy:
         return PAGE if self.assigns_ids and self._is_page(request) else _ON_TRACKING
 
     def decide_without_id(self, request: RequestInfo, decision: Decision) -> Decision:
-        """Return what becomes of a decision where the request brought no browser ID.
+        """Adapt a decision to a request without a browser ID.
 
-        None is given out where the browser would not keep the cookie, or where it may have one that it did not send.
+        No ID is assigned if the browser would not keep the cookie, or may have one that it did not send.
         """
         if self._context is None or decision.assign == "never":
             return decision
@@ -193,9 +193,9 @@ class Policy:
         return Decision(assign="never", withheld=obstacle if decision.assign == "at once" else None)
 
     def is_document(self, request: RequestInfo) -> bool:
-        """Whether somebody goes to a page and will see it: no frame, no part of a page, no prefetch.
+        """Return whether the request is a navigation to a page that its visitor sees: no frame, fragment or prefetch.
 
-        A page that a script loads in place of the one before, as HTMX, Turbo and Inertia do, is one too.
+        A page that a script loads in place of the previous one, as HTMX, Turbo and Inertia do, counts too.
         """
         if request.method != "GET" or self._is_skipped(request):
             return False
@@ -213,16 +213,16 @@ class Policy:
         )
 
     def is_silent(self, request: RequestInfo) -> bool:
-        """Whether a request says neither what it is for nor what it takes, as those of programs do."""
+        """Return whether a request has neither Sec-Fetch-Dest nor an Accept header of its own, as those of programs."""
         return not request.header("sec-fetch-dest") and request.header("accept") in (None, "", "*/*")
 
     def _ask_for_consent(self, consent: Consent, request: RequestInfo) -> Decision | None:
         try:
             answer = bare(consent(request))
             if is_given_up(answer):
-                log.error("the consent callable gave something to be awaited, expected True, False or None")
+                log.error("the consent callable returned an awaitable, expected True, False or None")
         except Exception:
-            log.exception("the consent callable raised; nothing is tracked in this request")
+            log.exception("the consent callable raised an exception; nothing is tracked in this request")
             return _UNKNOWN
         if answer is True or answer == "granted":
             return None
@@ -242,13 +242,13 @@ class Policy:
 
 
 def is_prefetch(request: RequestInfo) -> bool:
-    """Whether a browser fetches a page that nobody has opened yet.
+    """Return whether a browser prefetches a page that its visitor has not opened.
 
-    `Sec-Purpose` decides; the older headers count only if the request does not call itself a navigation, since phones
-    send them with real visits.
+    `Sec-Purpose` decides. The older headers count only if the request is not a navigation, since phones send them with
+    real visits.
     """
     header = request.header
-    purpose = header("sec-purpose") or header("x-sec-purpose")  # a script may not write the first: Turbo the second
+    purpose = header("sec-purpose") or header("x-sec-purpose")  # scripts cannot set the first, so Turbo sets the second
     if purpose:
         return "prefetch" in purpose
     if header("hx-preloaded") == "true":
@@ -259,10 +259,10 @@ def is_prefetch(request: RequestInfo) -> bool:
 
 
 def is_fragment(request: RequestInfo) -> bool:
-    """Whether a script asks for a part of a page, or for data.
+    """Return whether a script requests a part of a page, or data.
 
-    HTMX and Inertia load whole pages too, and say so. An app's web view on Android names the app in X-Requested-With,
-    and is a browser like others.
+    HTMX and Inertia also load whole pages, and mark them. A web view on Android has the app's name in X-Requested-With
+    and counts as a browser.
     """
     header = request.header
     if header("hx-request") == "true":
@@ -278,11 +278,11 @@ def is_fragment(request: RequestInfo) -> bool:
 
 @lru_cache(maxsize=4096)
 def is_known_bot(user_agent: str) -> bool:
-    """Whether a user agent names itself as a crawler, preview fetcher or monitor."""
+    """Return whether a user agent is a known crawler, preview fetcher or monitor."""
     return _known_bot(user_agent[:_MAX_USER_AGENT].lower()) is not None
 
 
 def is_html(headers: Iterable[tuple[Any, Any]]) -> bool:
-    """Whether a response with these headers is a page for people."""
+    """Return whether a response with these headers is HTML."""
     kinds = header_of(headers, "content-type")
     return bool(kinds) and kinds[-1].partition(";")[0].strip().lower() in ("text/html", "application/xhtml+xml")

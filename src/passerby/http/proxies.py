@@ -1,4 +1,4 @@
-"""The proxies in front of an app: whose word on a visitor's address, scheme, host and path is taken."""
+"""Trusted proxies in front of an app, and what their headers say of a visitor's address, scheme, host and path."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class _Chain(NamedTuple):
     """What the trusted proxies of one request say.
 
     Attributes:
-        visitor: the visitor's address, as far as it is known.
-        hops: how many trusted proxies the request came through; 0 if its peer is not trusted.
-        element: what the outermost of them says in the header `Forwarded`.
+        visitor: the visitor's address, if known.
+        hops: the number of trusted proxies the request came through; 0 if its peer is not trusted.
+        element: the element of the outermost of them in the header `Forwarded`.
     """
 
     visitor: str | None
@@ -44,12 +44,12 @@ class _Chain(NamedTuple):
 
 
 class TrustedProxies:
-    """The proxies whose forwarded headers are believed; by default none, since anyone can send such headers.
+    """The proxies whose forwarded headers are trusted; by default none, since anyone can send such headers.
 
     Args:
         proxies: addresses and networks such as ``"10.0.0.0/8"``; ``"unix"`` for those that connect over a unix socket;
-            ``"*"`` for every peer, but not for addresses that peers name. Or how many proxies there are, one behind
-            the other, whatever their addresses.
+            ``"*"`` for every peer, but not for addresses in its headers. Or the number of proxies in a row, with any
+            addresses.
         headers: the headers that these proxies write.
 
     Attributes:
@@ -97,14 +97,14 @@ class TrustedProxies:
         host, port = split_authority(forwarded or named)
         said_port = self._said_by_outermost(request, "x-forwarded-port", chain)
         if not (forwarded and port) and is_port(said_port):
-            # Behind a chain of proxies an inner one may say its own port: no browser speaks https to port 80.
+            # In a chain, an inner proxy may add its own port: no browser uses https on port 80.
             port = "" if said_port in ("80", "443") else said_port
         elif not forwarded:
             return named
         return join_authority(host, port, self.scheme(request))
 
     def path(self, request: RequestInfo) -> str:
-        """Return the path the visitor used, percent-encoded, with what proxies have taken from its beginning."""
+        """Return the path the visitor used, percent-encoded, including prefixes that proxies have removed."""
         path = request.raw_path
         if not (self.are_any and "x-forwarded-prefix" in self._headers and request.header("x-forwarded-prefix")):
             return path
@@ -136,7 +136,7 @@ class TrustedProxies:
         return self._walk(peer, *self._addresses(request))
 
     def _walk(self, peer: str | None, addresses: Sequence[str], elements: Sequence[Mapping[str, str]]) -> _Chain:
-        """Go from the nearest proxy to the visitor, as far as the word of each can be taken."""
+        """Follow the chain from the nearest proxy towards the visitor, as long as each hop is trusted."""
         visitor, hops = peer, 1
         for address in reversed(addresses):
             read = read_address(address)
@@ -155,9 +155,9 @@ class TrustedProxies:
         return hops, elements[-min(hops, len(elements))] if elements else _NOTHING
 
     def _addresses(self, request: RequestInfo) -> tuple[Sequence[str], Sequence[Mapping[str, str]]]:
-        """Return the forwarded addresses, the visitor's first, and the elements of `Forwarded` if they are from there.
+        """Return the forwarded addresses, the visitor's first, and the elements of `Forwarded` if that is the source.
 
-        Proxies pass on a header that they do not write as the visitor has written it, so one of the two counts.
+        Proxies pass on headers that they do not write unchanged, so only one of the two headers is read.
         """
         listed = self._header(request, "x-forwarded-for")
         if listed:
@@ -166,7 +166,7 @@ class TrustedProxies:
         return [element.get("for", "unknown") for element in elements], elements
 
     def _said_by_outermost(self, request: RequestInfo, name: str, chain: _Chain) -> str:
-        """Return what the outermost trusted proxy says: each adds to a list, or writes the header anew."""
+        """Return the value set by the outermost trusted proxy. Each proxy adds to a list, or replaces the header."""
         items = _items(self._header(request, name))
         return items[-min(chain.hops, len(items))] if items else ""
 
@@ -184,12 +184,12 @@ class TrustedProxies:
 
 
 def is_port(text: str) -> bool:
-    """Whether a text is the number of a port."""
+    """Return whether a text is the number of a port."""
     return len(text) <= 5 and text.isascii() and text.isdecimal() and 0 < int(text) < 65_536
 
 
 def _items(header: str) -> list[str]:
-    """Return the items of a list; of an overlong one the last, which the nearest proxies have added."""
+    """Return the items of a list. Of an overlong list, return the last ones, which the nearest proxies added."""
     items = header[-MAX_HEADER:].split(",")
     return [item.strip() for item in (items if len(header) <= MAX_HEADER else items[1:]) if item.strip()]
 

@@ -1,7 +1,7 @@
-"""Public suffixes: domains below which anybody can have one, so that browsers refuse a cookie for all of them.
+"""Public suffixes: domains below which anyone can register a name, so that browsers refuse cookies for them.
 
-Out of the list of publicsuffix.org: of country domains the labels that are common, such as ``co.uk``, and domains of
-companies where Python apps run. It is no full list; what is in it is in that one too.
+A subset of the list of publicsuffix.org: common labels below country domains, such as ``co.uk``, and domains of
+companies that host Python apps.
 """
 
 from __future__ import annotations
@@ -100,6 +100,6 @@ _HOSTS = """
 
 
 def is_public_suffix(domain: str) -> bool:
-    """Whether browsers are known to refuse cookies for a domain, given in lower case without a leading dot."""
+    """Return whether browsers are known to refuse cookies for a domain, given in lower case without a leading dot."""
     label, _, parent = domain.partition(".")
     return parent in _LABELS.get(label, "").split() or parent in _BELOW_ALL or domain in _HOSTS.split()

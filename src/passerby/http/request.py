@@ -1,4 +1,4 @@
-"""Neutral facts of a request, read from an ASGI scope, a WSGI environ, or any framework's request object."""
+"""Facts of a request, read from an ASGI scope, a WSGI environ, or the request object of any framework."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ __all__ = [
     "read_request",
 ]
 
-TRACKER_KEY = "passerby.tracker"  # where a request's tracker hangs: in the ASGI scope or the WSGI environ
-SEEN_KEY = "passerby.middleware"  # marks a request that a face has taken charge of: installed twice it acts once
+TRACKER_KEY = "passerby.tracker"  # the key of a request's tracker in the ASGI scope or the WSGI environ
+SEEN_KEY = "passerby.middleware"  # marks a request that an integration handles, so that a second one ignores it
 
 
 @guarded("request")
 def read_request(request: Any) -> RequestInfo:
-    """Read the neutral facts of any framework's request.
+    """Read the facts of any framework's request.
 
     Takes an ASGI scope, a WSGI environ, or an object that carries one of them as `scope` (Starlette, FastAPI, Django
     under ASGI) or `environ` (Flask, Django under WSGI). Raises ValidationError for anything else.
@@ -65,7 +65,7 @@ def _is_native(value: object) -> TypeGuard[MutableMapping[str, Any]]:
 
 @lru_cache(maxsize=1024)
 def is_local_host(host: str) -> bool:
-    """Whether a host name or address is one that plain http is normal for.
+    """Return whether plain http is normal for a host name or address.
 
     Loopback, private and link-local addresses, and names of a single label (`localhost`,
     `testserver`, `collector`), which only a local resolver knows.
@@ -83,7 +83,7 @@ def is_local_host(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's own."""
+    """Return whether a host name or address is this machine's own."""
     name = host.strip().rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -94,9 +94,9 @@ def is_loopback(host: str) -> bool:
 
 
 def decode_query(query_string: str) -> str:
-    """Undo one layer of percent-encoding, but for the characters that part a query, as JavaScript's `decodeURI` does.
+    """Decode one layer of percent-encoding, except for delimiters of a query, as JavaScript's `decodeURI` does.
 
-    The Engage SDK decodes a query twice, so passerby does too. What is malformed, or no UTF-8, is left as it stands.
+    The Engage SDK decodes a query twice, so passerby does too. Malformed escapes and invalid UTF-8 are left unchanged.
     """
     return _escapes.sub(_decode_escapes, query_string) if "%" in query_string else query_string
 
@@ -110,7 +110,7 @@ def _decode_escapes(found: re.Match[str]) -> str:
 
 
 def _byte_of(character: str) -> int:
-    """Return the byte that stands behind an ASCII character, or behind a surrogate that stands for one."""
+    """Return the byte of an ASCII character, or of a surrogate that represents a byte."""
     return ord(character) & 0xFF
 
 

@@ -1,4 +1,4 @@
-"""Changing any framework's response: cookies are added to those it has, and headers that keep caches out."""
+"""Changes the response of any framework: adds cookies, and headers against shared caches."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class Changes(NamedTuple):
-    """What to change in a response: a neutral value that each face applies to a response of this request only.
+    """What to change in a response. Each framework integration applies it to the response of one request.
 
     Attributes:
         cookies: the cookies to add.
-        headers: the headers to set, by name in lower case; each takes the place of all of its name.
+        headers: the headers to set, by lower-case name; each replaces all headers of its name.
     """
 
     cookies: Sequence[SetCookie] = ()
@@ -29,9 +29,9 @@ UNCHANGED = Changes()
 
 
 def changed(headers: Iterable[tuple[Any, Any]], changes: Changes, *, is_text: bool = False) -> list[tuple[Any, Any]]:
-    """Return a new header list with the changes; the given one, which may be used again, stays as it is.
+    """Return a new header list with the changes. The given list, which the app may reuse, is not changed.
 
-    Without any header to go by the new ones are text if `is_text` says so, else bytes.
+    If the list is empty, new headers are text if `is_text` is true, else bytes.
     """
     result: list[tuple[Any, Any]] = []
     left = dict(changes.headers)
@@ -48,15 +48,15 @@ def changed(headers: Iterable[tuple[Any, Any]], changes: Changes, *, is_text: bo
 
 
 def change(response: Any, changes: Changes, *, is_text: bool = False) -> None:
-    """Change a response in place: a header list (of text or bytes), or the response of Starlette, Flask or Django.
+    """Change a response in place: a header list (of text or bytes), or a response of Starlette, Flask or Django.
 
-    Raises TypeError for anything else, if there is something to change.
+    Raises ValidationError for anything else, if there is a cookie to add.
     """
     if isinstance(response, list):
         listed = cast("list[tuple[Any, Any]]", response)
         listed[:] = changed(listed, changes, is_text=is_text)
         return
-    if hasattr(response, "raw_headers"):  # Starlette; others may hold the list too
+    if hasattr(response, "raw_headers"):  # Starlette; other code may hold the same list
         response.raw_headers[:] = changed(response.raw_headers, changes)
         return
     add_cookies(response, changes.cookies, is_text=is_text)
@@ -89,9 +89,9 @@ def without_cookies(response: Any, names: Iterable[str]) -> None:
 
 
 def headers_of(response: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield the headers of a response as pairs: of a header list, or of the response of Starlette, Flask or Django.
+    """Yield the headers of a response as pairs: of a header list, or of a response of Starlette, Flask or Django.
 
-    Nothing is read before it is asked for, since of most responses nobody wants to know them.
+    A generator, because for most responses the headers are never read.
     """
     if isinstance(response, list):
         yield from cast("list[tuple[Any, Any]]", response)
@@ -102,14 +102,14 @@ def headers_of(response: Any) -> Iterator[tuple[Any, Any]]:
         return
     yield from getattr(response, "headers", {}).items()
     cookies: Mapping[str, Morsel[str]] = getattr(response, "cookies", {})
-    for cookie in cookies.values():  # Django keeps cookies apart from headers
+    for cookie in cookies.values():  # Django stores cookies separately
         yield "set-cookie", cookie.OutputString()
 
 
 def add_cookies(response: Any, cookies: Iterable[SetCookie], *, is_text: bool = False) -> None:
-    """Append cookies to a response: a header list (of text or bytes), or the response of Starlette, Flask or Django.
+    """Append cookies to a response: a header list (of text or bytes), or a response of Starlette, Flask or Django.
 
-    An empty list gets text if `is_text` says that it is a WSGI app's, else bytes.
+    An empty list gets text if `is_text` is true, as for a WSGI app, else bytes.
 
     Raises ValidationError for anything else.
     """
@@ -151,7 +151,7 @@ def _set_as_django_does(response: Any, cookie: SetCookie) -> None:
 
 
 class _PartitionedMorsel(Morsel[str]):
-    """A cookie with `Partitioned`, which the standard library knows from Python 3.14 on and Django not yet."""
+    """A cookie with `Partitioned`, which the standard library supports from Python 3.14 on, and Django not yet."""
 
     @classmethod
     def of(cls, morsel: Morsel[str]) -> _PartitionedMorsel:

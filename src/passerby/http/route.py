@@ -1,4 +1,4 @@
-"""The route of a request: the pattern that its framework has matched, which names a page without any values of it."""
+"""The route of a request: the pattern that its framework has matched. It names a page without values from its URL."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _is_literal = re.compile(r"[^\W\d_]").search
 
 
 def route_of(native: Mapping[str, Any]) -> str | None:
-    """Return the pattern that a framework has matched, as it writes it; None where none has, or it takes any path.
+    """Return the pattern that a framework has matched, as written there, or None if there is none or it matches all.
 
     Args:
         native: an ASGI scope or WSGI environ, with what Django, Flask, Starlette and FastAPI leave there.
@@ -44,13 +44,13 @@ def route_of(native: Mapping[str, Any]) -> str | None:
 
 
 def keep_request(native: MutableMapping[str, Any], request: Any) -> None:
-    """Note whose scope or environ it is, where the framework's request knows its route, as that of Django does."""
+    """Keep a weak reference to the framework's request, which knows its route; used for Django."""
     if hasattr(request, "resolver_match"):
         native[REQUEST_KEY] = ref(request)
 
 
 def keep_scope_route(scope: Mapping[str, Any], kept: MutableMapping[str, Any]) -> None:
-    """Copy what `route_of` needs of a scope that is about to be let go of."""
+    """Copy what `route_of` needs from a scope that is about to be released."""
     if "path_params" in scope:
         for name in _SCOPE_KEYS:
             if name in scope:
@@ -60,16 +60,16 @@ def keep_scope_route(scope: Mapping[str, Any], kept: MutableMapping[str, Any]) -
 
 
 def language_in(native: Mapping[str, Any]) -> str | None:
-    """Return the language in which the framework makes the page, such as ``"de-at"``, where it was chosen."""
+    """Return the language the framework has chosen for the page, such as ``"de-at"``, or None."""
     find, reference = native.get(LANGUAGE_KEY), native.get(REQUEST_KEY)
     request = None if reference is None else reference()
     return None if find is None or request is None else find(request)
 
 
 def named_route(route: str) -> str | None:
-    """Return the name that a pattern gives its pages, such as ``"products/{slug}"``; ``""`` is that of the root.
+    """Return the page name for a pattern, such as ``"products/{slug}"``; ``""`` for the root.
 
-    None where it says nothing of the page: if it takes any path, or has no word in it.
+    None if the pattern does not name a page: it matches any path, or contains no word.
     """
     return _named(route)
 
@@ -86,10 +86,10 @@ def _named(route: str) -> str | None:
 
 
 def _route_in_scope(scope: Mapping[str, Any]) -> str | None:
-    """Return the pattern of a route of Starlette or FastAPI, with those of the apps in which it is mounted.
+    """Return the pattern of a route of Starlette or FastAPI, including those of the apps in which it is mounted.
 
-    Only the last route is in the scope, without the prefixes of mounts and routers. What comes before it is read from
-    the path: a part that is the value of a parameter is that.
+    The scope has only the last route, without the prefixes of mounts and routers. The prefixes are read from the path,
+    where a part that equals the value of a parameter is replaced by the parameter.
     """
     route, values = scope.get("route"), cast("Mapping[str, Any]", scope["path_params"])
     leaf = getattr(route, "path_format", None)

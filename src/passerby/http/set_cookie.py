@@ -1,4 +1,4 @@
-"""How cookies are written and found, as RFC 6265 has it: nothing of who sets them, or what they mean."""
+"""Writes and finds cookies as specified in RFC 6265, whatever their purpose."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _is_domain = re.compile(r"\.?[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0
 
 
 class SetCookie(NamedTuple):
-    """One cookie to set: a neutral value that each face renders in its own way.
+    """One cookie to set. Each framework integration writes it in its own way.
 
     Attributes:
         max_age: in seconds; 0 deletes the cookie.
@@ -64,7 +64,7 @@ class SetCookie(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CookieAttributes:
-    """How cookies are set; checked once, when the settings are made.
+    """The attributes of cookies; checked once, when the settings are created.
 
     Attributes:
         max_age: in seconds, at most 400 days.
@@ -126,7 +126,7 @@ class CookieAttributes:
             )
 
     def for_name(self, name: str) -> CookieAttributes:
-        """Return how a cookie of this name is set; raises SettingsError if its prefix does not fit.
+        """Return the attributes for a cookie of this name. Raises SettingsError if they do not fit its prefix.
 
         Browsers take `__Secure-` and `__Http-` with Secure only, `__Host-` also without a domain and for all paths.
         """
@@ -142,13 +142,13 @@ class CookieAttributes:
         return self if self.secure is True else replace(self, secure=True)
 
     def secure_for(self, scheme: str, host: str) -> bool:
-        """Whether a cookie set on this scheme and host is marked Secure."""
+        """Return whether a cookie set on this scheme and host is marked Secure."""
         if self.secure == "auto":
             return not (scheme == "http" and is_local_host(host))
         return self.secure
 
     def make(self, name: str, value: str, *, secure: bool, http_only: bool, max_age: int | None = None) -> SetCookie:
-        """Make the cookie; without Secure it cannot be SameSite=None or Partitioned, so it becomes Lax."""
+        """Make a cookie. Without Secure it cannot be SameSite=None or Partitioned, so it becomes Lax."""
         return SetCookie(
             name,
             value,
@@ -188,7 +188,7 @@ def _check_token(name: object) -> None:
 
 
 class CookieFinder:
-    """Finds the cookies of one name in a raw Cookie header, reading nothing else of it."""
+    """Finds the cookies of one name in a raw Cookie header, without parsing the rest."""
 
     __slots__ = ("_key", "_start", "name")
 
@@ -199,9 +199,9 @@ class CookieFinder:
         self._start = f"; {name}="
 
     def find(self, header: str) -> list[str]:
-        """Return the values of all cookies of the name, in order; of more than `MOST_COOKIES` the first.
+        """Return the values of all cookies of the name, in order, at most `MOST_COOKIES`.
 
-        One quote at each end belongs to the syntax (RFC 6265, section 4.1.1); no escapes are undone.
+        A quote at each end is part of the syntax (RFC 6265, section 4.1.1). Escapes are not decoded.
         """
         text = f"; {header}"
         if text.count(self._key) == 1 and " =" not in text and "\t" not in text:

@@ -1,4 +1,4 @@
-"""Parts of URLs: hosts that are valid, paths as they were written, cuts between characters, no user information."""
+"""Parses and cleans parts of URLs: validates hosts, keeps paths as written, truncates, removes user information."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _inner_user_info = re.compile(r"(?<=[/\\]{2})[^/\\?#\s]+@")
 
 @lru_cache(maxsize=1024)
 def read_authority(text: str) -> str:
-    """Return a host with its port as it stands in a Host header, or nothing if it is not valid.
+    """Return a host with its port as written in a Host header, or empty text if it is not valid.
 
     User information, spaces, control characters and the like make it invalid.
     """
@@ -51,7 +51,7 @@ def read_authority(text: str) -> str:
 
 @lru_cache(maxsize=1024)
 def split_authority(authority: str) -> tuple[str, str]:
-    """Return the host name in lower case, an IPv6 address without brackets, and the port or nothing."""
+    """Return the host name in lower case, an IPv6 address without brackets, and the port or empty text."""
     if authority.startswith("["):
         name, _, port = authority[1:].partition("]")
         return name.lower(), port[1:]
@@ -60,7 +60,7 @@ def split_authority(authority: str) -> tuple[str, str]:
 
 
 def join_authority(host: str, port: str, scheme: str) -> str:
-    """Return host and port as a URL has them: without the port that goes without saying, IPv6 in brackets."""
+    """Return host and port as in a URL: without the scheme's default port, IPv6 in brackets."""
     if ":" in host and not host.startswith("["):
         host = f"[{host}]"
     is_usual = port in ("", {"http": "80", "https": "443"}.get(scheme))
@@ -68,7 +68,7 @@ def join_authority(host: str, port: str, scheme: str) -> str:
 
 
 def path_in(target: str) -> str:
-    """Return the path of a request's target, which to a proxy may be a whole URL."""
+    """Return the path of a request target, which may be a whole URL in a request to a proxy."""
     if not target.startswith("/"):
         found = _origin(target)
         if found is not None:
@@ -78,17 +78,17 @@ def path_in(target: str) -> str:
 
 
 def escape(written: bytes) -> str:
-    """Return what was written in a URL as text: bytes that are not printable ASCII are escaped, all else is kept."""
+    """Return a part of a URL as text: bytes that are not printable ASCII are escaped, the rest is kept."""
     return written.decode("ascii") if _is_printable(written) else quote(written, safe=_PRINTABLE)
 
 
 def clean(url: str) -> str:
-    """Return a URL without user information, all that is not printable ASCII escaped as UTF-8."""
+    """Return a URL without user information, with everything but printable ASCII escaped as UTF-8."""
     return url if _is_plain(url) else escape(without_user_info(url).encode("utf-8", "replace"))
 
 
 def cut(text: str, limit: int) -> str:
-    """Return at most so many characters of a URL or a part of one, cut neither inside an escape nor a character."""
+    """Truncate a URL or a part of one to a length, without cutting an escape or a character."""
     if len(text) <= limit:
         return text
     text = _without_broken_escape(text[:limit])
@@ -105,7 +105,7 @@ def _without_broken_escape(text: str) -> str:
 
 
 def _unfinished(end: bytes) -> int:
-    """Return how many bytes at the end are the beginning of a UTF-8 character whose rest is missing."""
+    """Return the number of bytes at the end that begin an incomplete UTF-8 character."""
     for number, byte in enumerate(reversed(end), 1):
         if byte & 0xC0 != 0x80:
             needed = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2 if byte >= 0xC0 else 1
@@ -114,7 +114,7 @@ def _unfinished(end: bytes) -> int:
 
 
 def without_user_info(url: str) -> str:
-    """Return a URL without user name and password, however oddly they are written; also in a URL inside its path."""
+    """Return a URL without user name and password, in any spelling, also in a URL inside its path."""
     if "@" not in url and "%40" not in url and "%25" not in url:
         return url
     url = url.translate(_IGNORED).strip()

@@ -1,8 +1,8 @@
-"""The cookies: the browser ID and its signature, the signed identity, and the mark that a log-out leaves.
+"""The visitor's cookies: the browser ID and its signature, the signed identity, and the log-out counter.
 
 The browser-ID cookie has the plain value and the name that the browser SDK uses, so that both sides share one visitor.
-Where there is a secret key, a second, HttpOnly cookie carries its signature and time. What arrives is validated and
-never echoed; a bad cookie is no error but a new visitor.
+With a secret key, a second, HttpOnly cookie carries its signature and time. Values from the browser are validated and
+never echoed. A bad cookie is not an error: its visitor is treated as new.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from .set_cookie import MOST_COOKIES, CookieAttributes, CookieFinder, SetCookie
 
 RENEW_AFTER = 604_800  # 7 days in seconds
 IDENTITY_MAX_AGE = 7_776_000  # 90 days in seconds
-_CACHED = 8192  # verified values remembered, so that a returning visitor costs no HMAC
-_MOST_TRIES = 64  # signatures that are verified of one request, where a name comes many times
+_CACHED = 8192  # cached verified values, so that a returning visitor needs no HMAC
+_MOST_TRIES = 64  # signatures verified per request, if a name occurs many times
 _LONGEST_SIGNATURE = 128  # characters
 _LENGTH_OF_DIGEST = 43  # characters: 32 bytes in base 64 without padding
 _LONGEST_IDENTITY = 4096  # characters; browsers store no longer cookie
-_LONGEST_MARK = 256  # characters of a log-out's mark
-_REMEMBERED_IDENTITY = 512  # characters; what we write of ordinary user IDs has some 200
+_LONGEST_MARK = 256  # characters of the log-out cookie
+_REMEMBERED_IDENTITY = 512  # characters; with ordinary user IDs we write about 200
 
 OnTamper = Literal["reissue", "adopt"]
 OnMissingSignature = Literal["reissue", "adopt"]
 
 
 class Sighting(NamedTuple):
-    """What the browser-ID cookie said.
+    """The parsed browser-ID cookie.
 
     Attributes:
-        browser_id: the valid ID, or None: a new visitor.
+        browser_id: the valid ID, or None for a new visitor.
         refresh: whether to set the cookie again, because it is unsigned or old.
-        present: whether there was a cookie of the name at all, good or bad.
-        is_unread: whether there were more than are tried, and the right one may be among the others.
+        present: whether there was a cookie of the name at all, valid or not.
+        is_unread: whether there were too many cookies to try them all, so that the valid one may be among the others.
     """
 
     browser_id: str | None
@@ -57,14 +57,14 @@ class BrowserIdCookie:
 
     Args:
         name: the cookie's name; the signature's is the same with ``_sig`` behind it.
-        attributes: how cookies are set.
-        secret_keys: keys for the signature, the newest first; without any there is no signature.
+        attributes: the attributes of the cookies.
+        secret_keys: keys for the signature, the newest first; without keys there is no signature.
         readable: whether scripts may read the ID, as the browser SDK must.
         renew_after: seconds after which a signed cookie is set again.
-        on_tamper: what to do with a wrong signature: a new ID, or keep the ID and sign it.
-        on_missing_signature: what to do with an ID that has no signature although there are keys: a new ID, or keep the
-            ID and sign it. Keeping it is for cookies that a browser SDK writes too.
-        form: what an ID looks like.
+        on_tamper: what to do with a wrong signature: assign a new ID, or keep the ID and sign it.
+        on_missing_signature: what to do with an ID without a signature although there are keys: assign a new ID, or
+            keep the ID and sign it. Keeping it is for cookies that a browser SDK writes too.
+        form: the format of the IDs.
     """
 
     def __init__(
@@ -111,9 +111,9 @@ class BrowserIdCookie:
         return self._read_any(values, signatures, now)
 
     def _read_any(self, values: Sequence[str], signatures: Sequence[str], now: float) -> Sighting:
-        """Read what is not the usual case of one good value with one fresh signature.
+        """Read anything but the usual case of one valid value with one fresh signature.
 
-        Other hosts of the domain, and other paths, may each have left cookies of the name.
+        Other hosts of the domain, and other paths, may have set cookies of the same name.
         """
         if self._signer is None and len(values) == 1:
             return self._plain(values[0]) if len(values[0]) == self._length else Sighting(None, present=True)
@@ -127,7 +127,7 @@ class BrowserIdCookie:
         if not (likely or is_unread):
             return self._judge_unsigned(values, is_tampered=bool(signatures))
         fitting = list(filter(self.form.fits, values)) if likely else []
-        # Two that were set together come in the same order; those that were set first come first.
+        # Browsers send cookies in the order in which they were set, so a value and its signature have equal positions.
         pairs = chain(zip(reversed(fitting), reversed(likely), strict=False), product(fitting, likely))
         for value, signature in islice(pairs, _MOST_TRIES):
             signed = self._signed(value, signature)
@@ -139,7 +139,7 @@ class BrowserIdCookie:
         return self._judge_unsigned(fitting, is_tampered=bool(signatures))
 
     def write(self, browser_id: str, *, secure: bool) -> list[SetCookie]:
-        """Make the cookies that give a browser this ID."""
+        """Make the cookies that set this browser ID."""
         make = self.attributes.make
         cookies = [make(self.name, browser_id, secure=secure, http_only=not self._readable)]
         if self._signer is not None:
@@ -148,14 +148,14 @@ class BrowserIdCookie:
         return cookies
 
     def expire(self, *, secure: bool) -> list[SetCookie]:
-        """Make the cookies that take the ID away."""
+        """Make the cookies that delete the ID."""
         return [
             self.attributes.make(name, "", secure=secure, http_only=hidden, max_age=0)
             for name, hidden in ((self.name, not self._readable), (self.signature_name, True))
         ]
 
     def has_written(self, line: str) -> bool:
-        """Whether the value of a Set-Cookie header is one that `write` or `expire` made, for whichever browser."""
+        """Return whether a Set-Cookie header was made by `write` or `expire`, for any browser."""
         value = line.partition(";")[0].partition("=")[2].strip(' "')
         made = self.write(value, secure=True) if self.form.fits(value) else self.expire(secure=True)
         return _attributes_of(made[0].header()) == _attributes_of(line)
@@ -167,10 +167,10 @@ class BrowserIdCookie:
         if (self._on_tamper if is_tampered else self._on_missing_signature) == "reissue":
             return Sighting(None, present=True)
         valid = next(filter(self.form.fits, values), None)
-        return Sighting(valid, refresh=valid is not None, present=True)  # the browser SDK made it: adopt and sign
+        return Sighting(valid, refresh=valid is not None, present=True)  # set by the browser SDK: adopt and sign
 
     def _verify(self, browser_id: str, signature: str) -> tuple[float, Sighting] | None:
-        """Return when a browser ID was signed, and what that makes of it; None if the signature is wrong."""
+        """Return when a browser ID was signed, and the parsed ID, or None if the signature is wrong."""
         if self._signer is None or not signature.isascii() or not self.form.fits(browser_id):
             return None
         try:
@@ -181,13 +181,13 @@ class BrowserIdCookie:
 
 
 class Remembered(NamedTuple):
-    """What the identity cookie remembers of a visitor.
+    """The content of the identity cookie.
 
     Attributes:
-        user_id: who they are.
-        digest: of the last identity sent, to know an unchanged one again.
+        user_id: the user ID.
+        digest: a hash of the last identity sent, to detect an unchanged one.
         sent_at: when it was sent, in seconds since 1970.
-        log_outs: how many log-outs of the browser were known when it was written; see `LogOutCookie`.
+        log_outs: the number of log-outs of the browser when it was written; see `LogOutCookie`.
     """
 
     user_id: str
@@ -196,20 +196,20 @@ class Remembered(NamedTuple):
     log_outs: int = 0
 
     def __repr__(self) -> str:
-        return "<Remembered>"  # what it holds is about a person
+        return "<Remembered>"  # without personal data
 
 
 class IdentityCookie:
-    """Reads and writes the signed, HttpOnly cookie that remembers the user ID, bound to the browser ID.
+    """Reads and writes the signed, HttpOnly cookie with the user ID, bound to the browser ID.
 
-    Written only when an identity changes, never renewed in passing, so that a parallel response cannot bring a
-    logged-out user back; one that identifies them again is known by the log-outs it does not know of.
+    Written only when an identity changes, never renewed on other requests, so that a parallel response cannot restore a
+    logged-out user. A late response that identifies the user again has a lower log-out count and is ignored.
 
     Args:
         name: the cookie's name.
-        attributes: how it is set.
+        attributes: the attributes of the cookie.
         secret_keys: keys for the signature, the newest first.
-        max_age: seconds for which an identity is remembered.
+        max_age: seconds for which an identity is kept.
     """
 
     def __init__(
@@ -227,13 +227,13 @@ class IdentityCookie:
         self._loads: Callable[[str], Any] = lru_cache(_CACHED)(self._load)
 
     def read(self, header: str, browser_id: str, now: float = 0.0, log_outs: int = 0) -> Remembered | None:
-        """Return what is remembered of this browser, or None.
+        """Return the identity stored for this browser, or None.
 
         Args:
             header: the raw Cookie header.
             browser_id: the browser's ID.
-            now: seconds since 1970; what was sent too long before is forgotten.
-            log_outs: how many log-outs of the browser are known; what was written without them is forgotten.
+            now: seconds since 1970; an identity sent too long ago is ignored.
+            log_outs: the log-out count of the browser; an identity written with a lower count is ignored.
         """
         for value in _signed_values(self._cookies, header, _LONGEST_IDENTITY):
             is_ordinary = len(value) <= _REMEMBERED_IDENTITY and value.isascii()
@@ -246,13 +246,13 @@ class IdentityCookie:
         return None
 
     def write(self, browser_id: str, remembered: Remembered, *, secure: bool) -> SetCookie:
-        """Make the cookie that remembers a user ID for this browser."""
+        """Make the cookie that stores a user ID for this browser."""
         value = self._serializer.dumps([browser_id, *remembered])
         max_age = int(min(self._attributes.max_age, self._max_age))
         return self._attributes.make(self.name, str(value), secure=secure, http_only=True, max_age=max_age)
 
     def expire(self, *, secure: bool) -> SetCookie:
-        """Make the cookie that forgets the user ID."""
+        """Make the cookie that deletes the user ID."""
         return self._attributes.make(self.name, "", secure=secure, http_only=True, max_age=0)
 
     def _load(self, value: str) -> tuple[str, str, str, int, int] | None:
@@ -266,17 +266,17 @@ class IdentityCookie:
 class LogOutCookie:
     """Reads and writes the signed, HttpOnly cookie that counts the log-outs of a browser.
 
-    An answer that began before a log-out may arrive after it and set the identity cookie once more. Therefore the count
-    stands in a cookie of its own, which such an answer does not touch.
+    A response that began before a log-out may arrive after it and set the identity cookie again. Therefore the count is
+    in a separate cookie, which such a response does not change.
 
     Args:
         name: the cookie's name.
-        attributes: how it is set.
+        attributes: the attributes of the cookie.
         secret_keys: keys for the signature, the newest first.
-        max_age: seconds for which it is kept; identities that are older count no more in any case.
+        max_age: seconds for which it is kept; older identities are ignored in any case.
     """
 
-    GONE = -1  # instead of a count: the browser was given another ID, and this one must not come back
+    GONE = -1  # in place of a count: the browser has a new ID, and this one must not return
 
     def __init__(
         self,
@@ -293,18 +293,18 @@ class LogOutCookie:
         self._loads: Callable[[str], Any] = lru_cache(_CACHED)(self._load)
 
     def read(self, header: str, browser_id: str) -> int | None:
-        """Return how many log-outs of this browser are known, `GONE`, or None if there was none."""
+        """Return the log-out count of this browser, `GONE`, or None if there was no log-out."""
         found = map(self._loads, _signed_values(self._cookies, header, _LONGEST_MARK))
         counts = [payload[1] for payload in found if payload is not None and payload[0] == browser_id]
         return self.GONE if self.GONE in counts else max(counts, default=None)
 
     def write(self, browser_id: str, count: int, *, secure: bool) -> SetCookie:
-        """Make the cookie that says so many log-outs, or `GONE`, of a browser."""
+        """Make the cookie with the log-out count of a browser, or `GONE`."""
         value = str(self._serializer.dumps([browser_id, count]))
         return self._attributes.make(self.name, value, secure=secure, http_only=True, max_age=self._max_age)
 
     def expire(self, *, secure: bool) -> SetCookie:
-        """Make the cookie that takes the mark away."""
+        """Make the cookie that deletes the count."""
         return self._attributes.make(self.name, "", secure=secure, http_only=True, max_age=0)
 
     def _load(self, value: str) -> tuple[str, int] | None:
@@ -316,12 +316,12 @@ class LogOutCookie:
 
 
 def _may_be_signed(value: str) -> bool:
-    """Whether a value ends like a signed one, with the 43 characters of a SHA-256; cheaper than to verify it."""
+    """Return whether a value ends with the 43 characters of a SHA-256 signature; cheaper than verifying it."""
     return len(value) - value.rfind(".") == _LENGTH_OF_DIGEST + 1 and "." in value
 
 
 def _signed_values(cookies: CookieFinder, header: str, longest: int) -> Iterator[str]:
-    """Return the values of a name that are worth verifying, each once."""
+    """Return the values of a name that may have a valid signature, without duplicates."""
     values = dict.fromkeys(cookies.find(header))
     return islice((value for value in values if len(value) <= longest and _may_be_signed(value)), _MOST_TRIES)
 
@@ -338,11 +338,11 @@ def _loaded(serializer: URLSafeSerializer, value: str) -> Any:
 
 
 def _attributes_of(line: str) -> frozenset[str]:
-    """Return what a Set-Cookie header says, but for what depends on the time, the scheme and the framework."""
+    """Return the parts of a Set-Cookie header that do not depend on the time, the scheme and the framework."""
     parts = (part.strip().lower().replace('"', "") for part in line.split(";"))
     return frozenset(part for part in parts if part != "secure" and not part.startswith("expires="))
 
 
 def _oldest_first(secret_keys: Sequence[str | bytes]) -> list[bytes]:
-    """Give the keys in the order itsdangerous wants them: the last one signs."""
+    """Return the keys in the order of itsdangerous: the last one signs."""
     return [key.encode() if isinstance(key, str) else key for key in reversed(secret_keys)]

@@ -1,4 +1,4 @@
-"""A request as WSGI servers hand it over."""
+"""A request read from a WSGI environ."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .request_info import MAX_HEADER, PATH_SAFE, Names, Proxies, RequestInfo, St
 from .route import ROUTE_KEY
 from .url import escape, path_in
 
-# What a tracker may still look at once the request is over.
+# Keys that a tracker may still read after the request.
 _LOOKED_AT_LATE = (
     "HTTP_HOST",
     "HTTP_USER_AGENT",
@@ -45,7 +45,7 @@ _LOOKED_AT_LATE = (
     "wsgi.url_scheme",
 )
 
-# Headers with one value without commas, or with a URL, of which WSGI servers join several.
+# Headers with a single value without commas, or a URL. WSGI servers join several of them with commas.
 _SINGLE = frozenset({
     "HTTP_HOST", "HTTP_ORIGIN", "HTTP_REFERER", "HTTP_SEC_FETCH_DEST", "HTTP_SEC_FETCH_MODE", "HTTP_SEC_FETCH_SITE",
     "HTTP_SEC_FETCH_USER", "HTTP_SEC_GPC", "HTTP_X_REQUESTED_WITH",
@@ -66,7 +66,7 @@ class EnvironRequest(RequestInfo):
 
     Args:
         environ: the environ.
-        is_decoded: whether its paths are text, as Django leaves them, and not bytes read as latin-1.
+        is_decoded: whether its paths are decoded text, as Django leaves them, and not bytes read as latin-1.
     """
 
     __slots__ = ("_is_decoded",)
@@ -132,7 +132,7 @@ class EnvironRequest(RequestInfo):
     def raw_path(self) -> str:
         native = self.native
         prefix, path = native.get("SCRIPT_NAME") or "", native.get("PATH_INFO") or ""
-        # What the browser wrote, where the server says it and it is the path that the app is asked for.
+        # The path as the browser wrote it, if the server provides it and it is the requested path.
         for name in ("REQUEST_URI", "RAW_URI"):
             target: str | None = native.get(name)
             if target:
@@ -145,7 +145,7 @@ class EnvironRequest(RequestInfo):
         return quote(self._written(prefix + path), safe=PATH_SAFE) or "/"
 
     def _reads(self, written: bytes, path: str) -> bool:
-        """Whether a path is what these bytes are read as."""
+        """Return whether decoding these bytes gives a path."""
         if not self._is_decoded:
             return written == _bytes_of(path)
         # Django escapes bytes again that are no UTF-8.
@@ -153,7 +153,7 @@ class EnvironRequest(RequestInfo):
         return path == text or path == _not_utf8.sub(lambda found: f"%{ord(found[0]) & 0xFF:02X}", text)
 
     def _written(self, path: str) -> bytes:
-        """Return the bytes that a decoded path most likely was: an escaped escape looks like one of Django's own."""
+        """Return the most likely bytes of a decoded path. An escaped escape looks like one of Django's own."""
         if not self._is_decoded:
             return _bytes_of(path)
         written = path.encode("utf-8", "surrogateescape")
@@ -183,7 +183,7 @@ def _undo_if_no_utf8(found: re.Match[bytes]) -> bytes:
 
 
 def _first_of(key: str, value: str) -> str:
-    """Return the first value of a header that has only one, where a server has joined several."""
+    """Return the first value of a single-valued header of which the server has joined several."""
     if key == "HTTP_REFERER":
         return _next_url.split(value, 1)[0]
     if key == "HTTP_HOST":
@@ -193,7 +193,7 @@ def _first_of(key: str, value: str) -> str:
 
 
 def _bytes_of(text: str) -> bytes:
-    """Return the bytes that PEP 3333 hands over as latin-1 text; of text that is none, its UTF-8."""
+    """Return the bytes that PEP 3333 passes as latin-1 text; for other text, its UTF-8."""
     try:
         return text.encode("latin-1")
     except UnicodeEncodeError:
@@ -201,5 +201,5 @@ def _bytes_of(text: str) -> bytes:
 
 
 def _utf8(text: str) -> str:
-    """Read what PEP 3333 hands over as latin-1 text: bytes that are meant as UTF-8."""
+    """Decode UTF-8 bytes that PEP 3333 passes as latin-1 text."""
     return text if text.isascii() else _bytes_of(text).decode("utf-8", "replace")
