@@ -503,7 +503,7 @@ class TestIdentity:
         assert desk.events[0].data["traits"]["owner"]["since"] == 2020
 
     def test_fields_that_passerby_does_not_know_are_guarded_too(self, tracker: Tracker, desk: Desk) -> None:
-        with pytest.raises(ValidationError, match="'password': found what looks like a password"):
+        with pytest.raises(ValidationError, match="'password': found a value that looks like a password"):
             tracker.identity({"identifiers": ONE, "password": MARKER})
         assert desk.events == []
 

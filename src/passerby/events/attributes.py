@@ -1,7 +1,7 @@
-"""Plain values: what an app hands over, made into JSON data of passerby's own, checked and flattened.
+"""Plain values: converts, checks and flattens the data that an app passes to a tracking call.
 
-A plain value is str, int within 64 bits, finite float, bool, None, list or dict with text keys. Making one copies every
-container, so that what the app does to its own objects afterwards changes nothing.
+A plain value is str, int within 64 bits, finite float, bool, None, list or dict with text keys. Every container is
+copied, so that later changes to the app's objects have no effect.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ MAX_ATTRIBUTES = 50  # Engage SDK: "This event supports maximum 50 attributes"
 MAX_DEPTH = 12  # containers inside containers; the data model of an order needs about six
 MAX_SIZE = 32_768  # characters of text plus 8 per value; Customer.io, the strictest, takes 32 KB a call
 _INT64 = 2**63
-_NOT_A_NUMBER = nan  # this very object stands for a value that is not dropped but written as null
+_NOT_A_NUMBER = nan  # marks a value that is written as null and not dropped
 
 _SCALARS = frozenset({bool, type(None)})
 _BUILT_IN = (list, tuple)
-_type_of: Callable[[Any], Any] = type  # not `__class__`, for which a proxy gives what it stands for
+_type_of: Callable[[Any], Any] = type  # not `__class__`, for which a proxy returns the class of its target
 
 
 def plain(value: Any, name: str, max_size: int = MAX_SIZE, not_a_number: float | None = None) -> dict[str, Any]:
     """Copy the app's mapping into plain values.
 
-    `datetime` becomes ISO 8601 in UTC with milliseconds (a naive one is taken as UTC), `date` and `time` their ISO
-    form, `UUID` its text, `Decimal` a number, `Enum` its value, a lazy translation its text, a proxy what it stands
-    for, a set a sorted list, a scalar of NumPy or pandas what it is in Python, an array a list; NaN, infinities, NaT
-    and NA, which JSON cannot say, become None.
+    `datetime` becomes ISO 8601 in UTC with milliseconds (a naive one is read as UTC), `date` and `time` their ISO form,
+    `UUID` its text, `Decimal` a number, `Enum` its value, a lazy translation its text, a proxy its target, a set a
+    sorted list, a scalar of NumPy or pandas its Python value, an array a list. NaN, infinities, NaT and NA, which JSON
+    does not have, become None.
 
     Args:
         value: the mapping; None counts as an empty one.
-        name: what to call it in an error.
-        not_a_number: what becomes of NaN and the infinities.
-        max_size: the size at which it is refused, in characters of text plus 8 per value.
+        name: its name in error messages.
+        not_a_number: the value that replaces NaN and the infinities.
+        max_size: the largest size that is accepted, in characters of text plus 8 per value.
 
     Raises:
         ValidationError: not a mapping, a value of an unknown type, an integer beyond 64 bits, nested too deeply, too
-            large, or one of the app's objects raised something.
+            large, or an object of the app raised an exception.
     """
     if value is None:
         return {}
@@ -68,15 +68,15 @@ def plain(value: Any, name: str, max_size: int = MAX_SIZE, not_a_number: float |
 
 
 def read_extension(value: Any, name: str) -> dict[str, Any]:
-    """Copy the app's own attributes and flatten them; raises ValidationError as `plain` does.
+    """Copy and flatten the app's extension data. Raises ValidationError as `plain` does.
 
-    The Engage SDK drops what is null, but sends what is no number as null, and so does this.
+    As in the Engage SDK, null values are dropped, but NaN is sent as null.
     """
     return flatten(plain(value, name, not_a_number=_NOT_A_NUMBER))
 
 
 def read_attributes(value: Any, name: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """Copy the app's own attributes; return them flattened, and as they were given where that is something else."""
+    """Copy the app's attributes. Return them flattened, and also nested if that is different."""
     if value is None:
         return {}, None
     if type(value) is not dict and _is_absent(value, name):
@@ -94,10 +94,10 @@ def _is_absent(value: Any, name: str) -> bool:
 
 
 def flatten(extension: Mapping[str, Any]) -> dict[str, Any]:
-    """Flatten plain values the way the Engage SDK does.
+    """Flatten plain values as the Engage SDK does.
 
-    Keys are joined with an underscore, lists stay whole, None and empty dicts vanish, and the later of two paths to one
-    key wins. Below an empty key the prefix is lost, as it is there.
+    Keys are joined with an underscore, lists are not changed, None and empty dicts are dropped, and the later of two
+    paths to one key wins. Below an empty key the prefix is lost, as in the SDK.
     """
     flat: dict[str, Any] = {}
     for key, value in extension.items():
@@ -117,7 +117,7 @@ def check_attribute_count(flat: Mapping[str, Any]) -> None:
 
 
 def iso_utc(moment: datetime) -> str:
-    """Write a moment as ISO 8601 in UTC with milliseconds and Z; a naive one is taken as UTC."""
+    """Format a moment as ISO 8601 in UTC with milliseconds and Z. A naive one is read as UTC."""
     if moment.tzinfo is not None:
         moment = moment.astimezone(UTC).replace(tzinfo=None)
     return moment.isoformat(timespec="milliseconds") + "Z"
@@ -144,7 +144,7 @@ def _without_nan(values: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Copier:
-    """Copies one mapping; counts what it has copied so that a flood is refused early."""
+    """Copies one mapping. Counts the copied values, so that excessive data is refused early."""
 
     __slots__ = ("max_size", "name", "not_a_number", "size")
 
@@ -182,7 +182,7 @@ class _Copier:
         return [None if copy is _NOT_A_NUMBER else copy for copy in copies]
 
     def _other(self, value: Any, depth: int) -> Any:
-        """Make a plain value of anything; in the order of how often it is met, and of how long it takes to see."""
+        """Convert any value to a plain one. Frequent and cheap checks come first."""
         kind = _type_of(value)
         if kind is dict:
             return self.mapping(value, depth)
@@ -203,7 +203,7 @@ class _Copier:
         if isinstance(value, list | tuple | Set):
             values = bounded(cast("Iterable[Any]", value), self.name)
             copies = self._sequence(values, len(values), depth)
-            # A set has another order in each process, and what is sent should be the same from all.
+            # The order of a set differs between processes, but all of them should send the same body.
             return sorted(copies, key=json.dumps_sorted) if isinstance(value, Set) else copies
         return self._standard_form(value, depth)
 
@@ -226,7 +226,7 @@ class _Copier:
     def _array(self, array: Any, depth: int) -> list[Any]:
         self._grow(8 * len(array), depth)  # before it is made a list
         values: list[Any] = bounded(array, self.name)
-        # The values of a table, which are its columns' names, are not what it holds.
+        # Iterating a table gives the names of its columns, not its content.
         if len(array.shape) > 1 and not all(map(is_array, values)):
             raise ValidationError(f"{self.name}: found a table of type {type(array).__name__}; pass a list of dicts")
         return self._sequence(values, 0, depth)
@@ -286,7 +286,7 @@ def _no_mapping(value: Any, name: str) -> str:
 
 
 def _advice(value: Any) -> str:
-    """Say how a model becomes a dict, where it can say so itself."""
+    """Return advice how to convert a model to a dict, if it has a method for that."""
     kind = _type_of(value)
     if callable(getattr(kind, "model_dump", None)):
         return " (call its model_dump())"

@@ -1,7 +1,7 @@
-"""What of a request travels with its events: page, campaign and visitor, without what must not be kept.
+"""The context of an event: page, campaign and visitor, read from the request, without data that must not be stored.
 
-Of the query only campaign parameters stay, the address loses its last part unless the settings keep it, and every text
-is cut to a bounded length where it enters.
+Of the query only campaign parameters are kept, the IP address is truncated unless the settings keep it, and every text
+is cut to a maximum length.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ T = TypeVar("T")
 IpPolicy = Literal["truncate", "keep", "drop"]
 RedactUrl = Callable[[str], "str | None"]
 
-_MAX_USER_AGENT = 512  # characters; longer ones are attacks on whoever parses them
+_MAX_USER_AGENT = 512  # characters; longer ones are attacks on the parser
 _MAX_URL = 2048
-_MAX_LOCALE = 35  # characters; a language tag that says something has no more (RFC 5646, section 4.4.1)
+_MAX_LOCALE = 35  # characters; longer language tags are not useful (RFC 5646, section 4.4.1)
 _MAX_QUERY = 8192
 _MAX_PARAMETERS = 200
-_REMEMBERED = 512  # characters; what is longer comes once, and a thousand of it would be megabytes
+_REMEMBERED = 512  # characters; longer texts rarely repeat, and caching a thousand of them would take megabytes
 _CLICK_IDS = frozenset({"gclid", "gbraid", "wbraid", "fbclid", "msclkid", "ttclid", "twclid", "li_fat_id", "dclid"})
 
 _is_language_tag = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*", re.ASCII).fullmatch
@@ -50,7 +50,7 @@ def context_of(request: RequestInfo, proxies: Proxies, ip_policy: IpPolicy = "tr
 
     Args:
         request: the request.
-        proxies: reads the address that the visitor used, behind the proxies that are trusted.
+        proxies: reads the address that the visitor used from the headers of trusted proxies.
         ip_policy: "truncate" sets the last byte of an IPv4 address and the last 80 bits of an IPv6 one to zero.
         bot: whether the visitor is a known bot.
     """
@@ -75,8 +75,8 @@ def context_of(request: RequestInfo, proxies: Proxies, ip_policy: IpPolicy = "tr
 
 
 def truncate_ip(address: str) -> str | None:
-    """Set the last byte of an IPv4 address, or the last 80 bits of an IPv6 one, to zero; None if it is no address."""
-    found = _ipv4(address)  # by far the most, and `ipaddress` takes fifty times as long
+    """Set the last byte of an IPv4 address, or the last 80 bits of an IPv6 one, to zero. None if it is invalid."""
+    found = _ipv4(address)  # the usual case, and `ipaddress` takes fifty times as long
     if found is not None:
         return f"{found[1]}.0"
     read = read_address(address)
@@ -104,27 +104,27 @@ def language_of(locale: str | None) -> str | None:
 
 
 def _remembered(read: _lru_cache_wrapper[T], text: str) -> T:
-    """Read a text; what is longer than ordinary ones, or takes several bytes a character, is not remembered."""
+    """Parse a text with a cache. Texts that are too long, or not ASCII, are not cached."""
     return read(text) if len(text) <= _REMEMBERED and text.isascii() else read.__wrapped__(text)
 
 
 def page_of(path: str | None) -> str | None:
-    """Return the page's name as the browser SDK gives it.
+    """Return the page's name as in the browser SDK.
 
-    That is the last part of the path, still percent-encoded, and ``"Home Page"`` at the root. Other than
-    there, a slash at the end does not make the name empty.
+    That is the last part of the path, still percent-encoded, and ``"Home Page"`` for the root. Unlike there, a slash at
+    the end does not make the name empty.
     """
     if path is None:
         return None
     parts = [part for part in path.split("/") if part]
-    # What is masked names no page, so the part before it does.
+    # A masked part does not name a page, so the part before it is used.
     return next((part for part in reversed(parts) if part != MASK), MASK if parts else "Home Page")
 
 
 def own_data(event: Event) -> dict[str, Any]:
-    """Return a copy of an event's data, without what was only taken from the request and stands in the context.
+    """Return a copy of an event's data, without values that were taken from the request and are in the context too.
 
-    The name of a page view's page stays, and so does the page's language where it is not the visitor's.
+    The page's name of a page view is kept, and the page's language if it is not the visitor's.
     """
     data, context = dict(event.data), event.context
     inferred = page_of(context.path) if context.page is None else context.page
@@ -138,11 +138,11 @@ def own_data(event: Event) -> dict[str, Any]:
 
 
 def masked_fields(fields: Mapping[str, Any], redact: RedactUrl | None = None) -> dict[str, Any]:
-    """Return fields of a context that the app gives, with masks for what is secret in its URLs and campaign.
+    """Mask secrets in the URLs and the campaign of context fields passed by the app.
 
     Args:
-        fields: checked; not all of them need be there.
-        redact: the app's own callable, if it has one; see `redacted`.
+        fields: checked fields, not necessarily all.
+        redact: the app's callable, if there is one; see `redacted`.
     """
     masked = dict(fields)
     for name, mask in (("url", masked_url), ("path", masked_path), ("referrer", masked_url)):
@@ -160,17 +160,17 @@ def masked_fields(fields: Mapping[str, Any], redact: RedactUrl | None = None) ->
 
 
 def redacted(context: Context, redact: RedactUrl) -> Context:
-    """Return a context with what the app's own callable makes of its URLs.
+    """Return a context with its URLs replaced by the results of the app's callable.
 
-    It is given the page's URL, or the path where no host is known, and the referrer, which are masked already. The path
-    and the campaign are what is left of them in the page's URL. If it raises, or gives something other than text or
-    None, nothing of them is kept.
+    The callable gets the page's URL, or its path if the host is unknown, and the referrer. Both are masked already. The
+    path and the campaign are read from the returned URL. If the callable raises, or returns anything other than text or
+    None, all of them are masked.
     """
     has_url = context.url is not None
     before = context.url if has_url else _relative_url(context)
     try:
         url, referrer = _call_redact(redact, before), _call_redact(redact, context.referrer)
-    except Exception as error:  # its words may hold the URL, so only its class is logged
+    except Exception as error:  # its message may contain the URL, so only its class is logged
         log.error("the redact_url callable failed (%s); URLs of this request are masked", type(error).__name__)
         return context._replace(
             url=_origin_of(context.url),
@@ -216,7 +216,7 @@ def _call_redact(redact: RedactUrl, url: str | None) -> str | None:
 
 
 def _origin_of(url: str | None) -> str | None:
-    """Return a URL's scheme and host with a mask in the place of the rest."""
+    """Return a URL with a mask in place of everything after the host."""
     if url is None:
         return None
     scheme, slashes, place = url.partition("://")
@@ -224,7 +224,7 @@ def _origin_of(url: str | None) -> str | None:
 
 
 def _whole_parts(text: str) -> str:
-    """Return what is looked at of a long path or URL: whole parts, since half a secret is not recognised."""
+    """Truncate a long path or URL to whole parts, since half a secret is not recognised."""
     if len(text) <= MAX_READ:
         return text
     end = text.rfind("/", 0, MAX_READ)
@@ -248,7 +248,7 @@ def _host_of(url: str) -> str | None:
 
 
 class _Query(NamedTuple):
-    """What of a query is kept: campaign parameters, the page variant, and the part that a URL may show."""
+    """The kept parts of a query: campaign parameters, the page variant, and the query of the stored URL."""
 
     campaign: Mapping[str, str] | None = None
     variant: str | None = None
@@ -280,7 +280,7 @@ def _read_query(query: str) -> _Query:
 
 
 def _decode_twice(query: str) -> tuple[dict[str, str], str | None]:
-    """Return the campaign parameters and the page variant as the Engage SDK reads them, secrets masked."""
+    """Return the campaign parameters and the page variant as the Engage SDK decodes them, with secrets masked."""
     pairs = decode_query(query).partition("#")[0].split("&", _MAX_PARAMETERS)[:_MAX_PARAMETERS]
     listed = parse_qsl("&".join(pairs), keep_blank_values=True, errors="replace")
     variants = [value for name, value in listed if name == "variantid"]

@@ -1,4 +1,4 @@
-"""The event: an immutable fact about one visitor, neutral towards every destination."""
+"""The event: immutable, about one visitor, independent of destinations."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from .attributes import iso_utc
 
 EventKind = Literal["page_view", "identity", "event", "group", "alias"]
 
-COMMON_KINDS: frozenset[EventKind] = frozenset({"page_view", "identity", "event"})  # which every system takes
+COMMON_KINDS: frozenset[EventKind] = frozenset({"page_view", "identity", "event"})  # supported by every system
 
 
 class Context(NamedTuple):
-    """What of a request an event carries, already stripped of what must not be kept.
+    """The data of a request that is stored with an event, with sensitive parts removed.
 
     Attributes:
         ip: the visitor's address, truncated unless the settings say otherwise.
         user_agent: the User-Agent header, at most 512 characters.
         locale: the visitor's first preferred language, such as ``"en-GB"``.
-        url: scheme, host, path and the kept query parameters, as the visitor's browser has them; None if the request
-            names no host.
-        path: the path alone.
+        url: scheme, host, path and the kept query parameters, as in the visitor's browser; None if the request has no
+            host.
+        path: only the path.
         referrer: the Referer header without its query and user information.
         campaign: the query's utm parameters, names in lower case, values decoded once.
         variant: the first `variantid` of the query, a Sitecore page variant.
         bot: whether the visitor is a known bot (only with ``bots="tag"``).
-        campaign_decoded_twice: the same utm parameters as Sitecore's SDK decodes them, where that is not the same.
-        page: the inferred name of the page, where that is not the last part of the path.
-        language: the language of the page, where the app has chosen another than that of the locale.
+        campaign_decoded_twice: the same utm parameters as Sitecore's SDK decodes them, if different.
+        page: the inferred name of the page, if it is not the last part of the path.
+        language: the language of the page, if the app has chosen another one than that of the locale.
     """
 
     ip: str | None = None
@@ -56,24 +56,24 @@ NO_CONTEXT = Context()
 
 
 class Event(NamedTuple):
-    """What was told, with everything that was decided when it was told.
+    """One tracked event, with everything that was decided when it was tracked.
 
     Attributes:
-        id: UUIDv7, the same over all attempts; written to each destination's field for it.
-        kind: which call it was.
+        id: UUIDv7, the same for all attempts; sent in each destination's field for it.
+        kind: the tracking call.
         type: the type given to `event`; None for page views and identities, which each destination names itself.
         time: when it happened, in seconds since 1970 UTC.
-        browser_id: the browser's ID, or None where there was none yet and one is to be had at sending.
-        visitor: under what events are kept in order: the browser ID, or a stand-in for this visit.
-        user_id: who the visitor turned out to be, if known.
-        data: the event data, plain values; names passerby knows are in snake_case. Of a group its `group_id` and
-            `traits`, of an alias the `previous_id`.
-        extension: the app's own attributes, flattened.
-        context: what the request said.
-        point_of_sale: as decided at the call.
-        integrations: switches handed through to destinations that know them.
-        nested: the app's own attributes as they were given, where flattening has changed them; else None.
-        previous_id: of an identity, the user ID that this browser had until now, if that was another one.
+        browser_id: the browser's ID, or None if there was none yet; then one is assigned when the event is sent.
+        visitor: the key by which events are kept in order: the browser ID, or a temporary key for this session.
+        user_id: the user ID, if known.
+        data: the event data, plain values; known names are in snake_case. For a group its `group_id` and `traits`, for
+            an alias the `previous_id`.
+        extension: the app's attributes, flattened.
+        context: the data of the request.
+        point_of_sale: as decided when the event was tracked.
+        integrations: switches passed on to destinations that support them.
+        nested: the app's attributes before flattening, if that changed them; else None.
+        previous_id: for an identity, the previous user ID of this browser, if it was a different one.
     """
 
     id: str
@@ -96,7 +96,7 @@ class Event(NamedTuple):
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """The app's own attributes as they were given."""
+        """The app's attributes before flattening."""
         return self.extension if self.nested is None else self.nested
 
     @property
@@ -110,14 +110,14 @@ class Event(NamedTuple):
         return iso_utc(self.timestamp)
 
 
-# Of its own, so that an app that seeds the module's generator gets no event ID twice; a forked child begins elsewhere.
+# A separate generator: an app that seeds the global one must not get the same event IDs again. Reseeded after a fork.
 _random = random.Random()  # noqa: S311 - an ID need not be secret, only its own
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_random.seed)
 
 
 def new_event_id(time_ns: Callable[[], int] = time.time_ns) -> str:
-    """Make a UUIDv7 (RFC 9562): 48 bits of milliseconds, 12 bits of what is below one, 62 random bits.
+    """Generate a UUIDv7 (RFC 9562): 48 bits of milliseconds, 12 bits of fractions of one, 62 random bits.
 
     The fraction in the 12 bits, in units of 256 ns (method 3 of the RFC's section 6.2), keeps IDs made by one process
     in order.
@@ -134,7 +134,7 @@ def new_event_id(time_ns: Callable[[], int] = time.time_ns) -> str:
 
 
 class PageViewData(TypedDict, total=False):
-    """Event data of a page view; camelCase works as well. What is not given is filled in from settings and request."""
+    """Event data of a page view; camelCase works as well. Missing values are filled in from settings and request."""
 
     channel: str | None
     currency: str | None
@@ -146,7 +146,7 @@ class PageViewData(TypedDict, total=False):
 
 
 class Identifier(TypedDict, total=False):
-    """One identifier of a guest: its value, who gives it out, and until when it holds (``YYYY-MM-DDThh:mm``)."""
+    """One identifier of a guest: its value, its provider, and its expiry date (``YYYY-MM-DDThh:mm``)."""
 
     id: str
     provider: str

@@ -1,7 +1,7 @@
-"""Who a visitor turned out to be: the two ways of saying it, brought into one.
+"""Identities: converts the calls `identity` and `identify` into the same data.
 
-`identity` says it in Sitecore's words, with identifiers and fields; `identify` in those of Customer.io and Datalyr,
-with a user ID and traits. Both become the same data.
+`identity` uses Sitecore's terms, with identifiers and fields; `identify` those of Customer.io and Datalyr, with a user
+ID and traits.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ CAMEL_CASE = {"firstName": "first_name", "lastName": "last_name", "postalCode": 
 
 _FIELDS = frozenset(IdentityData.__annotations__) - frozenset(PageViewData.__annotations__) - {"identifiers"}
 _ONLY_DICT = frozenset({dict})
-_OF_THE_PAGE = frozenset({"channel", "currency", "language", "page"})  # say nothing of the person
+_OF_THE_PAGE = frozenset({"channel", "currency", "language", "page"})  # not about the person
 
 
 def checked_user_id(user_id: object, browser_id: str | None) -> str:
-    """Return the user ID as text; raises ValidationError if it is empty, too long, or the browser's."""
+    """Return the user ID as text. Raises ValidationError if it is empty, too long, or the browser ID."""
     text = checked_id(user_id, "user ID", "the same on all devices")
     if text == browser_id:
         raise ValidationError("user ID: found the browser ID, which names no person; use a database key")
@@ -41,16 +41,16 @@ def checked_user_id(user_id: object, browser_id: str | None) -> str:
 
 @guarded("browser ID")
 def checked_browser_id(browser_id: object, form: BrowserIdForm) -> str:
-    """Return a browser ID as text; raises ValidationError if it is none of the form."""
+    """Return a browser ID as text. Raises ValidationError if it has another format."""
     text = bare(browser_id)
     if isinstance(text, str) and form.fits(text):
         return text
-    raise ValidationError("browser ID: expected the UUID that tracker.browser_id said")
+    raise ValidationError("browser ID: expected the UUID that tracker.browser_id returned")
 
 
 @guarded("ID")
 def checked_id(value: object, name: str, hint: str) -> str:
-    """Return an ID of a person or a group as text; raises ValidationError if it is empty, too long, or no ID."""
+    """Return an ID of a person or a group as text. Raises ValidationError if it is empty, too long, or no ID."""
     text = "" if value is None else id_text(value)
     if text is None:
         if type(value) is int:
@@ -71,13 +71,13 @@ def checked_id(value: object, name: str, hint: str) -> str:
 def identity_of(
     user_id: str, traits: Mapping[str, Any] | None, provider: str | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Say `identify` in the words of `identity`.
+    """Convert the arguments of `identify` to those of `identity`.
 
-    Returns the event data, with those traits that have a field of their own, and the rest as extension data. Raises
-    ValidationError if the rest is too much.
+    Returns the event data, with the traits that have a field there, and the other traits as extension data. Raises
+    ValidationError if there are too many of these.
     """
     if traits is not None and not is_mapping(traits):
-        plain(traits, "traits")  # which says what was expected
+        plain(traits, "traits")  # raises with the expected type
     data: dict[str, Any] = {"identifiers": [{"id": user_id, "provider": provider}]}
     extension: dict[str, Any] = {}
     for name, value in items_of(traits, "traits") if traits is not None else ():
@@ -92,9 +92,9 @@ def identity_of(
 
 @guarded("event data")
 def read_identity(event_data: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return plain identity data; raises ValidationError as `plain` does.
+    """Return plain identity data. Raises ValidationError as `plain` does.
 
-    Dates of birth and expiry may be dates: Sitecore CDP takes both to the minute only.
+    Dates of birth and expiry may be dates: Sitecore CDP accepts both with minutes only.
     """
     data = plain(_with_minutes(event_data) if is_mapping(event_data) else event_data, "event data")
     for identifier in identifiers_in(data):
@@ -117,14 +117,14 @@ def guard(
     refuses_secrets: bool,
     hashed: Collection[str],
 ) -> None:
-    """Keep secrets of a person out of identity data and the app's own attributes, in place.
+    """Refuse or hash secrets in identity data and the app's attributes, in place.
 
     Args:
-        data: identity data; a field that is told as a hash leaves it for the attributes: a hash is no email, for one.
-        flat: the app's own attributes, flattened.
-        given: as they were given, if that is not the same.
-        refuses_secrets: whether what looks like a secret raises ValidationError.
-        hashed: the names of those traits that are told as a hash only.
+        data: identity data; a hashed field moves to the attributes, since a hash is not a valid email.
+        flat: the app's attributes, flattened.
+        given: the app's attributes before flattening, if different.
+        refuses_secrets: whether a value that looks like a secret raises ValidationError.
+        hashed: the names of the traits to hash.
     """
     person = _traits_in(data)
     if refuses_secrets:
@@ -146,7 +146,7 @@ def guard(
 
 
 def user_id_in(data: Mapping[str, Any], provider: str | None, browser_id: str | None) -> str | None:
-    """Return the user ID that identity data says: the provider's identifier, else the first, if it can be one."""
+    """Return the user ID in identity data: the identifier of the provider, else the first, if it is valid."""
     identifiers = identifiers_in(data)
     chosen = next((one for one in identifiers if one.get("provider") == provider), None)
     if chosen is None and identifiers:
@@ -158,9 +158,9 @@ def user_id_in(data: Mapping[str, Any], provider: str | None, browser_id: str | 
 
 
 def is_another_person(event: Event, known: str | None) -> bool:
-    """Whether an identity is about another user than the one to whom the browser is known to belong.
+    """Return whether an identity is about another user than the one known for this browser.
 
-    It is not if the known user ID is among its identifiers: then the app itself says that both are one person.
+    It is not if the known user ID is among its identifiers, because then both are one person.
     """
     if known is None or event.user_id == known:
         return False
@@ -168,28 +168,28 @@ def is_another_person(event: Event, known: str | None) -> bool:
 
 
 def traits_of(event: Event) -> dict[str, Any]:
-    """Return what an identity says of the person: the fields passerby knows, then the app's own attributes as given."""
+    """Return the traits of an identity: its known fields, then the app's attributes before flattening."""
     return _traits_in(event.data) | event.attributes
 
 
 def remember(event: Event, destinations: Sequence[str], now: float) -> Remembered:
-    """Return what the identity cookie is to remember of an identity event, and of whom it was told.
+    """Return the content of the identity cookie for an identity event.
 
-    Equal content has an equal digest in every process, whatever the order of dicts, sets and destinations.
+    Equal identities have equal digests in every process, whatever the order of dicts, sets and destinations.
     """
     person = {name: value for name, value in event.data.items() if name not in _OF_THE_PAGE}
-    whom = [event.point_of_sale, *sorted(destinations), event.integrations]
-    told = json.dumps_sorted([event.browser_id, event.user_id, whom, person, event.extension])
-    return Remembered(event.user_id or "", hashlib.blake2b(told, digest_size=9).hexdigest(), int(now))
+    recipients = [event.point_of_sale, *sorted(destinations), event.integrations]
+    content = json.dumps_sorted([event.browser_id, event.user_id, recipients, person, event.extension])
+    return Remembered(event.user_id or "", hashlib.blake2b(content, digest_size=9).hexdigest(), int(now))
 
 
 def is_repeated(now: Remembered, before: Remembered | None) -> bool:
-    """Whether the same was said of the same person less than a day ago."""
+    """Return whether the same identity was sent less than a day ago."""
     return before is not None and now.digest == before.digest and now.sent_at - before.sent_at < REPEAT_AFTER
 
 
 def _traits_in(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what identity data says of the person, also by names that passerby does not know."""
+    """Return the traits in identity data, including unknown names."""
     return {name: value for name, value in data.items() if name not in _OF_THE_PAGE and name != "identifiers"}
 
 
@@ -215,14 +215,14 @@ def _identifier_with_minutes(identifier: Any) -> Any:
 
 
 def _whole(value: Any) -> Any:
-    """Write a Decimal as the whole number that it is, as databases give keys; leave anything else as it is."""
+    """Convert a whole Decimal, such as a database key, to an integer. Return anything else unchanged."""
     found = bare(value)
     is_whole = isinstance(found, Decimal) and found.is_finite() and abs(found) < 2**63 and found == int(found)
     return int(found) if is_whole else value
 
 
 def _minutes(value: Any) -> Any:
-    """Write a date or datetime to the minute, without a zone; leave anything else as it is."""
+    """Format a date or datetime with minutes and without a time zone. Return anything else unchanged."""
     moment = bare(value)
     if isinstance(moment, datetime):
         return moment.replace(tzinfo=None).isoformat(timespec="minutes")

@@ -1,4 +1,4 @@
-"""What every tracking call takes by keyword, and what that means."""
+"""The keyword options of every tracking call, and their validation."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .attributes import plain, read_extension
 from .context import RedactUrl, masked_fields
 from .event import Context
 
-_LONGEST_WAIT = 1e6  # seconds; more is too much for some systems' clocks
-# Fields of the context that are only inferred; the name and the language of a page are given as event data.
+_LONGEST_WAIT = 1e6  # seconds; some systems' clocks do not support more
+# Fields of the context that cannot be passed; the name and the language of a page are event data.
 _INFERRED = frozenset({"campaign_decoded_twice", "page", "language"})
 _CONTEXT_FIELDS = tuple(name for name in Context._fields if name not in _INFERRED)
 _CONTEXT_TYPES: Mapping[str, type] = {**dict.fromkeys(_CONTEXT_FIELDS, str), "campaign": dict, "bot": bool}
@@ -28,18 +28,18 @@ UTM_NAMES: Mapping[str, str] = {
     "term": "utm_term",
     "content": "utm_content",
 }
-_END_OF_TIME = 253_402_300_800  # the year 10000 in seconds: what is later was meant as milliseconds
+_END_OF_TIME = 253_402_300_800  # the year 10000 in seconds: a larger number must be milliseconds
 
 
 class Options(TypedDict, total=False):
-    """What every tracking call takes by keyword.
+    """The keyword options of every tracking call.
 
     Attributes:
-        timestamp: when it happened, if not now: a datetime (a naive one is UTC) or seconds since 1970.
-        event_id: the event's own ID; destinations that know one take two events with the same for one.
-        context: fields of `Context` to put in place of what the request says, under its names or Customer.io's.
-        integrations: switches handed through to destinations that know them.
-        destinations: the names of those destinations that get the event; all of them by default.
+        timestamp: when the event happened, if not now: a datetime (a naive one is UTC) or seconds since 1970.
+        event_id: an ID for the event; destinations that support it count two events with the same ID as one.
+        context: fields that replace those of the request's `Context`, by its names or Customer.io's.
+        integrations: switches passed on to destinations that support them.
+        destinations: the names of the destinations that get the event; by default all.
     """
 
     timestamp: datetime | float | None
@@ -53,7 +53,7 @@ _NAMES = frozenset(Options.__annotations__)
 
 
 def check_names(options: Options) -> None:
-    """Raise ValidationError for a keyword that no tracking call takes, such as a misspelt one."""
+    """Raise ValidationError for an unknown option, such as a misspelt one."""
     unknown = options.keys() - _NAMES
     if unknown:
         found, known = ", ".join(sorted(unknown)), ", ".join(sorted(_NAMES))
@@ -62,7 +62,7 @@ def check_names(options: Options) -> None:
 
 @guarded("timestamp")
 def seconds_of(moment: object) -> float:
-    """Return a moment in seconds since 1970; a naive datetime is UTC. Raises ValidationError for anything else."""
+    """Return a moment in seconds since 1970. A naive datetime is UTC. Raises ValidationError for anything else."""
     found = bare(moment)
     if isinstance(found, datetime):
         found = (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
@@ -73,7 +73,7 @@ def seconds_of(moment: object) -> float:
 
 @guarded("event_id")
 def checked_event_id(event_id: object) -> str:
-    """Return an event ID as text; raises ValidationError unless it is printable text or a UUID."""
+    """Return an event ID as text. Raises ValidationError unless it is printable text or a UUID."""
     text = bare(event_id)
     if type(text) is str and 0 < len(text) <= 128 and text.isprintable():
         return text
@@ -81,7 +81,7 @@ def checked_event_id(event_id: object) -> str:
 
 
 def checked_type(value: object) -> str:
-    """Return an event's type as text; raises ValidationError unless it is text with something in it."""
+    """Return an event's type as text. Raises ValidationError unless it is text and not empty."""
     if type(value) is str and value.isascii() and value.strip():  # as nearly all are
         return value
     return _read_type(value)
@@ -120,13 +120,13 @@ def checked_timeout(timeout: object) -> float | None:
 
 @guarded("integrations")
 def read_integrations(integrations: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return switches as plain values, None for none; raises ValidationError as `plain` does."""
+    """Return switches as plain values, or None. Raises ValidationError as `plain` does."""
     return None if is_absent(integrations) else plain(integrations, "integrations") or None
 
 
 @guarded("context")
 def read_context(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of `Context` that a call gives; raises ValidationError for a field there is not.
+    """Return the fields of `Context` passed to a call. Raises ValidationError for an unknown field.
 
     Names are those of `Context`, or Customer.io's: `userAgent`, `page` with `url`, `path` and `referrer`, `campaign`
     with `name`, `source`, `medium`, `term` and `content`.
@@ -158,13 +158,13 @@ def read_context(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def override(context: Context, given: Mapping[str, Any], redact: RedactUrl | None = None) -> Context:
-    """Return the context with fields that `read_context` has read; secrets are masked as in what a request says."""
+    """Return the context with the fields that `read_context` returned. Secrets are masked as in a request's context."""
     return context._replace(**masked_fields(given, redact))
 
 
 @guarded("personalize data")
 def read_question(data: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return what a personalisation is asked by as plain values, its `params` flattened; raises ValidationError."""
+    """Return the data of a personalisation request as plain values, with flattened `params`. Raises ValidationError."""
     if data is None or not is_mapping(data):
         return plain(data, "personalize data")
     given = dict(items_of(data, "personalize data"))
@@ -188,11 +188,11 @@ def _join(given: dict[str, Any], more: Mapping[str, Any]) -> None:
 
 
 def _page_fields(page: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that Customer.io's words for a page stand for."""
+    """Return the `Context` fields for Customer.io's names of a page."""
     fields = {name: value for name, value in page.items() if name in _OF_A_PAGE}
     for name, value in page.items():
         if name == "search" and str(value).lstrip("?") == str(page.get("url")).partition("?")[2]:
-            continue  # which the URL says too
+            continue  # part of the URL
         if name not in _OF_A_PAGE:
             advice = {"title": "; give it in the event data", "search": "; put it into the url"}.get(name, "")
             raise ValidationError(f"context: page: found {name[:100]!r}, expected only {', '.join(_OF_A_PAGE)}{advice}")
@@ -200,7 +200,7 @@ def _page_fields(page: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _campaign(campaign: Mapping[str, Any]) -> dict[str, str] | None:
-    """Return a campaign by the names of utm parameters."""
+    """Return a campaign with the names of utm parameters."""
     named: dict[str, str] = {}
     for name, value in campaign.items():
         utm = UTM_NAMES.get(name.lower(), name.lower())
@@ -220,7 +220,7 @@ def _campaign(campaign: Mapping[str, Any]) -> dict[str, str] | None:
 
 @guarded("destinations")
 def choose(chosen: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
-    """Return the chosen destinations; raises ValidationError if one is not known."""
+    """Return the chosen destinations. Raises ValidationError if one is unknown."""
     names = [] if isinstance(chosen, str | bytes) else list(map(bare, bounded(chosen, "destinations")))
     if isinstance(chosen, str | bytes) or any(name not in known for name in names):
         raise ValidationError(f"destinations: expected a list of names out of {', '.join(known)}; found others")

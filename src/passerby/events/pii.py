@@ -1,7 +1,7 @@
-"""Sensitive traits: what must not be told of a person at all, and what is told only as a hash.
+"""Sensitive traits: rejects secrets, and hashes the traits that the settings name.
 
-A trait that looks like a password, a token, a social security number or a card number has no business in a customer
-data platform, and is refused before anything is stored. Names are judged by their words, values by their form.
+A trait that looks like a password, a token, a social security number or a card number must not reach a customer data
+platform. It is rejected before anything is stored. Names are matched by their words, values by their format.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..values import json
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
-# A name that ends with one of these, such as `loginPassword` or `reset_token`, is that of a secret.
+# A name that ends with one of these words, such as `loginPassword` or `reset_token`, is that of a secret.
 _SECRET_WORDS = {
     "password": "a password",
     "passwords": "a password",
@@ -32,7 +32,7 @@ _SECRET_WORDS = {
     "cvv": "a card's check number",
     "cvc": "a card's check number",
 }
-# So is one that ends with these, written with or without something between the words.
+# So is a name that ends with one of these, in any spelling.
 _SECRET_ENDINGS = {
     "passwordhash": "a password",
     "apikey": "a key",
@@ -47,7 +47,7 @@ _SECRET_ENDINGS = {
     "cardnumber": "a card number",
     "ccnumber": "a card number",
 }
-_SHORT = 64  # characters of a name that is worth remembering
+_SHORT = 64  # characters; only shorter names are cached
 
 _is_ssn = re.compile(r"(?!000|666|9\d\d)\d{3}-(?!00)\d{2}-(?!0000)\d{4}", re.ASCII).fullmatch
 _is_grouped_digits = re.compile(r"\d[\d -]{12,22}\d", re.ASCII).fullmatch
@@ -64,7 +64,7 @@ _DIGITS = re.compile(r"\d+", re.ASCII)
 _SHORTEST_CARD, _LONGEST_CARD = 14, 19  # digits
 _MOST_GROUPS = 8
 
-# How a token begins, and a number; with what it begins most of what is no secret is told from it.
+# The first characters of tokens and numbers. Most values that are no secrets begin differently.
 _BEGINNINGS = frozenset("eB$-0123456789")
 _TOKEN_FORMS = re.compile(
     r"ey[JK][\w-]{8,}\.ey[JK][\w-]{8,}\.[\w-]*"  # a JSON Web Token (RFC 7519)
@@ -82,34 +82,34 @@ def check_traits(traits: Mapping[str, Any]) -> None:
     """Raise ValidationError, with the name of the trait and never its value, if one looks like a secret.
 
     Args:
-        traits: plain values by name; what is nested in them is looked at too.
+        traits: plain values by name, nested or not.
     """
     for name, value in traits.items():
         found = _secret_in(str(name), value)
         if found is not None:
             trait, what = found
             raise ValidationError(
-                f"trait {trait!r}: found what looks like {what}, which must not be told of anybody; "
+                f"trait {trait!r}: found a value that looks like {what}, which must not be sent; "
                 'leave it out, or set sensitive_traits="allow" if it is none'
             )
 
 
 def hash_traits(traits: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
-    """Put a hash in the place of those traits that are to be told as one only; return the hashes by flattened name.
+    """Replace the named traits by hashes. Return the hashes by flattened name.
 
-    A hash is SHA-256 in hexadecimal digits of the normalised value: of an email and any other text in lower case and
-    without blanks around it, of a phone number its digits and a plus sign only, as is usual where hashes of several
-    sources are compared. Of a list each value is hashed, of what is nested all that is in it.
+    A hash is the SHA-256, in hexadecimal digits, of the normalised value: an email or other text in lower case without
+    surrounding blanks, a phone number as digits with its plus sign. This is the usual form for comparing hashes of
+    several sources. Each value of a list, and everything nested in a named trait, is hashed.
 
     Args:
         traits: plain values by name, nested or not; changed in place.
-        names: as `snake_case` writes them, and as flattening joins them: `contact_email` is the email in a contact.
+        names: in snake_case, and flattened: `contact_email` is the email in a contact.
     """
     return _hash_within(traits, names, "", is_named=False)
 
 
 def snake_case(name: str) -> str:
-    """Return a name as it is written in snake_case: `first_name` for `firstName`."""
+    """Return a name in snake_case: `first_name` for `firstName`."""
     return _HUMP.sub("_", name).lower()
 
 
@@ -138,16 +138,16 @@ def _normalised(name: str, value: Any) -> str:
 
 
 def names_secret(name: str) -> bool:
-    """Whether a name, of a trait or a parameter, is that of a secret."""
+    """Return whether the name of a trait or a parameter is that of a secret."""
     return (_known_name(name) if len(name) <= _SHORT else _named_secret(name)) is not None
 
 
 def find_card_number(text: str) -> bool:
-    """Whether there is a card number somewhere in a text, in one piece or in groups of digits."""
+    """Return whether a text contains a card number, in one piece or in groups of digits."""
     for run in _DIGIT_RUNS.findall(text):
         groups = _DIGITS.findall(run)
         for first, group in enumerate(groups):
-            if group[0] not in "23456":  # with what the issuers' ranges begin
+            if group[0] not in "23456":  # the first digits of the issuers' ranges
                 continue
             digits = ""
             for group in groups[first : first + _MOST_GROUPS]:
@@ -160,7 +160,7 @@ def find_card_number(text: str) -> bool:
 
 
 def _secret_in(name: str, value: Any) -> tuple[str, str] | None:
-    """Return the name of a trait that looks like a secret, and what it looks like."""
+    """Return the name of a trait that looks like a secret, and the kind of secret."""
     if type(value) is dict:
         nested = cast("dict[str, Any]", value)
         found = (_secret_in(f"{name}.{inner}", one) for inner, one in nested.items())
@@ -169,7 +169,7 @@ def _secret_in(name: str, value: Any) -> tuple[str, str] | None:
         several = cast("list[object]", value)
         found = (_secret_in(name, one) for one in several)
         return next((one for one in found if one is not None), None)
-    if value is None or value == "" or value is True or value is False:  # `has_password: true` says nothing secret
+    if value is None or value == "" or value is True or value is False:  # `has_password: true` is not a secret
         return None
     what = (_known_name(name) if len(name) <= _SHORT else _named_secret(name)) or _formed_secret(value)
     return None if what is None else (name, what)
@@ -202,7 +202,7 @@ def _formed_secret(value: Any) -> str | None:
 
 
 def _is_card_number(digits: str) -> bool:
-    """Whether digits are of an issuer's range and pass the check of Luhn (ISO/IEC 7812-1, annex B)."""
+    """Return whether digits are in an issuer's range and pass the Luhn check (ISO/IEC 7812-1, annex B)."""
     if not _is_issued(digits):
         return False
     total = sum(map(int, digits[-1::-2])) + sum(sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])

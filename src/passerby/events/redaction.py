@@ -1,7 +1,7 @@
-"""Redaction: masks in paths, URLs, referrers and campaign values what must not be kept of them.
+"""Masks secrets in paths, URLs, referrers and campaign values.
 
-What would be refused as a trait (see `pii`) must not come in through the address of a page instead: tokens, email
-addresses and card numbers in a path are as secret there. A part of a path that holds one is replaced as a whole.
+Values that are rejected as traits (see `pii`), such as tokens, email addresses and card numbers, must not be stored as
+part of a page's address either. A part of a path that contains one is replaced as a whole.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from urllib.parse import unquote
 
 from .pii import find_card_number, names_secret
 
-MASK = "***"  # characters that need no escape in a URL
-MAX_READ = 3072  # characters of a path or URL that are looked at
+MASK = "***"  # needs no escape in a URL
+MAX_READ = 3072  # characters of a path or URL that are searched
 
-_SHORT = 256  # characters of a text whose result is worth remembering
-_LAYERS = 3  # of percent-encoding that are undone
-_LONGEST = 512  # characters of a part of a path that are looked at; a longer one is masked, as it names no page
-_AFTER = 3  # parts of a path behind the name of a secret link that may be its secret
+_SHORT = 256  # characters; only results of shorter texts are cached
+_LAYERS = 3  # of percent-encoding that are decoded
+_LONGEST = 512  # characters of a part of a path; a longer one is masked
+_AFTER = 3  # parts of a path after the name of a secret link that may be its secret
 
-# Parts of a path in front of the secret of a link that was sent to one person, without what joins their words.
+# Parts of a path that precede the secret of a link sent to one person, without the characters between their words.
 _SECRET_LINKS = re.compile(
     r"(?:reset|recover)(?:password|pw|account)?|(?:forgot|set|new|change)(?:password|pw)|(?:password|pw)reset|recovery|accountrecovery"
     r"|(?:verify|confirm|activate)(?:email|account)?|(?:email|account)(?:verify|verification|confirm|activation)"
@@ -29,7 +29,7 @@ _SECRET_LINKS = re.compile(
     r"|magic(?:link|login)?|(?:email)?login(?:link|token)|passwordless|onetime(?:login)?|otp|sso|autologin"
     r"|unsubscribe|optout"
 ).fullmatch
-# Parameters that are secret beside those of `names_secret`, in a path too, such as `;jsessionid=...`.
+# Secret parameters in addition to those of `names_secret`, also in a path, such as `;jsessionid=...`.
 _SECRET_NAMES = frozenset(
     {
         "jsessionid",
@@ -47,7 +47,7 @@ _SECRET_NAMES = frozenset(
     | {"email", "mail", "code", "key"}
 )
 
-# Words in lower case hold no secret, wherever they stand.
+# Words in lower case contain no secret.
 _is_plain_path = re.compile(r"(?:/(?:[a-z]{1,12}(?:[-_][a-z]{1,12})*(?:\.html?|\.php)?)?)*", re.ASCII).fullmatch
 _is_plain = re.compile(r"[a-z]{1,12}(?:[-_][a-z]{1,12})*(?:\.html?|\.php)?", re.ASCII).fullmatch
 _is_letters = re.compile(r"[a-z]+", re.ASCII).fullmatch
@@ -65,7 +65,7 @@ _FORMS = re.compile(
     r"|(?<![\w-])(?!000|666|9\d\d)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\w-])",  # a social security number
     re.ASCII,
 ).search
-# `@2x` is how images for fine displays are named, and a version or file may stand behind an @ too.
+# Not `@2x` in the name of an image for high resolutions, and not a version or a file name after an @.
 _EMAIL = re.compile(
     r"[^\s/@:;,<>()\[\]\"'=&?#]{1,64}@(?![23]x\.|v?\d+\.\d)(?:[\w-]{1,63}\.){1,8}"
     r"(?!(?:js|mjs|ts|css|map|json|html?|xml|txt|png|jpe?g|gif|svg|webp|avif|ico|pdf|woff2?)\b)[^\W\d_]{2,24}(?![^\W\d_])"
@@ -79,19 +79,19 @@ _hex_runs = re.compile(r"[0-9a-f]{16,}|[0-9A-F]{16,}", re.ASCII).findall
 _is_hex = re.compile(r"[0-9a-fA-F]+", re.ASCII).fullmatch
 _pieces = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+", re.ASCII).findall
 _parts = re.compile(r"[A-Za-z0-9]+", re.ASCII).findall
-# A piece of three letters or more that could be of a word: with a vowel, and no four consonants in a row.
+# Three letters or more that could be part of a word: with a vowel, and without four consonants in a row.
 _is_word = re.compile(r"(?=.*[aeiouy])(?!.*[bcdfghjklmnpqrstvwxz]{4})[a-z]{3,}", re.ASCII | re.IGNORECASE).fullmatch
 
 
 def masked_path(path: str) -> str:
-    """Return a percent-encoded path with a mask in the place of each part that holds a secret."""
+    """Return a percent-encoded path with a mask in place of each part that contains a secret."""
     if _is_plain_path(path):
         return path
     return _known_path(path) if len(path) <= _SHORT else _masked_path(path)
 
 
 def masked_url(url: str) -> str:
-    """Return a URL, or a relative one, with masks for what is secret in its path, query and fragment."""
+    """Return an absolute or relative URL with the secrets in its path, query and fragment masked."""
     rest, hash_mark, fragment = url.partition("#")
     rest, mark, query = rest.partition("?")
     scheme, slashes, place = rest.partition("://")
@@ -108,21 +108,21 @@ def masked_url(url: str) -> str:
 
 
 def masked_value(name: str, value: str) -> str:
-    """Return the value of a decoded query parameter, or the mask if its name or form says that it is secret."""
+    """Return the value of a decoded query parameter, or the mask if its name or format is that of a secret."""
     return MASK if value and (_is_secret_name(name) or holds_secret(value)) else value
 
 
 def has_secret_form(text: str) -> bool:
-    """Whether a text holds a token of a known form, an email address, or a number of a card or of social security.
+    """Return whether a text contains a known token, an email address, or a card or social security number.
 
-    Percent-encoding is undone. What is still encoded after several rounds is taken for something to hide.
+    Percent-encoding is decoded. Text that is still encoded after several rounds counts as secret.
     """
     layers = _layers_of(text)
     return len(layers) > _LAYERS or any(map(_has_form, layers))
 
 
 def holds_secret(text: str) -> bool:
-    """Whether a text holds what `has_secret_form` finds, a named secret, or a long random text."""
+    """Return whether a text contains a secret for `has_secret_form`, a named secret, or a long random text."""
     layers = _layers_of(text)
     if len(layers) > _LAYERS:
         return True
@@ -131,7 +131,7 @@ def holds_secret(text: str) -> bool:
 
 def _masked_path(path: str) -> str:
     parts = path.split("/")
-    after = 0  # so many parts may still be the secret of a link
+    after = 0  # the number of following parts that may be the secret of a link
     rest_is_secret = False
     for place, part in enumerate(parts):
         if not part or (after == 0 and not rest_is_secret and _is_plain(part)):
@@ -139,7 +139,7 @@ def _masked_path(path: str) -> str:
             continue
         if rest_is_secret or (after and not _is_plain(part)) or _is_secret_part(part):
             parts[place] = MASK
-            # A hashed password, or base64, may go on behind a slash.
+            # A hashed password, or base64, may continue after a slash.
             rest_is_secret = rest_is_secret or "$" in unquote(part)
         after = _AFTER if _announces_secret(part) else max(0, after - 1)
     return "/".join(parts)
@@ -163,7 +163,7 @@ def _masked_pair(pair: str) -> str:
 
 
 def _layers_of(text: str) -> Sequence[str]:
-    """Return a text, and what it says when percent-encoding is undone, as often as there is some."""
+    """Return a text, and its percent-decoded forms, one for each layer of encoding."""
     layers = [text]
     while "%" in text and len(layers) <= _LAYERS:
         text = unquote(text)
@@ -174,7 +174,7 @@ def _layers_of(text: str) -> Sequence[str]:
 
 
 def _hides_path(part: str) -> bool:
-    """Whether a part is a whole path itself, with its slashes escaped, and there is a secret in it."""
+    """Return whether a part is itself a path with escaped slashes that contains a secret."""
     for layer in _layers_of(part):
         if "/" in layer:
             return masked_path(layer) != layer
@@ -208,7 +208,7 @@ def _has_form(text: str) -> bool:
 
 
 def _is_random(text: str) -> bool:
-    """Whether a text holds a long part that no person has written: many changes of kind, and hardly a word."""
+    """Return whether a text contains a long random part: many changes between digits and letters, few words."""
     if len(text) < 20:
         return False
     for known in (_UUID, _ULID, _TIME):
@@ -229,9 +229,9 @@ def _is_scrambled(part: str, pieces: Sequence[str]) -> bool:
     if len(part) < 8 or len(pieces) < 4 or _is_hex(part):
         return False
     if not _is_mixed(part):
-        # A short one may be the name of a model, such as `iphone15promax256gb`.
+        # A short one may be the name of a product, such as `iphone15promax256gb`.
         return sum(map(len, filter(_is_word, pieces))) < (0.6 if len(part) < 32 else 0.85) * len(part)
-    # Of a part in both cases, what is all in capitals is no word.
+    # In a part with both cases, pieces in capitals only are not words.
     words = sum(len(piece) for piece in pieces if piece[1:].islower() and _is_word(piece))
     return words < 0.62 * len(part) or len(part) < 2.6 * len(pieces)
 
