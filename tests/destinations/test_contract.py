@@ -56,8 +56,8 @@ def test_all_that_is_missing_is_named_at_once(missing: tuple[str, ...]) -> None:
     ("name", "words"),
     [
         ("create_question", "which issues browser IDs; for that it lacks cookie_name"),
-        ("guest_question", "which answers questions about the visitor; for that it lacks personalize_question"),
-        ("personalize_question", "which answers questions about the visitor; for that it lacks guest_question"),
+        ("guest_question", "which answers queries about the visitor; for that it lacks personalize_question"),
+        ("personalize_question", "which answers queries about the visitor; for that it lacks guest_question"),
     ],
 )
 def test_one_that_issues_browser_ids_or_answers_questions_must_do_all_of_it(name: str, words: str) -> None:
@@ -94,7 +94,7 @@ async def deferred(self: object, given: object) -> None:
         ({"batch_bytes": "0"}, "Own.batch_bytes: expected a whole number"),
         ({"shared_cookie": "bid"}, "Own.shared_cookie: expected a SharedCookie or None"),
         ({"batch_size": 0, "origin": 5}, "Own.origin: expected text such as https://api.example.com; Own.batch_size: "),
-        ({"kinds": property(lambda self: 1 / 0)}, "the destination Own cannot say its kinds: ZeroDivisionError"),
+        ({"kinds": property(lambda self: 1 / 0)}, "cannot read kinds of the destination Own: ZeroDivisionError"),
     ],
     ids=range(18),
 )

@@ -335,7 +335,7 @@ class TestIncomplete:
         def fail(self: Any) -> str:
             raise ZeroDivisionError
 
-        with pytest.raises(SettingsError, match="the destination Partial cannot say its origin: ZeroDivisionError"):
+        with pytest.raises(SettingsError, match="cannot read origin of the destination Partial: ZeroDivisionError"):
             Tracking(without(origin=property(fail)))
 
     def test_a_class_in_the_place_of_an_object(self) -> None:
@@ -420,13 +420,13 @@ class TestMadeAgain:
         assert spec.build().origin == "https://s.example"
 
     def test_what_cannot_be_made_again(self) -> None:
-        with pytest.raises(SettingsError, match="Partial cannot be made again: it lacks `options`"):
+        with pytest.raises(SettingsError, match="Partial cannot be rebuilt: it lacks `options`"):
             spec_of(without())
 
         class Local(Warehouse):
             pass
 
-        with pytest.raises(SettingsError, match="Local cannot be made again: define its class in a module"):
+        with pytest.raises(SettingsError, match="Local cannot be rebuilt: define its class in a module"):
             spec_of(Local(url="u"))
         with pytest.raises(SettingsError, match=r"found dict in the option extra of .*, expected plain values"):
             spec_of(Warehouse(url="u", extra={"a": object()}))

@@ -147,7 +147,7 @@ def test_a_custom_event_is_no_identity_at_sitecore(type: str) -> None:
 @pytest.mark.parametrize("type", ["$identify", "$ALIAS", " $group"])
 def test_nor_at_datalyr(type: str) -> None:
     tracker = Tracking(DESTINATIONS["datalyr"]).for_visitor(BROWSER_ID)
-    with pytest.raises(ValidationError, match="make that call"):
+    with pytest.raises(ValidationError, match="use that call"):
         tracker.event(type, {"email": "victim@shop.example"})
 
 

@@ -1,8 +1,8 @@
-"""Destinations: pure code that says which HTTP calls events become, and what an answer means.
+"""Destinations: encode events as HTTP requests, and classify the responses.
 
-A destination does no I/O and knows neither the outbox nor the network; the one sender performs its calls. The protocols
-here are public: docs/writing-a-destination.md shows how to write one. What a destination may do besides has a protocol
-of its own: `CookieOwner`, `IdIssuer`, `PersonalizationSource`, `PointOfSaleSource`.
+A destination does no I/O and does not use the outbox or the network. The sender makes its requests. The protocols here
+are public: docs/writing-a-destination.md shows how to write a destination. Optional features have separate protocols:
+`CookieOwner`, `IdIssuer`, `PersonalizationSource`, `PointOfSaleSource`.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One HTTP request to be made.
+    """One HTTP request of a destination.
 
     Attributes:
         method: GET or POST.
-        url: absolute, already escaped.
-        headers: all but those of the connection.
+        url: absolute and escaped.
+        headers: all except those of the connection.
         body: the request's body, or None.
-        public_only: whether the call must not go to an address of a private network, of this machine, or the like. It
-            is for addresses that a customer chose: the address that is connected to is checked, not the name.
+        public_only: whether the request must not be sent to a private network, to this machine, or the like. It is for
+            URLs that a customer has chosen. The connected address is checked, not the host name.
     """
 
     method: str
@@ -41,7 +41,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back for a call.
+    """The response to a request of a destination.
 
     Attributes:
         status: the HTTP status.
@@ -56,11 +56,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The call may succeed later.
+    """The request failed, but may succeed later.
 
     Attributes:
-        reason: why, without values of the event.
-        after: seconds that the service asked to be left alone, if it did.
+        reason: the reason, without values of the event.
+        after: seconds until the next attempt, if the service asked for a pause.
     """
 
     reason: str
@@ -69,10 +69,10 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The call will never succeed.
+    """The request will never succeed.
 
     Attributes:
-        reason: why, without values of the event.
+        reason: the reason, without values of the event.
     """
 
     reason: str
@@ -80,12 +80,12 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Divide:
-    """The call as a whole was refused, although some of its events may be good: they are tried in smaller calls.
+    """The service rejected the whole request, but some of its events may be valid: they are sent in smaller requests.
 
-    An event that is refused when it stands alone is refused for good.
+    An event that is rejected alone becomes a dead letter.
 
     Attributes:
-        reason: why, without values of the events.
+        reason: the reason, without values of the events.
     """
 
     reason: str
@@ -96,11 +96,11 @@ Verdict = Delivered | Retry | Rejected | Divide
 
 @dataclass(frozen=True, slots=True)
 class Question(Generic[T_co]):
-    """A call whose answer somebody waits for.
+    """A request whose response the caller needs.
 
     Attributes:
-        call: the call to be made.
-        read: makes the value out of the answer; raises RemoteError if the answer is a refusal.
+        call: the request.
+        read: parses the response; raises RemoteError if the service refused.
     """
 
     call: Call
@@ -112,54 +112,54 @@ class Destination(Protocol):
 
     @property
     def name(self) -> str:
-        """The name it goes by in settings, receipts and figures."""
+        """The name in settings, receipts and statistics."""
         ...
 
     @property
     def origin(self) -> str:
-        """Where its calls go: scheme, host and port."""
+        """The scheme, host and port of its requests."""
         ...
 
     @property
     def kinds(self) -> frozenset[EventKind]:
-        """Which kinds of events it takes; others are not enqueued for it."""
+        """The kinds of events it accepts; others are not recorded for it."""
         ...
 
     @property
     def batch_size(self) -> int:
-        """How many events go into one call at most."""
+        """The maximum number of events in one request."""
         ...
 
     @property
     def batch_bytes(self) -> int:
-        """How much the events of one call may weigh together; not asked where a call holds one event."""
+        """The maximum sum of the encoded sizes of the events of one request; not used if `batch_size` is 1."""
         ...
 
     def weigh(self, event: Event) -> int:
-        """Return how many bytes an event takes in a call of several; not asked where a call holds one event."""
+        """Return the number of bytes of an event in a batch; not called if `batch_size` is 1."""
         ...
 
     def check(self, event: Event) -> None:
-        """Raise ValidationError if this system can never take the event; called before anything is stored."""
+        """Raise ValidationError if this system can never accept the event. Called before the event is stored."""
         ...
 
     def encode(self, events: Sequence[Event]) -> Call:
-        """Make the call that delivers these events; the same events make the same body, byte for byte."""
+        """Return the request that delivers these events. Equal events must give equal bodies, byte for byte."""
         ...
 
     def judge(self, answer: Answer) -> Verdict:
-        """Say what an answer to such a call means."""
+        """Return what the response to such a request means."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SharedCookie:
-    """The cookie with the browser ID of a system's browser SDK, which passerby shares.
+    """The browser ID's cookie of a system's browser SDK, which passerby shares.
 
     Attributes:
         name: the cookie's name.
-        form: what the IDs look like.
-        opt_out: the name of the cookie that is "true" where the visitor does not want to be tracked, if there is one.
+        form: the format of the IDs.
+        opt_out: the name of the cookie that is "true" if the visitor has opted out, if there is one.
     """
 
     name: str
@@ -169,17 +169,17 @@ class SharedCookie:
 
 @runtime_checkable
 class CookieOwner(Protocol):
-    """A destination that may own the browser ID's cookie."""
+    """A destination whose browser SDK may share the browser ID's cookie."""
 
     @property
     def shared_cookie(self) -> SharedCookie | None:
-        """The cookie; None if browser IDs are passerby's own as far as this system is concerned."""
+        """The shared cookie, or None if this system shares none."""
         ...
 
 
 @runtime_checkable
 class IdIssuer(Protocol):
-    """A destination that issues the browser IDs: UUIDs, or what its `shared_cookie` says they look like."""
+    """A destination that issues the browser IDs: UUIDs, or IDs in the format of its `shared_cookie`."""
 
     @property
     def name(self) -> str:
@@ -188,39 +188,39 @@ class IdIssuer(Protocol):
 
     @property
     def origin(self) -> str:
-        """Where its calls go: scheme, host and port."""
+        """The scheme, host and port of its requests."""
         ...
 
     @property
     def cookie_name(self) -> str:
-        """What tells its IDs from those of another account, such as the name of the browser SDK's cookie."""
+        """A name that differs between accounts, such as that of the browser SDK's cookie."""
         ...
 
     def create_question(self) -> Question[str]:
-        """Ask for a new browser ID."""
+        """Return the query for a new browser ID."""
         ...
 
 
 @runtime_checkable
 class PersonalizationSource(Protocol):
-    """A destination that answers questions about the visitor."""
+    """A destination that answers queries about the visitor."""
 
     def guest_question(self, browser_id: str) -> Question[str]:
-        """Ask for the ID of the guest behind a browser ID."""
+        """Return the query for the guest ID of a browser ID."""
         ...
 
     def personalize_question(
         self, data: dict[str, Any], browser_id: str | None, point_of_sale: str | None
     ) -> Question[dict[str, Any] | None]:
-        """Ask for a personalisation; raises ValidationError if something needed is missing."""
+        """Return the query for a personalisation. Raises ValidationError if required data is missing."""
         ...
 
 
 @runtime_checkable
 class PointOfSaleSource(Protocol):
-    """A destination that names the point of sale of events that name none."""
+    """A destination with a default point of sale for events."""
 
     @property
     def point_of_sale(self) -> str | Callable[[RequestInfo], str | None] | None:
-        """The point of sale, or a plain function that makes it from a request."""
+        """The point of sale, or a plain function that returns it for a request."""
         ...

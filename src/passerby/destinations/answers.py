@@ -1,4 +1,4 @@
-"""What HTTP answers mean to every destination alike."""
+"""Classifies HTTP responses in the usual way, for all destinations."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any, cast
 from ..values import json
 from . import Answer, Rejected, Retry
 
-MAX_RETRY_AFTER = 3600.0  # seconds; a longer wish is taken for a mistake, and asked again after an hour
+MAX_RETRY_AFTER = 3600.0  # seconds; a longer pause is treated as a mistake and tried after an hour
 
 _RETRIED = frozenset({408, 425, 429})
 
 
 def judge_status(answer: Answer, now: float | None = None) -> Retry | Rejected | None:
-    """Return None for success, else whether trying again makes sense.
+    """Return None for success, else Retry or Rejected.
 
-    408, 425, 429 and all of 5xx are the moment's fault. Everything else stays as it is, redirects included:
-    following one would turn a POST into a GET without a body.
+    408, 425, 429 and 5xx are temporary. Everything else is permanent, including redirects: following one would turn a
+    POST into a GET without a body.
     """
     status = answer.status
     if 200 <= status < 300:
@@ -30,7 +30,7 @@ def judge_status(answer: Answer, now: float | None = None) -> Retry | Rejected |
 
 
 def read_retry_after(value: str | None, now: float | None = None) -> float | None:
-    """Read a Retry-After header, in seconds or as a date; None if it says nothing usable (RFC 9110, section 10.2.3)."""
+    """Parse a Retry-After header, in seconds or as a date. None if it is not usable (RFC 9110, section 10.2.3)."""
     if value is None or len(value) > 64:
         return None
     value = value.strip()
@@ -47,12 +47,12 @@ def read_retry_after(value: str | None, now: float | None = None) -> float | Non
 
 
 def as_object(value: Any) -> dict[str, Any]:
-    """Return a JSON object, or an empty one in place of anything else."""
+    """Return a JSON object, or an empty one for anything else."""
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def read_json(answer: Answer) -> Any:
-    """Return the parsed body, or None if it is no JSON."""
+    """Return the parsed body, or None if it is not JSON."""
     try:
         return json.loads(answer.body)
     except (ValueError, RecursionError):

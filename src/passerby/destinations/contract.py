@@ -1,4 +1,4 @@
-"""Whether an object is a destination as a whole: what it lacks is said at the start, not at each call."""
+"""Checks at start that an object is a complete destination."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _METHODS = {
     "judge": "a plain method that takes an Answer and returns a Verdict",
 }
 _QUESTIONS = ("create_question", "guest_question", "personalize_question")
-# What one has that issues browser IDs, or answers questions about the visitor: all of it, or nothing.
+# The members for issuing browser IDs, and for queries about the visitor: either all of them, or none.
 _TOGETHER = {
     "issues browser IDs": ("create_question", "cookie_name"),
-    "answers questions about the visitor": ("guest_question", "personalize_question"),
+    "answers queries about the visitor": ("guest_question", "personalize_question"),
 }
 _KINDS = frozenset(get_args(EventKind))
 _GUIDE = "see docs/writing-a-destination.md"
@@ -31,7 +31,7 @@ _MISSING = object()
 
 
 def check_destination(one: Any) -> None:
-    """Raise SettingsError with the names of all that is missing or wrong, if something is no destination."""
+    """Raise SettingsError with the names of all missing and wrong members, if an object is not a destination."""
     if isclass(one):
         raise SettingsError(
             f"found the class {one.__name__} where a destination was expected: pass {one.__name__}(...)"
@@ -51,7 +51,7 @@ def check_destination(one: Any) -> None:
             raise SettingsError(f"found {found}, which {what}; for that it lacks {', '.join(lacking)}")
     try:
         wrong = list(map(str, _wrong(has, found)))
-    except Exception as error:  # of a value of the app's own that cannot be looked at
+    except Exception as error:  # raised by a value of the app
         raise SettingsError(f"{found} raised {type(error).__name__} when it was checked; {_GUIDE}") from error
     if wrong:
         raise SettingsError(f"{'; '.join(wrong)}; {_GUIDE}")
@@ -60,9 +60,9 @@ def check_destination(one: Any) -> None:
 def _read(one: Any, name: str) -> Any:
     try:
         return getattr(one, name, _MISSING)
-    except Exception as error:  # a property of the app's own
+    except Exception as error:  # a property of the app
         raise SettingsError(
-            f"the destination {type(one).__name__} cannot say its {name}: {type(error).__name__}; {_GUIDE}"
+            f"cannot read {name} of the destination {type(one).__name__}: {type(error).__name__}; {_GUIDE}"
         ) from error
 
 
@@ -100,7 +100,7 @@ def _wrong_methods(members: Mapping[str, Any], found: str) -> Iterator[SettingsE
 
 
 def _takes_one(function: Any) -> bool:
-    """Whether a method can be called with one argument, as far as it says what it takes."""
+    """Return whether a method can be called with one argument, as far as its signature is known."""
     try:
         signature(function).bind(None)
     except TypeError:

@@ -1,4 +1,4 @@
-"""Customer.io Data Pipelines: the batch endpoint, as the vendor's SDKs use it, and what its answers mean.
+"""Customer.io Data Pipelines: the batch endpoint, as the vendor's SDKs use it, and its responses.
 
 Sources of the facts: the requests of `customerio-cdp-analytics` 1.1.0 and `@customerio/cdp-analytics-node` 0.5.9 as
 observed on the wire; limits, strict mode and regions from Customer.io's Pipelines API reference.
@@ -34,7 +34,7 @@ Region = Literal["us", "eu"]
 _HOSTS: Mapping[str | None, str] = {
     "us": "https://cdp.customer.io",
     "eu": "https://cdp-eu.customer.io",
-    None: "https://cdp.customer.io",  # where keys of the old form, which name no region, belong
+    None: "https://cdp.customer.io",  # the region of keys in the old format, which contain none
 }
 _region_in = re.compile(r"(?:pk|sk)_(us|eu)_").match
 
@@ -44,11 +44,11 @@ class CustomerIO:
 
     Args:
         write_key: the source's API key.
-        region: "us" or "eu"; by default the one that the key names, else the US.
-        target_url: another address than the region's, such as a proxy of your own.
+        region: "us" or "eu"; by default the one in the key, else the US.
+        target_url: an address other than the region's, such as that of your proxy.
         gzip: whether bodies are compressed.
-        strict: whether a wrong key or an invalid call is answered with an error; without it everything looks delivered.
-        name: what this destination goes by in receipts and figures.
+        strict: whether the service rejects a wrong key or an invalid call; otherwise everything seems delivered.
+        name: the name of this destination in receipts and statistics.
 
     Raises:
         SettingsError: a setting is missing, wrong, or does not fit another one.
@@ -98,23 +98,23 @@ class CustomerIO:
     def check(self, event: Event) -> None:
         """Raise ValidationError if the call would be too large, its page has no name, or a trait is another ID."""
         if event.kind == "identity":
-            # A trait of such a name gives the person another ID.
+            # A trait with such a name would change the person's ID.
             refuse_others(traits_of(event), {"id": event.user_id, "cioid": None}, self.name, "traits")
         check_message(event, self.name)
 
     def weigh(self, event: Event) -> int:
-        """Return the bytes of its message and the comma before the next one."""
+        """Return the number of bytes of its message and a comma."""
         return size_in_batch(event)
 
     def encode(self, events: Sequence[Event]) -> Call:
-        """Make the POST of a batch."""
+        """Return the POST request of a batch."""
         body = write_batch(events)
         headers = self._headers | {"Authorization": _authorization(self._write_key.reveal())}
-        # Without its time a compressed text of the same is the same.
+        # Without a time stamp, equal texts are compressed to equal bytes.
         return Call("POST", f"{self._target}/v1/batch", headers, compress(body, mtime=0) if self._gzip else body)
 
     def judge(self, answer: Answer) -> Verdict:
-        """2xx is delivered; a call that is refused as it stands is divided; else as everywhere."""
+        """2xx is delivered; a batch rejected as a whole is split; other responses are classified as usual."""
         return judge_batch(answer)
 
 
@@ -131,5 +131,5 @@ def _host_of(key: str, region: Region | None) -> str:
 
 
 def _authorization(key: str) -> str:
-    """A key that names its region is a bearer token, one of the old form a user's name without password."""
+    """Use a key with a region as a bearer token, and a key in the old format as a user name without password."""
     return f"Bearer {key}" if _region_in(key) else f"Basic {b64encode(f'{key}:'.encode()).decode()}"

@@ -1,9 +1,9 @@
-"""Datalyr: events in the two forms that its documents and SDKs use, and what the answers mean.
+"""Datalyr: events in the two formats of its documents and SDKs, and its responses.
 
 Sources of the facts: Datalyr's page "Identity Calls" for the server-side form with a workspace ID and events in a batch
 (`form="events"`), and the requests of `@datalyr/api` 1.3.1 as observed on the wire for the form with an API key and one
-event in each call (`form="track"`). No service was reachable when this was written: what the endpoint answers, whether
-it takes the first form without a key, and its limits on sizes and rates are not verified.
+event in each request (`form="track"`). No service was reachable when this was written: the responses of the endpoint,
+whether it accepts the first form without a key, and its limits on sizes and rates are not verified.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ Form = Literal["events", "track"]
 TARGET_URL = "https://ingest.datalyr.com"
 MAX_KEY = 512  # characters
 MAX_TRAITS = 50  # a call
-MAX_BATCH = 500_000  # bytes; none is documented, and this is what a comparable API takes
-NOT_YET_ALLOWED = 300.0  # seconds until a call is tried again that the workspace's configuration does not allow
+MAX_BATCH = 500_000  # bytes; no limit is documented, this is that of a comparable API
+NOT_YET_ALLOWED = 300.0  # seconds until a request is tried again that the workspace's configuration does not allow
 
-# What its browser SDK keeps in the browser, for a year, and for all hosts of a domain.
+# The cookies of its browser SDK, kept for a year and for all hosts of a domain.
 _BROWSER_SDK_COOKIE = SharedCookie("__dl_visitor_id", BrowserIdForm("anon_"), opt_out="__dl_opt_out")
-_ANONYMOUS_ID = 106  # bytes that the ID of an event takes that has none yet, in its two places
+_ANONYMOUS_ID = 106  # bytes of the browser ID that an event without one will get, in two places
 
 _SNAKE_CASE = {"createdAt": "created_at", "trialEnd": "trial_end", "companySize": "company_size"}
 
@@ -48,13 +48,13 @@ class Datalyr:
 
     Args:
         workspace_id: the workspace's ID; the form "events" needs it.
-        api_key: the workspace's API key; the form "track" needs it, and with the other it is sent along.
+        api_key: the workspace's API key; required by the form "track", also sent with the other.
         form: "events", as in Datalyr's document for servers, or "track", as in its package for Node.js.
         target_url: the ingest address.
-        page_view_name: what page views are called; Datalyr's own SDKs say "$pageview" and "pageview".
+        page_view_name: the event name of page views; Datalyr's SDKs use "$pageview" and "pageview".
         share_visitors: whether the browser ID is that of Datalyr's browser SDK: its cookie is read and kept, new
-            visitors get one of its form, and its opt-out cookie is respected.
-        name: what this destination goes by in receipts and figures.
+            visitors get an ID of its format, and its opt-out cookie is respected.
+        name: the name of this destination in receipts and statistics.
 
     Raises:
         SettingsError: a setting is missing, wrong, or does not fit another one.
@@ -117,15 +117,15 @@ class Datalyr:
         if event.kind == "identity":
             self._check_traits(_traits(event))
         elif event.kind == "event" and (event.type or "").strip().lower() in _OWN_NAMES:
-            raise ValidationError(f"{self.name}: event type: found Datalyr's name of another call; make that call")
+            raise ValidationError(f"{self.name}: event type: found Datalyr's name of another call; use that call")
         refuse_others(_given(event), _own_ids(event), self.name, "traits" if event.kind in _OF_PEOPLE else "event data")
 
     def weigh(self, event: Event) -> int:
-        """Return the bytes of an event and the comma before the next one, with an anonymous ID if it has none yet."""
+        """Return the number of bytes of an event and a comma, with an anonymous ID if it has none yet."""
         return len(self._written(event)) + 1 + (_ANONYMOUS_ID if event.browser_id is None else 0)
 
     def encode(self, events: Sequence[Event]) -> Call:
-        """Make the POST of one event, or of several in the form that takes them."""
+        """Return the POST request of one event, or of several if the form allows it."""
         headers = {"Content-Type": "application/json"}
         if self._api_key is not None:
             headers["X-API-Key"] = self._api_key.reveal()
@@ -136,10 +136,10 @@ class Datalyr:
         return Call("POST", f"{self._target}/events", headers, body)
 
     def judge(self, answer: Answer) -> Verdict:
-        """2xx is delivered; a batch that is refused as it stands is divided; else as everywhere.
+        """2xx is delivered; a batch rejected as a whole is split; other responses are classified as usual.
 
-        Without a key a 403 is no verdict on the events but on the workspace's configuration, for which Datalyr's
-        browser SDK, which has no key either, waits five minutes.
+        Without a key, a 403 is about the workspace's configuration and not about the events. Datalyr's browser SDK,
+        which has no key either, then waits five minutes.
         """
         if answer.status in (400, 413):
             return Divide(f"status {answer.status}")
@@ -192,7 +192,7 @@ def _is_trait(value: Any) -> bool:
 
 
 def _event_body(event: Event, names: Mapping[EventKind, str]) -> dict[str, Any]:
-    """The event as the document for servers has it, with the event's ID as in the browser's SDK."""
+    """Return the event as in the document for servers, with the event's ID as in the browser SDK."""
     body: dict[str, Any] = {"event_name": _name_of(event, names), "event_id": event.id}
     if event.browser_id is not None:
         body["anonymous_id"] = event.browser_id
@@ -207,7 +207,7 @@ def _event_body(event: Event, names: Mapping[EventKind, str]) -> dict[str, Any]:
 
 
 def _track_body(event: Event, names: Mapping[EventKind, str]) -> dict[str, Any]:
-    """The event as the package for Node.js sends it."""
+    """Return the event as sent by the package for Node.js."""
     body: dict[str, Any] = {"event": _name_of(event, names), "eventId": event.id}
     if event.browser_id is not None:
         body["anonymousId"] = event.browser_id
@@ -225,7 +225,7 @@ def _track_body(event: Event, names: Mapping[EventKind, str]) -> dict[str, Any]:
 
 
 def _given(event: Event) -> Mapping[str, Any]:
-    """Return what the app itself puts into an event's properties."""
+    """Return the app's data in an event's properties."""
     if event.kind == "alias":
         return {}
     own = event.extension if event.kind == "identity" else event.attributes  # what `_PROPERTIES` takes
@@ -233,7 +233,7 @@ def _given(event: Event) -> Mapping[str, Any]:
 
 
 def _own_ids(event: Event) -> Mapping[str, str | None]:
-    """Return the IDs that Datalyr's server reads in the properties of such an event, by name."""
+    """Return the IDs that Datalyr's server reads from the properties of an event, by name."""
     ids: dict[str, str | None] = {"anonymousid": event.browser_id}
     if event.kind in _OF_PEOPLE:
         ids |= {"userid": event.user_id, "distinctid": event.user_id, "newuserid": event.user_id}
@@ -248,7 +248,7 @@ def _name_of(event: Event, names: Mapping[EventKind, str]) -> str | None:
 
 
 def _traits(event: Event) -> dict[str, Any]:
-    """Return an identity's traits: flat, in snake_case as far as they are known, and none that is null."""
+    """Return an identity's traits: flat, known ones in snake_case, without null values."""
     flat = traits_of(event) if event.nested is None else traits_of(event._replace(nested=None))
     return {_SNAKE_CASE.get(name, name): value for name, value in flat.items() if value is not None}
 
@@ -258,7 +258,7 @@ def _group(event: Event) -> dict[str, Any]:
 
 
 def _alias(event: Event) -> dict[str, Any]:
-    """All four names: the server is said to read those in camelCase."""
+    """Return the ID under all four names: according to the documents the server reads those in camelCase."""
     ids = {"new_user_id": event.user_id, "previous_id": event.data["previous_id"]}
     return ids | {"userId": event.user_id, "previousId": event.data["previous_id"]}
 

@@ -1,4 +1,4 @@
-"""The messages of Segment's tracking API, in batches: several services take them, Customer.io's Data Pipelines too.
+"""Messages of Segment's tracking API, in batches. Several services accept them, including Customer.io Data Pipelines.
 
 Sources of the facts: the requests of `segment-analytics-python` 2.4.0 and of `customerio-cdp-analytics` 1.1.0 as
 observed on the wire, and the limits in Segment's reference of its HTTP API and in Customer.io's of its Pipelines API.
@@ -35,7 +35,7 @@ _ANONYMOUS_ID = len(b',"anonymousId":"%s"' % (b"x" * 36))
 _is_key = re.compile(r"[!-~]+").fullmatch
 _is_code = re.compile(r"[a-z][a-z0-9_.-]{0,63}", re.ASCII | re.IGNORECASE).fullmatch
 
-# Traits that have a meaning of their own there, and fields of our own that are one of them.
+# Traits with a reserved meaning in that API, and passerby's fields for them.
 _TRAITS = {
     "created_at": "createdAt",
     "dob": "birthday",
@@ -51,13 +51,13 @@ _CAMPAIGN = {
     "utm_term": "term",
     "utm_content": "content",
 }
-_MAX_URL = 1024  # characters; what a visitor writes into an address must not use up what a call may hold
+_MAX_URL = 1024  # characters; text from a visitor's URL must not use up the size limit of a message
 _MAX_CAMPAIGN = 256
-_REST = 4096  # bytes of all that is left of a call: names, IDs of at most 128 and 255 characters, time, library
+_REST = 4096  # bytes of the rest of a message: names, IDs of at most 128 and 255 characters, time, library
 
 
 def checked_write_key(write_key: object) -> str:
-    """Return the key of a source; raises SettingsError."""
+    """Return the key of a source. Raises SettingsError."""
     key = write_key.reveal() if isinstance(write_key, Secret) else write_key
     if not isinstance(key, str):
         found = "none" if key is None else type(key).__name__
@@ -68,7 +68,7 @@ def checked_write_key(write_key: object) -> str:
 
 
 def check_message(event: Event, destination: str) -> None:
-    """Raise ValidationError if an event's message would be too large, or the name of its page is no text.
+    """Raise ValidationError if an event's message would be too large, or the name of its page is not text.
 
     Args:
         event: the event.
@@ -89,17 +89,17 @@ def check_message(event: Event, destination: str) -> None:
 
 
 def size_in_batch(event: Event) -> int:
-    """Return the bytes of an event's message and the comma before the next one, with an ID if it has none yet."""
+    """Return the number of bytes of an event's message and a comma, with an ID if it has none yet."""
     return len(_write(event)) + 1 + (_ANONYMOUS_ID if event.browser_id is None else 0)
 
 
 def write_batch(events: Sequence[Event]) -> bytes:
-    """Write the body of a batch."""
+    """Return the body of a batch."""
     return b'{"batch":[%s]}' % b",".join(map(_write, events))
 
 
 def judge_batch(answer: Answer) -> Verdict:
-    """Return what an answer to a batch means: one that is refused as it stands is divided; else as everywhere."""
+    """Classify the response to a batch: one rejected as a whole is split, else as usual."""
     if answer.status in (400, 413):
         code = as_object(read_json(answer)).get("code")
         return Divide(f"status {answer.status}" + (f" ({code})" if isinstance(code, str) and _is_code(code) else ""))
@@ -108,9 +108,9 @@ def judge_batch(answer: Answer) -> Verdict:
 
 
 def _most_bytes(event: Event) -> int:
-    """Return how many bytes its call may have at most: a tenth of the work of writing it.
+    """Return an upper limit for the bytes of a message, at a tenth of the cost of encoding it.
 
-    A character takes six bytes at most, and what is said of the page stands in two places.
+    A character takes at most six bytes, and the data of the page occurs twice.
     """
     said = event.context
     size = len(json.dumps([event.data, event.extension, event.nested, event.integrations]))
@@ -186,7 +186,7 @@ def _traits(traits: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _moment(value: Any) -> Any:
-    """Write seconds or milliseconds since 1970, as other APIs of the vendor take them, as ISO 8601."""
+    """Convert seconds or milliseconds since 1970, as in other APIs of the vendor, to ISO 8601."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
     try:
@@ -196,7 +196,7 @@ def _moment(value: Any) -> Any:
 
 
 def _day(value: Any) -> Any:
-    """Write a day without a time of day, which only other systems want."""
+    """Remove the time of day from a date, which only other systems need."""
     return value[:10] if isinstance(value, str) and value[10:] == "T00:00" else value
 
 

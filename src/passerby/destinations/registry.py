@@ -17,7 +17,7 @@ from . import Destination
 
 GROUP = "passerby.destinations"
 
-# The entry points of pyproject.toml once more: source that was copied and not installed has no metadata.
+# The same as the entry points in pyproject.toml, for source that was copied and not installed.
 BUILT_IN: Mapping[str, str] = {
     "sitecore": "passerby.destinations.sitecore:Sitecore",
     "customerio": "passerby.destinations.customerio:CustomerIO",
@@ -31,7 +31,7 @@ MakeDestination = Callable[..., Destination]
 
 @lru_cache(maxsize=1)
 def _registered() -> Mapping[str, Mapping[str, str]]:
-    """Return by name the path of each destination that is registered under it, with the package that registers it."""
+    """Return by name the paths of the registered destinations, with the packages that register them."""
     found: dict[str, dict[str, str]] = {name: {} for name in BUILT_IN}
     for one in entry_points(group=GROUP):
         package = one.dist.name if one.dist is not None else "an unnamed package"
@@ -44,7 +44,7 @@ def _registered() -> Mapping[str, Mapping[str, str]]:
 
 
 def forget() -> None:
-    """Look for entry points again when next asked; for tests that install some."""
+    """Clear the cached entry points; for tests that install some."""
     _registered.cache_clear()
 
 
@@ -57,7 +57,7 @@ def find(name: str) -> MakeDestination:
     """Return the class that is registered under a name.
 
     Raises:
-        SettingsError: none is, several are, or the one cannot be imported.
+        SettingsError: there is none or more than one, or it cannot be imported.
     """
     paths = _registered().get(name.replace("-", "_").lower(), {})
     if not paths:
@@ -73,19 +73,19 @@ def find(name: str) -> MakeDestination:
 
 
 def is_path(text: str) -> bool:
-    """Whether a text has the form of a dotted path: ``package.module:Class`` or ``package.module.Class``."""
+    """Return whether a text is a dotted path: ``package.module:Class`` or ``package.module.Class``."""
     module, name = _parted(text)
     return bool(module) and all(part.isidentifier() for part in (*module.split("."), *name.split(".")))
 
 
 def load(path: str) -> MakeDestination:
-    """Return what stands at a dotted path: a class or function that makes a destination from keyword arguments.
+    """Return the object at a dotted path: a class or function that makes a destination from keyword arguments.
 
     Args:
         path: ``package.module:Class`` or ``package.module.Class``.
 
     Raises:
-        SettingsError: it is no such path, cannot be imported, or is not callable.
+        SettingsError: the path is invalid, cannot be imported, or the object is not callable.
     """
     if not is_path(path):
         raise SettingsError(f'found {path!r}, expected the path of a class, such as "myproject.tracking:Warehouse"')

@@ -1,4 +1,4 @@
-"""The names that are a system's own: an app's data, which may be a visitor's form, must not change what an event is."""
+"""Reserved names: the app's data, which may come from a visitor's form, must not overwrite fields of an event."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 from ..errors import ValidationError
 
-_LONGEST = 20  # characters; no name of a system's own has more
+_LONGEST = 20  # characters; no reserved name is longer
 
 
 def refuse_reserved(names: Iterable[str], reserved: Collection[str], destination: str, what: str) -> None:
-    """Raise ValidationError if one of the names is reserved, in whatever spelling.
+    """Raise ValidationError if one of the names is reserved, in any spelling.
 
     Args:
-        names: those in the app's data.
-        reserved: as `folded` writes them.
+        names: the names in the app's data.
+        reserved: reserved names, as returned by `folded`.
         destination: the destination's name.
-        what: what the data is called.
+        what: the name of the data in the message.
     """
     for name in names:
         if len(name) <= _LONGEST and folded(name) in reserved:
@@ -29,13 +29,13 @@ def refuse_reserved(names: Iterable[str], reserved: Collection[str], destination
 
 
 def refuse_others(data: Mapping[str, Any], own: Mapping[str, str | None], destination: str, what: str) -> None:
-    """Raise ValidationError if data says another ID than the event's, under a name by which the system reads it.
+    """Raise ValidationError if data has another ID than the event's, under a name that the system reads as an ID.
 
     Args:
         data: the app's data.
-        own: the event's own IDs by name, as `folded` writes that; None where it has none.
+        own: the event's IDs by name, as returned by `folded`; None if it has none.
         destination: the destination's name.
-        what: what the data is called.
+        what: the name of the data in the message.
     """
     for name, value in data.items():
         if is_reserved(name, own) and (own[folded(name)] is None or str(value) != own[folded(name)]):
@@ -46,11 +46,11 @@ def refuse_others(data: Mapping[str, Any], own: Mapping[str, str | None], destin
 
 
 def is_reserved(name: str, reserved: Collection[str]) -> bool:
-    """Whether a name is one of those reserved, in whatever spelling."""
+    """Return whether a name is reserved, in any spelling."""
     return len(name) <= _LONGEST and folded(name) in reserved
 
 
 @lru_cache(maxsize=1024)
 def folded(name: str) -> str:
-    """Return a name without what spellings differ in: `browserid` for `browser_id`, `browserId` and `Browser-ID`."""
+    """Return a name without case and separators: `browserid` for `browser_id`, `browserId` and `Browser-ID`."""
     return "".join(filter(str.isalnum, name)).lower()

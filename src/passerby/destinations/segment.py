@@ -1,7 +1,7 @@
-"""Segment's HTTP tracking API, in batches, which RudderStack and Jitsu take too.
+"""Segment's HTTP tracking API, in batches, also accepted by RudderStack and Jitsu.
 
 Sources of the facts: the requests of `segment-analytics-python` 2.4.0 as observed on the wire, and Segment's reference
-of its HTTP API. No service was reachable when this was written: what the services answer is not verified.
+of its HTTP API. No service was reachable when this was written: the responses of the services are not verified.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ TARGET_URL = "https://api.segment.io"
 
 
 class Segment:
-    """Segment as a destination, or another service that takes the batches of Segment's tracking API.
+    """Segment as a destination, or another service that accepts the batches of Segment's tracking API.
 
     Args:
         write_key: the source's write key.
         target_url: the address before ``/v1/batch``: Segment's by default, or that of RudderStack's data plane, of
-            Jitsu, or of a proxy of your own.
+            Jitsu, or of your proxy.
         gzip: whether bodies are compressed.
-        name: the name of this destination in receipts and figures.
+        name: the name of this destination in receipts and statistics.
 
     Raises:
         SettingsError: a setting is missing or wrong.
@@ -83,18 +83,18 @@ class Segment:
         check_message(event, self.name)
 
     def weigh(self, event: Event) -> int:
-        """Return the bytes of its message and the comma before the next one."""
+        """Return the number of bytes of its message and a comma."""
         return size_in_batch(event)
 
     def encode(self, events: Sequence[Event]) -> Call:
-        """Make the POST of a batch."""
+        """Return the POST request of a batch."""
         body = write_batch(events)
         headers = {"Content-Type": "application/json", "Authorization": self._authorization.reveal()}
         if self._gzip:
             headers["Content-Encoding"] = "gzip"
-            body = compress(body, mtime=0)  # without its time, so that the same events make the same bytes
+            body = compress(body, mtime=0)  # without a time stamp, so that equal events give equal bytes
         return Call("POST", f"{self._target}/v1/batch", headers, body)
 
     def judge(self, answer: Answer) -> Verdict:
-        """2xx is delivered; a batch that is refused as it stands is divided; else as everywhere."""
+        """2xx is delivered; a batch rejected as a whole is split; other responses are classified as usual."""
         return judge_batch(answer)

@@ -1,4 +1,4 @@
-"""Sitecore CDP's Stream API: what the Engage SDK 1.4.3 sends, and what the answers mean.
+"""Sitecore CDP's Stream API: the requests of the Engage SDK 1.4.3, and the responses.
 
 Sources of the facts: the requests of `@sitecore/engage` 1.4.3 as observed on the wire, and Sitecore's CDP developer
 documentation.
@@ -43,7 +43,7 @@ _IDENTITY_FIELDS = (
     "city", "country", "dob", "email", "gender", "mobile", "phone", "postal_code", "state", "street", "title",
 )  # fmt: skip
 _IDENTITY_RENAMED = {"first_name": "firstname", "last_name": "lastname"}
-# What a custom event says of itself, beside which its data stands: data of these names would make another event of it.
+# Fields of a custom event that are on the same level as its data: data with these names would overwrite them.
 _OWN_FIELDS = frozenset({"type", "clientkey", "browserid", "pos", "requestedat", "ext"})
 
 
@@ -53,11 +53,11 @@ class Sitecore:
     Args:
         client_key: the tenant's public client key.
         target_url: the Stream API's address, such as ``"https://api-engage-eu.sitecorecloud.io"``.
-        point_of_sale: the default point of sale, or a callable that makes it from a request.
+        point_of_sale: the default point of sale, or a callable that returns it for a request.
         include_utm_parameters: whether page views carry the URL's utm parameters; None means the default.
-        requested_at: whether events carry the time at which they happened, as Sitecore's newer SDK sends it. Without it
+        requested_at: whether events contain the time at which they happened, as in Sitecore's newer SDK. Otherwise
             an event that is delivered late seems to have happened late.
-        name: what this destination goes by in receipts and figures.
+        name: the name of this destination in receipts and statistics.
 
     Raises:
         SettingsError: with the vendor's codes MV-0001, MV-0002, MV-0009, IV-0001.
@@ -104,7 +104,7 @@ class Sitecore:
         self.options: Mapping[str, Any] = {
             "client_key": client_key,
             "target_url": target_url,
-            # A function decides when an event is tracked, and what was decided is in the event.
+            # A function is called when an event is tracked, and its result is part of the event.
             "point_of_sale": point_of_sale if isinstance(point_of_sale, str) else None,
             "include_utm_parameters": include_utm_parameters,
             "requested_at": requested_at,
@@ -152,11 +152,11 @@ class Sitecore:
             raise ValidationError(f"{self.name}: event type: found that of an identity; call identity or identify")
 
     def weigh(self, event: Event) -> int:
-        """Nothing to weigh: each event goes alone."""
+        """Return 0: each event is sent alone."""
         return 0
 
     def encode(self, events: Sequence[Event]) -> Call:
-        """Make the POST of one event."""
+        """Return the POST request of one event."""
         (event,) = events
         body = _BODIES[event.kind](event, self._include_utm_parameters)
         page = event.data.get("page")
@@ -180,17 +180,17 @@ class Sitecore:
         return Call("POST", f"{self._base}/v1.2/events", self._post_headers, json.dumps(body))
 
     def judge(self, answer: Answer) -> Verdict:
-        """2xx is delivered; what is the moment's fault is tried again; the rest never succeeds."""
+        """2xx is delivered; temporary failures are tried again; other responses are permanent failures."""
         verdict = judge_status(answer)
         return Delivered(read_json(answer)) if verdict is None else verdict
 
     def create_question(self) -> Question[str]:
-        """Ask for a new browser ID."""
+        """Return the query for a new browser ID."""
         url = f"{self._base}/v1.2/browser/create.json?client_key={quote(self._client_key)}&message={{}}"
         return Question(Call("GET", url, self._get_headers), _read_browser_id)
 
     def guest_question(self, browser_id: str) -> Question[str]:
-        """Ask for the guest's ID."""
+        """Return the query for the guest ID."""
         key = quote(self._client_key)
         url = f"{self._base}/v1.2/browser/{quote(browser_id, safe='')}/show.json?client_key={key}&api_token={key}"
         return Question(Call("GET", url, self._get_headers), _read_guest_id)
@@ -198,7 +198,7 @@ class Sitecore:
     def personalize_question(
         self, data: dict[str, Any], browser_id: str | None, point_of_sale: str | None
     ) -> Question[dict[str, Any] | None]:
-        """Ask for a personalisation; raises ValidationError MV-0008 or MV-0003."""
+        """Return the query for a personalisation. Raises ValidationError MV-0008 or MV-0003."""
         asked = {_PERSONALIZE_RENAMED.get(name, name): value for name, value in data.items()}
         if not str(asked.get("friendlyId") or "").strip():
             raise ValidationError('"friendlyId" is required.', code="MV-0008")
@@ -217,7 +217,7 @@ _PERSONALIZE_RENAMED = {"friendly_id": "friendlyId", "point_of_sale": "pointOfSa
 
 
 def _is_empty(setting: object) -> bool:
-    """Whether a setting counts as none in JavaScript and Python alike; what cannot be asked is something."""
+    """Return whether a setting is falsy in JavaScript and Python. A value without a truth value is not."""
     try:
         return not setting
     except Exception:
@@ -251,7 +251,7 @@ def _check_identity(data: dict[str, Any]) -> None:
 
 
 def _is_real_minute(text: object) -> bool:
-    """Whether a text is a real YYYY-MM-DDThh:mm; the year 0000, which Python does not know, was a leap year."""
+    """Return whether a text is a valid YYYY-MM-DDThh:mm. The year 0000, not supported by Python, was a leap year."""
     if not isinstance(text, str) or not _is_minute(text):
         return False
     try:
@@ -292,7 +292,7 @@ def _identity_body(event: Event, include_utm_parameters: bool) -> dict[str, Any]
 
 
 def _event_body(event: Event, include_utm_parameters: bool) -> dict[str, Any]:
-    # What is checked at the call is made sure of here: a stored event may be from before there was the check.
+    # Repeat the checks of the call: a stored event may be older than a check.
     body: dict[str, Any] = {"type": event.type}
     body |= {name: value for name, value in event.data.items() if name not in ("type", "ext", "language")}
     return body | ({"ext": event.extension} if event.extension else {})

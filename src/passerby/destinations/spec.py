@@ -1,4 +1,4 @@
-"""How to make a destination again elsewhere, such as in a worker process: the path of its class and plain arguments."""
+"""Rebuilds a destination elsewhere, such as in a worker process, from the path of its class and plain arguments."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .registry import load
 
 @runtime_checkable
 class Rebuildable(Protocol):
-    """A destination that can be made again from keyword arguments."""
+    """A destination that can be rebuilt from keyword arguments."""
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """The keyword arguments that make an equal one: plain values, and `Secret` for what is secret."""
+        """The keyword arguments that make an equal destination: plain values, and `Secret` for secrets."""
         ...
 
 
@@ -29,7 +29,7 @@ class DestinationSpec:
 
     Attributes:
         path: ``package.module:Class``.
-        options: plain values, and `Secret` for what is secret.
+        options: plain values, and `Secret` for secrets.
     """
 
     path: str
@@ -44,7 +44,7 @@ class DestinationSpec:
                 )
 
     def build(self) -> Destination:
-        """Make the destination; raises SettingsError."""
+        """Make the destination. Raises SettingsError."""
         try:
             made = load(self.path)(**self.options)
         except PasserbyError:
@@ -56,20 +56,20 @@ class DestinationSpec:
 
 
 def spec_of(destination: Destination) -> DestinationSpec:
-    """Return how to make a destination again.
+    """Return the spec from which a destination can be rebuilt.
 
     Raises:
-        SettingsError: its class is not found by its path, or it does not say its options.
+        SettingsError: its class is not found by its path, or it has no `options`.
     """
     kind = type(destination)
     path = f"{kind.__module__}:{kind.__qualname__}"
     if not isinstance(destination, Rebuildable) or not isinstance(cast("object", destination.options), Mapping):
         raise SettingsError(
-            f"the destination {kind.__name__} cannot be made again: it lacks `options`, the keyword arguments "
+            f"the destination {kind.__name__} cannot be rebuilt: it lacks `options`, the keyword arguments "
             "that make an equal one; see docs/writing-a-destination.md"
         )
     if kind.__module__ == "__main__" or "<locals>" in path or cast("object", load(path)) is not kind:
-        raise SettingsError(f"the destination {kind.__name__} cannot be made again: define its class in a module")
+        raise SettingsError(f"the destination {kind.__name__} cannot be rebuilt: define its class in a module")
     return DestinationSpec(path, dict(destination.options))
 
 

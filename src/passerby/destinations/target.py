@@ -1,4 +1,4 @@
-"""What the settings of all destinations have in common: where calls go, and what the destination is called."""
+"""Settings that all destinations have: the target URL and the name."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from urllib.parse import urlsplit
 from ..errors import SettingsError
 from ..http.request import is_local_host, is_loopback
 
-COLLECTOR_URL = "PASSERBY_COLLECTOR_URL"  # set by `passerby collect -- COMMAND`, for the command and all it starts
+COLLECTOR_URL = "PASSERBY_COLLECTOR_URL"  # set by `passerby collect -- COMMAND`, for the command and its children
 
 
 def collector_url() -> str | None:
-    """Return the address that takes the place of all others, while an app runs beside a collector.
+    """Return the address that replaces all others while an app is run by a collector, or None.
 
     Raises:
-        SettingsError: it leads to another machine, where no collector of a developer is.
+        SettingsError: it is not an address of this machine.
     """
     text = os.environ.get(COLLECTOR_URL, "").strip()
     if not text:
@@ -28,24 +28,24 @@ def collector_url() -> str | None:
     )
     try:
         url = _checked(text, wrong)
-    except SettingsError:  # of whichever kind
+    except SettingsError:  # of any kind
         raise wrong from None
     if not is_loopback(urlsplit(url).hostname or ""):
         raise wrong
     return origin_of(url)
 
 
-MAX_NAME = 64  # characters of a destination's name, which stands in each line of figures and logs
+MAX_NAME = 64  # characters of a destination's name, which is part of statistics and log lines
 _MAX_URL = 2000
 _MAX_HOST = 254  # with a dot at the end (RFC 1035)
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _is_label = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII).fullmatch
-_is_number = re.compile(r"\d+|0x[0-9a-f]*", re.ASCII).fullmatch  # which a resolver takes for a part of an address
+_is_number = re.compile(r"\d+|0x[0-9a-f]*", re.ASCII).fullmatch  # which a resolver reads as part of an address
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")  # RFC 8215; not every Python knows that it is local
-# Where clouds tell a machine its own secrets, beside the link-local addresses.
+_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")  # RFC 8215; some Python versions do not treat it as local
+# Addresses of cloud metadata services, in addition to the link-local ones. They give a machine its secrets.
 _METADATA = frozenset(map(ipaddress.ip_address, ("100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254")))
 _METADATA_NAMES = frozenset(
     {"metadata", "metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal"}
@@ -53,7 +53,7 @@ _METADATA_NAMES = frozenset(
 
 
 def checked_name(name: object) -> str:
-    """Return a destination's name; raises SettingsError unless it is short printable text."""
+    """Return a destination's name. Raises SettingsError unless it is short printable text."""
     if not isinstance(name, str):
         raise SettingsError(f"found {type(name).__name__}, expected text", setting="name")
     if not (0 < len(name) <= MAX_NAME and name.isprintable() and name == name.strip()):
@@ -64,32 +64,32 @@ def checked_name(name: object) -> str:
 
 
 def checked_switch(value: object, setting: str) -> bool:
-    """Return a setting that is True or False; raises SettingsError for anything else."""
+    """Return a setting that is True or False. Raises SettingsError for anything else."""
     if isinstance(value, bool):
         return value
     raise SettingsError(f"found {type(value).__name__}, expected True or False", setting=setting)
 
 
 def checked_target(target_url: object, wrong: SettingsError | None = None) -> str:
-    """Return an address without slashes at its end; the collector's, where the app runs beside one.
+    """Return an address without slashes at its end, or the collector's if the app is run by one.
 
     Args:
-        target_url: an http or https URL without query, fragment and user; http for hosts of this network only. Neither
-            a link-local address nor one at which a cloud has metadata.
-        wrong: what to raise if it is none.
+        target_url: an http or https URL without query, fragment and user; http for hosts of this network only. Not a
+            link-local address and not that of a cloud's metadata.
+        wrong: the error to raise if it is missing.
 
     Raises:
-        SettingsError: it is no such address.
+        SettingsError: the address is not valid.
     """
     checked = _checked(target_url, wrong)
     return collector_url() or checked
 
 
 def checked_webhook(url: object, allow_private_addresses: bool) -> str:
-    """Return the address of a webhook as it was given: its query and a slash at its end may mean something.
+    """Return the address of a webhook unchanged, since its query and a slash at its end may be significant.
 
     Raises:
-        SettingsError: it is no http or https URL, or leads to a private address where that is not allowed.
+        SettingsError: it is not an http or https URL, or it is a private address and that is not allowed.
     """
     expected = "expected an https URL without fragment and user, such as https://shop.example/hooks/events"
     wrong = SettingsError(f"found something else, {expected}", setting="url")
@@ -113,13 +113,13 @@ def checked_webhook(url: object, allow_private_addresses: bool) -> str:
 
 
 def is_public_address(address: str) -> bool:
-    """Whether an IP address is one of the public internet: no private, loopback, link-local or reserved one."""
+    """Return whether an IP address is public: not private, loopback, link-local or reserved."""
     try:
         read = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
     if isinstance(read, ipaddress.IPv6Address):
-        # What leads to an IPv4 address is as public as that.
+        # An IPv6 address that contains an IPv4 address is as public as that one.
         inner = [read.ipv4_mapped, read.sixtofour, *(read.teredo or ())]
         if read in _NAT64:
             inner.append(ipaddress.IPv4Address(int(read) & 0xFFFFFFFF))
@@ -137,7 +137,7 @@ def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 
 
 def _is_public_literal(host: str) -> bool:
-    """Whether a host is a name, which is looked at when it is connected to, or a public address."""
+    """Return whether a host is a public address, or a name, whose address is checked when it is connected to."""
     try:
         address = ipaddress.ip_address(host.rstrip("."))
     except ValueError:
@@ -176,7 +176,7 @@ def _checked(target_url: object, wrong: SettingsError | None) -> str:
         )
     if parts.scheme == "http" and not is_local_host(host):
         raise SettingsError(
-            "found plain http to a public host, expected https; what visitors do is not for all to read",
+            "found plain http to a public host, expected https, which protects the visitors' data",
             setting="target_url",
         )
     return text.rstrip("/")
@@ -194,7 +194,7 @@ def _address_of(host: str) -> _Address | None:
 
 
 def _is_reachable_form(host: str) -> bool:
-    """Whether a host is an address or a name in its usual form, and no number that a resolver makes an address of."""
+    """Return whether a host is an address or a name in its usual form, not a number that resolvers accept."""
     if _address_of(host) is not None:
         return "%" not in host
     labels = host.removesuffix(".").split(".")

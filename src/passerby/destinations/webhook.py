@@ -23,7 +23,7 @@ from .target import checked_name, checked_switch, checked_webhook, collector_url
 MAX_BATCH = 500_000  # bytes of a body; a larger event goes alone
 _PREFIX = "whsec_"
 _KEY_BYTES = range(24, 65)  # as the specification says
-_BROWSER_ID = 64  # bytes that the browser ID of an event takes at most that has none yet
+_BROWSER_ID = 64  # bytes of the browser ID that an event without one will get, at most
 _ENVELOPE = len(b'{"type":"events","timestamp":"2026-01-01T00:00:00.000Z","data":{"events":[]}}')
 
 _is_plain_id = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
@@ -33,16 +33,16 @@ OneSecret = str | Secret
 
 
 class Webhook:
-    """An HTTP endpoint of your own, or of a customer, as a destination.
+    """Your HTTP endpoint, or one of a customer, as a destination.
 
     Args:
-        url: where events are posted; https, but for private addresses.
-        secret: the key that signs the posts, ``whsec_`` and 24 to 64 bytes in base64. While you replace one, set both,
-            as a list or with a comma between them: each post is signed with all of them.
-        batch_size: how many events go into one post at most. With 1, a post that is tried again always has the same
-            ``webhook-id``; with more, the events that wait may be put together in another way.
+        url: the URL to which events are posted; https, except for private addresses.
+        secret: the key that signs the requests, ``whsec_`` and 24 to 64 bytes in base64. To replace a key, set both,
+            as a list or with a comma between them: each request is signed with all of them.
+        batch_size: the maximum number of events in one request. With 1, a request that is tried again always has the
+            same ``webhook-id``; with more, waiting events may be batched differently.
         allow_private_addresses: whether the address may be one of a private network or of this machine.
-        name: the name of this destination in receipts and figures.
+        name: the name of this destination in receipts and statistics.
 
     Raises:
         SettingsError: a setting is missing or wrong.
@@ -84,18 +84,18 @@ class Webhook:
 
     @property
     def origin(self) -> str:
-        """The scheme, host and port of the URL, or of the collector that takes its place."""
+        """The scheme, host and port of the URL, or of the collector that replaces it."""
         return collector_url() or origin_of(self._url)
 
     def check(self, event: Event) -> None:
-        """Take every event."""
+        """Accept every event."""
 
     def weigh(self, event: Event) -> int:
-        """Return the bytes of an event and the comma before the next one."""
+        """Return the number of bytes of an event and a comma."""
         return len(_write(event)) + 1 + (_BROWSER_ID if event.browser_id is None else 0)
 
     def encode(self, events: Sequence[Event]) -> Call:
-        """Make the POST; the time, and so the signature, is that of the attempt, and the rest stays the same."""
+        """Return the POST request. Its time and signature are those of the attempt, the rest is always the same."""
         body = b'{"type":"events","timestamp":"%s","data":{"events":[%s]}}' % (
             events[0].timestamp_text.encode(),
             b",".join(map(_write, events)),
@@ -112,9 +112,9 @@ class Webhook:
         return Call("POST", self._url, headers, body, public_only=self._public_only)
 
     def judge(self, answer: Answer) -> Verdict:
-        """2xx is delivered; a redirect and 410 Gone are final; a refused batch is divided; all else is tried again.
+        """2xx is delivered; redirects and 410 Gone are permanent; a rejected batch is split; else it is tried again.
 
-        The specification has every failure tried again: an endpoint that is just being deployed may answer 404.
+        According to the specification every failure is tried again: an endpoint during deployment may return 404.
         """
         status = answer.status
         if 200 <= status < 300:
@@ -132,7 +132,7 @@ class Webhook:
 
 
 def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
-    """Return the signature of a post: ``v1,`` and HMAC-SHA256 of ``id.timestamp.body`` in base64.
+    """Return the signature of a request: ``v1,`` and HMAC-SHA256 of ``id.timestamp.body`` in base64.
 
     Args:
         secret: ``whsec_`` and the key in base64.
@@ -145,9 +145,9 @@ def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
 
 
 def _message_id(events: Sequence[Event]) -> str:
-    """Return an ID that is the same whenever the same events are sent together; of one event its own.
+    """Return an ID that is the same whenever the same events are sent together. For one event it is the event's ID.
 
-    An event ID of the app's may have characters that no header has, or a point, which parts what is signed.
+    An event ID of the app may have characters not allowed in a header, or a point, the separator of the signed text.
     """
     if len(events) == 1 and _is_plain_id(events[0].id):
         return events[0].id
