@@ -133,6 +133,6 @@ def test_the_log_has_one_warning_at_its_opening_and_one_line_at_its_closing(capl
         breaker.on_success()
 
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("WARNING", "sitecore: 5 failures in a row (status 503); delivery pauses and is tried again"),
-        ("INFO", "sitecore answers again; delivery goes on"),
+        ("WARNING", "sitecore: 5 consecutive failures (status 503); delivery pauses and will retry"),
+        ("INFO", "sitecore responds again; delivery continues"),
     ]

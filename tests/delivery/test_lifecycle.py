@@ -502,7 +502,7 @@ def test_without_a_thread_the_page_is_answered_and_the_event_waits(
         assert client.get("/").text == "hello"
     assert tracking.flush(0.1) == 10
     assert receipts[0].outcomes == {"sitecore": Pending()}
-    assert caplog.text.count("no thread for delivery") == 1, "it is said once, not at every event"
+    assert caplog.text.count("cannot start the delivery thread") == 1, "logged once, not for every event"
     with pytest.raises(RemoteError):
         tracking.for_visitor(new_id()).guest_id_sync(1)
 

@@ -331,7 +331,7 @@ async def test_a_visit_without_an_id_gets_one_when_it_is_sent() -> None:
 
 async def test_no_id_to_be_had_says_nothing_of_the_destination() -> None:
     stage = Stage(concurrency=3)
-    stage.browser_ids = lambda visitor: NoBrowserId("no browser ID to be had")
+    stage.browser_ids = lambda visitor: NoBrowserId("no browser ID available")
     for number in range(20):
         stage.tell(f"visit:{number}", "1", browser_id=None)
     stage.tell("ada", "2")

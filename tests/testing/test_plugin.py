@@ -78,7 +78,7 @@ async def test_a_log_in_is_remembered_as_it_would_be(tracked: Told) -> None:
 
 def test_questions_are_refused() -> None:
     tracking = make_tracking()
-    with pytest.raises(RemoteError, match="a rehearsal calls nobody"):
+    with pytest.raises(RemoteError, match="nothing is sent in a dry run"):
         tracking.for_visitor(BROWSER_ID).guest_id_sync(PATIENCE)
     tracking.close(1.0)
 

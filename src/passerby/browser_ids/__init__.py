@@ -1,1 +1,1 @@
-"""Browser IDs that a destination issues: a pool of ready ones, and how to get more."""
+"""Browser IDs issued by a destination: a pool of ready IDs, and the code that fetches more."""

@@ -1,4 +1,4 @@
-"""The browser IDs of an app: those that are ready, and those that are still to be made."""
+"""The browser IDs of an app: a pool of ready ones, and new ones for events that have none."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from .pool import BrowserIdCounts, BrowserIdPool
 
 
 class BrowserIds:
-    """Gives browser IDs to visitors, and to events of visits that had none.
+    """Assigns browser IDs to visitors, and to events whose session had none.
 
     Args:
-        issuer: which destination issues browser IDs, if one does.
-        form: what browser IDs look like that nobody issues.
-        outbox: where events wait.
-        plan: when to try again.
-        spare: how many IDs are kept ready when nobody comes; 0 makes none ahead.
-        clock: seconds on a clock that never goes back.
+        issuer: the destination that issues browser IDs, if there is one.
+        form: the format of browser IDs without an issuer.
+        outbox: the outbox.
+        plan: when to retry.
+        spare: the number of IDs kept ready without visitors; 0 fetches none in advance.
+        clock: a monotonic clock, in seconds.
 
     Attributes:
-        issuer: the destination that issues browser IDs; None where they are made here.
+        issuer: the destination that issues browser IDs; None if passerby generates them.
         pool: the issued IDs that are ready.
     """
 
@@ -49,7 +49,7 @@ class BrowserIds:
         self.pool: BrowserIdPool = BrowserIdPool(self._look_after_pool, spare, clock)
 
     def attach(self, delivery: Delivery) -> None:
-        """Begin with a delivery that performs the calls: a new one, or that of a forked child."""
+        """Start with a delivery that performs the requests: a new one, or that of a forked child."""
         self._delivery = delivery
         self.pool.begin_afresh()
         self._mint = Mint(
@@ -66,41 +66,41 @@ class BrowserIds:
     # What the app's threads call.
 
     def take(self) -> str | None:
-        """Take an ID for a new visitor; None if it has to be issued and none is ready. In a dry run none is issued."""
+        """Take an ID for a new visitor, or None if the issuer has to be asked. In a dry run it is not asked."""
         if self.issuer is None or rehearsal.refuses(self.issuer.origin):
             return self._form.make()
         return self.pool.take()
 
     def counts(self) -> BrowserIdCounts | None:
-        """Return how many IDs were issued, and what became of them; None where they are made here."""
+        """Return the counts of issued IDs, or None if there is no issuer."""
         return None if self.issuer is None else self.pool.counts
 
     def link(self, visitor: str, browser_id: str) -> str:
-        """Give an ID to the events of a visit that had none, unless they have one already; return theirs."""
+        """Assign an ID to the events of a session without one. Returns their ID, which may be an earlier one."""
         return self._mint.link(visitor, browser_id)
 
     def wait(self) -> Future[str | None] | None:
-        """Get in line for the next ID; None if it would be in vain because the service does not answer."""
+        """Return a future for the next ID, or None if waiting is useless because the service does not respond."""
         if self.issuer is None or self._mint.breaker.is_open:
             return None
         if self._delivery.breaker_state(self.issuer.name) != "closed":
             return None
-        if self._mint.breaker.wait_until() > self._clock():  # it asked to be left alone
+        if self._mint.breaker.wait_until() > self._clock():  # the service asked for a pause
             return None
         return self.pool.wait() if self._delivery.start_thread() else None
 
     def leave_to_others(self) -> None:
-        """Leave what is ready to other processes, or to this one after a restart."""
+        """Give the ready IDs back for other processes, or for this one after a restart."""
         self._mint.leave_to_others()
 
     # What happens in the worker's loop.
 
     def fill(self) -> float | None:
-        """Begin to get what the pool misses; return when to look again, or None for when woken."""
+        """Start to fetch missing IDs. Returns when to call again, or None for when woken."""
         return self._mint.fill()
 
     async def find(self, visitor: str) -> str:
-        """Get the ID for a visit that had none, once for all its events, and link it; raises NoBrowserId."""
+        """Get an ID for a session without one, once for all its events, and link it. Raises NoBrowserId."""
         return await self._mint.find(visitor)
 
     def _look_after_pool(self) -> None:

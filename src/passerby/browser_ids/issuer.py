@@ -1,4 +1,4 @@
-"""The mint: gets browser IDs from whoever issues them, and sees to it that few are made in vain."""
+"""Fetches browser IDs from the destination that issues them, and avoids fetching unused ones."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from .pool import BrowserIdPool
 
 log: Logger = get_logger("passerby.delivery")
 
-_AT_ONCE = 8  # browser IDs that are made at the same time
-_CLAIM_EVERY = 10.0  # seconds between two looks for IDs that others have left unused
+_AT_ONCE = 8  # concurrent requests for browser IDs
+_CLAIM_EVERY = 10.0  # seconds between two checks for unused IDs of other processes
 
 
 class Perform(Protocol):
-    """Performs a call; raises NoAnswer."""
+    """Performs a request. Raises NoAnswer."""
 
     async def __call__(self, call: Call, timeout: float) -> Answer: ...
 
 
 class Mint:
-    """Fills the pool, and finds the IDs of visits that had none. Lives in the worker's loop, but for `link`.
+    """Fills the pool, and gets IDs for sessions without one. Runs in the worker's loop, except `link`.
 
     Args:
-        issuer: who issues browser IDs; None if they are ours to make.
-        form: what those look like that are ours.
-        pool: where those are that are ready.
-        outbox: where other processes have left IDs unused, and which notes whose a visit is.
-        plan: when to try again.
-        perform: performs a call.
-        clock: seconds on a clock that never goes back.
-        on_change: called when there may be more to begin.
+        issuer: the destination that issues browser IDs; None if passerby generates them.
+        form: the format of generated IDs.
+        pool: the pool of ready IDs.
+        outbox: stores unused IDs of other processes, and the IDs of sessions.
+        plan: when to retry.
+        perform: performs a request.
+        clock: a monotonic clock, in seconds.
+        on_change: called when more requests may be started.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Mint:
         self.breaker: Breaker = Breaker(f"{name}, browser IDs", shortest=plan.base)
 
     def fill(self) -> float | None:
-        """Begin to get what the pool misses; return when to look again, or None for when woken."""
+        """Start to fetch missing IDs. Returns when to call again, or None for when woken."""
         if self._issuer is None or rehearsal.refuses(self._issuer.origin):
             return None
         now = self._clock()
@@ -90,7 +90,7 @@ class Mint:
         return self.breaker.wait_until() if self.breaker.wait_until() > now else None
 
     async def find(self, visitor: str) -> str:
-        """Get the ID for a visit that had none, once for all its events, and link it; raises NoBrowserId."""
+        """Get an ID for a session without one, once for all its events, and link it. Raises NoBrowserId."""
         pending = self._links.get(visitor)
         if pending is None:
             pending = self._links[visitor] = asyncio.ensure_future(self._find(visitor))
@@ -100,17 +100,17 @@ class Mint:
     def _forget(self, visitor: str, found: asyncio.Future[str]) -> None:
         self._links.pop(visitor, None)
         if not found.cancelled():
-            found.exception()  # where all who waited are gone, asyncio would log it as never looked at
+            found.exception()  # otherwise asyncio logs it as never retrieved if all waiters were cancelled
 
     def link(self, visitor: str, browser_id: str) -> str:
-        """Give an ID to the events of a visit that had none, unless they have one already; return theirs."""
+        """Assign an ID to the events of a session without one. Returns their ID, which may be an earlier one."""
         linked = self._outbox.link(visitor, browser_id)
         if linked != browser_id and self._issuer is not None:
             self._pool.give_back(browser_id)
         return linked
 
     def leave_to_others(self) -> None:
-        """Leave what is ready to other processes, or to this one after a restart."""
+        """Give the ready IDs back for other processes, or for this one after a restart."""
         if self._issuer is not None and self._outbox.is_durable:
             self._outbox.put_back_browser_ids(_stock_of(self._issuer), self._pool.drain())
 
@@ -120,13 +120,13 @@ class Mint:
         task.add_done_callback(self._tasks.discard)
 
     async def _claim(self, issuer: IdIssuer, number: int) -> None:
-        """Take over what others have left unused, rather than having more made."""
+        """Claim unused IDs of other processes instead of fetching new ones."""
         claiming = self._outbox.claim_browser_ids(_stock_of(issuer), number)
         claimed: list[str] = []
         try:
             claimed = await asyncio.wrap_future(claiming)
         finally:
-            if claiming.done() and not claiming.cancelled():  # also if this has been given up meanwhile
+            if claiming.done() and not claiming.cancelled():  # also if this task has been cancelled meanwhile
                 claimed = claiming.result()
             self._pool.claim(claimed, number)
             self._on_change()
@@ -143,7 +143,7 @@ class Mint:
             self._on_change()
 
     async def _create(self, issuer: IdIssuer) -> str:
-        """Have the service make an ID; its breaker is told how that went."""
+        """Fetch an ID from the service, and report the result to its breaker."""
         answer: Answer | None = None
         try:
             question = issuer.create_question()
@@ -153,8 +153,8 @@ class Mint:
             verdict = judge_status(answer) if answer is not None else None
             self.breaker.on_failure(self._clock(), str(error), getattr(verdict, "after", None))
             raise
-        except Exception as error:  # our own mistake must not be made again at once and for ever
-            log.exception("no browser ID could be made")
+        except Exception as error:  # a bug must not be repeated at once and for ever
+            log.exception("cannot fetch a browser ID")
             self.breaker.on_failure(self._clock(), f"internal error: {type(error).__name__}")
             raise RemoteError(f"internal error: {type(error).__name__}") from error
         except BaseException:
@@ -169,9 +169,9 @@ class Mint:
         return self.link(visitor, self._pool.take() or await self._create_in_turn(self._issuer))
 
     async def _create_in_turn(self, issuer: IdIssuer) -> str:
-        """Have an ID made for a visit whose events wait, some at a time: a batch may be of many such visits."""
+        """Fetch an ID for a session whose events wait. Limits concurrency: a batch may contain many such sessions."""
         loop = asyncio.get_running_loop()
-        if self._gate_loop is not loop:  # the worker has begun anew, and a semaphore belongs to one loop
+        if self._gate_loop is not loop:  # the worker was restarted, and a semaphore belongs to one loop
             self._gate, self._gate_loop = asyncio.Semaphore(_AT_ONCE), loop
         async with self._gate:
             return await self._create_when_allowed(issuer)
@@ -179,14 +179,14 @@ class Mint:
     async def _create_when_allowed(self, issuer: IdIssuer) -> str:
         now = self._clock()
         if not self.breaker.slots(now, 1):
-            raise NoBrowserId("no browser ID to be had", max(0.0, self.breaker.wait_until() - now))
+            raise NoBrowserId("no browser ID available", max(0.0, self.breaker.wait_until() - now))
         self.breaker.begin()
         self._pool.begin()
         try:
             browser_id = await self._create(issuer)
         except (NoAnswer, RemoteError):
             self._pool.fail()
-            raise NoBrowserId("no browser ID to be had") from None
+            raise NoBrowserId("no browser ID available") from None
         except BaseException:
             self._pool.fail()
             raise
@@ -195,5 +195,5 @@ class Mint:
 
 
 def _stock_of(issuer: IdIssuer) -> str:
-    """Name the service and the client whose unused IDs are meant."""
+    """Return the key of the stored unused IDs: service and account."""
     return f"{issuer.origin} {issuer.cookie_name}"

@@ -1,7 +1,7 @@
-"""The pool of browser IDs: kept filled in the background, so that a new visitor need not wait for the service.
+"""The pool of browser IDs: filled in the background, so that new visitors need not wait for the service.
 
-Small, since an ID that is made and never used is a phantom guest in the customer's system: about one second of new
-visitors, and two at least.
+It is small, because an ID that is never used is a phantom guest in the customer's system: enough for about one second
+of new visitors, and at least two.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 
-SPARE = 2  # IDs kept ready when nobody comes
+SPARE = 2  # IDs kept ready without visitors
 LARGEST = 200
 WINDOW = 2.0  # seconds over which new visitors are counted
 AHEAD = 1.0  # seconds of new visitors kept ready
@@ -25,13 +25,13 @@ class BrowserIdCounts:
     """The counts of the pool: made + claimed = assigned + ready + kept.
 
     Attributes:
-        made: IDs the service has made for this process.
-        assigned: IDs given to visitors.
-        returned: IDs that came back unused.
-        ready: IDs that wait for a visitor.
-        failed: tries to get one that failed.
-        claimed: IDs that other processes, or this one before a restart, had left unused.
-        kept: IDs left unused for others, when this process closed.
+        made: IDs the service has issued to this process.
+        assigned: IDs assigned to visitors.
+        returned: IDs returned unused.
+        ready: IDs available for visitors.
+        failed: failed attempts to get an ID.
+        claimed: unused IDs taken over from other processes, or from this one before a restart.
+        kept: unused IDs left for other processes when this one closed.
     """
 
     made: int
@@ -44,15 +44,14 @@ class BrowserIdCounts:
 
 
 class BrowserIdPool:
-    """Holds IDs ready and knows how many to have.
+    """Keeps IDs ready, and decides how many.
 
-    `take`, `give_back` and `wait` may be called from any thread; what brings IDs (`missing`, `begin`, `bring`, `fail`)
-    belongs to one.
+    `take`, `give_back` and `wait` may be called from any thread, the methods that fill the pool from one thread only.
 
     Args:
-        on_demand: called when an ID was taken, so that whoever fills the pool looks after it.
-        spare: how many IDs are kept ready when nobody comes; 0 makes none ahead, however many come.
-        clock: seconds on a clock that never goes back.
+        on_demand: called when the pool needs to be filled.
+        spare: the number of IDs kept ready without visitors; 0 fetches none in advance.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(
@@ -64,16 +63,16 @@ class BrowserIdPool:
         self.begin_afresh()
 
     def begin_afresh(self) -> None:
-        """Start empty: in a forked child the IDs that were ready are the parent's."""
+        """Empty the pool: in a forked child the ready IDs belong to the parent."""
         self._ready: deque[str] = deque()
         self._waiters: deque[Future[str | None]] = deque()
         self._taken: deque[float] = deque(maxlen=LARGEST * 4)
-        self._low = self._spare  # at how many that are ready more are wanted
+        self._low = self._spare  # refill when only this many are ready
         self._coming = 0
         self._made = self._assigned = self._returned = self._failed = self._claimed = self._kept = 0
 
     def take(self) -> str | None:
-        """Take an ID if one is ready; never waits."""
+        """Take an ID, or return None if none is ready. Never waits."""
         try:
             browser_id = self._ready.popleft()
         except IndexError:
@@ -85,19 +84,19 @@ class BrowserIdPool:
         return browser_id
 
     def wait(self) -> Future[str | None]:
-        """Get in line for the next ID; the future's value is None if none could be had."""
+        """Return a future for the next ID. Its result is None if none could be fetched."""
         waiter: Future[str | None] = Future()
         self._waiters.append(waiter)
-        with suppress(IndexError):  # one may have come back meanwhile
+        with suppress(IndexError):  # one may have been returned meanwhile
             self._hand_out(self._ready.popleft())
         self._on_demand()
         return waiter
 
     def give_back(self, browser_id: str) -> None:
-        """Put back an ID on which nothing depends."""
+        """Return an ID that was not used."""
         self._assigned -= 1
         self._returned += 1
-        with suppress(IndexError):  # nobody has come after all for whom more would have to be ready
+        with suppress(IndexError):  # its visitor does not count for the size of the pool
             self._taken.pop()
         self._hand_out(browser_id)
 
@@ -109,29 +108,29 @@ class BrowserIdPool:
         )
 
     def missing(self) -> int:
-        """Return how many IDs should be made now, beside those that are coming."""
+        """Return how many IDs to fetch now, in addition to those in flight."""
         waiting = sum(1 for waiter in list(self._waiters) if not waiter.done())
         return max(0, self._target() + waiting - len(self._ready) - self._coming)
 
     def begin(self, number: int = 1) -> None:
-        """So many IDs are being made."""
+        """Note that IDs are being fetched."""
         self._coming += number
 
     def bring(self, browser_id: str) -> None:
-        """An ID was made."""
+        """Add a fetched ID."""
         self._coming -= 1
         self._made += 1
         self._hand_out(browser_id)
 
     def claim(self, browser_ids: Sequence[str], asked: int) -> None:
-        """Of those asked for, and begun, some were to be had unused; the others have to be made."""
+        """Add claimed IDs. `asked` were expected; the others have to be fetched."""
         self._coming -= asked
         self._claimed += len(browser_ids)
         for browser_id in browser_ids:
             self._hand_out(browser_id)
 
     def drain(self) -> list[str]:
-        """Let go of all that are ready, so that others can have them."""
+        """Remove and return all ready IDs, so that other processes can use them."""
         drained: list[str] = []
         with suppress(IndexError):
             while True:
@@ -140,13 +139,13 @@ class BrowserIdPool:
         return drained
 
     def bring_for_sending(self) -> None:
-        """An ID was made for events that wait to be sent, and is already given."""
+        """Count an ID that was fetched for waiting events and is assigned already."""
         self._coming -= 1
         self._made += 1
         self._assigned += 1
 
     def fail(self) -> None:
-        """An ID could not be made: whoever waits goes on without."""
+        """Note that an ID could not be fetched. All waiters continue without one."""
         self._coming -= 1
         self._failed += 1
         while self._waiters:
@@ -164,7 +163,7 @@ class BrowserIdPool:
         return target
 
     def _count(self) -> None:
-        """Another visitor has got an ID; those who go without are not counted, as they would be at every call."""
+        """Count a visitor who got an ID. Visitors without one are not counted, since each of their calls would be."""
         self._assigned += 1
         self._taken.append(self._clock())
 

@@ -1,4 +1,4 @@
-"""The breaker: stops calling a service that does not answer, and lets one call through to see whether it is back."""
+"""The circuit breaker: stops requests to a service that does not respond, and probes it with one request."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from ..logs import get_logger
 
 log: Logger = get_logger("passerby.delivery")
 
-FAILURES = 5  # in a row, until it opens
-LONGEST = 30.0  # seconds that it stays open at most before a probe
-JITTER: Callable[[], float] = SystemRandom().random  # from 0 to 1; an app may have seeded what `random` shares
+FAILURES = 5  # consecutive failures until it opens
+LONGEST = 30.0  # seconds before a probe, at most
+JITTER: Callable[[], float] = SystemRandom().random  # from 0 to 1; an app may have seeded the global generator
 
 BreakerState = Literal["closed", "open", "half-open"]
 
 
 class Breaker:
-    """Guards one service. Used by one thread; `is_open` may be read by any.
+    """The circuit breaker of one service. Used by one thread; `is_open` may be read by any.
 
     Args:
         name: the service's name, for the log.
-        shortest: seconds that it stays open the first time; doubled each time, with jitter, up to 30.
-        jitter: gives a number from 0 to 1.
+        shortest: seconds for which it opens the first time; doubled each time, with jitter, up to 30.
+        jitter: returns a number from 0 to 1.
     """
 
     def __init__(self, name: str, shortest: float = 1.0, jitter: Callable[[], float] = JITTER) -> None:
@@ -39,18 +39,18 @@ class Breaker:
 
     @property
     def state(self) -> BreakerState:
-        """Where it stands."""
+        """The state of the breaker."""
         if not self._is_open:
             return "closed"
         return "half-open" if self._probing else "open"
 
     @property
     def is_open(self) -> bool:
-        """Whether calls are being held back."""
+        """Whether requests are held back."""
         return self._is_open
 
     def slots(self, now: float, wanted: int) -> int:
-        """Return how many of the wanted calls may be made now."""
+        """Return how many of the wanted requests may be sent now."""
         if now < self._not_before:
             return 0
         if not self._is_open:
@@ -60,27 +60,27 @@ class Breaker:
         return min(1, wanted)
 
     def begin(self) -> None:
-        """A call is being made."""
+        """Note that a request is being sent."""
         self._probing = self._is_open
 
     def wait_until(self) -> float:
-        """Return the time before which no call may be made."""
+        """Return the time before which no request may be sent."""
         return self._not_before
 
     def on_success(self) -> None:
-        """A call was answered, even if with a refusal: the service is there."""
+        """Note a response. Even a refusal shows that the service is available."""
         self._failures = self._openings = 0
         self._probing = False
         if self._is_open:
             self._is_open = False
-            log.info("%s answers again; delivery goes on", self._name)
+            log.info("%s responds again; delivery continues", self._name)
 
     def on_abandoned(self) -> None:
-        """A call ended without saying anything of the service."""
+        """Note that a request ended without information about the service."""
         self._probing = False
 
     def on_failure(self, now: float, reason: str, after: float | None = None) -> None:
-        """A call failed for the moment's sake; `after` is how many seconds the service wants to be left alone."""
+        """Note a temporary failure; `after` is the pause in seconds that the service asked for, if any."""
         self._failures += 1
         self._probing = False
         if after is not None:
@@ -92,7 +92,7 @@ class Breaker:
         if not self._is_open:
             self._is_open = True
             log.warning(
-                "%s: %d failures in a row (%s); delivery pauses and is tried again",
+                "%s: %d consecutive failures (%s); delivery pauses and will retry",
                 self._name,
                 self._failures,
                 reason,

@@ -1,8 +1,7 @@
-"""Connecting to a host that has several addresses, of which some may not answer (RFC 8305, "happy eyeballs").
+"""Connects to a host that has several addresses, of which some may not respond (RFC 8305, "happy eyeballs").
 
-The next address is tried when the one before has failed, or has not answered for a moment; the first that is connected
-is used, and all others are let go of. asyncio's own `happy_eyeballs_delay` leaves sockets open on cancellation in
-Python 3.11.
+The next address is tried when the previous one has failed, or has not responded for a short time. The first connection
+is used, and all others are closed. asyncio's `happy_eyeballs_delay` leaves sockets open on cancellation in Python 3.11.
 """
 
 from __future__ import annotations
@@ -17,28 +16,28 @@ from ..destinations.target import is_public_address
 from .errors import DeliveryError
 from .gil import GilHoldingSocket
 
-NEXT_AFTER = 0.25  # seconds; the delay that RFC 8305 recommends
+NEXT_AFTER = 0.25  # seconds; the delay recommended by RFC 8305
 
-Address = tuple[int, Any]  # family, and what a socket of it connects to
+Address = tuple[int, Any]  # family, and the address for a socket of this family
 
 
 class PrivateAddress(DeliveryError, OSError):
-    """A host that must be public has only addresses that are not."""
+    """A host that must be public has no public address."""
 
 
 async def connect(host: str, port: int, *, public_only: bool = False) -> socket.socket:
-    """Connect to a host by whichever of its addresses answers first.
+    """Connect to the first address of a host that responds.
 
-    The name is resolved once, and what was checked is what is connected to: an answer that changes between the two (DNS
-    rebinding) would lead to another address otherwise.
+    The name is resolved once, and the checked addresses are those that are connected to. Otherwise a DNS answer that
+    changes in between (DNS rebinding) could lead to another address.
 
     Args:
         host: a name or an address.
         port: the port.
-        public_only: whether only public addresses are connected to.
+        public_only: whether to connect to public addresses only.
 
     Raises:
-        OSError: none answers; PrivateAddress if there is none that may be tried. No time limit is kept.
+        OSError: no address responds; PrivateAddress if none may be tried. There is no time limit.
     """
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
@@ -80,13 +79,13 @@ async def _try(family: int, address: Any) -> socket.socket:
 
 
 def _give_up(attempt: asyncio.Task[socket.socket]) -> None:
-    """Let go of an attempt: one that is under way closes its socket itself, one that has succeeded cannot."""
+    """Cancel an attempt. A running one closes its socket; a completed one must be closed here."""
     if not attempt.cancel() and not attempt.cancelled() and attempt.exception() is None:
         attempt.result().close()
 
 
 def _by_turns(addresses: Iterable[Address]) -> list[Address]:
-    """Let the families take turns, beginning with that of the first address (RFC 8305, section 4)."""
+    """Alternate between the address families, beginning with that of the first address (RFC 8305, section 4)."""
     families: dict[int, deque[Address]] = {}
     for family, address in addresses:
         families.setdefault(family, deque()).append((family, address))

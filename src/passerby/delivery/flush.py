@@ -1,4 +1,4 @@
-"""Those who wait until nothing waits to be sent any more, or until it is known that this cannot be in time."""
+"""Pending calls of `flush`: they wait until all events are delivered, or no attempt is due in time."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class _Flush(NamedTuple):
 
 
 class Flushes:
-    """Begun by any thread, ended by the worker's.
+    """The pending flushes. Begun by any thread, ended by the worker's thread.
 
     Args:
         outbox: where events wait.
-        clock: seconds on a clock that never goes back.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(self, outbox: Outbox, clock: Callable[[], float]) -> None:
@@ -29,21 +29,21 @@ class Flushes:
         self._begun: deque[_Flush] = deque()
 
     def begin(self, until: float) -> Future[bool]:
-        """Return what to wait for until nothing waits (True), or nothing will be tried before `until` (False)."""
+        """Return a future: True when no events wait, False if no attempt is due before `until`."""
         flush = _Flush(until, Future())
         self._begun.append(flush)
         return flush.drained
 
     @property
     def is_waited_for(self) -> bool:
-        """Whether anybody waits."""
+        """Whether a flush is waiting."""
         return any(not flush.drained.cancelled() for flush in list(self._begun))
 
     def end(self, next_attempts: Iterable[Callable[[float], float | None]]) -> None:
-        """End what can be ended.
+        """Complete the flushes that can be completed.
 
         Args:
-            next_attempts: give, for each destination, before when nothing that waits is tried; None if nothing waits.
+            next_attempts: one function per destination. It returns when the next attempt is due, None without events.
         """
         if not self._begun:
             return

@@ -1,15 +1,15 @@
 """Socket calls that do not release the interpreter's lock (the GIL).
 
-The calls of `socket` and `select` release it, and beside an app that computes a thread gets it back only after the
-switch interval: 5 ms for what takes the kernel 10 microseconds. In a saturated server that came to 250 deliveries a
+Calls of `socket` and `select` release it. If the app computes meanwhile, a thread gets it back only after the switch
+interval of 5 ms, while the kernel needs 10 microseconds. In a saturated server this limited delivery to 250 events a
 second, whatever the concurrency. Calls through `ctypes.PyDLL` keep the lock. They never block: sends and receives pass
-MSG_DONTWAIT, polls a timeout of zero. Waiting stays the selector's, which releases the lock.
+MSG_DONTWAIT, polls a timeout of zero. Only the selector waits, which releases the lock.
 
-They are used only while others compute: where the app has little to do, releasing costs nothing, and lets a request in
-that comes between two calls. How long an ordinary call takes says which is the case.
+They are used only while other threads compute: in an idle app, releasing the lock costs nothing and lets a request run
+between two calls. The duration of an ordinary call shows which is the case.
 
-Where the C library cannot be called in this way, the ordinary calls are used. Over TLS two calls per delivery still
-release the GIL: OpenSSL's read and its write.
+If the C library cannot be called in this way, ordinary calls are used. Over TLS two calls per delivery still release
+the GIL: OpenSSL's read and its write.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from collections.abc import Collection
 from math import inf
 from typing import Any
 
-_SLOW = 0.001  # seconds; what takes the kernel microseconds has waited for the GIL
+_SLOW = 0.001  # seconds; a call that took longer has waited for the GIL
 _REMEMBERED = 0.25  # seconds until an ordinary call is tried again
-_TLS_RECORD = 16_384  # bytes; who asks for that many gets all that has been decrypted
-_RECEIVED = 16_384  # bytes received at once at most; ordinary answers have a few hundred
+_TLS_RECORD = 16_384  # bytes; a read of this size returns everything that has been decrypted
+_RECEIVED = 16_384  # bytes received at once, at most; ordinary responses have a few hundred
 
 
 class _PollFd(ctypes.Structure):
-    """`struct pollfd` of poll(2), which has one layout on all systems."""
+    """`struct pollfd` of poll(2), with the same layout on all systems."""
 
     _fields_ = (("fd", ctypes.c_int), ("events", ctypes.c_short), ("revents", ctypes.c_short))
 
 
 class _Calls:
-    """The C library's functions."""
+    """Functions of the C library."""
 
     def __init__(self) -> None:
         library = ctypes.PyDLL(None, use_errno=True)
@@ -66,17 +66,17 @@ _calls = _find_calls()
 
 
 class _Contention:
-    """Whether others compute, so that the GIL is slow to come back. Shared by all threads."""
+    """Whether other threads compute, so that getting the GIL back takes long. Shared by all threads."""
 
     _until = -inf
 
     @property
     def is_there(self) -> bool:
-        """Whether the GIL is to be kept now."""
+        """Whether to keep the GIL now."""
         return _calls is not None and time.monotonic() < self._until
 
     def note(self, begun: float) -> None:
-        """A call that never blocks, and released the GIL, began at a time and is over."""
+        """Note the duration of a non-blocking call that released the GIL; it began at `begun` and has just ended."""
         now = time.monotonic()
         if now - begun > _SLOW:
             self._until = now + _REMEMBERED
@@ -86,17 +86,17 @@ contention: _Contention = _Contention()
 
 
 class GilHoldingSocket(socket.socket):
-    """A non-blocking TCP socket whose sends and receives keep the GIL while others compute."""
+    """A non-blocking TCP socket whose sends and receives keep the GIL while other threads compute."""
 
     def __init__(self, family: int) -> None:
-        # The protocol is named, because asyncio switches off Nagle's algorithm only where it is.
+        # The protocol is passed, because asyncio turns off Nagle's algorithm only if it is set.
         super().__init__(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self.setblocking(False)
         self._received = bytearray(_RECEIVED)
         self._address = _address_of(self._received)
 
     def send(self, data: Any, flags: int = 0, /) -> int:
-        """Send what the kernel takes at once."""
+        """Send as much as the kernel accepts at once."""
         if _calls is None or not contention.is_there:
             begun = time.monotonic()
             try:
@@ -107,13 +107,13 @@ class GilHoldingSocket(socket.socket):
         return sent if sent >= 0 else _fail()
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
-        """Receive what there is."""
+        """Receive the available bytes."""
         if _calls is None or not contention.is_there:
             return super().recv(bufsize, flags)
         return bytes(memoryview(self._received)[: self._receive(_calls, bufsize, flags)])
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
-        """Receive what there is into a buffer."""
+        """Receive the available bytes into a buffer."""
         if _calls is None or not contention.is_there:
             return super().recv_into(buffer, nbytes, flags)
         view = memoryview(buffer).cast("B")
@@ -127,7 +127,7 @@ class GilHoldingSocket(socket.socket):
 
 
 class SparingSSLObject(ssl.SSLObject):
-    """TLS that does not ask OpenSSL for more where nothing more was received: asking releases the GIL."""
+    """TLS that does not call OpenSSL when no more data was received, since the call releases the GIL."""
 
     _incoming: ssl.MemoryBIO | None = None
 
@@ -138,7 +138,7 @@ class SparingSSLObject(ssl.SSLObject):
         return made  # type: ignore[no-any-return]
 
     def read(self, len: int = 1024, buffer: Any = None) -> Any:
-        """Decrypt what was received; raises SSLWantReadError where that is nothing."""
+        """Decrypt the received data. Raises SSLWantReadError if there is none."""
         incoming = self._incoming
         if incoming is not None and not incoming.pending and not incoming.eof and len >= _TLS_RECORD:
             raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "nothing more was received")
@@ -146,10 +146,10 @@ class SparingSSLObject(ssl.SSLObject):
 
 
 class ReadyNow:
-    """Says which of some file descriptors are ready, without waiting and without releasing the GIL.
+    """Polls file descriptors without waiting and without releasing the GIL.
 
     Args:
-        keys: what is waited for, as a selector has it.
+        keys: the registered file descriptors of a selector.
     """
 
     def __init__(self, keys: Collection[selectors.SelectorKey]) -> None:
@@ -157,7 +157,7 @@ class ReadyNow:
         self._polled = (_PollFd * len(keys))(*(_PollFd(key.fd, _events_of(key.events)) for key in keys))
 
     def look(self) -> list[tuple[selectors.SelectorKey, int]] | None:
-        """Return what is ready, as a selector does; None if an ordinary look does as well."""
+        """Return the ready file descriptors, as a selector does, or None if an ordinary poll should be used."""
         if (
             _calls is None
             or not contention.is_there
@@ -177,7 +177,7 @@ def _events_of(events: int) -> int:
 
 
 def _ready_of(revents: int) -> int:
-    """Translate as the selectors do: an error or a hang-up is ready for both."""
+    """Translate events as the selectors do: an error or a hang-up means ready for reading and writing."""
     read, write = revents & ~select.POLLOUT, revents & ~select.POLLIN
     return (selectors.EVENT_READ if read else 0) | (selectors.EVENT_WRITE if write else 0)
 

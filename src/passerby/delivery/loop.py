@@ -1,4 +1,4 @@
-"""An event loop that survives what happens to a process: forks, and the end of the interpreter."""
+"""An event loop that survives forks and the exit of the interpreter."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .gil import ReadyNow
 AddressInfo = list[tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]]
 
 
-# Looking up a host name would load it in a thread that neither a fork nor the interpreter's exit waits for.
+# Otherwise a host name lookup would load it in a thread that neither a fork nor the interpreter's exit waits for.
 codecs.lookup("idna")
 
 
@@ -32,25 +32,25 @@ FileDescriptorLike = int | HasFileno
 
 
 class WorkerSelector(selectors.DefaultSelector):
-    """Waits for the network, and can be kept from going on.
+    """Waits for the network, and can be held before it continues.
 
-    The kernel's set of connections is shared with forked children: what is left of the parent's loop there must not
-    touch it, or the parent would never hear of its connections again.
+    The kernel's set of connections is shared with forked children. The copy of the loop there must not change it, or
+    the parent would get no more events for its connections.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._process = os.getpid()
         self._ready_now: ReadyNow | None = None
-        self._holding = threading.Lock()  # whoever has it keeps the loop from going on after its sleep
-        self._working = threading.Lock()  # the loop has it unless it sleeps
+        self._holding = threading.Lock()  # the owner keeps the loop from continuing after its sleep
+        self._working = threading.Lock()  # owned by the loop unless it sleeps
         self._working.acquire()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Wait as long as there is nothing to do, or as it is held.
+        """Wait until there is work to do and the loop is not held.
 
-        Only waiting releases the GIL: looking does not, neither where the loop has work to do, nor after the wait, when
-        more may be ready, since beside an app that computes it takes a while to get the GIL back.
+        Only waiting releases the GIL. Polling keeps it, both when the loop has work to do and after a wait, when more
+        may be ready, because getting the GIL back takes long while the app computes.
         """
         if timeout is not None and timeout <= 0 and (ready := self._look()) is not None:
             return ready
@@ -69,26 +69,26 @@ class WorkerSelector(selectors.DefaultSelector):
 
     @property
     def is_inherited(self) -> bool:
-        """Whether it is the parent's, and this is a forked child."""
+        """Whether this is a forked child and the selector is its parent's."""
         return os.getpid() != self._process
 
     def register(self, fileobj: FileDescriptorLike, events: int, data: Any = None) -> selectors.SelectorKey:
-        """Wait for a connection."""
+        """Register a connection."""
         self._ready_now = None
         return super().register(fileobj, events, data)
 
     def unregister(self, fileobj: FileDescriptorLike) -> selectors.SelectorKey:
-        """Stop to wait for a connection."""
+        """Unregister a connection."""
         self._ready_now = None
         return self.get_key(fileobj) if self.is_inherited else super().unregister(fileobj)
 
     def modify(self, fileobj: FileDescriptorLike, events: int, data: Any = None) -> selectors.SelectorKey:
-        """Wait for something else at a connection."""
+        """Change the events of a connection."""
         self._ready_now = None
         return self.get_key(fileobj) if self.is_inherited else super().modify(fileobj, events, data)
 
     def hold(self, timeout: float) -> bool:
-        """Wait until the loop sleeps and keep it from going on; False if it has not slept in time."""
+        """Wait until the loop sleeps, then hold it. Returns False if it did not sleep in time."""
         if not self._holding.acquire(timeout=timeout):
             return False
         if not self._working.acquire(timeout=timeout):
@@ -97,27 +97,27 @@ class WorkerSelector(selectors.DefaultSelector):
         return True
 
     def let_go(self) -> None:
-        """Let the loop go on."""
+        """Let the loop continue."""
         self._working.release()
         self._holding.release()
 
 
 class WorkerLoop(asyncio.SelectorEventLoop):
-    """An event loop whose name lookups need no executor, since there is none any more when the interpreter exits."""
+    """An event loop whose name lookups need no executor, which is not available when the interpreter exits."""
 
     _is_whole = False
 
     def __init__(self) -> None:
-        self.asked: set[Future[Any]] = set()  # what the app waits for
+        self.asked: set[Future[Any]] = set()  # futures the app waits for
         self._lookups: set[threading.Thread] = set()
         self.selector: WorkerSelector = WorkerSelector()
         super().__init__(self.selector)
         self._is_whole = True
 
     def hold(self, timeout: float) -> bool:
-        """Wait until the loop sleeps and no name is being looked up, and keep it from going on; False if that failed.
+        """Wait until the loop sleeps and no name lookup is running, then hold it. Returns False if that failed.
 
-        The C library's locks of a lookup that a fork interrupts would never be released in the child.
+        If a fork interrupted a lookup, the C library's locks would never be released in the child.
         """
         until = time.monotonic() + timeout
         if not self.selector.hold(timeout):
@@ -127,12 +127,12 @@ class WorkerLoop(asyncio.SelectorEventLoop):
         return True
 
     def let_go(self) -> None:
-        """Let the loop go on."""
+        """Let the loop continue."""
         self.selector.let_go()
 
     def is_closed(self) -> bool:
-        """Whether it is over. In a forked child the parent's is: nothing says farewell on the parent's connections."""
-        if not self._is_whole:  # no file descriptor was left for it; asyncio asks once more when it is let go
+        """Return whether it is closed. In a forked child it is, so that nothing is sent on the parent's connections."""
+        if not self._is_whole:  # no file descriptor was available; asyncio checks again on garbage collection
             return True
         return super().is_closed() or self.selector.is_inherited
 
@@ -146,15 +146,15 @@ class WorkerLoop(asyncio.SelectorEventLoop):
         proto: int = 0,
         flags: int = 0,
     ) -> AddressInfo:
-        """Resolve in a daemon thread, which nothing waits for at exit; where no thread can start, in this one."""
+        """Resolve in a daemon thread, which does not delay the exit, or in this thread if none can be started."""
         found: Future[Any] = Future()
 
         def resolve() -> None:
             try:
                 addresses = socket.getaddrinfo(host, port, family, type, proto, flags)
-                with suppress(InvalidStateError):  # nobody waits any more
+                with suppress(InvalidStateError):  # cancelled meanwhile
                     found.set_result(addresses)
-            except BaseException as error:  # handed on to whoever awaits
+            except BaseException as error:  # passed on to the caller
                 with suppress(InvalidStateError):
                     found.set_exception(error)
             finally:

@@ -1,4 +1,4 @@
-"""What happens to the process: it exits, or it forks. Whoever needs to know is told, for as long as it lives."""
+"""Notifies registered objects, which are referenced weakly, when the process exits or forks."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from ..logs import sparing
 
 
 class Heir(Protocol):
-    """What a forked child gets from its parent and cannot use as it is."""
+    """An object with state that is not valid in a forked child."""
 
     def begin_afresh(self) -> None:
-        """This is a forked child; threads, locks and connections of the parent are not ours."""
+        """Reset the state in a forked child: threads, locks and connections belong to the parent."""
         ...
 
 
 class Process(Heir, Protocol):
-    """What wants to know of the life of the process."""
+    """An object that is notified of exits and forks."""
 
     def on_exit(self, waited: float) -> None:
-        """The interpreter exits, and has waited so many seconds for others already."""
+        """Prepare for the exit of the interpreter, which has waited `waited` seconds for other objects already."""
         ...
 
     def hold_still(self) -> None:
-        """The process is about to fork."""
+        """Prepare for a fork."""
         ...
 
     def go_on(self) -> None:
-        """The process has forked, and this is the parent."""
+        """Continue in the parent after a fork."""
         ...
 
 
@@ -42,12 +42,12 @@ _heirs: weakref.WeakSet[Heir] = weakref.WeakSet()
 
 
 def watch_process(process: Process) -> None:
-    """Tell an object of exit and fork for as long as it lives; it is not kept alive by this."""
+    """Notify an object of exit and fork. The reference is weak."""
     _living.add(process)
 
 
 def renew_in_child(heir: Heir) -> None:
-    """Tell an object of a fork in the child, for as long as it lives; it is not kept alive by this."""
+    """Notify an object in the child after a fork. The reference is weak."""
     _heirs.add(heir)
 
 
@@ -68,10 +68,10 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    for heir in [*_heirs, *_living]:  # the heirs first: among them is what the others log by
+    for heir in [*_heirs, *_living]:  # the rate limit of the loggers is among the first
         heir.begin_afresh()
     multiprocessing = sys.modules.get("multiprocessing.util")
-    if multiprocessing is not None:  # its forked children end without what is registered with atexit
+    if multiprocessing is not None:  # its forked children do not run functions registered with atexit
         multiprocessing.register_after_fork(_on_exit, _finish_with_multiprocessing)
 
 

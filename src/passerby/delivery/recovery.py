@@ -1,6 +1,6 @@
-"""Recovery: a service that has just come back is not overrun by all that has waited for it.
+"""Ramp-up after an outage: for one minute a destination gets at most twice the usual rate of events.
 
-For a minute it gets no more than twice what comes usually; then the rest as fast as it takes it.
+After that, delivery is limited only by the speed of the service.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from collections.abc import Callable
 from math import inf
 
 LASTING = 60.0  # seconds
-TIMES = 1.8  # what usually comes: more, so that the backlog shrinks, and not twice as much
-LEAST = 1.0  # a second, where next to nothing comes
-_REMEMBERED = 600.0  # seconds over which what usually comes is counted
-_EVERY = 10.0  # seconds between two counts
+TIMES = 1.8  # of the usual rate: above 1, so that the backlog shrinks, and below 2
+LEAST = 1.0  # events a second, if the usual rate is lower
+_REMEMBERED = 600.0  # seconds over which the usual rate is measured
+_EVERY = 10.0  # seconds between two samples
 
 
 class Recovery:
-    """Says how many events may be sent now.
+    """Limits the number of events that may be sent now.
 
     Args:
-        count: how many events have come so far.
+        count: returns the number of events recorded so far.
     """
 
     def __init__(self, count: Callable[[], int]) -> None:
@@ -32,7 +32,7 @@ class Recovery:
         self._refilled = -inf
 
     def look(self, now: float) -> None:
-        """Note from time to time how many have come."""
+        """Sample the number of recorded events, at most every ten seconds."""
         if self._counts and now < self._counts[-1][0] + _EVERY:
             return
         self._counts.append((now, self._count()))
@@ -40,39 +40,39 @@ class Recovery:
             self._counts.popleft()
 
     def begin(self, now: float) -> None:
-        """The service answers again."""
+        """Start when the service responds again."""
         self._rate = max(LEAST, TIMES * self._usual(now))
         self._room = 1.0
         self._refilled = now
         self._until = now + LASTING
 
     def end(self) -> None:
-        """Somebody waits for all to be sent."""
+        """Stop, because a flush waits until all events are sent."""
         self._until = -inf
 
     def is_over(self, now: float) -> bool:
-        """Whether there is nothing to be spared."""
+        """Return whether the rate is not limited any more."""
         return now >= self._until
 
     def room(self, now: float) -> int | None:
-        """Return how many may be sent now; None if that does not matter."""
+        """Return how many events may be sent now, or None for no limit."""
         if self.is_over(now):
             return None
-        # What is not sent at once may be sent later, but no more than a second's worth at a time.
+        # Unused allowance is kept, but at most that of one second.
         self._room = min(self._room + (now - self._refilled) * self._rate, 1.0 + self._rate)
         self._refilled = now
         return int(self._room)
 
     def take(self, number: int) -> None:
-        """So many are sent."""
+        """Note that events are sent."""
         self._room -= number
 
     def due(self, now: float) -> float | None:
-        """Return when one more may be sent; None if that does not matter."""
+        """Return when one more event may be sent, or None for no limit."""
         return None if self.is_over(now) else now + max(0.0, 1.0 - self._room) / self._rate
 
     def _usual(self, now: float) -> float:
-        """How many came a second, over the last minutes."""
+        """Return the events recorded per second over the last minutes."""
         if not self._counts:
             return 0.0
         since, count = self._counts[0]

@@ -1,9 +1,8 @@
-"""One connection to one origin, kept alive between calls: asyncio's streams for bytes and TLS, h11 for HTTP.
+"""One connection to one origin, kept alive between requests: asyncio's streams for bytes and TLS, h11 for HTTP.
 
-h11 comes with httpx below 1.0, which speaks through it too: it asks for httpcore 1, and that for h11. So it is no
-dependency of passerby's own; if it is missing all the same, the error says how to get it. Used directly it delivers an
-event for less than a third of the CPU time, which is the app's own: the background thread and the app share one
-interpreter.
+h11 is installed with httpx below 1.0, through httpcore 1. So passerby does not list it as a dependency; if it is
+missing nevertheless, the error contains the command that installs it. Using h11 directly takes less than a third of the
+CPU time per event. The background thread shares the interpreter with the app.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from urllib.parse import SplitResult
 
 try:
     import h11
-except ModuleNotFoundError as _error:  # a later httpx may speak through something else
+except ModuleNotFoundError as _error:  # a later httpx may use something else
     raise ModuleNotFoundError(
         'h11 is not installed, which httpx 0.27 and 0.28 bring. Run: pip install "httpx<1" "h11>=0.14"', name="h11"
     ) from _error
@@ -29,22 +28,22 @@ from .errors import DeliveryError
 CannotSpeak = h11.ProtocolError
 CannotUnderstand = h11.RemoteProtocolError
 
-MAX_BODY = 1_000_000  # bytes of an answer that are read; the rest cannot be an answer to what we send
-_MAX_HEAD = 65_536  # bytes of status line and headers, of trailers, and of all interim answers (1xx) together
-MAX_PIECES = 2_000  # reads, chunks and interim answers of one answer; each costs CPU time, however small it is
+MAX_BODY = 1_000_000  # bytes of a response that are read; no service sends that many in response to events
+_MAX_HEAD = 65_536  # bytes of status line and headers, of trailers, and of all interim responses (1xx) together
+MAX_PIECES = 2_000  # reads, chunks and interim responses of one response; each costs CPU time, however small it is
 _READ = 65_536  # bytes read at once
-_KEEP_ALIVE = 30.0  # seconds; below the 60 at which common load balancers hang up
+_KEEP_ALIVE = 30.0  # seconds; common load balancers close connections after 60
 
 
 class HungUp(DeliveryError):
-    """The other side ended a kept connection before it said anything to this call."""
+    """The other side closed a kept connection before it sent anything for this request."""
 
 
 class _Reader(asyncio.StreamReader):
-    """What was received, and whether all of it was read.
+    """A stream reader that counts unread bytes.
 
     Attributes:
-        unread: how many bytes nobody has read.
+        unread: the number of received bytes that have not been read.
     """
 
     unread: int = 0
@@ -65,29 +64,29 @@ class _Head(NamedTuple):
 
 
 class _Written(NamedTuple):
-    """How h11 writes calls that differ in nothing but their bodies: checked and written once, used for many.
+    """A request head, encoded once by h11 and reused for requests that differ only in their bodies.
 
     Attributes:
-        request: what h11 is given, so that it knows what the answer is to.
-        text: the head, without the length of the body and what follows.
+        request: the request passed to h11, which needs it to parse the response.
+        text: the head up to the length of the body.
     """
 
     request: h11.Request
     text: bytes
 
 
-_NO_LENGTH = b"Content-Length: 0\r\n\r\n"  # how each head ends that is written for reuse
+_NO_LENGTH = b"Content-Length: 0\r\n\r\n"  # the end of each reusable head
 _END = h11.EndOfMessage()
 
 
 class Stream:
-    """A connection, made when it is first needed and again when it is gone. Belongs to one event loop.
+    """A connection to one origin, opened on first use and reopened if it was closed. Belongs to one event loop.
 
     Args:
-        origin: the URL whose scheme, host and port are meant.
-        headers: sent with every call.
+        origin: a URL with scheme, host and port of the origin.
+        headers: sent with every request.
         ssl_context: verifies certificates and host names; None for http origins.
-        public_only: whether only public addresses are connected to.
+        public_only: whether to connect to public addresses only.
     """
 
     def __init__(
@@ -111,11 +110,11 @@ class Stream:
         self._used_at = 0.0
 
     async def perform(self, call: Call, target: str) -> Answer:
-        """Perform a call. Raises OSError or h11.ProtocolError; no time limit is kept."""
+        """Perform a request. Raises OSError or h11.ProtocolError. There is no time limit."""
         if self._is_usable():
             try:
                 return await self._exchange(call, target)
-            except HungUp:  # it did so while nothing was going on; that is no failure of this call
+            except HungUp:  # closed while idle; not a failure of this request
                 pass
         await self._connect()
         try:
@@ -124,7 +123,7 @@ class Stream:
             raise ConnectionResetError from None
 
     async def aclose(self) -> None:
-        """Let go of the connection at once."""
+        """Close the connection at once."""
         self._close()
 
     def _close(self) -> None:
@@ -134,7 +133,7 @@ class Stream:
 
     def _is_usable(self) -> bool:
         if self._reader is None or self._reader.at_eof() or self._reader.unread:
-            return False  # what comes before a call is no answer to it
+            return False  # bytes received before the request are no response to it
         return time.monotonic() - self._used_at < _KEEP_ALIVE
 
     async def _connect(self) -> None:
@@ -207,7 +206,7 @@ class Stream:
             elif isinstance(event, h11.Response):
                 names = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
                 return _Head(event.status_code, names)
-            # What is received may hold the head and the beginning of the body.
+            # The received bytes may include the beginning of the body.
             if self._is_beyond(self._received, _MAX_HEAD + _READ):
                 raise h11.RemoteProtocolError("endless head")
 
@@ -223,11 +222,11 @@ class Stream:
                 size += len(event.data)
             elif isinstance(event, h11.EndOfMessage):
                 return b"".join(pieces)
-            if self._is_beyond(size, MAX_BODY):  # no answer to what we send; its status says enough
+            if self._is_beyond(size, MAX_BODY):  # not a usual response; its status is enough
                 return b""
 
     def _is_beyond(self, size: int, most: int) -> bool:
-        """Count a piece of the answer; whether that, or its size, is more than is read of any."""
+        """Count a piece of the response. Returns whether there are too many pieces or bytes."""
         self._pieces += 1
         return self._pieces > MAX_PIECES or size > most
 

@@ -1,7 +1,7 @@
-"""How a run of tests is recognised where nothing of passerby was set up for it.
+"""Detects a test run without any setup for it.
 
-Each mark is there only while tests run. That a test library is installed or imported is none, and no variable that
-people set themselves is: what looks like a test in production would cost all events.
+Each sign exists only while tests run. An installed or imported test library is not a sign, and neither is a variable
+that people set themselves: a false detection in production would lose all events.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from pathlib import PurePath
 from typing import Any
 
-# Commands that do nothing but run tests, and the module that such a command has imported.
+# Commands that only run tests, and a module that each of them imports.
 _RUNNERS = {
     "pytest": "_pytest",
     "py.test": "_pytest",
@@ -22,13 +22,13 @@ _RUNNERS = {
     "zope-testrunner": "zope.testrunner",
     "behave": "behave",
 }
-# Packages that `python -m` runs for nothing but tests.
+# Packages that only run tests when run by `python -m`.
 _PACKAGES = frozenset({"pytest", "unittest", "doctest", "nose2", "nose", "stestr", "testtools", "subunit", "behave"})
-_REWRITING = "_pytest.assertion.rewrite"  # pytest puts its import hook in place before it imports anything of an app
+_REWRITING = "_pytest.assertion.rewrite"  # pytest installs its import hook before it imports the app
 
 
 def runner_here() -> str | None:
-    """Return by which mark this process is one that runs tests, as far as it has been since it started; else None."""
+    """Return the sign that this process was started to run tests, or None."""
     if any(type(finder).__module__ == _REWRITING for finder in sys.meta_path):
         return "pytest is running"
     program = PurePath(sys.argv[0] if sys.argv else "").name.removesuffix(".exe")
@@ -42,15 +42,15 @@ def runner_here() -> str | None:
 
 
 def tests_here() -> str | None:
-    """Return by which mark tests run in this process at this moment; else None. Asked often, so it looks at little."""
+    """Return the sign that tests are running in this process now, or None. Called often, so it checks little."""
     utils: Any = sys.modules.get("django.test.utils")
     if utils is not None and "saved_data" in vars(getattr(utils, "_TestState", object)):
         return "Django's test environment is set up"
     signals: Any = sys.modules.get("unittest.signals")
-    results: Any = getattr(signals, "_results", None)  # where a runner registers what it runs, for Ctrl-C
+    results: Any = getattr(signals, "_results", None)  # where a runner registers its results, for Ctrl-C
     return "unittest is running" if getattr(results, "data", None) else None
 
 
 def started_by_test() -> str | None:
-    """Return by which mark this process was started within a test, such as a server that the test talks to."""
+    """Return the sign that this process was started by a test, such as a server for the test, or None."""
     return "PYTEST_CURRENT_TEST is set" if os.environ.get("PYTEST_CURRENT_TEST") else None

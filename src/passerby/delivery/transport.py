@@ -1,9 +1,8 @@
-"""The one door to httpx and to the network: performs calls and gives back answers, or says in words why there is none.
+"""The only module that uses httpx and the network: performs requests, and translates errors to short reasons.
 
-Each lane has its own connections, since a shared pool takes time that grows with the square of its connections; all
-lanes share one SSL context, as making one takes some 20 ms. Where the environment names a proxy, httpx goes through it;
-everything else takes the direct way. `httpx.AsyncClient` is not used: it writes every URL to the log, and follows where
-it was not sent.
+Each concurrent sender has its own connections, since the cost of a shared pool grows with the square of its
+connections. All share one SSL context, as making one takes about 20 ms. If the environment sets a proxy, httpx is used
+for it; all other connections are direct. `httpx.AsyncClient` is not used: it logs every URL, and follows redirects.
 """
 
 from __future__ import annotations
@@ -29,18 +28,18 @@ from .stream import MAX_BODY, MAX_PIECES, CannotSpeak, CannotUnderstand, Stream
 
 USER_AGENT = f"passerby/{__version__}"
 _HEADERS = {"User-Agent": USER_AGENT, "Accept": "application/json"}
-_KEEP_ALIVE = 30.0  # seconds; below the 60 at which common load balancers hang up
+_KEEP_ALIVE = 30.0  # seconds; common load balancers close connections after 60
 
 
 class NoAnswer(DeliveryError):
-    """There is no answer: the reason is a short text without URL, key or data."""
+    """A request got no response. The message is a short reason without URL, key or data."""
 
     def __init__(self, reason: str, timed_out: bool = False) -> None:
         self.timed_out = timed_out
         super().__init__(reason)
 
 
-# From the most specific to the most general; the first that fits says the reason.
+# From the most specific to the most general; the first match gives the reason.
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (PrivateAddress, "host has no public address, and allow_private_addresses is not set"),
     (httpx.TimeoutException, "no answer in time"),
@@ -64,17 +63,17 @@ _TIMEOUTS = (TimeoutError, httpx.TimeoutException)
 
 
 class _Way(Protocol):
-    """A way to one origin."""
+    """A connection to one origin."""
 
     async def perform(self, call: Call, target: str) -> Answer: ...
     async def aclose(self) -> None: ...
 
 
 class Lane:
-    """One connection to each origin that is called, kept alive between calls. Belongs to one event loop.
+    """One connection to each origin, kept alive between requests. Belongs to one event loop.
 
     Args:
-        get_ssl_context: gives the context that verifies certificates; asked only where there is TLS.
+        get_ssl_context: returns the context that verifies certificates; called only for TLS.
     """
 
     def __init__(self, get_ssl_context: Callable[[], ssl.SSLContext]) -> None:
@@ -83,12 +82,12 @@ class Lane:
         self._ways: dict[tuple[str, str, bool], _Way] = {}
 
     async def perform(self, call: Call, timeout: float) -> Answer:
-        """Perform a call within `timeout` seconds, body included. Raises NoAnswer."""
+        """Perform a request within `timeout` seconds, including the response body. Raises NoAnswer."""
         url = urlsplit(call.url)
-        if self._collector is not None:  # also for destinations of the app's own, which have other addresses
+        if self._collector is not None:  # also for custom destinations, which have other addresses
             url = urlsplit(self._collector)._replace(path=url.path, query=url.query)
         if rehearsal.refuses(url.geturl()):
-            raise NoAnswer("a rehearsal calls nobody")
+            raise NoAnswer("nothing is sent in a dry run")
         public_only = call.public_only and self._collector is None
         way = self._ways.get((url.scheme, url.netloc, public_only))
         if way is None:
@@ -100,7 +99,7 @@ class Lane:
             raise NoAnswer(_reason(error), isinstance(error, _TIMEOUTS)) from None
 
     async def aclose(self) -> None:
-        """Let go of the connections at once."""
+        """Close the connections at once."""
         for way in self._ways.values():
             await way.aclose()
         self._ways.clear()
@@ -109,22 +108,22 @@ class Lane:
         proxy = proxy_for(url.scheme, url.hostname or "")
         if proxy is None:
             return Stream(url, _HEADERS, self._ssl_context() if url.scheme == "https" else None, public_only)
-        # Through a proxy it is the proxy that resolves the name, and has to refuse private addresses.
+        # The proxy resolves the name, so the proxy has to refuse private addresses.
         context = self._ssl_context()
         try:
             return _ProxyWay(proxy, context)
-        except Exception:  # httpx has many: a proxy's URL that is none, or a kind that needs another package
-            raise NoAnswer("the proxy that the environment names cannot be used") from None
+        except Exception:  # several in httpx: an invalid URL, or a kind of proxy that needs another package
+            raise NoAnswer("the proxy set in the environment cannot be used") from None
 
     def _ssl_context(self) -> ssl.SSLContext:
         try:
             return self._get_ssl_context()
-        except (OSError, ValueError):  # SSL_CERT_FILE, say, names no file of certificates
+        except (OSError, ValueError):  # for example SSL_CERT_FILE is not a file of certificates
             raise NoAnswer("TLS cannot be set up") from None
 
 
 class _ProxyWay:
-    """The way through a proxy."""
+    """A connection through a proxy."""
 
     def __init__(self, proxy: str, ssl_context: ssl.SSLContext) -> None:
         limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=_KEEP_ALIVE)
@@ -138,7 +137,7 @@ class _ProxyWay:
                 body = await _read(response)
             finally:
                 await response.aclose()
-        except BaseException:  # a tunnel in which TLS was not agreed upon would keep the place of the one connection
+        except BaseException:  # a tunnel whose TLS handshake failed would block the only connection
             await self._transport.aclose()
             raise
         return Answer(response.status_code, dict(response.headers), body)
@@ -148,14 +147,14 @@ class _ProxyWay:
 
 
 def make_ssl_context() -> ssl.SSLContext:
-    """Make the context that all lanes share: certificates and host names are verified."""
+    """Make the context that all connections share. It verifies certificates and host names."""
     context = httpx.create_ssl_context()
     context.sslobject_class = SparingSSLObject
     return context
 
 
 def proxy_for(scheme: str, host: str) -> str | None:
-    """Return the proxy that the environment names for a host (HTTPS_PROXY, NO_PROXY ...), if any."""
+    """Return the proxy set in the environment for a host (HTTPS_PROXY, NO_PROXY ...), if any."""
     proxies = getproxies()
     proxy = proxies.get(scheme) or proxies.get("all")
     if not proxy or proxy_bypass(host):
@@ -166,11 +165,11 @@ def proxy_for(scheme: str, host: str) -> str | None:
 async def _read(response: httpx.Response) -> bytes:
     pieces: list[bytes] = []
     size = 0
-    # As it was sent: we ask for no compression, and what is small compressed may be huge when it is not.
+    # Not decompressed: we do not request compression, and a small compressed body may expand to a huge one.
     async for piece in response.aiter_raw():
         pieces.append(piece)
         size += len(piece)
-        if size > MAX_BODY or len(pieces) > MAX_PIECES:  # no answer to what we send; its status says enough
+        if size > MAX_BODY or len(pieces) > MAX_PIECES:  # not a usual response; its status is enough
             return b""
     return b"".join(pieces)
 

@@ -1,7 +1,7 @@
-"""The worker: one background thread of this process with an event loop of its own.
+"""The worker: one background thread of this process with its own event loop.
 
-Begun by the first piece of work, begun afresh after a fork, and asked to finish when the interpreter exits. The app's
-own event loop is never used: it may be closed, replaced or blocked at any time.
+Started by the first event, started again after a fork, and stopped when the interpreter exits. The app's event loop is
+never used: it may be closed, replaced or blocked at any time.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ T = TypeVar("T")
 
 GATHERING = 0.005  # seconds between waking and looking for work: a busy app wakes the thread 200 times a second at most
 
-HOLDING = 1.0  # seconds that a fork waits for the loop at most
+HOLDING = 1.0  # seconds for which a fork waits for the loop, at most
 
 
 class Worker:
-    """Runs one coroutine function in a thread and a loop of its own, until it is told to stop.
+    """Runs one coroutine function in a separate thread and event loop, until it is stopped.
 
     Args:
-        main: called in the loop; is to end soon after `stopping` is set.
+        main: called in the loop; must end soon after `stopping` is set.
         name: the thread's name.
     """
 
@@ -53,12 +53,12 @@ class Worker:
 
     @property
     def is_running(self) -> bool:
-        """Whether the thread is there."""
+        """Whether the thread is alive."""
         thread = self._thread
         return thread is not None and thread.is_alive()
 
     def start(self) -> bool:
-        """Start the thread unless it runs; False if no thread can be started now."""
+        """Start the thread unless it is running. Returns False if no thread can be started now."""
         return self._thread is not None or self._begin()
 
     def _begin(self) -> bool:
@@ -73,18 +73,17 @@ class Worker:
             except RuntimeError as error:
                 self._thread = None
                 if not self._is_thwarted:
-                    log.warning("no thread for delivery (%s); events wait and the next one tries again", error)
+                    log.warning("cannot start the delivery thread (%s); events wait, the next one retries", error)
                 self._is_thwarted = True
                 return False
             self._is_thwarted = False
         return True
 
     def wake(self) -> None:
-        """Have the loop look for events to send. Cheap while it is awake, or while there is no room for any.
+        """Wake the loop because there are events to send. Cheap while it is awake, or cannot send any.
 
-        The caller first adds its work, then notes that it is wanted, then looks whether the loop sleeps; the loop first
-        notes that it sleeps and then looks whether it is wanted: whatever the order of the two, one of them sees the
-        other.
+        The caller first adds its events, then sets the flag for events, then checks whether the loop sleeps. The loop
+        first sets the flag for sleeping, then checks for events. So in any order at least one sees the other.
         """
         self._wanted = True
         if self._asleep:
@@ -93,39 +92,40 @@ class Worker:
         self.start()  # in case it has ended since the caller looked
 
     def rouse(self) -> None:
-        """Have the loop look around, whatever it sleeps for."""
+        """Wake the loop now, even if it cannot send events."""
         self._is_roused = True
         if self._is_sleeping:
-            self._is_sleeping = self._asleep = False  # awake soon: nobody else need wake it
+            self._is_sleeping = self._asleep = False  # awake soon: no other thread needs to wake it
             self.call(self._set_wake)
         self.start()  # in case it has ended since the caller looked
 
     def hold_still(self) -> None:
-        """Wait until the loop sleeps and keep it from going on.
+        """Wait until the loop sleeps, then hold it.
 
-        A fork while it works, say in OpenSSL or in an import, would leave the child with locks that nobody releases.
+        A fork while it works, for example in OpenSSL or in an import, would leave locks in the child that are never
+        released.
         """
         loop = self._loop
         if loop is not None and loop.hold(HOLDING):
             self._held = loop
 
     def go_on(self) -> None:
-        """Let the loop go on."""
+        """Let the loop continue."""
         held, self._held = self._held, None
         if held is not None:
             held.let_go()
 
     def call(self, function: Callable[[], object]) -> None:
-        """Call a function in the loop soon; nothing happens if the loop is gone."""
+        """Call a function in the loop soon. Does nothing if the loop has ended."""
         loop = self._loop
         if loop is None:
             return
         with suppress(RuntimeError):  # closed in between
-            # Of the caller's context nothing must stay with us: connections would keep a request's tracker alive.
+            # Without the caller's context, which would keep a request's tracker alive through our connections.
             loop.call_soon_threadsafe(function, context=Context())
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run a coroutine in the loop; starts the worker if need be. Raises RuntimeError if that cannot be."""
+        """Run a coroutine in the loop; starts the worker if necessary. Raises RuntimeError if that is impossible."""
         loop = self._loop if self.start() and self._started.wait(5) else None
         if loop is None or self.stopping:
             coroutine.close()
@@ -144,9 +144,9 @@ class Worker:
         return answer
 
     async def sleep(self, seconds: float | None, *, for_events: bool) -> None:
-        """In the loop: sleep until roused, or for some seconds; and until woken, if events would find room.
+        """In the loop: sleep for some seconds or until woken. Events wake it only if `for_events` is true.
 
-        What comes while it gathers does not wake it again.
+        Events recorded during the delay after waking do not wake it again.
         """
         self._is_sleeping = True
         self._asleep = for_events
@@ -157,20 +157,20 @@ class Worker:
         self._is_sleeping = self._asleep = False
         self._wake.clear()
         if self.stopping:
-            return  # who wants something from now on has to be remembered
+            return  # keep the flags that are set from now on
         await asyncio.sleep(GATHERING)
         with self._starting:
             if not self.stopping:
                 self._wanted = self._is_roused = False
 
     def nudge(self) -> None:
-        """In the loop: end its sleep. What ends because the loop stops is no reason to begin again."""
+        """In the loop: end its sleep. Tasks that end because the loop stops must not restart it."""
         with self._starting:
             self._is_roused = not self.stopping or self._is_roused
         self._set_wake()
 
     def stop(self, timeout: float | None) -> None:
-        """Ask the thread to end and wait for it."""
+        """Stop the thread and wait for it."""
         with self._starting:
             thread = self._thread
             if thread is None:
@@ -192,7 +192,7 @@ class Worker:
             started.set()
             loop.run_until_complete(self._main(self))
             loop.run_until_complete(cancel_others())
-            loop.run_until_complete(asyncio.sleep(0))  # connections that were let go close their sockets now
+            loop.run_until_complete(asyncio.sleep(0))  # closed connections close their sockets now
         except Exception:
             log.exception("the delivery thread failed; the next event starts it again")
         finally:
@@ -204,20 +204,20 @@ class Worker:
                 loop.close()
                 for answer in list(loop.asked):
                     _disappoint(answer)
-        if self.stopping and (self._wanted or self._is_roused):  # somebody came while it stopped
+        if self.stopping and (self._wanted or self._is_roused):  # woken while it stopped
             self._begin()
 
 
 def _follow(running: Future[T]) -> Future[T]:
-    """Return a future that ends as another does, except that only the app can cancel it."""
+    """Return a future with the result of another one. Only the app can cancel it."""
     answer: Future[T] = Future()
 
     def hand_on(ended: Future[T]) -> None:
-        if ended.cancelled():  # by the end of the loop, perhaps before its first step
+        if ended.cancelled():  # because the loop has ended, perhaps before its first step
             _disappoint(answer)
             return
         error = ended.exception()
-        with suppress(InvalidStateError):  # the app has given up
+        with suppress(InvalidStateError):  # cancelled by the app
             if error is not None:
                 answer.set_exception(error)
             else:
@@ -229,14 +229,14 @@ def _follow(running: Future[T]) -> Future[T]:
 
 
 def _disappoint(answer: Future[Any]) -> None:
-    """Tell whoever waits for what the loop can no longer do."""
+    """Fail a future because the loop has ended."""
     with suppress(InvalidStateError):
-        answer.set_exception(RemoteError("delivery was closed before there was an answer; ask again"))
+        answer.set_exception(RemoteError("delivery was closed before the response arrived; try again"))
 
 
 async def cancel_others() -> None:
-    """Cancel all other tasks of this loop and see them end, with those that they begin or leave behind."""
-    await asyncio.sleep(0)  # a task that is cancelled before its first step could not say why
+    """Cancel all other tasks of this loop, including those that they start, and wait until they have ended."""
+    await asyncio.sleep(0)  # a task that is cancelled before its first step cannot clean up
     while others := asyncio.all_tasks() - {asyncio.current_task()}:
         for task in others:
             task.cancel()
