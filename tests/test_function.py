@@ -176,7 +176,7 @@ async def test_what_gives_something_to_await_is_no_consent(kind: str, caplog: py
         assert tracker.browser_id is None
         tracker.page_view()
     assert tracking.stats().destinations["sitecore"].dropped == {"consent": 1}
-    assert "something to be awaited" in caplog.text
+    assert "returned an awaitable" in caplog.text
 
 
 @pytest.mark.parametrize("kind", [*AWAITABLES, "number", "list"])
@@ -210,5 +210,5 @@ async def test_nor_a_tracking(kind: str) -> None:
 
 def test_nor_traits_of_a_user() -> None:
     own = conf.DjangoSettings(user_traits=AWAITABLES["coroutine"])
-    with pytest.raises(SettingsError, match="something to be awaited"):
+    with pytest.raises(SettingsError, match="found an awaitable"):
         own.traits_of(object())

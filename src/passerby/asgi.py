@@ -1,4 +1,4 @@
-"""The ASGI face: one middleware for Starlette, FastAPI and every other ASGI app."""
+"""The ASGI integration: one middleware for Starlette, FastAPI and every other ASGI app."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class TrackingMiddleware:
 
     Args:
         app: the ASGI app.
-        tracking: the app's `Tracking`, or `Sites` where an app serves several.
-        websocket_cookies: whether the answer to a websocket's handshake may set cookies too.
+        tracking: the app's `Tracking`, or `Sites` if an app serves several.
+        websocket_cookies: whether the response to a websocket handshake may set cookies too.
     """
 
     def __init__(self, app: ASGIApp, *, tracking: TrackingSource, websocket_cookies: bool = False) -> None:
@@ -53,7 +53,7 @@ class TrackingMiddleware:
         token = enter(tracker)
         try:
             await self.app(scope, receive, self._send_of_request(door, tracker, send))
-        except Exception:  # whoever stands before it answers that, or has answered already
+        except Exception:  # an outer middleware or the server sends the response, or it has been sent
             if (recorded := door.begin_barrier(tracker)) is not None:
                 await door.pass_barrier_async(tracker, recorded)
             raise
@@ -62,7 +62,7 @@ class TrackingMiddleware:
             door.end(tracker)
 
     def _send_of_request(self, door: Door, tracker: Tracker, send: Send) -> Send:
-        # A coroutine function, as adapters such as asgiref's ask whether it is one.
+        # A coroutine function, because adapters such as asgiref's check for one.
         async def send_in_turn(message: Message) -> None:
             if message["type"] in _STARTS:
                 if message["type"] in self._with_cookies:
@@ -89,12 +89,12 @@ class TrackingMiddleware:
     async def _flush(self) -> None:
         try:
             await self.tracking.aflush()
-        except RuntimeError:  # in trio; nobody is served any more whom it could keep waiting
+        except RuntimeError:  # in trio; no requests are served any more, so that it may block
             self.tracking.flush()
 
 
 def _attach(scope: Scope, tracker: Tracker) -> None:
-    """Put a tracker where `request.state` finds it, whatever the app or a middleware of it keeps there."""
+    """Set `request.state.tracker`, whatever kind of state the app or another middleware has set."""
     state = scope.get("state")
     if isinstance(state, MutableMapping):
         state["tracker"] = tracker

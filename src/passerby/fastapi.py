@@ -1,4 +1,4 @@
-"""The FastAPI face: the tracker as a dependency. The middleware is that of `passerby.asgi`."""
+"""The FastAPI integration: the tracker as a dependency. The middleware is that of `passerby.asgi`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Flask face: an extension by Flask's own conventions."""
+"""The Flask integration: an extension that follows Flask's conventions."""
 
 from __future__ import annotations
 
@@ -36,13 +36,12 @@ log: Logger = get_logger("passerby.flask")
 class Passerby:
     """Gives each request of an app a tracker, as `flask.g.tracker`, and its response the visitor's cookies.
 
-    The settings stand in ``app.config["PASSERBY"]``, under the names of `passerby.settings.settings.Settings`, those of
-    a destination under its kind: ``{"sitecore": {"client_key": ...}, "channel": "WEB"}``. Where there is no
-    `secret_key` among them, cookies are signed with the app's ``SECRET_KEY`` and verified with its
-    ``SECRET_KEY_FALLBACKS`` too.
+    The settings are in ``app.config["PASSERBY"]``, under the names of `passerby.settings.settings.Settings`, those of a
+    destination under its kind: ``{"sitecore": {"client_key": ...}, "channel": "WEB"}``. Without a `secret_key` among
+    them, cookies are signed with the app's ``SECRET_KEY`` and also verified with its ``SECRET_KEY_FALLBACKS``.
 
     Args:
-        app: the app, if it is there already; see `init_app`.
+        app: the app, if it exists already; see `init_app`.
         tracking: a `Tracking` or `Sites`, instead of settings.
     """
 
@@ -51,11 +50,11 @@ class Passerby:
             self.init_app(app, tracking)
 
     def init_app(self, app: flask.Flask, tracking: TrackingSource | None = None) -> None:
-        """Install it in an app, whose configuration must be there by now. One extension may serve several apps.
+        """Install the extension in an app that is already configured. One extension may serve several apps.
 
         Raises:
-            SettingsError: a setting is missing or wrong, named as it stands in the app's configuration, or the app has
-                the extension already.
+            SettingsError: a setting is missing or wrong, named as in the app's configuration, or the app has the
+                extension already.
         """
         if _NAME in app.extensions:
             raise SettingsError("this app has passerby already: call init_app once, or pass the app to Passerby(app)")
@@ -68,16 +67,16 @@ class Passerby:
 
 
 class _Globals:
-    """What `flask.g` has beside what the app keeps there: the tracker, in every context that has a request around it.
+    """Adds the tracker to `flask.g`, in every context that belongs to a request.
 
-    It is looked up and not kept, as `g` is another one in an app context within a request and in a copied request
-    context, and the same one in several requests of a test client within an app context.
+    The tracker is looked up each time, since an app context within a request, and a copied request context, have
+    another `g`, and several requests of a test client within one app context share a `g`.
     """
 
     @property
     def tracker(self) -> Tracker:
-        """The tracker of `flask.request`; outside of a request one that drops what is tracked."""
-        kept: Any = vars(self).get(_TRACKER, _MISSING)  # by the app
+        """The tracker of `flask.request`; outside of requests one that drops all events."""
+        kept: Any = vars(self).get(_TRACKER, _MISSING)  # set by the app
         return _find_tracker() if kept is _MISSING else kept
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -92,7 +91,7 @@ def _with_tracker(kind: type[Any]) -> type[Any]:
 
 
 def _hand_over_tracker(sender: flask.Flask, **rest: Any) -> None:
-    """Put the tracker into a `g` of another class: of an app context that is older than the extension, or the app's."""
+    """Set the tracker on a `g` of another class: of an app context older than the extension, or a custom one."""
     if not isinstance(flask.g, _Globals):
         flask.g.tracker = flask.request.environ.get(TRACKER_KEY)
     if flask.request.url_rule is not None:  # Flask takes the request out of the environ when its context ends
@@ -104,19 +103,19 @@ def _find_tracker() -> Tracker:
     if tracker is not None:
         return tracker
     log.warning(
-        "g.tracker was used outside of a request: it drops what is tracked; use tracking.for_visitor(browser_id) there"
+        "g.tracker was used outside of a request: its events are dropped; use tracking.for_visitor(browser_id) there"
     )
     source: TrackingSource = flask.current_app.extensions[_NAME]
     return source.outside_request()
 
 
 def _tracker_around() -> Tracker | None:
-    """Return the tracker of `flask.request`, or where Flask's context has gone that of the context variables."""
+    """Return the tracker of `flask.request`, or after Flask's context has ended, that of the context variable."""
     return _tracker_of_request() or inherited_tracker()
 
 
 def _tracker_of_request() -> Tracker | None:
-    """Return the tracker of `flask.request`; made if the request came from no server, as in `test_request_context`."""
+    """Return the tracker of `flask.request`. Creates one in `test_request_context`, where the middleware is not run."""
     if not flask.has_request_context():
         return None
     environ = flask.request.environ
@@ -153,7 +152,7 @@ commands: AppGroup = AppGroup(_NAME, help="Commands of passerby, as `passerby` i
 
 
 def _find_tracking(app: flask.Flask) -> Tracking:
-    """Return an app's tracking; raises SettingsError."""
+    """Return an app's tracking. Raises SettingsError."""
     tracking = app.extensions.get(_NAME)
     if not isinstance(tracking, Tracking):
         raise SettingsError("found several sites; name the outbox of one with --outbox")
@@ -161,7 +160,7 @@ def _find_tracking(app: flask.Flask) -> Tracking:
 
 
 class _PassThrough(click.Command):
-    """Hands its arguments to passerby's own command, whatever they are."""
+    """Passes all arguments on to passerby's command."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.params["arguments"] = args
@@ -170,7 +169,7 @@ class _PassThrough(click.Command):
 
 def _pass_through(name: str, summary: str) -> click.Command:
     def run(arguments: list[str]) -> None:
-        # The app is loaded by now, as it is what has these commands.
+        # The app is loaded already, since it has these commands.
         app = click.get_current_context().ensure_object(ScriptInfo).load_app()
         raise SystemExit(main([name, *arguments], find_tracking=lambda: _find_tracking(app)))
 

@@ -1,4 +1,4 @@
-"""The WSGI face: one middleware for every WSGI app."""
+"""The WSGI integration: one middleware for every WSGI app."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .http.response import changed
 class TrackingMiddleware:
     """Gives each request a tracker, as ``environ["passerby.tracker"]``, and its response the visitor's cookies.
 
-    The app's iterable is handed to the server as it is, so that `close()`, `wsgi.file_wrapper` and the like keep
-    working; `passerby.current_tracker()` is there until the server lets go of it.
+    The app's iterable is passed to the server unchanged, so that `close()`, `wsgi.file_wrapper` and the like keep
+    working. `passerby.current_tracker()` works until the server releases it.
 
     Args:
         app: the WSGI app.
-        tracking: the app's `Tracking`, or `Sites` where an app serves several.
+        tracking: the app's `Tracking`, or `Sites` if an app serves several.
     """
 
     def __init__(self, app: WSGIApplication, tracking: TrackingSource) -> None:
@@ -54,7 +54,7 @@ def _start_with_cookies(door: Door, tracker: Tracker, start_response: StartRespo
     def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
         if tracker.visit.needs_new_id:
             door.wait_for_browser_id(tracker)
-        headers = list(headers)  # the app's own may be one that it uses again, or an iterator
+        headers = list(headers)  # the app may reuse its list, or pass an iterator
         changes = door.respond(tracker, int(status[:3]), headers)
         door.pass_barrier(tracker)
         if changes.cookies:

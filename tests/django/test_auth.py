@@ -149,8 +149,8 @@ def test_nothing_is_told_unless_it_is_asked_for(make_project: MakeProject, brows
     ("settings", "told", "said"),
     [
         ({"user_traits": failing}, ["identity 42"], "user_traits callable raised"),
-        ({"user_traits": unfit}, [], "cannot be told"),
-        ({"identity_provider": None}, [], "cannot be told"),
+        ({"user_traits": unfit}, [], "cannot track a log-in"),
+        ({"identity_provider": None}, [], "cannot track a log-in"),
         ({"identity_provider": None, "on_invalid": "drop"}, [], "was dropped"),
     ],
     ids=["traits raise", "unfit traits", "no provider", "no provider, dropped"],

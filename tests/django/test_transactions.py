@@ -327,7 +327,7 @@ class TestFaults:
         monkeypatch.setattr("passerby.outbox.memory.MemoryOutbox.drop", fail)
         with caplog.at_level(logging.ERROR), rolled_back():
             tracker.event("ADD")
-        assert "could not be taken back" in caplog.text
+        assert "cannot undo the events" in caplog.text
 
     def test_a_callback_of_the_apps_own_fails(
         self, tracking: Tracking, tracker: Tracker, collector: CollectorServer

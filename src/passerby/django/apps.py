@@ -16,7 +16,7 @@ class PasserbyConfig(AppConfig):
     verbose_name = "passerby"
 
     def ready(self) -> None:
-        """Register the checks and listen to log-in and log-out."""
+        """Register the checks and the log-in and log-out signals."""
         register(checks.check_settings)
         register(checks.check_middleware)
         signals.connect()

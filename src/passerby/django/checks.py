@@ -1,4 +1,4 @@
-"""What `manage.py check` says of the settings."""
+"""The checks of the settings for `manage.py check`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def check_settings(**rest: Any) -> list[CheckMessage]:
 
 
 def check_middleware(**rest: Any) -> list[CheckMessage]:
-    """Check where the middleware stands."""
+    """Check the position of the middleware."""
     ours = _places_of(TrackingMiddleware)
     if not ours:
         hint = f'Add "{_PATH}" to MIDDLEWARE, best as the first.'
@@ -83,7 +83,7 @@ def check_middleware(**rest: Any) -> list[CheckMessage]:
 def _overrides_caching() -> bool:
     try:
         tracking = get_tracking()
-    except ImproperlyConfigured:  # said by the other check
+    except ImproperlyConfigured:  # reported by the other check
         return True
     return not isinstance(tracking, Tracking) or tracking.cache_control == "override"
 
@@ -95,6 +95,6 @@ def _places_of(kind: type) -> Sequence[int]:
 def _is_kind(path: str, kind: type) -> bool:
     try:
         found = import_string(path)
-    except ImportError:  # Django says so itself
+    except ImportError:  # reported by Django
         return False
     return isinstance(found, type) and issubclass(found, kind)

@@ -1,4 +1,4 @@
-"""The setting `PASSERBY` of a Django project, and what it makes."""
+"""The setting `PASSERBY` of a Django project, and the tracking made from it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _READ_FROM = ("PASSERBY", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "DATABASES")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DjangoSettings:
-    """What Django projects may set beside `passerby.settings.settings.Settings`."""
+    """Settings for Django projects, in addition to `passerby.settings.settings.Settings`."""
 
     on_commit: bool | None = setting(None, SettingType("`True`, `False`"))
     """Whether events that are tracked in a transaction are recorded when it is committed, and dropped if it is rolled
@@ -71,34 +71,34 @@ class DjangoSettings:
 
     @property
     def defers(self) -> bool:
-        """Whether events wait for the transaction in which they are told."""
+        """Whether events wait for the transaction in which they are tracked."""
         if self.on_commit is None:
             return bool(settings.DATABASES.get(self.using, {}).get("ATOMIC_REQUESTS"))
         return self.on_commit
 
     def wants_log_in(self, request: Any, user: Any) -> bool:
-        """Whether a log-in counts, as far as `auth_filter` says."""
+        """Return whether `auth_filter` allows tracking a log-in."""
         wants = _load("auth_filter", self.auth_filter)
         return wants is None or bool(wants(request, user))
 
     def traits_of(self, user: Any) -> Mapping[str, Any] | None:
-        """Return what is to be told of a user."""
+        """Return the traits of a user."""
         find = _load("user_traits", self.user_traits)
         traits: Mapping[str, Any] | None = None if find is None else find(user)
         if is_given_up(traits):
-            raise SettingsError("found something to be awaited, expected a dict", setting="user_traits")
+            raise SettingsError("found an awaitable, expected a dict", setting="user_traits")
         return traits
 
 
 _OWN = types_of(DjangoSettings)
-_making = threading.RLock()  # reentrant: a module that a setting names may ask for the tracking when it is imported
+_making = threading.RLock()  # reentrant: importing a module named in the settings may call `get_tracking`
 _made: list[Tracking | Sites] = []  # one at most
 
 
 def get_tracking() -> Tracking | Sites:
-    """Return the project's tracking, made on first use out of the setting `PASSERBY`.
+    """Return the project's tracking, made on first use from the setting `PASSERBY`.
 
-    Raises ImproperlyConfigured if a setting is missing or wrong, naming it as the project has written it.
+    Raises ImproperlyConfigured if a setting is missing or wrong, with the name used in the project.
     """
     with _making:
         if not _made:
@@ -108,7 +108,7 @@ def get_tracking() -> Tracking | Sites:
 
 
 def read_own_settings() -> DjangoSettings:
-    """Return what is set for Django alone; raises ImproperlyConfigured."""
+    """Return the settings for Django. Raises ImproperlyConfigured."""
     try:
         return DjangoSettings(**{name: value for name, value in _values().items() if name in _OWN})
     except SettingsError as error:
@@ -137,7 +137,7 @@ def _given(tracking: str | Tracking | Sites) -> Tracking | Sites:
 
 
 def _others() -> dict[str, Any]:
-    """Return what is not for Django alone."""
+    """Return the other settings."""
     return {name: value for name, value in _values().items() if name not in _OWN}
 
 
@@ -162,7 +162,7 @@ def _values() -> Mapping[str, Any]:
 
 
 def _load(name: str, value: Any) -> Any:
-    """Return what a dotted path stands for; anything else as it is."""
+    """Return the object at a dotted path, or any other value unchanged."""
     if not isinstance(value, str):
         return value
     try:
@@ -176,7 +176,7 @@ def _spell(name: str) -> str:
 
 
 def _forget(setting: str, **rest: Any) -> None:
-    """A test has changed the settings: what was made out of them is made anew."""
+    """Discard the tracking when a test has changed the settings."""
     if setting in _READ_FROM:
         with _making:
             _made.clear()

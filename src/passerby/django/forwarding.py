@@ -1,4 +1,4 @@
-"""What Django's own settings say of the address that the visitor used behind a proxy."""
+"""The scheme and host that the visitor used behind a proxy, according to Django's settings."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ..http.url import join_authority, read_authority, split_authority
 
 
 def read_stated(request: RequestInfo) -> Stated | None:
-    """Return scheme and host as Django reads them; None where its settings leave that to the server.
+    """Return scheme and host as Django reads them, or None if its settings do not change those of the server.
 
-    As in Django, SECURE_PROXY_SSL_HEADER, USE_X_FORWARDED_HOST and USE_X_FORWARDED_PORT believe every peer.
+    As in Django, SECURE_PROXY_SSL_HEADER, USE_X_FORWARDED_HOST and USE_X_FORWARDED_PORT trust every peer.
     """
     if not (settings.SECURE_PROXY_SSL_HEADER or settings.USE_X_FORWARDED_HOST or settings.USE_X_FORWARDED_PORT):
         return None

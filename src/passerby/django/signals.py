@@ -1,4 +1,4 @@
-"""Log-in and log-out of Django's auth, told if the project asks for it."""
+"""Tracks log-in and log-out of Django's auth, if `auth_signals` is set."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log: Logger = get_logger("passerby.django")
 
 
 def connect() -> None:
-    """Listen to log-in and log-out, whatever the settings say: tests may change them."""
+    """Connect to the log-in and log-out signals whatever the settings, since tests may change them."""
     user_logged_in.connect(_identify, dispatch_uid="passerby.django.signals")
     user_logged_out.connect(_reset, dispatch_uid="passerby.django.signals")
 
@@ -29,13 +29,13 @@ def _identify(sender: Any, request: HttpRequest | None, user: Any, **rest: Any) 
     if tracker is None or own is None or not own.auth_signals or not _is_wanted(request, user, own):
         return
     if not own.auth_staff and _is_staff(user):
-        if tracker.user_id is not None:  # whoever was here before is not here now
+        if tracker.user_id is not None:  # the previous user has left
             tracker.rotate()
         return
     try:
         tracker.identify(str(user.pk), _traits_of(user, own))
-    except ValidationError as error:  # nobody who logs in is to see it
-        log.warning("a log-in cannot be told: %s", error)
+    except ValidationError as error:  # must not break the log-in
+        log.warning("cannot track a log-in: %s", error)
 
 
 def _reset(sender: Any, request: HttpRequest | None, **rest: Any) -> None:
@@ -48,7 +48,7 @@ def _is_wanted(request: HttpRequest | None, user: Any, own: DjangoSettings) -> b
     try:
         return own.wants_log_in(request, user)
     except Exception:
-        log.exception("the auth_filter callable raised; the log-in is left out")
+        log.exception("the auth_filter callable raised an exception; the log-in is not tracked")
         return False
 
 
@@ -60,10 +60,10 @@ def _traits_of(user: Any, own: DjangoSettings) -> Mapping[str, Any] | None:
     try:
         return own.traits_of(user)
     except Exception:
-        log.exception("the user_traits callable raised; the log-in is told without")
+        log.exception("the user_traits callable raised an exception; the log-in is tracked without traits")
         return None
 
 
 def _tracker_of(request: HttpRequest | None) -> Tracker | None:
-    """Return the tracker of a request; a log-in in a test, a command or the shell has none."""
+    """Return the tracker of a request, or None for a log-in in a test, a command or the shell."""
     return getattr(request, "tracker", None)

@@ -1,4 +1,4 @@
-"""Django's database transactions: what is told in one counts once it is committed."""
+"""Django's database transactions: events tracked in one are recorded when it is committed."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ class DatabaseTransactions:
         self._using = using
 
     def defer(self, commit: Callable[[], object], rollback: Callable[[], object]) -> bool:
-        """Have something done when the transaction that is open now ends; False if none is open."""
+        """Register callbacks for the end of the open transaction. Returns False if none is open."""
         if not transaction.get_connection(self._using).in_atomic_block:
             return False
-        # A method, since Django 5.2 asks what fails for its name.
+        # A method, since Django 5.2 reads the name of a callback that fails.
         transaction.on_commit(_Pending(commit, rollback).commit, using=self._using, robust=True)
         return True
 
 
 class _Pending:
-    """What waits for the end of a transaction.
+    """Two callbacks that wait for the end of a transaction.
 
-    Django calls `commit` on commit and tells nobody of a rollback, to a savepoint or of the whole: it just lets go of
-    what it has not called. So does this, and says so.
+    Django calls `commit` on commit, but nothing on a rollback, whether to a savepoint or of the whole transaction: it
+    only releases the callbacks it has not called. So `__del__` calls `rollback`.
     """
 
     __slots__ = ("__weakref__", "_commit", "_rollback")
@@ -55,4 +55,4 @@ class _Pending:
         try:
             rollback()
         except Exception:
-            log.exception("what was told in a transaction that was rolled back could not be taken back")
+            log.exception("cannot undo the events of a transaction that was rolled back")

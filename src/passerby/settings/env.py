@@ -1,14 +1,14 @@
-"""Where settings come from other than keywords: a mapping, such as Django's settings, or the environment.
+"""Reads settings from a mapping, such as Django's settings, or from the environment.
 
-The names are those of the keywords. A mapping holds each destination's own settings under the name by which the
+The names are those of the keywords. A mapping has the settings of each destination under the name by which the
 destination is registered, such as ``"sitecore"``; in the environment they follow the name:
-``PASSERBY_SITECORE_CLIENT_KEY``. Of several destinations of one kind, each has its settings under its own name:
+``PASSERBY_SITECORE_CLIENT_KEY``. Several destinations of one kind have their settings under their names:
 ``{"customerio": {"eu": {"write_key": ...}, "us": {...}}}``, and ``PASSERBY_CUSTOMERIO_EU_WRITE_KEY``. Blanks around
-values in the environment do not count, and an empty value is none.
+values in the environment are ignored, and an empty value counts as not set.
 
 A destination that is not registered is found by the path of its class: ``{"warehouse": {"class":
-"myproject.tracking:Warehouse", "url": ...}}`` and ``PASSERBY_WAREHOUSE_CLASS``, or in a mapping with the path in the
-place of the name.
+"myproject.tracking:Warehouse", "url": ...}}`` and ``PASSERBY_WAREHOUSE_CLASS``, or in a mapping with the path as its
+name.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ _is_list_of_texts = re.compile(
 
 
 def read_mapping(values: Mapping[str, Any]) -> tuple[list[Destination], dict[str, Any]]:
-    """Part a mapping into destinations and settings.
+    """Split a mapping into destinations and settings.
 
     Raises:
-        SettingsError: a destination's settings are no mapping, or it knows none of that name.
+        SettingsError: a destination's settings are not a mapping, or contain an unknown name.
     """
     if not isinstance(values, Mapping):
         raise SettingsError(f"found {type(values).__name__}, expected a mapping of settings")
@@ -68,17 +68,17 @@ def variable_of(name: str) -> str:
 
 
 def own_variables(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that are passerby's, without blanks around their values; an empty one counts as not set.
+    """Return passerby's variables, without blanks around their values. An empty one counts as not set.
 
-    Kubernetes sets variables for each Service of a namespace, in each container: those of one that is called passerby,
-    or passerby-collector, begin like passerby's and are left out. So is the address of a collector beside the app.
+    Kubernetes sets variables for each Service of a namespace, in each container. Those of a Service called passerby, or
+    passerby-collector, begin like passerby's and are left out, and so is the address of a collector that runs the app.
     """
     found = {name: text.strip() for name, text in environ.items() if name.startswith(_PREFIX) and name != COLLECTOR_URL}
     return {name: text for name, text in found.items() if text and not _is_of_service(name, text)}
 
 
 def read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Read the mapping out of the environment; lists are parted by commas, times are in seconds.
+    """Read a mapping from the environment. Items of lists are separated by commas, times are in seconds.
 
     Raises:
         SettingsError: a value is not of its setting's type, or there is no setting of that name.
@@ -113,13 +113,13 @@ def _folded(name: str) -> str:
 
 
 def _kind_of(name: str, paths: Mapping[str, str]) -> str | None:
-    """Return the destination to which a variable belongs: the longest of the names with which it begins."""
+    """Return the destination of a variable: the longest name that is a prefix of it."""
     fitting = [kind for kind in (*registered_names(), *paths) if name.startswith(f"{kind}_")]
     return max(fitting, key=len, default=None)
 
 
 def _read_own(place: dict[str, Any], kind: str, own: str, variable: str, text: str, paths: Mapping[str, str]) -> None:
-    """Put a destination's own setting where it belongs in the destination's mapping."""
+    """Add a setting of a destination to the destination's mapping."""
     if own == _CLASS:
         place[_CLASS] = text
         return
@@ -137,7 +137,7 @@ def _read_own(place: dict[str, Any], kind: str, own: str, variable: str, text: s
 
 
 def _part(known: Mapping[str, Parameter], own: str) -> tuple[str | None, str]:
-    """Part what follows the kind in a variable into the destination's name, if it has one, and its setting."""
+    """Split the part of a variable after the kind into the destination's name, if there is one, and its setting."""
     if own in known:
         return None, own
     fitting = [setting for setting in known if own.endswith(f"_{setting}")]
@@ -146,11 +146,11 @@ def _part(known: Mapping[str, Parameter], own: str) -> tuple[str | None, str]:
 
 
 def _make_all(kind: str, own: Any) -> list[Destination]:
-    """Make the destinations of a kind: the one whose settings stand there, and those that stand under their names."""
+    """Make the destinations of a kind: one from the settings on this level, and others from those under their names."""
     if not isinstance(own, Mapping):
         raise SettingsError(f"found {type(own).__name__}, expected a mapping of its settings", setting=kind)
     values = dict(cast("Mapping[str, Any]", own))
-    place = kind.replace(".", ":") if is_path(kind) else kind  # points part a destination from its settings
+    place = kind.replace(".", ":") if is_path(kind) else kind  # points separate a destination from its settings
     given = values.pop(_CLASS, None)
     make = _find(kind, place, given)
     known = _parameters_of(make, place)
@@ -166,7 +166,7 @@ def _make_all(kind: str, own: Any) -> list[Destination]:
 
 
 def _find(kind: str, place: str, given: Any) -> MakeDestination:
-    """Return what makes the destinations of a kind: the class that is named or given, or the one registered."""
+    """Return the class that makes the destinations of a kind: the configured one, or the registered one."""
     if callable(given):
         return cast("MakeDestination", given)
     try:
@@ -191,9 +191,7 @@ def _parameters_of(make: Callable[..., Any], place: str) -> Mapping[str, Paramet
     try:
         return signature(make).parameters
     except (TypeError, ValueError):
-        raise SettingsError(
-            "found a class that does not say what it takes; name its arguments", setting=place
-        ) from None
+        raise SettingsError("found a class whose arguments are unknown; name its arguments", setting=place) from None
 
 
 def _make(make: MakeDestination, known: Mapping[str, Parameter], place: str, values: Mapping[str, Any]) -> Destination:
@@ -213,12 +211,12 @@ def _make(make: MakeDestination, known: Mapping[str, Parameter], place: str, val
         raise error.spelled(lambda name: f"{place}.{name}") from None
     except PasserbyError:
         raise
-    except Exception as error:  # a class of the app's may raise anything, and words of its own are not ours to repeat
+    except Exception as error:  # a class of the app may raise anything, and its message may contain secrets
         raise SettingsError(f"the destination could not be made: {type(error).__name__}", setting=place) from error
 
 
 def _reader_of(parameter: Parameter | None) -> Callable[[str], Any]:
-    """Return what reads a destination's setting, as its default or its annotation says."""
+    """Return the function that parses a destination's setting, from its default or its annotation."""
     if parameter is None:
         return str
     if isinstance(parameter.default, bool | int | float):
