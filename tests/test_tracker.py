@@ -816,7 +816,7 @@ class TestGroupsAndAliases:
             (lambda tracker: tracker.group("x" * 256), "group ID: found 256 characters, expected at most 255"),
             (lambda tracker: tracker.group("g1", ["a"]), "traits: found list, expected a mapping"),
             (lambda tracker: tracker.alias(None), "previous ID: found none"),
-            (lambda tracker: tracker.alias("old"), "alias: found no user ID that the other ID could stand for"),
+            (lambda tracker: tracker.alias("old"), "alias: found no user ID for the other ID"),
             (
                 lambda tracker: tracker.group("g1", destinations=["sitecore"]),
                 "group: found only destinations that do not take it, sitecore; choose other",

@@ -3,9 +3,9 @@
 * PasserbyError
   * SettingsError          a setting is missing, wrong, or does not fit another one
   * ValidationError        a tracking call was given what no destination could take
-  * BrowserIdUnavailable   no browser ID could be had in time (IE-0004)
-  * RemoteTimeout          an awaited answer did not come in time (IE-0003)
-  * RemoteError            an awaited answer was a refusal
+  * BrowserIdUnavailable   no browser ID was available in time (IE-0004)
+  * RemoteTimeout          a response did not arrive in time (IE-0003)
+  * RemoteError            a service refused a request
 
 A message says what was found, what was expected and what to do. It never contains a key, a cookie or a visitor's data.
 """
@@ -17,8 +17,8 @@ class PasserbyError(Exception):
     """Root of all errors raised by passerby.
 
     Attributes:
-        message: the words without the code.
-        code: the vendor's code for this case, such as ``"IV-0005"``, or None where the case is passerby's own.
+        message: the message without the code.
+        code: the vendor's code for this case, such as ``"IV-0005"``, or None if the vendor has none.
     """
 
     def __init__(self, message: str, code: str | None = None) -> None:
@@ -31,21 +31,20 @@ class SettingsError(PasserbyError):
     """A setting is missing, wrong, or does not fit another one. Raised at start, never in a request.
 
     Attributes:
-        setting: the setting's name, such as ``"cookie_path"`` or ``"sitecore.client_key"``; None where it is about none
-            in particular.
+        setting: the setting's name, such as ``"cookie_path"`` or ``"sitecore.client_key"``, or None.
     """
 
     def __init__(self, message: str, code: str | None = None, setting: str | None = None) -> None:
         self.setting = setting
         self._words = f"[{code}] {message}" if code else message
-        # The vendor's words, which have a code, name the setting themselves.
+        # The vendor's messages, which have a code, contain the setting's name.
         super().__init__(f"{setting}: {message}" if setting and not code else message, code)
 
     def spelled(self, spelling: Callable[[str], str]) -> "SettingsError":
-        """Return the same error, naming the setting as its author wrote it.
+        """Return the same error with the setting's name as written in the app's configuration.
 
         Args:
-            spelling: makes out of a setting's name what stands in the author's source.
+            spelling: converts a setting's name to the form used there.
         """
         if self.setting is None:
             return self
@@ -56,11 +55,11 @@ class SettingsError(PasserbyError):
 
 
 class ValidationError(PasserbyError):
-    """A tracking call was given something that cannot be sent. Nothing of the call was stored."""
+    """A tracking call got data that cannot be sent. Nothing of the call was stored."""
 
 
 class BrowserIdUnavailable(PasserbyError):
-    """No browser ID could be had: the service did not answer with a usable one, or its breaker is open."""
+    """No browser ID is available: the service returned no usable one, or its breaker is open."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -71,11 +70,11 @@ class BrowserIdUnavailable(PasserbyError):
 
 
 class RemoteTimeout(PasserbyError):
-    """An answer that the caller awaits did not come within the given time."""
+    """A response did not arrive within the given time."""
 
     def __init__(self) -> None:
         super().__init__("Timeout exceeded. The server did not respond within the allotted time.", code="IE-0003")
 
 
 class RemoteError(PasserbyError):
-    """The service refused what the caller awaits, or could not be reached."""
+    """The service refused a request, or could not be reached."""

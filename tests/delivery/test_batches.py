@@ -240,7 +240,7 @@ async def test_our_own_mistake_with_one_event_stops_no_other(caplog: pytest.LogC
     (letter,) = stage.outbox.dead_letters("a")
     assert (letter.event.id, letter.reason) == ("5", "internal error: KeyError")
     assert stage.tally.delivered == 7
-    assert "event 5 for a could not be sent" in caplog.text
+    assert "cannot send event 5 to a" in caplog.text
     await stage.sender.aclose()
 
 

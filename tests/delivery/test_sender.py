@@ -245,7 +245,7 @@ async def test_our_own_mistake_with_one_event_stops_no_other(caplog: pytest.LogC
 
     assert stage.tally == Tally(enqueued=2, delivered=1, dead=1)
     assert stage.outbox.dead_letters("a")[0].reason == "internal error: KeyError"
-    assert "event 1 for a could not be" in caplog.text
+    assert "cannot send event 1 to a" in caplog.text
     await stage.sender.aclose()
 
 

@@ -164,7 +164,7 @@ def test_nothing_leaves_a_run_of_tests(project: Path, service: CollectorServer, 
     out, err = run(project, service.url, arguments, {"OUTBOX": f"sqlite://{project}/outbox"})
     assert "left 0, delivered 0, dropped {'rehearsal': 1}" in out
     assert calls_to(service) == 0, "no event, and no browser ID"
-    assert "found a run of tests" in out + err, "it is visible"
+    assert "detected a test run" in out + err, "it is visible"
     assert "To send from tests set send_in_tests=True" in out + err
 
 
@@ -179,7 +179,7 @@ def test_nor_to_other_destinations(project: Path, service: CollectorServer, dest
 def test_a_run_may_ask_to_send(project: Path, service: CollectorServer, arguments: list[str]) -> None:
     out, err = run(project, service.url, arguments, {"SEND": "1"})
     assert "left 0, delivered 1, dropped {}" in out
-    assert "found a run of tests" not in out + err
+    assert "detected a test run" not in out + err
 
 
 @pytest.mark.parametrize("arguments", SERVING.values(), ids=SERVING)
@@ -202,7 +202,7 @@ def test_a_process_that_a_test_has_started(project: Path, service: CollectorServ
     environ = {"PYTEST_CURRENT_TEST": "test_shop.py::test_it (call)"}
     out, err = run(project, address or service.url, SERVING["an app that imports test libraries"], environ)
     assert outcome in out
-    assert ("found a run of tests (PYTEST_CURRENT_TEST is set)" in err) is bool(address)
+    assert ("detected a test run (PYTEST_CURRENT_TEST is set)" in err) is bool(address)
 
 
 def test_a_collector_of_the_run_is_told_as_ever(project: Path, service: CollectorServer) -> None:
@@ -225,4 +225,4 @@ def test_a_collector_of_the_run_is_told_as_ever(project: Path, service: Collecto
     )
     out, err = run(project, service.url, RUNS["unittest"], {})
     assert "left 0, delivered 1, dropped {}" in out
-    assert "found a run of tests" not in out + err
+    assert "detected a test run" not in out + err

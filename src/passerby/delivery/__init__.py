@@ -1,7 +1,7 @@
-"""Delivery: everything that happens in the background, behind one object.
+"""Delivery: one object that sends events in the background.
 
-It owns the worker thread and a sender for each destination. What it is given waits in the
-outbox; the app's own threads and loops only add to it and never wait for the network.
+It has the worker thread and one sender for each destination. Events wait in the outbox. The app's threads and loops
+only add events and never wait for the network.
 """
 
 from __future__ import annotations
@@ -36,35 +36,35 @@ _IMPATIENT = 0.2  # seconds for the outbox after a second Ctrl-C
 
 
 class BrowserIdSource(Protocol):
-    """Gets browser IDs in the background, for visitors to come and for events whose visit had none."""
+    """Fetches browser IDs in the background, for future visitors and for events whose session had none."""
 
     def attach(self, delivery: Delivery) -> None:
-        """Begin with a delivery that performs the calls: a new one, or that of a forked child."""
+        """Start with a delivery that performs the requests: a new one, or that of a forked child."""
         ...
 
     def fill(self) -> float | None:
-        """Begin to get what is missing; return when to look again, or None for when woken."""
+        """Start to fetch missing IDs. Returns when to call again, or None for when woken."""
         ...
 
     async def find(self, visitor: str) -> str:
-        """Get the ID for a visit that had none; raises NoBrowserId."""
+        """Get an ID for a session without one. Raises NoBrowserId."""
         ...
 
     def leave_to_others(self) -> None:
-        """Leave what is ready to other processes, or to this one after a restart."""
+        """Give the ready IDs back for other processes, or for this one after a restart."""
         ...
 
 
 class Delivery:
-    """Brings events from the outbox to their destinations, in the background.
+    """Sends events from the outbox to their destinations, in the background.
 
     Args:
-        destinations: where events go.
-        browser_ids: where the browser IDs come from.
-        outbox: where events wait.
-        plan: when to try again.
-        close_timeout: seconds that the interpreter's exit is held up at most.
-        clock: seconds on a clock that never goes back.
+        destinations: the destinations.
+        browser_ids: the source of browser IDs.
+        outbox: the outbox.
+        plan: when to retry.
+        close_timeout: seconds by which the interpreter's exit is delayed, at most.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(
@@ -106,15 +106,15 @@ class Delivery:
         self._spare_lanes: list[Lane] = []
         self._browser_ids.attach(self)
 
-    # What the app's threads call.
+    # Called by the app's threads.
 
     def start(self) -> None:
-        """Start the thread, fill the pool, and look for what earlier processes left behind."""
+        """Start the thread, fill the pool, and look for events of earlier processes."""
         self._outbox.start()
         self.rouse()
 
     def enqueue(self, event: Event, destinations: Sequence[str], observer: Observer, held: bool = False) -> None:
-        """Record an event and see to its delivery."""
+        """Record an event and start its delivery."""
         put = self._outbox.hold if held else self._outbox.put
         put(event, destinations, observer, self._clock())
         for name in destinations:
@@ -122,24 +122,24 @@ class Delivery:
         self._send_soon()
 
     def release(self, visitor: str) -> int:
-        """Let go of a visitor's held events and see to their delivery."""
+        """Release a visitor's held events and start their delivery."""
         released = self._outbox.release(visitor)
         if released:
             self._send_soon()
         return released
 
     def ask(self, question: Question[T], timeout: float | None) -> Future[T]:
-        """Perform a call whose answer somebody waits for. Raises RemoteError if no thread can be started."""
+        """Perform a query in the background. Raises RemoteError if no thread can be started."""
         try:
             return self._worker.run(self._ask(question, self._plan.timeout if timeout is None else timeout))
         except RuntimeError as error:
             raise RemoteError(f"{error}; try again later") from None
 
     def flush(self, timeout: float) -> int:
-        """Wait until nothing waits any more, or for `timeout` seconds; return how many entries still do.
+        """Wait until all events are delivered, or for `timeout` seconds. Returns the number of events that still wait.
 
-        Where nothing that waits can be tried in that time, because services want to be left alone for longer or their
-        breakers are open, it returns at once.
+        If none of them can be sent in that time, because services asked for a longer pause or their breakers are open,
+        it returns at once.
         """
         until = self._clock() + timeout
         arriving = self._outbox.arriving()
@@ -163,14 +163,14 @@ class Delivery:
 
     def _count_left(self, drained: Future[bool] | None) -> int:
         if drained is not None and drained.done() and not drained.cancelled() and drained.result():
-            return 0  # what waits now was told since
+            return 0  # events that wait now were recorded later
         left = self._outbox.waiting()
         if left:
             self._gave_up = self._clock()
         return left
 
     def close(self, timeout: float) -> int:
-        """Flush, end the thread and let go of the outbox's files; a later event starts all that again."""
+        """Flush, stop the thread and close the outbox's files. A later event starts them again."""
         left = self._close(timeout)
         stored, lost = self._count_undelivered()
         if stored:
@@ -180,58 +180,58 @@ class Delivery:
         return left
 
     def _close(self, timeout: float) -> int:
-        """Do it; return how many entries still wait."""
+        """Close. Returns the number of events that still wait."""
         until = self._clock() + timeout
         left = self.flush(timeout)
         self._worker.stop(max(0.1, until - self._clock()))
         self._browser_ids.leave_to_others()
         self._outbox.close(max(0.1, until - self._clock()))
-        if self._outbox.waiting() > left:  # somebody told an event after the flush and before the stop
+        if self._outbox.waiting() > left:  # an event was recorded after the flush and before the stop
             self.start()
         return left
 
     def _count_undelivered(self) -> tuple[int, int]:
-        """Return how many entries are on disk for the next process, and how many are lost with this one."""
+        """Return the number of events on disk for the next process, and of those that are lost with this one."""
         left, lost = self._outbox.waiting() + self._outbox.held_in_all(), self._outbox.unstored()
         return max(0, left - lost), lost
 
     def breaker_state(self, destination: str) -> BreakerState:
-        """Return where a destination's breaker stands; that of one that is not configured is closed."""
+        """Return the state of a destination's breaker. Without such a destination it is closed."""
         sender = self._senders.get(destination)
         return sender.breaker.state if sender is not None else "closed"
 
     def retries(self, destination: str) -> int:
-        """Return how often deliveries to a destination were put off."""
+        """Return the number of retries of a destination."""
         sender = self._senders.get(destination)
         return sender.retries if sender is not None else 0
 
-    # What the source of browser IDs calls.
+    # Called by the source of browser IDs.
 
     def start_thread(self) -> bool:
-        """Start the thread, unless it runs; return whether it does."""
+        """Start the thread unless it is running. Returns whether it is running then."""
         return self._worker.start()
 
     def rouse(self) -> None:
-        """Have the worker look around now."""
+        """Wake the worker now."""
         if self._worker.start():
             self._worker.rouse()
 
     def nudge(self) -> None:
-        """Have the worker look around again; to be called in its loop."""
+        """Wake the worker; called in its loop."""
         self._worker.nudge()
 
-    # What happens to the process.
+    # Called on exit and fork.
 
     def on_exit(self, waited: float) -> None:
-        """The interpreter exits: deliver what can be delivered in time and say what is left.
+        """Deliver as many events as possible before the interpreter exits, and log the number of the others.
 
-        While it waits for one, all others deliver too; so what it has waited already counts.
+        All `Delivery` objects deliver at the same time, so the time waited for others is subtracted.
         """
-        # Where the server has shut the app down, somebody may just have waited as long as that.
+        # If the server has shut the app down, a flush may just have waited for the whole timeout.
         has_waited = self._clock() - self._gave_up < _JUST_NOW
         try:
             self._close(0.0 if has_waited else max(0.0, self._close_timeout - waited))
-        except KeyboardInterrupt:  # whoever presses Ctrl-C again does not want to wait
+        except KeyboardInterrupt:  # a second Ctrl-C ends the wait
             self._browser_ids.leave_to_others()
             self._outbox.close(_IMPATIENT)
         stored, lost = self._count_undelivered()
@@ -249,41 +249,41 @@ class Delivery:
             log.info("%d events were not delivered before exit; they wait in the outbox for the next process", stored)
 
     def hold_still(self) -> None:
-        """The process is about to fork: no thread is to be in the middle of something."""
+        """Pause all threads before a fork."""
         self._worker.hold_still()
         self._outbox.hold_still()
 
     def go_on(self) -> None:
-        """The process has forked: the threads go on."""
+        """Continue all threads after a fork."""
         self._outbox.go_on()
         self._worker.go_on()
 
     def begin_afresh(self) -> None:
-        """A forked child: nothing of the parent's thread, connections, locks and waiting events is ours."""
+        """Reset all state in a forked child: thread, connections, locks and waiting events belong to the parent."""
         self._outbox.begin_afresh()
         self._prepare()
 
-    # What happens in the worker's loop.
+    # Run in the worker's loop.
 
     def _look_around(self) -> float | None:
-        """Begin what may be begun now; return when to look again, or None for when woken."""
+        """Start all work that is due. Returns when to run again, or None for when woken."""
         self._spare_nobody_in_a_flush()
         parts = [*(sender.dispatch for sender in self._senders.values()), self._browser_ids.fill, self._end_flushes]
         looks = [self._look_at(part) for part in parts]
         return min((look for look in looks if look is not None), default=None)
 
     def _spare_nobody_in_a_flush(self) -> None:
-        """Let services that come back while somebody waits for all to be sent have it at once, as those before."""
+        """End the ramp-up of services while a flush waits."""
         if self._flushes.is_waited_for:
             for sender in self._senders.values():
                 sender.recovery.end()
 
     def _look_at(self, part: Callable[[], float | None]) -> float | None:
-        """Have one part begin what it may; if it fails, that must not end the delivery of all."""
+        """Run one part. An exception in it must not stop the others."""
         try:
             return part()
         except Exception:
-            log.exception("delivery failed inside; it is tried again in a second")
+            log.exception("internal error in delivery; will retry in one second")
             return self._clock() + 1.0
 
     async def _work(self, worker: Worker) -> None:
@@ -295,7 +295,7 @@ class Delivery:
         finally:
             for sender in self._senders.values():
                 await sender.aclose()
-            await cancel_others()  # so that no lane comes back afterwards
+            await cancel_others()  # so that no connection is returned afterwards
             while self._spare_lanes:
                 await self._spare_lanes.pop().aclose()
 
@@ -308,7 +308,7 @@ class Delivery:
         return self._ssl_context
 
     def _when_drained(self, until: float) -> Future[bool] | None:
-        """Return what to wait for until nothing waits, or nothing will be tried in time; None where nobody sends it."""
+        """Return a future that ends when no events wait or none can be sent in time, or None if no thread can run."""
         if not self._outbox.waiting():
             drained: Future[bool] = Future()
             drained.set_result(True)
@@ -335,26 +335,26 @@ class Delivery:
             raise RemoteError(f"{error}; is the service reachable at the configured address?") from None
         except asyncio.CancelledError:
             if self._worker.stopping:
-                raise RemoteError("delivery was closed before the answer came; ask again") from None
+                raise RemoteError("delivery was closed before the response arrived; try again") from None
             raise
         return question.read(answer)
 
     async def perform(self, call: Call, timeout: float) -> Answer:
-        """Perform a call that is no event's, on a lane of its own."""
+        """Perform a request that delivers no event, on a separate connection."""
         lane = self._spare_lanes.pop() if self._spare_lanes else self._make_lane()
         try:
             answer = await lane.perform(call, timeout)
         except NoAnswer:
             await self._put_back(lane)
             raise
-        except BaseException:  # the worker ends, say, and nobody else would close it
+        except BaseException:  # for example the worker stops; nothing else would close it
             await lane.aclose()
             raise
         await self._put_back(lane)
         return answer
 
     async def _put_back(self, lane: Lane) -> None:
-        """Keep a lane for the next call, unless a burst has left enough of them."""
+        """Keep a connection for the next request, unless there are enough."""
         if len(self._spare_lanes) < self._plan.concurrency:
             self._spare_lanes.append(lane)
         else:

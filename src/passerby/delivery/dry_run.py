@@ -1,8 +1,7 @@
-"""The rehearsal: while it is on nobody is called, and whoever watches hears what is told.
+"""The dry run: while it is on, nothing is sent, and observers are notified of captured events.
 
 There is one for the whole process, since tests do not know which `Tracking` an app has made, or when. It is off unless
-`passerby.testing` begins it, or a run of tests is noticed. Only a collector that runs in this very process is called as
-ever: that is what it was started for.
+`passerby.testing` starts it, or a test run is detected. Events are still sent to a collector in the same process.
 """
 
 from __future__ import annotations
@@ -21,39 +20,39 @@ from .test_run import runner_here, started_by_test, tests_here
 
 log: Logger = get_logger("passerby")
 
-REFUSED = "rehearsal"  # the reason under which events are dropped that would have been sent
+REFUSED = "rehearsal"  # the reason of events that are dropped in a dry run
 
 
 class Watcher(Protocol):
-    """Who hears what is told, at the moment of the call."""
+    """Is notified of events when they are captured."""
 
     def on_told(self, event: Event, destinations: Sequence[str]) -> None:
-        """An event was taken; one told in a database transaction may still be rolled back."""
+        """An event was captured. In a database transaction it may still be rolled back."""
         ...
 
     def on_rolled_back(self, event: Event) -> None:
-        """The transaction in which an event was told has failed."""
+        """The transaction of a captured event was rolled back."""
         ...
 
     def on_refused(self, reason: str) -> None:
-        """Something was told and not taken."""
+        """An event was dropped."""
         ...
 
 
 class Rehearsal:
-    """Whether it is on, and who watches.
+    """The state of the dry run, and its observers.
 
     Attributes:
-        watchers: who hears what is told, whether it is on or not.
-        ports: where the collectors of this process listen.
-        allowed: the origins to which events are sent all the same, by the setting `send_in_tests`.
+        watchers: notified of captured events, whether it is on or not.
+        ports: the ports of the collectors in this process.
+        allowed: origins to which events are sent nevertheless, because of the setting `send_in_tests`.
     """
 
     def __init__(self) -> None:
         self._is_on = False
         self._is_decided = False
-        self._mark: str | None = None  # by which tests were noticed that nobody has announced
-        self._is_child = False  # whether a test has only started this process
+        self._mark: str | None = None  # the sign by which a test run was detected
+        self._is_child = False  # whether this process was started by a test
         self._has_warned = False
         self.watchers: list[Watcher] = []
         self.ports: set[int] = set()
@@ -61,35 +60,35 @@ class Rehearsal:
 
     @property
     def is_on(self) -> bool:
-        """Whether calls are refused. Once it was started or stopped, tests are not looked for any more."""
+        """Whether requests are blocked. After it was started or stopped, tests are not detected any more."""
         return self._is_on
 
     def start(self) -> None:
-        """Refuse calls from now on."""
+        """Block requests from now on."""
         self._decide(True)
 
     def stop(self) -> None:
-        """Refuse no calls from now on, whatever tests there are."""
+        """Block no requests from now on, even in a test run."""
         self._decide(False)
 
     def begin(self) -> tuple[object, ...]:
-        """Put it on; return what `end` needs to leave everything as it was."""
+        """Start it. Returns the previous state for `end`."""
         before = (self._is_on, self._is_decided, self._mark, self._is_child)
         self.start()
         return before
 
     def end(self, before: Any) -> None:
-        """Go back to what was before `begin`."""
+        """Restore the state that `begin` returned."""
         self._is_on, self._is_decided, self._mark, self._is_child = before
 
     def is_on_by_now(self) -> bool:
-        """Return `is_on`; look whether tests have begun to run in this process."""
+        """Return `is_on`, after checking whether tests are running in this process."""
         if not self._is_decided and (not self._is_on or self._is_child):
             self._notice(tests_here())
         return self._is_on
 
     def look_around(self) -> None:
-        """Look for tests everywhere; for the start of an app."""
+        """Detect a test run by all signs. Called when an app starts."""
         if self._is_decided or (self._is_on and not self._is_child):
             return
         self._notice(runner_here() or tests_here())
@@ -97,14 +96,14 @@ class Rehearsal:
             self._is_on, self._is_child, self._mark = True, True, mark
 
     def refuses(self, url: str) -> bool:
-        """Whether a call to this address is refused."""
+        """Return whether a request to this URL is blocked."""
         if not self.is_on_by_now():
             return False
         parts = urlsplit(url)
         host = parts.hostname or ""
         if f"{parts.scheme}://{parts.netloc}" in self.allowed:
             return False
-        # A process that a test has started cannot know the collectors of that test; they are on this machine.
+        # A process started by a test does not know the collectors of the test, which are on this machine.
         if is_loopback(host) if self._is_child else parts.port in self.ports and is_local_host(host):
             return False
         self._warn(host)
@@ -123,7 +122,7 @@ class Rehearsal:
             return
         self._has_warned = True
         words = (
-            f"found a run of tests ({self._mark}): nothing is sent to {host}; events are dropped and counted as "
+            f"detected a test run ({self._mark}): nothing is sent to {host}; events are dropped and counted as "
             f'"{REFUSED}". To send from tests set send_in_tests=True; see docs/testing.md'
         )
         log_loss(log, "%s", words)

@@ -1,4 +1,4 @@
-"""The load: what a lane of a sender has acquired and not yet settled, packed into calls."""
+"""The entries that a sender has claimed and not settled yet, packed into requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..events.event import Event
 
 
 class Parcel:
-    """One entry on its way, with the event as it is to be sent: of a visit without a browser ID, with the one found."""
+    """A claimed entry with its event. If the event has no browser ID, one is added before it is sent."""
 
     __slots__ = ("entry", "event")
 
@@ -19,16 +19,16 @@ class Parcel:
         self.event: Event = entry.event
 
     def link(self, browser_id: str) -> None:
-        """The browser ID of its visit was found."""
+        """Add the browser ID of its session."""
         self.event = self.event._replace(browser_id=browser_id)
 
 
 class Load:
-    """What was acquired at once, in calls that are performed one after another.
+    """Entries that were claimed together, packed into requests that are performed one after another.
 
     Args:
-        entries: what was acquired, in order; at most as many as go into one call.
-        destination: says what an event weighs, and how much goes into one call.
+        entries: the claimed entries, in order; at most as many as go into one request.
+        destination: defines the size of an event and of a request.
     """
 
     __slots__ = ("_calls",)
@@ -39,28 +39,28 @@ class Load:
 
     @property
     def next_call(self) -> list[Parcel] | None:
-        """The parcels of the next call; whoever settles one takes it out. None if nothing is left."""
+        """The entries of the next request, or None if nothing is left. Settled entries are removed by the caller."""
         while self._calls and not self._calls[-1]:
             self._calls.pop()
         return self._calls[-1] if self._calls else None
 
     def divide(self) -> None:
-        """Make two calls of the next one, the first half first."""
+        """Split the next request into two; the first half is sent first."""
         parcels = self._calls.pop()
         middle = len(parcels) // 2
         self._calls += [parcels[middle:], parcels[:middle]]
 
     def take_all(self) -> list[Parcel]:
-        """Return what is left and let go of it."""
+        """Remove and return all remaining entries."""
         left = [parcel for call in reversed(self._calls) for parcel in call]
         self._calls.clear()
         return left
 
 
 def _pack(parcels: Sequence[Parcel], destination: Destination) -> list[list[Parcel]]:
-    """Pack parcels into as few calls as their order allows.
+    """Pack entries into as few requests as their order allows.
 
-    Those whose browser ID has yet to be found come last, and by themselves: the others are not to wait for it.
+    Entries without a browser ID come last and in separate requests, so that the others do not wait for the ID.
     """
     known = [parcel for parcel in parcels if parcel.event.browser_id is not None]
     unknown = [parcel for parcel in parcels if parcel.event.browser_id is None]
@@ -81,8 +81,8 @@ def _fill(parcels: Sequence[Parcel], destination: Destination) -> list[list[Parc
 
 
 def _weight(event: Event, destination: Destination) -> int:
-    """Return what an event weighs; one that cannot be written fills a call, where that harms no other."""
+    """Return the encoded size of an event. One that cannot be encoded fills a request, so that it is sent alone."""
     try:
         return destination.weigh(event)
-    except Exception:  # told when it is sent
+    except Exception:  # logged when it is sent
         return destination.batch_bytes + 1

@@ -1,4 +1,4 @@
-"""The sender of one destination: takes entries from the outbox, performs their calls, and settles them."""
+"""The sender of one destination: claims entries from the outbox, performs their requests, and settles them."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ log: Logger = get_logger("passerby.delivery")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetryPlan:
-    """When to try again.
+    """When to retry.
 
     Attributes:
-        base: seconds; the first wait is random between 0 and this, each further one between 0 and twice as much.
-        cap: seconds that a wait lasts at most.
-        age: seconds after which an event that never got through becomes a dead letter.
-        concurrency: calls at once to one destination.
-        timeout: seconds for one call, body included.
-        jitter: gives a number from 0 to 1.
+        base: seconds; the first wait is random between 0 and this value, and the limit doubles for each later one.
+        cap: the longest wait in seconds.
+        age: seconds after which an undelivered event becomes a dead letter.
+        concurrency: concurrent requests to one destination.
+        timeout: seconds for one request, including the response body.
+        jitter: returns a number from 0 to 1.
     """
 
     base: float
@@ -42,15 +42,15 @@ class RetryPlan:
     jitter: Callable[[], float] = JITTER
 
     def wait(self, attempts: int) -> float:
-        """Return how long to wait after so many attempts (full jitter)."""
+        """Return how long to wait after this number of attempts (full jitter)."""
         return self.jitter() * min(self.cap, self.base * 2.0 ** min(attempts - 1, 32))
 
 
 class NoBrowserId(DeliveryError):
-    """There is no browser ID for a visit without one, for now. Says nothing of the destination of its events.
+    """There is no browser ID for a session without one now. It says nothing about the destination of its events.
 
     Attributes:
-        after: seconds in which there will be none either.
+        after: seconds until the next attempt, if known.
     """
 
     def __init__(self, reason: str, after: float | None = None) -> None:
@@ -59,26 +59,26 @@ class NoBrowserId(DeliveryError):
 
 
 class CallPerformer(Protocol):
-    """Performs one call at a time; raises NoAnswer."""
+    """Performs one request at a time. Raises NoAnswer."""
 
     async def perform(self, call: Call, timeout: float) -> Answer: ...
     async def aclose(self) -> None: ...
 
 
 class Sender:
-    """Delivers the events of one destination. Lives in the worker's loop.
+    """Delivers the events of one destination. Runs in the worker's loop.
 
     Args:
-        destination: says what to call and what answers mean.
-        outbox: where the entries are.
-        plan: when to try again.
-        make_lane: makes what performs calls, one connection each.
-        find_browser_id: gets an ID for a visit without one; raises NoBrowserId.
-        clock: seconds on a clock that never goes back.
-        on_change: called when there may be more to begin: a lane is free again, or the breaker closes.
+        destination: encodes events and classifies responses.
+        outbox: the outbox.
+        plan: when to retry.
+        make_lane: makes a connection.
+        find_browser_id: gets an ID for a session without one; raises NoBrowserId.
+        clock: a monotonic clock, in seconds.
+        on_change: called when more requests may be started: a connection is free again, or the breaker closes.
 
     Attributes:
-        told: how many events this process has told; what it has found in files does not come usually.
+        told: the number of events recorded by this process, without those found in files.
     """
 
     def __init__(
@@ -106,11 +106,11 @@ class Sender:
         self._busy: set[asyncio.Task[None]] = set()
 
     def count_recorded(self) -> None:
-        """This process has recorded one more event for the destination."""
+        """Count an event recorded by this process for the destination."""
         self.told += 1
 
     def dispatch(self) -> float | None:
-        """Begin as many deliveries as may be begun now; return when to look again, or None for when woken."""
+        """Start as many requests as allowed now. Returns when to call again, or None for when woken."""
         now = self._clock()
         self.recovery.look(now)
         for load in self._acquire(self._plan.concurrency - len(self._busy)):
@@ -120,19 +120,19 @@ class Sender:
         if self.breaker.wait_until() > now:
             return self.breaker.wait_until()
         if self.breaker.state == "half-open" or len(self._busy) >= self._plan.concurrency:
-            return None  # whatever is due: whoever is under way says when there is room
+            return None  # a running request wakes the worker when it has ended
         if self.recovery.room(now) == 0:
             return self.recovery.due(now)
         return self._outbox.next_due(self.destination.name)
 
     @property
     def has_room(self) -> bool:
-        """Whether an event that came now could be sent now."""
+        """Whether a new event could be sent now."""
         now = self._clock()
         return self.breaker.slots(now, self._plan.concurrency - len(self._busy)) > 0 and self.recovery.room(now) != 0
 
     def next_attempt(self, now: float) -> float | None:
-        """Return before when nothing that waits will be tried, as far as is known; None if nothing waits."""
+        """Return when the next attempt is due, as far as known, or None if no events wait."""
         name = self.destination.name
         if not self._outbox.tally(name).waiting:
             return None
@@ -140,11 +140,11 @@ class Sender:
             return now
         if self.breaker.wait_until() > now:
             return self.breaker.wait_until()
-        return self._outbox.next_due(name) or now  # what is not known to be due later may be on its way from a file
+        return self._outbox.next_due(name) or now  # an entry without a known time may be loading from a file
 
     async def aclose(self) -> None:
-        """Let go of all connections; what is being sent is given up and stays in the outbox."""
-        await asyncio.sleep(0)  # cancelled before its first step, a task would not give its entry back
+        """Close all connections. Running requests are cancelled and their events stay in the outbox."""
+        await asyncio.sleep(0)  # a task that is cancelled before its first step would not return its entry
         for task in list(self._busy):
             task.cancel()
         if self._busy:
@@ -154,12 +154,12 @@ class Sender:
         self._idle.clear()
 
     def _acquire(self, lanes: int) -> list[Load]:
-        """Acquire what so many lanes may send now, as much as one call holds for each."""
+        """Claim the entries that some connections may send now, at most one request for each."""
         now = self._clock()
         slots = self.breaker.slots(now, lanes)
         if slots <= 0:
             return []
-        # How many events fit into one call is known only when they are here; so what tries a service out is one.
+        # How many events fit into one request is known only after claiming them, so a probe sends one event.
         size = self.destination.batch_size
         wanted = slots if self.breaker.is_open else slots * size
         room = self.recovery.room(now)
@@ -173,7 +173,7 @@ class Sender:
         return [Load(entries[start : start + size], self.destination) for start in range(0, len(entries), size)]
 
     async def _use_lane(self, load: Load) -> None:
-        """Deliver one load after another on a lane until there is none."""
+        """Deliver one batch after another on a connection until there is none."""
         lane: CallPerformer | None = None
         loads = [load]
         try:
@@ -185,7 +185,7 @@ class Sender:
             self._idle.append(lane)
         except BaseException as error:
             if isinstance(error, Exception):
-                log.exception("delivery to %s failed inside; it is tried again", self.destination.name)
+                log.exception("internal error in delivery to %s; will retry", self.destination.name)
                 self.breaker.on_abandoned()
                 for one in loads:
                     self._give_back(one)
@@ -197,19 +197,19 @@ class Sender:
             self._on_change()
 
     def _give_back(self, load: Load) -> None:
-        """What was acquired must come back, or nothing of its visitor is ever sent again."""
+        """Return all entries to the outbox. Otherwise no event of these visitors would ever be sent again."""
         for parcel in load.take_all():
             self._outbox.settle_retry(parcel.entry, self._clock() + self._plan.wait(parcel.entry.attempts))
 
     async def _deliver(self, lane: CallPerformer, load: Load) -> None:
-        """Perform the calls of a load one after another."""
+        """Perform the requests of a batch one after another."""
         try:
             call = load.next_call
             while call is not None:
                 await self._deliver_call(lane, load, call)
                 call = load.next_call
                 if call is not None and (self.breaker.is_open or self.breaker.wait_until() > self._clock()):
-                    self._release(load)  # it wants to be left alone
+                    self._release(load)  # the service asked for a pause
                     return
         except asyncio.CancelledError:
             self.breaker.on_abandoned()
@@ -217,7 +217,7 @@ class Sender:
             raise
 
     def _release(self, load: Load) -> None:
-        """Let go of what was not sent: it is due as before."""
+        """Return unsent entries to the outbox, due at once."""
         for parcel in load.take_all():
             self._outbox.settle_retry(parcel.entry, self._clock())
 
@@ -234,9 +234,9 @@ class Sender:
             verdict = self.destination.judge(answer)
         except NoAnswer as error:
             verdict = Retry(str(error))
-        except Exception as error:  # our own mistake with one event must not stop the others' delivery
+        except Exception as error:  # an internal error with one event must not stop the delivery of others
             if len(call) == 1:
-                log.exception("event %s for %s could not be sent", call[0].event.id, self.destination.name)
+                log.exception("cannot send event %s to %s", call[0].event.id, self.destination.name)
             verdict = Divide(f"internal error: {type(error).__name__}")
         if isinstance(verdict, Retry):
             self._put_off_all(call, verdict)
@@ -251,7 +251,7 @@ class Sender:
             self._settle_all(call, verdict)
 
     async def _find_browser_ids(self, call: list[Parcel]) -> bool:
-        """Find the browser IDs that are missing; what has none for now is put off. Whether anything is left."""
+        """Add missing browser IDs. Events without one are retried later. Returns whether any are left."""
         missing = [parcel for parcel in call if parcel.event.browser_id is None]
         searches = (self._find_browser_id(parcel.event.visitor) for parcel in missing)
         for parcel, found in zip(missing, await asyncio.gather(*searches, return_exceptions=True), strict=True):
@@ -261,7 +261,7 @@ class Sender:
             if isinstance(found, asyncio.CancelledError):
                 raise found
             call.remove(parcel)
-            if isinstance(found, NoBrowserId | NoAnswer):  # says nothing of the destination
+            if isinstance(found, NoBrowserId | NoAnswer):  # not a failure of the destination
                 self._put_off(parcel.entry, Retry(str(found), getattr(found, "after", None)), self._clock())
             else:
                 log.error("no browser ID for event %s", parcel.event.id, exc_info=found)
@@ -269,7 +269,7 @@ class Sender:
         return bool(call)
 
     def _note_success(self) -> None:
-        """The service has answered, whatever it said."""
+        """Note that the service has responded."""
         if self.breaker.is_open:
             self.recovery.begin(self._clock())
             self._on_change()

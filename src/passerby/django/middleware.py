@@ -1,4 +1,4 @@
-"""The Django face: one middleware, sync and async, for WSGI and ASGI."""
+"""The Django integration: one middleware, sync and async, for WSGI and ASGI."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ log: Logger = get_logger("passerby.django")
 
 
 class TrackedRequest(HttpRequest):
-    """A request that has passed the middleware, for the annotations of views."""
+    """A request with a tracker, for annotations of views."""
 
     tracker: Tracker
 
@@ -41,7 +41,7 @@ class TrackedRequest(HttpRequest):
 class TrackingMiddleware:
     """Gives each request a tracker, as `request.tracker`, and its response the visitor's cookies.
 
-    Belongs before whatever caches pages. It reads neither `request.user` nor the session, and adds no `Vary`.
+    Must come before middleware that caches pages. It reads neither `request.user` nor the session, and adds no `Vary`.
     """
 
     sync_capable = True
@@ -52,7 +52,7 @@ class TrackingMiddleware:
         self.tracking: TrackingSource = get_tracking()
         own = read_own_settings()
         self._ignored_namespaces = frozenset(own.ignored_namespaces)
-        if own.auth_signals:  # so that a log-in is recorded without the app in INSTALLED_APPS too
+        if own.auth_signals:  # so that log-ins are tracked without the app in INSTALLED_APPS too
             signals.connect()
         # `inspect` has both only from Python 3.12 on.
         self._is_async = iscoroutinefunction(get_response)  # pyright: ignore[reportDeprecated]
@@ -114,18 +114,18 @@ class TrackingMiddleware:
     def _respond(
         self, request: HttpRequest, door: Door, tracker: Tracker, response: HttpResponseBase
     ) -> HttpResponseBase:
-        """Return what to answer: the view's own response, or where cookies are set, a copy of it.
+        """Return the view's response, or a copy if cookies are set.
 
-        The view may return one response to many visitors, also at the same time.
+        The view may return the same response to several visitors, also at the same time.
         """
-        match = getattr(request, "resolver_match", None)  # a middleware behind this one may make the response
+        match = getattr(request, "resolver_match", None)  # missing if an inner middleware makes the response
         if match is not None and not self._ignored_namespaces.isdisjoint((*match.app_names, *match.namespaces)):
             tracker.visit.mark_ignored()
         try:
             changes = door.respond(tracker, response.status_code, headers_of(response))
             return _copy_with(response, changes) if changes.cookies else response
         except Exception:
-            log.exception("cookies could not be added to a response; it goes without")
+            log.exception("cannot add cookies to a response; it is sent without them")
             return response
 
 
@@ -143,7 +143,7 @@ def _info_of(request: HttpRequest) -> RequestInfo:
 
 
 def _language_of(request: HttpRequest) -> str | None:
-    """Return the language of a page, if the project has chosen one: LocaleMiddleware, or a view that activates it."""
+    """Return the language of a page if LocaleMiddleware or a view has activated one."""
     active = get_language()
     if active and active.lower() != settings.LANGUAGE_CODE.lower():
         return active
@@ -155,14 +155,14 @@ def _attach(request: HttpRequest, tracker: Tracker) -> None:
     request.tracker = tracker  # type: ignore[attr-defined]
     if not hasattr(request, "state"):
         request.state = SimpleNamespace()  # type: ignore[attr-defined]
-    with suppress(AttributeError):  # what the app keeps there itself may be anything
+    with suppress(AttributeError):  # the app may have set anything there
         request.state.tracker = tracker  # type: ignore[attr-defined]
 
 
 def _copy_with(response: HttpResponseBase, changes: Changes) -> HttpResponseBase:
-    """Return a copy of a response with headers and cookies of its own.
+    """Return a copy of a response with separate headers and cookies.
 
-    `copy.copy` does not do: Django leaves out of it what cannot be pickled.
+    `copy.copy` cannot be used: Django leaves out attributes that cannot be pickled.
     """
     copied: HttpResponseBase = object.__new__(type(response))
     attributes: dict[str, Any] = vars(copied)
@@ -170,7 +170,7 @@ def _copy_with(response: HttpResponseBase, changes: Changes) -> HttpResponseBase
     attributes["headers"] = type(response.headers)(dict(response.headers.items()))
     attributes["cookies"] = type(response.cookies)()
     attributes["cookies"].update(response.cookies)
-    # What is to be closed with the body is closed once, with whichever of the two; a body can be streamed once only.
+    # Resources are closed once, with either of the two responses. A body can be streamed only once.
     for name in ("_container",) if response.streaming else ("_container", "_resource_closers"):
         if name in attributes:
             attributes[name] = copy(attributes[name])
@@ -181,7 +181,7 @@ def _copy_with(response: HttpResponseBase, changes: Changes) -> HttpResponseBase
 def _finish(door: Door, tracker: Tracker, response: HttpResponseBase) -> HttpResponseBase:
     if response.streaming:
         door.end_with(tracker, response)
-        # Whoever closes it need not let go of it: a file that is sent by the server holds its response.
+        # A closed response may stay referenced: a file that the server sends references its response.
         getattr(response, "_resource_closers", []).append(partial(_end, door, tracker))
     else:
         _end(door, tracker)

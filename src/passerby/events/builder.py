@@ -1,4 +1,4 @@
-"""The composer: makes events of what is told in one request, and fills in what a call leaves open."""
+"""Builds the events of one request, and fills in values that a call does not give."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ SensitiveTraits = Literal["refuse", "allow"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Defaults:
-    """The settings by which events are built; `passerby.settings.settings.Settings` says what each does.
+    """The settings used to build events. `passerby.settings.settings.Settings` describes each.
 
     Attributes:
-        remembers_users: whether the user ID is remembered over requests.
+        remembers_users: whether the user ID is stored in a cookie.
     """
 
     infer: bool
@@ -71,14 +71,14 @@ class Defaults:
 
 
 class EventInputs(Protocol):
-    """What fills in what a call leaves open: settings, the request, the clock."""
+    """The sources of values that a call does not give: settings, the request, the clock."""
 
     @property
     def defaults(self) -> Defaults: ...
 
     @property
     def common_data(self) -> Sequence[tuple[str, str]]:
-        """Names and values that event data has where a call does not give them."""
+        """Default names and values of event data."""
         ...
 
     def now(self) -> float:
@@ -86,11 +86,11 @@ class EventInputs(Protocol):
         ...
 
     def context(self, visit: Visit) -> Context:
-        """Return what the visit's request says."""
+        """Return the context of the session's request."""
         ...
 
     def point_of_sale(self, visit: Visit) -> str | None:
-        """Return the point of sale of the visit's request."""
+        """Return the point of sale of the session's request."""
         ...
 
 
@@ -116,31 +116,31 @@ class Composer:
 
     @property
     def point_of_sale(self) -> str | None:
-        """The point of sale that events get which name none."""
+        """The default point of sale of events."""
         if self._point_of_sale is None:
             self._point_of_sale = self._inputs.point_of_sale(self._visit)
         return self._point_of_sale
 
     def choose_point_of_sale(self, value: object) -> None:
-        """Give the events from here on this point of sale; raises ValidationError for what is none."""
+        """Set the default point of sale of later events. Raises ValidationError if it is invalid."""
         self._point_of_sale = checked_point_of_sale(value)
 
     def mark_page_view(self) -> None:
-        """A page view of this request was tracked, so that there is none by itself."""
+        """Note that a page view was tracked, so that no automatic one is sent."""
         self.has_page_view = True
 
     def forget_page_view(self) -> None:
-        """A page view was told in a transaction that has failed."""
+        """Note that the transaction of a page view was rolled back."""
         self.has_page_view = False
 
     def context(self, given: Mapping[str, Any]) -> Context:
-        """Return what the request says, but for the fields that the call gives."""
+        """Return the context of the request, with the fields that the call gives."""
         if self._context is None:
             self._context = self._inputs.context(self._visit)
         return override(self._context, given, self._inputs.defaults.redact_url) if given else self._context
 
     def locale(self, context: Context, given: Mapping[str, Any]) -> str | None:
-        """Return the locale of the page: the language that the app has chosen for it, else what the visitor prefers."""
+        """Return the locale of the page: the language chosen by the app, else the visitor's preferred one."""
         request = self._visit.request
         if request is None or "locale" in given:
             return context.locale
@@ -155,15 +155,15 @@ class Composer:
         options: Options,
         visitor: str,
     ) -> Event:
-        """Make an event of a call; raises ValidationError for what no destination could take.
+        """Build the event of a call. Raises ValidationError for data that no destination could accept.
 
         Args:
-            kind: which call it is.
-            type: of an event, what it is called.
-            event_data: as it was given.
-            extension_data: as it was given.
-            options: as they were given; their names are checked.
-            visitor: under what the event is kept in order.
+            kind: the tracking call.
+            type: the type of an `event` call.
+            event_data: the event data passed to the call.
+            extension_data: the extension data passed to the call.
+            options: the options passed to the call, with checked names.
+            visitor: the key by which the visitor's events are kept in order.
         """
         named = checked_type(type) if kind == "event" else type
         data = read_identity(event_data) if kind == "identity" else plain(event_data, "event data")
@@ -205,7 +205,7 @@ class Composer:
         )
 
     def _identified(self, data: dict[str, Any], extension: dict[str, Any], nested: dict[str, Any] | None) -> str | None:
-        """Return who is meant by identity data, kept free of secrets; without identifiers that is who it was before."""
+        """Return the user ID of identity data, secrets refused or hashed. Without identifiers it is unchanged."""
         self._guard(data, extension, nested)
         if not data.get("identifiers"):
             return self._visit.user_id
@@ -220,16 +220,14 @@ class Composer:
     def _check_alias(self, previous_id: str) -> None:
         visit = self._visit
         if visit.user_id is None and visit.decision.refusal is None:
-            raise ValidationError(
-                "alias: found no user ID that the other ID could stand for; identify the visitor first"
-            )
+            raise ValidationError("alias: found no user ID for the other ID; identify the visitor first")
         if previous_id == visit.user_id:
             raise ValidationError("alias: found the visitor's own user ID, expected another ID of the same person")
 
     def _fill_in(self, kind: EventKind, data: dict[str, Any], context: Context, given: Mapping[str, Any]) -> Context:
-        """Fill in what the call left open: channel and currency from the settings, the rest from the request.
+        """Fill in missing values: channel and currency from the settings, the others from the request.
 
-        Returns the context, with the page's name if that is not what the path says.
+        Returns the context, with the page's name if it is not derived from the path.
         """
         if kind in ("group", "alias"):
             return context
@@ -252,7 +250,7 @@ class Composer:
         return context
 
     def _name_of_page(self, context: Context, given: Mapping[str, Any]) -> str | None:
-        """Return the page's name: what the app's own callable says, else its route, else the last part of its path."""
+        """Return the page's name: the result of the app's callable, else its route, else the last part of its path."""
         request, rule = self._visit.request, self._inputs.defaults.page_name
         if request is None or not given.keys().isdisjoint(("path", "url")):
             return page_of(context.path)
@@ -263,12 +261,12 @@ class Composer:
 
 
 def _call(find: PageName, request: RequestInfo) -> str | None:
-    """Have the app name a page; what looks like a secret in the name is masked, as in an address."""
+    """Call the app's callable for the page's name, and mask secrets in the result, as in a URL."""
     try:
         name: object = bare(find(request))
         if is_given_up(name) or not isinstance(name, str | None):
             raise TypeError(f"found {type(name).__name__}, expected text or None")
-    except Exception as error:  # its words may hold the path, so only its class is logged
+    except Exception as error:  # its message may contain the path, so only its class is logged
         log.error("the page_name callable failed (%s); the page is named by its route", type(error).__name__)
         return None
     return masked_path(name[:MAX_READ]) if name else None

@@ -1,4 +1,4 @@
-"""What passerby knows of one request, whatever server hands it over."""
+"""The facts of one request, independent of server and framework."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, NamedTuple, Protocol
 from .route import language_in, route_of
 from .url import join_authority, read_authority, split_authority
 
-MAX_HEADER = 16_384  # characters of one header that are looked at; longer ones are nobody's honest header
-PATH_SAFE = "/!$&'()*+,;=:@[]|^"  # what browsers leave as it is in a path (WHATWG URL, path percent-encode set)
+MAX_HEADER = 16_384  # characters of one header that are read; browsers send no longer ones
+PATH_SAFE = "/!$&'()*+,;=:@[]|^"  # characters that browsers do not escape in a path (WHATWG URL standard)
 
 
 class Names(dict[str, Any]):
-    """Header names in the form in which a kind of server has them, made once each, as few are asked for."""
+    """A cache of header names in the form used by a kind of server."""
 
     def __init__(self, form: Callable[[str], Any]) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Names(dict[str, Any]):
 
 
 class Proxies(Protocol):
-    """Reads what the visitor's browser asked for, behind whatever proxies are trusted."""
+    """Reads what the visitor's browser requested, from the headers of trusted proxies."""
 
     @property
     def are_any(self) -> bool:
@@ -53,7 +53,7 @@ class Proxies(Protocol):
 
 
 class Stated(NamedTuple):
-    """What a framework's own settings say of the address that the visitor used; None where they say nothing.
+    """Scheme and host of the visitor's URL according to the framework's settings; None if they do not define it.
 
     Attributes:
         scheme: http or https.
@@ -65,17 +65,17 @@ class Stated(NamedTuple):
 
 
 class RequestInfo(ABC):
-    """What passerby knows of one request, whatever framework serves it.
+    """The facts of one request, for any framework.
 
     Attributes:
-        is_websocket: whether this is the opening of a websocket.
+        is_websocket: whether this is a websocket handshake.
         method: the HTTP method in upper case; a websocket counts as GET.
         path: the decoded path, beginning with a slash, with the prefix below which the app is mounted.
         app_path: the decoded path below that prefix (`root_path`, `SCRIPT_NAME`), as the app's routes know it.
         native: the ASGI scope or WSGI environ behind it.
-        proxies: the proxies that are trusted in this request, once that is known.
-        stated: what the framework's own settings say of scheme and host, if they say something.
-        forwarded: what some proxies have read of it, and by which peer they went; only for themselves.
+        proxies: the proxies that are trusted in this request, once known.
+        stated: scheme and host according to the framework's settings, if they define it.
+        forwarded: a cache for `TrustedProxies`.
     """
 
     __slots__ = ("app_path", "forwarded", "is_websocket", "method", "native", "path", "proxies", "stated")
@@ -112,20 +112,20 @@ class RequestInfo(ABC):
     @property
     @abstractmethod
     def peer(self) -> str | None:
-        """The address of whoever connected to the server, or None for a unix socket."""
+        """The address of the connected peer, or None for a unix socket."""
 
     @property
     @abstractmethod
     def connected_peer(self) -> tuple[str | None, bool]:
-        """The peer as it was before a middleware took the address in a forwarded header for it.
+        """The peer before a middleware replaced it by the address in a forwarded header.
 
-        With it, whether only that middleware knows: it has put the visitor's address in place of a peer it trusts.
+        With it, whether only that middleware knows the peer: it has replaced a trusted peer by the visitor's address.
         """
 
     @property
     @abstractmethod
     def server_authority(self) -> str:
-        """The server's own name and port, for requests that name no host; empty if that is no public name."""
+        """The server's name and port, for requests without a host; empty if the name is not public."""
 
     @abstractmethod
     def header(self, name: str) -> str | None:
@@ -133,17 +133,17 @@ class RequestInfo(ABC):
 
     @abstractmethod
     def has_any(self, names: frozenset[str]) -> bool:
-        """Whether there is a header of any of these names (lower case); one look, however many they are."""
+        """Return whether there is a header with any of these names (lower case), in a single operation."""
 
     @property
     @abstractmethod
     def cookie_header(self) -> str:
-        """The raw Cookie header; several are joined; empty if there is none or if it is absurdly long."""
+        """The raw Cookie header; several are joined; empty if there is none or if it is too long."""
 
     @property
     @abstractmethod
     def has_unread_cookies(self) -> bool:
-        """Whether there is a Cookie header that is not read, because it is absurdly long."""
+        """Whether there is a Cookie header that is not read because it is too long."""
 
     @property
     @abstractmethod
@@ -157,36 +157,36 @@ class RequestInfo(ABC):
 
     @property
     def route(self) -> str | None:
-        """The pattern of the route that the framework has matched, as it writes it; None before that, or for none."""
+        """The pattern of the matched route in the framework's syntax; None before routing, or without a route."""
         return route_of(self.native)
 
     @property
     def language(self) -> str | None:
-        """The language in which the framework makes the page, where it was chosen; None after the request."""
+        """The language the framework has chosen for the page; None if it has not, and after the request."""
         return language_in(self.native)
 
     @abstractmethod
     def detach(self) -> None:
-        """Let go of the server's own object once the request is over, but for the facts.
+        """Release the server's object after the request, and keep the facts.
 
-        The object holds the tracker, which holds these facts: a circle that only the garbage collector would part.
+        The object references the tracker, which references this: a cycle that would need the garbage collector.
         """
 
     @property
     def named_authority(self) -> str:
-        """The host, with its port if there is one, that the request itself names; empty if that is none or invalid."""
+        """The host of the request itself, with its port if there is one; empty if there is none or it is invalid."""
         if self.stated is not None and self.stated.authority is not None:
             return self.stated.authority
         return read_authority(self.header("host") or "")
 
     @property
     def authority(self) -> str:
-        """The public host, with its port if there is one: as trusted proxies say it, else as the request names it."""
+        """The public host, with its port if there is one: from trusted proxies, else from the request."""
         return self.named_authority if self.proxies is None else self.proxies.authority(self)
 
     @property
     def host(self) -> str:
-        """The public host name without its port, in lower case; empty if the request names none."""
+        """The public host name without its port, in lower case; empty if there is none."""
         return split_authority(self.authority)[0]
 
     @property
@@ -200,7 +200,7 @@ class RequestInfo(ABC):
 
 
 def header_text(value: bytes) -> str:
-    """Read a header's value as UTF-8; where it is none, as latin-1, in which every byte is a character."""
+    """Decode a header's value as UTF-8, or if that fails as latin-1, which never fails."""
     try:
         return value.decode()
     except UnicodeDecodeError:
@@ -208,7 +208,7 @@ def header_text(value: bytes) -> str:
 
 
 def server_authority_of(name: str, port: str, scheme: str) -> str:
-    """Return the server's name and port, unless it is a placeholder, an address for all interfaces or a path."""
+    """Return the server's name and port, or empty text for a placeholder, an address for all interfaces or a path."""
     if name in ("", "0.0.0.0", "::") or name.endswith(".invalid"):  # noqa: S104 - compared, not bound to
         return ""
     return join_authority(name, port, "https" if scheme in ("https", "wss") else "http")

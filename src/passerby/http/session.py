@@ -1,4 +1,4 @@
-"""One visitor during one request: who they are, and what becomes of that in it."""
+"""The session of one visitor during one request: identity, browser ID, and what the cookies must store."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Withheld = Obstacle | Literal["shared cache"]
 
 
 class _State(NamedTuple):
-    """Who uses the browser, and which browser that is, as it is known at one moment of a request."""
+    """The user and the browser at one moment of a request."""
 
     user_id: str | None
     remembered: Remembered | None
@@ -37,21 +37,21 @@ class Visit:
     """The state of one visitor during one request; a plain value that only its own request changes.
 
     Attributes:
-        request: what the request said, or None outside of any.
-        sighting: what the browser-ID cookie said.
-        remembered: what the identity cookie said.
-        log_outs: how many log-outs of this browser there were, those of this request included.
-        known_log_outs: how many of them the browser's cookie knows of; None if it has none.
-        assigned: whether the browser ID was given out in this request and is not yet in a cookie.
-        is_under_way: whether the app is handling the request at this moment.
-        is_awaited: whether the response will wait until what is told is recorded.
-        unrecorded: how many events it will wait for.
-        body: the response's body, where the visit lasts as long as that.
-        used: whether anything depends on the assigned ID: an event, a cookie, or the app, which has read it.
+        request: the facts of the request, or None outside of any.
+        sighting: the parsed browser-ID cookie.
+        remembered: the identity in the identity cookie.
+        log_outs: the number of log-outs of this browser, including those of this request.
+        known_log_outs: the number of log-outs in the browser's cookie; None if it has none.
+        assigned: whether the browser ID was assigned in this request and is not in a cookie yet.
+        is_under_way: whether the app is handling the request now.
+        is_awaited: whether the response will wait until events are stored.
+        unrecorded: the number of events it will wait for.
+        body: the response's body, if the session lasts as long as the body.
+        used: whether an event, a cookie or the app, which has read it, uses the assigned ID.
         has_events: whether an event was recorded.
-        renews: whether the browser-ID cookie is to be set again even if it is fresh.
-        withheld: why the response does not get the cookie that it should carry, if it does not.
-        is_ignored: whether what was asked for is no page of the site, as the settings say of Django's admin.
+        renews: whether to set the browser-ID cookie again even if it is fresh.
+        withheld: the reason why the response gets no cookie although it should, if there is one.
+        is_ignored: whether the settings exclude the requested page, such as Django's admin.
     """
 
     __slots__ = (
@@ -115,111 +115,111 @@ class Visit:
 
     @property
     def decision(self) -> Decision:
-        """What may be done. A returning visitor's request is judged only when something depends on it."""
+        """What is allowed. For a returning visitor it is decided only when it is needed."""
         if self._decision is None:
             self._decide()
         return self._decision or PAGE
 
     @property
     def browser_id(self) -> str | None:
-        """The browser's ID, or None where there is none or it may not be used."""
+        """The browser ID, or None if there is none or it may not be used."""
         if self._decision is None:
             self._decide()
         return self._browser_id
 
     @property
     def user_id(self) -> str | None:
-        """Who the visitor is, if that is known and may be used."""
+        """The user ID, if it is known and may be used."""
         if self._decision is None:
             self._decide()
         return self._user_id
 
     @property
     def is_withdrawn(self) -> bool:
-        """Whether consent was withdrawn, so that cookies that are there must go."""
+        """Whether consent was withdrawn, so that existing cookies must be deleted."""
         return self._decision is not None and self._decision.forget
 
     def withhold(self, reason: Withheld) -> None:
-        """The response does not get a cookie that it should carry, for this reason."""
+        """Note why the response gets no cookie although it should."""
         self.withheld = reason
 
     def mark_used(self) -> None:
-        """Something depends on the browser ID from now on, so it cannot go back to the pool."""
+        """Note that the browser ID is used, so that it is not returned to the pool."""
         self.used = True
 
     def mark_tracked(self) -> None:
-        """An event of this visitor is to be recorded; with that its browser ID is used."""
+        """Note that an event of this visitor is recorded, which uses the browser ID."""
         self.used = self.has_events = True
 
     def mark_ignored(self) -> None:
-        """What was asked for is no page of the site, as the settings say."""
+        """Note that the settings exclude the requested page."""
         self.is_ignored = True
 
     def request_renewal(self) -> bool:
-        """Have the browser-ID cookie set again even if it is fresh. Returns whether this is the first time."""
+        """Set the browser-ID cookie again even if it is fresh. Returns whether this is the first call."""
         is_first, self.renews = not self.renews, True
         return is_first
 
     def start_handling(self) -> None:
-        """The app begins to handle the request."""
+        """Note that the app starts to handle the request."""
         self.is_under_way = True
 
     def finish_handling(self) -> None:
-        """The app has handled the request; its response's body may still be under way."""
+        """Note that the app has handled the request. Its response's body may still be sent."""
         self.is_under_way = False
 
     def last_as_long_as(self, body: object, on_end: Callable[[object], None]) -> None:
-        """Call `on_end` when the response's body is freed; raises TypeError for a body of which that cannot be seen.
+        """Call `on_end` when the response's body is freed. Raises TypeError for a body without weak references.
 
-        The visit keeps what waits for the body's end, so that it keeps nothing alive itself.
+        The session holds the weak reference, so that it does not keep other objects alive.
         """
         self.body = weakref.ref(body, on_end)
 
     def await_storage(self) -> None:
-        """The response will wait until the events of this request are stored."""
+        """Make the response wait until the events of this request are stored."""
         self.is_awaited = True
 
     def add_unstored(self) -> bool:
-        """Have the response wait for one more event. Returns False if no response waits."""
+        """Make the response wait for one more event. Returns False if no response waits."""
         self.unrecorded += self.is_awaited
         return self.is_awaited
 
     def start_response(self) -> int:
-        """The response starts: return for how many events it has to wait; for later ones it does not."""
+        """Start the response. Returns the number of events it has to wait for; it does not wait for later ones."""
         is_awaited, self.is_awaited = self.is_awaited, False
         return self.unrecorded if is_awaited else 0
 
     @property
     def needs_id(self) -> bool:
-        """Whether the visitor should get an ID at once and has none."""
+        """Whether the visitor has no ID and should get one at once."""
         return self._browser_id is None and self.decision.assign == "at once"
 
     @property
     def needs_new_id(self) -> bool:
-        """Whether the browser's ID was given up, and there is no other one yet that the response can set."""
+        """Whether the browser ID was rotated, and there is no new one yet for the response."""
         return self._has_left and self._browser_id is None and self.decision.sets_cookies
 
     def assign(self, browser_id: str) -> None:
-        """Give the visitor an ID that is new to this browser."""
+        """Assign a new ID to the browser."""
         self._browser_id = browser_id
         self.assigned = True
         if self._states:
             self._states[-1] = self._state()
 
     def withdraw(self) -> None:
-        """Take the given ID back: from now on it may be another's."""
+        """Remove the assigned ID, which may then be used for another visitor."""
         self._browser_id = None
         self.assigned = False
 
     def identify(self, user_id: str, remembered: Remembered | None) -> None:
-        """From now on the visitor is this user; remembered, if cookies can be signed, over requests too."""
+        """Set the user. With `remembered`, the identity is also stored in the cookie."""
         if remembered is None:
             self._go_by(self._state()._replace(user_id=user_id))
         else:
             self._go_by(self._state()._replace(user_id=user_id, remembered=remembered, identity_change=remembered))
 
     def identity_undo(self, number: int = 1) -> Callable[[], None]:
-        """Return what takes back the next changes, one by default; what comes after them stays, or comes to stay."""
+        """Return a function that undoes the next `number` identity changes and keeps all later ones."""
         place = max(1, len(self._states))
 
         def take_back() -> None:
@@ -232,12 +232,12 @@ class Visit:
         return take_back
 
     def forget(self) -> None:
-        """The visitor has logged out: forget the user ID, keep the browser ID."""
+        """Log out: remove the user ID, keep the browser ID."""
         self.log_outs += 1
         self._go_by(self._state()._replace(user_id=None, remembered=None, identity_change=_FORGOTTEN))
 
     def leave(self) -> None:
-        """Someone else is going to use this browser: forget the user ID and the browser ID."""
+        """Remove the user ID and the browser ID, because another person will use this browser."""
         self._go_by(_State(None, None, _FORGOTTEN, None, assigned=False, has_left=True))
 
     def _state(self) -> _State:
@@ -263,8 +263,8 @@ class Visit:
                 self._decision = self._policy.decide(self.request)
                 if self.sighting.browser_id is None:
                     self._decision = self._policy.decide_without_id(self.request, self._decision)
-        except Exception:  # our own mistake must not break the page
-            log.exception("a request could not be judged; nothing is tracked in it")
+        except Exception:  # an internal error must not break the page
+            log.exception("cannot decide what is allowed in a request; nothing is tracked in it")
             self._decision = BROKEN
         self.withheld = self._decision.withheld
         if self._decision.refusal is not None:
@@ -278,30 +278,30 @@ class Visit:
 
     @property
     def has_left(self) -> bool:
-        """Whether the ID that the browser still has is no longer its own, and there is no new one yet."""
+        """Whether the browser's cookie has an ID that was rotated, and there is no new one yet."""
         return self._has_left and self._browser_id is None and self.sighting.present
 
     @property
     def identity_change(self) -> Remembered | None:
-        """What the identity cookie must say from now on, if that changed and is not nothing."""
+        """The new content of the identity cookie, if it has changed and is not to be deleted."""
         return self._identity_change if isinstance(self._identity_change, Remembered) else None
 
     @property
     def has_identity_news(self) -> bool:
-        """Whether the identity cookie has to say something else, or go."""
+        """Whether the identity cookie must be changed or deleted."""
         return self._identity_change is not _UNCHANGED
 
     @property
     def was_identified(self) -> bool:
-        """Whether an identity came up in this request, also one that was forgotten again."""
+        """Whether the visitor was identified in this request, even if the identity was removed again."""
         return any(state is not None and state.remembered is not None for state in self._states)
 
     @property
     def is_forgotten(self) -> bool:
-        """Whether the identity cookie must go."""
+        """Whether the identity cookie must be deleted."""
         return self._identity_change is _FORGOTTEN
 
 
 def visit_of(browser_id: str, user_id: str | None = None) -> Visit:
-    """Make a visit outside of any request."""
+    """Make a session outside of any request."""
     return Visit(None, PAGE, Sighting(browser_id), None, user_id=user_id)

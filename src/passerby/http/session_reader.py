@@ -1,4 +1,4 @@
-"""Where requests come in: opens their visits, and says which cookies their answers carry."""
+"""Reads the session of a visitor from a request, and decides which cookies the response sets."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _NOTHING_SEEN = Sighting(None)
 
 
 class Reception:
-    """Opens visits from requests and says which cookies their answers carry.
+    """Reads sessions from requests and decides which cookies the responses set.
 
     Args:
         browser_id_cookie: the cookie with the browser ID.
-        identity_cookie: the cookie with the user ID, or None where nothing can be signed.
-        policy: what may be done.
-        proxies: whose forwarded headers are believed.
-        log_out_cookie: the cookie that counts log-outs, or None where nothing can be signed.
-        cache_control: what is done about shared caches, see `passerby.settings.settings.Settings`.
+        identity_cookie: the cookie with the user ID, or None without a secret key.
+        policy: decides what is allowed.
+        proxies: the proxies whose forwarded headers are trusted.
+        log_out_cookie: the cookie that counts log-outs, or None without a secret key.
+        cache_control: how to treat shared caches, see `passerby.settings.settings.Settings`.
 
     Attributes:
-        unread_cookies: in how many requests the cookies were not read.
+        unread_cookies: the number of requests whose cookies were not read.
     """
 
     def __init__(
@@ -60,12 +60,12 @@ class Reception:
         self._cache_control = cache_control
 
     def open(self, request: RequestInfo, now: float) -> Visit:
-        """Open the visit of a request; `now` is in seconds since 1970."""
+        """Read the session of a request; `now` is in seconds since 1970."""
         request.trust(self._proxies)  # `Sites` may trust some for all its sites
         header = request.cookie_header
         if not header and request.has_unread_cookies:
             return self._open_unread(request)
-        # Consent that was withdrawn deletes cookies, so it is asked for every request.
+        # Withdrawn consent deletes cookies, so consent is checked for every request.
         decision = self._policy.decide(request) if self._policy.asks_consent else None
         if not header:
             if decision is not None:
@@ -91,19 +91,19 @@ class Reception:
         return Visit(request, decision, sighting, remembered, self._policy, log_outs=log_outs)
 
     def _open_unread(self, request: RequestInfo) -> Visit:
-        """Open the visit of a request whose cookies are not read: a new ID for it would be a new one every time."""
+        """Return a session for a request whose cookies are not read. It gets no ID, or each request would get one."""
         self.unread_cookies = next(self._unread)
         log.warning(
-            "the Cookie header of a request is not read, it is longer than %d characters or has our cookies too often; "
-            "nothing is tracked in it",
+            "ignored the Cookie header of a request, which is longer than %d characters or contains our cookies too "
+            "often; nothing is tracked in this request",
             MAX_HEADER,
         )
         return Visit(request, UNREAD, _NOTHING_SEEN, None)
 
     def changes(self, visit: Visit, status: int, headers: Iterable[tuple[Any, Any]], now: float) -> Changes:
-        """Return what to change in a response with these headers; nothing where no cookie is set.
+        """Return what to change in a response with these headers. Without a cookie to set it is not changed.
 
-        With a cookie comes `Cache-Control: private`, or else a cache could give one visitor's cookies to another.
+        A response with a cookie gets `Cache-Control: private`, or a cache could send one visitor's cookies to another.
         """
         headers = list(headers)
         if visit.request is None:
@@ -121,10 +121,10 @@ class Reception:
     ) -> list[SetCookie]:
         """Return the cookies to add to a response with these headers.
 
-        None on a response that the app lets shared caches keep, and none of a name that the app sets itself.
+        No cookie is added to a response that shared caches may store, and none whose name the app sets itself.
 
         Args:
-            visit: the visit the response answers.
+            visit: the session of the request.
             headers: the response's headers, as pairs of text or bytes.
             now: seconds since 1970.
             renew: set the browser-ID cookie again even if it is fresh.
@@ -151,10 +151,10 @@ class Reception:
         return cookies
 
     def left_by_others(self, headers: Iterable[tuple[Any, Any]]) -> list[str]:
-        """Return the names of our cookies that an earlier request has left on a response that is used again.
+        """Return the names of our cookies that an earlier request has set on a reused response.
 
-        The app may set a cookie of the browser ID's name itself. It is ours if its signature is there too, or where
-        nothing is signed, if it is written exactly as we do.
+        The app may set the browser ID's cookie itself. The cookie is ours if its signature is set too, or without
+        signatures, if it has exactly our attributes.
         """
         lines = {line.partition("=")[0].strip(): line for line in header_of(headers, "set-cookie")}
         cookie = self._browser_id_cookie
@@ -164,9 +164,9 @@ class Reception:
         return [name for name in left if name in lines]
 
     def is_page_view(self, visit: Visit, status: int, headers: Iterable[tuple[Any, Any]]) -> bool:
-        """Whether a response is a page that its visitor sees, and that may be told.
+        """Return whether a response is a page that its visitor sees, and whose page view may be sent.
 
-        Not for a new visitor if a shared cache may keep it: without a cookie they would be a new one at every page.
+        Not for a new visitor if a shared cache may store it: without a cookie every page would have a new visitor.
         """
         request, decision = visit.request, visit.decision
         if request is None or visit.is_ignored or decision.refusal is not None or decision.bot:
@@ -179,22 +179,22 @@ class Reception:
         return self._policy.assigns_ids and decision.sets_cookies and not self._is_kept_by_caches(headers)
 
     def needs_no_id(self, visit: Visit, status: int, headers: Iterable[tuple[Any, Any]]) -> bool:
-        """Whether the ID that a new visitor was given is of no use, so that it should go back.
+        """Return whether the ID of a new visitor is not needed and can be returned to the pool.
 
-        Nothing depends on it yet, and what was asked for by a request that says nothing of itself is no page: most
-        such are calls of an API, which bring no cookie next time either.
+        The ID is not used yet, and the request has no fetch headers and its response is no page. Most such requests are
+        API calls, whose clients do not send the cookie next time either.
         """
         if visit.used or not visit.assigned or visit.renews or visit.has_identity_news or visit.request is None:
             return False
         return visit.is_ignored or (self._policy.is_silent(visit.request) and not may_be_page(status, headers))
 
     def has_cookies(self, visit: Visit) -> bool:
-        """Whether the answer to this visit carries any cookie; the common case is that it does not."""
+        """Return whether the response may set any cookie; usually it does not."""
         is_renewed = visit.sighting.refresh or visit.renews
         return visit.assigned or is_renewed or visit.has_identity_news or visit.is_withdrawn
 
     def _is_kept_by_caches(self, headers: Sequence[tuple[Any, Any]]) -> bool:
-        """Whether a shared cache may keep a response, whatever may be added to its headers."""
+        """Return whether a shared cache may store a response, even with additional headers."""
         if self._cache_control == "override":
             return False
         return not is_protected(headers) if self._cache_control == "keep" else may_be_shared(headers)
@@ -204,7 +204,7 @@ class Reception:
             return self._withdrawal(visit, secure)
         if visit.has_left:
             return self._withdrawal(visit, secure, self._marks(visit, secure))
-        if not visit.decision.sets_cookies:  # to forget somebody takes no permission
+        if not visit.decision.sets_cookies:  # deleting an identity is always allowed
             return self._farewell(visit, secure)
         wanted: list[SetCookie] = []
         if visit.browser_id is not None and (visit.assigned or renew or self._refreshes(visit)):
@@ -215,14 +215,14 @@ class Reception:
         return wanted + self._farewell(visit, secure) + self._marks(visit, secure)
 
     def _marks(self, visit: Visit, secure: bool) -> list[SetCookie]:
-        """Return the cookie that keeps answers which are on their way from undoing a log-out or a new browser ID."""
+        """Return the cookie that keeps late responses from undoing a log-out or a new browser ID."""
         cookie, before, browser_id = self._log_out_cookie, visit.sighting.browser_id, visit.browser_id
         if cookie is None or not visit.has_identity_news or not visit.decision.sets_cookies:
             return []
         if before is not None and before != browser_id:
             return [cookie.write(before, LogOutCookie.GONE, secure=secure)]
         known, has_identity = visit.known_log_outs, visit.was_identified or self._has_identity(visit)
-        # An app may call `reset` on every page of a visitor who is not logged in: once is enough for these.
+        # An app may call `reset` on every page of a visitor who is not logged in. The cookie is set only once then.
         if browser_id is None or visit.log_outs == (known or 0) or not (known is None or has_identity):
             return []
         return [cookie.write(browser_id, visit.log_outs, secure=secure)]
@@ -236,11 +236,11 @@ class Reception:
         return [self._identity_cookie.expire(secure=secure)] if self._has_identity(visit) else []
 
     def _refreshes(self, visit: Visit) -> bool:
-        # Renewal waits for a page: an asset's response may be cached by what stands in front of us.
+        # Only pages renew the cookie: the response of an asset may be cached in front of the app.
         return visit.sighting.refresh and visit.decision.assign == "at once"
 
     def _withdrawal(self, visit: Visit, secure: bool, marks: Sequence[SetCookie] = ()) -> list[SetCookie]:
-        """Take everything away but these marks."""
+        """Delete all cookies except the given log-out cookies."""
         if not visit.sighting.present:
             return []
         wanted = self._browser_id_cookie.expire(secure=secure)
