@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from passerby.events.event import NO_CONTEXT, Event, new_event_id
-from passerby.values.browser_id import BrowserIdForm, is_uuid
+from passerby.values.browser_id import BrowserIdFormat, is_uuid
 
 
 @given(st.integers(0, 253_402_300_799 * 10**9))
@@ -37,13 +37,13 @@ def test_event_ids_are_of_now_and_never_twice() -> None:
 
 
 def test_a_browser_id_says_nothing_of_its_time() -> None:
-    for form in (BrowserIdForm(), BrowserIdForm("anon_")):
-        made = form.make()
+    for form in (BrowserIdFormat(), BrowserIdFormat("anon_")):
+        made = form.generate()
         assert UUID(made.removeprefix(form.prefix)).version == 4
-        assert form.fits(made)
+        assert form.matches(made)
         assert len(made) == form.length
-    assert not BrowserIdForm().fits(made)
-    assert not BrowserIdForm("anon_").fits(made.removeprefix("anon_"))
+    assert not BrowserIdFormat().matches(made)
+    assert not BrowserIdFormat("anon_").matches(made.removeprefix("anon_"))
 
 
 @pytest.mark.parametrize("text", ["7B0D5B0E-1F5C-4F8E-9A52-2F1D1C7A9D10", "00000000-0000-0000-0000-000000000000"])

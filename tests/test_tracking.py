@@ -262,7 +262,7 @@ class TestServerObject:
         tracker = tracking.for_visitor(BROWSER_ID, user_id="user_123")
         assert (tracker.browser_id, tracker.user_id) == (BROWSER_ID, "user_123")
         receipt = tracker.event("IMPORTED", {"order": 1}, timestamp=1_577_923_200)
-        assert receipt.wait_delivered(PATIENCE)["sitecore"] == Delivered(receipt.outcomes["sitecore"].answer)  # type: ignore[union-attr]
+        assert receipt.wait_delivered(PATIENCE)["sitecore"] == Delivered(receipt.outcomes["sitecore"].response)  # type: ignore[union-attr]
         (event,) = collector.events
         assert (event["browser_id"], event["requested_at"]) == (BROWSER_ID, "2020-01-02T00:00:00.000Z")
 

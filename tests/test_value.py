@@ -28,7 +28,7 @@ from werkzeug.local import LocalProxy
 from passerby import Datalyr, Sitecore, Tracker, Tracking, ValidationError
 from passerby.events.event import Event
 from passerby.testing import listen
-from passerby.values.app_values import MISSING, bare
+from passerby.values.app_values import MISSING, unwrap
 from tests.making import BROWSER_ID
 
 MARKER = "a-value-that-nobody-may-see"
@@ -563,13 +563,13 @@ ENUMS: st.SearchStrategy[Any] = st.sampled_from([Plan.PRO, Word.YES, Level.TOP, 
 
 @given(st.text() | st.integers(-(2**63), 2**63 - 1) | st.booleans() | st.datetimes() | st.uuids() | ENUMS)
 def test_what_is_read_once_is_read_the_same_again(value: Any) -> None:
-    once = bare(value)
-    assert bare(once) == once
+    once = unwrap(value)
+    assert unwrap(once) == once
     for proxy in (SimpleLazyObject, LocalProxy):
-        behind = bare(proxy(lambda: value))
+        behind = unwrap(proxy(lambda: value))
         assert behind == once
         assert type(behind) is type(once)
 
 
 def test_what_is_missing_has_one_name() -> None:
-    assert {bare(NaTType(1, 1, 1)), bare(NAType()), bare(Datetime64("NaT"))} == {MISSING}
+    assert {unwrap(NaTType(1, 1, 1)), unwrap(NAType()), unwrap(Datetime64("NaT"))} == {MISSING}

@@ -13,7 +13,7 @@ from passerby.browser_ids.pool import BrowserIdPool
 from passerby.delivery.sender import RetryPlan
 from passerby.destinations import Answer, Call
 from passerby.outbox.memory import MemoryOutbox
-from passerby.values.browser_id import BrowserIdForm
+from passerby.values.browser_id import BrowserIdFormat
 
 MANY = 100  # visits in one batch
 
@@ -37,7 +37,7 @@ class Service:
 def make_mint(service: Service) -> Mint:
     return Mint(
         Sitecore(client_key="key", target_url="http://localhost", point_of_sale="shop"),
-        BrowserIdForm(),
+        BrowserIdFormat(),
         BrowserIdPool(lambda: None, 0, time.monotonic),
         MemoryOutbox(["a"]),
         RetryPlan(base=1.0, cap=300.0, age=1000.0, concurrency=10, timeout=10.0),

@@ -11,7 +11,7 @@ from ..delivery.dry_run import rehearsal
 from ..delivery.sender import RetryPlan
 from ..destinations import IdIssuer
 from ..outbox import Outbox
-from ..values.browser_id import BrowserIdForm
+from ..values.browser_id import BrowserIdFormat
 from .issuer import Mint
 from .pool import BrowserIdCounts, BrowserIdPool
 
@@ -35,7 +35,7 @@ class BrowserIds:
     def __init__(
         self,
         issuer: IdIssuer | None,
-        form: BrowserIdForm,
+        form: BrowserIdFormat,
         outbox: Outbox,
         plan: RetryPlan,
         spare: int,
@@ -68,7 +68,7 @@ class BrowserIds:
     def take(self) -> str | None:
         """Take an ID for a new visitor, or None if the issuer has to be asked. In a dry run it is not asked."""
         if self.issuer is None or rehearsal.refuses(self.issuer.origin):
-            return self._form.make()
+            return self._form.generate()
         return self.pool.take()
 
     def counts(self) -> BrowserIdCounts | None:

@@ -16,7 +16,7 @@ from ..destinations.answers import judge_status
 from ..errors import RemoteError
 from ..logs import get_logger
 from ..outbox import Outbox
-from ..values.browser_id import BrowserIdForm
+from ..values.browser_id import BrowserIdFormat
 from .pool import BrowserIdPool
 
 log: Logger = get_logger("passerby.delivery")
@@ -48,7 +48,7 @@ class Mint:
     def __init__(
         self,
         issuer: IdIssuer | None,
-        form: BrowserIdForm,
+        form: BrowserIdFormat,
         pool: BrowserIdPool,
         outbox: Outbox,
         plan: RetryPlan,
@@ -165,7 +165,7 @@ class Mint:
 
     async def _find(self, visitor: str) -> str:
         if self._issuer is None:
-            return self.link(visitor, self._form.make())
+            return self.link(visitor, self._form.generate())
         return self.link(visitor, self._pool.take() or await self._create_in_turn(self._issuer))
 
     async def _create_in_turn(self, issuer: IdIssuer) -> str:

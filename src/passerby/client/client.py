@@ -21,7 +21,7 @@ from ..http.proxies import TrustedProxies
 from ..http.session import Visit
 from ..logs import get_logger
 from ..outbox import DeadLetter, Outbox
-from ..values.callbacks import is_given_up
+from ..values.callbacks import discard_awaitable
 from ..values.outcome import Dropped
 from .on_commit import Transactions
 from .receipt import Receipt
@@ -120,7 +120,7 @@ class FrontDesk:
             return None
         try:
             answer = chosen(visit.request)
-            if is_given_up(answer):
+            if discard_awaitable(answer):
                 log.error("the point_of_sale callable gave something to be awaited, expected text or None")
                 return None
             return None if answer == "" else checked_point_of_sale(answer)

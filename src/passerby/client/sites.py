@@ -13,7 +13,7 @@ from ..errors import SettingsError
 from ..http.proxies import TRUSTED_HEADERS, TrustedProxies
 from ..http.request import RequestInfo
 from ..logs import get_logger
-from ..values.callbacks import check_function, is_given_up
+from ..values.callbacks import check_function, discard_awaitable
 from .lifecycle import Door
 from .on_commit import Transactions
 from .receipt import DEFAULT_WAIT
@@ -96,7 +96,7 @@ class Sites:
         request.trust(self._proxies)
         try:
             name = self._find(request)
-            if is_given_up(name):
+            if discard_awaitable(name):
                 log.error("find gave something to be awaited, expected the name of a site or None; nothing is tracked")
                 name = None
             tracking = self._nowhere if name is None else self[name]
@@ -168,7 +168,7 @@ class Sites:
 
 def _checked(made: object) -> Tracking:
     """Return what `make` has made; raises SettingsError if that is no tracking."""
-    if is_given_up(made) or not isinstance(made, Tracking):
+    if discard_awaitable(made) or not isinstance(made, Tracking):
         raise SettingsError(f"make: found {type(made).__name__}, expected a Tracking")
     return made
 

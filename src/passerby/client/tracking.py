@@ -27,7 +27,7 @@ from ..outbox import DeadLetter
 from ..settings.env import read_environment, read_mapping, variable_of
 from ..settings.secret_keys import UnfitKey
 from ..settings.settings import SettingsValues, make_settings
-from ..values.app_values import guarded
+from ..values.app_values import wrap_read_errors
 from .adapters import handled_tracker
 from .lifecycle import Door
 from .on_commit import Transactions
@@ -144,7 +144,7 @@ class Tracking:
         """
         return self._tracker_for(request)
 
-    @guarded("request")
+    @wrap_read_errors("request")
     def _tracker_for(self, request: Any) -> Tracker:
         info = read_request(request)
         tracker: Tracker | None = info.native.get(TRACKER_KEY) or handled_tracker(info)
@@ -329,7 +329,7 @@ class Tracking:
         except ValidationError as error:
             self._desk.refuse("invalid", (), error)
 
-    @guarded("response")
+    @wrap_read_errors("response")
     def _remove_left(self, response: Any) -> None:
         """Remove the cookies that a response carries from the answer to another request."""
         left = self._reception.left_by_others(headers_of(response))
@@ -340,7 +340,7 @@ class Tracking:
             )
             without_cookies(response, left)
 
-    @guarded("response")
+    @wrap_read_errors("response")
     def _change(self, visit: Visit, response: Any) -> None:
         status = getattr(response, "status_code", 200)
         changes = self._reception.changes(visit, status, headers_of(response), time.time())

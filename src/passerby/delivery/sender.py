@@ -279,7 +279,7 @@ class Sender:
         while call:
             entry = call[0].entry
             if isinstance(verdict, Delivered):
-                self._outbox.settle_delivered(entry, verdict.answer)
+                self._outbox.settle_delivered(entry, verdict.response)
             else:
                 log.error("event %s is a dead letter at %s: %s", entry.event.id, self.destination.name, verdict.reason)
                 self._outbox.settle_dead(entry, verdict.reason)

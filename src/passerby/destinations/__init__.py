@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from ..events.event import Event, EventKind
 from ..http.request import RequestInfo
-from ..values.browser_id import PLAIN_UUID, BrowserIdForm
+from ..values.browser_id import PLAIN_UUID, BrowserIdFormat
 from ..values.outcome import Delivered
 
 T_co = TypeVar("T_co", covariant=True)
@@ -163,7 +163,7 @@ class SharedCookie:
     """
 
     name: str
-    form: BrowserIdForm = PLAIN_UUID
+    form: BrowserIdFormat = PLAIN_UUID
     opt_out: str | None = None
 
 

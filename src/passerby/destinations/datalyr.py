@@ -17,7 +17,7 @@ from ..events.context import own_data
 from ..events.event import Event, EventKind
 from ..events.identity import MAX_USER_ID, traits_of
 from ..values import json
-from ..values.browser_id import BrowserIdForm
+from ..values.browser_id import BrowserIdFormat
 from ..values.outcome import Delivered
 from ..values.secret import Secret
 from ..version import __version__
@@ -35,7 +35,7 @@ MAX_BATCH = 500_000  # bytes; no limit is documented, this is that of a comparab
 NOT_YET_ALLOWED = 300.0  # seconds until a request is tried again that the workspace's configuration does not allow
 
 # The cookies of its browser SDK, kept for a year and for all hosts of a domain.
-_BROWSER_SDK_COOKIE = SharedCookie("__dl_visitor_id", BrowserIdForm("anon_"), opt_out="__dl_opt_out")
+_BROWSER_SDK_COOKIE = SharedCookie("__dl_visitor_id", BrowserIdFormat("anon_"), opt_out="__dl_opt_out")
 _ANONYMOUS_ID = 106  # bytes of the browser ID that an event without one will get, in two places
 
 _SNAKE_CASE = {"createdAt": "created_at", "trialEnd": "trial_end", "companySize": "company_size"}

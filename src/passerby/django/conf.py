@@ -22,7 +22,7 @@ from ..errors import SettingsError
 from ..settings.secret_keys import keys_of_framework
 from ..settings.setting import PlainFunction, SettingType, setting, types_of
 from ..settings.settings import SETTINGS
-from ..values.callbacks import is_given_up
+from ..values.callbacks import discard_awaitable
 from .transactions import DatabaseTransactions
 
 _READ_FROM = ("PASSERBY", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "DATABASES")
@@ -85,7 +85,7 @@ class DjangoSettings:
         """Return the traits of a user."""
         find = _load("user_traits", self.user_traits)
         traits: Mapping[str, Any] | None = None if find is None else find(user)
-        if is_given_up(traits):
+        if discard_awaitable(traits):
             raise SettingsError("found an awaitable, expected a dict", setting="user_traits")
         return traits
 

@@ -16,14 +16,14 @@ from ..errors import ValidationError
 from ..values import json
 from ..values.app_values import (
     MISSING,
-    bare,
     bounded,
+    bounded_items,
     is_absent,
     is_array,
     is_mapping,
-    items_of,
+    replace_surrogates,
     unreadable,
-    well_formed,
+    unwrap,
 )
 
 MAX_ATTRIBUTES = 50  # Engage SDK: "This event supports maximum 50 attributes"
@@ -155,19 +155,19 @@ class _Copier:
         self.size = 0
 
     def mapping(self, values: Mapping[Any, Any], depth: int) -> dict[str, Any]:
-        items = values.items() if _type_of(values) is dict else items_of(values, self.name)
+        items = values.items() if _type_of(values) is dict else bounded_items(values, self.name)
         self._grow(8 * len(items), depth)
         copy: dict[str, Any] = {}
         for key, value in items:
             if type(key) is not str:
                 key = self._key(key)
             elif not key.isascii():
-                key = well_formed(key)
+                key = replace_surrogates(key)
             self.size += len(key)
             kind = _type_of(value)
             if kind is str:
                 self.size += len(value)
-                copy[key] = value if value.isascii() else well_formed(value)
+                copy[key] = value if value.isascii() else replace_surrogates(value)
             elif kind in _SCALARS or (kind is int and -_INT64 <= value < _INT64) or (kind is float and isfinite(value)):
                 copy[key] = value
             else:
@@ -188,7 +188,7 @@ class _Copier:
             return self.mapping(value, depth)
         if kind in _BUILT_IN:
             return self._sequence(value, len(value), depth)
-        value = bare(value)
+        value = unwrap(value)
         kind = _type_of(value)
         if kind is str:
             return self._text(value)
@@ -235,7 +235,7 @@ class _Copier:
         self.size += len(text)
         if self.size > self.max_size:
             self._refuse_size()
-        return text if text.isascii() else well_formed(text)
+        return text if text.isascii() else replace_surrogates(text)
 
     def _moment(self, value: datetime) -> str:
         try:
@@ -258,12 +258,12 @@ class _Copier:
         )
 
     def _key(self, key: Any) -> str:
-        found = bare(key)
+        found = unwrap(key)
         if type(found) is int:
             return str(self._integer(found))
         if type(found) is not str:
             raise ValidationError(f"{self.name}: found a key of type {type(key).__name__}, expected text")
-        return well_formed(found)
+        return replace_surrogates(found)
 
     def _grow(self, size: int, depth: int) -> None:
         if depth <= 0:

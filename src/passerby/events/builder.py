@@ -13,8 +13,8 @@ from ..http.route import named_route
 from ..http.session import Visit
 from ..http.url import without_user_info
 from ..logs import get_logger
-from ..values.app_values import bare
-from ..values.callbacks import is_given_up
+from ..values.app_values import unwrap
+from ..values.callbacks import discard_awaitable
 from .attributes import plain, read_attributes
 from .context import IpPolicy, RedactUrl, external_referrer, language_of, page_of
 from .event import Context, Event, EventKind, new_event_id
@@ -263,8 +263,8 @@ class Composer:
 def _call(find: PageName, request: RequestInfo) -> str | None:
     """Call the app's callable for the page's name, and mask secrets in the result, as in a URL."""
     try:
-        name: object = bare(find(request))
-        if is_given_up(name) or not isinstance(name, str | None):
+        name: object = unwrap(find(request))
+        if discard_awaitable(name) or not isinstance(name, str | None):
             raise TypeError(f"found {type(name).__name__}, expected text or None")
     except Exception as error:  # its message may contain the path, so only its class is logged
         log.error("the page_name callable failed (%s); the page is named by its route", type(error).__name__)

@@ -18,8 +18,8 @@ from ..http.address import read_address
 from ..http.request import Proxies, RequestInfo, decode_query
 from ..http.url import clean, cut, without_user_info
 from ..logs import get_logger
-from ..values.app_values import bare
-from ..values.callbacks import is_given_up
+from ..values.app_values import unwrap
+from ..values.callbacks import discard_awaitable
 from .event import Context, Event
 from .redaction import MASK, MAX_READ, has_secret_form, holds_secret, masked_path, masked_url, masked_value
 
@@ -207,10 +207,10 @@ def _relative_url(context: Context) -> str | None:
 def _call_redact(redact: RedactUrl, url: str | None) -> str | None:
     if url is None:
         return None
-    made: object = bare(redact(url))
+    made: object = unwrap(redact(url))
     if made is None:
         return None
-    if is_given_up(made) or not isinstance(made, str):
+    if discard_awaitable(made) or not isinstance(made, str):
         raise TypeError(f"found {type(made).__name__}, expected text or None")
     return cut(masked_url(clean(made[:MAX_READ])), _MAX_URL) or None
 

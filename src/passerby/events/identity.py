@@ -15,8 +15,8 @@ from typing import Any, TypeGuard, cast
 from ..errors import ValidationError
 from ..http.visitor_cookies import Remembered
 from ..values import json
-from ..values.app_values import bare, guarded, has_control_characters, id_text, is_mapping, items_of
-from ..values.browser_id import BrowserIdForm
+from ..values.app_values import bounded_items, has_control_characters, id_text, is_mapping, unwrap, wrap_read_errors
+from ..values.browser_id import BrowserIdFormat
 from .attributes import check_attribute_count, plain, read_extension
 from .event import Event, IdentityData, PageViewData
 from .pii import check_traits, hash_traits, snake_case
@@ -39,16 +39,16 @@ def checked_user_id(user_id: object, browser_id: str | None) -> str:
     return text
 
 
-@guarded("browser ID")
-def checked_browser_id(browser_id: object, form: BrowserIdForm) -> str:
+@wrap_read_errors("browser ID")
+def checked_browser_id(browser_id: object, form: BrowserIdFormat) -> str:
     """Return a browser ID as text. Raises ValidationError if it has another format."""
-    text = bare(browser_id)
-    if isinstance(text, str) and form.fits(text):
+    text = unwrap(browser_id)
+    if isinstance(text, str) and form.matches(text):
         return text
     raise ValidationError("browser ID: expected the UUID that tracker.browser_id returned")
 
 
-@guarded("ID")
+@wrap_read_errors("ID")
 def checked_id(value: object, name: str, hint: str) -> str:
     """Return an ID of a person or a group as text. Raises ValidationError if it is empty, too long, or no ID."""
     text = "" if value is None else id_text(value)
@@ -67,7 +67,7 @@ def checked_id(value: object, name: str, hint: str) -> str:
     return text
 
 
-@guarded("traits")
+@wrap_read_errors("traits")
 def identity_of(
     user_id: str, traits: Mapping[str, Any] | None, provider: str | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -80,7 +80,7 @@ def identity_of(
         plain(traits, "traits")  # raises with the expected type
     data: dict[str, Any] = {"identifiers": [{"id": user_id, "provider": provider}]}
     extension: dict[str, Any] = {}
-    for name, value in items_of(traits, "traits") if traits is not None else ():
+    for name, value in bounded_items(traits, "traits") if traits is not None else ():
         field = CAMEL_CASE.get(name, name)
         if field in _FIELDS:
             data[field] = value
@@ -90,7 +90,7 @@ def identity_of(
     return data, extension
 
 
-@guarded("event data")
+@wrap_read_errors("event data")
 def read_identity(event_data: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return plain identity data. Raises ValidationError as `plain` does.
 
@@ -198,7 +198,7 @@ def _is_list_of_objects(value: Any) -> TypeGuard[list[dict[str, Any]]]:
 
 
 def _with_minutes(event_data: Mapping[str, Any]) -> dict[str, Any]:
-    given = items_of(event_data, "event data")
+    given = bounded_items(event_data, "event data")
     data = {name: _minutes(value) if name == "dob" else value for name, value in given}
     identifiers: Any = data.get("identifiers")
     if type(identifiers) in (list, tuple):
@@ -209,21 +209,21 @@ def _with_minutes(event_data: Mapping[str, Any]) -> dict[str, Any]:
 def _identifier_with_minutes(identifier: Any) -> Any:
     if not is_mapping(identifier):
         return identifier
-    given = items_of(identifier, "identifiers")
+    given = bounded_items(identifier, "identifiers")
     read = {"id": _whole, "expiryDate": _minutes, "expiry_date": _minutes}
     return {name: read[name](value) if type(name) is str and name in read else value for name, value in given}
 
 
 def _whole(value: Any) -> Any:
     """Convert a whole Decimal, such as a database key, to an integer. Return anything else unchanged."""
-    found = bare(value)
+    found = unwrap(value)
     is_whole = isinstance(found, Decimal) and found.is_finite() and abs(found) < 2**63 and found == int(found)
     return int(found) if is_whole else value
 
 
 def _minutes(value: Any) -> Any:
     """Format a date or datetime with minutes and without a time zone. Return anything else unchanged."""
-    moment = bare(value)
+    moment = unwrap(value)
     if isinstance(moment, datetime):
         return moment.replace(tzinfo=None).isoformat(timespec="minutes")
     return f"{moment.isoformat()}T00:00" if isinstance(moment, date) else value

@@ -9,7 +9,15 @@ from typing import Any, TypedDict, cast
 
 from ..errors import ValidationError
 from ..http.url import without_user_info
-from ..values.app_values import bare, bounded, guarded, is_absent, is_mapping, items_of, well_formed
+from ..values.app_values import (
+    bounded,
+    bounded_items,
+    is_absent,
+    is_mapping,
+    replace_surrogates,
+    unwrap,
+    wrap_read_errors,
+)
 from .attributes import plain, read_extension
 from .context import RedactUrl, masked_fields
 from .event import Context
@@ -60,10 +68,10 @@ def check_names(options: Options) -> None:
         raise ValidationError(f"found the unknown option {found}; there are {known}")
 
 
-@guarded("timestamp")
+@wrap_read_errors("timestamp")
 def seconds_of(moment: object) -> float:
     """Return a moment in seconds since 1970. A naive datetime is UTC. Raises ValidationError for anything else."""
-    found = bare(moment)
+    found = unwrap(moment)
     if isinstance(found, datetime):
         found = (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
     if isinstance(found, int | float | Decimal) and not isinstance(found, bool) and 0 <= found < _END_OF_TIME:
@@ -71,10 +79,10 @@ def seconds_of(moment: object) -> float:
     raise ValidationError("timestamp: expected a datetime, or seconds since 1970 (not milliseconds)")
 
 
-@guarded("event_id")
+@wrap_read_errors("event_id")
 def checked_event_id(event_id: object) -> str:
     """Return an event ID as text. Raises ValidationError unless it is printable text or a UUID."""
-    text = bare(event_id)
+    text = unwrap(event_id)
     if type(text) is str and 0 < len(text) <= 128 and text.isprintable():
         return text
     raise ValidationError("event_id: expected printable text of 1 to 128 characters, or a UUID")
@@ -87,27 +95,27 @@ def checked_type(value: object) -> str:
     return _read_type(value)
 
 
-@guarded("event type")
+@wrap_read_errors("event type")
 def _read_type(value: object) -> str:
-    text = bare(value)
+    text = unwrap(value)
     if isinstance(text, str) and text.strip():
-        return well_formed(text)
+        return replace_surrogates(text)
     raise ValidationError('event type: found none, expected text such as "ADD"')
 
 
-@guarded("point of sale")
+@wrap_read_errors("point of sale")
 def checked_point_of_sale(value: object) -> str | None:
     """Return a point of sale as text, None for None; raises ValidationError MV-0009 for anything else."""
-    text = bare(value)
+    text = unwrap(value)
     if text is None or (isinstance(text, str) and text.strip()):
-        return None if text is None else well_formed(text)
+        return None if text is None else replace_surrogates(text)
     raise ValidationError('"pointOfSale" cannot be empty.', code="MV-0009")
 
 
-@guarded("timeout")
+@wrap_read_errors("timeout")
 def checked_timeout(timeout: object) -> float | None:
     """Return a timeout in seconds; raises ValidationError IV-0006 unless it is None or a number of at least 0."""
-    found = bare(timeout)
+    found = unwrap(timeout)
     if found is None:
         return None
     if isinstance(found, bool) or not isinstance(found, int | float | Decimal) or not found >= 0:
@@ -118,13 +126,13 @@ def checked_timeout(timeout: object) -> float | None:
     return float(min(found, _LONGEST_WAIT))
 
 
-@guarded("integrations")
+@wrap_read_errors("integrations")
 def read_integrations(integrations: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return switches as plain values, or None. Raises ValidationError as `plain` does."""
     return None if is_absent(integrations) else plain(integrations, "integrations") or None
 
 
-@guarded("context")
+@wrap_read_errors("context")
 def read_context(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of `Context` passed to a call. Raises ValidationError for an unknown field.
 
@@ -162,12 +170,12 @@ def override(context: Context, given: Mapping[str, Any], redact: RedactUrl | Non
     return context._replace(**masked_fields(given, redact))
 
 
-@guarded("personalize data")
+@wrap_read_errors("personalize data")
 def read_question(data: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the data of a personalisation request as plain values, with flattened `params`. Raises ValidationError."""
     if data is None or not is_mapping(data):
         return plain(data, "personalize data")
-    given = dict(items_of(data, "personalize data"))
+    given = dict(bounded_items(data, "personalize data"))
     params = given.pop("params", None)
     asked = plain(given, "personalize data")
     if not is_absent(params) and (not is_mapping(params) or params):
@@ -218,10 +226,10 @@ def _campaign(campaign: Mapping[str, Any]) -> dict[str, str] | None:
     return named or None
 
 
-@guarded("destinations")
+@wrap_read_errors("destinations")
 def choose(chosen: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
     """Return the chosen destinations. Raises ValidationError if one is unknown."""
-    names = [] if isinstance(chosen, str | bytes) else list(map(bare, bounded(chosen, "destinations")))
+    names = [] if isinstance(chosen, str | bytes) else list(map(unwrap, bounded(chosen, "destinations")))
     if isinstance(chosen, str | bytes) or any(name not in known for name in names):
         raise ValidationError(f"destinations: expected a list of names out of {', '.join(known)}; found others")
     return tuple(dict.fromkeys(names))

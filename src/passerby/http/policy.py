@@ -13,8 +13,8 @@ from logging import Logger
 from typing import Any, Literal, NamedTuple
 
 from ..logs import get_logger
-from ..values.app_values import bare
-from ..values.callbacks import is_given_up
+from ..values.app_values import unwrap
+from ..values.callbacks import discard_awaitable
 from .cookie_context import CookieContext, Obstacle
 from .request import RequestInfo, header_of
 from .set_cookie import CookieFinder
@@ -218,8 +218,8 @@ class Policy:
 
     def _ask_for_consent(self, consent: Consent, request: RequestInfo) -> Decision | None:
         try:
-            answer = bare(consent(request))
-            if is_given_up(answer):
+            answer = unwrap(consent(request))
+            if discard_awaitable(answer):
                 log.error("the consent callable returned an awaitable, expected True, False or None")
         except Exception:
             log.exception("the consent callable raised an exception; nothing is tracked in this request")

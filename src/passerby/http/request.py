@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 from urllib.parse import unquote_to_bytes
 
 from ..errors import ValidationError
-from ..values.app_values import guarded
+from ..values.app_values import wrap_read_errors
 from .asgi_scope import ScopeRequest
 from .request_info import Proxies, RequestInfo, Stated
 from .route import keep_request
@@ -35,7 +35,7 @@ TRACKER_KEY = "passerby.tracker"  # the key of a request's tracker in the ASGI s
 SEEN_KEY = "passerby.middleware"  # marks a request that an integration handles, so that a second one ignores it
 
 
-@guarded("request")
+@wrap_read_errors("request")
 def read_request(request: Any) -> RequestInfo:
     """Read the facts of any framework's request.
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from itsdangerous import BadData, BadSignature, TimestampSigner, URLSafeSerializer
 
-from ..values.browser_id import PLAIN_UUID, BrowserIdForm
+from ..values.browser_id import PLAIN_UUID, BrowserIdFormat
 from .set_cookie import MOST_COOKIES, CookieAttributes, CookieFinder, SetCookie
 
 RENEW_AFTER = 604_800  # 7 days in seconds
@@ -77,10 +77,10 @@ class BrowserIdCookie:
         renew_after: float = RENEW_AFTER,
         on_tamper: OnTamper = "reissue",
         on_missing_signature: OnMissingSignature = "adopt",
-        form: BrowserIdForm = PLAIN_UUID,
+        form: BrowserIdFormat = PLAIN_UUID,
     ) -> None:
         self.name = name
-        self.form: BrowserIdForm = form
+        self.form: BrowserIdFormat = form
         self._length = form.length
         self.signature_name: str = f"{name}_sig"
         self._ids = CookieFinder(name)
@@ -120,13 +120,13 @@ class BrowserIdCookie:
         is_unread = max(len(values), len(signatures)) >= MOST_COOKIES
         values = [value for value in dict.fromkeys(values) if len(value) == self._length]
         if self._signer is None:
-            valid = next(filter(self.form.fits, values), None)
+            valid = next(filter(self.form.matches, values), None)
             return Sighting(valid, present=True, is_unread=is_unread and valid is None)
         short = (signature for signature in dict.fromkeys(signatures) if len(signature) <= _LONGEST_SIGNATURE)
         likely = list(filter(_may_be_signed, short))
         if not (likely or is_unread):
             return self._judge_unsigned(values, is_tampered=bool(signatures))
-        fitting = list(filter(self.form.fits, values)) if likely else []
+        fitting = list(filter(self.form.matches, values)) if likely else []
         # Browsers send cookies in the order in which they were set, so a value and its signature have equal positions.
         pairs = chain(zip(reversed(fitting), reversed(likely), strict=False), product(fitting, likely))
         for value, signature in islice(pairs, _MOST_TRIES):
@@ -157,21 +157,21 @@ class BrowserIdCookie:
     def has_written(self, line: str) -> bool:
         """Return whether a Set-Cookie header was made by `write` or `expire`, for any browser."""
         value = line.partition(";")[0].partition("=")[2].strip(' "')
-        made = self.write(value, secure=True) if self.form.fits(value) else self.expire(secure=True)
+        made = self.write(value, secure=True) if self.form.matches(value) else self.expire(secure=True)
         return _attributes_of(made[0].header()) == _attributes_of(line)
 
     def _look(self, value: str) -> Sighting:
-        return Sighting(value if self.form.fits(value) else None, present=True)
+        return Sighting(value if self.form.matches(value) else None, present=True)
 
     def _judge_unsigned(self, values: Sequence[str], *, is_tampered: bool) -> Sighting:
         if (self._on_tamper if is_tampered else self._on_missing_signature) == "reissue":
             return Sighting(None, present=True)
-        valid = next(filter(self.form.fits, values), None)
+        valid = next(filter(self.form.matches, values), None)
         return Sighting(valid, refresh=valid is not None, present=True)  # set by the browser SDK: adopt and sign
 
     def _verify(self, browser_id: str, signature: str) -> tuple[float, Sighting] | None:
         """Return when a browser ID was signed, and the parsed ID, or None if the signature is wrong."""
-        if self._signer is None or not signature.isascii() or not self.form.fits(browser_id):
+        if self._signer is None or not signature.isascii() or not self.form.matches(browser_id):
             return None
         try:
             _, signed_at = self._signer.unsign(f"{browser_id}.{signature}", return_timestamp=True)

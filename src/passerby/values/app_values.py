@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 _MAX_ITEMS = 10_000  # of a container of a custom class, which may be endless; no event may have this many
 _MAX_LAYERS = 8  # a proxy of an enum of a proxy, and so on
-_WITHIN_PROXIES = ("_wrapped", "_get_current_object", "__wrapped__")  # Django, Werkzeug, wrapt
+_PROXY_ATTRIBUTES = ("_wrapped", "_get_current_object", "__wrapped__")  # Django, Werkzeug, wrapt
 _BUILT_IN = frozenset({str, int, float, bool, type(None)})
 _NUMPY_MOMENTS, _NUMPY_SPANS = "M", "m"  # the kinds of dtypes
 _type_of: Callable[[Any], Any] = type  # not `__class__`, for which a proxy returns the class of its target
@@ -40,7 +40,7 @@ class Missing(Enum):
 MISSING: Final = Missing.MISSING
 
 
-def guarded(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+def wrap_read_errors(name: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Decorate a function that reads data of the app: any exception becomes ValidationError.
 
     Args:
@@ -79,7 +79,7 @@ def is_absent(value: object) -> bool:
     return value is None or (type(value) is not dict and not isinstance(value, Mapping) and not value)
 
 
-def items_of(values: Mapping[Any, Any], name: str) -> Collection[tuple[Any, Any]]:
+def bounded_items(values: Mapping[Any, Any], name: str) -> Collection[tuple[Any, Any]]:
     """Return the items of a mapping. Raises ValidationError for a custom mapping that does not end."""
     return values.items() if _type_of(values) is dict else bounded(values.items(), name)
 
@@ -92,7 +92,7 @@ def bounded(values: Iterable[T], name: str) -> list[T]:
     return found
 
 
-def bare(value: Any) -> Any:
+def unwrap(value: Any) -> Any:
     """Return the plain value behind proxies, enums and scalar wrappers.
 
     The result is text, int, float, bool, None, a Decimal, datetime, date or time of the standard library, `MISSING`,
@@ -103,7 +103,7 @@ def bare(value: Any) -> Any:
         if kind in _BUILT_IN:
             return value
         if value.__class__ is not kind:
-            behind = _behind(value)
+            behind = _unwrap_proxy(value)
             if behind is not value:
                 value = behind
                 continue
@@ -121,7 +121,7 @@ def bare(value: Any) -> Any:
     if isinstance(value, Decimal):
         return Decimal(value)
     is_container = isinstance(value, list | tuple | Mapping | Set) or is_array(value)
-    return cast("Any", value) if is_container else _bare_scalar(value)
+    return cast("Any", value) if is_container else _unwrap_scalar(value)
 
 
 def is_array(value: Any) -> bool:
@@ -129,7 +129,7 @@ def is_array(value: Any) -> bool:
     return hasattr(_type_of(value), "__array__") and getattr(value, "shape", ()) != ()
 
 
-def _bare_scalar(value: Any) -> Any:
+def _unwrap_scalar(value: Any) -> Any:
     """Unwrap a value whose class is recognised by its methods."""
     kind = _type_of(value)
     if callable(getattr(kind, "item", None)):
@@ -193,14 +193,14 @@ def _moment_of_text(text: str, otherwise: Any) -> Any:
     return otherwise
 
 
-def _behind(proxy: Any) -> Any:
+def _unwrap_proxy(proxy: Any) -> Any:
     """Return the target of a proxy.
 
     Django's lazy objects, Werkzeug's locals and wrapt's proxies report another class than their own, and not all
     operations of that class work with them. If the target cannot be read, its text is converted instead.
     """
     kind: type[Any] = proxy.__class__
-    for name in _WITHIN_PROXIES:
+    for name in _PROXY_ATTRIBUTES:
         try:
             found = object.__getattribute__(proxy, name)
         except AttributeError:
@@ -222,7 +222,7 @@ def _is_like_text(value: Any) -> bool:
     return callable(fold) and str(fold()) == str(value).casefold()
 
 
-def well_formed(text: str) -> str:
+def replace_surrogates(text: str) -> str:
     """Replace lone surrogates, which UTF-8 cannot encode, by U+FFFD."""
     try:
         text.encode()
@@ -236,7 +236,7 @@ def id_text(value: Any) -> str | None:
 
     Text, whole numbers (also Decimal) and UUIDs of any library are IDs.
     """
-    found = bare(value)
+    found = unwrap(value)
     if isinstance(found, Decimal):
         found = int(found) if found.is_finite() and abs(found) < 2**64 and found == int(found) else None
     if type(found) is int and -(2**63) <= found < 2**63:

@@ -15,7 +15,7 @@ def is_uuid(text: object) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class BrowserIdForm:
+class BrowserIdFormat:
     """The format of browser IDs: a UUID, after the prefix that some systems use.
 
     Attributes:
@@ -29,13 +29,13 @@ class BrowserIdForm:
         """The number of characters of an ID."""
         return len(self.prefix) + 36
 
-    def make(self) -> str:
+    def generate(self) -> str:
         """Generate an ID with a UUIDv4, which does not reveal when it was generated."""
         return f"{self.prefix}{uuid4()}"
 
-    def fits(self, text: object) -> bool:
+    def matches(self, text: object) -> bool:
         """Return whether a value is an ID of this format."""
         return isinstance(text, str) and text.startswith(self.prefix) and is_uuid(text[len(self.prefix) :])
 
 
-PLAIN_UUID: BrowserIdForm = BrowserIdForm()
+PLAIN_UUID: BrowserIdFormat = BrowserIdFormat()

@@ -22,11 +22,11 @@ def check_function(value: object, setting: str, expected: str) -> None:
     """
     if not callable(value):
         raise SettingsError(f"expected {expected}, found {type(value).__name__}", setting=setting)
-    if _is_deferred(value):
+    if _is_async_or_generator(value):
         raise SettingsError(f"expected {expected}, found an async function or a generator", setting=setting)
 
 
-def is_given_up(answer: object) -> bool:
+def discard_awaitable(answer: object) -> bool:
     """Return whether a plain function returned an awaitable. The awaitable is closed, so that Python does not warn."""
     if type(answer) in _USUAL or not isawaitable(answer):
         return False
@@ -39,7 +39,7 @@ def is_given_up(answer: object) -> bool:
     return True
 
 
-def _is_deferred(function: Any) -> bool:
+def _is_async_or_generator(function: Any) -> bool:
     """Return whether calling a function only creates a coroutine or a generator."""
     while isinstance(function, partial):
         function = function.func

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import Any
 
-_LOOK = 0.5  # seconds; a signal that arrives just before a thread goes to sleep does not wake it
+_POLL_INTERVAL = 0.5  # seconds; a signal that arrives just before a thread goes to sleep does not wake it
 
 
 def wait_sync(waiter: Future[Any], timeout: float) -> bool:
@@ -17,7 +17,7 @@ def wait_sync(waiter: Future[Any], timeout: float) -> bool:
     Ctrl-C ends the wait within half a second.
     """
     until = time.monotonic() + timeout
-    while not wait([waiter], max(0.0, min(_LOOK, until - time.monotonic()))).done:
+    while not wait([waiter], max(0.0, min(_POLL_INTERVAL, until - time.monotonic()))).done:
         if time.monotonic() >= until:
             waiter.cancel()
             return False
@@ -37,20 +37,20 @@ async def wait_async(waiter: Future[Any], timeout: float | None) -> bool:
     return bool(done)
 
 
-async def wait_while_async(waiter: Future[Any], pause: float, goes_on: Callable[[], bool]) -> bool:
+async def wait_while_async(waiter: Future[Any], interval: float, should_continue: Callable[[], bool]) -> bool:
     """Wait for a future while a condition holds, then cancel it. Returns whether it was done.
 
     Args:
         waiter: the future.
-        pause: seconds between two checks of the condition.
-        goes_on: returns whether to go on waiting.
+        interval: seconds between two checks of the condition.
+        should_continue: returns whether to go on waiting.
 
     Raises RuntimeError in an event loop other than asyncio's.
     """
     wrapped = asyncio.wrap_future(waiter, loop=asyncio.get_running_loop())
     try:
-        while not (await asyncio.wait([wrapped], timeout=pause))[0]:
-            if not goes_on():
+        while not (await asyncio.wait([wrapped], timeout=interval))[0]:
+            if not should_continue():
                 return False
     finally:
         wrapped.cancel()

@@ -11,10 +11,10 @@ class Delivered:
     """The destination accepted the event.
 
     Attributes:
-        answer: the parsed JSON body of its response, or None if there was none.
+        response: the parsed JSON body of its response, or None if there was none.
     """
 
-    answer: Any = field(default=None, repr=False)
+    response: Any = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
