@@ -15,7 +15,7 @@ from typing import Any
 
 from passerby import Tracking
 from passerby.delivery.transport import Lane
-from passerby.destinations import Answer, Call
+from passerby.destinations import DestinationResponse, OutgoingRequest
 
 # By SQL: what a statement holds, and whether death comes before or after it. A single statement that is no part of a
 # transaction is its own commit.
@@ -87,7 +87,7 @@ def _watch_statements(word: str, is_after: bool, come_closer: _Countdown) -> Non
 def _watch_calls(point: str, come_closer: _Countdown) -> None:
     perform = Lane.perform
 
-    async def perform_watched(lane: Lane, call: Call, timeout: float) -> Answer:
+    async def perform_watched(lane: Lane, call: OutgoingRequest, timeout: float) -> DestinationResponse:
         if point == "before send":
             come_closer()
         if point == "while the answer is awaited":

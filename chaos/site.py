@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 
 from passerby import Sitecore, Tracker, Tracking
 from passerby.asgi import TrackingMiddleware
-from passerby.destinations import Answer, Call, Verdict
+from passerby.destinations import DestinationResponse, OutgoingRequest, SendResult
 from passerby.events.event import Event, new_event_id
 from passerby.wsgi import TrackingMiddleware as WSGIMiddleware
 
@@ -52,14 +52,14 @@ class Second:
     def check(self, event: Event) -> None:
         self._sitecore.check(event)
 
-    def weigh(self, event: Event) -> int:
-        return self._sitecore.weigh(event)
+    def encoded_size(self, event: Event) -> int:
+        return self._sitecore.encoded_size(event)
 
-    def encode(self, events: Sequence[Event]) -> Call:
+    def encode(self, events: Sequence[Event]) -> OutgoingRequest:
         return self._sitecore.encode(events)
 
-    def judge(self, answer: Answer) -> Verdict:
-        return self._sitecore.judge(answer)
+    def classify(self, response: DestinationResponse) -> SendResult:
+        return self._sitecore.classify(response)
 
 
 def make_tracking() -> Tracking:

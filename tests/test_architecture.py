@@ -31,7 +31,7 @@ ORDER = """
     events  events.attributes  events.event  events.pii  events.redaction  events.context  events.options
     events.identity  events.builder
 
-    destinations  destinations.answers  destinations.reserved  destinations.target  destinations.contract
+    destinations  destinations.responses  destinations.reserved  destinations.target  destinations.contract
     destinations.registry  destinations.messages
     destinations.sitecore  destinations.customerio  destinations.datalyr  destinations.segment  destinations.webhook
     destinations.spec

@@ -31,7 +31,7 @@ from passerby import (
 )
 from passerby.asgi import TrackingMiddleware
 from passerby.collector import CollectorServer
-from passerby.destinations import Answer, Call
+from passerby.destinations import DestinationResponse, OutgoingRequest
 from passerby.events.event import COMMON_KINDS, Event
 from passerby.testing import Told
 from passerby.values.browser_id import is_uuid
@@ -84,13 +84,13 @@ class Silent:
         if event.type == "UNWANTED":
             raise ValidationError("silent does not take this")
 
-    def weigh(self, event: Event) -> int:
+    def encoded_size(self, event: Event) -> int:
         return 0
 
-    def encode(self, events: Any) -> Call:
-        return Call("GET", "http://127.0.0.1:9/")
+    def encode(self, events: Any) -> OutgoingRequest:
+        return OutgoingRequest("GET", "http://127.0.0.1:9/")
 
-    def judge(self, answer: Answer) -> Delivered:
+    def classify(self, response: DestinationResponse) -> Delivered:
         return Delivered()
 
 

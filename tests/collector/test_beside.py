@@ -15,7 +15,7 @@ import pytest
 
 from passerby import CustomerIO, Datalyr, SettingsError, Sitecore, Sites, Tracking, init_server
 from passerby.collector import CollectorServer
-from passerby.destinations import Answer, Call
+from passerby.destinations import DestinationResponse, OutgoingRequest
 from passerby.destinations.target import COLLECTOR_URL
 from passerby.events.event import Event
 from passerby.testing import Told
@@ -186,15 +186,15 @@ class Own:
     origin = "https://own.invalid"
     kinds = frozenset({"event"})
 
-    def weigh(self, event: Event) -> int:
+    def encoded_size(self, event: Event) -> int:
         return 0
 
     def check(self, event: Event) -> None: ...
 
-    def encode(self, events: Any) -> Call:
-        return Call("POST", f"{self.origin}/v1/track?source=app", {}, b"{}")
+    def encode(self, events: Any) -> OutgoingRequest:
+        return OutgoingRequest("POST", f"{self.origin}/v1/track?source=app", {}, b"{}")
 
-    def judge(self, answer: Answer) -> Delivered:
+    def classify(self, response: DestinationResponse) -> Delivered:
         return Delivered()
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from uuid import uuid4
 
 from passerby.client.stats import DestinationStats
-from passerby.destinations import Answer, Call, Verdict
-from passerby.destinations.answers import judge_status, read_json
+from passerby.destinations import DestinationResponse, OutgoingRequest, SendResult
+from passerby.destinations.responses import classify_status, read_json
 from passerby.events.event import COMMON_KINDS, Event
 from passerby.values import json
 from passerby.values.outcome import Delivered
@@ -31,17 +31,17 @@ class Plain:
     def check(self, event: Event) -> None:
         pass
 
-    def weigh(self, event: Event) -> int:
+    def encoded_size(self, event: Event) -> int:
         return 0
 
-    def encode(self, events: Sequence[Event]) -> Call:
+    def encode(self, events: Sequence[Event]) -> OutgoingRequest:
         (event,) = events
         body = {"browser_id": event.browser_id, "type": event.type or event.kind, "id": event.id, **event.data}
         headers = {"Content-Type": "application/json"}
-        return Call("POST", f"{self._url_of(event)}/v1.2/events", headers, json.dumps(body))
+        return OutgoingRequest("POST", f"{self._url_of(event)}/v1.2/events", headers, json.dumps(body))
 
-    def judge(self, answer: Answer) -> Verdict:
-        return judge_status(answer) or Delivered(read_json(answer))
+    def classify(self, response: DestinationResponse) -> SendResult:
+        return classify_status(response) or Delivered(read_json(response))
 
 
 def new_id() -> str:

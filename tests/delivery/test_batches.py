@@ -11,15 +11,15 @@ import pytest
 from passerby.delivery.breaker import FAILURES
 from passerby.delivery.sender import NoBrowserId
 from passerby.delivery.transport import NoAnswer
-from passerby.destinations import Answer, Call, Divide, Verdict
-from passerby.destinations.answers import judge_status
+from passerby.destinations import DestinationResponse, OutgoingRequest, SendResult, SplitBatch
+from passerby.destinations.responses import classify_status
 from passerby.events.event import COMMON_KINDS, Event
 from passerby.outbox import Tally
 from passerby.values.outcome import Dead, Delivered
 
 from .test_sender import OK, Stage
 
-REFUSED = Answer(400, {}, b"")
+REFUSED = DestinationResponse(400, {}, b"")
 
 
 class Basket:
@@ -36,18 +36,18 @@ class Basket:
     def check(self, event: Event) -> None:
         pass
 
-    def weigh(self, event: Event) -> int:
+    def encoded_size(self, event: Event) -> int:
         return int(event.type) if event.type and event.type.isdigit() else 1
 
-    def encode(self, events: Sequence[Event]) -> Call:
+    def encode(self, events: Sequence[Event]) -> OutgoingRequest:
         if any(event.type == "UNREADABLE" for event in events):
             raise KeyError("secret value")
-        return Call("POST", "http://localhost/", {}, " ".join(event.id for event in events).encode())
+        return OutgoingRequest("POST", "http://localhost/", {}, " ".join(event.id for event in events).encode())
 
-    def judge(self, answer: Answer) -> Verdict:
-        if answer.status in (400, 413):
-            return Divide(f"status {answer.status}")
-        return judge_status(answer, now=0.0) or Delivered(answer.body)
+    def classify(self, response: DestinationResponse) -> SendResult:
+        if response.status in (400, 413):
+            return SplitBatch(f"status {response.status}")
+        return classify_status(response, now=0.0) or Delivered(response.body)
 
 
 def refuses(*bad: str) -> Any:
@@ -146,7 +146,7 @@ async def test_several_bad_events_are_found_all() -> None:
 
 async def test_what_fails_for_the_moment_puts_the_whole_call_off_and_the_same_call_is_made_again() -> None:
     stage = Stage(Basket(), base=8.0, jitter=lambda: 0.5)
-    stage.answer = lambda call: Answer(503, {}, b"")
+    stage.answer = lambda call: DestinationResponse(503, {}, b"")
     for number in range(3):
         stage.tell(f"visitor {number}", str(number))
 
@@ -163,7 +163,7 @@ async def test_what_fails_for_the_moment_puts_the_whole_call_off_and_the_same_ca
 
 async def test_a_service_that_fails_while_a_call_is_divided_gets_the_rest_later() -> None:
     stage = Stage(Basket(), base=8.0, jitter=lambda: 0.5)
-    answers: Iterator[Answer | Exception] = iter([REFUSED, OK, NoAnswer("connection reset"), OK])
+    answers: Iterator[DestinationResponse | Exception] = iter([REFUSED, OK, NoAnswer("connection reset"), OK])
     stage.answer = lambda call: next(answers)
     for number in range(4):
         stage.tell(f"visitor {number}", str(number))
@@ -180,7 +180,7 @@ async def test_a_service_that_fails_while_a_call_is_divided_gets_the_rest_later(
 
 async def test_who_asks_to_be_left_alone_gets_none_of_the_calls_that_were_to_follow() -> None:
     stage = Stage(Basket(batch_bytes=2), concurrency=1)
-    stage.answer = lambda call: Answer(429, {"retry-after": "60"}, b"")
+    stage.answer = lambda call: DestinationResponse(429, {"retry-after": "60"}, b"")
     for number in range(6):
         stage.tell(f"visitor {number}", str(number), type="1")
 
@@ -220,7 +220,7 @@ async def test_a_half_open_breaker_lets_one_call_through() -> None:
 
 async def test_a_refusal_of_the_call_for_good_is_one_of_all_its_events() -> None:
     stage = Stage(Basket())
-    stage.answer = lambda call: Answer(401, {}, b"")
+    stage.answer = lambda call: DestinationResponse(401, {}, b"")
     for number in range(3):
         stage.tell(f"visitor {number}", str(number))
     await stage.settle()

@@ -14,7 +14,7 @@ import pytest
 
 from passerby.delivery.connecting import NEXT_AFTER, PrivateAddress, connect
 from passerby.delivery.transport import Lane, NoAnswer, make_ssl_context
-from passerby.destinations import Call
+from passerby.destinations import OutgoingRequest
 from tests.making import PATIENCE
 
 HOST = "several.example"
@@ -116,7 +116,9 @@ def test_an_address_that_swallows_packets_takes_no_attempt_away(swallowing: Any,
         server = await asyncio.start_server(serve, sock=listening)
         lane = Lane(make_ssl_context)
         try:
-            return (await lane.perform(Call("POST", f"http://{HOST}/v1.2/events", {}, b"{}"), PATIENCE)).status
+            return (
+                await lane.perform(OutgoingRequest("POST", f"http://{HOST}/v1.2/events", {}, b"{}"), PATIENCE)
+            ).status
         finally:
             await lane.aclose()
             server.close()
@@ -131,7 +133,7 @@ def test_where_no_address_answers_the_last_one_says_why(refusing: Any, kinds: st
     async def work() -> str:
         lane = Lane(make_ssl_context)
         with pytest.raises(NoAnswer) as caught:
-            await lane.perform(Call("POST", f"http://{HOST}/", {}, b"{}"), PATIENCE)
+            await lane.perform(OutgoingRequest("POST", f"http://{HOST}/", {}, b"{}"), PATIENCE)
         await lane.aclose()
         return str(caught.value)
 

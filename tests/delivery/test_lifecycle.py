@@ -302,7 +302,7 @@ def test_a_mistake_with_ids_is_not_made_again_at_once(
         mistakes.append(1)
         raise KeyError("secret value")
 
-    monkeypatch.setattr(issuer, "create_question", fail)
+    monkeypatch.setattr(issuer, "new_id_query", fail)
     tracking.start()
     assert wait_until(lambda: tracking._desk.browser_ids._mint.breaker.is_open)
     time.sleep(0.2)
@@ -317,7 +317,7 @@ def test_a_burst_of_questions_leaves_few_connections(make_tracking: MakeTracking
     question = tracking._desk.browser_ids.issuer
     assert question is not None
 
-    asked = [tracking._delivery.ask(question.create_question(), PATIENCE) for _ in range(20)]
+    asked = [tracking._delivery.ask(question.new_id_query(), PATIENCE) for _ in range(20)]
     for answer in asked:
         answer.exception(PATIENCE)
 
@@ -335,7 +335,7 @@ def test_questions_asked_as_it_closes_are_all_answered(make_tracking: MakeTracki
         closing.start()
         while closing.is_alive():
             with suppress(RemoteError):
-                asked.append(tracking._delivery.ask(issuer.create_question(), 1.0))
+                asked.append(tracking._delivery.ask(issuer.new_id_query(), 1.0))
             time.sleep(0.0002)
 
     errors = [answer.exception(PATIENCE) for answer in asked]

@@ -11,7 +11,7 @@ from passerby import Sitecore
 from passerby.browser_ids.issuer import _AT_ONCE, Mint
 from passerby.browser_ids.pool import BrowserIdPool
 from passerby.delivery.sender import RetryPlan
-from passerby.destinations import Answer, Call
+from passerby.destinations import DestinationResponse, OutgoingRequest
 from passerby.outbox.memory import MemoryOutbox
 from passerby.values.browser_id import BrowserIdFormat
 
@@ -24,14 +24,14 @@ class Service:
     def __init__(self) -> None:
         self.now = self.most = self.made = 0
 
-    async def perform(self, call: Call, timeout: float) -> Answer:
+    async def perform(self, call: OutgoingRequest, timeout: float) -> DestinationResponse:
         self.now += 1
         self.most = max(self.most, self.now)
         await asyncio.sleep(0.001)
         self.now -= 1
         self.made += 1
         answer = {"ref": str(uuid4()), "status": "OK", "version": "1.2", "client_key": "key"}
-        return Answer(200, {}, json.dumps(answer).encode())
+        return DestinationResponse(200, {}, json.dumps(answer).encode())
 
 
 def make_mint(service: Service) -> Mint:

@@ -7,7 +7,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import example, given
 
-from passerby.destinations.answers import MAX_RETRY_AFTER, read_retry_after
+from passerby.destinations.responses import MAX_RETRY_AFTER, read_retry_after
 
 NOW = 1_750_000_000.0
 DATES = r"[A-Z][a-z]{2}, \d{1,3} [A-Z][a-z]{2} \d{1,6} \d+:\d+:\d+ [A-Z+-]?\d{0,5}"

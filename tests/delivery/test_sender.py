@@ -12,8 +12,8 @@ import pytest
 from passerby.delivery.breaker import FAILURES
 from passerby.delivery.sender import NoBrowserId, RetryPlan, Sender
 from passerby.delivery.transport import NoAnswer
-from passerby.destinations import Answer, Call, Destination, Rejected, Retry
-from passerby.destinations.answers import judge_status
+from passerby.destinations import Destination, DestinationResponse, OutgoingRequest, Rejected, Retry
+from passerby.destinations.responses import classify_status
 from passerby.events.event import COMMON_KINDS, Event
 from passerby.outbox import Tally
 from passerby.outbox.memory import MemoryOutbox
@@ -21,7 +21,7 @@ from passerby.values.outcome import Delivered
 
 from ..outbox.told import Listener, event_of
 
-OK = Answer(200, {}, b"")
+OK = DestinationResponse(200, {}, b"")
 
 
 class Echo:
@@ -36,17 +36,19 @@ class Echo:
     def check(self, event: Event) -> None:
         pass
 
-    def weigh(self, event: Event) -> int:
+    def encoded_size(self, event: Event) -> int:
         return 0
 
-    def encode(self, events: Sequence[Event]) -> Call:
+    def encode(self, events: Sequence[Event]) -> OutgoingRequest:
         (event,) = events
         if event.type == "UNREADABLE":
             raise KeyError("secret value")
-        return Call("POST", "http://localhost/", {}, f"{event.visitor} {event.id} {event.browser_id}".encode())
+        return OutgoingRequest(
+            "POST", "http://localhost/", {}, f"{event.visitor} {event.id} {event.browser_id}".encode()
+        )
 
-    def judge(self, answer: Answer) -> Delivered | Retry | Rejected:
-        return judge_status(answer, now=0.0) or Delivered(None)
+    def classify(self, response: DestinationResponse) -> Delivered | Retry | Rejected:
+        return classify_status(response, now=0.0) or Delivered(None)
 
 
 class Performer:
@@ -56,7 +58,7 @@ class Performer:
         self.stage = stage
         self.is_busy = self.is_closed = False
 
-    async def perform(self, call: Call, timeout: float) -> Answer:
+    async def perform(self, call: OutgoingRequest, timeout: float) -> DestinationResponse:
         assert not self.is_busy
         assert not self.is_closed
         self.is_busy = True
@@ -87,7 +89,7 @@ class Stage:
         self.changes = 0
         self.gate = asyncio.Event()
         self.gate.set()
-        self.answer: Callable[[str], Answer | Exception] = lambda call: OK
+        self.answer: Callable[[str], DestinationResponse | Exception] = lambda call: OK
         self.browser_ids: Callable[[str], str | Exception] = lambda visitor: f"for {visitor}"
         self.outbox = MemoryOutbox(["a"])
         self.destination: Destination = destination or Echo()
@@ -166,7 +168,7 @@ async def test_each_visitors_events_go_one_after_the_other_and_lanes_are_used_ag
 
 async def test_what_fails_for_the_moment_is_put_off_with_growing_jittered_waits() -> None:
     stage = Stage(base=8.0, cap=100.0, jitter=lambda: 0.5)
-    stage.answer = lambda call: Answer(503, {}, b"")
+    stage.answer = lambda call: DestinationResponse(503, {}, b"")
     stage.tell("ada", "1")
     waits = []
     for _ in range(7):
@@ -193,7 +195,7 @@ async def test_full_jitter_lies_anywhere_between_nothing_and_the_whole() -> None
 @pytest.mark.parametrize("after", ["60", "Thu, 01 Jan 1970 00:01:00 GMT"])
 async def test_nothing_is_sent_before_the_time_the_service_asked_for(after: str) -> None:
     stage = Stage()
-    stage.answer = lambda call: Answer(429, {"retry-after": after}, b"")
+    stage.answer = lambda call: DestinationResponse(429, {"retry-after": after}, b"")
     stage.tell("ada", "1")
     begun = stage.now
     await stage.settle()
@@ -227,7 +229,7 @@ async def test_what_is_too_old_becomes_a_dead_letter() -> None:
 
 async def test_a_refusal_is_a_dead_letter_at_once_and_no_failure_of_the_service() -> None:
     stage = Stage()
-    stage.answer = lambda call: Answer(400, {}, b"")
+    stage.answer = lambda call: DestinationResponse(400, {}, b"")
     for number in range(20):
         stage.tell(f"visitor {number}", "1")
     await stage.settle()
@@ -296,7 +298,7 @@ async def test_an_open_breaker_holds_back_all_but_one_probe() -> None:
 async def test_while_a_probe_is_under_way_there_is_nothing_to_look_for() -> None:
     """A destination that does not answer must not keep the thread busy, though many events are due."""
     stage = Stage(concurrency=10, base=1.0, cap=900.0, jitter=lambda: 1.0)
-    stage.answer = lambda call: Answer(503, {}, b"")
+    stage.answer = lambda call: DestinationResponse(503, {}, b"")
     stage.tell("ada", "1")
     stage.sender.breaker._failures = FAILURES - 1
     await stage.settle()
@@ -314,7 +316,7 @@ async def test_while_a_probe_is_under_way_there_is_nothing_to_look_for() -> None
 
 async def test_it_says_when_the_next_event_is_due() -> None:
     stage = Stage(base=8.0)
-    stage.answer = lambda call: Answer(500, {}, b"")
+    stage.answer = lambda call: DestinationResponse(500, {}, b"")
     stage.tell("ada", "1")
     assert await stage.settle() == stage.now + 4.0
     await stage.sender.aclose()

@@ -20,7 +20,7 @@ import pytest
 
 from passerby.delivery.stream import MAX_BODY, MAX_PIECES
 from passerby.delivery.transport import _REASONS, Lane, NoAnswer, _reason, make_ssl_context, proxy_for
-from passerby.destinations import Answer, Call
+from passerby.destinations import DestinationResponse, OutgoingRequest
 from tests.making import PATIENCE
 
 from .certificates import Authority
@@ -107,12 +107,12 @@ async def serving(talk: Talk, context: ssl.SSLContext | None = None) -> AsyncIte
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def call_to(port: int, path: str = "/v1.2/events", scheme: str = "http", host: str = "localhost") -> Call:
+def call_to(port: int, path: str = "/v1.2/events", scheme: str = "http", host: str = "localhost") -> OutgoingRequest:
     url = f"{scheme}://{host}:{port}{path}?client_key={SECRET}"
-    return Call("POST", url, {"Content-Type": "application/json", "X-Key": SECRET}, b'{"secret": "value"}')
+    return OutgoingRequest("POST", url, {"Content-Type": "application/json", "X-Key": SECRET}, b'{"secret": "value"}')
 
 
-async def reason_of(lane: Lane, call: Call, timeout: float = PATIENCE) -> str:
+async def reason_of(lane: Lane, call: OutgoingRequest, timeout: float = PATIENCE) -> str:
     with pytest.raises(NoAnswer) as caught:
         await lane.perform(call, timeout)
     reason = str(caught.value)
@@ -135,7 +135,7 @@ async def test_what_is_sent_and_what_comes_back(lane: Lane) -> None:
     async with serving(talk) as port:
         answer = await lane.perform(call_to(port), PATIENCE)
 
-    assert answer == Answer(201, {"content-length": "2", "retry-after": "7"}, b"{}")
+    assert answer == DestinationResponse(201, {"content-length": "2", "retry-after": "7"}, b"{}")
     head, body = seen[0]
     lines = head.decode().split("\r\n")
     assert lines[0] == f"POST /v1.2/events?client_key={SECRET} HTTP/1.1"
@@ -212,7 +212,7 @@ async def test_of_a_body_beyond_the_limit_the_status_is_taken(lane: Lane, length
     answer = b"HTTP/1.1 201 OK\r\n" + length + b"\r\n" + b"x" * (MAX_BODY + 70_000)
     async with serving(answers(answer, answer)) as port:
         for _ in range(2):  # the next call starts anew
-            assert await lane.perform(call_to(port), PATIENCE) == Answer(201, ANY, b"")
+            assert await lane.perform(call_to(port), PATIENCE) == DestinationResponse(201, ANY, b"")
 
 
 async def test_a_body_of_the_largest_size_is_read(lane: Lane) -> None:
@@ -249,7 +249,7 @@ async def test_chunks_of_a_byte_each_are_not_read_for_ever(lane: Lane) -> None:
     head = b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n"
     async with serving(endless(head, b"1\r\nx\r\n" * 1_000)) as port:
         for _ in range(2):
-            assert await lane.perform(call_to(port), PATIENCE) == Answer(201, ANY, b"")
+            assert await lane.perform(call_to(port), PATIENCE) == DestinationResponse(201, ANY, b"")
 
 
 async def test_an_answer_in_many_small_chunks_is_read(lane: Lane) -> None:

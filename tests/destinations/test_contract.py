@@ -12,7 +12,7 @@ from passerby.errors import SettingsError
 from passerby.events.event import COMMON_KINDS
 from tests.destinations.test_reserved import DESTINATIONS
 
-MEMBERS = ("name", "origin", "kinds", "batch_size", "batch_bytes", "weigh", "check", "encode", "judge")
+MEMBERS = ("name", "origin", "kinds", "batch_size", "batch_bytes", "encoded_size", "check", "encode", "classify")
 
 
 def without(*names: str, **others: Any) -> Any:
@@ -23,7 +23,7 @@ def without(*names: str, **others: Any) -> Any:
         "kinds": COMMON_KINDS,
         "batch_size": 1,
         "batch_bytes": 0,
-        **dict.fromkeys(("weigh", "check", "encode", "judge"), lambda self, given: None),
+        **dict.fromkeys(("encoded_size", "check", "encode", "classify"), lambda self, given: None),
     }
     kept = {name: value for name, value in members.items() if name not in names}
     return type("Own", (), kept | others)()
@@ -46,7 +46,7 @@ def test_what_is_missing_is_named(name: str) -> None:
     assert said.endswith(f"it lacks {name}")
 
 
-@pytest.mark.parametrize("missing", [("judge", "weigh"), ("kinds", "origin", "check"), MEMBERS])
+@pytest.mark.parametrize("missing", [("classify", "encoded_size"), ("kinds", "origin", "check"), MEMBERS])
 def test_all_that_is_missing_is_named_at_once(missing: tuple[str, ...]) -> None:
     said = refusal(without(*missing))
     assert set(said.rpartition("it lacks ")[2].split(", ")) == set(missing)
@@ -55,9 +55,9 @@ def test_all_that_is_missing_is_named_at_once(missing: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("create_question", "which issues browser IDs; for that it lacks cookie_name"),
-        ("guest_question", "which answers queries about the visitor; for that it lacks personalize_question"),
-        ("personalize_question", "which answers queries about the visitor; for that it lacks guest_question"),
+        ("new_id_query", "which issues browser IDs; for that it lacks cookie_name"),
+        ("guest_query", "which answers queries about the visitor; for that it lacks personalize_query"),
+        ("personalize_query", "which answers queries about the visitor; for that it lacks guest_query"),
     ],
 )
 def test_one_that_issues_browser_ids_or_answers_questions_must_do_all_of_it(name: str, words: str) -> None:
@@ -71,11 +71,14 @@ async def deferred(self: object, given: object) -> None:
 @pytest.mark.parametrize(
     ("others", "words"),
     [
-        ({"judge": 5}, "Own.judge: expected a plain method that takes an Answer and returns a Verdict, found int"),
-        ({"judge": None}, "Own.judge: expected a plain method"),
+        (
+            {"classify": 5},
+            "Own.classify: expected a plain method that takes a DestinationResponse and returns a SendResult, found int",
+        ),
+        ({"classify": None}, "Own.classify: expected a plain method"),
         (
             {"encode": deferred},
-            "Own.encode: expected a plain method that takes a list of events and returns a Call, found an async",
+            "Own.encode: expected a plain method that takes a list of events and returns an OutgoingRequest, found an async",
         ),
         (
             {"check": deferred},
@@ -113,6 +116,6 @@ def test_those_that_come_with_it_are_whole(name: str) -> None:
 
 
 def test_a_tracking_that_is_none_is_refused_by_a_site() -> None:
-    make: Callable[[str], Any] = lambda name: without("judge")  # noqa: E731
+    make: Callable[[str], Any] = lambda name: without("classify")  # noqa: E731
     with pytest.raises(SettingsError, match="expected a Tracking"):
         Sites(lambda request: "site", make)["site"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from passerby import CustomerIO, Delivered, SettingsError, ValidationError
-from passerby.destinations import Answer, Divide, Rejected, Retry
+from passerby.destinations import DestinationResponse, Rejected, Retry, SplitBatch
 from passerby.events.event import Context, Event
 from passerby.outbox.eventtext import read_event, write_event
 from passerby.values.secret import Secret
@@ -130,18 +130,18 @@ class TestCalls:
         events = [event(data={"a": "\u8cb7"}), event("page_view", context=CONTEXT), event("group", data=GROUP)]
         destination = customerio()
 
-        weight = sum(map(destination.weigh, events))
+        weight = sum(map(destination.encoded_size, events))
         body = destination.encode(events).body or b""
         assert weight + len(b'{"batch":[]}') == len(body) + 1, "the comma behind the last one"
-        assert destination.weigh(event(browser_id=None)) == destination.weigh(event())
+        assert destination.encoded_size(event(browser_id=None)) == destination.encoded_size(event())
 
     @pytest.mark.parametrize(
         ("status", "verdict"),
         [
             (200, Delivered(None)),
             (202, Delivered(None)),
-            (400, Divide("status 400")),
-            (413, Divide("status 413")),
+            (400, SplitBatch("status 400")),
+            (413, SplitBatch("status 413")),
             (401, Rejected("status 401")),
             (302, Rejected("status 302")),
             (429, Retry("status 429")),
@@ -149,7 +149,7 @@ class TestCalls:
         ],
     )
     def test_what_answers_mean(self, status: int, verdict: Any) -> None:
-        assert customerio().judge(Answer(status, {}, b"")) == verdict
+        assert customerio().classify(DestinationResponse(status, {}, b"")) == verdict
 
     @pytest.mark.parametrize(
         ("body", "reason"),
@@ -160,7 +160,7 @@ class TestCalls:
         ],
     )
     def test_a_refusal_says_the_services_code_and_nothing_of_a_person(self, body: bytes, reason: str) -> None:
-        assert customerio().judge(Answer(400, {}, body)) == Divide(reason)
+        assert customerio().classify(DestinationResponse(400, {}, body)) == SplitBatch(reason)
 
 
 GROUP = {"group_id": "g1", "traits": {"name": "Acme", "created_at": 1_700_000_000, "plan": {"seats": 5}}}
@@ -285,7 +285,7 @@ class TestMessages:
 class TestCheck:
     def test_a_call_may_have_32_kilobytes_of_utf_8_and_no_more(self) -> None:
         destination = customerio()
-        room = 32_768 - (destination.weigh(event(data={"t": ""})) - 1)
+        room = 32_768 - (destination.encoded_size(event(data={"t": ""})) - 1)
 
         destination.check(event(data={"t": "x" * room}))
         destination.check(event(data={"t": "\u8cb7" * (room // 3)}))
@@ -295,7 +295,7 @@ class TestCheck:
 
     def test_an_id_that_is_yet_to_be_found_has_its_room(self) -> None:
         destination = customerio()
-        room = 32_768 - (destination.weigh(event(data={"t": ""})) - 1)
+        room = 32_768 - (destination.encoded_size(event(data={"t": ""})) - 1)
 
         with pytest.raises(ValidationError):
             destination.check(event(data={"t": "x" * (room + 1)}, browser_id=None))

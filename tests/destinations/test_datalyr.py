@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from passerby import Datalyr, Delivered, SettingsError, ValidationError
-from passerby.destinations import Answer, Divide, Rejected, Retry
+from passerby.destinations import DestinationResponse, Rejected, Retry, SplitBatch
 from passerby.events.event import Context, Event
 from passerby.version import __version__
 from tests.making import BROWSER_ID
@@ -138,8 +138,8 @@ class TestEventsForm:
         destination, events = datalyr(), [event(), IDENTITY]
 
         body = destination.encode(events).body or b""
-        assert sum(map(destination.weigh, events)) + 500_000 - destination.batch_bytes == len(body) + 1
-        assert destination.weigh(event(browser_id=None)) >= destination.weigh(event())
+        assert sum(map(destination.encoded_size, events)) + 500_000 - destination.batch_bytes == len(body) + 1
+        assert destination.encoded_size(event(browser_id=None)) >= destination.encoded_size(event())
 
 
 class TestTrackForm:
@@ -198,8 +198,8 @@ class TestCheck:
     ("options", "status", "verdict"),
     [
         ({}, 200, Delivered(None)),
-        ({}, 400, Divide("status 400")),
-        ({}, 413, Divide("status 413")),
+        ({}, 400, SplitBatch("status 400")),
+        ({}, 413, SplitBatch("status 413")),
         ({}, 401, Rejected("status 401")),
         ({}, 403, Retry("status 403: the workspace does not allow it", 300.0)),
         ({"api_key": "dk_1"}, 403, Rejected("status 403")),
@@ -208,4 +208,4 @@ class TestCheck:
     ],
 )
 def test_what_answers_mean(options: dict[str, Any], status: int, verdict: Any) -> None:
-    assert datalyr(**options).judge(Answer(status, {}, b"")) == verdict
+    assert datalyr(**options).classify(DestinationResponse(status, {}, b"")) == verdict

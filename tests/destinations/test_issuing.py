@@ -10,7 +10,7 @@ import pytest
 from passerby import SettingsError, Tracking
 from passerby.asgi import TrackingMiddleware
 from passerby.collector import CollectorServer
-from passerby.destinations import Call, IdIssuer, PersonalizationSource, Question, SharedCookie
+from passerby.destinations import BrowserIdIssuer, OutgoingRequest, PersonalizationSource, Query, SharedCookie
 from passerby.values.json import loads
 from tests.delivery.doubles import Plain
 from tests.making import NAVIGATION, PATIENCE, by_name, call, make_scope, page, set_cookies, value_of
@@ -26,9 +26,9 @@ class Issuing(Plain):
         super().__init__(name, url)
         self.origin = self.url = url
 
-    def create_question(self) -> Question[str]:
+    def new_id_query(self) -> Query[str]:
         url = f"{self.url}/v1.2/browser/create.json?client_key=k&message={{}}"
-        return Question(Call("GET", url), lambda answer: str(loads(answer.body)["ref"]))
+        return Query(OutgoingRequest("GET", url), lambda answer: str(loads(answer.body)["ref"]))
 
 
 class Owning(Issuing):
@@ -56,7 +56,7 @@ def test_the_point_of_sale_may_be_any_destinations() -> None:
 
 def test_an_issuer_need_not_answer_questions() -> None:
     one = Issuing("own", "http://127.0.0.1:9")
-    assert isinstance(one, IdIssuer)
+    assert isinstance(one, BrowserIdIssuer)
     assert not isinstance(one, PersonalizationSource)
     tracking = Tracking(one, secret_key="a key for tests")
     with pytest.raises(SettingsError, match="only Sitecore answers this"):
@@ -69,4 +69,4 @@ def test_only_one_may_issue() -> None:
 
 
 def test_a_destination_without_the_protocol_issues_nothing() -> None:
-    assert not isinstance(Plain("own", "http://127.0.0.1:9"), IdIssuer)
+    assert not isinstance(Plain("own", "http://127.0.0.1:9"), BrowserIdIssuer)

@@ -19,9 +19,9 @@ from django.test import override_settings
 
 import tests.django_site  # noqa: F401 - sets Django up
 from passerby import CustomerIO, Datalyr, Secret, Segment, SettingsError, Sitecore, Tracking, Webhook
-from passerby.destinations import Answer, Call, Destination, Verdict
-from passerby.destinations.answers import judge_status
-from passerby.destinations.registry import BUILT_IN, find, forget, load, registered_names
+from passerby.destinations import Destination, DestinationResponse, OutgoingRequest, SendResult
+from passerby.destinations.registry import BUILT_IN, clear_cache, find, load, registered_names
+from passerby.destinations.responses import classify_status
 from passerby.destinations.spec import DestinationSpec, spec_of
 from passerby.django.conf import get_tracking
 from passerby.events.event import Event, EventKind
@@ -68,17 +68,17 @@ class Warehouse:
             "name": name,
         }
 
-    def weigh(self, event: Event) -> int:
+    def encoded_size(self, event: Event) -> int:
         return 1
 
     def check(self, event: Event) -> None:
         pass
 
-    def encode(self, events: Any) -> Call:
-        return Call("POST", f"{self.options['url']}")
+    def encode(self, events: Any) -> OutgoingRequest:
+        return OutgoingRequest("POST", f"{self.options['url']}")
 
-    def judge(self, answer: Answer) -> Verdict:
-        return judge_status(answer) or Delivered()
+    def classify(self, response: DestinationResponse) -> SendResult:
+        return classify_status(response) or Delivered()
 
 
 class Broken(Warehouse):
@@ -104,12 +104,12 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
         lines = [f"{name} = {path}" for name, path in entries.items()]
         (folder / "entry_points.txt").write_text("\n".join(["[passerby.destinations]", *lines]))
-        forget()
+        clear_cache()
 
     monkeypatch.syspath_prepend(str(tmp_path))
     yield install
     monkeypatch.undo()
-    forget()
+    clear_cache()
 
 
 class TestNames:
@@ -290,10 +290,10 @@ class TestIncomplete:
     @pytest.mark.parametrize(
         "names",
         [
-            ("judge",),
-            ("encode", "judge"),
+            ("classify",),
+            ("encode", "classify"),
             ("origin", "kinds"),
-            ("weigh", "batch_bytes", "check"),
+            ("encoded_size", "batch_bytes", "check"),
             ("name", "batch_size"),
         ],
     )
@@ -316,7 +316,7 @@ class TestIncomplete:
             ("batch_size", 0, "Partial.batch_size: expected a whole number of at least 1"),
             ("batch_size", True, "Partial.batch_size: expected a whole number of at least 1"),
             ("batch_bytes", None, "Partial.batch_bytes: expected a whole number"),
-            ("judge", "later", "Partial.judge: expected a plain method that takes an Answer"),
+            ("classify", "later", "Partial.classify: expected a plain method that takes a DestinationResponse"),
             ("check", lambda self: None, "Partial.check: .* found one that takes others"),
             ("encode", lambda self, a, b: None, "Partial.encode: .* found one that takes others"),
         ],
@@ -392,7 +392,7 @@ class TestMadeAgain:
         assert (again.name, again.origin, again.batch_size) == (one.name, one.origin, one.batch_size)
         for event in events_of(one):
             assert again.encode([event]) == one.encode([event])
-            assert again.judge(Answer(403, {}, b"")) == one.judge(Answer(403, {}, b""))
+            assert again.classify(DestinationResponse(403, {}, b"")) == one.classify(DestinationResponse(403, {}, b""))
         if isinstance(one, Datalyr | Sitecore) and isinstance(again, Datalyr | Sitecore):
             assert again.shared_cookie == one.shared_cookie
 

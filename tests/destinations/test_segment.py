@@ -10,7 +10,7 @@ import pytest
 
 from passerby import CustomerIO, Delivered, Secret, Segment, SettingsError, Tracking, ValidationError
 from passerby.collector import CollectorServer
-from passerby.destinations import Answer, Divide, Rejected, Retry
+from passerby.destinations import DestinationResponse, Rejected, Retry, SplitBatch
 from passerby.events.event import Event, EventKind
 from tests.making import BROWSER_ID, PATIENCE
 
@@ -92,11 +92,11 @@ class TestCalls:
     def test_events_weigh_what_they_take(self) -> None:
         events = [event(kind) for kind in DATA]
         body = segment().encode(events).body or b""
-        assert sum(map(segment().weigh, events)) == len(body) - len(b'{"batch":[]}') + 1
+        assert sum(map(segment().encoded_size, events)) == len(body) - len(b'{"batch":[]}') + 1
         assert segment().batch_bytes + len(b'{"batch":[]}') == 500_000
 
     def test_a_call_has_32_kb(self) -> None:
-        fits = event(data={"text": "x" * (32_768 - segment().weigh(event(data={"text": ""})) + 1)})
+        fits = event(data={"text": "x" * (32_768 - segment().encoded_size(event(data={"text": ""})) + 1)})
         segment().check(fits)
         with pytest.raises(ValidationError, match="segment: found a call of 32769 bytes, expected at most 32768"):
             segment().check(event(data={"text": fits.data["text"] + "x"}))
@@ -109,8 +109,8 @@ class TestCalls:
         ("status", "verdict"),
         [
             (200, Delivered({"success": True})),
-            (400, Divide("status 400")),
-            (413, Divide("status 413")),
+            (400, SplitBatch("status 400")),
+            (413, SplitBatch("status 413")),
             (401, Rejected("status 401")),
             (302, Rejected("status 302")),
             (429, Retry("status 429")),
@@ -118,7 +118,7 @@ class TestCalls:
         ],
     )
     def test_what_answers_mean(self, status: int, verdict: Any) -> None:
-        assert segment().judge(Answer(status, {}, b'{"success":true}')) == verdict
+        assert segment().classify(DestinationResponse(status, {}, b'{"success":true}')) == verdict
 
 
 def test_delivery() -> None:

@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from passerby import Delivered, RemoteError, SettingsError, Sitecore, ValidationError
-from passerby.destinations import Answer, IdIssuer, PersonalizationSource, PointOfSaleSource, Rejected, Retry
+from passerby.destinations import (
+    BrowserIdIssuer,
+    DestinationResponse,
+    PersonalizationSource,
+    PointOfSaleSource,
+    Rejected,
+    Retry,
+)
 from passerby.events.event import Context, Event
 from tests.making import BROWSER_ID
 
@@ -37,8 +44,8 @@ def body(told: Event, **options: Any) -> dict[str, Any]:
     return made
 
 
-def answer(status: int, value: Any = None) -> Answer:
-    return Answer(status, {}, b"" if value is None else json.dumps(value).encode())
+def answer(status: int, value: Any = None) -> DestinationResponse:
+    return DestinationResponse(status, {}, b"" if value is None else json.dumps(value).encode())
 
 
 class TestSettings:
@@ -78,7 +85,7 @@ class TestSettings:
         assert "//v1.2" not in sitecore(target_url=url).encode([event()]).url
 
     def test_it_issues_browser_ids(self) -> None:
-        assert isinstance(sitecore(), IdIssuer)
+        assert isinstance(sitecore(), BrowserIdIssuer)
         assert isinstance(sitecore(), PersonalizationSource)
         assert isinstance(sitecore(), PointOfSaleSource)
         assert sitecore().cookie_name == "bid_key"
@@ -209,16 +216,16 @@ class TestChecks:
 
 class TestAnswers:
     def test_verdicts(self) -> None:
-        assert sitecore().judge(answer(201, {"ref": "x"})) == Delivered({"ref": "x"})
-        assert sitecore().judge(answer(204)) == Delivered(None)
-        assert sitecore().judge(answer(302)) == Rejected("status 302")
-        assert sitecore().judge(answer(400, {"message": "secret"})) == Rejected("status 400")
-        assert sitecore().judge(answer(503)) == Retry("status 503")
+        assert sitecore().classify(answer(201, {"ref": "x"})) == Delivered({"ref": "x"})
+        assert sitecore().classify(answer(204)) == Delivered(None)
+        assert sitecore().classify(answer(302)) == Rejected("status 302")
+        assert sitecore().classify(answer(400, {"message": "secret"})) == Rejected("status 400")
+        assert sitecore().classify(answer(503)) == Retry("status 503")
 
     def test_a_new_browser_id(self) -> None:
-        question = sitecore(client_key="a+b").create_question()
-        assert question.call.url == f"{URL}/v1.2/browser/create.json?client_key=a%2Bb&message={{}}"
-        assert question.read(answer(200, {"ref": BROWSER_ID})) == BROWSER_ID
+        question = sitecore(client_key="a+b").new_id_query()
+        assert question.request.url == f"{URL}/v1.2/browser/create.json?client_key=a%2Bb&message={{}}"
+        assert question.parse(answer(200, {"ref": BROWSER_ID})) == BROWSER_ID
 
     @pytest.mark.parametrize(
         ("status", "value"),
@@ -233,21 +240,21 @@ class TestAnswers:
     )
     def test_no_usable_browser_id(self, status: int, value: Any) -> None:
         with pytest.raises(RemoteError, match=f"found status {status}"):
-            sitecore().create_question().read(answer(status, value))
+            sitecore().new_id_query().parse(answer(status, value))
 
     def test_the_guest(self) -> None:
-        question = sitecore().guest_question(BROWSER_ID)
-        assert question.call.url == f"{URL}/v1.2/browser/{BROWSER_ID}/show.json?client_key=key&api_token=key"
-        assert question.read(answer(200, {"customer": {"ref": "guest"}})) == "guest"
+        question = sitecore().guest_query(BROWSER_ID)
+        assert question.request.url == f"{URL}/v1.2/browser/{BROWSER_ID}/show.json?client_key=key&api_token=key"
+        assert question.parse(answer(200, {"customer": {"ref": "guest"}})) == "guest"
         with pytest.raises(RemoteError, match="unknown browser, for more info: https://more"):
-            question.read(answer(404, {"error_msg": "unknown browser", "moreInfo": "https://more"}))
+            question.parse(answer(404, {"error_msg": "unknown browser", "moreInfo": "https://more"}))
         with pytest.raises(RemoteError, match="guest ID: found status 200"):
-            question.read(answer(200, {"customer": []}))
+            question.parse(answer(200, {"customer": []}))
 
 
 class TestPersonalize:
     def asked(self, data: dict[str, Any], pos: Any = "shop") -> dict[str, Any]:
-        call = sitecore().personalize_question(data, BROWSER_ID, pos).call
+        call = sitecore().personalize_query(data, BROWSER_ID, pos).request
         assert call.url == f"{URL}/v2/callFlows"
         assert call.body is not None
         made = json.loads(call.body)
@@ -279,7 +286,7 @@ class TestPersonalize:
         assert caught.value.code == code
 
     def test_the_answer(self) -> None:
-        question = sitecore().personalize_question({"friendly_id": "f"}, None, "shop")
-        assert question.read(answer(200, {"offer": 1})) == {"offer": 1}
-        assert question.read(answer(200)) is None
-        assert question.read(answer(500)) is None
+        question = sitecore().personalize_query({"friendly_id": "f"}, None, "shop")
+        assert question.parse(answer(200, {"offer": 1})) == {"offer": 1}
+        assert question.parse(answer(200)) is None
+        assert question.parse(answer(500)) is None

@@ -17,7 +17,7 @@ from passerby import Dead, Delivered, Secret, SettingsError, Tracking, Webhook
 from passerby.collector import CollectorServer
 from passerby.delivery.dry_run import rehearsal
 from passerby.delivery.transport import Lane, NoAnswer, make_ssl_context
-from passerby.destinations import Answer, Call, Divide, Rejected, Retry
+from passerby.destinations import DestinationResponse, OutgoingRequest, Rejected, Retry, SplitBatch
 from passerby.destinations.target import is_public_address
 from passerby.destinations.webhook import sign
 from passerby.events.event import Context, Event
@@ -144,7 +144,7 @@ class TestSignatures:
         one = webhook(batch_size=3)
         events = [event("a"), event("b"), event("c")]
         body = one.encode(events).body or b""
-        assert len(body) <= sum(map(one.weigh, events)) + (500_000 - one.batch_bytes)
+        assert len(body) <= sum(map(one.encoded_size, events)) + (500_000 - one.batch_bytes)
 
 
 class TestBody:
@@ -185,9 +185,9 @@ class TestAnswers:
             (204, Delivered()),
             (301, Rejected("status 301: redirects are not followed; set the new address")),
             (307, Rejected("status 307: redirects are not followed; set the new address")),
-            (400, Divide("status 400")),
-            (413, Divide("status 413")),
-            (422, Divide("status 422")),
+            (400, SplitBatch("status 400")),
+            (413, SplitBatch("status 413")),
+            (422, SplitBatch("status 422")),
             (410, Rejected("status 410: the endpoint is gone; remove it from the settings")),
             (401, Retry("status 401")),
             (404, Retry("status 404")),
@@ -198,11 +198,13 @@ class TestAnswers:
         ],
     )
     def test_what_they_mean(self, status: int, verdict: Any) -> None:
-        assert webhook().judge(Answer(status, {}, b"")) == verdict
+        assert webhook().classify(DestinationResponse(status, {}, b"")) == verdict
 
     @pytest.mark.parametrize("status", [404, 429, 503])
     def test_a_receiver_may_ask_for_time(self, status: int) -> None:
-        assert webhook().judge(Answer(status, {"retry-after": "30"}, b"")) == Retry(f"status {status}", 30.0)
+        assert webhook().classify(DestinationResponse(status, {"retry-after": "30"}, b"")) == Retry(
+            f"status {status}", 30.0
+        )
 
 
 class TestAddresses:
@@ -278,10 +280,10 @@ class TestDelivery:
             lane = Lane(make_ssl_context)
 
             with pytest.raises(NoAnswer, match="host has no public address"):
-                await lane.perform(Call("POST", url, {}, b"{}", public_only=True), PATIENCE)
+                await lane.perform(OutgoingRequest("POST", url, {}, b"{}", public_only=True), PATIENCE)
             assert receiver.requests == []
 
-            answer = await lane.perform(Call("POST", url, {}, b"{}"), PATIENCE)
+            answer = await lane.perform(OutgoingRequest("POST", url, {}, b"{}"), PATIENCE)
             assert answer.status == 200, "the same lane, and a call that may go there"
             await lane.aclose()
 

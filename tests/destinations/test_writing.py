@@ -15,7 +15,7 @@ import pytest
 
 from passerby import Dead, Delivered, SettingsError, Tracking, ValidationError
 from passerby import destinations as protocols
-from passerby.destinations import Answer, Destination, Divide, Rejected, Retry
+from passerby.destinations import Destination, DestinationResponse, Rejected, Retry, SplitBatch
 from passerby.destinations.spec import spec_of
 from tests.destinations.receiver import Receiver
 from tests.making import PATIENCE
@@ -79,11 +79,11 @@ def test_what_it_refuses_and_what_is_refused(module: Any) -> None:
 
 @pytest.mark.parametrize(
     ("status", "verdict"),
-    [(204, Delivered()), (413, Divide("status 413")), (429, Retry("status 429")), (403, Rejected("status 403"))],
+    [(204, Delivered()), (413, SplitBatch("status 413")), (429, Retry("status 429")), (403, Rejected("status 403"))],
 )
 def test_what_responses_mean(module: Any, status: int, verdict: Any) -> None:
     made = module.Warehouse(url="https://dw.example", token="t")
-    assert made.judge(Answer(status, {}, b"")) == verdict
+    assert made.classify(DestinationResponse(status, {}, b"")) == verdict
 
 
 def test_the_mapping_of_the_page_makes_the_same(module: Any) -> None:
@@ -127,7 +127,7 @@ def test_every_member_verdict_and_protocol_is_on_the_page() -> None:
     assert re.findall(r"^\| `(\w+)", table, re.MULTILINE) == MEMBERS
     verdicts = PAGE.partition("## What a response means")[2].partition("\n## ")[0]
     named = set(re.findall(r"^\| `(\w+)\(", verdicts, re.MULTILINE))
-    assert named == {one.__name__ for one in get_args(protocols.Verdict)}
+    assert named == {one.__name__ for one in get_args(protocols.SendResult)}
     rest = PAGE.partition("## Browser IDs and more")[2].partition("\n## ")[0]
     own = [one for one in vars(protocols).values() if getattr(one, "_is_protocol", False)]
     names = [one.__name__ for one in own if one.__module__ == protocols.__name__ and one is not Destination]

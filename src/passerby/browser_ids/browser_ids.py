@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from ..delivery import Delivery
 from ..delivery.dry_run import rehearsal
 from ..delivery.sender import RetryPlan
-from ..destinations import IdIssuer
+from ..destinations import BrowserIdIssuer
 from ..outbox import Outbox
 from ..values.browser_id import BrowserIdFormat
 from .issuer import Mint
@@ -34,14 +34,14 @@ class BrowserIds:
 
     def __init__(
         self,
-        issuer: IdIssuer | None,
+        issuer: BrowserIdIssuer | None,
         form: BrowserIdFormat,
         outbox: Outbox,
         plan: RetryPlan,
         spare: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.issuer: IdIssuer | None = issuer
+        self.issuer: BrowserIdIssuer | None = issuer
         self._form = form
         self._outbox = outbox
         self._plan = plan

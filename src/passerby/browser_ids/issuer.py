@@ -11,8 +11,8 @@ from ..delivery.breaker import Breaker
 from ..delivery.dry_run import rehearsal
 from ..delivery.sender import NoBrowserId, RetryPlan
 from ..delivery.transport import NoAnswer
-from ..destinations import Answer, Call, IdIssuer
-from ..destinations.answers import judge_status
+from ..destinations import BrowserIdIssuer, DestinationResponse, OutgoingRequest
+from ..destinations.responses import classify_status
 from ..errors import RemoteError
 from ..logs import get_logger
 from ..outbox import Outbox
@@ -28,7 +28,7 @@ _CLAIM_EVERY = 10.0  # seconds between two checks for unused IDs of other proces
 class Perform(Protocol):
     """Performs a request. Raises NoAnswer."""
 
-    async def __call__(self, call: Call, timeout: float) -> Answer: ...
+    async def __call__(self, call: OutgoingRequest, timeout: float) -> DestinationResponse: ...
 
 
 class Mint:
@@ -47,7 +47,7 @@ class Mint:
 
     def __init__(
         self,
-        issuer: IdIssuer | None,
+        issuer: BrowserIdIssuer | None,
         form: BrowserIdFormat,
         pool: BrowserIdPool,
         outbox: Outbox,
@@ -119,7 +119,7 @@ class Mint:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _claim(self, issuer: IdIssuer, number: int) -> None:
+    async def _claim(self, issuer: BrowserIdIssuer, number: int) -> None:
         """Claim unused IDs of other processes instead of fetching new ones."""
         claiming = self._outbox.claim_browser_ids(_stock_of(issuer), number)
         claimed: list[str] = []
@@ -131,7 +131,7 @@ class Mint:
             self._pool.claim(claimed, number)
             self._on_change()
 
-    async def _make(self, issuer: IdIssuer) -> None:
+    async def _make(self, issuer: BrowserIdIssuer) -> None:
         try:
             self._pool.bring(await self._create(issuer))
         except (NoAnswer, RemoteError):
@@ -142,15 +142,15 @@ class Mint:
         finally:
             self._on_change()
 
-    async def _create(self, issuer: IdIssuer) -> str:
+    async def _create(self, issuer: BrowserIdIssuer) -> str:
         """Fetch an ID from the service, and report the result to its breaker."""
-        answer: Answer | None = None
+        answer: DestinationResponse | None = None
         try:
-            question = issuer.create_question()
-            answer = await self._perform(question.call, self._plan.timeout)
-            browser_id = question.read(answer)
+            question = issuer.new_id_query()
+            answer = await self._perform(question.request, self._plan.timeout)
+            browser_id = question.parse(answer)
         except (NoAnswer, RemoteError) as error:
-            verdict = judge_status(answer) if answer is not None else None
+            verdict = classify_status(answer) if answer is not None else None
             self.breaker.on_failure(self._clock(), str(error), getattr(verdict, "after", None))
             raise
         except Exception as error:  # a bug must not be repeated at once and for ever
@@ -168,7 +168,7 @@ class Mint:
             return self.link(visitor, self._form.generate())
         return self.link(visitor, self._pool.take() or await self._create_in_turn(self._issuer))
 
-    async def _create_in_turn(self, issuer: IdIssuer) -> str:
+    async def _create_in_turn(self, issuer: BrowserIdIssuer) -> str:
         """Fetch an ID for a session whose events wait. Limits concurrency: a batch may contain many such sessions."""
         loop = asyncio.get_running_loop()
         if self._gate_loop is not loop:  # the worker was restarted, and a semaphore belongs to one loop
@@ -176,7 +176,7 @@ class Mint:
         async with self._gate:
             return await self._create_when_allowed(issuer)
 
-    async def _create_when_allowed(self, issuer: IdIssuer) -> str:
+    async def _create_when_allowed(self, issuer: BrowserIdIssuer) -> str:
         now = self._clock()
         if not self.breaker.slots(now, 1):
             raise NoBrowserId("no browser ID available", max(0.0, self.breaker.wait_until() - now))
@@ -194,6 +194,6 @@ class Mint:
         return browser_id
 
 
-def _stock_of(issuer: IdIssuer) -> str:
+def _stock_of(issuer: BrowserIdIssuer) -> str:
     """Return the key of the stored unused IDs: service and account."""
     return f"{issuer.origin} {issuer.cookie_name}"

@@ -10,7 +10,7 @@ from ..browser_ids.browser_ids import BrowserIds
 from ..delivery import Delivery
 from ..delivery.dry_run import rehearsal
 from ..delivery.sender import RetryPlan
-from ..destinations import CookieOwner, Destination, IdIssuer, SharedCookie
+from ..destinations import BrowserIdIssuer, CookieOwner, Destination, SharedCookie
 from ..destinations.contract import check_destination
 from ..errors import SettingsError
 from ..events.builder import Defaults
@@ -38,7 +38,7 @@ def check_destinations(destinations: Sequence[Destination]) -> None:
             f"found several destinations that own the browser ID's cookie, {', '.join(owners)}, expected one at most: "
             "one Sitecore(...), or one Datalyr(..., share_visitors=True)"
         )
-    issuers = [one.name for one in destinations if isinstance(one, IdIssuer)]
+    issuers = [one.name for one in destinations if isinstance(one, BrowserIdIssuer)]
     if len(issuers) > 1:
         raise SettingsError(f"found several destinations that issue browser IDs, {', '.join(issuers)}, expected one")
 
@@ -56,12 +56,12 @@ def make_desk(
     rehearsal.look_around()
     if settings.send_in_tests:
         rehearsal.allowed.update(one.origin for one in destinations)
-    issuer = next((one for one in destinations if isinstance(one, IdIssuer)), None)
+    issuer = next((one for one in destinations if isinstance(one, BrowserIdIssuer)), None)
     cookie = shared or SharedCookie(settings.cookie_name)
     outbox = _make_outbox([one.name for one in destinations], settings)
     given = (("channel", settings.channel), ("currency", settings.currency), ("language", settings.language))
     plan = _retry_plan(settings)
-    browser_ids = BrowserIds(issuer, cookie.form, outbox, plan, settings.spare_browser_ids)
+    browser_ids = BrowserIds(issuer, cookie.id_format, outbox, plan, settings.spare_browser_ids)
     return FrontDesk(
         destinations,
         cookie=cookie,
@@ -90,7 +90,7 @@ def make_reception(settings: Settings, shared: SharedCookie | None, proxies: Tru
         renew_after=settings.renew_after,
         on_tamper=settings.on_tamper,
         on_missing_signature=settings.on_missing_signature or ("adopt" if has_other_writers else "reissue"),
-        form=shared.form,
+        form=shared.id_format,
     )
     max_age = settings.identity_max_age
     identity = IdentityCookie(f"{shared.name}_uid", attributes, keys, max_age) if keys else None

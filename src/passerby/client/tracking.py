@@ -163,7 +163,7 @@ class Tracking:
         is tracked with the tracker is dropped instead.
         """
         try:
-            browser = checked_browser_id(browser_id, self._desk.cookie.form)
+            browser = checked_browser_id(browser_id, self._desk.cookie.id_format)
             user = None if user_id is None else checked_user_id(user_id, browser)
         except ValidationError as error:
             self._desk.refuse("invalid", (), error)

@@ -15,7 +15,7 @@ from logging import Logger
 from math import inf
 from typing import Protocol, TypeVar
 
-from ..destinations import Answer, Call, Destination, Question
+from ..destinations import Destination, DestinationResponse, OutgoingRequest, Query
 from ..errors import RemoteError, RemoteTimeout
 from ..events.event import Event
 from ..logs import get_logger, log_loss
@@ -128,7 +128,7 @@ class Delivery:
             self._send_soon()
         return released
 
-    def ask(self, question: Question[T], timeout: float | None) -> Future[T]:
+    def ask(self, question: Query[T], timeout: float | None) -> Future[T]:
         """Perform a query in the background. Raises RemoteError if no thread can be started."""
         try:
             return self._worker.run(self._ask(question, self._plan.timeout if timeout is None else timeout))
@@ -326,9 +326,9 @@ class Delivery:
         if self._worker.start():
             self._worker.wake()
 
-    async def _ask(self, question: Question[T], timeout: float) -> T:
+    async def _ask(self, question: Query[T], timeout: float) -> T:
         try:
-            answer = await self.perform(question.call, timeout)
+            answer = await self.perform(question.request, timeout)
         except NoAnswer as error:
             if error.timed_out:
                 raise RemoteTimeout from None
@@ -337,9 +337,9 @@ class Delivery:
             if self._worker.stopping:
                 raise RemoteError("delivery was closed before the response arrived; try again") from None
             raise
-        return question.read(answer)
+        return question.parse(answer)
 
-    async def perform(self, call: Call, timeout: float) -> Answer:
+    async def perform(self, call: OutgoingRequest, timeout: float) -> DestinationResponse:
         """Perform a request that delivers no event, on a separate connection."""
         lane = self._spare_lanes.pop() if self._spare_lanes else self._make_lane()
         try:

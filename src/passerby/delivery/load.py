@@ -83,6 +83,6 @@ def _fill(parcels: Sequence[Parcel], destination: Destination) -> list[list[Parc
 def _weight(event: Event, destination: Destination) -> int:
     """Return the encoded size of an event. One that cannot be encoded fills a request, so that it is sent alone."""
     try:
-        return destination.weigh(event)
+        return destination.encoded_size(event)
     except Exception:  # logged when it is sent
         return destination.batch_bytes + 1

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from logging import Logger
 from typing import Any, Protocol
 
-from ..destinations import Answer, Call, Destination, Divide, Rejected, Retry, Verdict
+from ..destinations import Destination, DestinationResponse, OutgoingRequest, Rejected, Retry, SendResult, SplitBatch
 from ..logs import get_logger
 from ..outbox import Outbox
 from ..values.outcome import Delivered
@@ -61,7 +61,7 @@ class NoBrowserId(DeliveryError):
 class CallPerformer(Protocol):
     """Performs one request at a time. Raises NoAnswer."""
 
-    async def perform(self, call: Call, timeout: float) -> Answer: ...
+    async def perform(self, call: OutgoingRequest, timeout: float) -> DestinationResponse: ...
     async def aclose(self) -> None: ...
 
 
@@ -225,19 +225,19 @@ class Sender:
         if any(parcel.event.browser_id is None for parcel in call) and not await self._find_browser_ids(call):
             self.breaker.on_abandoned()
             return
-        verdict: Verdict
+        verdict: SendResult
         is_answered = False
         try:
             request = self.destination.encode([parcel.event for parcel in call])
-            answer = await lane.perform(request, self._plan.timeout)
+            response = await lane.perform(request, self._plan.timeout)
             is_answered = True
-            verdict = self.destination.judge(answer)
+            verdict = self.destination.classify(response)
         except NoAnswer as error:
             verdict = Retry(str(error))
         except Exception as error:  # an internal error with one event must not stop the delivery of others
             if len(call) == 1:
                 log.exception("cannot send event %s to %s", call[0].event.id, self.destination.name)
-            verdict = Divide(f"internal error: {type(error).__name__}")
+            verdict = SplitBatch(f"internal error: {type(error).__name__}")
         if isinstance(verdict, Retry):
             self._put_off_all(call, verdict)
             return
@@ -245,7 +245,7 @@ class Sender:
             self._note_success()
         else:
             self.breaker.on_abandoned()
-        if isinstance(verdict, Divide) and len(call) > 1:
+        if isinstance(verdict, SplitBatch) and len(call) > 1:
             load.divide()
         else:
             self._settle_all(call, verdict)
@@ -275,7 +275,7 @@ class Sender:
             self._on_change()
         self.breaker.on_success()
 
-    def _settle_all(self, call: list[Parcel], verdict: Delivered | Rejected | Divide) -> None:
+    def _settle_all(self, call: list[Parcel], verdict: Delivered | Rejected | SplitBatch) -> None:
         while call:
             entry = call[0].entry
             if isinstance(verdict, Delivered):

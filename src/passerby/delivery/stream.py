@@ -21,7 +21,7 @@ except ModuleNotFoundError as _error:  # a later httpx may use something else
         'h11 is not installed, which httpx 0.27 and 0.28 bring. Run: pip install "httpx<1" "h11>=0.14"', name="h11"
     ) from _error
 
-from ..destinations import Answer, Call
+from ..destinations import DestinationResponse, OutgoingRequest
 from .connecting import connect
 from .errors import DeliveryError
 
@@ -109,7 +109,7 @@ class Stream:
         self._received = 0
         self._used_at = 0.0
 
-    async def perform(self, call: Call, target: str) -> Answer:
+    async def perform(self, call: OutgoingRequest, target: str) -> DestinationResponse:
         """Perform a request. Raises OSError or h11.ProtocolError. There is no time limit."""
         if self._is_usable():
             try:
@@ -155,7 +155,7 @@ class Stream:
         self._reader, self._writer = reader, asyncio.StreamWriter(transport, protocol, reader, loop)
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD)
 
-    async def _exchange(self, call: Call, target: str) -> Answer:
+    async def _exchange(self, call: OutgoingRequest, target: str) -> DestinationResponse:
         try:
             self._send(call, target)
             head = await self._read_head()
@@ -164,9 +164,9 @@ class Stream:
             self._close()
             raise
         self._finish()
-        return Answer(head.status, head.headers, body)
+        return DestinationResponse(head.status, head.headers, body)
 
-    def _send(self, call: Call, target: str) -> None:
+    def _send(self, call: OutgoingRequest, target: str) -> None:
         if self._writer is None:
             raise HungUp
         if call.body is None:
@@ -177,7 +177,7 @@ class Stream:
         self._http.send(_END)
         self._writer.write(text)
 
-    def _write_head(self, call: Call, target: str) -> bytes:
+    def _write_head(self, call: OutgoingRequest, target: str) -> bytes:
         key = call.method, target, tuple(call.headers.items())
         if self._written is not None and self._written[0] == key:
             self._http.send(self._written[1].request)

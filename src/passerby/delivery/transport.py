@@ -17,7 +17,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
-from ..destinations import Answer, Call
+from ..destinations import DestinationResponse, OutgoingRequest
 from ..destinations.target import collector_url
 from ..version import __version__
 from .connecting import PrivateAddress
@@ -65,7 +65,7 @@ _TIMEOUTS = (TimeoutError, httpx.TimeoutException)
 class _Way(Protocol):
     """A connection to one origin."""
 
-    async def perform(self, call: Call, target: str) -> Answer: ...
+    async def perform(self, call: OutgoingRequest, target: str) -> DestinationResponse: ...
     async def aclose(self) -> None: ...
 
 
@@ -81,7 +81,7 @@ class Lane:
         self._collector = collector_url()
         self._ways: dict[tuple[str, str, bool], _Way] = {}
 
-    async def perform(self, call: Call, timeout: float) -> Answer:
+    async def perform(self, call: OutgoingRequest, timeout: float) -> DestinationResponse:
         """Perform a request within `timeout` seconds, including the response body. Raises NoAnswer."""
         url = urlsplit(call.url)
         if self._collector is not None:  # also for custom destinations, which have other addresses
@@ -129,7 +129,7 @@ class _ProxyWay:
         limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=_KEEP_ALIVE)
         self._transport = httpx.AsyncHTTPTransport(verify=ssl_context, limits=limits, proxy=proxy)
 
-    async def perform(self, call: Call, target: str) -> Answer:
+    async def perform(self, call: OutgoingRequest, target: str) -> DestinationResponse:
         request = httpx.Request(call.method, call.url, headers={**_HEADERS, **call.headers}, content=call.body)
         try:
             response = await self._transport.handle_async_request(request)
@@ -140,7 +140,7 @@ class _ProxyWay:
         except BaseException:  # a tunnel whose TLS handshake failed would block the only connection
             await self._transport.aclose()
             raise
-        return Answer(response.status_code, dict(response.headers), body)
+        return DestinationResponse(response.status_code, dict(response.headers), body)
 
     async def aclose(self) -> None:
         await self._transport.aclose()

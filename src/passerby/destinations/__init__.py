@@ -2,7 +2,7 @@
 
 A destination does no I/O and does not use the outbox or the network. The sender makes its requests. The protocols here
 are public: docs/writing-a-destination.md shows how to write a destination. Optional features have separate protocols:
-`CookieOwner`, `IdIssuer`, `PersonalizationSource`, `PointOfSaleSource`.
+`CookieOwner`, `BrowserIdIssuer`, `PersonalizationSource`, `PointOfSaleSource`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class OutgoingRequest:
     """One HTTP request of a destination.
 
     Attributes:
@@ -40,7 +40,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class DestinationResponse:
     """The response to a request of a destination.
 
     Attributes:
@@ -79,7 +79,7 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
-class Divide:
+class SplitBatch:
     """The service rejected the whole request, but some of its events may be valid: they are sent in smaller requests.
 
     An event that is rejected alone becomes a dead letter.
@@ -91,11 +91,11 @@ class Divide:
     reason: str
 
 
-Verdict = Delivered | Retry | Rejected | Divide
+SendResult = Delivered | Retry | Rejected | SplitBatch
 
 
 @dataclass(frozen=True, slots=True)
-class Question(Generic[T_co]):
+class Query(Generic[T_co]):
     """A request whose response the caller needs.
 
     Attributes:
@@ -103,8 +103,8 @@ class Question(Generic[T_co]):
         read: parses the response; raises RemoteError if the service refused.
     """
 
-    call: Call
-    read: Callable[[Answer], T_co]
+    request: OutgoingRequest
+    parse: Callable[[DestinationResponse], T_co]
 
 
 class Destination(Protocol):
@@ -135,7 +135,7 @@ class Destination(Protocol):
         """The maximum sum of the encoded sizes of the events of one request; not used if `batch_size` is 1."""
         ...
 
-    def weigh(self, event: Event) -> int:
+    def encoded_size(self, event: Event) -> int:
         """Return the number of bytes of an event in a batch; not called if `batch_size` is 1."""
         ...
 
@@ -143,11 +143,11 @@ class Destination(Protocol):
         """Raise ValidationError if this system can never accept the event. Called before the event is stored."""
         ...
 
-    def encode(self, events: Sequence[Event]) -> Call:
+    def encode(self, events: Sequence[Event]) -> OutgoingRequest:
         """Return the request that delivers these events. Equal events must give equal bodies, byte for byte."""
         ...
 
-    def judge(self, answer: Answer) -> Verdict:
+    def classify(self, response: DestinationResponse) -> SendResult:
         """Return what the response to such a request means."""
         ...
 
@@ -163,7 +163,7 @@ class SharedCookie:
     """
 
     name: str
-    form: BrowserIdFormat = PLAIN_UUID
+    id_format: BrowserIdFormat = PLAIN_UUID
     opt_out: str | None = None
 
 
@@ -178,7 +178,7 @@ class CookieOwner(Protocol):
 
 
 @runtime_checkable
-class IdIssuer(Protocol):
+class BrowserIdIssuer(Protocol):
     """A destination that issues the browser IDs: UUIDs, or IDs in the format of its `shared_cookie`."""
 
     @property
@@ -196,7 +196,7 @@ class IdIssuer(Protocol):
         """A name that differs between accounts, such as that of the browser SDK's cookie."""
         ...
 
-    def create_question(self) -> Question[str]:
+    def new_id_query(self) -> Query[str]:
         """Return the query for a new browser ID."""
         ...
 
@@ -205,13 +205,13 @@ class IdIssuer(Protocol):
 class PersonalizationSource(Protocol):
     """A destination that answers queries about the visitor."""
 
-    def guest_question(self, browser_id: str) -> Question[str]:
+    def guest_query(self, browser_id: str) -> Query[str]:
         """Return the query for the guest ID of a browser ID."""
         ...
 
-    def personalize_question(
+    def personalize_query(
         self, data: dict[str, Any], browser_id: str | None, point_of_sale: str | None
-    ) -> Question[dict[str, Any] | None]:
+    ) -> Query[dict[str, Any] | None]:
         """Return the query for a personalisation. Raises ValidationError if required data is missing."""
         ...
 

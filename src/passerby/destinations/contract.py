@@ -14,16 +14,16 @@ from .target import checked_name
 
 _VALUES = ("name", "origin", "kinds", "batch_size", "batch_bytes")
 _METHODS = {
-    "weigh": "a plain method that takes an event and returns a number of bytes",
+    "encoded_size": "a plain method that takes an event and returns a number of bytes",
     "check": "a plain method that takes an event and raises ValidationError",
-    "encode": "a plain method that takes a list of events and returns a Call",
-    "judge": "a plain method that takes an Answer and returns a Verdict",
+    "encode": "a plain method that takes a list of events and returns an OutgoingRequest",
+    "classify": "a plain method that takes a DestinationResponse and returns a SendResult",
 }
-_QUESTIONS = ("create_question", "guest_question", "personalize_question")
+_QUERIES = ("new_id_query", "guest_query", "personalize_query")
 # The members for issuing browser IDs, and for queries about the visitor: either all of them, or none.
 _TOGETHER = {
-    "issues browser IDs": ("create_question", "cookie_name"),
-    "answers queries about the visitor": ("guest_question", "personalize_question"),
+    "issues browser IDs": ("new_id_query", "cookie_name"),
+    "answers queries about the visitor": ("guest_query", "personalize_query"),
 }
 _KINDS = frozenset(get_args(EventKind))
 _GUIDE = "see docs/writing-a-destination.md"
@@ -37,7 +37,7 @@ def check_destination(one: Any) -> None:
             f"found the class {one.__name__} where a destination was expected: pass {one.__name__}(...)"
         )
     found = type(one).__name__
-    members = {name: _read(one, name) for name in (*_VALUES, *_METHODS, *_QUESTIONS, "cookie_name", "shared_cookie")}
+    members = {name: _read(one, name) for name in (*_VALUES, *_METHODS, *_QUERIES, "cookie_name", "shared_cookie")}
     has = {name: value for name, value in members.items() if value is not _MISSING}
     missing = [name for name in (*_VALUES, *_METHODS) if name not in has]
     if missing:
@@ -47,7 +47,7 @@ def check_destination(one: Any) -> None:
         )
     for what, names in _TOGETHER.items():
         lacking = [name for name in names if name not in has]
-        if lacking and any(name in has for name in names if name in _QUESTIONS):
+        if lacking and any(name in has for name in names if name in _QUERIES):
             raise SettingsError(f"found {found}, which {what}; for that it lacks {', '.join(lacking)}")
     try:
         wrong = list(map(str, _wrong(has, found)))
@@ -86,7 +86,7 @@ def _wrong(members: Mapping[str, Any], found: str) -> Iterator[SettingsError]:
 
 
 def _wrong_methods(members: Mapping[str, Any], found: str) -> Iterator[SettingsError]:
-    for name in (*_METHODS, *_QUESTIONS):
+    for name in (*_METHODS, *_QUERIES):
         expected = _METHODS.get(name, "a plain method")
         if name not in members:
             continue

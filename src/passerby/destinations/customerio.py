@@ -16,7 +16,7 @@ from ..errors import SettingsError
 from ..events.event import Event, EventKind
 from ..events.identity import traits_of
 from ..values.secret import Secret
-from . import Answer, Call, Verdict
+from . import DestinationResponse, OutgoingRequest, SendResult
 from .messages import (
     MAX_MESSAGES,
     MAX_TOGETHER,
@@ -26,7 +26,7 @@ from .messages import (
     size_in_batch,
     write_batch,
 )
-from .reserved import refuse_others
+from .reserved import refuse_conflicting
 from .target import checked_name, checked_switch, checked_target, origin_of
 
 Region = Literal["us", "eu"]
@@ -99,23 +99,25 @@ class CustomerIO:
         """Raise ValidationError if the call would be too large, its page has no name, or a trait is another ID."""
         if event.kind == "identity":
             # A trait with such a name would change the person's ID.
-            refuse_others(traits_of(event), {"id": event.user_id, "cioid": None}, self.name, "traits")
+            refuse_conflicting(traits_of(event), {"id": event.user_id, "cioid": None}, self.name, "traits")
         check_message(event, self.name)
 
-    def weigh(self, event: Event) -> int:
+    def encoded_size(self, event: Event) -> int:
         """Return the number of bytes of its message and a comma."""
         return size_in_batch(event)
 
-    def encode(self, events: Sequence[Event]) -> Call:
+    def encode(self, events: Sequence[Event]) -> OutgoingRequest:
         """Return the POST request of a batch."""
         body = write_batch(events)
         headers = self._headers | {"Authorization": _authorization(self._write_key.reveal())}
         # Without a time stamp, equal texts are compressed to equal bytes.
-        return Call("POST", f"{self._target}/v1/batch", headers, compress(body, mtime=0) if self._gzip else body)
+        return OutgoingRequest(
+            "POST", f"{self._target}/v1/batch", headers, compress(body, mtime=0) if self._gzip else body
+        )
 
-    def judge(self, answer: Answer) -> Verdict:
+    def classify(self, response: DestinationResponse) -> SendResult:
         """2xx is delivered; a batch rejected as a whole is split; other responses are classified as usual."""
-        return judge_batch(answer)
+        return judge_batch(response)
 
 
 def _host_of(key: str, region: Region | None) -> str:

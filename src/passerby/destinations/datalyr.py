@@ -21,9 +21,9 @@ from ..values.browser_id import BrowserIdFormat
 from ..values.outcome import Delivered
 from ..values.secret import Secret
 from ..version import __version__
-from . import Answer, Call, Divide, Retry, SharedCookie, Verdict
-from .answers import judge_status, read_json
-from .reserved import refuse_others
+from . import DestinationResponse, OutgoingRequest, Retry, SendResult, SharedCookie, SplitBatch
+from .reserved import refuse_conflicting
+from .responses import classify_status, read_json
 from .target import checked_name, checked_switch, checked_target, origin_of
 
 Form = Literal["events", "track"]
@@ -118,35 +118,39 @@ class Datalyr:
             self._check_traits(_traits(event))
         elif event.kind == "event" and (event.type or "").strip().lower() in _OWN_NAMES:
             raise ValidationError(f"{self.name}: event type: found Datalyr's name of another call; use that call")
-        refuse_others(_given(event), _own_ids(event), self.name, "traits" if event.kind in _OF_PEOPLE else "event data")
+        refuse_conflicting(
+            _given(event), _own_ids(event), self.name, "traits" if event.kind in _OF_PEOPLE else "event data"
+        )
 
-    def weigh(self, event: Event) -> int:
+    def encoded_size(self, event: Event) -> int:
         """Return the number of bytes of an event and a comma, with an anonymous ID if it has none yet."""
         return len(self._written(event)) + 1 + (_ANONYMOUS_ID if event.browser_id is None else 0)
 
-    def encode(self, events: Sequence[Event]) -> Call:
+    def encode(self, events: Sequence[Event]) -> OutgoingRequest:
         """Return the POST request of one event, or of several if the form allows it."""
         headers = {"Content-Type": "application/json"}
         if self._api_key is not None:
             headers["X-API-Key"] = self._api_key.reveal()
         if self._form == "track":
             (event,) = events
-            return Call("POST", f"{self._target}/track", headers, json.dumps(_track_body(event, self._names)))
+            return OutgoingRequest(
+                "POST", f"{self._target}/track", headers, json.dumps(_track_body(event, self._names))
+            )
         body = self._opening + b",".join(map(self._written, events)) + b"]}"
-        return Call("POST", f"{self._target}/events", headers, body)
+        return OutgoingRequest("POST", f"{self._target}/events", headers, body)
 
-    def judge(self, answer: Answer) -> Verdict:
+    def classify(self, response: DestinationResponse) -> SendResult:
         """2xx is delivered; a batch rejected as a whole is split; other responses are classified as usual.
 
         Without a key, a 403 is about the workspace's configuration and not about the events. Datalyr's browser SDK,
         which has no key either, then waits five minutes.
         """
-        if answer.status in (400, 413):
-            return Divide(f"status {answer.status}")
-        if answer.status == 403 and self._api_key is None:
+        if response.status in (400, 413):
+            return SplitBatch(f"status {response.status}")
+        if response.status == 403 and self._api_key is None:
             return Retry("status 403: the workspace does not allow it", NOT_YET_ALLOWED)
-        verdict = judge_status(answer)
-        return Delivered(read_json(answer)) if verdict is None else verdict
+        result = classify_status(response)
+        return Delivered(read_json(response)) if result is None else result
 
     def _written(self, event: Event) -> bytes:
         return json.dumps(_event_body(event, self._names))

@@ -21,8 +21,8 @@ from ..values import json
 from ..values.outcome import Delivered
 from ..values.secret import Secret
 from ..version import __version__
-from . import Answer, Divide, Verdict
-from .answers import as_object, judge_status, read_json
+from . import DestinationResponse, SendResult, SplitBatch
+from .responses import as_object, classify_status, read_json
 
 MAX_KEY = 512  # characters
 MAX_MESSAGES = 100  # in a batch, as in the vendors' Python SDKs; no number is documented
@@ -98,13 +98,15 @@ def write_batch(events: Sequence[Event]) -> bytes:
     return b'{"batch":[%s]}' % b",".join(map(_write, events))
 
 
-def judge_batch(answer: Answer) -> Verdict:
+def judge_batch(response: DestinationResponse) -> SendResult:
     """Classify the response to a batch: one rejected as a whole is split, else as usual."""
-    if answer.status in (400, 413):
-        code = as_object(read_json(answer)).get("code")
-        return Divide(f"status {answer.status}" + (f" ({code})" if isinstance(code, str) and _is_code(code) else ""))
-    verdict = judge_status(answer)
-    return Delivered(read_json(answer)) if verdict is None else verdict
+    if response.status in (400, 413):
+        code = as_object(read_json(response)).get("code")
+        return SplitBatch(
+            f"status {response.status}" + (f" ({code})" if isinstance(code, str) and _is_code(code) else "")
+        )
+    result = classify_status(response)
+    return Delivered(read_json(response)) if result is None else result
 
 
 def _most_bytes(event: Event) -> int:
@@ -124,7 +126,7 @@ def _write(event: Event) -> bytes:
 
 
 def _message(event: Event) -> dict[str, Any]:
-    page = _page_facts(event.context)
+    page = _page_properties(event.context)
     message: dict[str, Any] = {"messageId": event.id, "timestamp": event.timestamp_text}
     if event.user_id is not None:
         message["userId"] = event.user_id
@@ -222,7 +224,7 @@ def _context(event: Event, page: Mapping[str, Any]) -> dict[str, Any]:
     return context
 
 
-def _page_facts(context: Context) -> dict[str, Any]:
+def _page_properties(context: Context) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if context.url is not None:
         facts["url"] = cut(context.url, _MAX_URL)

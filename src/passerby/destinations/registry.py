@@ -26,7 +26,7 @@ BUILT_IN: Mapping[str, str] = {
     "webhook": "passerby.destinations.webhook:Webhook",
 }
 
-MakeDestination = Callable[..., Destination]
+DestinationFactory = Callable[..., Destination]
 
 
 @lru_cache(maxsize=1)
@@ -43,7 +43,7 @@ def _registered() -> Mapping[str, Mapping[str, str]]:
     return found
 
 
-def forget() -> None:
+def clear_cache() -> None:
     """Clear the cached entry points; for tests that install some."""
     _registered.cache_clear()
 
@@ -53,7 +53,7 @@ def registered_names() -> tuple[str, ...]:
     return tuple(_registered())
 
 
-def find(name: str) -> MakeDestination:
+def find(name: str) -> DestinationFactory:
     """Return the class that is registered under a name.
 
     Raises:
@@ -74,11 +74,11 @@ def find(name: str) -> MakeDestination:
 
 def is_path(text: str) -> bool:
     """Return whether a text is a dotted path: ``package.module:Class`` or ``package.module.Class``."""
-    module, name = _parted(text)
+    module, name = _split_path(text)
     return bool(module) and all(part.isidentifier() for part in (*module.split("."), *name.split(".")))
 
 
-def load(path: str) -> MakeDestination:
+def load(path: str) -> DestinationFactory:
     """Return the object at a dotted path: a class or function that makes a destination from keyword arguments.
 
     Args:
@@ -89,7 +89,7 @@ def load(path: str) -> MakeDestination:
     """
     if not is_path(path):
         raise SettingsError(f'found {path!r}, expected the path of a class, such as "myproject.tracking:Warehouse"')
-    module, name = _parted(path)
+    module, name = _split_path(path)
     try:
         found: Any = import_module(module)
         for part in name.split("."):
@@ -98,10 +98,10 @@ def load(path: str) -> MakeDestination:
         raise SettingsError(f"cannot import {path!r}: {type(error).__name__}: {error}") from error
     if not callable(found):
         raise SettingsError(f"found {type(found).__name__} at {path!r}, expected a class that makes a destination")
-    return cast("MakeDestination", found)
+    return cast("DestinationFactory", found)
 
 
-def _parted(path: str) -> tuple[str, str]:
+def _split_path(path: str) -> tuple[str, str]:
     module, colon, name = path.partition(":")
     if not colon:
         module, _, name = path.rpartition(".")

@@ -21,14 +21,14 @@ def refuse_reserved(names: Iterable[str], reserved: Collection[str], destination
         what: the name of the data in the message.
     """
     for name in names:
-        if len(name) <= _LONGEST and folded(name) in reserved:
+        if len(name) <= _LONGEST and normalized(name) in reserved:
             raise ValidationError(
                 f"{destination}: {what}: found {name!r}, which is the name of a field that the event has itself; "
                 "use another name, or put it into a dict of its own"
             )
 
 
-def refuse_others(data: Mapping[str, Any], own: Mapping[str, str | None], destination: str, what: str) -> None:
+def refuse_conflicting(data: Mapping[str, Any], own: Mapping[str, str | None], destination: str, what: str) -> None:
     """Raise ValidationError if data has another ID than the event's, under a name that the system reads as an ID.
 
     Args:
@@ -38,7 +38,7 @@ def refuse_others(data: Mapping[str, Any], own: Mapping[str, str | None], destin
         what: the name of the data in the message.
     """
     for name, value in data.items():
-        if is_reserved(name, own) and (own[folded(name)] is None or str(value) != own[folded(name)]):
+        if is_reserved(name, own) and (own[normalized(name)] is None or str(value) != own[normalized(name)]):
             raise ValidationError(
                 f"{destination}: {what}: found {name!r} with another value than the event's own; "
                 "leave it out, or use another name"
@@ -47,10 +47,10 @@ def refuse_others(data: Mapping[str, Any], own: Mapping[str, str | None], destin
 
 def is_reserved(name: str, reserved: Collection[str]) -> bool:
     """Return whether a name is reserved, in any spelling."""
-    return len(name) <= _LONGEST and folded(name) in reserved
+    return len(name) <= _LONGEST and normalized(name) in reserved
 
 
 @lru_cache(maxsize=1024)
-def folded(name: str) -> str:
+def normalized(name: str) -> str:
     """Return a name without case and separators: `browserid` for `browser_id`, `browserId` and `Browser-ID`."""
     return "".join(filter(str.isalnum, name)).lower()

@@ -14,7 +14,7 @@ from typing import Any, get_args
 from ..events.event import Event, EventKind
 from ..events.identity import traits_of
 from ..values.secret import Secret
-from . import Answer, Call, Verdict
+from . import DestinationResponse, OutgoingRequest, SendResult
 from .messages import (
     MAX_MESSAGES,
     MAX_TOGETHER,
@@ -24,7 +24,7 @@ from .messages import (
     size_in_batch,
     write_batch,
 )
-from .reserved import refuse_others
+from .reserved import refuse_conflicting
 from .target import checked_name, checked_switch, checked_target, origin_of
 
 TARGET_URL = "https://api.segment.io"
@@ -79,22 +79,22 @@ class Segment:
     def check(self, event: Event) -> None:
         """Raise ValidationError if the message would be too large, its page has no name, or a trait is another ID."""
         if event.kind == "identity":
-            refuse_others(traits_of(event), {"id": event.user_id}, self.name, "traits")
+            refuse_conflicting(traits_of(event), {"id": event.user_id}, self.name, "traits")
         check_message(event, self.name)
 
-    def weigh(self, event: Event) -> int:
+    def encoded_size(self, event: Event) -> int:
         """Return the number of bytes of its message and a comma."""
         return size_in_batch(event)
 
-    def encode(self, events: Sequence[Event]) -> Call:
+    def encode(self, events: Sequence[Event]) -> OutgoingRequest:
         """Return the POST request of a batch."""
         body = write_batch(events)
         headers = {"Content-Type": "application/json", "Authorization": self._authorization.reveal()}
         if self._gzip:
             headers["Content-Encoding"] = "gzip"
             body = compress(body, mtime=0)  # without a time stamp, so that equal events give equal bytes
-        return Call("POST", f"{self._target}/v1/batch", headers, body)
+        return OutgoingRequest("POST", f"{self._target}/v1/batch", headers, body)
 
-    def judge(self, answer: Answer) -> Verdict:
+    def classify(self, response: DestinationResponse) -> SendResult:
         """2xx is delivered; a batch rejected as a whole is split; other responses are classified as usual."""
-        return judge_batch(answer)
+        return judge_batch(response)

@@ -22,9 +22,9 @@ from ..values.app_values import has_control_characters
 from ..values.browser_id import is_uuid
 from ..values.callbacks import check_function
 from ..values.outcome import Delivered
-from . import Answer, Call, Question, SharedCookie, Verdict
-from .answers import as_object, judge_status, read_json
+from . import DestinationResponse, OutgoingRequest, Query, SendResult, SharedCookie
 from .reserved import is_reserved, refuse_reserved
+from .responses import as_object, classify_status, read_json
 from .target import checked_name, checked_switch, checked_target, origin_of
 
 MAX_KEY = 128  # characters of a client key; Sitecore's have some 30
@@ -151,11 +151,11 @@ class Sitecore:
         if is_reserved(event.type or "", ("identity",)):
             raise ValidationError(f"{self.name}: event type: found that of an identity; call identity or identify")
 
-    def weigh(self, event: Event) -> int:
+    def encoded_size(self, event: Event) -> int:
         """Return 0: each event is sent alone."""
         return 0
 
-    def encode(self, events: Sequence[Event]) -> Call:
+    def encode(self, events: Sequence[Event]) -> OutgoingRequest:
         """Return the POST request of one event."""
         (event,) = events
         body = _BODIES[event.kind](event, self._include_utm_parameters)
@@ -177,27 +177,27 @@ class Sitecore:
         body.pop("requested_at", None)
         if self._requested_at:
             body["requested_at"] = event.timestamp_text
-        return Call("POST", f"{self._base}/v1.2/events", self._post_headers, json.dumps(body))
+        return OutgoingRequest("POST", f"{self._base}/v1.2/events", self._post_headers, json.dumps(body))
 
-    def judge(self, answer: Answer) -> Verdict:
+    def classify(self, response: DestinationResponse) -> SendResult:
         """2xx is delivered; temporary failures are tried again; other responses are permanent failures."""
-        verdict = judge_status(answer)
-        return Delivered(read_json(answer)) if verdict is None else verdict
+        result = classify_status(response)
+        return Delivered(read_json(response)) if result is None else result
 
-    def create_question(self) -> Question[str]:
+    def new_id_query(self) -> Query[str]:
         """Return the query for a new browser ID."""
         url = f"{self._base}/v1.2/browser/create.json?client_key={quote(self._client_key)}&message={{}}"
-        return Question(Call("GET", url, self._get_headers), _read_browser_id)
+        return Query(OutgoingRequest("GET", url, self._get_headers), _read_browser_id)
 
-    def guest_question(self, browser_id: str) -> Question[str]:
+    def guest_query(self, browser_id: str) -> Query[str]:
         """Return the query for the guest ID."""
         key = quote(self._client_key)
         url = f"{self._base}/v1.2/browser/{quote(browser_id, safe='')}/show.json?client_key={key}&api_token={key}"
-        return Question(Call("GET", url, self._get_headers), _read_guest_id)
+        return Query(OutgoingRequest("GET", url, self._get_headers), _read_guest_id)
 
-    def personalize_question(
+    def personalize_query(
         self, data: dict[str, Any], browser_id: str | None, point_of_sale: str | None
-    ) -> Question[dict[str, Any] | None]:
+    ) -> Query[dict[str, Any] | None]:
         """Return the query for a personalisation. Raises ValidationError MV-0008 or MV-0003."""
         asked = {_PERSONALIZE_RENAMED.get(name, name): value for name, value in data.items()}
         if not str(asked.get("friendlyId") or "").strip():
@@ -209,8 +209,8 @@ class Sitecore:
         body |= {"clientKey": self._client_key, "pointOfSale": point_of_sale}
         if "email" not in body and "identifiers" not in body:
             body["browserId"] = browser_id or ""
-        call = Call("POST", f"{self._base}/v2/callFlows", self._post_headers, json.dumps(body))
-        return Question(call, _read_personalization)
+        call = OutgoingRequest("POST", f"{self._base}/v2/callFlows", self._post_headers, json.dumps(body))
+        return Query(call, _read_personalization)
 
 
 _PERSONALIZE_RENAMED = {"friendly_id": "friendlyId", "point_of_sale": "pointOfSale"}
@@ -321,24 +321,24 @@ def _personalize_body(asked: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
-def _read_browser_id(answer: Answer) -> str:
-    reference = as_object(read_json(answer)).get("ref")
-    if judge_status(answer) is None and is_uuid(reference):
+def _read_browser_id(response: DestinationResponse) -> str:
+    reference = as_object(read_json(response)).get("ref")
+    if classify_status(response) is None and is_uuid(reference):
         return str(reference)
-    raise RemoteError(f"browser ID: found status {answer.status} and no usable ref, expected 2xx and a UUID")
+    raise RemoteError(f"browser ID: found status {response.status} and no usable ref, expected 2xx and a UUID")
 
 
-def _read_guest_id(answer: Answer) -> str:
-    body = as_object(read_json(answer))
+def _read_guest_id(response: DestinationResponse) -> str:
+    body = as_object(read_json(response))
     reference = as_object(body.get("customer")).get("ref")
-    if judge_status(answer) is None and isinstance(reference, str):
+    if classify_status(response) is None and isinstance(reference, str):
         return reference
     if isinstance(body.get("error_msg"), str):
         more = body.get("moreInfo")
         raise RemoteError(body["error_msg"][:200] + (f", for more info: {more[:200]}" if isinstance(more, str) else ""))
-    raise RemoteError(f"guest ID: found status {answer.status} and no customer ref, expected 2xx with one")
+    raise RemoteError(f"guest ID: found status {response.status} and no customer ref, expected 2xx with one")
 
 
-def _read_personalization(answer: Answer) -> dict[str, Any] | None:
-    body = read_json(answer)
-    return as_object(body) if judge_status(answer) is None and isinstance(body, dict) else None
+def _read_personalization(response: DestinationResponse) -> dict[str, Any] | None:
+    body = read_json(response)
+    return as_object(body) if classify_status(response) is None and isinstance(body, dict) else None

@@ -16,8 +16,8 @@ from ..events.event import Context, Event, EventKind
 from ..values import json
 from ..values.outcome import Delivered
 from ..values.secret import Secret
-from . import Answer, Call, Divide, Rejected, Retry, Verdict
-from .answers import judge_status, read_retry_after
+from . import DestinationResponse, OutgoingRequest, Rejected, Retry, SendResult, SplitBatch
+from .responses import classify_status, read_retry_after
 from .target import checked_name, checked_switch, checked_webhook, collector_url, origin_of
 
 MAX_BATCH = 500_000  # bytes of a body; a larger event goes alone
@@ -64,7 +64,7 @@ class Webhook:
         self._url = checked_webhook(url.reveal() if isinstance(url, Secret) else url, allow_private_addresses)
         if type(batch_size) is not int or not 1 <= batch_size <= 1000:
             raise SettingsError("expected a whole number from 1 to 1000", setting="batch_size")
-        secrets = [_checked_secret(one) for one in _parted(secret)]
+        secrets = [_checked_secret(one) for one in _split_secrets(secret)]
         if not secrets:
             raise SettingsError(f"found none, expected {_PREFIX} and a key in base64", setting="secret")
         self.name: str = checked_name(name)
@@ -90,11 +90,11 @@ class Webhook:
     def check(self, event: Event) -> None:
         """Accept every event."""
 
-    def weigh(self, event: Event) -> int:
+    def encoded_size(self, event: Event) -> int:
         """Return the number of bytes of an event and a comma."""
         return len(_write(event)) + 1 + (_BROWSER_ID if event.browser_id is None else 0)
 
-    def encode(self, events: Sequence[Event]) -> Call:
+    def encode(self, events: Sequence[Event]) -> OutgoingRequest:
         """Return the POST request. Its time and signature are those of the attempt, the rest is always the same."""
         body = b'{"type":"events","timestamp":"%s","data":{"events":[%s]}}' % (
             events[0].timestamp_text.encode(),
@@ -109,14 +109,14 @@ class Webhook:
                 sign(secret.reveal(), message_id, timestamp, body) for secret in self._secrets
             ),
         }
-        return Call("POST", self._url, headers, body, public_only=self._public_only)
+        return OutgoingRequest("POST", self._url, headers, body, public_only=self._public_only)
 
-    def judge(self, answer: Answer) -> Verdict:
+    def classify(self, response: DestinationResponse) -> SendResult:
         """2xx is delivered; redirects and 410 Gone are permanent; a rejected batch is split; else it is tried again.
 
         According to the specification every failure is tried again: an endpoint during deployment may return 404.
         """
-        status = answer.status
+        status = response.status
         if 200 <= status < 300:
             return Delivered()
         if status == 410:
@@ -124,11 +124,11 @@ class Webhook:
         if 300 <= status < 400:
             return Rejected(f"status {status}: redirects are not followed; set the new address")
         if status in (400, 413, 422):
-            return Divide(f"status {status}")
-        verdict = judge_status(answer)
-        if isinstance(verdict, Retry):
-            return verdict
-        return Retry(f"status {status}", read_retry_after(answer.headers.get("retry-after")))
+            return SplitBatch(f"status {status}")
+        result = classify_status(response)
+        if isinstance(result, Retry):
+            return result
+        return Retry(f"status {status}", read_retry_after(response.headers.get("retry-after")))
 
 
 def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
@@ -154,7 +154,7 @@ def _message_id(events: Sequence[Event]) -> str:
     return f"batch_{sha256(' '.join(event.id for event in events).encode()).hexdigest()[:32]}"
 
 
-def _parted(secret: object) -> list[str]:
+def _split_secrets(secret: object) -> list[str]:
     if isinstance(secret, str | Secret):
         given: Iterable[object] = [secret]
     elif isinstance(secret, list | tuple):

@@ -19,7 +19,7 @@ from inspect import Parameter, formatannotation, signature
 from typing import Any, cast
 
 from ..destinations import Destination
-from ..destinations.registry import MakeDestination, find, is_path, load, registered_names
+from ..destinations.registry import DestinationFactory, find, is_path, load, registered_names
 from ..destinations.target import COLLECTOR_URL
 from ..errors import PasserbyError, SettingsError
 from .setting import read_boolean, read_list, read_number, read_whole
@@ -165,10 +165,10 @@ def _make_all(kind: str, own: Any) -> list[Destination]:
     return made + [_make(make, known, f"{place}.{name}", {"name": name, **value}) for name, value in named.items()]
 
 
-def _find(kind: str, place: str, given: Any) -> MakeDestination:
+def _find(kind: str, place: str, given: Any) -> DestinationFactory:
     """Return the class that makes the destinations of a kind: the configured one, or the registered one."""
     if callable(given):
-        return cast("MakeDestination", given)
+        return cast("DestinationFactory", given)
     try:
         if given is not None:
             if not isinstance(given, str):
@@ -194,7 +194,9 @@ def _parameters_of(make: Callable[..., Any], place: str) -> Mapping[str, Paramet
         raise SettingsError("found a class whose arguments are unknown; name its arguments", setting=place) from None
 
 
-def _make(make: MakeDestination, known: Mapping[str, Parameter], place: str, values: Mapping[str, Any]) -> Destination:
+def _make(
+    make: DestinationFactory, known: Mapping[str, Parameter], place: str, values: Mapping[str, Any]
+) -> Destination:
     names = [name for name, parameter in known.items() if parameter.kind in _NAMED]
     takes_all = any(parameter.kind is Parameter.VAR_KEYWORD for parameter in known.values())
     for name in values:

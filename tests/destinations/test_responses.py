@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from passerby.destinations import Answer, Rejected, Retry
-from passerby.destinations.answers import MAX_RETRY_AFTER, as_object, judge_status, read_json, read_retry_after
+from passerby.destinations import DestinationResponse, Rejected, Retry
+from passerby.destinations.responses import MAX_RETRY_AFTER, as_object, classify_status, read_json, read_retry_after
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("status", range(100, 600))
 def test_every_status(status: int) -> None:
-    verdict = judge_status(Answer(status, {}, b""))
+    verdict = classify_status(DestinationResponse(status, {}, b""))
     if 200 <= status < 300:
         assert verdict is None
     elif status in (408, 425, 429) or status >= 500:
@@ -27,7 +27,7 @@ def test_every_status(status: int) -> None:
 
 
 def test_the_wish_to_be_left_alone_is_heard() -> None:
-    assert judge_status(Answer(503, {"retry-after": "7"}, b"")) == Retry("status 503", 7.0)
+    assert classify_status(DestinationResponse(503, {"retry-after": "7"}, b"")) == Retry("status 503", 7.0)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_no_retry_after_is_too_strange(value: str) -> None:
     ("body", "value"), [(b'{"a":1}', {"a": 1}), (b"", None), (b"\xff", None), (b"[" * 100_000, None)]
 )
 def test_reading_json(body: bytes, value: object) -> None:
-    assert read_json(Answer(200, {}, body)) == value
+    assert read_json(DestinationResponse(200, {}, body)) == value
 
 
 @pytest.mark.parametrize(("value", "made"), [({"a": 1}, {"a": 1}), ([1], {}), (None, {}), ("x", {})])

@@ -8,24 +8,24 @@ from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 from ..values import json
-from . import Answer, Rejected, Retry
+from . import DestinationResponse, Rejected, Retry
 
 MAX_RETRY_AFTER = 3600.0  # seconds; a longer pause is treated as a mistake and tried after an hour
 
 _RETRIED = frozenset({408, 425, 429})
 
 
-def judge_status(answer: Answer, now: float | None = None) -> Retry | Rejected | None:
+def classify_status(response: DestinationResponse, now: float | None = None) -> Retry | Rejected | None:
     """Return None for success, else Retry or Rejected.
 
     408, 425, 429 and 5xx are temporary. Everything else is permanent, including redirects: following one would turn a
     POST into a GET without a body.
     """
-    status = answer.status
+    status = response.status
     if 200 <= status < 300:
         return None
     if status in _RETRIED or status >= 500:
-        return Retry(f"status {status}", read_retry_after(answer.headers.get("retry-after"), now))
+        return Retry(f"status {status}", read_retry_after(response.headers.get("retry-after"), now))
     return Rejected(f"status {status}")
 
 
@@ -51,9 +51,9 @@ def as_object(value: Any) -> dict[str, Any]:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
-def read_json(answer: Answer) -> Any:
+def read_json(response: DestinationResponse) -> Any:
     """Return the parsed body, or None if it is not JSON."""
     try:
-        return json.loads(answer.body)
+        return json.loads(response.body)
     except (ValueError, RecursionError):
         return None
