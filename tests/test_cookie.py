@@ -17,8 +17,8 @@ from passerby.http.visitor_cookies import (
     BrowserIdCookie,
     IdentityCookie,
     LogOutCookie,
-    Remembered,
-    Sighting,
+    ParsedBrowserId,
+    StoredIdentity,
 )
 from tests.making import BROWSER_ID, KEY, OTHER_ID, by_name, sent_back, value_of
 
@@ -37,17 +37,17 @@ def header(cookies: list[SetCookie]) -> str:
 
 class TestReading:
     def test_a_new_visitor(self) -> None:
-        assert cookie().read("a=1", 0) == Sighting(None)
+        assert cookie().read("a=1", 0) == ParsedBrowserId(None)
 
     def test_a_returning_visitor(self) -> None:
-        assert cookie().read(f"bid_key={BROWSER_ID}", 0) == Sighting(BROWSER_ID, present=True)
+        assert cookie().read(f"bid_key={BROWSER_ID}", 0) == ParsedBrowserId(BROWSER_ID, is_present=True)
 
     @pytest.mark.parametrize(
         "value",
         ["", "x", BROWSER_ID + "x", BROWSER_ID + "=", BROWSER_ID + "%0d%0a", "a\r\nSet-Cookie: x=y", "x" * 8000, '"'],
     )
     def test_a_value_that_is_no_id_is_a_new_visitor(self, value: str) -> None:
-        assert cookie(KEY).read(f"bid_key={value}", 0) == Sighting(None, present=True)
+        assert cookie(KEY).read(f"bid_key={value}", 0) == ParsedBrowserId(None, is_present=True)
 
     def test_of_several_the_first_valid_counts(self) -> None:
         text = f"bid_key=rubbish; bid_key={BROWSER_ID}; bid_key={OTHER_ID}"
@@ -56,7 +56,9 @@ class TestReading:
     def test_of_several_the_signed_one_counts(self) -> None:
         """A cookie of a subdomain or another path may stand before ours."""
         signed = header(cookie(KEY).write(OTHER_ID, secure=True))
-        assert cookie(KEY).read(f"bid_key={BROWSER_ID}; {signed}", time.time()) == Sighting(OTHER_ID, present=True)
+        assert cookie(KEY).read(f"bid_key={BROWSER_ID}; {signed}", time.time()) == ParsedBrowserId(
+            OTHER_ID, is_present=True
+        )
         assert cookie(KEY).read(f"bid_key_sig=x; {signed}", time.time()).browser_id == OTHER_ID
 
     @pytest.mark.parametrize(
@@ -150,48 +152,54 @@ class TestWriting:
 
 class TestSignature:
     def test_round_trip(self) -> None:
-        assert cookie(KEY).read(header(cookie(KEY).write(BROWSER_ID, secure=True)), time.time()) == Sighting(
-            BROWSER_ID, refresh=False, present=True
+        assert cookie(KEY).read(header(cookie(KEY).write(BROWSER_ID, secure=True)), time.time()) == ParsedBrowserId(
+            BROWSER_ID, needs_renewal=False, is_present=True
         )
 
     def test_bytes_and_text_keys_are_the_same(self) -> None:
         text = header(cookie(KEY.encode()).write(BROWSER_ID, secure=True))
-        assert not cookie(KEY).read(text, time.time()).refresh
+        assert not cookie(KEY).read(text, time.time()).needs_renewal
 
     def test_key_rotation(self) -> None:
         """The newest key signs; cookies of older ones hold; without the older key they are foreign."""
         old = header(cookie("old key").write(BROWSER_ID, secure=True))
-        assert cookie("new key", "old key").read(old, time.time()) == Sighting(BROWSER_ID, present=True)
-        assert cookie("new key").read(old, time.time()) == Sighting(None, present=True)
+        assert cookie("new key", "old key").read(old, time.time()) == ParsedBrowserId(BROWSER_ID, is_present=True)
+        assert cookie("new key").read(old, time.time()) == ParsedBrowserId(None, is_present=True)
         new = header(cookie("new key", "old key").write(BROWSER_ID, secure=True))
-        assert cookie("new key").read(new, time.time()) == Sighting(BROWSER_ID, present=True)
+        assert cookie("new key").read(new, time.time()) == ParsedBrowserId(BROWSER_ID, is_present=True)
 
     def test_a_tampered_value_is_a_new_visitor(self) -> None:
         text = header(cookie(KEY).write(BROWSER_ID, secure=True)).replace(BROWSER_ID, OTHER_ID)
-        assert cookie(KEY).read(text, time.time()) == Sighting(None, present=True)
+        assert cookie(KEY).read(text, time.time()) == ParsedBrowserId(None, is_present=True)
 
     @pytest.mark.parametrize("wrong", ["", "x", "a.b.c", "é", "x" * 5000, ".", "=", "AAAAAA.AAAA"])
     def test_a_tampered_signature_is_a_new_visitor(self, wrong: str) -> None:
         text = f"bid_key={BROWSER_ID}; bid_key_sig={wrong}"
-        assert cookie(KEY).read(text, time.time()) == Sighting(None, present=True)
+        assert cookie(KEY).read(text, time.time()) == ParsedBrowserId(None, is_present=True)
 
     def test_tampering_may_be_adopted(self) -> None:
         text = f"bid_key={BROWSER_ID}; bid_key_sig=wrong"
-        assert cookie(KEY, on_tamper="adopt").read(text, 0) == Sighting(BROWSER_ID, refresh=True, present=True)
+        assert cookie(KEY, on_tamper="adopt").read(text, 0) == ParsedBrowserId(
+            BROWSER_ID, needs_renewal=True, is_present=True
+        )
 
     def test_without_companion_it_is_adopted_and_signed(self) -> None:
         """The browser SDK made it."""
-        assert cookie(KEY).read(f"bid_key={BROWSER_ID}", 0) == Sighting(BROWSER_ID, refresh=True, present=True)
+        assert cookie(KEY).read(f"bid_key={BROWSER_ID}", 0) == ParsedBrowserId(
+            BROWSER_ID, needs_renewal=True, is_present=True
+        )
 
     @given(st.lists(st.sampled_from([BROWSER_ID, BROWSER_ID.upper(), OTHER_ID, "x", "", "x" * 36]), max_size=8))
     def test_without_companion_it_may_be_unknown(self, values: list[str]) -> None:
         text = "; ".join(f"bid_key={value}" for value in values)
-        assert cookie(KEY, on_missing_signature="reissue").read(text, 0) == Sighting(None, present=bool(values))
+        assert cookie(KEY, on_missing_signature="reissue").read(text, 0) == ParsedBrowserId(
+            None, is_present=bool(values)
+        )
 
     @pytest.mark.parametrize(("age", "refresh"), [(0, False), (RENEW_AFTER - 300, False), (RENEW_AFTER + 5, True)])
     def test_renewal_when_it_is_old(self, age: float, refresh: bool) -> None:
         text = header(cookie(KEY).write(BROWSER_ID, secure=True))
-        assert cookie(KEY).read(text, time.time() + age) == Sighting(BROWSER_ID, refresh, present=True)
+        assert cookie(KEY).read(text, time.time() + age) == ParsedBrowserId(BROWSER_ID, refresh, is_present=True)
 
     def test_the_signature_of_another_purpose_does_not_count(self) -> None:
         signed = TimestampSigner(KEY).sign(BROWSER_ID).decode()[len(BROWSER_ID) + 1 :]
@@ -209,7 +217,7 @@ class TestIdentity:
     def jar(self, *keys: str) -> IdentityCookie:
         return IdentityCookie("bid_key_uid", PLAIN, keys or (KEY,))
 
-    def written(self, remembered: Remembered, browser_id: str = BROWSER_ID, **keys: str) -> str:
+    def written(self, remembered: StoredIdentity, browser_id: str = BROWSER_ID, **keys: str) -> str:
         line = self.jar(*keys.values()).write(browser_id, remembered, secure=True)
         return f"{line.name}={line.value}"
 
@@ -217,7 +225,7 @@ class TestIdentity:
         "user_id", ["user_123", "ada@b.example", "é\U0001f600", "x" * 255, "\U0001f600" * 255, '";\\']
     )
     def test_round_trip(self, user_id: str) -> None:
-        remembered = Remembered(user_id, "digest", 1_767_225_600)
+        remembered = StoredIdentity(user_id, "digest", 1_767_225_600)
         text = self.written(remembered)
         assert self.jar().read(text, BROWSER_ID) == remembered
         assert len(text) < 4096
@@ -228,7 +236,7 @@ class TestIdentity:
     def test_it_fits_with_the_longest_name(self, user_id: str, count: int) -> None:
         """Browsers keep 4,096 bytes of name and value."""
         name = "x" * 255
-        remembered = Remembered(user_id, "d" * 18, 10**12, count)
+        remembered = StoredIdentity(user_id, "d" * 18, 10**12, count)
         made = [
             IdentityCookie(f"{name}_uid", PLAIN, [KEY]).write(f"anon_{BROWSER_ID}", remembered, secure=True),
             LogOutCookie(f"{name}_out", PLAIN, [KEY]).write(f"anon_{BROWSER_ID}", count, secure=True),
@@ -238,18 +246,18 @@ class TestIdentity:
 
     def test_it_is_bound_to_the_browser_id(self) -> None:
         """Copied into another browser it says nothing."""
-        text = self.written(Remembered("user_123", "digest", 1))
+        text = self.written(StoredIdentity("user_123", "digest", 1))
         assert self.jar().read(text, OTHER_ID) is None
 
     def test_a_wrong_one_does_not_hide_the_right_one(self) -> None:
-        other = self.written(Remembered("other", "digest", 1), OTHER_ID)
-        right = self.written(Remembered("user_123", "digest", 1))
+        other = self.written(StoredIdentity("other", "digest", 1), OTHER_ID)
+        right = self.written(StoredIdentity("user_123", "digest", 1))
         found = self.jar().read(f"bid_key_uid=rubbish; {other}; {right}", BROWSER_ID)
         assert found is not None
         assert found.user_id == "user_123"
 
     def test_key_rotation(self) -> None:
-        text = self.written(Remembered("user_123", "digest", 1), key="old key")
+        text = self.written(StoredIdentity("user_123", "digest", 1), key="old key")
         assert self.jar("new key", "old key").read(text, BROWSER_ID) is not None
         assert self.jar("new key").read(text, BROWSER_ID) is None
 
@@ -261,7 +269,7 @@ class TestIdentity:
         assert jar.read(f"bid_key_uid={jar._serializer.dumps(payload)!s}", BROWSER_ID) is None
 
     def test_its_attributes(self) -> None:
-        line = self.jar().write(BROWSER_ID, Remembered("user_123", "digest", 1), secure=True)
+        line = self.jar().write(BROWSER_ID, StoredIdentity("user_123", "digest", 1), secure=True)
         assert line.header().endswith("; Max-Age=34560000; Path=/; SameSite=Lax; Secure; HttpOnly")
         assert value_of(line.header()) == line.value
         assert self.jar().expire(secure=False).header() == "bid_key_uid=; Max-Age=0; Path=/; SameSite=Lax; HttpOnly"
@@ -281,7 +289,7 @@ class TestIdentity:
         self, max_age: int, age: int, written: int, known: int
     ) -> None:
         jar = IdentityCookie("bid_key_uid", PLAIN, [KEY], max_age)
-        line = jar.write(BROWSER_ID, Remembered("user_123", "digest", 1_767_225_600, written), secure=True)
+        line = jar.write(BROWSER_ID, StoredIdentity("user_123", "digest", 1_767_225_600, written), secure=True)
         found = jar.read(f"{line.name}={line.value}", BROWSER_ID, 1_767_225_600.0 + age, known)
         assert (found is not None) is (age <= max_age and written >= known)
         assert line.max_age == min(max_age, PLAIN.max_age)
@@ -302,7 +310,7 @@ class TestLogOut:
     def test_of_several_the_last_log_out_counts(self, written: list[tuple[str, int]]) -> None:
         text = "; ".join(self.written(*one) for one in written)
         counts = [count for browser_id, count in written if browser_id == BROWSER_ID]
-        expected = LogOutCookie.GONE if LogOutCookie.GONE in counts else max(counts, default=None)
+        expected = LogOutCookie.ROTATED if LogOutCookie.ROTATED in counts else max(counts, default=None)
         assert self.jar.read(text, BROWSER_ID) == expected
 
     @given(st.text(st.characters(max_codepoint=255)))

@@ -83,7 +83,7 @@ def test_a_hostile_user_agent_costs_little(piece: str) -> None:
 )
 def test_consent(answer: Any, refusal: str | None, forget: bool) -> None:
     decision = decide(NAVIGATION, policy=Policy(consent=lambda info: answer))
-    assert (decision.refusal, decision.forget, decision.sets_cookies) == (refusal, forget, refusal is None)
+    assert (decision.refusal, decision.expires_cookies, decision.sets_cookies) == (refusal, forget, refusal is None)
 
 
 def test_consent_is_asked_with_the_requests_facts() -> None:
@@ -91,7 +91,7 @@ def test_consent_is_asked_with_the_requests_facts() -> None:
         return info.cookies.get("choice") == "all" and info.path == "/shop"
 
     assert decide(NAVIGATION | {"cookie": "choice=all"}, "/shop", Policy(consent)) == PAGE
-    assert decide(NAVIGATION, "/shop", Policy(consent)).forget
+    assert decide(NAVIGATION, "/shop", Policy(consent)).expires_cookies
 
 
 def test_consent_that_raises_is_unknown(caplog: pytest.LogCaptureFixture) -> None:
@@ -100,13 +100,13 @@ def test_consent_that_raises_is_unknown(caplog: pytest.LogCaptureFixture) -> Non
 
     with caplog.at_level(logging.ERROR):
         decision = decide(NAVIGATION, policy=Policy(consent))
-    assert (decision.refusal, decision.forget) == ("consent", False)
+    assert (decision.refusal, decision.expires_cookies) == ("consent", False)
     assert "consent callable raised" in caplog.text
 
 
 def test_consent_comes_before_everything() -> None:
     headers = NAVIGATION | {"sec-gpc": "1", "user-agent": BOTS[0], "sec-purpose": "prefetch"}
-    assert decide(headers, policy=Policy(lambda info: False)).forget
+    assert decide(headers, policy=Policy(lambda info: False)).expires_cookies
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_consent_comes_before_everything() -> None:
 def test_global_privacy_control(value: str, setting: Any, refusal: str | None) -> None:
     decision = decide(NAVIGATION | {"sec-gpc": value}, policy=Policy(gpc=setting))
     assert decision.refusal == refusal
-    assert not decision.forget
+    assert not decision.expires_cookies
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from passerby.events.identity import traits_of
 from passerby.http.policy import PAGE, Decision
 from passerby.http.proxies import TrustedProxies
 from passerby.http.session import Visit, visit_of
-from passerby.http.visitor_cookies import Remembered, Sighting
+from passerby.http.visitor_cookies import ParsedBrowserId, StoredIdentity
 from tests.making import BROWSER_ID, NAVIGATION, OTHER_ID, request
 
 MARKER = "a-value-that-nobody-may-see"
@@ -133,7 +133,7 @@ def tracker(desk: Desk) -> Tracker:
 def visiting(
     desk: Desk, target: str = "/", headers: dict[str, str] | None = None, decision: Decision = PAGE, **seen: Any
 ) -> Tracker:
-    sighting = Sighting(seen.get("browser_id"), present="browser_id" in seen)
+    sighting = ParsedBrowserId(seen.get("browser_id"), is_present="browser_id" in seen)
     return Tracker(
         desk, Visit(request(target, NAVIGATION | (headers or {})), decision, sighting, seen.get("remembered"))
     )
@@ -324,7 +324,7 @@ class TestIds:
             assert tracker.visit.used
 
     def test_rotate_gives_another_id(self, desk: Desk) -> None:
-        tracker = visiting(desk, browser_id=BROWSER_ID, remembered=Remembered("user_123", "", 0))
+        tracker = visiting(desk, browser_id=BROWSER_ID, remembered=StoredIdentity("user_123", "", 0))
         desk.ready = [OTHER_ID]
         tracker.page_view()
         tracker.rotate()

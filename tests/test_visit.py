@@ -12,7 +12,7 @@ from passerby.http.proxies import TrustedProxies
 from passerby.http.session import Visit, visit_of
 from passerby.http.session_reader import Reception
 from passerby.http.set_cookie import CookieAttributes
-from passerby.http.visitor_cookies import BrowserIdCookie, IdentityCookie, LogOutCookie, Remembered
+from passerby.http.visitor_cookies import BrowserIdCookie, IdentityCookie, LogOutCookie, StoredIdentity
 from tests.making import BROWSER_ID, KEY, NAVIGATION, OTHER_ID, by_name, cookie_header, request, sent_back
 
 NOW = 1_767_225_600.0
@@ -72,7 +72,7 @@ def test_an_unsigned_cookie_is_signed_on_a_page_only() -> None:
 def test_the_identity_is_remembered_and_forgotten() -> None:
     desk = reception()
     visit = opened(desk, signed(desk))
-    visit.identify("user_123", Remembered("user_123", "digest", 1))
+    visit.identify("user_123", StoredIdentity("user_123", "digest", 1))
     lines = [one.header() for one in desk.cookies(visit, (), time.time())]
     assert list(by_name(lines)) == ["bid_key_uid"]
     came = {"cookie": signed(desk)["cookie"] + "; " + sent_back(lines)["cookie"]}
@@ -92,9 +92,9 @@ def test_who_logs_in_after_a_log_out_in_one_request_is_remembered() -> None:
     cookies = signed(desk)
     for count in (1, 2, 3):
         visit = opened(desk, cookies)
-        visit.identify("user_1", Remembered("user_1", "digest", int(time.time())))
+        visit.identify("user_1", StoredIdentity("user_1", "digest", int(time.time())))
         visit.forget()
-        visit.identify(f"user_{count}", Remembered(f"user_{count}", "digest", int(time.time())))
+        visit.identify(f"user_{count}", StoredIdentity(f"user_{count}", "digest", int(time.time())))
         lines = [one.header() for one in desk.cookies(visit, (), time.time())]
         assert list(by_name(lines)) == ["bid_key_uid", "bid_key_out"]
         cookies = {"cookie": signed(desk)["cookie"] + "; " + sent_back(lines)["cookie"]}
@@ -113,7 +113,7 @@ def test_a_refused_request_says_nothing_of_the_visitor() -> None:
     """Nobody without consent has an ID or a name, however they are asked for."""
     desk, willing = reception(Policy(consent=lambda info: None)), reception()
     visit = opened(willing, signed(willing))
-    visit.identify("user_123", Remembered("user_123", "digest", 1))
+    visit.identify("user_123", StoredIdentity("user_123", "digest", 1))
     lines = [one.header() for one in willing.cookies(visit, (), time.time())]
     came = {"cookie": signed(willing)["cookie"] + "; " + sent_back(lines)["cookie"]}
     assert opened(willing, came).user_id == "user_123"
@@ -140,7 +140,7 @@ def test_what_the_app_sets_itself(name: Any) -> None:
     desk = reception()
     visit = opened(desk)
     visit.assign(BROWSER_ID)
-    visit.identify("user_123", Remembered("user_123", "digest", 1))
+    visit.identify("user_123", StoredIdentity("user_123", "digest", 1))
     value = b"bid_key=x" if isinstance(name, bytes) else "bid_key=x"
     header = b"Set-Cookie" if isinstance(name, bytes) else "Set-Cookie"
     assert names(desk, visit, [(header, value)]) == ["bid_key_uid"]
@@ -151,7 +151,7 @@ def test_leaving_without_a_new_id_takes_everything_away() -> None:
     desk = reception()
     visit = opened(desk, signed(desk))
     visit.leave()
-    visit.identify("user_124", Remembered("user_124", "digest", 1))
+    visit.identify("user_124", StoredIdentity("user_124", "digest", 1))
     lines = [one.header() for one in desk.cookies(visit, (), time.time())]
     assert list(by_name(lines)) == ["bid_key", "bid_key_sig", "bid_key_uid"]
     assert all("Max-Age=0" in line for line in lines)
@@ -176,9 +176,9 @@ def test_an_identity_may_be_taken_back() -> None:
     """What was told in a transaction that failed was not told."""
     desk = reception()
     visit = opened(desk, signed(desk))
-    visit.identify("user_1", Remembered("user_1", "digest", int(NOW)))
+    visit.identify("user_1", StoredIdentity("user_1", "digest", int(NOW)))
     bring_back = visit.identity_undo()
-    visit.identify("user_2", Remembered("user_2", "other", int(NOW)))
+    visit.identify("user_2", StoredIdentity("user_2", "other", int(NOW)))
     assert visit.user_id == "user_2"
 
     bring_back()
@@ -190,11 +190,11 @@ def test_an_identity_may_be_taken_back() -> None:
 def test_what_came_after_an_identity_is_not_taken_back_with_it(then: str) -> None:
     desk = reception()
     visit = opened(desk, signed(desk))
-    visit.identify("user_1", Remembered("user_1", "digest", int(NOW)))
+    visit.identify("user_1", StoredIdentity("user_1", "digest", int(NOW)))
     bring_back = visit.identity_undo()
-    visit.identify("user_2", Remembered("user_2", "other", int(NOW)))
+    visit.identify("user_2", StoredIdentity("user_2", "other", int(NOW)))
     if then == "identify":
-        visit.identify("user_3", Remembered("user_3", "third", int(NOW)))
+        visit.identify("user_3", StoredIdentity("user_3", "third", int(NOW)))
     else:
         getattr(visit, then)()
     seen = visit.user_id

@@ -13,7 +13,7 @@ from .client.lifecycle import Door
 from .client.sites import TrackingSource
 from .client.tracker import Tracker
 from .http.request import ScopeRequest
-from .http.response import changed
+from .http.response import with_changes
 
 _STARTS = ("http.response.start", "websocket.accept")
 
@@ -111,4 +111,4 @@ def _with_cookies(message: Message, door: Door, tracker: Tracker) -> Message:
         headers = list(headers)
         message = {**message, "headers": headers}
     changes = door.respond(tracker, message.get("status", 101), headers)
-    return {**message, "headers": changed(headers, changes)} if changes.cookies else message
+    return {**message, "headers": with_changes(headers, changes)} if changes.cookies else message

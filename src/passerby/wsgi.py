@@ -12,7 +12,7 @@ from .client.lifecycle import Door
 from .client.sites import TrackingSource
 from .client.tracker import Tracker
 from .http.request import EnvironRequest
-from .http.response import changed
+from .http.response import with_changes
 
 
 class TrackingMiddleware:
@@ -58,7 +58,7 @@ def _start_with_cookies(door: Door, tracker: Tracker, start_response: StartRespo
         changes = door.respond(tracker, int(status[:3]), headers)
         door.pass_barrier(tracker)
         if changes.cookies:
-            headers = changed(headers, changes, is_text=True)
+            headers = with_changes(headers, changes, is_text=True)
         return start_response(status, headers, *error)
 
     return start

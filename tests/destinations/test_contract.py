@@ -73,12 +73,12 @@ async def deferred(self: object, given: object) -> None:
     [
         (
             {"classify": 5},
-            "Own.classify: expected a plain method that takes a DestinationResponse and returns a SendResult, found int",
+            "Own.classify: expected a plain method that takes a DestinationResponse and returns a SendResult",
         ),
         ({"classify": None}, "Own.classify: expected a plain method"),
         (
             {"encode": deferred},
-            "Own.encode: expected a plain method that takes a list of events and returns an OutgoingRequest, found an async",
+            "Own.encode: expected a plain method that takes a list of events and returns an OutgoingRequest",
         ),
         (
             {"check": deferred},

@@ -12,7 +12,7 @@ import pytest
 from passerby import Tracking
 from passerby.collector import CollectorServer
 from passerby.http.set_cookie import CookieAttributes
-from passerby.http.visitor_cookies import IdentityCookie, Remembered
+from passerby.http.visitor_cookies import IdentityCookie, StoredIdentity
 from tests.making import KEY, MakeTracking, by_name, cookie_header, value_of
 
 from .conftest import visit
@@ -156,7 +156,7 @@ async def test_an_old_identity_is_forgotten(
     jar = IdentityCookie("passerby_bid_uid", CookieAttributes(), [KEY])
     async with visiting(face, make(**settings), collector) as visitor:
         browser_id = visitor.said
-        remembered = Remembered("1", "digest", int(time.time() - days * 86_400))
+        remembered = StoredIdentity("1", "digest", int(time.time() - days * 86_400))
         visitor.cookies["passerby_bid_uid"] = jar.write(browser_id, remembered, secure=False).value
         assert await visitor.user() == user
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from ..http.request import SEEN_KEY, TRACKER_KEY, RequestInfo
+from ..http.request import HANDLED_KEY, TRACKER_KEY, RequestInfo
 from .current import tracker_around
 from .tracker import Tracker
 
@@ -24,14 +24,14 @@ def handled_tracker(request: RequestInfo) -> Tracker | None:
     A scope or environ that an adapter has made of a request that is handled gets its mark too.
     """
     native = request.native
-    if SEEN_KEY in native:
+    if HANDLED_KEY in native:
         marked: Tracker | None = native.get(TRACKER_KEY)
         return marked
     outer = tracker_around()
     if outer is None or not (_comes_from(native, outer) or _is_adapted(request, outer.visit.request)):
         return None
     native[TRACKER_KEY] = outer
-    native[SEEN_KEY] = True
+    native[HANDLED_KEY] = True
     return outer
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from ..errors import ValidationError
 from ..http.policy import BROKEN
-from ..http.request import SEEN_KEY, TRACKER_KEY, RequestInfo
-from ..http.response import UNCHANGED, Changes
+from ..http.request import HANDLED_KEY, TRACKER_KEY, RequestInfo
+from ..http.response import UNCHANGED, ResponseChanges
 from ..http.session import Visit
 from ..http.session_reader import Reception
-from ..http.visitor_cookies import Sighting
+from ..http.visitor_cookies import ParsedBrowserId
 from ..logs import get_logger
 from .client import FrontDesk
 from .current import step_out
@@ -57,7 +57,7 @@ class Door:
         if tracker is None:
             tracker = native[TRACKER_KEY] = self.begin(request)
         tracker.visit.await_storage()
-        native[SEEN_KEY] = True
+        native[HANDLED_KEY] = True
         return tracker
 
     def begin(self, request: RequestInfo, assigns_id: bool = True) -> Tracker:
@@ -73,7 +73,7 @@ class Door:
                 self._desk.assign(visit)
         except Exception:
             log.exception("a request could not be read; nothing is tracked in it")
-            visit = Visit(request, BROKEN, Sighting(None), None)
+            visit = Visit(request, BROKEN, ParsedBrowserId(None), None)
         return Tracker(self._desk, visit)
 
     async def await_browser_id(self, tracker: Tracker, timeout: float | None = None) -> bool:
@@ -106,7 +106,7 @@ class Door:
             raise
         return self._use(tracker, waiter)
 
-    def respond(self, tracker: Tracker, status: int, headers: Iterable[tuple[Any, Any]]) -> Changes:
+    def respond(self, tracker: Tracker, status: int, headers: Iterable[tuple[Any, Any]]) -> ResponseChanges:
         """A response begins: record its page view where that is automatic, and return what to change in its headers.
 
         Args:

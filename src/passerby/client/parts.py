@@ -90,7 +90,7 @@ def make_reception(settings: Settings, shared: SharedCookie | None, proxies: Tru
         renew_after=settings.renew_after,
         on_tamper=settings.on_tamper,
         on_missing_signature=settings.on_missing_signature or ("adopt" if has_other_writers else "reissue"),
-        form=shared.id_format,
+        id_format=shared.id_format,
     )
     max_age = settings.identity_max_age
     identity = IdentityCookie(f"{shared.name}_uid", attributes, keys, max_age) if keys else None

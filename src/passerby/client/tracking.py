@@ -19,9 +19,9 @@ from ..http.caching import CacheControl
 from ..http.policy import INVALID, OUTSIDE
 from ..http.proxies import TrustedProxies
 from ..http.request import TRACKER_KEY, EnvironRequest, RequestInfo, read_request
-from ..http.response import change, headers_of, without_cookies
+from ..http.response import apply_changes, headers_of, remove_cookies
 from ..http.session import Visit, visit_of
-from ..http.visitor_cookies import Sighting
+from ..http.visitor_cookies import ParsedBrowserId
 from ..logs import get_logger, log_loss
 from ..outbox import DeadLetter
 from ..settings.env import read_environment, read_mapping, variable_of
@@ -167,7 +167,7 @@ class Tracking:
             user = None if user_id is None else checked_user_id(user_id, browser)
         except ValidationError as error:
             self._desk.refuse("invalid", (), error)
-            return Tracker(self._desk, Visit(None, INVALID, Sighting(None), None))
+            return Tracker(self._desk, Visit(None, INVALID, ParsedBrowserId(None), None))
         return Tracker(self._desk, visit_of(browser, user))
 
     def outside_request(self) -> Tracker:
@@ -175,7 +175,7 @@ class Tracking:
 
         What is dropped is counted as "no-request". For a visitor who is known there is `for_visitor`.
         """
-        return Tracker(self._desk, Visit(None, OUTSIDE, Sighting(None), None))
+        return Tracker(self._desk, Visit(None, OUTSIDE, ParsedBrowserId(None), None))
 
     async def handle_cookie(self, request: Any, response: Any, timeout: float | None = None) -> None:
         """Set the visitor's cookie on a response, or renew it. With the middleware installed it is not needed.
@@ -338,7 +338,7 @@ class Tracking:
                 "handle_cookie: the response carried the cookies of another request; they are removed. "
                 "Make a new response for each request, or use the middleware"
             )
-            without_cookies(response, left)
+            remove_cookies(response, left)
 
     @wrap_read_errors("response")
     def _change(self, visit: Visit, response: Any) -> None:
@@ -346,4 +346,4 @@ class Tracking:
         changes = self._reception.changes(visit, status, headers_of(response), time.time())
         if visit.withheld is not None:
             self._desk.withheld.count(visit)
-        change(response, changes, is_text=isinstance(visit.request, EnvironRequest))
+        apply_changes(response, changes, is_text=isinstance(visit.request, EnvironRequest))

@@ -158,7 +158,7 @@ class SharedCookie:
 
     Attributes:
         name: the cookie's name.
-        form: the format of the IDs.
+        id_format: the format of the IDs.
         opt_out: the name of the cookie that is "true" if the visitor has opted out, if there is one.
     """
 

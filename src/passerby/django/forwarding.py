@@ -5,11 +5,11 @@ from __future__ import annotations
 from django.conf import settings
 
 from ..http.proxies import is_port
-from ..http.request import RequestInfo, Stated
+from ..http.request import FrameworkOrigin, RequestInfo
 from ..http.url import join_authority, read_authority, split_authority
 
 
-def read_stated(request: RequestInfo) -> Stated | None:
+def read_framework_origin(request: RequestInfo) -> FrameworkOrigin | None:
     """Return scheme and host as Django reads them, or None if its settings do not change those of the server.
 
     As in Django, SECURE_PROXY_SSL_HEADER, USE_X_FORWARDED_HOST and USE_X_FORWARDED_PORT trust every peer.
@@ -17,7 +17,7 @@ def read_stated(request: RequestInfo) -> Stated | None:
     if not (settings.SECURE_PROXY_SSL_HEADER or settings.USE_X_FORWARDED_HOST or settings.USE_X_FORWARDED_PORT):
         return None
     scheme = _scheme(request)
-    return Stated(scheme, _authority(request, scheme or request.scheme))
+    return FrameworkOrigin(scheme, _authority(request, scheme or request.scheme))
 
 
 def _scheme(request: RequestInfo) -> str | None:

@@ -22,12 +22,12 @@ from ..client.lifecycle import Door
 from ..client.sites import TrackingSource
 from ..client.tracker import Tracker
 from ..http.request import EnvironRequest, RequestInfo, ScopeRequest
-from ..http.response import Changes, change, headers_of
+from ..http.response import ResponseChanges, apply_changes, headers_of
 from ..http.route import LANGUAGE_KEY, keep_request
 from ..logs import get_logger
 from . import signals
 from .conf import get_tracking, read_own_settings
-from .forwarding import read_stated
+from .forwarding import read_framework_origin
 
 log: Logger = get_logger("passerby.django")
 
@@ -136,7 +136,7 @@ def _info_of(request: HttpRequest) -> RequestInfo:
         info = EnvironRequest(request.META, is_decoded=True)
     else:
         info = ScopeRequest(scope, root_path=settings.FORCE_SCRIPT_NAME)
-    info.state_with(read_stated)
+    info.state_with(read_framework_origin)
     keep_request(info.native, request)
     info.native[LANGUAGE_KEY] = _language_of
     return info
@@ -159,7 +159,7 @@ def _attach(request: HttpRequest, tracker: Tracker) -> None:
         request.state.tracker = tracker  # type: ignore[attr-defined]
 
 
-def _copy_with(response: HttpResponseBase, changes: Changes) -> HttpResponseBase:
+def _copy_with(response: HttpResponseBase, changes: ResponseChanges) -> HttpResponseBase:
     """Return a copy of a response with separate headers and cookies.
 
     `copy.copy` cannot be used: Django leaves out attributes that cannot be pickled.
@@ -174,7 +174,7 @@ def _copy_with(response: HttpResponseBase, changes: Changes) -> HttpResponseBase
     for name in ("_container",) if response.streaming else ("_container", "_resource_closers"):
         if name in attributes:
             attributes[name] = copy(attributes[name])
-    change(copied, changes)
+    apply_changes(copied, changes)
     return copied
 
 

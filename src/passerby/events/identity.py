@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, TypeGuard, cast
 
 from ..errors import ValidationError
-from ..http.visitor_cookies import Remembered
+from ..http.visitor_cookies import StoredIdentity
 from ..values import json
 from ..values.app_values import bounded_items, has_control_characters, id_text, is_mapping, unwrap, wrap_read_errors
 from ..values.browser_id import BrowserIdFormat
@@ -172,7 +172,7 @@ def traits_of(event: Event) -> dict[str, Any]:
     return _traits_in(event.data) | event.attributes
 
 
-def remember(event: Event, destinations: Sequence[str], now: float) -> Remembered:
+def remember(event: Event, destinations: Sequence[str], now: float) -> StoredIdentity:
     """Return the content of the identity cookie for an identity event.
 
     Equal identities have equal digests in every process, whatever the order of dicts, sets and destinations.
@@ -180,10 +180,10 @@ def remember(event: Event, destinations: Sequence[str], now: float) -> Remembere
     person = {name: value for name, value in event.data.items() if name not in _OF_THE_PAGE}
     recipients = [event.point_of_sale, *sorted(destinations), event.integrations]
     content = json.dumps_sorted([event.browser_id, event.user_id, recipients, person, event.extension])
-    return Remembered(event.user_id or "", hashlib.blake2b(content, digest_size=9).hexdigest(), int(now))
+    return StoredIdentity(event.user_id or "", hashlib.blake2b(content, digest_size=9).hexdigest(), int(now))
 
 
-def is_repeated(now: Remembered, before: Remembered | None) -> bool:
+def is_repeated(now: StoredIdentity, before: StoredIdentity | None) -> bool:
     """Return whether the same identity was sent less than a day ago."""
     return before is not None and now.digest == before.digest and now.sent_at - before.sent_at < REPEAT_AFTER
 

@@ -7,7 +7,16 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
-from .request_info import MAX_HEADER, PATH_SAFE, Names, Proxies, RequestInfo, Stated, header_text, server_authority_of
+from .request_info import (
+    MAX_HEADER,
+    PATH_SAFE,
+    FrameworkOrigin,
+    HeaderNames,
+    Proxies,
+    RequestInfo,
+    header_text,
+    server_authority_of,
+)
 from .route import keep_scope_route
 from .url import escape, path_in
 
@@ -20,7 +29,7 @@ _SINGLE = frozenset({
     b"sec-fetch-user", b"sec-gpc", b"user-agent", b"x-requested-with",
 })  # fmt: skip
 
-_ASGI_NAMES = Names(lambda name: name.lower().encode("latin-1"))
+_ASGI_NAMES = HeaderNames(lambda name: name.lower().encode("latin-1"))
 
 
 @lru_cache(maxsize=64)
@@ -47,7 +56,7 @@ class ScopeRequest(RequestInfo):
     def __init__(self, scope: MutableMapping[str, Any], root_path: str | None = None) -> None:
         self.native: MutableMapping[str, Any] = scope
         self.proxies: Proxies | None = None
-        self.stated: Stated | None = None
+        self.framework_origin: FrameworkOrigin | None = None
         self.forwarded: tuple[Proxies, str | None, Any] | None = None
         self.is_websocket: bool = scope["type"] == "websocket"
         self.method: str = "GET" if self.is_websocket else scope["method"]
@@ -120,7 +129,7 @@ class ScopeRequest(RequestInfo):
         self.native |= {"raw_path": get("raw_path"), "path": get("path"), "server": get("server")}
         keep_scope_route(native, self.native)
 
-    def has_any(self, names: frozenset[str]) -> bool:
+    def has_any_header(self, names: frozenset[str]) -> bool:
         return not self._headers.keys().isdisjoint(_asgi_names(names))
 
     @property

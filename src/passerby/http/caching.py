@@ -43,7 +43,7 @@ class _Directive(NamedTuple):
     text: str
 
 
-class _Said(NamedTuple):
+class _CacheHeaders(NamedTuple):
     """The caching headers of a response: the directives by header, and the dates of Expires."""
 
     directives: Mapping[str, Sequence[_Directive]]
@@ -70,12 +70,12 @@ def protecting_headers(headers: _Pairs) -> dict[str, str]:
     said = _read(headers)
     protecting = {name: _with_private(said.directives.get(name, ())) for name in _unprotected(said)}
     for name, directives in said.directives.items():
-        if name != "cache-control" and not _is_targeted(name) and _is_sharing(name, directives):
+        if name != "cache-control" and not _is_targeted(name) and _allows_sharing(name, directives):
             protecting[name] = _NEUTRAL.get(name, "private")
     return protecting
 
 
-def _read(headers: _Pairs) -> _Said:
+def _read(headers: _Pairs) -> _CacheHeaders:
     directives: dict[str, list[_Directive]] = {}
     expires: list[str] = []
     for key, value in headers:
@@ -84,7 +84,7 @@ def _read(headers: _Pairs) -> _Said:
             expires.append(_text(value))
         elif name in _NEUTRAL or name.endswith("cache-control"):
             directives.setdefault(name, []).extend(_parse(_text(value)))
-    return _Said(directives, expires)
+    return _CacheHeaders(directives, expires)
 
 
 def _parse(value: str) -> list[_Directive]:
@@ -96,20 +96,24 @@ def _parse(value: str) -> list[_Directive]:
     return parsed
 
 
-def _may_be_shared(said: _Said) -> bool:
+def _may_be_shared(said: _CacheHeaders) -> bool:
     directives = said.directives.get("cache-control", ())
-    if any(_is_sharing(name, listed) for name, listed in said.directives.items()):
+    if any(_allows_sharing(name, listed) for name, listed in said.directives.items()):
         return True
-    if _keeps_out(directives) or _bare(directives, "no-cache") or any(one.name == "max-age" for one in directives):
+    if (
+        _forbids_shared_caching(directives)
+        or _bare(directives, "no-cache")
+        or any(one.name == "max-age" for one in directives)
+    ):
         return False  # each of them takes precedence over Expires
     return any(map(_is_in_future, said.expires))
 
 
-def _is_sharing(name: str, directives: Sequence[_Directive]) -> bool:
+def _allows_sharing(name: str, directives: Sequence[_Directive]) -> bool:
     """Return whether a header allows a shared cache to reuse the response."""
     if name == "x-accel-expires":
         return any(_is_accelerated(one.text) for one in directives)
-    if _keeps_out(directives):
+    if _forbids_shared_caching(directives):
         return False
     if any(one.name in _SHARING for one in directives):
         return True
@@ -118,20 +122,20 @@ def _is_sharing(name: str, directives: Sequence[_Directive]) -> bool:
     )
 
 
-def _unprotected(said: _Said) -> list[str]:
+def _unprotected(said: _CacheHeaders) -> list[str]:
     """Return the names of the headers that need `private` before the response may carry a cookie.
 
     A cache with a targeted header of its own ignores Cache-Control (RFC 9213, section 2.2).
     """
     names = [name for name in said.directives if _is_targeted(name)]
-    return [name for name in ("cache-control", *names) if not _keeps_out(said.directives.get(name, ()))]
+    return [name for name in ("cache-control", *names) if not _forbids_shared_caching(said.directives.get(name, ()))]
 
 
 def _is_targeted(name: str) -> bool:
     return name == "cdn-cache-control" or name.endswith("-cdn-cache-control")
 
 
-def _keeps_out(directives: Sequence[_Directive]) -> bool:
+def _forbids_shared_caching(directives: Sequence[_Directive]) -> bool:
     """Return whether shared caches must not store the response.
 
     With a list of fields `private` applies to those fields only. A cache that supports `must-understand` ignores a

@@ -54,9 +54,9 @@ class CookieContext:
         """Return whether browsers refuse the cookie: it is marked Secure and the visitor uses plain http."""
         if self._scheme(request) == "https" or not self.secure(request) or _is_this_machine(request.host):
             return False
-        return not (request.has_any(_SIGNS_OF_HTTPS) and _is_https_at_the_browser(request))
+        return not (request.has_any_header(_SIGNS_OF_HTTPS) and _is_https_at_the_browser(request))
 
-    def leads_to_https(self, request: RequestInfo, status: int, headers: Iterable[tuple[Any, Any]]) -> bool:
+    def redirects_to_https(self, request: RequestInfo, status: int, headers: Iterable[tuple[Any, Any]]) -> bool:
         """Return whether a response redirects plain http to the same page with https. Cookies are set there."""
         if not 300 <= status < 400 or self._scheme(request) == "https" or not self.secure(request):
             return False

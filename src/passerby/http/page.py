@@ -8,7 +8,7 @@ from typing import Any
 from .policy import is_html
 from .request import RequestInfo, header_of
 
-_SENDING_ON = ("hx-redirect", "hx-location", "hx-refresh")  # HTMX then loads another page, or this one again
+_REDIRECTS = ("hx-redirect", "hx-location", "hx-refresh")  # HTMX then loads another page, or this one again
 # Extensions of files that are no pages. A 304 response has no content type.
 _FILES = frozenset(
     {"css", "js", "mjs", "map", "json", "xml", "rss", "atom", "txt", "csv", "pdf", "zip", "gz", "wasm", "webmanifest"}
@@ -33,7 +33,7 @@ def is_page(request: RequestInfo, status: int, headers: Iterable[tuple[Any, Any]
         return not _is_file(request.path) and (is_html(headers) or not header_of(headers, "content-type"))
     if not _is_shown(status) or _is_download(headers):
         return False
-    if any(header_of(headers, name) for name in _SENDING_ON):
+    if any(header_of(headers, name) for name in _REDIRECTS):
         return False
     return is_html(headers) or bool(request.header("x-inertia") and header_of(headers, "x-inertia"))
 

@@ -45,7 +45,7 @@ _SCRIPT_HEADERS = frozenset(
     | {"x-alpine-request", "datastar-request"}
 )
 _PREFETCH_HEADERS = frozenset({"sec-purpose", "x-sec-purpose", "purpose", "x-purpose", "x-moz", "hx-preloaded"})
-_TELLING_HEADERS = _SCRIPT_HEADERS | _PREFETCH_HEADERS | {"sec-gpc"}  # most requests have none
+_HINT_HEADERS = _SCRIPT_HEADERS | _PREFETCH_HEADERS | {"sec-gpc"}  # most requests have none
 _TURBO_ACCEPTS = "text/html, application/xhtml+xml"  # as sent by Turbo; browsers send it without the blank
 _PAGE_DESTINATIONS = frozenset({"document", "iframe", "frame"})  # Sec-Fetch-Dest of a navigation
 
@@ -86,14 +86,14 @@ class Decision(NamedTuple):
     Attributes:
         refusal: why events are dropped ("consent", "gpc", "bot", "cookie-header"), or None if they are accepted.
         assign: when a visitor without an ID gets one.
-        forget: whether existing cookies are to be deleted, because consent was withdrawn.
+        expires_cookies: whether existing cookies are to be deleted, because consent was withdrawn.
         bot: whether the visitor is a known bot.
         withheld: why a page gives no ID to a new visitor, if the browser would not keep the cookie.
     """
 
     refusal: str | None = None
     assign: Assign = "at once"
-    forget: bool = False
+    expires_cookies: bool = False
     bot: bool = False
     withheld: Obstacle | None = None
 
@@ -112,7 +112,7 @@ _NEVER = Decision(assign="never")
 _GPC = Decision("gpc", "never")
 _BOT_DROPPED = Decision("bot", "never", bot=True)
 _BOT_TAGGED = Decision(assign="never", bot=True)
-_DENIED = Decision("consent", "never", forget=True)
+_DENIED = Decision("consent", "never", expires_cookies=True)
 _OPTED_OUT = Decision("opt-out", "never")
 UNREAD = Decision("cookie-header", "never")  # the cookies that identify the visitor are not read
 _UNKNOWN = Decision("consent", "never")
@@ -167,7 +167,7 @@ class Policy:
                 return refused
         if self._opt_out is not None and "true" in self._opt_out.find(request.cookie_header):
             return _OPTED_OUT
-        tells_more = request.has_any(_TELLING_HEADERS)
+        tells_more = request.has_any_header(_HINT_HEADERS)
         if tells_more and self._respects_gpc and header("sec-gpc") == "1":
             return _GPC
         if self._bots != "keep":
@@ -200,7 +200,7 @@ class Policy:
         if request.method != "GET" or self._is_skipped(request):
             return False
         header = request.header
-        if request.has_any(_TELLING_HEADERS):
+        if request.has_any_header(_HINT_HEADERS):
             if is_prefetch(request) or is_fragment(request):
                 return False
             if header("hx-request") or header("x-inertia"):
@@ -212,7 +212,7 @@ class Policy:
             destination == "empty" and (header("accept") or "").endswith(_TURBO_ACCEPTS)
         )
 
-    def is_silent(self, request: RequestInfo) -> bool:
+    def lacks_hints(self, request: RequestInfo) -> bool:
         """Return whether a request has neither Sec-Fetch-Dest nor an Accept header of its own, as those of programs."""
         return not request.header("sec-fetch-dest") and request.header("accept") in (None, "", "*/*")
 

@@ -72,7 +72,7 @@ class TrustedProxies:
 
     def scheme(self, request: RequestInfo) -> str:
         """Return the scheme the visitor used: http or https."""
-        stated = request.stated
+        stated = request.framework_origin
         if stated is not None and stated.scheme is not None:
             return stated.scheme
         if self.are_any:
@@ -87,15 +87,17 @@ class TrustedProxies:
     def authority(self, request: RequestInfo) -> str:
         """Return the host, with its port if there is one, that the visitor used; empty if that is not known."""
         named = request.named_authority
-        if not self.are_any or (request.stated is not None and request.stated.authority is not None):
+        if not self.are_any or (
+            request.framework_origin is not None and request.framework_origin.authority is not None
+        ):
             return named
         chain = self._chain(request)
         if not chain.hops:
             return named
-        forwarded = read_authority(self._said_by_outermost(request, "x-forwarded-host", chain))
+        forwarded = read_authority(self._outermost_value(request, "x-forwarded-host", chain))
         forwarded = forwarded or read_authority(chain.element.get("host", ""))
         host, port = split_authority(forwarded or named)
-        said_port = self._said_by_outermost(request, "x-forwarded-port", chain)
+        said_port = self._outermost_value(request, "x-forwarded-port", chain)
         if not (forwarded and port) and is_port(said_port):
             # In a chain, an inner proxy may add its own port: no browser uses https on port 80.
             port = "" if said_port in ("80", "443") else said_port
@@ -109,7 +111,7 @@ class TrustedProxies:
         if not (self.are_any and "x-forwarded-prefix" in self._headers and request.header("x-forwarded-prefix")):
             return path
         chain = self._chain(request)
-        prefix = self._said_by_outermost(request, "x-forwarded-prefix", chain).rstrip("/") if chain.hops else ""
+        prefix = self._outermost_value(request, "x-forwarded-prefix", chain).rstrip("/") if chain.hops else ""
         if not _is_prefix(prefix) or path == prefix or path.startswith(f"{prefix}/"):  # the server may know it itself
             return path
         return prefix + path
@@ -165,7 +167,7 @@ class TrustedProxies:
         elements = read_forwarded(self._header(request, "forwarded"))
         return [element.get("for", "unknown") for element in elements], elements
 
-    def _said_by_outermost(self, request: RequestInfo, name: str, chain: _Chain) -> str:
+    def _outermost_value(self, request: RequestInfo, name: str, chain: _Chain) -> str:
         """Return the value set by the outermost trusted proxy. Each proxy adds to a list, or replaces the header."""
         items = _items(self._header(request, name))
         return items[-min(chain.hops, len(items))] if items else ""

@@ -12,18 +12,18 @@ from urllib.parse import unquote_to_bytes
 from ..errors import ValidationError
 from ..values.app_values import wrap_read_errors
 from .asgi_scope import ScopeRequest
-from .request_info import Proxies, RequestInfo, Stated
+from .request_info import FrameworkOrigin, Proxies, RequestInfo
 from .route import keep_request
 from .wsgi_environ import EnvironRequest
 
 __all__ = [
-    "SEEN_KEY",
+    "HANDLED_KEY",
     "TRACKER_KEY",
     "EnvironRequest",
+    "FrameworkOrigin",
     "Proxies",
     "RequestInfo",
     "ScopeRequest",
-    "Stated",
     "decode_query",
     "header_of",
     "is_local_host",
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 TRACKER_KEY = "passerby.tracker"  # the key of a request's tracker in the ASGI scope or the WSGI environ
-SEEN_KEY = "passerby.middleware"  # marks a request that an integration handles, so that a second one ignores it
+HANDLED_KEY = "passerby.middleware"  # marks a request that an integration handles, so that a second one ignores it
 
 
 @wrap_read_errors("request")

@@ -13,7 +13,7 @@ MAX_HEADER = 16_384  # characters of one header that are read; browsers send no 
 PATH_SAFE = "/!$&'()*+,;=:@[]|^"  # characters that browsers do not escape in a path (WHATWG URL standard)
 
 
-class Names(dict[str, Any]):
+class HeaderNames(dict[str, Any]):
     """A cache of header names in the form used by a kind of server."""
 
     def __init__(self, form: Callable[[str], Any]) -> None:
@@ -52,7 +52,7 @@ class Proxies(Protocol):
         ...
 
 
-class Stated(NamedTuple):
+class FrameworkOrigin(NamedTuple):
     """Scheme and host of the visitor's URL according to the framework's settings; None if they do not define it.
 
     Attributes:
@@ -74,11 +74,11 @@ class RequestInfo(ABC):
         app_path: the decoded path below that prefix (`root_path`, `SCRIPT_NAME`), as the app's routes know it.
         native: the ASGI scope or WSGI environ behind it.
         proxies: the proxies that are trusted in this request, once known.
-        stated: scheme and host according to the framework's settings, if they define it.
+        framework_origin: scheme and host according to the framework's settings, if they define it.
         forwarded: a cache for `TrustedProxies`.
     """
 
-    __slots__ = ("app_path", "forwarded", "is_websocket", "method", "native", "path", "proxies", "stated")
+    __slots__ = ("app_path", "forwarded", "framework_origin", "is_websocket", "method", "native", "path", "proxies")
 
     is_websocket: bool
     method: str
@@ -86,7 +86,7 @@ class RequestInfo(ABC):
     app_path: str
     native: MutableMapping[str, Any]
     proxies: Proxies | None
-    stated: Stated | None
+    framework_origin: FrameworkOrigin | None
     forwarded: tuple[Proxies, str | None, Any] | None
 
     def trust(self, proxies: Proxies) -> None:
@@ -94,10 +94,10 @@ class RequestInfo(ABC):
         if self.proxies is None or proxies.are_any:
             self.proxies = proxies
 
-    def state_with(self, read: Callable[[RequestInfo], Stated | None]) -> None:
+    def state_with(self, read: Callable[[RequestInfo], FrameworkOrigin | None]) -> None:
         """Read scheme and host with the framework's own settings."""
-        self.stated = None
-        self.stated = read(self)
+        self.framework_origin = None
+        self.framework_origin = read(self)
 
     @property
     @abstractmethod
@@ -132,7 +132,7 @@ class RequestInfo(ABC):
         """Return the header of this name (any case), or None."""
 
     @abstractmethod
-    def has_any(self, names: frozenset[str]) -> bool:
+    def has_any_header(self, names: frozenset[str]) -> bool:
         """Return whether there is a header with any of these names (lower case), in a single operation."""
 
     @property
@@ -175,8 +175,8 @@ class RequestInfo(ABC):
     @property
     def named_authority(self) -> str:
         """The host of the request itself, with its port if there is one; empty if there is none or it is invalid."""
-        if self.stated is not None and self.stated.authority is not None:
-            return self.stated.authority
+        if self.framework_origin is not None and self.framework_origin.authority is not None:
+            return self.framework_origin.authority
         return read_authority(self.header("host") or "")
 
     @property

@@ -13,7 +13,7 @@ from .set_cookie import SetCookie
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
-class Changes(NamedTuple):
+class ResponseChanges(NamedTuple):
     """What to change in a response. Each framework integration applies it to the response of one request.
 
     Attributes:
@@ -25,10 +25,12 @@ class Changes(NamedTuple):
     headers: Mapping[str, str] = _NO_HEADERS
 
 
-UNCHANGED = Changes()
+UNCHANGED = ResponseChanges()
 
 
-def changed(headers: Iterable[tuple[Any, Any]], changes: Changes, *, is_text: bool = False) -> list[tuple[Any, Any]]:
+def with_changes(
+    headers: Iterable[tuple[Any, Any]], changes: ResponseChanges, *, is_text: bool = False
+) -> list[tuple[Any, Any]]:
     """Return a new header list with the changes. The given list, which the app may reuse, is not changed.
 
     If the list is empty, new headers are text if `is_text` is true, else bytes.
@@ -47,24 +49,24 @@ def changed(headers: Iterable[tuple[Any, Any]], changes: Changes, *, is_text: bo
     return result + [_pair(name, value, is_text=is_text) for name, value in left.items()]
 
 
-def change(response: Any, changes: Changes, *, is_text: bool = False) -> None:
+def apply_changes(response: Any, changes: ResponseChanges, *, is_text: bool = False) -> None:
     """Change a response in place: a header list (of text or bytes), or a response of Starlette, Flask or Django.
 
     Raises ValidationError for anything else, if there is a cookie to add.
     """
     if isinstance(response, list):
         listed = cast("list[tuple[Any, Any]]", response)
-        listed[:] = changed(listed, changes, is_text=is_text)
+        listed[:] = with_changes(listed, changes, is_text=is_text)
         return
     if hasattr(response, "raw_headers"):  # Starlette; other code may hold the same list
-        response.raw_headers[:] = changed(response.raw_headers, changes)
+        response.raw_headers[:] = with_changes(response.raw_headers, changes)
         return
     add_cookies(response, changes.cookies, is_text=is_text)
     for name, value in changes.headers.items():
         response.headers[name.title()] = value
 
 
-def without_cookies(response: Any, names: Iterable[str]) -> None:
+def remove_cookies(response: Any, names: Iterable[str]) -> None:
     """Remove the cookies of these names from a response, in place."""
     unwanted = frozenset(names)
 

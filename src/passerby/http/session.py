@@ -11,7 +11,7 @@ from ..logs import get_logger
 from .cookie_context import Obstacle
 from .policy import BROKEN, PAGE, Decision, Policy
 from .request import RequestInfo
-from .visitor_cookies import Remembered, Sighting
+from .visitor_cookies import ParsedBrowserId, StoredIdentity
 
 log: Logger = get_logger("passerby")
 
@@ -22,8 +22,8 @@ class _State(NamedTuple):
     """The user and the browser at one moment of a request."""
 
     user_id: str | None
-    remembered: Remembered | None
-    identity_change: Remembered | str  # what the identity cookie gets
+    remembered: StoredIdentity | None
+    identity_change: StoredIdentity | str  # what the identity cookie gets
     browser_id: str | None
     assigned: bool
     has_left: bool
@@ -83,8 +83,8 @@ class Visit:
         self,
         request: RequestInfo | None,
         decision: Decision | None,
-        sighting: Sighting,
-        remembered: Remembered | None,
+        sighting: ParsedBrowserId,
+        remembered: StoredIdentity | None,
         policy: Policy | None = None,
         user_id: str | None = None,
         log_outs: int | None = None,
@@ -92,8 +92,8 @@ class Visit:
         self.request: RequestInfo | None = request
         self.known_log_outs: int | None = log_outs
         self.log_outs: int = log_outs or 0
-        self.sighting: Sighting = sighting
-        self.remembered: Remembered | None = remembered
+        self.sighting: ParsedBrowserId = sighting
+        self.remembered: StoredIdentity | None = remembered
         self.assigned: bool = False
         self.used: bool = False
         self.has_events: bool = False
@@ -106,7 +106,7 @@ class Visit:
         self.body: object = None
         self._browser_id = sighting.browser_id
         self._user_id = remembered.user_id if remembered is not None else user_id
-        self._identity_change: Remembered | str = _UNCHANGED
+        self._identity_change: StoredIdentity | str = _UNCHANGED
         self._decision = decision
         self._policy = policy
         self._has_left = False
@@ -137,7 +137,7 @@ class Visit:
     @property
     def is_withdrawn(self) -> bool:
         """Whether consent was withdrawn, so that existing cookies must be deleted."""
-        return self._decision is not None and self._decision.forget
+        return self._decision is not None and self._decision.expires_cookies
 
     def withhold(self, reason: Withheld) -> None:
         """Note why the response gets no cookie although it should."""
@@ -211,7 +211,7 @@ class Visit:
         self._browser_id = None
         self.assigned = False
 
-    def identify(self, user_id: str, remembered: Remembered | None) -> None:
+    def identify(self, user_id: str, remembered: StoredIdentity | None) -> None:
         """Set the user. With `remembered`, the identity is also stored in the cookie."""
         if remembered is None:
             self._go_by(self._state()._replace(user_id=user_id))
@@ -269,7 +269,7 @@ class Visit:
         self.withheld = self._decision.withheld
         if self._decision.refusal is not None:
             self._browser_id = self._user_id = self.remembered = None
-            self.sighting = self.sighting._replace(browser_id=None, refresh=False)
+            self.sighting = self.sighting._replace(browser_id=None, needs_renewal=False)
 
     @property
     def cookie_header(self) -> str:
@@ -279,12 +279,12 @@ class Visit:
     @property
     def has_left(self) -> bool:
         """Whether the browser's cookie has an ID that was rotated, and there is no new one yet."""
-        return self._has_left and self._browser_id is None and self.sighting.present
+        return self._has_left and self._browser_id is None and self.sighting.is_present
 
     @property
-    def identity_change(self) -> Remembered | None:
+    def identity_change(self) -> StoredIdentity | None:
         """The new content of the identity cookie, if it has changed and is not to be deleted."""
-        return self._identity_change if isinstance(self._identity_change, Remembered) else None
+        return self._identity_change if isinstance(self._identity_change, StoredIdentity) else None
 
     @property
     def has_identity_news(self) -> bool:
@@ -304,4 +304,4 @@ class Visit:
 
 def visit_of(browser_id: str, user_id: str | None = None) -> Visit:
     """Make a session outside of any request."""
-    return Visit(None, PAGE, Sighting(browser_id), None, user_id=user_id)
+    return Visit(None, PAGE, ParsedBrowserId(browser_id), None, user_id=user_id)

@@ -15,14 +15,14 @@ from .policy import UNREAD, Policy
 from .proxies import TrustedProxies
 from .request import RequestInfo, header_of
 from .request_info import MAX_HEADER
-from .response import UNCHANGED, Changes
+from .response import UNCHANGED, ResponseChanges
 from .session import Visit
 from .set_cookie import SetCookie
-from .visitor_cookies import BrowserIdCookie, IdentityCookie, LogOutCookie, Sighting
+from .visitor_cookies import BrowserIdCookie, IdentityCookie, LogOutCookie, ParsedBrowserId
 
 log: Logger = get_logger("passerby")
 
-_NOTHING_SEEN = Sighting(None)
+_NOTHING_SEEN = ParsedBrowserId(None)
 
 
 class Reception:
@@ -73,17 +73,17 @@ class Reception:
             return Visit(request, decision, _NOTHING_SEEN, None, self._policy)
         if decision is not None and decision.refusal is not None:
             present = self._browser_id_cookie.name in header
-            return Visit(request, decision, Sighting(None, present=present), None)
+            return Visit(request, decision, ParsedBrowserId(None, is_present=present), None)
         sighting = self._browser_id_cookie.read(header, now)
         if sighting.is_unread:
             return self._open_unread(request)
         log_outs = remembered = None
         if self._log_out_cookie is not None and sighting.browser_id and self._log_out_cookie.name in header:
             log_outs = self._log_out_cookie.read(header, sighting.browser_id)
-            if log_outs == LogOutCookie.GONE:
+            if log_outs == LogOutCookie.ROTATED:
                 log_outs = None
-                if not sighting.refresh:  # else the browser SDK may have written it
-                    sighting = Sighting(None, present=True)
+                if not sighting.needs_renewal:  # else the browser SDK may have written it
+                    sighting = ParsedBrowserId(None, is_present=True)
         if decision is not None and sighting.browser_id is None:
             decision = self._policy.decide_without_id(request, decision)
         if self._identity_cookie is not None and sighting.browser_id and self._identity_cookie.name in header:
@@ -100,7 +100,7 @@ class Reception:
         )
         return Visit(request, UNREAD, _NOTHING_SEEN, None)
 
-    def changes(self, visit: Visit, status: int, headers: Iterable[tuple[Any, Any]], now: float) -> Changes:
+    def changes(self, visit: Visit, status: int, headers: Iterable[tuple[Any, Any]], now: float) -> ResponseChanges:
         """Return what to change in a response with these headers. Without a cookie to set it is not changed.
 
         A response with a cookie gets `Cache-Control: private`, or a cache could send one visitor's cookies to another.
@@ -108,13 +108,13 @@ class Reception:
         headers = list(headers)
         if visit.request is None:
             return UNCHANGED
-        if self._context.leads_to_https(visit.request, status, headers):
+        if self._context.redirects_to_https(visit.request, status, headers):
             visit.withhold("plain http")
             return UNCHANGED
         cookies = self.cookies(visit, headers, now, visit.renews)
         if not cookies or visit.request.is_websocket:  # no cache keeps what opens a websocket
-            return Changes(cookies)
-        return Changes(cookies, protecting_headers(headers))
+            return ResponseChanges(cookies)
+        return ResponseChanges(cookies, protecting_headers(headers))
 
     def cookies(
         self, visit: Visit, headers: Iterable[tuple[Any, Any]], now: float, renew: bool = False
@@ -186,11 +186,11 @@ class Reception:
         """
         if visit.used or not visit.assigned or visit.renews or visit.has_identity_news or visit.request is None:
             return False
-        return visit.is_ignored or (self._policy.is_silent(visit.request) and not may_be_page(status, headers))
+        return visit.is_ignored or (self._policy.lacks_hints(visit.request) and not may_be_page(status, headers))
 
     def has_cookies(self, visit: Visit) -> bool:
         """Return whether the response may set any cookie; usually it does not."""
-        is_renewed = visit.sighting.refresh or visit.renews
+        is_renewed = visit.sighting.needs_renewal or visit.renews
         return visit.assigned or is_renewed or visit.has_identity_news or visit.is_withdrawn
 
     def _is_kept_by_caches(self, headers: Sequence[tuple[Any, Any]]) -> bool:
@@ -220,7 +220,7 @@ class Reception:
         if cookie is None or not visit.has_identity_news or not visit.decision.sets_cookies:
             return []
         if before is not None and before != browser_id:
-            return [cookie.write(before, LogOutCookie.GONE, secure=secure)]
+            return [cookie.write(before, LogOutCookie.ROTATED, secure=secure)]
         known, has_identity = visit.known_log_outs, visit.was_identified or self._has_identity(visit)
         # An app may call `reset` on every page of a visitor who is not logged in. The cookie is set only once then.
         if browser_id is None or visit.log_outs == (known or 0) or not (known is None or has_identity):
@@ -237,11 +237,11 @@ class Reception:
 
     def _refreshes(self, visit: Visit) -> bool:
         # Only pages renew the cookie: the response of an asset may be cached in front of the app.
-        return visit.sighting.refresh and visit.decision.assign == "at once"
+        return visit.sighting.needs_renewal and visit.decision.assign == "at once"
 
     def _withdrawal(self, visit: Visit, secure: bool, marks: Sequence[SetCookie] = ()) -> list[SetCookie]:
         """Delete all cookies except the given log-out cookies."""
-        if not visit.sighting.present:
+        if not visit.sighting.is_present:
             return []
         wanted = self._browser_id_cookie.expire(secure=secure)
         if self._identity_cookie is not None:

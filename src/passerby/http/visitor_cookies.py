@@ -27,29 +27,29 @@ _LONGEST_SIGNATURE = 128  # characters
 _LENGTH_OF_DIGEST = 43  # characters: 32 bytes in base 64 without padding
 _LONGEST_IDENTITY = 4096  # characters; browsers store no longer cookie
 _LONGEST_MARK = 256  # characters of the log-out cookie
-_REMEMBERED_IDENTITY = 512  # characters; with ordinary user IDs we write about 200
+_CACHED_IDENTITY = 512  # characters; with ordinary user IDs we write about 200
 
 OnTamper = Literal["reissue", "adopt"]
 OnMissingSignature = Literal["reissue", "adopt"]
 
 
-class Sighting(NamedTuple):
+class ParsedBrowserId(NamedTuple):
     """The parsed browser-ID cookie.
 
     Attributes:
         browser_id: the valid ID, or None for a new visitor.
-        refresh: whether to set the cookie again, because it is unsigned or old.
-        present: whether there was a cookie of the name at all, valid or not.
+        needs_renewal: whether to set the cookie again, because it is unsigned or old.
+        is_present: whether there was a cookie of the name at all, valid or not.
         is_unread: whether there were too many cookies to try them all, so that the valid one may be among the others.
     """
 
     browser_id: str | None
-    refresh: bool = False
-    present: bool = False
+    needs_renewal: bool = False
+    is_present: bool = False
     is_unread: bool = False
 
 
-_NOTHING = Sighting(None)
+_NOTHING = ParsedBrowserId(None)
 
 
 class BrowserIdCookie:
@@ -64,7 +64,7 @@ class BrowserIdCookie:
         on_tamper: what to do with a wrong signature: assign a new ID, or keep the ID and sign it.
         on_missing_signature: what to do with an ID without a signature although there are keys: assign a new ID, or
             keep the ID and sign it. Keeping it is for cookies that a browser SDK writes too.
-        form: the format of the IDs.
+        id_format: the format of the IDs.
     """
 
     def __init__(
@@ -77,11 +77,11 @@ class BrowserIdCookie:
         renew_after: float = RENEW_AFTER,
         on_tamper: OnTamper = "reissue",
         on_missing_signature: OnMissingSignature = "adopt",
-        form: BrowserIdFormat = PLAIN_UUID,
+        id_format: BrowserIdFormat = PLAIN_UUID,
     ) -> None:
         self.name = name
-        self.form: BrowserIdFormat = form
-        self._length = form.length
+        self.id_format: BrowserIdFormat = id_format
+        self._length = id_format.length
         self.signature_name: str = f"{name}_sig"
         self._ids = CookieFinder(name)
         self._signatures = CookieFinder(self.signature_name)
@@ -96,9 +96,9 @@ class BrowserIdCookie:
             else None
         )
         self._signed = lru_cache(_CACHED)(self._verify)
-        self._plain = lru_cache(_CACHED)(self._look)
+        self._plain = lru_cache(_CACHED)(self._parse_plain)
 
-    def read(self, header: str, now: float) -> Sighting:
+    def read(self, header: str, now: float) -> ParsedBrowserId:
         """Read a raw Cookie header; `now` is in seconds since 1970."""
         values = self._ids.find(header)
         if not values:
@@ -108,35 +108,35 @@ class BrowserIdCookie:
             signed = self._signed(values[0], signatures[0]) if len(values[0]) == self._length else None
             if signed is not None and now - signed[0] <= self._renew_after:
                 return signed[1]
-        return self._read_any(values, signatures, now)
+        return self._read_uncommon(values, signatures, now)
 
-    def _read_any(self, values: Sequence[str], signatures: Sequence[str], now: float) -> Sighting:
+    def _read_uncommon(self, values: Sequence[str], signatures: Sequence[str], now: float) -> ParsedBrowserId:
         """Read anything but the usual case of one valid value with one fresh signature.
 
         Other hosts of the domain, and other paths, may have set cookies of the same name.
         """
         if self._signer is None and len(values) == 1:
-            return self._plain(values[0]) if len(values[0]) == self._length else Sighting(None, present=True)
+            return self._plain(values[0]) if len(values[0]) == self._length else ParsedBrowserId(None, is_present=True)
         is_unread = max(len(values), len(signatures)) >= MOST_COOKIES
         values = [value for value in dict.fromkeys(values) if len(value) == self._length]
         if self._signer is None:
-            valid = next(filter(self.form.matches, values), None)
-            return Sighting(valid, present=True, is_unread=is_unread and valid is None)
+            valid = next(filter(self.id_format.matches, values), None)
+            return ParsedBrowserId(valid, is_present=True, is_unread=is_unread and valid is None)
         short = (signature for signature in dict.fromkeys(signatures) if len(signature) <= _LONGEST_SIGNATURE)
         likely = list(filter(_may_be_signed, short))
         if not (likely or is_unread):
-            return self._judge_unsigned(values, is_tampered=bool(signatures))
-        fitting = list(filter(self.form.matches, values)) if likely else []
+            return self._parse_unsigned(values, is_tampered=bool(signatures))
+        fitting = list(filter(self.id_format.matches, values)) if likely else []
         # Browsers send cookies in the order in which they were set, so a value and its signature have equal positions.
         pairs = chain(zip(reversed(fitting), reversed(likely), strict=False), product(fitting, likely))
         for value, signature in islice(pairs, _MOST_TRIES):
             signed = self._signed(value, signature)
             if signed is not None:
                 signed_at, sighting = signed
-                return sighting if now - signed_at <= self._renew_after else sighting._replace(refresh=True)
+                return sighting if now - signed_at <= self._renew_after else sighting._replace(needs_renewal=True)
         if is_unread or next(pairs, None) is not None:
-            return Sighting(None, present=True, is_unread=True)
-        return self._judge_unsigned(fitting, is_tampered=bool(signatures))
+            return ParsedBrowserId(None, is_present=True, is_unread=True)
+        return self._parse_unsigned(fitting, is_tampered=bool(signatures))
 
     def write(self, browser_id: str, *, secure: bool) -> list[SetCookie]:
         """Make the cookies that set this browser ID."""
@@ -157,30 +157,32 @@ class BrowserIdCookie:
     def has_written(self, line: str) -> bool:
         """Return whether a Set-Cookie header was made by `write` or `expire`, for any browser."""
         value = line.partition(";")[0].partition("=")[2].strip(' "')
-        made = self.write(value, secure=True) if self.form.matches(value) else self.expire(secure=True)
+        made = self.write(value, secure=True) if self.id_format.matches(value) else self.expire(secure=True)
         return _attributes_of(made[0].header()) == _attributes_of(line)
 
-    def _look(self, value: str) -> Sighting:
-        return Sighting(value if self.form.matches(value) else None, present=True)
+    def _parse_plain(self, value: str) -> ParsedBrowserId:
+        return ParsedBrowserId(value if self.id_format.matches(value) else None, is_present=True)
 
-    def _judge_unsigned(self, values: Sequence[str], *, is_tampered: bool) -> Sighting:
+    def _parse_unsigned(self, values: Sequence[str], *, is_tampered: bool) -> ParsedBrowserId:
         if (self._on_tamper if is_tampered else self._on_missing_signature) == "reissue":
-            return Sighting(None, present=True)
-        valid = next(filter(self.form.matches, values), None)
-        return Sighting(valid, refresh=valid is not None, present=True)  # set by the browser SDK: adopt and sign
+            return ParsedBrowserId(None, is_present=True)
+        valid = next(filter(self.id_format.matches, values), None)
+        return ParsedBrowserId(
+            valid, needs_renewal=valid is not None, is_present=True
+        )  # set by the browser SDK: adopt and sign
 
-    def _verify(self, browser_id: str, signature: str) -> tuple[float, Sighting] | None:
+    def _verify(self, browser_id: str, signature: str) -> tuple[float, ParsedBrowserId] | None:
         """Return when a browser ID was signed, and the parsed ID, or None if the signature is wrong."""
-        if self._signer is None or not signature.isascii() or not self.form.matches(browser_id):
+        if self._signer is None or not signature.isascii() or not self.id_format.matches(browser_id):
             return None
         try:
             _, signed_at = self._signer.unsign(f"{browser_id}.{signature}", return_timestamp=True)
         except BadSignature:
             return None
-        return signed_at.timestamp(), Sighting(browser_id, present=True)
+        return signed_at.timestamp(), ParsedBrowserId(browser_id, is_present=True)
 
 
-class Remembered(NamedTuple):
+class StoredIdentity(NamedTuple):
     """The content of the identity cookie.
 
     Attributes:
@@ -196,7 +198,7 @@ class Remembered(NamedTuple):
     log_outs: int = 0
 
     def __repr__(self) -> str:
-        return "<Remembered>"  # without personal data
+        return "<StoredIdentity>"  # without personal data
 
 
 class IdentityCookie:
@@ -226,7 +228,7 @@ class IdentityCookie:
         self._serializer = _serializer(secret_keys, "passerby.identity")
         self._loads: Callable[[str], Any] = lru_cache(_CACHED)(self._load)
 
-    def read(self, header: str, browser_id: str, now: float = 0.0, log_outs: int = 0) -> Remembered | None:
+    def read(self, header: str, browser_id: str, now: float = 0.0, log_outs: int = 0) -> StoredIdentity | None:
         """Return the identity stored for this browser, or None.
 
         Args:
@@ -236,16 +238,16 @@ class IdentityCookie:
             log_outs: the log-out count of the browser; an identity written with a lower count is ignored.
         """
         for value in _signed_values(self._cookies, header, _LONGEST_IDENTITY):
-            is_ordinary = len(value) <= _REMEMBERED_IDENTITY and value.isascii()
+            is_ordinary = len(value) <= _CACHED_IDENTITY and value.isascii()
             payload = self._loads(value) if is_ordinary else self._load(value)
             if payload is not None and payload[0] == browser_id:
                 _, user_id, digest, sent_at, known = payload
-                remembered = Remembered(user_id, digest, sent_at, known)
+                remembered = StoredIdentity(user_id, digest, sent_at, known)
                 if remembered.log_outs >= log_outs and now - remembered.sent_at <= self._max_age:
                     return remembered
         return None
 
-    def write(self, browser_id: str, remembered: Remembered, *, secure: bool) -> SetCookie:
+    def write(self, browser_id: str, remembered: StoredIdentity, *, secure: bool) -> SetCookie:
         """Make the cookie that stores a user ID for this browser."""
         value = self._serializer.dumps([browser_id, *remembered])
         max_age = int(min(self._attributes.max_age, self._max_age))
@@ -276,7 +278,7 @@ class LogOutCookie:
         max_age: seconds for which it is kept; older identities are ignored in any case.
     """
 
-    GONE = -1  # in place of a count: the browser has a new ID, and this one must not return
+    ROTATED = -1  # in place of a count: the browser has a new ID, and this one must not return
 
     def __init__(
         self,
@@ -293,13 +295,13 @@ class LogOutCookie:
         self._loads: Callable[[str], Any] = lru_cache(_CACHED)(self._load)
 
     def read(self, header: str, browser_id: str) -> int | None:
-        """Return the log-out count of this browser, `GONE`, or None if there was no log-out."""
+        """Return the log-out count of this browser, `ROTATED`, or None if there was no log-out."""
         found = map(self._loads, _signed_values(self._cookies, header, _LONGEST_MARK))
         counts = [payload[1] for payload in found if payload is not None and payload[0] == browser_id]
-        return self.GONE if self.GONE in counts else max(counts, default=None)
+        return self.ROTATED if self.ROTATED in counts else max(counts, default=None)
 
     def write(self, browser_id: str, count: int, *, secure: bool) -> SetCookie:
-        """Make the cookie with the log-out count of a browser, or `GONE`."""
+        """Make the cookie with the log-out count of a browser, or `ROTATED`."""
         value = str(self._serializer.dumps([browser_id, count]))
         return self._attributes.make(self.name, value, secure=secure, http_only=True, max_age=self._max_age)
 

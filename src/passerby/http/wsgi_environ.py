@@ -7,7 +7,16 @@ from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
-from .request_info import MAX_HEADER, PATH_SAFE, Names, Proxies, RequestInfo, Stated, header_text, server_authority_of
+from .request_info import (
+    MAX_HEADER,
+    PATH_SAFE,
+    FrameworkOrigin,
+    HeaderNames,
+    Proxies,
+    RequestInfo,
+    header_text,
+    server_authority_of,
+)
 from .route import ROUTE_KEY
 from .url import escape, path_in
 
@@ -58,7 +67,7 @@ def _cgi_name(name: str) -> str:
     return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
 
 
-_CGI_NAMES = Names(_cgi_name)
+_CGI_NAMES = HeaderNames(_cgi_name)
 
 
 class EnvironRequest(RequestInfo):
@@ -74,7 +83,7 @@ class EnvironRequest(RequestInfo):
     def __init__(self, environ: MutableMapping[str, Any], is_decoded: bool = False) -> None:
         self.native: MutableMapping[str, Any] = environ
         self.proxies: Proxies | None = None
-        self.stated: Stated | None = None
+        self.framework_origin: FrameworkOrigin | None = None
         self.forwarded: tuple[Proxies, str | None, Any] | None = None
         self.is_websocket: bool = False
         self.method: str = environ.get("REQUEST_METHOD", "GET")
@@ -125,7 +134,7 @@ class EnvironRequest(RequestInfo):
         if route is not None:
             self.native[ROUTE_KEY] = route
 
-    def has_any(self, names: frozenset[str]) -> bool:
+    def has_any_header(self, names: frozenset[str]) -> bool:
         return any(_CGI_NAMES[name] in self.native for name in names)
 
     @property
