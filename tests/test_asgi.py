@@ -35,7 +35,7 @@ from passerby.delivery import Delivery
 from passerby.fastapi import get_tracker
 from passerby.http.caching import may_be_shared
 from passerby.http.policy import Policy
-from passerby.http.session_reader import Reception
+from passerby.http.session_reader import SessionReader
 from passerby.outbox.memory import MemoryOutbox
 from passerby.testing import Told
 from passerby.values.browser_id import is_uuid
@@ -947,9 +947,9 @@ class TestFaults:
         ("owner", "name"),
         [
             (Policy, "decide"),
-            (Reception, "open"),
-            (Reception, "cookies"),
-            (Reception, "has_cookies"),
+            (SessionReader, "open"),
+            (SessionReader, "cookies"),
+            (SessionReader, "has_cookies"),
             (FrontDesk, "assign"),
             (FrontDesk, "context"),
             (FrontDesk, "point_of_sale"),

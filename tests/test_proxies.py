@@ -258,7 +258,7 @@ def test_sites_are_found_by_the_public_host(is_asgi: bool, headers: dict[str, st
     door = sites.for_request(info)
     tracker = door.begin(info)
     assert repr(sites) == f"<Sites {site or 'none yet'}>"
-    assert (tracker.visit.decision.refusal is None) is (site is not None)
+    assert (tracker.session.decision.refusal is None) is (site is not None)
     if site is not None:  # all sites trust what the app trusts
         assert (context_of(info, info.proxies or TrustedProxies()).url or "").lower().startswith(f"http://{info.host}")
     sites.close(0)

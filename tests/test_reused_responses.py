@@ -66,7 +66,7 @@ def identified(view: Callable[..., Any]) -> Callable[..., Any]:
     """A view that tracks who is there, as its request says."""
 
     def identify(*args: Any) -> Any:
-        request = current_tracker().visit.request
+        request = current_tracker().session.request
         assert request is not None
         user = request.header("x-user")
         if user:

@@ -24,7 +24,7 @@ from passerby.events.event import NO_CONTEXT, Context, Event, EventKind
 from passerby.events.identity import traits_of
 from passerby.http.policy import PAGE, Decision
 from passerby.http.proxies import TrustedProxies
-from passerby.http.session import Visit, visit_of
+from passerby.http.session import Session, session_of
 from passerby.http.visitor_cookies import ParsedBrowserId, StoredIdentity
 from tests.making import BROWSER_ID, NAVIGATION, OTHER_ID, request
 
@@ -52,15 +52,15 @@ class Desk:
         self.released: list[str] = []
         self.cleared: list[str] = []
         self.on_invalid = "raise"
-        self.point_of_sale_of: Callable[[Visit], Any] = lambda visit: "shop"
+        self.point_of_sale_of: Callable[[Session], Any] = lambda session: "shop"
         self._sitecore = Sitecore(client_key="key", target_url="http://localhost")
 
     def now(self) -> float:
         return self.time
 
-    def assign(self, visit: Visit) -> None:
+    def assign(self, session: Session) -> None:
         if self.ready:
-            visit.assign(self.ready.pop(0))
+            session.assign(self.ready.pop(0))
 
     @property
     def common_data(self) -> list[tuple[str, str]]:
@@ -70,11 +70,11 @@ class Desk:
     def link(self, visitor: str, browser_id: str) -> str:
         return self.links.setdefault(visitor, browser_id)
 
-    def context(self, visit: Visit) -> Context:
-        return NO_CONTEXT if visit.request is None else context_of(visit.request, TrustedProxies())
+    def context(self, session: Session) -> Context:
+        return NO_CONTEXT if session.request is None else context_of(session.request, TrustedProxies())
 
-    def point_of_sale(self, visit: Visit) -> Any:
-        return self.point_of_sale_of(visit)
+    def point_of_sale(self, session: Session) -> Any:
+        return self.point_of_sale_of(session)
 
     def check(self, event: Event, destinations: Sequence[str]) -> None:
         if "sitecore" in destinations:
@@ -82,7 +82,7 @@ class Desk:
 
     def accept(
         self,
-        visit: Visit,
+        session: Session,
         event: Event,
         destinations: Sequence[str],
         receipt: Receipt,
@@ -99,11 +99,11 @@ class Desk:
         self.refused.append((reason, tuple(destinations)))
         return Receipt.dropped(reason, destinations)
 
-    def release_held(self, visit: Visit, visitor: str) -> int:
+    def release_held(self, session: Session, visitor: str) -> int:
         self.released.append(visitor)
         return 2
 
-    def clear_held(self, visit: Visit, visitor: str) -> int:
+    def clear_held(self, session: Session, visitor: str) -> int:
         self.cleared.append(visitor)
         return 3
 
@@ -127,15 +127,16 @@ def desk() -> Desk:
 
 @pytest.fixture
 def tracker(desk: Desk) -> Tracker:
-    return Tracker(desk, visit_of(BROWSER_ID))
+    return Tracker(desk, session_of(BROWSER_ID))
 
 
 def visiting(
     desk: Desk, target: str = "/", headers: dict[str, str] | None = None, decision: Decision = PAGE, **seen: Any
 ) -> Tracker:
-    sighting = ParsedBrowserId(seen.get("browser_id"), is_present="browser_id" in seen)
+    parsed_browser_id = ParsedBrowserId(seen.get("browser_id"), is_present="browser_id" in seen)
     return Tracker(
-        desk, Visit(request(target, NAVIGATION | (headers or {})), decision, sighting, seen.get("remembered"))
+        desk,
+        Session(request(target, NAVIGATION | (headers or {})), decision, parsed_browser_id, seen.get("remembered")),
     )
 
 
@@ -318,10 +319,10 @@ class TestIds:
         uses: list[Callable[[Tracker], object]] = [lambda one: one.browser_id, lambda one: one.page_view()]
         for use in uses:
             tracker = visiting(desk)
-            tracker.visit.assign(OTHER_ID)
-            assert not tracker.visit.used
+            tracker.session.assign(OTHER_ID)
+            assert not tracker.session.is_id_used
             use(tracker)
-            assert tracker.visit.used
+            assert tracker.session.is_id_used
 
     def test_rotate_gives_another_id(self, desk: Desk) -> None:
         tracker = visiting(desk, browser_id=BROWSER_ID, remembered=StoredIdentity("user_123", "", 0))
@@ -340,7 +341,7 @@ class TestIds:
         tracker.rotate()
         tracker.page_view()
         assert tracker.browser_id is None
-        assert desk.events[0].visitor.startswith("visit:")
+        assert desk.events[0].visitor.startswith("session:")
 
     def test_rotate_where_no_cookie_may_be_set(self, desk: Desk) -> None:
         desk.ready = [OTHER_ID]
@@ -550,7 +551,7 @@ class TestIdentity:
             tracker.page_view()
         assert [event.browser_id for event in desk.events] == [BROWSER_ID, BROWSER_ID, None, None]
         assert len({event.visitor for event in desk.events[2:]}) == 1
-        assert tracker.visit.has_left
+        assert tracker.session.has_stale_id
 
     @pytest.mark.parametrize(
         "identifiers",
@@ -598,13 +599,13 @@ class TestIdentity:
         desk.defaults.identity_provider = "CRM"
         tracker = visiting(desk, "/a", browser_id=BROWSER_ID)
         tracker.identify("user_123", {"email": "ada@b.example"})
-        remembered = tracker.visit.remembered
+        remembered = tracker.session.stored_identity
         later = visiting(desk, "/b", browser_id=BROWSER_ID, remembered=remembered)
         receipt = later.identify("user_123", {"email": "ada@b.example"})
         assert receipt.event_id is None
         assert receipt.outcomes == {"sitecore": Dropped("unchanged"), "other": Dropped("unchanged")}
         assert desk.refused == [("unchanged", ("sitecore", "other"))]
-        assert later.visit.identity_change is None
+        assert later.session.identity_change is None
         assert later.user_id == "user_123"
 
     @pytest.mark.parametrize(
@@ -625,18 +626,18 @@ class TestIdentity:
         tracker = visiting(desk, browser_id=BROWSER_ID)
         tracker.identify("user_123", {"email": "ada@b.example"})
         desk.time += passed
-        later = visiting(desk, browser_id=browser_id, remembered=tracker.visit.remembered)
+        later = visiting(desk, browser_id=browser_id, remembered=tracker.session.stored_identity)
         later.identify(user_id, traits)
         assert len(desk.events) == 2
-        assert later.visit.identity_change is not None
-        assert later.visit.identity_change.sent_at == NOW + passed
+        assert later.session.identity_change is not None
+        assert later.session.identity_change.sent_at == NOW + passed
 
     def test_without_signed_cookies_it_is_sent_each_time(self, tracker: Tracker, desk: Desk) -> None:
         desk.defaults.remembers_users, desk.defaults.identity_provider = False, "CRM"
         tracker.identify("user_123")
         tracker.identify("user_123")
         assert len(desk.events) == 2
-        assert tracker.visit.identity_change is None
+        assert tracker.session.identity_change is None
 
     def test_more_than_fifty_traits(self, tracker: Tracker, desk: Desk) -> None:
         desk.defaults.identity_provider = "CRM"
@@ -755,12 +756,12 @@ class TestRefusals:
         assert desk.refused == [(reason, ("sitecore", "other")), (reason, ("other",)), (reason, ("sitecore", "other"))]
         assert desk.accepted == []
         assert tracker.user_id is None
-        assert tracker.visit.identity_change is None
+        assert tracker.session.identity_change is None
 
     def test_our_own_mistakes_do_not_reach_the_app(
         self, desk: Desk, tracker: Tracker, caplog: pytest.LogCaptureFixture
     ) -> None:
-        def fail(visit: Visit) -> Context:
+        def fail(session: Session) -> Context:
             raise RuntimeError("broken inside")
 
         desk.context = fail  # type: ignore[method-assign]
@@ -773,8 +774,8 @@ class TestRefusals:
 def test_the_point_of_sale_is_asked_once_per_request(desk: Desk) -> None:
     asked: list[RequestInfo | None] = []
 
-    def point_of_sale(visit: Visit) -> str:
-        asked.append(visit.request)
+    def point_of_sale(session: Session) -> str:
+        asked.append(session.request)
         return "site"
 
     desk.point_of_sale_of = point_of_sale
@@ -802,7 +803,7 @@ class TestGroupsAndAliases:
         assert desk.events[0].data == {"group_id": "g1", "traits": {}}
 
     def test_an_alias_stands_for_the_user_of_now(self, desk: Desk) -> None:
-        tracker = Tracker(desk, visit_of(BROWSER_ID, "user_1"))
+        tracker = Tracker(desk, session_of(BROWSER_ID, "user_1"))
         tracker.alias("old_1", timestamp=NOW - 10)
 
         ((event, destinations, _),) = desk.accepted
@@ -835,7 +836,7 @@ class TestGroupsAndAliases:
 
     def test_ones_own_id_is_no_other(self, desk: Desk) -> None:
         with pytest.raises(ValidationError, match="found the visitor's own user ID"):
-            Tracker(desk, visit_of(BROWSER_ID, "user_1")).alias("user_1")
+            Tracker(desk, session_of(BROWSER_ID, "user_1")).alias("user_1")
 
     def test_chosen_destinations_that_do_not_take_it_are_left_out(self, desk: Desk, tracker: Tracker) -> None:
         tracker.group("g1", destinations=["sitecore", "other"])

@@ -48,7 +48,7 @@ class TrackingMiddleware:
         door = self.tracking.for_request(request)
         tracker = door.open(request)
         _attach(scope, tracker)
-        if tracker.visit.needs_id:
+        if tracker.session.needs_id:
             await door.await_browser_id(tracker)
         token = enter(tracker)
         try:
@@ -66,7 +66,7 @@ class TrackingMiddleware:
         async def send_in_turn(message: Message) -> None:
             if message["type"] in _STARTS:
                 if message["type"] in self._with_cookies:
-                    if tracker.visit.needs_new_id:
+                    if tracker.session.needs_new_id:
                         await door.await_browser_id(tracker)
                     message = _with_cookies(message, door, tracker)
                 recorded = door.begin_barrier(tracker)

@@ -36,7 +36,7 @@ class TrackingMiddleware:
             return self.app(environ, start_response)
         door = self.tracking.for_request(request)
         tracker = door.open(request)
-        if tracker.visit.needs_id:
+        if tracker.session.needs_id:
             door.wait_for_browser_id(tracker)
         step_in(tracker)
         try:
@@ -52,7 +52,7 @@ class TrackingMiddleware:
 
 def _start_with_cookies(door: Door, tracker: Tracker, start_response: StartResponse) -> StartResponse:
     def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
-        if tracker.visit.needs_new_id:
+        if tracker.session.needs_new_id:
             door.wait_for_browser_id(tracker)
         headers = list(headers)  # the app may reuse its list, or pass an iterator
         changes = door.respond(tracker, int(status[:3]), headers)

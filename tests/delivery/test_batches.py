@@ -246,9 +246,9 @@ async def test_our_own_mistake_with_one_event_stops_no_other(caplog: pytest.LogC
 
 async def test_visits_that_have_to_wait_for_an_id_hold_up_no_others() -> None:
     stage = Stage(Basket())
-    stage.browser_ids = lambda visitor: NoBrowserId("no browser ID available") if visitor == "visit:1" else "found"
+    stage.browser_ids = lambda visitor: NoBrowserId("no browser ID available") if visitor == "session:1" else "found"
     for number in range(4):
-        visitor = f"visit:{number}"
+        visitor = f"session:{number}"
         stage.tell(visitor, str(number), browser_id=None if number < 3 else "known")
     await stage.settle()
 

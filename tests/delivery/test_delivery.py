@@ -308,9 +308,9 @@ def test_events_without_an_id_get_one_for_the_whole_visit(
     collector.accept_any_browser_id = False
     collector.fail("create", status=503)
     tracking = make_tracking(collector.url)
-    visits = [tracking.tracker_for(page_request()) for _ in range(4)]
-    receipts = [visit.event("STEP", {"number": number}) for number in range(3) for visit in visits]
-    assert all(visit.browser_id is None for visit in visits)
+    sessions = [tracking.tracker_for(page_request()) for _ in range(4)]
+    receipts = [session.event("STEP", {"number": number}) for number in range(3) for session in sessions]
+    assert all(session.browser_id is None for session in sessions)
     assert tracking.flush(0.3) == 12
     assert collector.events == []
 
@@ -319,7 +319,7 @@ def test_events_without_an_id_get_one_for_the_whole_visit(
     assert tracking.flush(60) == 0
     assert all(isinstance(receipt.outcomes["sitecore"], Delivered) for receipt in receipts)
     numbers = numbers_by_visitor(collector.events)
-    assert list(numbers.values()) == [[0, 1, 2]] * 4, "all events of a visit have one ID, and keep their order"
+    assert list(numbers.values()) == [[0, 1, 2]] * 4, "all events of a session have one ID, and keep their order"
     assert set(numbers) <= set(collector.browser_ids)
     assert_ledger(tracking.stats().destinations["sitecore"], enqueued=12, delivered=12, unlinked=12)
     counts = tracking.stats().browser_ids

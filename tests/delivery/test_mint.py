@@ -1,4 +1,4 @@
-"""The mint: browser IDs for visits whose events wait."""
+"""The mint: browser IDs for sessions whose events wait."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from passerby.destinations import DestinationResponse, OutgoingRequest
 from passerby.outbox.memory import MemoryOutbox
 from passerby.values.browser_id import BrowserIdFormat
 
-MANY = 100  # visits in one batch
+MANY = 100  # sessions in one batch
 
 
 class Service:
@@ -54,8 +54,8 @@ def test_a_batch_of_new_visits_does_not_overrun_who_makes_the_ids() -> None:
     async def find_many(name: str) -> list[str]:
         return await asyncio.gather(*(mint.find(f"{name} {number}") for number in range(MANY)))
 
-    found = asyncio.run(find_many("visit"))
-    again = asyncio.run(find_many("later visit"))  # in a loop of its own, as of a worker that begins anew
+    found = asyncio.run(find_many("session"))
+    again = asyncio.run(find_many("later session"))  # in a loop of its own, as of a worker that begins anew
 
     assert len({*found, *again}) == service.made == 2 * MANY
     assert service.most <= _AT_ONCE

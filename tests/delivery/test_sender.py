@@ -324,10 +324,10 @@ async def test_it_says_when_the_next_event_is_due() -> None:
 
 async def test_a_visit_without_an_id_gets_one_when_it_is_sent() -> None:
     stage = Stage()
-    stage.tell("visit:1", "1", browser_id=None)
+    stage.tell("session:1", "1", browser_id=None)
     await stage.settle()
 
-    assert stage.calls == ["visit:1 1 for visit:1"]
+    assert stage.calls == ["session:1 1 for session:1"]
     await stage.sender.aclose()
 
 
@@ -335,7 +335,7 @@ async def test_no_id_to_be_had_says_nothing_of_the_destination() -> None:
     stage = Stage(concurrency=3)
     stage.browser_ids = lambda visitor: NoBrowserId("no browser ID available")
     for number in range(20):
-        stage.tell(f"visit:{number}", "1", browser_id=None)
+        stage.tell(f"session:{number}", "1", browser_id=None)
     stage.tell("ada", "2")
     await stage.settle()
 

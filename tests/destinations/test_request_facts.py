@@ -72,7 +72,7 @@ def sent(name: str, event: Event) -> Any:
 )
 def test_campaigns(name: str, query: str, once: str, twice: str, tracking: Tracking, tracked: Told) -> None:
     tracker = tracking.tracker_for(request(f"/?utm_campaign={query}"))
-    tracker.visit.request.native["query_string"] = f"utm_campaign={query}".encode("latin-1")  # type: ignore[union-attr]
+    tracker.session.request.native["query_string"] = f"utm_campaign={query}".encode("latin-1")  # type: ignore[union-attr]
     tracker.page_view()
     (event,) = tracked.events
     assert CAMPAIGN[name](sent(name, event)) == (twice if name == "sitecore" else once)

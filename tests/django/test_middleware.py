@@ -37,7 +37,7 @@ from passerby.django import TrackedRequest, TrackingMiddleware, get_tracking
 from passerby.django.transactions import DatabaseTransactions
 from passerby.http.policy import Policy
 from passerby.http.request import RequestInfo
-from passerby.http.session_reader import Reception
+from passerby.http.session_reader import SessionReader
 from passerby.outbox.memory import MemoryOutbox
 from passerby.wsgi import TrackingMiddleware as WsgiMiddleware
 from tests.making import (
@@ -477,10 +477,10 @@ def assert_given_back(tracking: Tracking) -> None:
 
 STEPS = [
     (Policy, "decide"),
-    (Reception, "open"),
-    (Reception, "cookies"),
-    (Reception, "has_cookies"),
-    (Reception, "is_page_view"),
+    (SessionReader, "open"),
+    (SessionReader, "cookies"),
+    (SessionReader, "has_cookies"),
+    (SessionReader, "is_page_view"),
     (FrontDesk, "assign"),
     (FrontDesk, "context"),
     (FrontDesk, "point_of_sale"),

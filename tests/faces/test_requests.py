@@ -278,6 +278,6 @@ def test_skipped_paths_are_matched_below_the_prefix(
     else:
         request = EnvironRequest(make_environ(path, NAVIGATION, SCRIPT_NAME=prefix.rstrip("/")))
     tracker = tracking.tracker_for(request)
-    assert (tracker.visit.decision.assign == "at once") is is_page
+    assert (tracker.session.decision.assign == "at once") is is_page
     assert request.path == prefix.rstrip("/") + path
     tracking.close(1.0)

@@ -28,7 +28,7 @@ def handled_tracker(request: RequestInfo) -> Tracker | None:
         marked: Tracker | None = native.get(TRACKER_KEY)
         return marked
     outer = tracker_around()
-    if outer is None or not (_comes_from(native, outer) or _is_adapted(request, outer.visit.request)):
+    if outer is None or not (_comes_from(native, outer) or _is_adapted(request, outer.session.request)):
         return None
     native[TRACKER_KEY] = outer
     native[HANDLED_KEY] = True

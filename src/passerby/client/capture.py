@@ -11,7 +11,7 @@ from ..events.builder import Composer
 from ..events.event import Event, EventKind, new_event_id
 from ..events.identity import is_another_person, is_repeated, remember
 from ..events.options import Options, check_names, choose
-from ..http.session import Visit
+from ..http.session import Session
 from ..logs import get_logger
 from ..values.outcome import Dropped, Outcome
 from .contract import Desk
@@ -25,18 +25,18 @@ class EventCapture:
 
     Args:
         desk: who takes the events.
-        visit: the visitor.
+        session: the visitor.
 
     Attributes:
         builder: makes events of calls.
     """
 
-    __slots__ = ("_desk", "_visit", "_visitor", "builder")
+    __slots__ = ("_desk", "_session", "_visitor", "builder")
 
-    def __init__(self, desk: Desk, visit: Visit) -> None:
-        self.builder: Composer = Composer(desk, visit)
+    def __init__(self, desk: Desk, session: Session) -> None:
+        self.builder: Composer = Composer(desk, session)
         self._desk = desk
-        self._visit = visit
+        self._session = session
         self._visitor: str | None = None
 
     def capture(
@@ -69,18 +69,18 @@ class EventCapture:
                 destinations = choose(chosen, desk.destination_names)
             if chosen is not None or not takers:
                 destinations = self._takers_among(destinations, kind)
-            visit = self._visit
-            if visit.browser_id is None and visit.decision.assign != "never":
+            session = self._session
+            if session.browser_id is None and session.decision.assign != "never":
                 self._assign()
             event = self.builder.compose(kind, type, event_data, extension_data, options, self.visitor_key())
-            if visit.decision.refusal is not None:
-                return desk.refuse(visit.decision.refusal, destinations)
-            visit.mark_tracked()
+            if session.decision.refusal is not None:
+                return desk.refuse(session.decision.refusal, destinations)
+            session.mark_tracked()
             receipt = Receipt(event.id, destinations)
             if kind == "identity":
                 return self._capture_identity(event, destinations, receipt)
             undo = self.builder.forget_page_view if kind == "page_view" else None
-            desk.accept(visit, event, destinations, receipt, held, undo)
+            desk.accept(session, event, destinations, receipt, held, undo)
             return receipt
         except ValidationError as error:
             return desk.refuse("invalid", destinations, error)
@@ -100,9 +100,9 @@ class EventCapture:
         return found
 
     def _capture_identity(self, event: Event, destinations: Sequence[str], receipt: Receipt) -> Receipt:
-        desk, visit = self._desk, self._visit
-        undo = visit.identity_undo()
-        if is_another_person(event, visit.user_id):
+        desk, session = self._desk, self._session
+        undo = session.make_identity_undo()
+        if is_another_person(event, session.user_id):
             choice = desk.defaults.on_user_change
             if choice == "refuse":
                 log.warning(
@@ -110,16 +110,16 @@ class EventCapture:
                 )
                 return desk.refuse("user-change", destinations)
             # Outside of requests the app names the browser itself.
-            if choice == "rotate" and visit.request is not None:
+            if choice == "rotate" and session.request is not None:
                 event, undo = self._rotate_for(event, destinations)
         is_to_remember = desk.defaults.remembers_users and event.user_id is not None
         remembered = remember(event, destinations, desk.now()) if is_to_remember else None
-        if remembered is not None and is_repeated(remembered, visit.remembered):
+        if remembered is not None and is_repeated(remembered, session.stored_identity):
             return desk.refuse("unchanged", destinations)
-        desk.accept(visit, event, destinations, receipt, False, undo)
+        desk.accept(session, event, destinations, receipt, False, undo)
         if event.user_id is not None:
             kept = any(map(_is_kept, receipt.outcomes.values()))
-            visit.identify(event.user_id, remembered if kept else None)
+            session.identify(event.user_id, remembered if kept else None)
         return receipt
 
     def _rotate_for(self, event: Event, destinations: Sequence[str]) -> tuple[Event, Callable[[], None]]:
@@ -128,24 +128,24 @@ class EventCapture:
         An invalid event changes nothing: it is checked before.
         """
         self._desk.check(event, destinations)
-        visit, visitor, browser_id = self._visit, self._visitor, self._visit.browser_id
-        take_back = visit.identity_undo(2)
+        session, visitor, browser_id = self._session, self._visitor, self._session.browser_id
+        take_back = session.make_identity_undo(2)
 
         def undo() -> None:
             take_back()
-            if visit.browser_id == browser_id:
+            if session.browser_id == browser_id:
                 self._visitor = visitor
 
         self.rotate()
-        return event._replace(browser_id=visit.browser_id, visitor=self.visitor_key(), previous_id=None), undo
+        return event._replace(browser_id=session.browser_id, visitor=self.visitor_key(), previous_id=None), undo
 
     def rotate(self) -> None:
         """Give the browser a new ID, if one is ready; events from now on do not belong to those before."""
-        self._visit.leave()
+        self._session.rotate()
         self._visitor = None
         try:
-            if self._visit.decision.sets_cookies:
-                self._desk.assign(self._visit)
+            if self._session.decision.sets_cookies:
+                self._desk.assign(self._session)
         except Exception:
             log.exception("a browser ID could not be asked for; the visitor goes on without")
 
@@ -153,22 +153,22 @@ class EventCapture:
         """Go by an ID that is new to this browser, also with what was told before there was one."""
         if self._visitor is not None:
             browser_id = self._desk.link(self._visitor, browser_id)
-        self._visit.assign(browser_id)
+        self._session.assign(browser_id)
 
     def _assign(self) -> None:
         """Get an ID, if one is ready."""
-        visit = self._visit
-        self._desk.assign(visit)
-        if visit.browser_id is not None:
-            self.take_up(visit.browser_id)
+        session = self._session
+        self._desk.assign(session)
+        if session.browser_id is not None:
+            self.take_up(session.browser_id)
 
     def visitor_key(self) -> str:
         """Under what this visitor's events are kept in order."""
         if self._visitor is None:
-            browser_id = self._visit.browser_id
+            browser_id = self._session.browser_id
             if browser_id is not None:
                 return browser_id
-            self._visitor = f"visit:{new_event_id()}"
+            self._visitor = f"session:{new_event_id()}"
         return self._visitor  # also once there is an ID: what is told now must not overtake what was told before
 
 

@@ -18,7 +18,7 @@ from ..events.context import context_of, redacted
 from ..events.event import NO_CONTEXT, Context, Event, EventKind
 from ..events.options import checked_point_of_sale, checked_timeout
 from ..http.proxies import TrustedProxies
-from ..http.session import Visit
+from ..http.session import Session
 from ..logs import get_logger
 from ..outbox import DeadLetter, Outbox
 from ..values.callbacks import discard_awaitable
@@ -93,33 +93,33 @@ class FrontDesk:
         """The time in seconds since 1970."""
         return time.time()
 
-    def assign(self, visit: Visit) -> None:
-        """Give a visit an ID if one is ready; never waits."""
+    def assign(self, session: Session) -> None:
+        """Give a session an ID if one is ready; never waits."""
         browser_id = self.browser_ids.take()
         if browser_id is not None:
-            visit.assign(browser_id)
+            session.assign(browser_id)
 
     def link(self, visitor: str, browser_id: str) -> str:
         """Note whose the events told before the ID was known are; return the ID they got meanwhile, if any."""
         return self.browser_ids.link(visitor, browser_id)
 
-    def context(self, visit: Visit) -> Context:
-        """Return what a visit's request says."""
-        if visit.request is None:
+    def context(self, session: Session) -> Context:
+        """Return what a session's request says."""
+        if session.request is None:
             return NO_CONTEXT
-        proxies = visit.request.proxies or self._proxies
-        context = context_of(visit.request, proxies, self.defaults.ip, visit.decision.bot)
+        proxies = session.request.proxies or self._proxies
+        context = context_of(session.request, proxies, self.defaults.ip, session.decision.bot)
         return context if self.defaults.redact_url is None else redacted(context, self.defaults.redact_url)
 
-    def point_of_sale(self, visit: Visit) -> str | None:
-        """Return the point of sale of a visit's request."""
+    def point_of_sale(self, session: Session) -> str | None:
+        """Return the point of sale of a session's request."""
         chosen = self._point_of_sale
         if not callable(chosen):
             return chosen
-        if visit.request is None:
+        if session.request is None:
             return None
         try:
-            answer = chosen(visit.request)
+            answer = chosen(session.request)
             if discard_awaitable(answer):
                 log.error("the point_of_sale callable gave something to be awaited, expected text or None")
                 return None
@@ -138,7 +138,7 @@ class FrontDesk:
 
     def accept(
         self,
-        visit: Visit,
+        session: Session,
         event: Event,
         destinations: Sequence[str],
         receipt: Receipt,
@@ -150,16 +150,16 @@ class FrontDesk:
         for watcher in rehearsal.watchers:
             watcher.on_told(event, destinations)
         if self.transactions is not None and self.transactions.defer(
-            lambda: self._record_late(visit, event, destinations, receipt, held),
+            lambda: self._record_late(session, event, destinations, receipt, held),
             lambda: self._roll_back(event, destinations, receipt, undo),
         ):
             return
         self._record(event, destinations, receipt, held)
-        self._see_recorded(visit)
+        self._see_recorded(session)
 
-    def _see_recorded(self, visit: Visit) -> None:
+    def _see_recorded(self, session: Session) -> None:
         """See something that was told recorded before its response starts; where none will, before the call returns."""
-        if not visit.add_unstored():
+        if not session.add_unstored():
             self.barrier.pass_at_once()
 
     def _record(self, event: Event, destinations: Sequence[str], receipt: Receipt, held: bool) -> None:
@@ -172,12 +172,12 @@ class FrontDesk:
         self.delivery.enqueue(event, destinations, receipt, held)
 
     def _record_late(
-        self, visit: Visit, event: Event, destinations: Sequence[str], receipt: Receipt, held: bool
+        self, session: Session, event: Event, destinations: Sequence[str], receipt: Receipt, held: bool
     ) -> None:
         """Record an event when its call has long returned and there is nobody to hear of a mistake."""
         try:
             self._record(event, destinations, receipt, held)
-            self._see_recorded(visit)
+            self._see_recorded(session)
         except ValidationError:
             self._drop(destinations, receipt, Dropped("full"))
         except Exception:
@@ -213,20 +213,20 @@ class FrontDesk:
             watcher.on_refused(reason)
         self._outbox.drop(self.destination_names if destinations is None else destinations, reason)
 
-    def release_held(self, visit: Visit, visitor: str) -> int:
+    def release_held(self, session: Session, visitor: str) -> int:
         """Let go of a visitor's held events."""
-        return self._when_committed(visit, visitor, self.delivery.release)
+        return self._when_committed(session, visitor, self.delivery.release)
 
-    def clear_held(self, visit: Visit, visitor: str) -> int:
+    def clear_held(self, session: Session, visitor: str) -> int:
         """Drop a visitor's held events."""
-        return self._when_committed(visit, visitor, self._outbox.clear)
+        return self._when_committed(session, visitor, self._outbox.clear)
 
-    def _when_committed(self, visit: Visit, visitor: str, act: Callable[[str], int]) -> int:
+    def _when_committed(self, session: Session, visitor: str, act: Callable[[str], int]) -> int:
         """Do something to a visitor's held events, in a transaction once it is committed; return how many there are."""
 
         def act_now() -> int:
             number = act(visitor)
-            self._see_recorded(visit)
+            self._see_recorded(session)
             return number
 
         if self.transactions is not None and self.transactions.defer(act_now, lambda: None):

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from ..errors import ValidationError
 from ..events.builder import EventInputs
 from ..events.event import Event, EventKind
-from ..http.session import Visit
+from ..http.session import Session
 from .receipt import Receipt
 
 
@@ -24,8 +24,8 @@ class Desk(EventInputs, Protocol):
         """The names of the destinations that take each kind of event."""
         ...
 
-    def assign(self, visit: Visit) -> None:
-        """Give the visit a browser ID if one is at hand; never wait."""
+    def assign(self, session: Session) -> None:
+        """Give the session a browser ID if one is at hand; never wait."""
         ...
 
     def link(self, visitor: str, browser_id: str) -> str:
@@ -38,7 +38,7 @@ class Desk(EventInputs, Protocol):
 
     def accept(
         self,
-        visit: Visit,
+        session: Session,
         event: Event,
         destinations: Sequence[str],
         receipt: Receipt,
@@ -56,11 +56,11 @@ class Desk(EventInputs, Protocol):
         """Count what is not kept. Raises the error if the settings say so."""
         ...
 
-    def release_held(self, visit: Visit, visitor: str) -> int:
+    def release_held(self, session: Session, visitor: str) -> int:
         """Let go of the events held for a visitor, in their order; return how many."""
         ...
 
-    def clear_held(self, visit: Visit, visitor: str) -> int:
+    def clear_held(self, session: Session, visitor: str) -> int:
         """Drop the events held for a visitor; return how many."""
         ...
 

@@ -66,8 +66,8 @@ def step_in(tracker: Tracker) -> None:
     """Make a tracker the current one, where it is not known in advance when it stops being that."""
     outer = _current.get()
     # A request within a request comes back to it; one that just lingers in this thread has had its time.
-    tracker.nest(outer if outer is not None and outer.visit.is_under_way else None)
-    tracker.visit.start_handling()
+    tracker.nest(outer if outer is not None and outer.session.is_active else None)
+    tracker.session.start_handling()
     _current.set(tracker)
 
 
@@ -78,7 +78,7 @@ def step_out(tracker: Tracker) -> None:
 
 
 def _is_open(tracker: Tracker) -> bool:
-    request = tracker.visit.request
+    request = tracker.session.request
     return request is not None and TRACKER_KEY in request.native  # the end of a request detaches it from the server's
 
 

@@ -13,8 +13,8 @@ from ..errors import ValidationError
 from ..http.policy import BROKEN
 from ..http.request import HANDLED_KEY, TRACKER_KEY, RequestInfo
 from ..http.response import UNCHANGED, ResponseChanges
-from ..http.session import Visit
-from ..http.session_reader import Reception
+from ..http.session import Session
+from ..http.session_reader import SessionReader
 from ..http.visitor_cookies import ParsedBrowserId
 from ..logs import get_logger
 from .client import FrontDesk
@@ -29,7 +29,7 @@ class Door:
 
     Args:
         desk: the desk that trackers stand in front of.
-        reception: reads cookies and writes them.
+        session_reader: reads cookies and writes them.
         auto_page_views: whether a page view is recorded for each page that a visitor sees.
         server_cookie: whether cookies are set at all.
         mint_timeout: how many seconds a new visitor's request may wait for a browser ID.
@@ -38,14 +38,14 @@ class Door:
     def __init__(
         self,
         desk: FrontDesk,
-        reception: Reception,
+        session_reader: SessionReader,
         *,
         auto_page_views: bool,
         server_cookie: bool,
         mint_timeout: float,
     ) -> None:
         self._desk = desk
-        self._reception = reception
+        self._session_reader = session_reader
         self._auto_page_views = auto_page_views
         self._server_cookie = server_cookie
         self._mint_timeout = mint_timeout
@@ -56,7 +56,7 @@ class Door:
         tracker: Tracker | None = native.get(TRACKER_KEY)
         if tracker is None:
             tracker = native[TRACKER_KEY] = self.begin(request)
-        tracker.visit.await_storage()
+        tracker.session.await_storage()
         native[HANDLED_KEY] = True
         return tracker
 
@@ -68,13 +68,13 @@ class Door:
             assigns_id: whether a new visitor gets an ID before anything is tracked; not where no response is to come.
         """
         try:
-            visit = self._reception.open(request, time.time())
-            if assigns_id and visit.needs_id:
-                self._desk.assign(visit)
+            session = self._session_reader.read(request, time.time())
+            if assigns_id and session.needs_id:
+                self._desk.assign(session)
         except Exception:
             log.exception("a request could not be read; nothing is tracked in it")
-            visit = Visit(request, BROKEN, ParsedBrowserId(None), None)
-        return Tracker(self._desk, visit)
+            session = Session(request, BROKEN, ParsedBrowserId(None), None)
+        return Tracker(self._desk, session)
 
     async def await_browser_id(self, tracker: Tracker, timeout: float | None = None) -> bool:
         """Wait for the ID of a new visitor, at most `mint_timeout` seconds or as long as is given.
@@ -114,24 +114,24 @@ class Door:
             status: the HTTP status.
             headers: the response's headers, as pairs of text or bytes.
         """
-        visit = tracker.visit
+        session = tracker.session
         try:
             if self._auto_page_views and not tracker.has_page_view:
                 headers = list(headers)
-                if self._reception.is_page_view(visit, status, headers):
+                if self._session_reader.is_page_view(session, status, headers):
                     self._tell_page_view(tracker)
             if not self._server_cookie:
                 return UNCHANGED
             changes = UNCHANGED
-            if self._reception.has_cookies(visit):
+            if self._session_reader.has_cookies(session):
                 headers = list(headers)
-                if self._reception.needs_no_id(visit, status, headers):
+                if self._session_reader.can_reclaim_id(session, status, headers):
                     if not 200 <= status < 300:  # the body of others may still be made by one that reads the ID
-                        self._take_back(visit)
+                        self._take_back(session)
                     return UNCHANGED
-                changes = self._reception.changes(visit, status, headers, time.time())
-            if visit.withheld is not None:
-                self._desk.withheld.count(visit)
+                changes = self._session_reader.response_changes(session, status, headers, time.time())
+            if session.withheld_reason is not None:
+                self._desk.withheld.count(session)
             return changes
         except Exception:
             log.exception("cookies could not be made; the response goes without")
@@ -139,7 +139,7 @@ class Door:
 
     def begin_barrier(self, tracker: Tracker) -> Future[None] | None:
         """Return what the response is to wait for before it starts, if anything; see `pass_barrier`."""
-        unstored = tracker.visit.start_response()
+        unstored = tracker.session.start_response()
         if not unstored:
             return None
         try:
@@ -151,7 +151,7 @@ class Door:
     async def pass_barrier_async(self, tracker: Tracker, recorded: Future[None]) -> None:
         """Wait until what was told in a request is recorded, at most `barrier_timeout` seconds."""
         try:
-            await self._desk.barrier.pass_async(recorded, tracker.visit.unrecorded)
+            await self._desk.barrier.pass_async(recorded, tracker.session.unstored_events)
         except RuntimeError:
             log.exception("what was told can only be awaited in asyncio; the response starts before it is recorded")
 
@@ -159,15 +159,15 @@ class Door:
         """Do as `begin_barrier` and `pass_barrier_async` do, in sync code."""
         recorded = self.begin_barrier(tracker)
         if recorded is not None:
-            self._desk.barrier.pass_sync(recorded, tracker.visit.unrecorded)
+            self._desk.barrier.pass_sync(recorded, tracker.session.unstored_events)
 
     def end(self, tracker: Tracker) -> None:
         """End a request: an ID on which nothing depends goes back to the pool."""
-        visit = tracker.visit
-        visit.finish_handling()
-        if visit.request is not None:
-            visit.request.detach()
-        self._take_back(visit)
+        session = tracker.session
+        session.finish_handling()
+        if session.request is not None:
+            session.request.detach()
+        self._take_back(session)
 
     def end_with(self, tracker: Tracker, body: object) -> None:
         """End a request when the server lets go of the response's body, which may tell something until then.
@@ -180,11 +180,11 @@ class Door:
             step_out(tracker)
             self.end(tracker)
 
-        tracker.visit.finish_handling()
+        tracker.session.finish_handling()
         if tracker.outer is not None:  # whose handler reads this body goes on with its own request
             step_out(tracker)
         try:
-            tracker.visit.last_as_long_as(body, end)
+            tracker.session.last_as_long_as(body, end)
         except TypeError:
             end()
 
@@ -211,12 +211,12 @@ class Door:
         if browser_id is not None:
             self._give_back(browser_id)
 
-    def _take_back(self, visit: Visit) -> None:
+    def _take_back(self, session: Session) -> None:
         """Take an ID on which nothing depends back into the pool."""
         is_issued = self._desk.browser_ids.issuer is not None
-        if is_issued and visit.assigned and not visit.used and visit.browser_id is not None:
-            self._give_back(visit.browser_id)
-            visit.withdraw()
+        if is_issued and session.has_new_id and not session.is_id_used and session.browser_id is not None:
+            self._give_back(session.browser_id)
+            session.unassign()
 
     def _give_back(self, browser_id: str) -> None:
         try:

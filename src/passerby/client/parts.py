@@ -17,7 +17,7 @@ from ..events.builder import Defaults
 from ..http.cookie_context import CookieContext
 from ..http.policy import Policy
 from ..http.proxies import TrustedProxies
-from ..http.session_reader import Reception
+from ..http.session_reader import SessionReader
 from ..http.visitor_cookies import BrowserIdCookie, IdentityCookie, LogOutCookie
 from ..outbox import Outbox
 from ..outbox.memory import MAX_EVENTS, MemoryOutbox
@@ -75,8 +75,8 @@ def make_desk(
     )
 
 
-def make_reception(settings: Settings, shared: SharedCookie | None, proxies: TrustedProxies) -> Reception:
-    """Make what opens visits and writes cookies."""
+def make_reception(settings: Settings, shared: SharedCookie | None, proxies: TrustedProxies) -> SessionReader:
+    """Make what opens sessions and writes cookies."""
     is_readable = shared is not None  # by the browser SDK
     shared = shared or SharedCookie(settings.cookie_name)
     keys, attributes = settings.secret_keys, settings.cookie_attributes.for_name(shared.name)
@@ -106,7 +106,7 @@ def make_reception(settings: Settings, shared: SharedCookie | None, proxies: Tru
         opt_out=shared.opt_out,
         context=context,
     )
-    return Reception(cookie, identity, policy, proxies, log_out, settings.cache_control)
+    return SessionReader(cookie, identity, policy, proxies, log_out, settings.cache_control)
 
 
 def _defaults(settings: Settings) -> Defaults:

@@ -17,7 +17,7 @@ from ..events.context import language_of
 from ..events.event import IdentityData, PageViewData
 from ..events.identity import checked_id, checked_user_id, identity_of
 from ..events.options import Options, read_question
-from ..http.session import Visit
+from ..http.session import Session
 from ..logs import get_logger
 from .capture import EventCapture
 from .contract import Desk
@@ -33,15 +33,15 @@ class Tracker:
     destination could take (unless ``on_invalid="drop"``) and nothing else.
 
     Attributes:
-        visit: what is known of the visitor in this request.
+        session: what is known of the visitor in this request.
         outer: the tracker of the request within which this one was made, if it was.
     """
 
-    __slots__ = ("__weakref__", "_desk", "_made", "outer", "visit")
+    __slots__ = ("__weakref__", "_desk", "_made", "outer", "session")
 
-    def __init__(self, desk: Desk, visit: Visit) -> None:
+    def __init__(self, desk: Desk, session: Session) -> None:
         self._desk = desk
-        self.visit: Visit = visit
+        self.session: Session = session
         self.outer: Tracker | None = None
         self._made: EventCapture | None = None
 
@@ -63,13 +63,13 @@ class Tracker:
     @property
     def browser_id(self) -> str | None:
         """The browser's ID, in the very first request too; None where there is none yet or may be none."""
-        self.visit.mark_used()
-        return self.visit.browser_id
+        self.session.mark_used()
+        return self.session.browser_id
 
     @property
     def user_id(self) -> str | None:
         """Who the visitor is; None until identified, remembered over requests where cookies can be signed."""
-        return self.visit.user_id
+        return self.session.user_id
 
     @property
     def point_of_sale(self) -> str | None:
@@ -92,7 +92,7 @@ class Tracker:
     def _capture(self) -> EventCapture:
         """Made when something is tracked, which in most requests is nothing."""
         if self._made is None:
-            self._made = EventCapture(self._desk, self.visit)
+            self._made = EventCapture(self._desk, self.session)
         return self._made
 
     def page_view(
@@ -159,7 +159,7 @@ class Tracker:
             options: see `Options`.
         """
         try:
-            named = checked_user_id(user_id, self.visit.browser_id)
+            named = checked_user_id(user_id, self.session.browser_id)
             data, extension = identity_of(named, traits, self._desk.defaults.identity_provider)
         except ValidationError as error:
             return self._desk.refuse("invalid", self._desk.destination_names, error)
@@ -201,7 +201,7 @@ class Tracker:
 
     def reset(self) -> None:
         """The visitor has logged out: forget the user ID, keep the browser ID."""
-        self.visit.forget()
+        self.session.reset()
 
     def rotate(self) -> None:
         """Someone else is going to use this browser: forget the user ID and give it a new browser ID."""
@@ -235,9 +235,9 @@ class Tracker:
         """
         return self._act_on_queue(self._desk.clear_held)
 
-    def _act_on_queue(self, act: Callable[[Visit, str], int]) -> int:
+    def _act_on_queue(self, act: Callable[[Session, str], int]) -> int:
         try:
-            return act(self.visit, self._capture.visitor_key())
+            return act(self.session, self._capture.visitor_key())
         except Exception:
             log.exception("the events held for a visitor could not be reached")
             return 0
@@ -289,7 +289,7 @@ class Tracker:
     def _ask_personalization(
         self, data: Mapping[str, Any], timeout: float | None
     ) -> Future[dict[str, Any] | None] | None:
-        if self.visit.decision.refusal is not None:
+        if self.session.decision.refusal is not None:
             return None
         try:
             asked = read_question(data)
@@ -305,6 +305,6 @@ class Tracker:
     def take_up(self, browser_id: str) -> None:
         """Go by an ID that is new to this browser, also with what was told before there was one."""
         if self._made is None:
-            self.visit.assign(browser_id)
+            self.session.assign(browser_id)
         else:
             self._made.take_up(browser_id)

@@ -20,7 +20,7 @@ from ..http.policy import INVALID, OUTSIDE
 from ..http.proxies import TrustedProxies
 from ..http.request import TRACKER_KEY, EnvironRequest, RequestInfo, read_request
 from ..http.response import apply_changes, headers_of, remove_cookies
-from ..http.session import Visit, visit_of
+from ..http.session import Session, session_of
 from ..http.visitor_cookies import ParsedBrowserId
 from ..logs import get_logger, log_loss
 from ..outbox import DeadLetter
@@ -58,10 +58,10 @@ class Tracking:
         proxies = TrustedProxies(self._settings.trusted_proxies, self._settings.trusted_proxy_headers)
         self._desk = make_desk(destinations, self._settings, shared, proxies)
         self._delivery = self._desk.delivery
-        self._reception = make_reception(self._settings, shared, proxies)
+        self._session_reader = make_reception(self._settings, shared, proxies)
         self._door = Door(
             self._desk,
-            self._reception,
+            self._session_reader,
             auto_page_views=self._settings.auto_page_views,
             server_cookie=self._settings.server_cookie,
             mint_timeout=self._settings.mint_timeout,
@@ -167,15 +167,15 @@ class Tracking:
             user = None if user_id is None else checked_user_id(user_id, browser)
         except ValidationError as error:
             self._desk.refuse("invalid", (), error)
-            return Tracker(self._desk, Visit(None, INVALID, ParsedBrowserId(None), None))
-        return Tracker(self._desk, visit_of(browser, user))
+            return Tracker(self._desk, Session(None, INVALID, ParsedBrowserId(None), None))
+        return Tracker(self._desk, session_of(browser, user))
 
     def outside_request(self) -> Tracker:
         """Return a tracker for code that runs outside of a request too: it has no visitor and drops what is tracked.
 
         What is dropped is counted as "no-request". For a visitor who is known there is `for_visitor`.
         """
-        return Tracker(self._desk, Visit(None, OUTSIDE, ParsedBrowserId(None), None))
+        return Tracker(self._desk, Session(None, OUTSIDE, ParsedBrowserId(None), None))
 
     async def handle_cookie(self, request: Any, response: Any, timeout: float | None = None) -> None:
         """Set the visitor's cookie on a response, or renew it. With the middleware installed it is not needed.
@@ -194,7 +194,7 @@ class Tracking:
         if tracker is None:
             return
         in_time = True
-        if tracker.visit.needs_id or tracker.visit.needs_new_id:
+        if tracker.session.needs_id or tracker.session.needs_new_id:
             timeout = self._checked_timeout(timeout)
             in_time = await self._door.await_browser_id(tracker, timeout)
         self._answer(tracker, response, timed_out=timeout is not None and not in_time)
@@ -205,7 +205,7 @@ class Tracking:
         if tracker is None:
             return
         in_time = True
-        if tracker.visit.needs_id or tracker.visit.needs_new_id:
+        if tracker.session.needs_id or tracker.session.needs_new_id:
             timeout = self._checked_timeout(timeout)
             in_time = self._door.wait_for_browser_id(tracker, timeout)
         self._answer(tracker, response, timed_out=timeout is not None and not in_time)
@@ -288,7 +288,7 @@ class Tracking:
 
     def stats(self) -> Stats:
         """Return the ledger: per destination, enqueued = delivered + pending + dead + dropped."""
-        return replace(self._desk.stats(), unread_cookies=self._reception.unread_cookies)
+        return replace(self._desk.stats(), unread_cookies=self._session_reader.unread_cookies)
 
     def _tracker_for_cookie(self, request: Any) -> Tracker | None:
         return self._find_tracker(request, counted=False) if self._settings.server_cookie else None
@@ -318,21 +318,21 @@ class Tracking:
         return otherwise if checked is None else checked
 
     def _answer(self, tracker: Tracker, response: Any, *, timed_out: bool) -> None:
-        visit = tracker.visit
+        session = tracker.session
         try:
-            if visit.request_renewal() and not visit.is_awaited:
+            if session.request_renewal() and not session.waits_for_storage:
                 self._remove_left(response)
-            if visit.needs_id:
+            if session.needs_id:
                 raise RemoteTimeout if timed_out else BrowserIdUnavailable
-            if not visit.is_awaited:  # else the middleware sets the cookies, on what only this request sends
-                self._change(visit, response)
+            if not session.waits_for_storage:  # else the middleware sets the cookies, on what only this request sends
+                self._change(session, response)
         except ValidationError as error:
             self._desk.refuse("invalid", (), error)
 
     @wrap_read_errors("response")
     def _remove_left(self, response: Any) -> None:
         """Remove the cookies that a response carries from the answer to another request."""
-        left = self._reception.left_by_others(headers_of(response))
+        left = self._session_reader.stale_cookies(headers_of(response))
         if left:
             log.warning(
                 "handle_cookie: the response carried the cookies of another request; they are removed. "
@@ -341,9 +341,9 @@ class Tracking:
             remove_cookies(response, left)
 
     @wrap_read_errors("response")
-    def _change(self, visit: Visit, response: Any) -> None:
+    def _change(self, session: Session, response: Any) -> None:
         status = getattr(response, "status_code", 200)
-        changes = self._reception.changes(visit, status, headers_of(response), time.time())
-        if visit.withheld is not None:
-            self._desk.withheld.count(visit)
-        apply_changes(response, changes, is_text=isinstance(visit.request, EnvironRequest))
+        changes = self._session_reader.response_changes(session, status, headers_of(response), time.time())
+        if session.withheld_reason is not None:
+            self._desk.withheld.count(session)
+        apply_changes(response, changes, is_text=isinstance(session.request, EnvironRequest))

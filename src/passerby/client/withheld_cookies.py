@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from logging import Logger
 
 from ..delivery.process import renew_in_child
-from ..http.session import Visit, Withheld
+from ..http.session import Session, WithheldReason
 from ..logs import get_logger
 
 log: Logger = get_logger("passerby")
 
-_ADVICE: Mapping[Withheld, str] = {
+_ADVICE: Mapping[WithheldReason, str] = {
     "shared cache": (
         "a response got no cookie, because a shared cache may keep it: its visitor is a new one at the next page. "
         'Have the app send "Cache-Control: private", or set cache_control="override"'
@@ -52,14 +52,14 @@ class WithheldCookies:
         with self._lock:
             return dict(self._counts)
 
-    def count(self, visit: Visit) -> None:
-        """Count a response whose visit says why it carries no cookie."""
-        reason = visit.withheld
+    def count(self, session: Session) -> None:
+        """Count a response whose session says why it carries no cookie."""
+        reason = session.withheld_reason
         if reason is None:
             return
         with self._lock:
             number = self._counts[reason] = self._counts.get(reason, 0) + 1
-            if visit.has_events and visit.sighting.browser_id is None:
+            if session.has_events and session.parsed_browser_id.browser_id is None:
                 self.unkept_visitors += 1
         if number == 1:
             log.warning("%s; stats().withheld_cookies counts such responses", _ADVICE[reason])

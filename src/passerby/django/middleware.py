@@ -70,7 +70,7 @@ class TrackingMiddleware:
             return passed
         door = self.tracking.for_request(info)
         tracker = door.open(info)
-        if tracker.visit.needs_id:
+        if tracker.session.needs_id:
             door.wait_for_browser_id(tracker)
         _attach(request, tracker)
         step_in(tracker)
@@ -79,7 +79,7 @@ class TrackingMiddleware:
         except BaseException:
             _end(door, tracker)
             raise
-        if tracker.visit.needs_new_id:
+        if tracker.session.needs_new_id:
             door.wait_for_browser_id(tracker)
         response = self._respond(request, door, tracker, response)
         door.pass_barrier(tracker)
@@ -94,7 +94,7 @@ class TrackingMiddleware:
             return passed
         door = self.tracking.for_request(info)
         tracker = door.open(info)
-        if tracker.visit.needs_id:
+        if tracker.session.needs_id:
             await door.await_browser_id(tracker)
         _attach(request, tracker)
         step_in(tracker)
@@ -103,7 +103,7 @@ class TrackingMiddleware:
         except BaseException:
             _end(door, tracker)
             raise
-        if tracker.visit.needs_new_id:
+        if tracker.session.needs_new_id:
             await door.await_browser_id(tracker)
         response = self._respond(request, door, tracker, response)
         recorded = door.begin_barrier(tracker)
@@ -120,7 +120,7 @@ class TrackingMiddleware:
         """
         match = getattr(request, "resolver_match", None)  # missing if an inner middleware makes the response
         if match is not None and not self._ignored_namespaces.isdisjoint((*match.app_names, *match.namespaces)):
-            tracker.visit.mark_ignored()
+            tracker.session.mark_ignored()
         try:
             changes = door.respond(tracker, response.status_code, headers_of(response))
             return _copy_with(response, changes) if changes.cookies else response

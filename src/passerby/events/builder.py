@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 from ..errors import ValidationError
 from ..http.request import RequestInfo
 from ..http.route import named_route
-from ..http.session import Visit
+from ..http.session import Session
 from ..http.url import without_user_info
 from ..logs import get_logger
 from ..values.app_values import unwrap
@@ -85,11 +85,11 @@ class EventInputs(Protocol):
         """The time in seconds since 1970."""
         ...
 
-    def context(self, visit: Visit) -> Context:
+    def context(self, session: Session) -> Context:
         """Return the context of the session's request."""
         ...
 
-    def point_of_sale(self, visit: Visit) -> str | None:
+    def point_of_sale(self, session: Session) -> str | None:
         """Return the point of sale of the session's request."""
         ...
 
@@ -99,7 +99,7 @@ class Composer:
 
     Args:
         inputs: whose settings fill in what is the same in all requests.
-        visit: whose request fills in the rest.
+        session: whose request fills in the rest.
 
     Attributes:
         has_page_view: whether a page view was told in this request.
@@ -107,9 +107,9 @@ class Composer:
 
     __slots__ = ("_context", "_inputs", "_point_of_sale", "_visit", "has_page_view")
 
-    def __init__(self, inputs: EventInputs, visit: Visit) -> None:
+    def __init__(self, inputs: EventInputs, session: Session) -> None:
         self._inputs = inputs
-        self._visit = visit
+        self._visit = session
         self._context: Context | None = None
         self._point_of_sale: str | None = None
         self.has_page_view: bool = False
@@ -218,10 +218,10 @@ class Composer:
         guard(data, flat, given, refuses_secrets=refuses_secrets, hashed=defaults.hash_traits)
 
     def _check_alias(self, previous_id: str) -> None:
-        visit = self._visit
-        if visit.user_id is None and visit.decision.refusal is None:
+        session = self._visit
+        if session.user_id is None and session.decision.refusal is None:
             raise ValidationError("alias: found no user ID for the other ID; identify the visitor first")
-        if previous_id == visit.user_id:
+        if previous_id == session.user_id:
             raise ValidationError("alias: found the visitor's own user ID, expected another ID of the same person")
 
     def _fill_in(self, kind: EventKind, data: dict[str, Any], context: Context, given: Mapping[str, Any]) -> Context:

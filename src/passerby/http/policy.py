@@ -245,7 +245,7 @@ def is_prefetch(request: RequestInfo) -> bool:
     """Return whether a browser prefetches a page that its visitor has not opened.
 
     `Sec-Purpose` decides. The older headers count only if the request is not a navigation, since phones send them with
-    real visits.
+    real sessions.
     """
     header = request.header
     purpose = header("sec-purpose") or header("x-sec-purpose")  # scripts cannot set the first, so Turbo sets the second

@@ -15,75 +15,75 @@ from .visitor_cookies import ParsedBrowserId, StoredIdentity
 
 log: Logger = get_logger("passerby")
 
-Withheld = Obstacle | Literal["shared cache"]
+WithheldReason = Obstacle | Literal["shared cache"]
 
 
-class _State(NamedTuple):
+class _SessionState(NamedTuple):
     """The user and the browser at one moment of a request."""
 
     user_id: str | None
-    remembered: StoredIdentity | None
+    stored_identity: StoredIdentity | None
     identity_change: StoredIdentity | str  # what the identity cookie gets
     browser_id: str | None
-    assigned: bool
-    has_left: bool
+    has_new_id: bool
+    is_rotated: bool
 
 
 _UNCHANGED: Final = "unchanged"
-_FORGOTTEN: Final = "forgotten"
+_CLEARED: Final = "forgotten"
 
 
-class Visit:
+class Session:
     """The state of one visitor during one request; a plain value that only its own request changes.
 
     Attributes:
         request: the facts of the request, or None outside of any.
-        sighting: the parsed browser-ID cookie.
-        remembered: the identity in the identity cookie.
+        parsed_browser_id: the parsed browser-ID cookie.
+        stored_identity: the identity in the identity cookie.
         log_outs: the number of log-outs of this browser, including those of this request.
         known_log_outs: the number of log-outs in the browser's cookie; None if it has none.
-        assigned: whether the browser ID was assigned in this request and is not in a cookie yet.
-        is_under_way: whether the app is handling the request now.
-        is_awaited: whether the response will wait until events are stored.
-        unrecorded: the number of events it will wait for.
-        body: the response's body, if the session lasts as long as the body.
-        used: whether an event, a cookie or the app, which has read it, uses the assigned ID.
+        has_new_id: whether the browser ID was assigned in this request and is not in a cookie yet.
+        is_active: whether the app is handling the request now.
+        waits_for_storage: whether the response will wait until events are stored.
+        unstored_events: the number of events it will wait for.
+        response_body: the response's body, if the session lasts as long as the body.
+        is_id_used: whether an event, a cookie or the app, which has read it, uses the assigned ID.
         has_events: whether an event was recorded.
-        renews: whether to set the browser-ID cookie again even if it is fresh.
-        withheld: the reason why the response gets no cookie although it should, if there is one.
+        renews_cookie: whether to set the browser-ID cookie again even if it is fresh.
+        withheld_reason: the reason why the response gets no cookie although it should, if there is one.
         is_ignored: whether the settings exclude the requested page, such as Django's admin.
     """
 
     __slots__ = (
         "_browser_id",
         "_decision",
-        "_has_left",
         "_identity_change",
+        "_is_rotated",
         "_policy",
         "_states",
         "_user_id",
-        "assigned",
-        "body",
         "has_events",
-        "is_awaited",
+        "has_new_id",
+        "is_active",
+        "is_id_used",
         "is_ignored",
-        "is_under_way",
         "known_log_outs",
         "log_outs",
-        "remembered",
-        "renews",
+        "parsed_browser_id",
+        "renews_cookie",
         "request",
-        "sighting",
-        "unrecorded",
-        "used",
-        "withheld",
+        "response_body",
+        "stored_identity",
+        "unstored_events",
+        "waits_for_storage",
+        "withheld_reason",
     )
 
     def __init__(
         self,
         request: RequestInfo | None,
         decision: Decision | None,
-        sighting: ParsedBrowserId,
+        parsed_browser_id: ParsedBrowserId,
         remembered: StoredIdentity | None,
         policy: Policy | None = None,
         user_id: str | None = None,
@@ -92,26 +92,26 @@ class Visit:
         self.request: RequestInfo | None = request
         self.known_log_outs: int | None = log_outs
         self.log_outs: int = log_outs or 0
-        self.sighting: ParsedBrowserId = sighting
-        self.remembered: StoredIdentity | None = remembered
-        self.assigned: bool = False
-        self.used: bool = False
+        self.parsed_browser_id: ParsedBrowserId = parsed_browser_id
+        self.stored_identity: StoredIdentity | None = remembered
+        self.has_new_id: bool = False
+        self.is_id_used: bool = False
         self.has_events: bool = False
-        self.renews: bool = False
-        self.withheld: Withheld | None = None if decision is None else decision.withheld
-        self.is_under_way: bool = False
-        self.is_awaited: bool = False
+        self.renews_cookie: bool = False
+        self.withheld_reason: WithheldReason | None = None if decision is None else decision.withheld
+        self.is_active: bool = False
+        self.waits_for_storage: bool = False
         self.is_ignored: bool = False
-        self.unrecorded: int = 0
-        self.body: object = None
-        self._browser_id = sighting.browser_id
+        self.unstored_events: int = 0
+        self.response_body: object = None
+        self._browser_id = parsed_browser_id.browser_id
         self._user_id = remembered.user_id if remembered is not None else user_id
         self._identity_change: StoredIdentity | str = _UNCHANGED
         self._decision = decision
         self._policy = policy
-        self._has_left = False
+        self._is_rotated = False
         # The states in this request, the first of before any identity; None for what was taken back.
-        self._states: list[_State | None] = []
+        self._states: list[_SessionState | None] = []
 
     @property
     def decision(self) -> Decision:
@@ -135,21 +135,21 @@ class Visit:
         return self._user_id
 
     @property
-    def is_withdrawn(self) -> bool:
+    def is_consent_withdrawn(self) -> bool:
         """Whether consent was withdrawn, so that existing cookies must be deleted."""
         return self._decision is not None and self._decision.expires_cookies
 
-    def withhold(self, reason: Withheld) -> None:
+    def withhold(self, reason: WithheldReason) -> None:
         """Note why the response gets no cookie although it should."""
-        self.withheld = reason
+        self.withheld_reason = reason
 
     def mark_used(self) -> None:
         """Note that the browser ID is used, so that it is not returned to the pool."""
-        self.used = True
+        self.is_id_used = True
 
     def mark_tracked(self) -> None:
         """Note that an event of this visitor is recorded, which uses the browser ID."""
-        self.used = self.has_events = True
+        self.is_id_used = self.has_events = True
 
     def mark_ignored(self) -> None:
         """Note that the settings exclude the requested page."""
@@ -157,37 +157,37 @@ class Visit:
 
     def request_renewal(self) -> bool:
         """Set the browser-ID cookie again even if it is fresh. Returns whether this is the first call."""
-        is_first, self.renews = not self.renews, True
+        is_first, self.renews_cookie = not self.renews_cookie, True
         return is_first
 
     def start_handling(self) -> None:
         """Note that the app starts to handle the request."""
-        self.is_under_way = True
+        self.is_active = True
 
     def finish_handling(self) -> None:
         """Note that the app has handled the request. Its response's body may still be sent."""
-        self.is_under_way = False
+        self.is_active = False
 
     def last_as_long_as(self, body: object, on_end: Callable[[object], None]) -> None:
         """Call `on_end` when the response's body is freed. Raises TypeError for a body without weak references.
 
         The session holds the weak reference, so that it does not keep other objects alive.
         """
-        self.body = weakref.ref(body, on_end)
+        self.response_body = weakref.ref(body, on_end)
 
     def await_storage(self) -> None:
         """Make the response wait until the events of this request are stored."""
-        self.is_awaited = True
+        self.waits_for_storage = True
 
     def add_unstored(self) -> bool:
         """Make the response wait for one more event. Returns False if no response waits."""
-        self.unrecorded += self.is_awaited
-        return self.is_awaited
+        self.unstored_events += self.waits_for_storage
+        return self.waits_for_storage
 
     def start_response(self) -> int:
         """Start the response. Returns the number of events it has to wait for; it does not wait for later ones."""
-        is_awaited, self.is_awaited = self.is_awaited, False
-        return self.unrecorded if is_awaited else 0
+        is_awaited, self.waits_for_storage = self.waits_for_storage, False
+        return self.unstored_events if is_awaited else 0
 
     @property
     def needs_id(self) -> bool:
@@ -197,28 +197,30 @@ class Visit:
     @property
     def needs_new_id(self) -> bool:
         """Whether the browser ID was rotated, and there is no new one yet for the response."""
-        return self._has_left and self._browser_id is None and self.decision.sets_cookies
+        return self._is_rotated and self._browser_id is None and self.decision.sets_cookies
 
     def assign(self, browser_id: str) -> None:
         """Assign a new ID to the browser."""
         self._browser_id = browser_id
-        self.assigned = True
+        self.has_new_id = True
         if self._states:
             self._states[-1] = self._state()
 
-    def withdraw(self) -> None:
+    def unassign(self) -> None:
         """Remove the assigned ID, which may then be used for another visitor."""
         self._browser_id = None
-        self.assigned = False
+        self.has_new_id = False
 
     def identify(self, user_id: str, remembered: StoredIdentity | None) -> None:
         """Set the user. With `remembered`, the identity is also stored in the cookie."""
         if remembered is None:
-            self._go_by(self._state()._replace(user_id=user_id))
+            self._push_state(self._state()._replace(user_id=user_id))
         else:
-            self._go_by(self._state()._replace(user_id=user_id, remembered=remembered, identity_change=remembered))
+            self._push_state(
+                self._state()._replace(user_id=user_id, stored_identity=remembered, identity_change=remembered)
+            )
 
-    def identity_undo(self, number: int = 1) -> Callable[[], None]:
+    def make_identity_undo(self, number: int = 1) -> Callable[[], None]:
         """Return a function that undoes the next `number` identity changes and keeps all later ones."""
         place = max(1, len(self._states))
 
@@ -227,33 +229,42 @@ class Visit:
                 self._states[taken] = None
             left = [state for state in self._states if state is not None]
             if left:
-                self._become(left[-1])
+                self._restore(left[-1])
 
         return take_back
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Log out: remove the user ID, keep the browser ID."""
         self.log_outs += 1
-        self._go_by(self._state()._replace(user_id=None, remembered=None, identity_change=_FORGOTTEN))
+        self._push_state(self._state()._replace(user_id=None, stored_identity=None, identity_change=_CLEARED))
 
-    def leave(self) -> None:
+    def rotate(self) -> None:
         """Remove the user ID and the browser ID, because another person will use this browser."""
-        self._go_by(_State(None, None, _FORGOTTEN, None, assigned=False, has_left=True))
+        self._push_state(_SessionState(None, None, _CLEARED, None, has_new_id=False, is_rotated=True))
 
-    def _state(self) -> _State:
-        return _State(
-            self._user_id, self.remembered, self._identity_change, self._browser_id, self.assigned, self._has_left
+    def _state(self) -> _SessionState:
+        return _SessionState(
+            self._user_id,
+            self.stored_identity,
+            self._identity_change,
+            self._browser_id,
+            self.has_new_id,
+            self._is_rotated,
         )
 
-    def _go_by(self, state: _State) -> None:
+    def _push_state(self, state: _SessionState) -> None:
         if not self._states:
             self._states = [self._state()]
         self._states.append(state)
-        self._become(state)
+        self._restore(state)
 
-    def _become(self, state: _State) -> None:
-        self._user_id, self.remembered, self._identity_change = state.user_id, state.remembered, state.identity_change
-        self._browser_id, self.assigned, self._has_left = state.browser_id, state.assigned, state.has_left
+    def _restore(self, state: _SessionState) -> None:
+        self._user_id, self.stored_identity, self._identity_change = (
+            state.user_id,
+            state.stored_identity,
+            state.identity_change,
+        )
+        self._browser_id, self.has_new_id, self._is_rotated = state.browser_id, state.has_new_id, state.is_rotated
 
     def _decide(self) -> None:
         try:
@@ -261,15 +272,15 @@ class Visit:
                 self._decision = PAGE
             else:
                 self._decision = self._policy.decide(self.request)
-                if self.sighting.browser_id is None:
+                if self.parsed_browser_id.browser_id is None:
                     self._decision = self._policy.decide_without_id(self.request, self._decision)
         except Exception:  # an internal error must not break the page
             log.exception("cannot decide what is allowed in a request; nothing is tracked in it")
             self._decision = BROKEN
-        self.withheld = self._decision.withheld
+        self.withheld_reason = self._decision.withheld
         if self._decision.refusal is not None:
-            self._browser_id = self._user_id = self.remembered = None
-            self.sighting = self.sighting._replace(browser_id=None, needs_renewal=False)
+            self._browser_id = self._user_id = self.stored_identity = None
+            self.parsed_browser_id = self.parsed_browser_id._replace(browser_id=None, needs_renewal=False)
 
     @property
     def cookie_header(self) -> str:
@@ -277,9 +288,9 @@ class Visit:
         return self.request.cookie_header if self.request is not None else ""
 
     @property
-    def has_left(self) -> bool:
+    def has_stale_id(self) -> bool:
         """Whether the browser's cookie has an ID that was rotated, and there is no new one yet."""
-        return self._has_left and self._browser_id is None and self.sighting.is_present
+        return self._is_rotated and self._browser_id is None and self.parsed_browser_id.is_present
 
     @property
     def identity_change(self) -> StoredIdentity | None:
@@ -287,21 +298,21 @@ class Visit:
         return self._identity_change if isinstance(self._identity_change, StoredIdentity) else None
 
     @property
-    def has_identity_news(self) -> bool:
+    def is_identity_changed(self) -> bool:
         """Whether the identity cookie must be changed or deleted."""
         return self._identity_change is not _UNCHANGED
 
     @property
     def was_identified(self) -> bool:
         """Whether the visitor was identified in this request, even if the identity was removed again."""
-        return any(state is not None and state.remembered is not None for state in self._states)
+        return any(state is not None and state.stored_identity is not None for state in self._states)
 
     @property
-    def is_forgotten(self) -> bool:
+    def is_identity_cleared(self) -> bool:
         """Whether the identity cookie must be deleted."""
-        return self._identity_change is _FORGOTTEN
+        return self._identity_change is _CLEARED
 
 
-def visit_of(browser_id: str, user_id: str | None = None) -> Visit:
+def session_of(browser_id: str, user_id: str | None = None) -> Session:
     """Make a session outside of any request."""
-    return Visit(None, PAGE, ParsedBrowserId(browser_id), None, user_id=user_id)
+    return Session(None, PAGE, ParsedBrowserId(browser_id), None, user_id=user_id)

@@ -16,16 +16,16 @@ from .proxies import TrustedProxies
 from .request import RequestInfo, header_of
 from .request_info import MAX_HEADER
 from .response import UNCHANGED, ResponseChanges
-from .session import Visit
+from .session import Session
 from .set_cookie import SetCookie
 from .visitor_cookies import BrowserIdCookie, IdentityCookie, LogOutCookie, ParsedBrowserId
 
 log: Logger = get_logger("passerby")
 
-_NOTHING_SEEN = ParsedBrowserId(None)
+_NO_COOKIE = ParsedBrowserId(None)
 
 
-class Reception:
+class SessionReader:
     """Reads sessions from requests and decides which cookies the responses set.
 
     Args:
@@ -59,38 +59,38 @@ class Reception:
         self._context = CookieContext(browser_id_cookie.attributes, proxies)
         self._cache_control = cache_control
 
-    def open(self, request: RequestInfo, now: float) -> Visit:
+    def read(self, request: RequestInfo, now: float) -> Session:
         """Read the session of a request; `now` is in seconds since 1970."""
         request.trust(self._proxies)  # `Sites` may trust some for all its sites
         header = request.cookie_header
         if not header and request.has_unread_cookies:
-            return self._open_unread(request)
+            return self._read_without_cookies(request)
         # Withdrawn consent deletes cookies, so consent is checked for every request.
         decision = self._policy.decide(request) if self._policy.asks_consent else None
         if not header:
             if decision is not None:
                 decision = self._policy.decide_without_id(request, decision)
-            return Visit(request, decision, _NOTHING_SEEN, None, self._policy)
+            return Session(request, decision, _NO_COOKIE, None, self._policy)
         if decision is not None and decision.refusal is not None:
             present = self._browser_id_cookie.name in header
-            return Visit(request, decision, ParsedBrowserId(None, is_present=present), None)
-        sighting = self._browser_id_cookie.read(header, now)
-        if sighting.is_unread:
-            return self._open_unread(request)
+            return Session(request, decision, ParsedBrowserId(None, is_present=present), None)
+        parsed_browser_id = self._browser_id_cookie.read(header, now)
+        if parsed_browser_id.is_unread:
+            return self._read_without_cookies(request)
         log_outs = remembered = None
-        if self._log_out_cookie is not None and sighting.browser_id and self._log_out_cookie.name in header:
-            log_outs = self._log_out_cookie.read(header, sighting.browser_id)
+        if self._log_out_cookie is not None and parsed_browser_id.browser_id and self._log_out_cookie.name in header:
+            log_outs = self._log_out_cookie.read(header, parsed_browser_id.browser_id)
             if log_outs == LogOutCookie.ROTATED:
                 log_outs = None
-                if not sighting.needs_renewal:  # else the browser SDK may have written it
-                    sighting = ParsedBrowserId(None, is_present=True)
-        if decision is not None and sighting.browser_id is None:
+                if not parsed_browser_id.needs_renewal:  # else the browser SDK may have written it
+                    parsed_browser_id = ParsedBrowserId(None, is_present=True)
+        if decision is not None and parsed_browser_id.browser_id is None:
             decision = self._policy.decide_without_id(request, decision)
-        if self._identity_cookie is not None and sighting.browser_id and self._identity_cookie.name in header:
-            remembered = self._identity_cookie.read(header, sighting.browser_id, now, log_outs or 0)
-        return Visit(request, decision, sighting, remembered, self._policy, log_outs=log_outs)
+        if self._identity_cookie is not None and parsed_browser_id.browser_id and self._identity_cookie.name in header:
+            remembered = self._identity_cookie.read(header, parsed_browser_id.browser_id, now, log_outs or 0)
+        return Session(request, decision, parsed_browser_id, remembered, self._policy, log_outs=log_outs)
 
-    def _open_unread(self, request: RequestInfo) -> Visit:
+    def _read_without_cookies(self, request: RequestInfo) -> Session:
         """Return a session for a request whose cookies are not read. It gets no ID, or each request would get one."""
         self.unread_cookies = next(self._unread)
         log.warning(
@@ -98,59 +98,61 @@ class Reception:
             "often; nothing is tracked in this request",
             MAX_HEADER,
         )
-        return Visit(request, UNREAD, _NOTHING_SEEN, None)
+        return Session(request, UNREAD, _NO_COOKIE, None)
 
-    def changes(self, visit: Visit, status: int, headers: Iterable[tuple[Any, Any]], now: float) -> ResponseChanges:
+    def response_changes(
+        self, session: Session, status: int, headers: Iterable[tuple[Any, Any]], now: float
+    ) -> ResponseChanges:
         """Return what to change in a response with these headers. Without a cookie to set it is not changed.
 
         A response with a cookie gets `Cache-Control: private`, or a cache could send one visitor's cookies to another.
         """
         headers = list(headers)
-        if visit.request is None:
+        if session.request is None:
             return UNCHANGED
-        if self._context.redirects_to_https(visit.request, status, headers):
-            visit.withhold("plain http")
+        if self._context.redirects_to_https(session.request, status, headers):
+            session.withhold("plain http")
             return UNCHANGED
-        cookies = self.cookies(visit, headers, now, visit.renews)
-        if not cookies or visit.request.is_websocket:  # no cache keeps what opens a websocket
+        cookies = self.cookies(session, headers, now, session.renews_cookie)
+        if not cookies or session.request.is_websocket:  # no cache keeps what opens a websocket
             return ResponseChanges(cookies)
         return ResponseChanges(cookies, protecting_headers(headers))
 
     def cookies(
-        self, visit: Visit, headers: Iterable[tuple[Any, Any]], now: float, renew: bool = False
+        self, session: Session, headers: Iterable[tuple[Any, Any]], now: float, renew: bool = False
     ) -> list[SetCookie]:
         """Return the cookies to add to a response with these headers.
 
         No cookie is added to a response that shared caches may store, and none whose name the app sets itself.
 
         Args:
-            visit: the session of the request.
+            session: the session of the request.
             headers: the response's headers, as pairs of text or bytes.
             now: seconds since 1970.
             renew: set the browser-ID cookie again even if it is fresh.
         """
-        request = visit.request
+        request = session.request
         if request is None:
             return []
         headers = list(headers)
-        wanted = self._wanted(visit, now, self._context.secure(request), renew)
+        wanted = self._wanted_cookies(session, now, self._context.secure(request), renew)
         if not wanted:
             return []
         if self._context.is_insecure(request):
-            visit.withhold("plain http")
+            session.withhold("plain http")
             return []
-        if self._is_kept_by_caches(headers):
-            visit.withhold("shared cache")
+        if self._may_be_cached(headers):
+            session.withhold("shared cache")
             return []
         taken = {value.partition("=")[0].strip() for value in header_of(headers, "set-cookie")}
         if self._browser_id_cookie.name in taken:  # the app's own value must not be signed by us
             taken.add(self._browser_id_cookie.signature_name)
         cookies = [cookie for cookie in wanted if cookie.name not in taken]
-        if visit.assigned and any(cookie.name == self._browser_id_cookie.name for cookie in cookies):
-            visit.mark_used()
+        if session.has_new_id and any(cookie.name == self._browser_id_cookie.name for cookie in cookies):
+            session.mark_used()
         return cookies
 
-    def left_by_others(self, headers: Iterable[tuple[Any, Any]]) -> list[str]:
+    def stale_cookies(self, headers: Iterable[tuple[Any, Any]]) -> list[str]:
         """Return the names of our cookies that an earlier request has set on a reused response.
 
         The app may set the browser ID's cookie itself. The cookie is ours if its signature is set too, or without
@@ -163,90 +165,96 @@ class Reception:
             left += [cookie.name, cookie.signature_name]
         return [name for name in left if name in lines]
 
-    def is_page_view(self, visit: Visit, status: int, headers: Iterable[tuple[Any, Any]]) -> bool:
+    def is_page_view(self, session: Session, status: int, headers: Iterable[tuple[Any, Any]]) -> bool:
         """Return whether a response is a page that its visitor sees, and whose page view may be sent.
 
         Not for a new visitor if a shared cache may store it: without a cookie every page would have a new visitor.
         """
-        request, decision = visit.request, visit.decision
-        if request is None or visit.is_ignored or decision.refusal is not None or decision.bot:
+        request, decision = session.request, session.decision
+        if request is None or session.is_ignored or decision.refusal is not None or decision.bot:
             return False
         headers = list(headers)
         if not (is_page(request, status, headers) and self._policy.is_document(request)):
             return False
-        if visit.sighting.browser_id is not None:
+        if session.parsed_browser_id.browser_id is not None:
             return True
-        return self._policy.assigns_ids and decision.sets_cookies and not self._is_kept_by_caches(headers)
+        return self._policy.assigns_ids and decision.sets_cookies and not self._may_be_cached(headers)
 
-    def needs_no_id(self, visit: Visit, status: int, headers: Iterable[tuple[Any, Any]]) -> bool:
+    def can_reclaim_id(self, session: Session, status: int, headers: Iterable[tuple[Any, Any]]) -> bool:
         """Return whether the ID of a new visitor is not needed and can be returned to the pool.
 
         The ID is not used yet, and the request has no fetch headers and its response is no page. Most such requests are
         API calls, whose clients do not send the cookie next time either.
         """
-        if visit.used or not visit.assigned or visit.renews or visit.has_identity_news or visit.request is None:
+        if (
+            session.is_id_used
+            or not session.has_new_id
+            or session.renews_cookie
+            or session.is_identity_changed
+            or session.request is None
+        ):
             return False
-        return visit.is_ignored or (self._policy.lacks_hints(visit.request) and not may_be_page(status, headers))
+        return session.is_ignored or (self._policy.lacks_hints(session.request) and not may_be_page(status, headers))
 
-    def has_cookies(self, visit: Visit) -> bool:
+    def has_cookies(self, session: Session) -> bool:
         """Return whether the response may set any cookie; usually it does not."""
-        is_renewed = visit.sighting.needs_renewal or visit.renews
-        return visit.assigned or is_renewed or visit.has_identity_news or visit.is_withdrawn
+        is_renewed = session.parsed_browser_id.needs_renewal or session.renews_cookie
+        return session.has_new_id or is_renewed or session.is_identity_changed or session.is_consent_withdrawn
 
-    def _is_kept_by_caches(self, headers: Sequence[tuple[Any, Any]]) -> bool:
+    def _may_be_cached(self, headers: Sequence[tuple[Any, Any]]) -> bool:
         """Return whether a shared cache may store a response, even with additional headers."""
         if self._cache_control == "override":
             return False
         return not is_protected(headers) if self._cache_control == "keep" else may_be_shared(headers)
 
-    def _wanted(self, visit: Visit, now: float, secure: bool, renew: bool) -> list[SetCookie]:
-        if visit.is_withdrawn:
-            return self._withdrawal(visit, secure)
-        if visit.has_left:
-            return self._withdrawal(visit, secure, self._marks(visit, secure))
-        if not visit.decision.sets_cookies:  # deleting an identity is always allowed
-            return self._farewell(visit, secure)
+    def _wanted_cookies(self, session: Session, now: float, secure: bool, renew: bool) -> list[SetCookie]:
+        if session.is_consent_withdrawn:
+            return self._expire_all(session, secure)
+        if session.has_stale_id:
+            return self._expire_all(session, secure, self._log_out_cookies(session, secure))
+        if not session.decision.sets_cookies:  # deleting an identity is always allowed
+            return self._expire_identity(session, secure)
         wanted: list[SetCookie] = []
-        if visit.browser_id is not None and (visit.assigned or renew or self._refreshes(visit)):
-            wanted += self._browser_id_cookie.write(visit.browser_id, secure=secure)
-        if self._identity_cookie is not None and visit.identity_change is not None and visit.browser_id is not None:
-            remembered = visit.identity_change._replace(log_outs=visit.log_outs)
-            wanted.append(self._identity_cookie.write(visit.browser_id, remembered, secure=secure))
-        return wanted + self._farewell(visit, secure) + self._marks(visit, secure)
+        if session.browser_id is not None and (session.has_new_id or renew or self._renews_now(session)):
+            wanted += self._browser_id_cookie.write(session.browser_id, secure=secure)
+        if self._identity_cookie is not None and session.identity_change is not None and session.browser_id is not None:
+            remembered = session.identity_change._replace(log_outs=session.log_outs)
+            wanted.append(self._identity_cookie.write(session.browser_id, remembered, secure=secure))
+        return wanted + self._expire_identity(session, secure) + self._log_out_cookies(session, secure)
 
-    def _marks(self, visit: Visit, secure: bool) -> list[SetCookie]:
+    def _log_out_cookies(self, session: Session, secure: bool) -> list[SetCookie]:
         """Return the cookie that keeps late responses from undoing a log-out or a new browser ID."""
-        cookie, before, browser_id = self._log_out_cookie, visit.sighting.browser_id, visit.browser_id
-        if cookie is None or not visit.has_identity_news or not visit.decision.sets_cookies:
+        cookie, before, browser_id = self._log_out_cookie, session.parsed_browser_id.browser_id, session.browser_id
+        if cookie is None or not session.is_identity_changed or not session.decision.sets_cookies:
             return []
         if before is not None and before != browser_id:
             return [cookie.write(before, LogOutCookie.ROTATED, secure=secure)]
-        known, has_identity = visit.known_log_outs, visit.was_identified or self._has_identity(visit)
+        known, has_identity = session.known_log_outs, session.was_identified or self._has_identity_cookie(session)
         # An app may call `reset` on every page of a visitor who is not logged in. The cookie is set only once then.
-        if browser_id is None or visit.log_outs == (known or 0) or not (known is None or has_identity):
+        if browser_id is None or session.log_outs == (known or 0) or not (known is None or has_identity):
             return []
-        return [cookie.write(browser_id, visit.log_outs, secure=secure)]
+        return [cookie.write(browser_id, session.log_outs, secure=secure)]
 
-    def _has_identity(self, visit: Visit) -> bool:
-        return self._identity_cookie is not None and self._identity_cookie.name in visit.cookie_header
+    def _has_identity_cookie(self, session: Session) -> bool:
+        return self._identity_cookie is not None and self._identity_cookie.name in session.cookie_header
 
-    def _farewell(self, visit: Visit, secure: bool) -> list[SetCookie]:
-        if not visit.is_forgotten or self._identity_cookie is None:
+    def _expire_identity(self, session: Session, secure: bool) -> list[SetCookie]:
+        if not session.is_identity_cleared or self._identity_cookie is None:
             return []
-        return [self._identity_cookie.expire(secure=secure)] if self._has_identity(visit) else []
+        return [self._identity_cookie.expire(secure=secure)] if self._has_identity_cookie(session) else []
 
-    def _refreshes(self, visit: Visit) -> bool:
+    def _renews_now(self, session: Session) -> bool:
         # Only pages renew the cookie: the response of an asset may be cached in front of the app.
-        return visit.sighting.needs_renewal and visit.decision.assign == "at once"
+        return session.parsed_browser_id.needs_renewal and session.decision.assign == "at once"
 
-    def _withdrawal(self, visit: Visit, secure: bool, marks: Sequence[SetCookie] = ()) -> list[SetCookie]:
+    def _expire_all(self, session: Session, secure: bool, marks: Sequence[SetCookie] = ()) -> list[SetCookie]:
         """Delete all cookies except the given log-out cookies."""
-        if not visit.sighting.is_present:
+        if not session.parsed_browser_id.is_present:
             return []
         wanted = self._browser_id_cookie.expire(secure=secure)
         if self._identity_cookie is not None:
             wanted.append(self._identity_cookie.expire(secure=secure))
         mark = self._log_out_cookie
-        if mark is not None and not marks and mark.name in visit.cookie_header:
+        if mark is not None and not marks and mark.name in session.cookie_header:
             wanted.append(mark.expire(secure=secure))
         return [*wanted, *marks]

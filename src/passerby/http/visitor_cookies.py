@@ -132,8 +132,12 @@ class BrowserIdCookie:
         for value, signature in islice(pairs, _MOST_TRIES):
             signed = self._signed(value, signature)
             if signed is not None:
-                signed_at, sighting = signed
-                return sighting if now - signed_at <= self._renew_after else sighting._replace(needs_renewal=True)
+                signed_at, parsed_browser_id = signed
+                return (
+                    parsed_browser_id
+                    if now - signed_at <= self._renew_after
+                    else parsed_browser_id._replace(needs_renewal=True)
+                )
         if is_unread or next(pairs, None) is not None:
             return ParsedBrowserId(None, is_present=True, is_unread=True)
         return self._parse_unsigned(fitting, is_tampered=bool(signatures))

@@ -1,4 +1,4 @@
-"""A visit: who is there during one request, and which cookies the answer must carry."""
+"""A session: who is there during one request, and which cookies the answer must carry."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from passerby.http.policy import Policy
 from passerby.http.proxies import TrustedProxies
-from passerby.http.session import Visit, visit_of
-from passerby.http.session_reader import Reception
+from passerby.http.session import Session, session_of
+from passerby.http.session_reader import SessionReader
 from passerby.http.set_cookie import CookieAttributes
 from passerby.http.visitor_cookies import BrowserIdCookie, IdentityCookie, LogOutCookie, StoredIdentity
 from tests.making import BROWSER_ID, KEY, NAVIGATION, OTHER_ID, by_name, cookie_header, request, sent_back
@@ -18,9 +18,9 @@ from tests.making import BROWSER_ID, KEY, NAVIGATION, OTHER_ID, by_name, cookie_
 NOW = 1_767_225_600.0
 
 
-def reception(policy: Policy | None = None, keys: tuple[str, ...] = (KEY,), **options: Any) -> Reception:
+def session_reader(policy: Policy | None = None, keys: tuple[str, ...] = (KEY,), **options: Any) -> SessionReader:
     attributes = CookieAttributes()
-    return Reception(
+    return SessionReader(
         BrowserIdCookie("bid_key", attributes, keys, **options),
         IdentityCookie("bid_key_uid", attributes, keys) if keys else None,
         policy or Policy(),
@@ -28,57 +28,57 @@ def reception(policy: Policy | None = None, keys: tuple[str, ...] = (KEY,), **op
     )
 
 
-def opened(desk: Reception, cookies: dict[str, str] | None = None, **headers: str) -> Visit:
-    return desk.open(request("/", NAVIGATION | (cookies or {}) | headers), time.time())
+def opened(desk: SessionReader, cookies: dict[str, str] | None = None, **headers: str) -> Session:
+    return desk.read(request("/", NAVIGATION | (cookies or {}) | headers), time.time())
 
 
-def names(desk: Reception, visit: Visit, headers: Any = (), **options: Any) -> list[str]:
-    lines = [one.header() for one in desk.cookies(visit, headers, time.time(), **options)]
-    assert desk.has_cookies(visit) or options or not lines
+def names(desk: SessionReader, session: Session, headers: Any = (), **options: Any) -> list[str]:
+    lines = [one.header() for one in desk.cookies(session, headers, time.time(), **options)]
+    assert desk.has_cookies(session) or options or not lines
     return list(by_name(lines))
 
 
-def signed(desk: Reception, browser_id: str = BROWSER_ID) -> dict[str, str]:
-    visit = opened(desk)
-    visit.assign(browser_id)
-    return sent_back(one.header() for one in desk.cookies(visit, (), time.time()))
+def signed(desk: SessionReader, browser_id: str = BROWSER_ID) -> dict[str, str]:
+    session = opened(desk)
+    session.assign(browser_id)
+    return sent_back(one.header() for one in desk.cookies(session, (), time.time()))
 
 
 def test_a_new_visitor_needs_an_id() -> None:
-    desk = reception()
-    visit = opened(desk)
-    assert visit.needs_id
-    assert names(desk, visit) == []
-    visit.assign(BROWSER_ID)
-    assert (visit.needs_id, visit.used) == (False, False)
-    assert (names(desk, visit), visit.used) == (["bid_key", "bid_key_sig"], True)
+    desk = session_reader()
+    session = opened(desk)
+    assert session.needs_id
+    assert names(desk, session) == []
+    session.assign(BROWSER_ID)
+    assert (session.needs_id, session.is_id_used) == (False, False)
+    assert (names(desk, session), session.is_id_used) == (["bid_key", "bid_key_sig"], True)
 
 
 def test_a_returning_visitor() -> None:
-    desk = reception()
-    visit = opened(desk, signed(desk))
-    assert (visit.browser_id, visit.needs_id, names(desk, visit)) == (BROWSER_ID, False, [])
-    assert names(desk, visit, renew=True) == ["bid_key", "bid_key_sig"]
+    desk = session_reader()
+    session = opened(desk, signed(desk))
+    assert (session.browser_id, session.needs_id, names(desk, session)) == (BROWSER_ID, False, [])
+    assert names(desk, session, renew=True) == ["bid_key", "bid_key_sig"]
 
 
 def test_an_unsigned_cookie_is_signed_on_a_page_only() -> None:
-    desk = reception()
+    desk = session_reader()
     cookies = cookie_header(bid_key=BROWSER_ID)
     assert names(desk, opened(desk, cookies)) == ["bid_key", "bid_key_sig"]
     assert names(desk, opened(desk, cookies, **{"sec-fetch-dest": "image"})) == []
-    assert names(reception(keys=()), opened(reception(keys=()), cookies)) == []
+    assert names(session_reader(keys=()), opened(session_reader(keys=()), cookies)) == []
 
 
 def test_the_identity_is_remembered_and_forgotten() -> None:
-    desk = reception()
-    visit = opened(desk, signed(desk))
-    visit.identify("user_123", StoredIdentity("user_123", "digest", 1))
-    lines = [one.header() for one in desk.cookies(visit, (), time.time())]
+    desk = session_reader()
+    session = opened(desk, signed(desk))
+    session.identify("user_123", StoredIdentity("user_123", "digest", 1))
+    lines = [one.header() for one in desk.cookies(session, (), time.time())]
     assert list(by_name(lines)) == ["bid_key_uid"]
     came = {"cookie": signed(desk)["cookie"] + "; " + sent_back(lines)["cookie"]}
     later = opened(desk, came)
     assert (later.user_id, names(desk, later)) == ("user_123", [])
-    later.forget()
+    later.reset()
     assert later.user_id is None
     assert names(desk, later) == ["bid_key_uid"]
     elsewhere = {"cookie": signed(desk, OTHER_ID)["cookie"] + "; " + sent_back(lines)["cookie"]}
@@ -87,22 +87,22 @@ def test_the_identity_is_remembered_and_forgotten() -> None:
 
 def test_who_logs_in_after_a_log_out_in_one_request_is_remembered() -> None:
     attributes, keys = CookieAttributes(), (KEY,)
-    desk = reception()
+    desk = session_reader()
     desk._log_out_cookie = LogOutCookie("bid_key_out", attributes, keys)
     cookies = signed(desk)
     for count in (1, 2, 3):
-        visit = opened(desk, cookies)
-        visit.identify("user_1", StoredIdentity("user_1", "digest", int(time.time())))
-        visit.forget()
-        visit.identify(f"user_{count}", StoredIdentity(f"user_{count}", "digest", int(time.time())))
-        lines = [one.header() for one in desk.cookies(visit, (), time.time())]
+        session = opened(desk, cookies)
+        session.identify("user_1", StoredIdentity("user_1", "digest", int(time.time())))
+        session.reset()
+        session.identify(f"user_{count}", StoredIdentity(f"user_{count}", "digest", int(time.time())))
+        lines = [one.header() for one in desk.cookies(session, (), time.time())]
         assert list(by_name(lines)) == ["bid_key_uid", "bid_key_out"]
         cookies = {"cookie": signed(desk)["cookie"] + "; " + sent_back(lines)["cookie"]}
         assert (opened(desk, cookies).user_id, opened(desk, cookies).log_outs) == (f"user_{count}", count)
 
 
 def test_consent_that_is_withdrawn_takes_the_mark_of_a_log_out_away_too() -> None:
-    desk = reception(Policy(consent=lambda info: False))
+    desk = session_reader(Policy(consent=lambda info: False))
     desk._log_out_cookie = LogOutCookie("bid_key_out", CookieAttributes(), (KEY,))
     assert "bid_key_out" not in names(desk, opened(desk, cookie_header(bid_key=BROWSER_ID)))
     lines = desk.cookies(opened(desk, cookie_header(bid_key=BROWSER_ID, bid_key_out="x")), (), time.time())
@@ -111,10 +111,10 @@ def test_consent_that_is_withdrawn_takes_the_mark_of_a_log_out_away_too() -> Non
 
 def test_a_refused_request_says_nothing_of_the_visitor() -> None:
     """Nobody without consent has an ID or a name, however they are asked for."""
-    desk, willing = reception(Policy(consent=lambda info: None)), reception()
-    visit = opened(willing, signed(willing))
-    visit.identify("user_123", StoredIdentity("user_123", "digest", 1))
-    lines = [one.header() for one in willing.cookies(visit, (), time.time())]
+    desk, willing = session_reader(Policy(consent=lambda info: None)), session_reader()
+    session = opened(willing, signed(willing))
+    session.identify("user_123", StoredIdentity("user_123", "digest", 1))
+    lines = [one.header() for one in willing.cookies(session, (), time.time())]
     came = {"cookie": signed(willing)["cookie"] + "; " + sent_back(lines)["cookie"]}
     assert opened(willing, came).user_id == "user_123"
     for refusing, headers in ((desk, {}), (willing, {"sec-gpc": "1"}), (willing, {"user-agent": "Googlebot/2.1"})):
@@ -124,93 +124,93 @@ def test_a_refused_request_says_nothing_of_the_visitor() -> None:
 
 
 def test_withdrawal_takes_only_what_is_there() -> None:
-    desk = reception(Policy(consent=lambda info: False))
+    desk = session_reader(Policy(consent=lambda info: False))
     assert names(desk, opened(desk)) == []
     assert names(desk, opened(desk, {"cookie": "other=1"})) == []
     assert names(desk, opened(desk, cookie_header(bid_key="rubbish"))) == ["bid_key", "bid_key_sig", "bid_key_uid"]
 
 
 def test_nothing_is_taken_away_on_a_response_that_is_shared() -> None:
-    desk = reception(Policy(consent=lambda info: False))
+    desk = session_reader(Policy(consent=lambda info: False))
     assert names(desk, opened(desk, cookie_header(bid_key=BROWSER_ID)), [("cache-control", "public")]) == []
 
 
 @pytest.mark.parametrize("name", ["bid_key", b"bid_key"], ids=["text", "bytes"])
 def test_what_the_app_sets_itself(name: Any) -> None:
-    desk = reception()
-    visit = opened(desk)
-    visit.assign(BROWSER_ID)
-    visit.identify("user_123", StoredIdentity("user_123", "digest", 1))
+    desk = session_reader()
+    session = opened(desk)
+    session.assign(BROWSER_ID)
+    session.identify("user_123", StoredIdentity("user_123", "digest", 1))
     value = b"bid_key=x" if isinstance(name, bytes) else "bid_key=x"
     header = b"Set-Cookie" if isinstance(name, bytes) else "Set-Cookie"
-    assert names(desk, visit, [(header, value)]) == ["bid_key_uid"]
-    assert not visit.used
+    assert names(desk, session, [(header, value)]) == ["bid_key_uid"]
+    assert not session.is_id_used
 
 
 def test_leaving_without_a_new_id_takes_everything_away() -> None:
-    desk = reception()
-    visit = opened(desk, signed(desk))
-    visit.leave()
-    visit.identify("user_124", StoredIdentity("user_124", "digest", 1))
-    lines = [one.header() for one in desk.cookies(visit, (), time.time())]
+    desk = session_reader()
+    session = opened(desk, signed(desk))
+    session.rotate()
+    session.identify("user_124", StoredIdentity("user_124", "digest", 1))
+    lines = [one.header() for one in desk.cookies(session, (), time.time())]
     assert list(by_name(lines)) == ["bid_key", "bid_key_sig", "bid_key_uid"]
     assert all("Max-Age=0" in line for line in lines)
 
 
 def test_an_id_may_be_taken_back() -> None:
-    visit = opened(reception())
-    visit.assign(BROWSER_ID)
-    visit.withdraw()
-    assert (visit.browser_id, visit.assigned) == (None, False)
+    session = opened(session_reader())
+    session.assign(BROWSER_ID)
+    session.unassign()
+    assert (session.browser_id, session.has_new_id) == (None, False)
 
 
 def test_outside_of_any_request() -> None:
-    visit = visit_of(BROWSER_ID, "user_123")
-    assert (visit.browser_id, visit.user_id, visit.needs_id) == (BROWSER_ID, "user_123", False)
-    assert visit.decision.refusal is None
-    assert reception().cookies(visit, (), NOW) == []
-    assert visit.cookie_header == ""
+    session = session_of(BROWSER_ID, "user_123")
+    assert (session.browser_id, session.user_id, session.needs_id) == (BROWSER_ID, "user_123", False)
+    assert session.decision.refusal is None
+    assert session_reader().cookies(session, (), NOW) == []
+    assert session.cookie_header == ""
 
 
 def test_an_identity_may_be_taken_back() -> None:
     """What was told in a transaction that failed was not told."""
-    desk = reception()
-    visit = opened(desk, signed(desk))
-    visit.identify("user_1", StoredIdentity("user_1", "digest", int(NOW)))
-    bring_back = visit.identity_undo()
-    visit.identify("user_2", StoredIdentity("user_2", "other", int(NOW)))
-    assert visit.user_id == "user_2"
+    desk = session_reader()
+    session = opened(desk, signed(desk))
+    session.identify("user_1", StoredIdentity("user_1", "digest", int(NOW)))
+    bring_back = session.make_identity_undo()
+    session.identify("user_2", StoredIdentity("user_2", "other", int(NOW)))
+    assert session.user_id == "user_2"
 
     bring_back()
-    assert visit.user_id == "user_1"
-    assert names(desk, visit) == ["bid_key_uid"]
+    assert session.user_id == "user_1"
+    assert names(desk, session) == ["bid_key_uid"]
 
 
 @pytest.mark.parametrize("then", ["forget", "leave", "identify"])
 def test_what_came_after_an_identity_is_not_taken_back_with_it(then: str) -> None:
-    desk = reception()
-    visit = opened(desk, signed(desk))
-    visit.identify("user_1", StoredIdentity("user_1", "digest", int(NOW)))
-    bring_back = visit.identity_undo()
-    visit.identify("user_2", StoredIdentity("user_2", "other", int(NOW)))
+    desk = session_reader()
+    session = opened(desk, signed(desk))
+    session.identify("user_1", StoredIdentity("user_1", "digest", int(NOW)))
+    bring_back = session.make_identity_undo()
+    session.identify("user_2", StoredIdentity("user_2", "other", int(NOW)))
     if then == "identify":
-        visit.identify("user_3", StoredIdentity("user_3", "third", int(NOW)))
+        session.identify("user_3", StoredIdentity("user_3", "third", int(NOW)))
     else:
-        getattr(visit, then)()
-    seen = visit.user_id
+        getattr(session, then)()
+    seen = session.user_id
 
     bring_back()
-    assert visit.user_id == seen == ("user_3" if then == "identify" else None)
+    assert session.user_id == seen == ("user_3" if then == "identify" else None)
 
 
 def test_a_page_view_of_a_new_visitor_is_one_only_where_the_response_can_carry_a_cookie() -> None:
-    desk, html = reception(), ("Content-Type", "text/html")
+    desk, html = session_reader(), ("Content-Type", "text/html")
     shared = [html, ("Cache-Control", "public, max-age=60")]
     new, returning = opened(desk), opened(desk, signed(desk))
     assert desk.is_page_view(new, 200, [html])
     assert not desk.is_page_view(new, 200, shared)
     assert desk.is_page_view(returning, 200, shared)
-    assert not desk.is_page_view(visit_of(BROWSER_ID), 200, [html])
+    assert not desk.is_page_view(session_of(BROWSER_ID), 200, [html])
 
 
 @pytest.mark.parametrize(
@@ -218,5 +218,5 @@ def test_a_page_view_of_a_new_visitor_is_one_only_where_the_response_can_carry_a
     [(200, True), (201, True), (206, True), (204, False), (205, False), (304, True), (404, False), (500, False)],
 )
 def test_which_statuses_are_page_views(status: int, is_view: bool) -> None:
-    desk = reception()
+    desk = session_reader()
     assert desk.is_page_view(opened(desk), status, [("Content-Type", "text/html")]) is is_view
