@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from passerby.events.attributes import plain
 from passerby.events.event import Event
-from passerby.events.identity import remember
+from passerby.events.identity import make_stored_identity
 from passerby.events.pii import hash_traits
 from passerby.http.visitor_cookies import StoredIdentity
 from passerby.values.json import dumps_sorted, dumps_sorted_with_stdlib
@@ -58,7 +58,7 @@ print(tracker.visit.remembered.digest)
 
 def digest_of(extension: dict[str, Any], destinations: tuple[str, ...] = ("sitecore",), **data: Any) -> str:
     event = Event("id", "identity", None, 0.0, BROWSER_ID, BROWSER_ID, "ada", plain(data, "d"), plain(extension, "e"))
-    remembered: StoredIdentity = remember(event, destinations, 0)
+    remembered: StoredIdentity = make_stored_identity(event, destinations, 0)
     return remembered.digest
 
 

@@ -7,10 +7,10 @@ from logging import Logger
 from typing import Any
 
 from ..errors import ValidationError
-from ..events.builder import Composer
+from ..events.builder import EventBuilder
 from ..events.event import Event, EventKind, new_event_id
-from ..events.identity import is_another_person, is_repeated, remember
-from ..events.options import Options, check_names, choose
+from ..events.identity import is_another_person, is_unchanged, make_stored_identity
+from ..events.options import Options, check_names, choose_destinations
 from ..http.session import Session
 from ..logs import get_logger
 from ..values.outcome import Dropped, Outcome
@@ -34,7 +34,7 @@ class EventCapture:
     __slots__ = ("_desk", "_session", "_visitor", "builder")
 
     def __init__(self, desk: Desk, session: Session) -> None:
-        self.builder: Composer = Composer(desk, session)
+        self.builder: EventBuilder = EventBuilder(desk, session)
         self._desk = desk
         self._session = session
         self._visitor: str | None = None
@@ -66,20 +66,20 @@ class EventCapture:
                 check_names(options)
             chosen = options.get("destinations")
             if chosen is not None:
-                destinations = choose(chosen, desk.destination_names)
+                destinations = choose_destinations(chosen, desk.destination_names)
             if chosen is not None or not takers:
                 destinations = self._takers_among(destinations, kind)
             session = self._session
             if session.browser_id is None and session.decision.assign != "never":
                 self._assign()
-            event = self.builder.compose(kind, type, event_data, extension_data, options, self.visitor_key())
+            event = self.builder.build(kind, type, event_data, extension_data, options, self.visitor_key())
             if session.decision.refusal is not None:
                 return desk.refuse(session.decision.refusal, destinations)
             session.mark_tracked()
             receipt = Receipt(event.id, destinations)
             if kind == "identity":
                 return self._capture_identity(event, destinations, receipt)
-            undo = self.builder.forget_page_view if kind == "page_view" else None
+            undo = self.builder.undo_page_view if kind == "page_view" else None
             desk.accept(session, event, destinations, receipt, held, undo)
             return receipt
         except ValidationError as error:
@@ -113,8 +113,8 @@ class EventCapture:
             if choice == "rotate" and session.request is not None:
                 event, undo = self._rotate_for(event, destinations)
         is_to_remember = desk.defaults.remembers_users and event.user_id is not None
-        remembered = remember(event, destinations, desk.now()) if is_to_remember else None
-        if remembered is not None and is_repeated(remembered, session.stored_identity):
+        remembered = make_stored_identity(event, destinations, desk.now()) if is_to_remember else None
+        if remembered is not None and is_unchanged(remembered, session.stored_identity):
             return desk.refuse("unchanged", destinations)
         desk.accept(session, event, destinations, receipt, False, undo)
         if event.user_id is not None:

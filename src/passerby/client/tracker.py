@@ -16,7 +16,7 @@ from ..events.attributes import plain
 from ..events.context import language_of
 from ..events.event import IdentityData, PageViewData
 from ..events.identity import checked_id, checked_user_id, identity_of
-from ..events.options import Options, read_question
+from ..events.options import Options, read_personalization
 from ..http.session import Session
 from ..logs import get_logger
 from .capture import EventCapture
@@ -292,7 +292,7 @@ class Tracker:
         if self.session.decision.refusal is not None:
             return None
         try:
-            asked = read_question(data)
+            asked = read_personalization(data)
             builder = self._capture.builder
             locale = builder.locale(builder.context({}), {})
             if asked.get("language") is None and self._desk.defaults.infer and locale is not None:

@@ -18,7 +18,7 @@ from ..values.callbacks import discard_awaitable
 from .attributes import plain, read_attributes
 from .context import IpPolicy, RedactUrl, external_referrer, language_of, page_of
 from .event import Context, Event, EventKind, new_event_id
-from .identity import CAMEL_CASE, guard, read_identity, user_id_in
+from .identity import CAMEL_CASE, read_identity, refuse_secrets, user_id_in
 from .options import (
     Options,
     checked_event_id,
@@ -94,7 +94,7 @@ class EventInputs(Protocol):
         ...
 
 
-class Composer:
+class EventBuilder:
     """Makes the events of one visitor in one request.
 
     Args:
@@ -129,7 +129,7 @@ class Composer:
         """Note that a page view was tracked, so that no automatic one is sent."""
         self.has_page_view = True
 
-    def forget_page_view(self) -> None:
+    def undo_page_view(self) -> None:
         """Note that the transaction of a page view was rolled back."""
         self.has_page_view = False
 
@@ -146,7 +146,7 @@ class Composer:
             return context.locale
         return request.language or context.locale
 
-    def compose(
+    def build(
         self,
         kind: EventKind,
         type: str | None,
@@ -180,9 +180,9 @@ class Composer:
         context = self.context(given)
         before = user_id = self._visit.user_id
         if kind == "identity":
-            user_id = self._identified(data, extension, nested)
+            user_id = self._resolve_identity(data, extension, nested)
         elif kind == "group":
-            self._guard({}, data["traits"])
+            self._refuse_secrets({}, data["traits"])
         elif kind == "alias":
             self._check_alias(data["previous_id"])
         context = self._fill_in(kind, data, context, given)
@@ -204,18 +204,20 @@ class Composer:
             before if user_id not in (None, before) else None,
         )
 
-    def _identified(self, data: dict[str, Any], extension: dict[str, Any], nested: dict[str, Any] | None) -> str | None:
+    def _resolve_identity(
+        self, data: dict[str, Any], extension: dict[str, Any], nested: dict[str, Any] | None
+    ) -> str | None:
         """Return the user ID of identity data, secrets refused or hashed. Without identifiers it is unchanged."""
-        self._guard(data, extension, nested)
+        self._refuse_secrets(data, extension, nested)
         if not data.get("identifiers"):
             return self._visit.user_id
         # None of them may be usable; whoever is meant, it need not be the one before.
         return user_id_in(data, self._inputs.defaults.identity_provider, self._visit.browser_id)
 
-    def _guard(self, data: dict[str, Any], flat: dict[str, Any], given: dict[str, Any] | None = None) -> None:
+    def _refuse_secrets(self, data: dict[str, Any], flat: dict[str, Any], given: dict[str, Any] | None = None) -> None:
         defaults = self._inputs.defaults
         refuses_secrets = defaults.sensitive_traits == "refuse"
-        guard(data, flat, given, refuses_secrets=refuses_secrets, hashed=defaults.hash_traits)
+        refuse_secrets(data, flat, given, refuses_secrets=refuses_secrets, hashed=defaults.hash_traits)
 
     def _check_alias(self, previous_id: str) -> None:
         session = self._visit

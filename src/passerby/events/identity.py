@@ -109,7 +109,7 @@ def identifiers_in(data: Mapping[str, Any]) -> list[dict[str, Any]]:
     return identifiers if _is_list_of_objects(identifiers) else []
 
 
-def guard(
+def refuse_secrets(
     data: dict[str, Any],
     flat: dict[str, Any],
     given: dict[str, Any] | None = None,
@@ -172,7 +172,7 @@ def traits_of(event: Event) -> dict[str, Any]:
     return _traits_in(event.data) | event.attributes
 
 
-def remember(event: Event, destinations: Sequence[str], now: float) -> StoredIdentity:
+def make_stored_identity(event: Event, destinations: Sequence[str], now: float) -> StoredIdentity:
     """Return the content of the identity cookie for an identity event.
 
     Equal identities have equal digests in every process, whatever the order of dicts, sets and destinations.
@@ -183,7 +183,7 @@ def remember(event: Event, destinations: Sequence[str], now: float) -> StoredIde
     return StoredIdentity(event.user_id or "", hashlib.blake2b(content, digest_size=9).hexdigest(), int(now))
 
 
-def is_repeated(now: StoredIdentity, before: StoredIdentity | None) -> bool:
+def is_unchanged(now: StoredIdentity, before: StoredIdentity | None) -> bool:
     """Return whether the same identity was sent less than a day ago."""
     return before is not None and now.digest == before.digest and now.sent_at - before.sent_at < REPEAT_AFTER
 

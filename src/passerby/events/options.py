@@ -171,7 +171,7 @@ def override(context: Context, given: Mapping[str, Any], redact: RedactUrl | Non
 
 
 @wrap_read_errors("personalize data")
-def read_question(data: Mapping[str, Any] | None) -> dict[str, Any]:
+def read_personalization(data: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the data of a personalisation request as plain values, with flattened `params`. Raises ValidationError."""
     if data is None or not is_mapping(data):
         return plain(data, "personalize data")
@@ -227,7 +227,7 @@ def _campaign(campaign: Mapping[str, Any]) -> dict[str, str] | None:
 
 
 @wrap_read_errors("destinations")
-def choose(chosen: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
+def choose_destinations(chosen: Iterable[str], known: Sequence[str]) -> tuple[str, ...]:
     """Return the chosen destinations. Raises ValidationError if one is unknown."""
     names = [] if isinstance(chosen, str | bytes) else list(map(unwrap, bounded(chosen, "destinations")))
     if isinstance(chosen, str | bytes) or any(name not in known for name in names):
