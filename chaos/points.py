@@ -14,7 +14,7 @@ import threading
 from typing import Any
 
 from passerby import Tracking
-from passerby.delivery.transport import Lane
+from passerby.delivery.transport import Connection
 from passerby.destinations import DestinationResponse, OutgoingRequest
 
 # By SQL: what a statement holds, and whether death comes before or after it. A single statement that is no part of a
@@ -85,9 +85,9 @@ def _watch_statements(word: str, is_after: bool, come_closer: _Countdown) -> Non
 
 
 def _watch_calls(point: str, come_closer: _Countdown) -> None:
-    perform = Lane.perform
+    perform = Connection.perform
 
-    async def perform_watched(lane: Lane, call: OutgoingRequest, timeout: float) -> DestinationResponse:
+    async def perform_watched(lane: Connection, call: OutgoingRequest, timeout: float) -> DestinationResponse:
         if point == "before send":
             come_closer()
         if point == "while the answer is awaited":
@@ -97,4 +97,4 @@ def _watch_calls(point: str, come_closer: _Countdown) -> None:
             come_closer()
         return answer
 
-    Lane.perform = perform_watched  # type: ignore[method-assign, assignment]
+    Connection.perform = perform_watched  # type: ignore[method-assign, assignment]

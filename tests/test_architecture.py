@@ -41,10 +41,11 @@ ORDER = """
     outbox.stock  outbox.upkeep  outbox.neighbours  outbox.intake  outbox.editing  outbox.adoption
     outbox.writer  outbox.journal  outbox.crew  outbox.sqlite
     delivery.test_run  delivery.dry_run  delivery.errors
-    delivery.breaker  delivery.recovery  delivery.process  delivery.gil  delivery.loop
-    delivery.worker  delivery.connecting  delivery.stream  delivery.transport  delivery.load  delivery.sender
+    delivery.breaker  delivery.ramp_up  delivery.process  delivery.gil  delivery.loop
+    delivery.worker  delivery.connecting  delivery.http_stream  delivery.transport
+    delivery.claimed_batch  delivery.sender
     delivery.flush  delivery
-    browser_ids  browser_ids.pool  browser_ids.issuer  browser_ids.browser_ids
+    browser_ids  browser_ids.pool  browser_ids.fetcher  browser_ids.browser_ids
 
     settings  settings.setting  settings.secret_keys  settings.settings  settings.env
     client  client.receipt  client.on_commit  client.contract  client.capture  client.tracker  client.current
@@ -85,7 +86,7 @@ IMPORTERS = {
     "fastapi": ["demo", "fastapi"],
     "fcntl": ["outbox.folder"],
     "flask": ["flask"],
-    "h11": ["delivery.stream"],  # it comes with httpx
+    "h11": ["delivery.http_stream"],  # it comes with httpx
     "httpx": ["delivery.transport"],
     # These tests do not see what is imported through it.
     "importlib": ["cli.main", "cli.outbox.flush", "demo", "destinations.registry", "version"],

@@ -10,7 +10,7 @@ import pytest
 
 from passerby.delivery.breaker import FAILURES
 from passerby.delivery.sender import NoBrowserId
-from passerby.delivery.transport import NoAnswer
+from passerby.delivery.transport import TransportError
 from passerby.destinations import DestinationResponse, OutgoingRequest, SendResult, SplitBatch
 from passerby.destinations.responses import classify_status
 from passerby.events.event import COMMON_KINDS, Event
@@ -163,7 +163,7 @@ async def test_what_fails_for_the_moment_puts_the_whole_call_off_and_the_same_ca
 
 async def test_a_service_that_fails_while_a_call_is_divided_gets_the_rest_later() -> None:
     stage = Stage(Basket(), base=8.0, jitter=lambda: 0.5)
-    answers: Iterator[DestinationResponse | Exception] = iter([REFUSED, OK, NoAnswer("connection reset"), OK])
+    answers: Iterator[DestinationResponse | Exception] = iter([REFUSED, OK, TransportError("connection reset"), OK])
     stage.answer = lambda call: next(answers)
     for number in range(4):
         stage.tell(f"visitor {number}", str(number))
@@ -197,7 +197,7 @@ async def test_who_asks_to_be_left_alone_gets_none_of_the_calls_that_were_to_fol
 
 async def test_a_half_open_breaker_lets_one_call_through() -> None:
     stage = Stage(Basket(batch_bytes=2), concurrency=10, base=1.0)
-    stage.answer = lambda call: NoAnswer("cannot connect")
+    stage.answer = lambda call: TransportError("cannot connect")
     stage.sender.breaker._failures = FAILURES - 1
     for number in range(30):
         stage.tell(f"visitor {number}", str(number), type="1")

@@ -20,7 +20,12 @@ def fail(breaker: Breaker, times: int, now: float = 0.0, after: float | None = N
 def test_a_closed_breaker_lets_all_calls_through() -> None:
     breaker = make_breaker()
 
-    assert (breaker.state, breaker.is_open, breaker.slots(0.0, 10), breaker.wait_until()) == ("closed", False, 10, 0.0)
+    assert (breaker.state, breaker.is_open, breaker.slots(0.0, 10), breaker.next_attempt_at()) == (
+        "closed",
+        False,
+        10,
+        0.0,
+    )
 
 
 def test_it_opens_at_so_many_failures_in_a_row() -> None:
@@ -82,8 +87,8 @@ def test_each_bad_probe_doubles_the_pause_up_to_a_limit(jitter: float, pauses: l
     fail(breaker, FAILURES)
     now, seen = 0.0, []
     for _ in pauses:
-        seen.append(breaker.wait_until() - now)
-        now = breaker.wait_until()
+        seen.append(breaker.next_attempt_at() - now)
+        now = breaker.next_attempt_at()
         assert breaker.slots(now, 10) == 1
         fail(breaker, 1, now)
 
@@ -97,14 +102,14 @@ def test_the_pauses_begin_anew_after_it_was_closed() -> None:
     breaker.on_success()
     fail(breaker, FAILURES, 100.0)
 
-    assert breaker.wait_until() == 101.0
+    assert breaker.next_attempt_at() == 101.0
 
 
 def test_calls_that_were_under_way_when_it_opened_do_not_lengthen_the_pause() -> None:
     breaker = make_breaker()
     fail(breaker, FAILURES + 9)
 
-    assert breaker.wait_until() == 1.0
+    assert breaker.next_attempt_at() == 1.0
 
 
 @pytest.mark.parametrize("failures", [1, FAILURES])
@@ -113,7 +118,7 @@ def test_no_call_is_made_before_the_time_the_service_asked_for(failures: int) ->
     fail(breaker, failures, now=10.0, after=60.0)
 
     assert [breaker.slots(now, 10) > 0 for now in (10.0, 69.9, 70.0)] == [False, False, True]
-    assert breaker.wait_until() == 70.0
+    assert breaker.next_attempt_at() == 70.0
 
 
 def test_a_shorter_wish_does_not_undo_a_longer_one() -> None:
@@ -121,7 +126,7 @@ def test_a_shorter_wish_does_not_undo_a_longer_one() -> None:
     fail(breaker, 1, now=0.0, after=60.0)
     fail(breaker, 1, now=0.0, after=1.0)
 
-    assert breaker.wait_until() == 60.0
+    assert breaker.next_attempt_at() == 60.0
 
 
 def test_the_log_has_one_warning_at_its_opening_and_one_line_at_its_closing(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from passerby.delivery.connecting import NEXT_AFTER, PrivateAddress, connect
-from passerby.delivery.transport import Lane, NoAnswer, make_ssl_context
+from passerby.delivery.transport import Connection, TransportError, make_ssl_context
 from passerby.destinations import OutgoingRequest
 from tests.making import PATIENCE
 
@@ -114,13 +114,13 @@ def test_an_address_that_swallows_packets_takes_no_attempt_away(swallowing: Any,
 
     async def work() -> int:
         server = await asyncio.start_server(serve, sock=listening)
-        lane = Lane(make_ssl_context)
+        connection = Connection(make_ssl_context)
         try:
             return (
-                await lane.perform(OutgoingRequest("POST", f"http://{HOST}/v1.2/events", {}, b"{}"), PATIENCE)
+                await connection.perform(OutgoingRequest("POST", f"http://{HOST}/v1.2/events", {}, b"{}"), PATIENCE)
             ).status
         finally:
-            await lane.aclose()
+            await connection.aclose()
             server.close()
 
     assert run([swallowing, (socket.AF_INET, listening.getsockname())], work) == 200
@@ -131,10 +131,10 @@ def test_where_no_address_answers_the_last_one_says_why(refusing: Any, kinds: st
     addresses = [{"r": refusing, "u": (socket.AF_INET6, ("100::1", 9, 0, 0))}[kind] for kind in kinds]
 
     async def work() -> str:
-        lane = Lane(make_ssl_context)
-        with pytest.raises(NoAnswer) as caught:
-            await lane.perform(OutgoingRequest("POST", f"http://{HOST}/", {}, b"{}"), PATIENCE)
-        await lane.aclose()
+        connection = Connection(make_ssl_context)
+        with pytest.raises(TransportError) as caught:
+            await connection.perform(OutgoingRequest("POST", f"http://{HOST}/", {}, b"{}"), PATIENCE)
+        await connection.aclose()
         return str(caught.value)
 
     assert run(addresses, work) in ("connection refused", "connection lost")

@@ -14,7 +14,7 @@ from math import inf
 
 import pytest
 
-from passerby.delivery.gil import GilHoldingSocket, ReadyNow, _calls, contention
+from passerby.delivery.gil import GilHoldingPoll, GilHoldingSocket, _calls, contention
 from passerby.delivery.loop import WorkerLoop
 from passerby.delivery.worker import Worker
 from tests.making import PATIENCE, eventually
@@ -100,11 +100,11 @@ def test_sending_and_receiving_keep_the_gil(rival: Rival, connected: tuple[GilHo
 
 def test_looking_what_is_ready_keeps_the_gil(rival: Rival, connected: tuple[GilHoldingSocket, socket.socket]) -> None:
     ours, _ = connected
-    now = ReadyNow([selectors.SelectorKey(ours, ours.fileno(), selectors.EVENT_READ, None)])
+    now = GilHoldingPoll([selectors.SelectorKey(ours, ours.fileno(), selectors.EVENT_READ, None)])
 
     def work() -> None:
         for _ in range(TIMES):
-            now.look()
+            now.poll()
 
     assert not rival.has_run_during(work)
 
@@ -190,11 +190,11 @@ def test_what_is_ready_is_what_a_selector_says(connected: tuple[GilHoldingSocket
             for step in (lambda: None, lambda: theirs.sendall(b"x"), lambda: ours.recv(1)):
                 step()
                 selector.register(ours, events)
-                assert ReadyNow(selector.get_map().values()).look() == selector.select(0)
+                assert GilHoldingPoll(selector.get_map().values()).poll() == selector.select(0)
                 selector.unregister(ours)
         theirs.close()
         selector.register(ours, selectors.EVENT_READ)
-        assert ReadyNow(selector.get_map().values()).look() == selector.select(PATIENCE)
+        assert GilHoldingPoll(selector.get_map().values()).poll() == selector.select(PATIENCE)
 
 
 def test_many_callers_wake_the_loop_once() -> None:
@@ -216,7 +216,7 @@ def test_many_callers_wake_the_loop_once() -> None:
         assert loop is not None
         for _ in range(1_000):
             worker.rouse()
-            worker.wake()
+            worker.wake_for_events()
         assert len(loop._ready) <= 1  # type: ignore[attr-defined]
     finally:
         worker.go_on()
@@ -239,8 +239,8 @@ def test_who_computes_is_noticed_and_forgotten(
     thread = threading.Thread(target=compute, daemon=True)
     thread.start()
     try:
-        eventually(lambda: ours.send(b"x") and contention.is_there)
+        eventually(lambda: ours.send(b"x") and contention.is_high)
     finally:
         is_over.set()
         thread.join(PATIENCE)
-    eventually(lambda: not contention.is_there)
+    eventually(lambda: not contention.is_high)

@@ -317,11 +317,11 @@ def test_a_burst_of_questions_leaves_few_connections(make_tracking: MakeTracking
     question = tracking._desk.browser_ids.issuer
     assert question is not None
 
-    asked = [tracking._delivery.ask(question.new_id_query(), PATIENCE) for _ in range(20)]
+    asked = [tracking._delivery.run_query(question.new_id_query(), PATIENCE) for _ in range(20)]
     for answer in asked:
         answer.exception(PATIENCE)
 
-    assert wait_until(lambda: len(tracking._delivery._spare_lanes) == 3)
+    assert wait_until(lambda: len(tracking._delivery._idle_connections) == 3)
 
 
 def test_questions_asked_as_it_closes_are_all_answered(make_tracking: MakeTracking, collector: CollectorServer) -> None:
@@ -335,7 +335,7 @@ def test_questions_asked_as_it_closes_are_all_answered(make_tracking: MakeTracki
         closing.start()
         while closing.is_alive():
             with suppress(RemoteError):
-                asked.append(tracking._delivery.ask(issuer.new_id_query(), 1.0))
+                asked.append(tracking._delivery.run_query(issuer.new_id_query(), 1.0))
             time.sleep(0.0002)
 
     errors = [answer.exception(PATIENCE) for answer in asked]

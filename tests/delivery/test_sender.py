@@ -1,4 +1,4 @@
-"""The sender alone: a lane that answers as told, and time that passes as told."""
+"""The sender alone: a connection that answers as told, and time that passes as told."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from passerby.delivery.breaker import FAILURES
 from passerby.delivery.sender import NoBrowserId, RetryPlan, Sender
-from passerby.delivery.transport import NoAnswer
+from passerby.delivery.transport import TransportError
 from passerby.destinations import Destination, DestinationResponse, OutgoingRequest, Rejected, Retry
 from passerby.destinations.responses import classify_status
 from passerby.events.event import COMMON_KINDS, Event
@@ -52,7 +52,7 @@ class Echo:
 
 
 class Performer:
-    """A lane that answers what `answer` says."""
+    """A connection that answers what `answer` says."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
@@ -63,7 +63,7 @@ class Performer:
         assert not self.is_closed
         self.is_busy = True
         self.stage.calls.append((call.body or b"").decode())
-        self.stage.at_once = max(self.stage.at_once, sum(lane.is_busy for lane in self.stage.lanes))
+        self.stage.at_once = max(self.stage.at_once, sum(connection.is_busy for connection in self.stage.connections))
         try:
             await asyncio.sleep(0)
             await self.stage.gate.wait()
@@ -84,7 +84,7 @@ class Stage:
     def __init__(self, destination: Destination | None = None, **plan: Any) -> None:
         self.now = 1000.0
         self.calls: list[str] = []
-        self.lanes: list[Performer] = []
+        self.connections: list[Performer] = []
         self.at_once = 0
         self.changes = 0
         self.gate = asyncio.Event()
@@ -99,15 +99,15 @@ class Stage:
             self.destination,
             self.outbox,
             RetryPlan(**settings | plan),
-            self.make_lane,
+            self.make_connection,
             self.find_browser_id,
             lambda: self.now,
             self.on_change,
         )
 
-    def make_lane(self) -> Performer:
-        self.lanes.append(Performer(self))
-        return self.lanes[-1]
+    def make_connection(self) -> Performer:
+        self.connections.append(Performer(self))
+        return self.connections[-1]
 
     async def find_browser_id(self, visitor: str) -> str:
         found = self.browser_ids(visitor)
@@ -161,9 +161,9 @@ async def test_each_visitors_events_go_one_after_the_other_and_lanes_are_used_ag
     for visitor in ("ada", "ben", "cyd", "dan", "eve"):
         assert [call.split()[1] for call in stage.calls if call.startswith(visitor)] == ["0", "1", "2", "3"]
     assert stage.at_once == 3, "no more calls at once than the plan allows"
-    assert len(stage.lanes) == 3
+    assert len(stage.connections) == 3
     await stage.sender.aclose()
-    assert all(lane.is_closed for lane in stage.lanes)
+    assert all(connection.is_closed for connection in stage.connections)
 
 
 async def test_what_fails_for_the_moment_is_put_off_with_growing_jittered_waits() -> None:
@@ -176,7 +176,7 @@ async def test_what_fails_for_the_moment_is_put_off_with_growing_jittered_waits(
         due = stage.outbox.next_due("a")
         assert due is not None
         waits.append(due - stage.now)
-        stage.now = max(due, stage.sender.breaker.wait_until())
+        stage.now = max(due, stage.sender.breaker.next_attempt_at())
 
     assert waits == [4.0, 8.0, 16.0, 32.0, 50.0, 50.0, 50.0]
     assert stage.sender.retries == 7
@@ -215,7 +215,7 @@ async def test_nothing_is_sent_before_the_time_the_service_asked_for(after: str)
 
 async def test_what_is_too_old_becomes_a_dead_letter() -> None:
     stage = Stage(age=100.0)
-    stage.answer = lambda call: NoAnswer("cannot connect")
+    stage.answer = lambda call: TransportError("cannot connect")
     stage.tell("ada", "1")
     await stage.settle()
     assert stage.tally.waiting == 1
@@ -253,7 +253,7 @@ async def test_our_own_mistake_with_one_event_stops_no_other(caplog: pytest.LogC
 
 async def test_our_own_mistake_says_nothing_of_the_service() -> None:
     stage = Stage(concurrency=10, base=1.0)
-    stage.answer = lambda call: NoAnswer("connection refused")
+    stage.answer = lambda call: TransportError("connection refused")
     for number in range(5):
         stage.tell(f"visitor {number}", f"{number}")
     await stage.settle()
@@ -263,7 +263,7 @@ async def test_our_own_mistake_says_nothing_of_the_service() -> None:
     for number in range(5):
         stage.outbox.purge_visitor(f"visitor {number}")
     stage.tell("ada", "6", type="UNREADABLE")
-    stage.now = stage.sender.breaker.wait_until()
+    stage.now = stage.sender.breaker.next_attempt_at()
     await stage.settle()
 
     assert stage.tally.dead == 1
@@ -274,7 +274,7 @@ async def test_our_own_mistake_says_nothing_of_the_service() -> None:
 
 async def test_an_open_breaker_holds_back_all_but_one_probe() -> None:
     stage = Stage(concurrency=10, base=1.0)
-    stage.answer = lambda call: NoAnswer("cannot connect")
+    stage.answer = lambda call: TransportError("cannot connect")
     for number in range(30):
         stage.tell(f"visitor {number}", "1")
     due = await stage.settle()
@@ -303,7 +303,7 @@ async def test_while_a_probe_is_under_way_there_is_nothing_to_look_for() -> None
     stage.sender.breaker._failures = FAILURES - 1
     await stage.settle()
     stage.tell("ben", "2")
-    stage.now = stage.sender.breaker.wait_until()
+    stage.now = stage.sender.breaker.next_attempt_at()
     stage.gate.clear()
     stage.sender.dispatch()
     await asyncio.sleep(0)
@@ -369,23 +369,23 @@ async def test_what_was_given_up_before_it_began_stays_in_the_outbox_too() -> No
     await stage.sender.aclose()
 
     assert len(stage.outbox.acquire("a", 10, stage.now)) == 1
-    assert all(lane.is_closed for lane in stage.lanes)
+    assert all(connection.is_closed for connection in stage.connections)
 
 
 async def test_without_a_lane_the_event_waits_for_the_next_try(caplog: pytest.LogCaptureFixture) -> None:
     stage = Stage()
-    make_lane = stage.sender._make_lane
+    make_connection = stage.sender._make_connection
 
     def fail() -> Performer:
-        raise OSError("no lane")
+        raise OSError("no connection")
 
-    stage.sender._make_lane = fail
+    stage.sender._make_connection = fail
     stage.tell("Ada", "1")
     await stage.settle()
     assert stage.tally.waiting == 1
     assert "is tried again" in caplog.text
 
-    stage.sender._make_lane = make_lane
+    stage.sender._make_connection = make_connection
     stage.now += 100.0
     await stage.settle()
     assert stage.tally.delivered == 1
@@ -405,7 +405,7 @@ async def test_an_outbox_that_fails_once_keeps_the_event(monkeypatch: pytest.Mon
     stage.tell("Ada", "1")
     await stage.settle()
     assert stage.tally.waiting == 1
-    assert stage.lanes[0].is_closed
+    assert stage.connections[0].is_closed
 
     stage.now += 100.0
     await stage.settle()

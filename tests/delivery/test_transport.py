@@ -18,8 +18,8 @@ import h11
 import httpx
 import pytest
 
-from passerby.delivery.stream import MAX_BODY, MAX_PIECES
-from passerby.delivery.transport import _REASONS, Lane, NoAnswer, _reason, make_ssl_context, proxy_for
+from passerby.delivery.http_stream import MAX_BODY, MAX_PIECES
+from passerby.delivery.transport import _REASONS, Connection, TransportError, _reason, make_ssl_context, proxy_for
 from passerby.destinations import DestinationResponse, OutgoingRequest
 from tests.making import PATIENCE
 
@@ -39,10 +39,10 @@ def no_proxy_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def lane() -> AsyncIterator[Lane]:
-    lane = Lane(make_ssl_context)
-    yield lane
-    await lane.aclose()
+async def connection() -> AsyncIterator[Connection]:
+    connection = Connection(make_ssl_context)
+    yield connection
+    await connection.aclose()
 
 
 def answers(*answers: bytes, keep: bool = False) -> Talk:
@@ -112,9 +112,9 @@ def call_to(port: int, path: str = "/v1.2/events", scheme: str = "http", host: s
     return OutgoingRequest("POST", url, {"Content-Type": "application/json", "X-Key": SECRET}, b'{"secret": "value"}')
 
 
-async def reason_of(lane: Lane, call: OutgoingRequest, timeout: float = PATIENCE) -> str:
-    with pytest.raises(NoAnswer) as caught:
-        await lane.perform(call, timeout)
+async def reason_of(connection: Connection, call: OutgoingRequest, timeout: float = PATIENCE) -> str:
+    with pytest.raises(TransportError) as caught:
+        await connection.perform(call, timeout)
     reason = str(caught.value)
     assert caught.value.__cause__ is None
     for word in (SECRET, "localhost", "127.0.0.1", "http:", "https:", "secret", "/v1.2"):
@@ -125,7 +125,7 @@ async def reason_of(lane: Lane, call: OutgoingRequest, timeout: float = PATIENCE
 # Good answers
 
 
-async def test_what_is_sent_and_what_comes_back(lane: Lane) -> None:
+async def test_what_is_sent_and_what_comes_back(connection: Connection) -> None:
     seen: list[tuple[bytes, bytes]] = []
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -133,7 +133,7 @@ async def test_what_is_sent_and_what_comes_back(lane: Lane) -> None:
         writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\nRetry-After: 7\r\n\r\n{}")
 
     async with serving(talk) as port:
-        answer = await lane.perform(call_to(port), PATIENCE)
+        answer = await connection.perform(call_to(port), PATIENCE)
 
     assert answer == DestinationResponse(201, {"content-length": "2", "retry-after": "7"}, b"{}")
     head, body = seen[0]
@@ -145,7 +145,7 @@ async def test_what_is_sent_and_what_comes_back(lane: Lane) -> None:
     assert f"localhost:{port}" in head.decode()
 
 
-async def test_a_connection_is_kept_for_the_next_call(lane: Lane) -> None:
+async def test_a_connection_is_kept_for_the_next_call(connection: Connection) -> None:
     connections = 0
     ok = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -156,14 +156,14 @@ async def test_a_connection_is_kept_for_the_next_call(lane: Lane) -> None:
 
     async with serving(talk) as port:
         for _ in range(9):
-            assert (await lane.perform(call_to(port), PATIENCE)).status == 200
+            assert (await connection.perform(call_to(port), PATIENCE)).status == 200
     assert connections == 1
 
 
-async def test_a_kept_connection_that_was_ended_meanwhile_is_made_again(lane: Lane) -> None:
+async def test_a_kept_connection_that_was_ended_meanwhile_is_made_again(connection: Connection) -> None:
     async with serving(answers(*[b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"] * 3)) as port:
         for _ in range(3):
-            assert (await lane.perform(call_to(port), PATIENCE)).status == 200
+            assert (await connection.perform(call_to(port), PATIENCE)).status == 200
             await asyncio.sleep(0.05)
 
 
@@ -178,9 +178,9 @@ async def test_a_kept_connection_that_was_ended_meanwhile_is_made_again(lane: La
         (b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy", 503, b"busy"),
     ],
 )
-async def test_answers_of_all_forms(lane: Lane, answer: bytes, status: int, body: bytes) -> None:
+async def test_answers_of_all_forms(connection: Connection, answer: bytes, status: int, body: bytes) -> None:
     async with serving(answers(answer)) as port:
-        found = await lane.perform(call_to(port), PATIENCE)
+        found = await connection.perform(call_to(port), PATIENCE)
 
     assert (found.status, found.body) == (status, body)
 
@@ -200,39 +200,39 @@ async def test_answers_of_all_forms(lane: Lane, answer: bytes, status: int, body
     ],
     ids=["nothing", "not HTTP", "cut off", "bad chunk", "half a head", "huge head"],
 )
-async def test_bad_answers_are_told_apart(lane: Lane, answer: bytes, reason: str) -> None:
+async def test_bad_answers_are_told_apart(connection: Connection, answer: bytes, reason: str) -> None:
     async with serving(answers(answer)) as port:
-        assert await reason_of(lane, call_to(port)) == reason
-        assert await reason_of(lane, call_to(port)), "the next call starts anew"
+        assert await reason_of(connection, call_to(port)) == reason
+        assert await reason_of(connection, call_to(port)), "the next call starts anew"
 
 
 @pytest.mark.parametrize("length", [b"Content-Length: 9000000\r\n", b""], ids=["huge", "endless"])
-async def test_of_a_body_beyond_the_limit_the_status_is_taken(lane: Lane, length: bytes) -> None:
+async def test_of_a_body_beyond_the_limit_the_status_is_taken(connection: Connection, length: bytes) -> None:
     """The service has taken the call; to send it again would be worse than not to read what it says."""
     answer = b"HTTP/1.1 201 OK\r\n" + length + b"\r\n" + b"x" * (MAX_BODY + 70_000)
     async with serving(answers(answer, answer)) as port:
         for _ in range(2):  # the next call starts anew
-            assert await lane.perform(call_to(port), PATIENCE) == DestinationResponse(201, ANY, b"")
+            assert await connection.perform(call_to(port), PATIENCE) == DestinationResponse(201, ANY, b"")
 
 
-async def test_a_body_of_the_largest_size_is_read(lane: Lane) -> None:
+async def test_a_body_of_the_largest_size_is_read(connection: Connection) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % MAX_BODY
     async with serving(answers(head + b"x" * MAX_BODY)) as port:
-        assert len((await lane.perform(call_to(port), PATIENCE)).body) == MAX_BODY
+        assert len((await connection.perform(call_to(port), PATIENCE)).body) == MAX_BODY
 
 
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"])
-async def test_the_time_limit_holds_over_the_whole_answer(lane: Lane, said: bytes) -> None:
+async def test_the_time_limit_holds_over_the_whole_answer(connection: Connection, said: bytes) -> None:
     async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(said)
         await asyncio.sleep(60)
 
     async with serving(stall) as port:
-        assert await reason_of(lane, call_to(port), 0.2) == "no answer in time"
+        assert await reason_of(connection, call_to(port), 0.2) == "no answer in time"
 
 
-async def test_a_drip_of_bytes_does_not_stretch_the_time(lane: Lane) -> None:
+async def test_a_drip_of_bytes_does_not_stretch_the_time(connection: Connection) -> None:
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n")
@@ -241,22 +241,22 @@ async def test_a_drip_of_bytes_does_not_stretch_the_time(lane: Lane) -> None:
             await asyncio.sleep(0.02)
 
     async with serving(drip) as port:
-        assert await reason_of(lane, call_to(port), 0.3) == "no answer in time"
+        assert await reason_of(connection, call_to(port), 0.3) == "no answer in time"
 
 
-async def test_chunks_of_a_byte_each_are_not_read_for_ever(lane: Lane) -> None:
+async def test_chunks_of_a_byte_each_are_not_read_for_ever(connection: Connection) -> None:
     """Each chunk costs CPU time of the app's process; of an answer with more than enough its status is taken."""
     head = b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n"
     async with serving(endless(head, b"1\r\nx\r\n" * 1_000)) as port:
         for _ in range(2):
-            assert await lane.perform(call_to(port), PATIENCE) == DestinationResponse(201, ANY, b"")
+            assert await connection.perform(call_to(port), PATIENCE) == DestinationResponse(201, ANY, b"")
 
 
-async def test_an_answer_in_many_small_chunks_is_read(lane: Lane) -> None:
+async def test_an_answer_in_many_small_chunks_is_read(connection: Connection) -> None:
     chunks = b"".join(b"1f4\r\n" + b"x" * 500 + b"\r\n" for _ in range(MAX_PIECES // 2))
     answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
     async with serving(answers(answer)) as port:
-        assert len((await lane.perform(call_to(port), PATIENCE)).body) == 250 * MAX_PIECES
+        assert len((await connection.perform(call_to(port), PATIENCE)).body) == 250 * MAX_PIECES
 
 
 @pytest.mark.parametrize(
@@ -272,29 +272,29 @@ async def test_an_answer_in_many_small_chunks_is_read(lane: Lane) -> None:
     ],
     ids=["100", "103", "102 with long headers", "headers", "a header", "trailers", "a chunk's extension"],
 )
-async def test_endless_answers_are_given_up(lane: Lane, first: bytes, then: bytes) -> None:
+async def test_endless_answers_are_given_up(connection: Connection, first: bytes, then: bytes) -> None:
     """They are given up because of what they are, not because of the time they take."""
     async with serving(endless(first, then)) as port:
-        assert await reason_of(lane, call_to(port)) == "answer is not HTTP or was cut off"
+        assert await reason_of(connection, call_to(port)) == "answer is not HTTP or was cut off"
 
 
-async def test_a_few_interim_answers_are_passed_over(lane: Lane) -> None:
+async def test_a_few_interim_answers_are_passed_over(connection: Connection) -> None:
     interim = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n" * 20
     async with serving(answers(interim + b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n{}")) as port:
-        assert (await lane.perform(call_to(port), PATIENCE)).body == b"{}"
+        assert (await connection.perform(call_to(port), PATIENCE)).body == b"{}"
 
 
-async def test_nobody_there_and_no_such_host(lane: Lane) -> None:
+async def test_nobody_there_and_no_such_host(connection: Connection) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # so that nobody else listens there
         port = nobody.getsockname()[1]
-        assert await reason_of(lane, call_to(port, host="127.0.0.1")) == "connection refused"
-    assert await reason_of(lane, call_to(port, host="nowhere.invalid")) == "host name not found"
+        assert await reason_of(connection, call_to(port, host="127.0.0.1")) == "connection refused"
+    assert await reason_of(connection, call_to(port, host="nowhere.invalid")) == "host name not found"
 
 
 @pytest.mark.parametrize("host", ["a" * 64 + ".example", "a..example", ".example", "xn--\u00fc.example"])
-async def test_a_host_that_no_name_lookup_takes(lane: Lane, host: str) -> None:
-    assert await reason_of(lane, call_to(80, host=host)) == "host name is not valid"
+async def test_a_host_that_no_name_lookup_takes(connection: Connection, host: str) -> None:
+    assert await reason_of(connection, call_to(80, host=host)) == "host name is not valid"
 
 
 # TLS
@@ -319,25 +319,27 @@ def serving_with(certificate: Path) -> ssl.SSLContext:
 
 
 @pytest.fixture
-async def trusting_lane(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Lane]:
-    """A lane that trusts our authority, as an operator would have it do."""
+async def trusting_lane(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Connection]:
+    """A connection that trusts our authority, as an operator would have it do."""
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
-    lane = Lane(make_ssl_context)
-    yield lane
-    await lane.aclose()
+    connection = Connection(make_ssl_context)
+    yield connection
+    await connection.aclose()
 
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 
-async def test_a_good_certificate_is_accepted(authority: Authority, trusting_lane: Lane) -> None:
+async def test_a_good_certificate_is_accepted(authority: Authority, trusting_lane: Connection) -> None:
     async with serving(answers(OK), serving_with(authority.issue("localhost"))) as port:
         assert (await trusting_lane.perform(call_to(port, scheme="https"), PATIENCE)).status == 200
 
 
 @pytest.mark.parametrize("size", [0, 1, 16_383, 16_384, 16_385, 40_000, MAX_BODY])
 @pytest.mark.parametrize("form", ["length", "chunked", "until the end"])
-async def test_answers_of_all_sizes_over_tls(authority: Authority, trusting_lane: Lane, size: int, form: str) -> None:
+async def test_answers_of_all_sizes_over_tls(
+    authority: Authority, trusting_lane: Connection, size: int, form: str
+) -> None:
     """They come in records of 16 KB, of which several may have been received before the first is read."""
     body = bytes(number % 251 for number in range(size))
     answer = {
@@ -366,7 +368,7 @@ async def test_over_tls_openssl_is_asked_only_where_something_was_received() -> 
 
 @pytest.mark.parametrize("fault", ["expired", "wrong host", "unknown authority"])
 async def test_a_bad_certificate_is_refused_and_nothing_is_said(
-    authority: Authority, trusting_lane: Lane, lane: Lane, fault: str
+    authority: Authority, trusting_lane: Connection, connection: Connection, fault: str
 ) -> None:
     heard: list[bytes] = []
 
@@ -384,7 +386,7 @@ async def test_a_bad_certificate_is_refused_and_nothing_is_said(
 
 
 async def test_a_checked_address_is_connected_to_and_its_certificate_is_that_of_the_name(
-    authority: Authority, trusting_lane: Lane, monkeypatch: pytest.MonkeyPatch
+    authority: Authority, trusting_lane: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No loopback address is public, so that here the one of the server stands for one that is."""
     checked: list[str] = []
@@ -403,7 +405,7 @@ async def test_a_checked_address_is_connected_to_and_its_certificate_is_that_of_
         assert await reason_of(trusting_lane, call) == "certificate not accepted"
 
 
-async def test_a_private_address_is_not_connected_to_with_or_without_tls(lane: Lane) -> None:
+async def test_a_private_address_is_not_connected_to_with_or_without_tls(connection: Connection) -> None:
     heard: list[bytes] = []
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -411,12 +413,12 @@ async def test_a_private_address_is_not_connected_to_with_or_without_tls(lane: L
 
     async with serving(listen) as port:
         for scheme in ("http", "https"):
-            reason = await reason_of(lane, replace(call_to(port, scheme=scheme), public_only=True))
+            reason = await reason_of(connection, replace(call_to(port, scheme=scheme), public_only=True))
             assert reason == "host has no public address, and allow_private_addresses is not set"
     assert heard == []
 
 
-async def test_https_to_a_server_without_tls(lane: Lane) -> None:
+async def test_https_to_a_server_without_tls(connection: Connection) -> None:
     heard: list[bytes] = []
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -424,7 +426,7 @@ async def test_https_to_a_server_without_tls(lane: Lane) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
     async with serving(listen) as port:
-        assert await reason_of(lane, call_to(port, scheme="https")) == "TLS failed"
+        assert await reason_of(connection, call_to(port, scheme="https")) == "TLS failed"
     assert SECRET.encode() not in b"".join(heard)
 
 
@@ -454,7 +456,7 @@ def test_the_proxy_that_the_environment_names(
     assert proxy_for(scheme, host) == proxy
 
 
-async def test_calls_go_through_the_proxy(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_calls_go_through_the_proxy(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     heads: list[bytes] = []
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -465,8 +467,8 @@ async def test_calls_go_through_the_proxy(lane: Lane, monkeypatch: pytest.Monkey
     async with serving(talk) as port:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
-        assert (await lane.perform(call_to(80, host="api.example"), PATIENCE)).status == 200
-        assert await reason_of(lane, call_to(443, scheme="https", host="api.example")) == "proxy refused"
+        assert (await connection.perform(call_to(80, host="api.example"), PATIENCE)).status == 200
+        assert await reason_of(connection, call_to(443, scheme="https", host="api.example")) == "proxy refused"
 
     assert heads == [
         f"POST http://api.example/v1.2/events?client_key={SECRET} HTTP/1.1".encode(),
@@ -474,8 +476,8 @@ async def test_calls_go_through_the_proxy(lane: Lane, monkeypatch: pytest.Monkey
     ]
 
 
-async def test_a_tunnel_in_which_tls_fails_is_given_up(lane: Lane, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would keep the place of the lane's one connection, and no call would ever get through again."""
+async def test_a_tunnel_in_which_tls_fails_is_given_up(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would keep the place of the connection's one connection, and no call would ever get through again."""
     heads: list[bytes] = []
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -488,7 +490,7 @@ async def test_a_tunnel_in_which_tls_fails_is_given_up(lane: Lane, monkeypatch: 
     async with serving(talk) as port:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
         for _ in range(3):
-            await reason_of(lane, call_to(443, scheme="https", host="api.example"))
+            await reason_of(connection, call_to(443, scheme="https", host="api.example"))
 
     assert heads == [b"CONNECT api.example:443 HTTP/1.1"] * 3
 
@@ -501,16 +503,16 @@ async def test_bad_answers_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> N
     for answer, reason in faults.items():
         async with serving(answers(answer)) as port:
             monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
-            lane = Lane(make_ssl_context)
-            assert await reason_of(lane, call_to(80, host="api.example")) == reason
-            await lane.aclose()
+            connection = Connection(make_ssl_context)
+            assert await reason_of(connection, call_to(80, host="api.example")) == reason
+            await connection.aclose()
 
 
 # What nobody asked for
 
 
 @pytest.mark.parametrize("when", ["with the answer", "after it"])
-async def test_what_comes_before_a_call_is_no_answer_to_it(lane: Lane, when: str) -> None:
+async def test_what_comes_before_a_call_is_no_answer_to_it(connection: Connection, when: str) -> None:
     ok, bad = (b"HTTP/1.1 %s\r\nContent-Length: 0\r\n\r\n" % status for status in (b"200 OK", b"500 No"))
     connections = 0
     has_said_more = asyncio.Event()
@@ -532,7 +534,7 @@ async def test_what_comes_before_a_call_is_no_answer_to_it(lane: Lane, when: str
     async with serving(talk) as port:
         for number in (1, 2):
             has_said_more.clear()
-            assert (await lane.perform(call_to(port), PATIENCE)).status == 500
+            assert (await connection.perform(call_to(port), PATIENCE)).status == 500
             await has_said_more.wait()
             assert connections == number
 
@@ -545,20 +547,20 @@ def all_subclasses(kind: type[BaseException]) -> set[type[BaseException]]:
 
 
 @pytest.mark.parametrize("proxy", ["http://[::1", "http://localhost:port", "gopher://localhost:70"])
-async def test_a_proxy_that_cannot_be_used(lane: Lane, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+async def test_a_proxy_that_cannot_be_used(connection: Connection, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy)
 
-    assert "proxy" in await reason_of(lane, call_to(80, host="api.example"))
+    assert "proxy" in await reason_of(connection, call_to(80, host="api.example"))
 
 
 async def test_without_certificates_only_tls_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
-    lane = Lane(make_ssl_context)
+    connection = Connection(make_ssl_context)
 
-    assert await reason_of(lane, call_to(443, scheme="https")) == "TLS cannot be set up"
+    assert await reason_of(connection, call_to(443, scheme="https")) == "TLS cannot be set up"
     async with serving(answers(OK)) as port:
-        assert (await lane.perform(call_to(port), PATIENCE)).status == 200
-    await lane.aclose()
+        assert (await connection.perform(call_to(port), PATIENCE)).status == 200
+    await connection.aclose()
 
 
 def test_no_exception_of_the_libraries_is_forgotten() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from passerby import Dead, Delivered, Secret, SettingsError, Tracking, Webhook
 from passerby.collector import CollectorServer
 from passerby.delivery.dry_run import rehearsal
-from passerby.delivery.transport import Lane, NoAnswer, make_ssl_context
+from passerby.delivery.transport import Connection, TransportError, make_ssl_context
 from passerby.destinations import DestinationResponse, OutgoingRequest, Rejected, Retry, SplitBatch
 from passerby.destinations.target import is_public_address
 from passerby.destinations.webhook import sign
@@ -277,9 +277,9 @@ class TestDelivery:
         with Receiver() as receiver:
             url = f"http://{host}:{receiver.url.rpartition(':')[2]}/"
             monkeypatch.setattr(rehearsal, "allowed", {url[:-1]})
-            lane = Lane(make_ssl_context)
+            lane = Connection(make_ssl_context)
 
-            with pytest.raises(NoAnswer, match="host has no public address"):
+            with pytest.raises(TransportError, match="host has no public address"):
                 await lane.perform(OutgoingRequest("POST", url, {}, b"{}", public_only=True), PATIENCE)
             assert receiver.requests == []
 

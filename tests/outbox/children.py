@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from passerby.delivery.process import watch_process
+from passerby.delivery.process import register_process_listener
 from passerby.events.event import new_event_id
 from passerby.outbox.board import Board, Notice, Unused
 from passerby.outbox.database import Trouble
@@ -33,7 +33,7 @@ class Life:
         self.hold_still = outbox.hold_still
         self.go_on = outbox.go_on
         self.begin_afresh = outbox.begin_afresh
-        watch_process(self)
+        register_process_listener(self)
 
     def on_exit(self, waited: float) -> None:
         self.outbox.close(10)

@@ -12,7 +12,7 @@ from ..delivery.sender import RetryPlan
 from ..destinations import BrowserIdIssuer
 from ..outbox import Outbox
 from ..values.browser_id import BrowserIdFormat
-from .issuer import Mint
+from .fetcher import Mint
 from .pool import BrowserIdCounts, BrowserIdPool
 
 
@@ -85,13 +85,13 @@ class BrowserIds:
             return None
         if self._delivery.breaker_state(self.issuer.name) != "closed":
             return None
-        if self._mint.breaker.wait_until() > self._clock():  # the service asked for a pause
+        if self._mint.breaker.next_attempt_at() > self._clock():  # the service asked for a pause
             return None
         return self.pool.wait() if self._delivery.start_thread() else None
 
-    def leave_to_others(self) -> None:
+    def return_unused(self) -> None:
         """Give the ready IDs back for other processes, or for this one after a restart."""
-        self._mint.leave_to_others()
+        self._mint.return_unused()
 
     # What happens in the worker's loop.
 

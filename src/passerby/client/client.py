@@ -237,14 +237,16 @@ class FrontDesk:
         """Ask for the guest's ID."""
         if browser_id is None:
             raise RemoteError("guest ID: this visitor has no browser ID yet")
-        return self.delivery.ask(self._checked_personalization().guest_query(browser_id), checked_timeout(timeout))
+        return self.delivery.run_query(
+            self._checked_personalization().guest_query(browser_id), checked_timeout(timeout)
+        )
 
     def ask_personalization(
         self, data: dict[str, Any], browser_id: str | None, point_of_sale: str | None, timeout: float | None
     ) -> Future[dict[str, Any] | None]:
         """Ask for a personalisation."""
         question = self._checked_personalization().personalize_query(data, browser_id, point_of_sale)
-        return self.delivery.ask(question, checked_timeout(timeout))
+        return self.delivery.run_query(question, checked_timeout(timeout))
 
     def dead_letters(self) -> list[DeadLetter]:
         """Return what the destinations will never take, by destination, the oldest first."""

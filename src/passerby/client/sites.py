@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from logging import Logger
 from typing import Protocol
 
-from ..delivery.process import renew_in_child
+from ..delivery.process import register_fork_aware
 from ..errors import SettingsError
 from ..http.proxies import TRUSTED_HEADERS, TrustedProxies
 from ..http.request import RequestInfo
@@ -86,7 +86,7 @@ class Sites:
         self._made: dict[str, Tracking] = {}
         self._transactions: Transactions | None = None
         self._nowhere = Tracking(consent=lambda request: None, server_cookie=False)
-        renew_in_child(self)
+        register_fork_aware(self)
 
     def __repr__(self) -> str:
         return f"<Sites {', '.join(self._made) or 'none yet'}>"

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 from logging import Logger
 
-from ..delivery.process import renew_in_child
+from ..delivery.process import register_fork_aware
 from ..http.session import Session, WithheldReason
 from ..logs import get_logger
 
@@ -44,7 +44,7 @@ class WithheldCookies:
         self.unkept_visitors: int = 0
         self._counts: dict[str, int] = {}
         self._lock = threading.Lock()
-        renew_in_child(self)
+        register_fork_aware(self)
 
     @property
     def counts(self) -> dict[str, int]:

@@ -23,9 +23,9 @@ from ..outbox import Observer, Outbox
 from ..values.futures import wait_async, wait_sync
 from .breaker import BreakerState
 from .flush import Flushes
-from .process import watch_process
+from .process import register_process_listener
 from .sender import RetryPlan, Sender
-from .transport import Lane, NoAnswer, make_ssl_context
+from .transport import Connection, TransportError, make_ssl_context
 from .worker import Worker, cancel_others
 
 log: Logger = get_logger("passerby.delivery")
@@ -50,7 +50,7 @@ class BrowserIdSource(Protocol):
         """Get an ID for a session without one. Raises NoBrowserId."""
         ...
 
-    def leave_to_others(self) -> None:
+    def return_unused(self) -> None:
         """Give the ready IDs back for other processes, or for this one after a restart."""
         ...
 
@@ -82,9 +82,9 @@ class Delivery:
         self._plan = plan
         self._close_timeout = close_timeout
         self._clock = clock
-        outbox.on_ready = self._send_soon
+        outbox.on_ready = self._wake_for_events
         self._prepare()
-        watch_process(self)
+        register_process_listener(self)
 
     def _prepare(self) -> None:
         self._worker = Worker(self._work, "passerby-delivery")
@@ -96,14 +96,14 @@ class Delivery:
                 destination,
                 self._outbox,
                 self._plan,
-                self._make_lane,
+                self._make_connection,
                 self._browser_ids.find,
                 self._clock,
                 self._worker.nudge,
             )
             for destination in self._destinations
         }
-        self._spare_lanes: list[Lane] = []
+        self._idle_connections: list[Connection] = []
         self._browser_ids.attach(self)
 
     # Called by the app's threads.
@@ -119,19 +119,19 @@ class Delivery:
         put(event, destinations, observer, self._clock())
         for name in destinations:
             self._senders[name].count_recorded()
-        self._send_soon()
+        self._wake_for_events()
 
     def release(self, visitor: str) -> int:
         """Release a visitor's held events and start their delivery."""
         released = self._outbox.release(visitor)
         if released:
-            self._send_soon()
+            self._wake_for_events()
         return released
 
-    def ask(self, question: Query[T], timeout: float | None) -> Future[T]:
+    def run_query(self, question: Query[T], timeout: float | None) -> Future[T]:
         """Perform a query in the background. Raises RemoteError if no thread can be started."""
         try:
-            return self._worker.run(self._ask(question, self._plan.timeout if timeout is None else timeout))
+            return self._worker.run(self._run_query(question, self._plan.timeout if timeout is None else timeout))
         except RuntimeError as error:
             raise RemoteError(f"{error}; try again later") from None
 
@@ -184,7 +184,7 @@ class Delivery:
         until = self._clock() + timeout
         left = self.flush(timeout)
         self._worker.stop(max(0.1, until - self._clock()))
-        self._browser_ids.leave_to_others()
+        self._browser_ids.return_unused()
         self._outbox.close(max(0.1, until - self._clock()))
         if self._outbox.waiting() > left:  # an event was recorded after the flush and before the stop
             self.start()
@@ -232,7 +232,7 @@ class Delivery:
         try:
             self._close(0.0 if has_waited else max(0.0, self._close_timeout - waited))
         except KeyboardInterrupt:  # a second Ctrl-C ends the wait
-            self._browser_ids.leave_to_others()
+            self._browser_ids.return_unused()
             self._outbox.close(_IMPATIENT)
         stored, lost = self._count_undelivered()
         self._outbox.give_up_at_exit()
@@ -265,20 +265,20 @@ class Delivery:
 
     # Run in the worker's loop.
 
-    def _look_around(self) -> float | None:
+    def _run_once(self) -> float | None:
         """Start all work that is due. Returns when to run again, or None for when woken."""
-        self._spare_nobody_in_a_flush()
+        self._end_ramp_up_for_flush()
         parts = [*(sender.dispatch for sender in self._senders.values()), self._browser_ids.fill, self._end_flushes]
-        looks = [self._look_at(part) for part in parts]
+        looks = [self._run_part(part) for part in parts]
         return min((look for look in looks if look is not None), default=None)
 
-    def _spare_nobody_in_a_flush(self) -> None:
+    def _end_ramp_up_for_flush(self) -> None:
         """End the ramp-up of services while a flush waits."""
-        if self._flushes.is_waited_for:
+        if self._flushes.has_waiters:
             for sender in self._senders.values():
-                sender.recovery.end()
+                sender.ramp_up.stop()
 
-    def _look_at(self, part: Callable[[], float | None]) -> float | None:
+    def _run_part(self, part: Callable[[], float | None]) -> float | None:
         """Run one part. An exception in it must not stop the others."""
         try:
             return part()
@@ -289,18 +289,18 @@ class Delivery:
     async def _work(self, worker: Worker) -> None:
         try:
             while not worker.stopping:
-                due = self._look_around()
-                has_room = any(sender.has_room for sender in self._senders.values())
+                due = self._run_once()
+                has_room = any(sender.can_send for sender in self._senders.values())
                 await worker.sleep(None if due is None else max(0.0, due - self._clock()), for_events=has_room)
         finally:
             for sender in self._senders.values():
                 await sender.aclose()
             await cancel_others()  # so that no connection is returned afterwards
-            while self._spare_lanes:
-                await self._spare_lanes.pop().aclose()
+            while self._idle_connections:
+                await self._idle_connections.pop().aclose()
 
-    def _make_lane(self) -> Lane:
-        return Lane(self._get_ssl_context)
+    def _make_connection(self) -> Connection:
+        return Connection(self._get_ssl_context)
 
     def _get_ssl_context(self) -> ssl.SSLContext:
         if self._ssl_context is None:
@@ -322,14 +322,14 @@ class Delivery:
     def _end_flushes(self) -> None:
         self._flushes.end(sender.next_attempt for sender in self._senders.values())
 
-    def _send_soon(self) -> None:
+    def _wake_for_events(self) -> None:
         if self._worker.start():
-            self._worker.wake()
+            self._worker.wake_for_events()
 
-    async def _ask(self, question: Query[T], timeout: float) -> T:
+    async def _run_query(self, question: Query[T], timeout: float) -> T:
         try:
             answer = await self.perform(question.request, timeout)
-        except NoAnswer as error:
+        except TransportError as error:
             if error.timed_out:
                 raise RemoteTimeout from None
             raise RemoteError(f"{error}; is the service reachable at the configured address?") from None
@@ -341,21 +341,21 @@ class Delivery:
 
     async def perform(self, call: OutgoingRequest, timeout: float) -> DestinationResponse:
         """Perform a request that delivers no event, on a separate connection."""
-        lane = self._spare_lanes.pop() if self._spare_lanes else self._make_lane()
+        connection = self._idle_connections.pop() if self._idle_connections else self._make_connection()
         try:
-            answer = await lane.perform(call, timeout)
-        except NoAnswer:
-            await self._put_back(lane)
+            answer = await connection.perform(call, timeout)
+        except TransportError:
+            await self._return_connection(connection)
             raise
         except BaseException:  # for example the worker stops; nothing else would close it
-            await lane.aclose()
+            await connection.aclose()
             raise
-        await self._put_back(lane)
+        await self._return_connection(connection)
         return answer
 
-    async def _put_back(self, lane: Lane) -> None:
+    async def _return_connection(self, connection: Connection) -> None:
         """Keep a connection for the next request, unless there are enough."""
-        if len(self._spare_lanes) < self._plan.concurrency:
-            self._spare_lanes.append(lane)
+        if len(self._idle_connections) < self._plan.concurrency:
+            self._idle_connections.append(connection)
         else:
-            await lane.aclose()
+            await connection.aclose()

@@ -63,7 +63,7 @@ class Breaker:
         """Note that a request is being sent."""
         self._probing = self._is_open
 
-    def wait_until(self) -> float:
+    def next_attempt_at(self) -> float:
         """Return the time before which no request may be sent."""
         return self._not_before
 

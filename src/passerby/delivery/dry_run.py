@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from ..events.event import Event
 from ..http.request import is_local_host, is_loopback
 from ..logs import get_logger, log_loss
-from .test_run import runner_here, started_by_test, tests_here
+from .test_run import find_parent_test, find_runner, find_running_tests
 
 log: Logger = get_logger("passerby")
 
@@ -84,15 +84,15 @@ class Rehearsal:
     def is_on_by_now(self) -> bool:
         """Return `is_on`, after checking whether tests are running in this process."""
         if not self._is_decided and (not self._is_on or self._is_child):
-            self._notice(tests_here())
+            self._notice(find_running_tests())
         return self._is_on
 
     def look_around(self) -> None:
         """Detect a test run by all signs. Called when an app starts."""
         if self._is_decided or (self._is_on and not self._is_child):
             return
-        self._notice(runner_here() or tests_here())
-        if not self._is_on and (mark := started_by_test()) is not None:
+        self._notice(find_runner() or find_running_tests())
+        if not self._is_on and (mark := find_parent_test()) is not None:
             self._is_on, self._is_child, self._mark = True, True, mark
 
     def refuses(self, url: str) -> bool:

@@ -35,7 +35,7 @@ class Flushes:
         return flush.drained
 
     @property
-    def is_waited_for(self) -> bool:
+    def has_waiters(self) -> bool:
         """Whether a flush is waiting."""
         return any(not flush.drained.cancelled() for flush in list(self._begun))
 

@@ -71,7 +71,7 @@ class _Contention:
     _until = -inf
 
     @property
-    def is_there(self) -> bool:
+    def is_high(self) -> bool:
         """Whether to keep the GIL now."""
         return _calls is not None and time.monotonic() < self._until
 
@@ -97,7 +97,7 @@ class GilHoldingSocket(socket.socket):
 
     def send(self, data: Any, flags: int = 0, /) -> int:
         """Send as much as the kernel accepts at once."""
-        if _calls is None or not contention.is_there:
+        if _calls is None or not contention.is_high:
             begun = time.monotonic()
             try:
                 return super().send(data, flags)
@@ -108,13 +108,13 @@ class GilHoldingSocket(socket.socket):
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         """Receive the available bytes."""
-        if _calls is None or not contention.is_there:
+        if _calls is None or not contention.is_high:
             return super().recv(bufsize, flags)
         return bytes(memoryview(self._received)[: self._receive(_calls, bufsize, flags)])
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         """Receive the available bytes into a buffer."""
-        if _calls is None or not contention.is_there:
+        if _calls is None or not contention.is_high:
             return super().recv_into(buffer, nbytes, flags)
         view = memoryview(buffer).cast("B")
         size = self._receive(_calls, nbytes or len(view), flags)
@@ -126,13 +126,13 @@ class GilHoldingSocket(socket.socket):
         return received if received >= 0 else _fail()
 
 
-class SparingSSLObject(ssl.SSLObject):
+class GilHoldingSSLObject(ssl.SSLObject):
     """TLS that does not call OpenSSL when no more data was received, since the call releases the GIL."""
 
     _incoming: ssl.MemoryBIO | None = None
 
     @classmethod
-    def _create(cls, incoming: ssl.MemoryBIO, *arguments: Any, **options: Any) -> SparingSSLObject:
+    def _create(cls, incoming: ssl.MemoryBIO, *arguments: Any, **options: Any) -> GilHoldingSSLObject:
         made: Any = super()._create(incoming, *arguments, **options)  # type: ignore[misc]
         made._incoming = incoming
         return made  # type: ignore[no-any-return]
@@ -145,7 +145,7 @@ class SparingSSLObject(ssl.SSLObject):
         return super().read(len, buffer)
 
 
-class ReadyNow:
+class GilHoldingPoll:
     """Polls file descriptors without waiting and without releasing the GIL.
 
     Args:
@@ -156,11 +156,11 @@ class ReadyNow:
         self._keys = {key.fd: key for key in keys}
         self._polled = (_PollFd * len(keys))(*(_PollFd(key.fd, _events_of(key.events)) for key in keys))
 
-    def look(self) -> list[tuple[selectors.SelectorKey, int]] | None:
+    def poll(self) -> list[tuple[selectors.SelectorKey, int]] | None:
         """Return the ready file descriptors, as a selector does, or None if an ordinary poll should be used."""
         if (
             _calls is None
-            or not contention.is_there
+            or not contention.is_high
             or _calls.poll(ctypes.addressof(self._polled), len(self._polled), 0) < 0
         ):
             return None

@@ -13,7 +13,7 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any, Protocol
 
-from .gil import ReadyNow
+from .gil import GilHoldingPoll
 
 AddressInfo = list[tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]]
 
@@ -41,7 +41,7 @@ class WorkerSelector(selectors.DefaultSelector):
     def __init__(self) -> None:
         super().__init__()
         self._process = os.getpid()
-        self._ready_now: ReadyNow | None = None
+        self._ready_now: GilHoldingPoll | None = None
         self._holding = threading.Lock()  # the owner keeps the loop from continuing after its sleep
         self._working = threading.Lock()  # owned by the loop unless it sleeps
         self._working.acquire()
@@ -52,7 +52,7 @@ class WorkerSelector(selectors.DefaultSelector):
         Only waiting releases the GIL. Polling keeps it, both when the loop has work to do and after a wait, when more
         may be ready, because getting the GIL back takes long while the app computes.
         """
-        if timeout is not None and timeout <= 0 and (ready := self._look()) is not None:
+        if timeout is not None and timeout <= 0 and (ready := self._poll_now()) is not None:
             return ready
         self._working.release()
         try:
@@ -60,12 +60,12 @@ class WorkerSelector(selectors.DefaultSelector):
         finally:
             with self._holding:
                 self._working.acquire()
-        return (self._look() if ready else None) or ready
+        return (self._poll_now() if ready else None) or ready
 
-    def _look(self) -> list[tuple[selectors.SelectorKey, int]] | None:
+    def _poll_now(self) -> list[tuple[selectors.SelectorKey, int]] | None:
         if self._ready_now is None:
-            self._ready_now = ReadyNow(self.get_map().values())
-        return self._ready_now.look()
+            self._ready_now = GilHoldingPoll(self.get_map().values())
+        return self._ready_now.poll()
 
     @property
     def is_inherited(self) -> bool:
@@ -96,7 +96,7 @@ class WorkerSelector(selectors.DefaultSelector):
             return False
         return True
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Let the loop continue."""
         self._working.release()
         self._holding.release()
@@ -105,14 +105,14 @@ class WorkerSelector(selectors.DefaultSelector):
 class WorkerLoop(asyncio.SelectorEventLoop):
     """An event loop whose name lookups need no executor, which is not available when the interpreter exits."""
 
-    _is_whole = False
+    _is_initialized = False
 
     def __init__(self) -> None:
-        self.asked: set[Future[Any]] = set()  # futures the app waits for
+        self.app_futures: set[Future[Any]] = set()  # futures the app waits for
         self._lookups: set[threading.Thread] = set()
         self.selector: WorkerSelector = WorkerSelector()
         super().__init__(self.selector)
-        self._is_whole = True
+        self._is_initialized = True
 
     def hold(self, timeout: float) -> bool:
         """Wait until the loop sleeps and no name lookup is running, then hold it. Returns False if that failed.
@@ -126,13 +126,13 @@ class WorkerLoop(asyncio.SelectorEventLoop):
             lookup.join(max(0.0, until - time.monotonic()))
         return True
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Let the loop continue."""
-        self.selector.let_go()
+        self.selector.release()
 
     def is_closed(self) -> bool:
         """Return whether it is closed. In a forked child it is, so that nothing is sent on the parent's connections."""
-        if not self._is_whole:  # no file descriptor was available; asyncio checks again on garbage collection
+        if not self._is_initialized:  # no file descriptor was available; asyncio checks again on garbage collection
             return True
         return super().is_closed() or self.selector.is_inherited
 

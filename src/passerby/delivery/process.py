@@ -13,7 +13,7 @@ from typing import Protocol
 from ..logs import sparing
 
 
-class Heir(Protocol):
+class ForkAware(Protocol):
     """An object with state that is not valid in a forked child."""
 
     def begin_afresh(self) -> None:
@@ -21,7 +21,7 @@ class Heir(Protocol):
         ...
 
 
-class Process(Heir, Protocol):
+class ProcessListener(ForkAware, Protocol):
     """An object that is notified of exits and forks."""
 
     def on_exit(self, waited: float) -> None:
@@ -37,38 +37,38 @@ class Process(Heir, Protocol):
         ...
 
 
-_living: weakref.WeakSet[Process] = weakref.WeakSet()
-_heirs: weakref.WeakSet[Heir] = weakref.WeakSet()
+_listeners: weakref.WeakSet[ProcessListener] = weakref.WeakSet()
+_fork_aware: weakref.WeakSet[ForkAware] = weakref.WeakSet()
 
 
-def watch_process(process: Process) -> None:
+def register_process_listener(process: ProcessListener) -> None:
     """Notify an object of exit and fork. The reference is weak."""
-    _living.add(process)
+    _listeners.add(process)
 
 
-def renew_in_child(heir: Heir) -> None:
+def register_fork_aware(heir: ForkAware) -> None:
     """Notify an object in the child after a fork. The reference is weak."""
-    _heirs.add(heir)
+    _fork_aware.add(heir)
 
 
 def _on_exit() -> None:
     begun = time.monotonic()
-    for process in list(_living):
+    for process in list(_listeners):
         process.on_exit(time.monotonic() - begun)
 
 
 def _before_fork() -> None:
-    for process in list(_living):
+    for process in list(_listeners):
         process.hold_still()
 
 
 def _after_fork_in_parent() -> None:
-    for process in list(_living):
+    for process in list(_listeners):
         process.go_on()
 
 
 def _after_fork_in_child() -> None:
-    for heir in [*_heirs, *_living]:  # the rate limit of the loggers is among the first
+    for heir in [*_fork_aware, *_listeners]:  # the rate limit of the loggers is among the first
         heir.begin_afresh()
     multiprocessing = sys.modules.get("multiprocessing.util")
     if multiprocessing is not None:  # its forked children do not run functions registered with atexit
@@ -79,7 +79,7 @@ def _finish_with_multiprocessing(on_exit: Callable[[], None]) -> None:
     sys.modules["multiprocessing.util"].Finalize(None, on_exit, exitpriority=0)
 
 
-renew_in_child(sparing)
+register_fork_aware(sparing)
 # Once per process, never per object: neither registration can be undone.
 atexit.register(_on_exit)
 if hasattr(os, "register_at_fork"):

@@ -27,7 +27,7 @@ _PACKAGES = frozenset({"pytest", "unittest", "doctest", "nose2", "nose", "stestr
 _REWRITING = "_pytest.assertion.rewrite"  # pytest installs its import hook before it imports the app
 
 
-def runner_here() -> str | None:
+def find_runner() -> str | None:
     """Return the sign that this process was started to run tests, or None."""
     if any(type(finder).__module__ == _REWRITING for finder in sys.meta_path):
         return "pytest is running"
@@ -41,7 +41,7 @@ def runner_here() -> str | None:
     return None
 
 
-def tests_here() -> str | None:
+def find_running_tests() -> str | None:
     """Return the sign that tests are running in this process now, or None. Called often, so it checks little."""
     utils: Any = sys.modules.get("django.test.utils")
     if utils is not None and "saved_data" in vars(getattr(utils, "_TestState", object)):
@@ -51,6 +51,6 @@ def tests_here() -> str | None:
     return "unittest is running" if getattr(results, "data", None) else None
 
 
-def started_by_test() -> str | None:
+def find_parent_test() -> str | None:
     """Return the sign that this process was started by a test, such as a server for the test, or None."""
     return "PYTEST_CURRENT_TEST is set" if os.environ.get("PYTEST_CURRENT_TEST") else None

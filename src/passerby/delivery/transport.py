@@ -23,15 +23,15 @@ from ..version import __version__
 from .connecting import PrivateAddress
 from .dry_run import rehearsal
 from .errors import DeliveryError
-from .gil import SparingSSLObject
-from .stream import MAX_BODY, MAX_PIECES, CannotSpeak, CannotUnderstand, Stream
+from .gil import GilHoldingSSLObject
+from .http_stream import MAX_BODY, MAX_PIECES, HttpStream, ProtocolError, RemoteProtocolError
 
 USER_AGENT = f"passerby/{__version__}"
 _HEADERS = {"User-Agent": USER_AGENT, "Accept": "application/json"}
 _KEEP_ALIVE = 30.0  # seconds; common load balancers close connections after 60
 
 
-class NoAnswer(DeliveryError):
+class TransportError(DeliveryError):
     """A request got no response. The message is a short reason without URL, key or data."""
 
     def __init__(self, reason: str, timed_out: bool = False) -> None:
@@ -52,24 +52,24 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (httpx.ProxyError, "proxy refused"),
     (httpx.ConnectError, "cannot connect"),
     (httpx.RemoteProtocolError, "answer is not HTTP or was cut off"),
-    (CannotUnderstand, "answer is not HTTP or was cut off"),
+    (RemoteProtocolError, "answer is not HTTP or was cut off"),
     (httpx.DecodingError, "answer cannot be decoded"),
     (httpx.TransportError, "connection lost"),
     (httpx.InvalidURL, "URL is not valid"),
-    (CannotSpeak, "call cannot be written as HTTP"),
+    (ProtocolError, "call cannot be written as HTTP"),
     (OSError, "connection lost"),
 )
 _TIMEOUTS = (TimeoutError, httpx.TimeoutException)
 
 
-class _Way(Protocol):
+class _OriginConnection(Protocol):
     """A connection to one origin."""
 
     async def perform(self, call: OutgoingRequest, target: str) -> DestinationResponse: ...
     async def aclose(self) -> None: ...
 
 
-class Lane:
+class Connection:
     """One connection to each origin, kept alive between requests. Belongs to one event loop.
 
     Args:
@@ -79,15 +79,15 @@ class Lane:
     def __init__(self, get_ssl_context: Callable[[], ssl.SSLContext]) -> None:
         self._get_ssl_context = get_ssl_context
         self._collector = collector_url()
-        self._ways: dict[tuple[str, str, bool], _Way] = {}
+        self._ways: dict[tuple[str, str, bool], _OriginConnection] = {}
 
     async def perform(self, call: OutgoingRequest, timeout: float) -> DestinationResponse:
-        """Perform a request within `timeout` seconds, including the response body. Raises NoAnswer."""
+        """Perform a request within `timeout` seconds, including the response body. Raises TransportError."""
         url = urlsplit(call.url)
         if self._collector is not None:  # also for custom destinations, which have other addresses
             url = urlsplit(self._collector)._replace(path=url.path, query=url.query)
         if rehearsal.refuses(url.geturl()):
-            raise NoAnswer("nothing is sent in a dry run")
+            raise TransportError("nothing is sent in a dry run")
         public_only = call.public_only and self._collector is None
         way = self._ways.get((url.scheme, url.netloc, public_only))
         if way is None:
@@ -96,7 +96,7 @@ class Lane:
             async with asyncio.timeout(timeout):
                 return await way.perform(call, f"{url.path or '/'}?{url.query}" if url.query else url.path or "/")
         except tuple(kind for kind, _ in _REASONS) as error:
-            raise NoAnswer(_reason(error), isinstance(error, _TIMEOUTS)) from None
+            raise TransportError(_reason(error), isinstance(error, _TIMEOUTS)) from None
 
     async def aclose(self) -> None:
         """Close the connections at once."""
@@ -104,25 +104,25 @@ class Lane:
             await way.aclose()
         self._ways.clear()
 
-    def _make_way(self, url: SplitResult, public_only: bool) -> _Way:
+    def _make_way(self, url: SplitResult, public_only: bool) -> _OriginConnection:
         proxy = proxy_for(url.scheme, url.hostname or "")
         if proxy is None:
-            return Stream(url, _HEADERS, self._ssl_context() if url.scheme == "https" else None, public_only)
+            return HttpStream(url, _HEADERS, self._ssl_context() if url.scheme == "https" else None, public_only)
         # The proxy resolves the name, so the proxy has to refuse private addresses.
         context = self._ssl_context()
         try:
-            return _ProxyWay(proxy, context)
+            return _ProxyConnection(proxy, context)
         except Exception:  # several in httpx: an invalid URL, or a kind of proxy that needs another package
-            raise NoAnswer("the proxy set in the environment cannot be used") from None
+            raise TransportError("the proxy set in the environment cannot be used") from None
 
     def _ssl_context(self) -> ssl.SSLContext:
         try:
             return self._get_ssl_context()
         except (OSError, ValueError):  # for example SSL_CERT_FILE is not a file of certificates
-            raise NoAnswer("TLS cannot be set up") from None
+            raise TransportError("TLS cannot be set up") from None
 
 
-class _ProxyWay:
+class _ProxyConnection:
     """A connection through a proxy."""
 
     def __init__(self, proxy: str, ssl_context: ssl.SSLContext) -> None:
@@ -149,7 +149,7 @@ class _ProxyWay:
 def make_ssl_context() -> ssl.SSLContext:
     """Make the context that all connections share. It verifies certificates and host names."""
     context = httpx.create_ssl_context()
-    context.sslobject_class = SparingSSLObject
+    context.sslobject_class = GilHoldingSSLObject
     return context
 
 

@@ -22,9 +22,11 @@ from .loop import WorkerLoop
 log: Logger = get_logger("passerby.delivery")
 T = TypeVar("T")
 
-GATHERING = 0.005  # seconds between waking and looking for work: a busy app wakes the thread 200 times a second at most
+WAKE_DELAY = (
+    0.005  # seconds between waking and looking for work: a busy app wakes the thread 200 times a second at most
+)
 
-HOLDING = 1.0  # seconds for which a fork waits for the loop, at most
+FORK_WAIT = 1.0  # seconds for which a fork waits for the loop, at most
 
 
 class Worker:
@@ -43,11 +45,11 @@ class Worker:
         self._loop: WorkerLoop | None = None
         self._started = threading.Event()
         self._wake = asyncio.Event()
-        self._asleep = False
+        self._sleeps_for_events = False
         self._is_sleeping = False
-        self._is_roused = False
-        self._wanted = False
-        self._is_thwarted = False
+        self._is_woken = False
+        self._has_events = False
+        self._has_failed_to_start = False
         self._held: WorkerLoop | None = None
         self.stopping: bool = False
 
@@ -72,30 +74,30 @@ class Worker:
                 self._thread.start()
             except RuntimeError as error:
                 self._thread = None
-                if not self._is_thwarted:
+                if not self._has_failed_to_start:
                     log.warning("cannot start the delivery thread (%s); events wait, the next one retries", error)
-                self._is_thwarted = True
+                self._has_failed_to_start = True
                 return False
-            self._is_thwarted = False
+            self._has_failed_to_start = False
         return True
 
-    def wake(self) -> None:
+    def wake_for_events(self) -> None:
         """Wake the loop because there are events to send. Cheap while it is awake, or cannot send any.
 
         The caller first adds its events, then sets the flag for events, then checks whether the loop sleeps. The loop
         first sets the flag for sleeping, then checks for events. So in any order at least one sees the other.
         """
-        self._wanted = True
-        if self._asleep:
-            self._asleep = self._is_sleeping = False
+        self._has_events = True
+        if self._sleeps_for_events:
+            self._sleeps_for_events = self._is_sleeping = False
             self.call(self._set_wake)
         self.start()  # in case it has ended since the caller looked
 
     def rouse(self) -> None:
         """Wake the loop now, even if it cannot send events."""
-        self._is_roused = True
+        self._is_woken = True
         if self._is_sleeping:
-            self._is_sleeping = self._asleep = False  # awake soon: no other thread needs to wake it
+            self._is_sleeping = self._sleeps_for_events = False  # awake soon: no other thread needs to wake it
             self.call(self._set_wake)
         self.start()  # in case it has ended since the caller looked
 
@@ -106,14 +108,14 @@ class Worker:
         released.
         """
         loop = self._loop
-        if loop is not None and loop.hold(HOLDING):
+        if loop is not None and loop.hold(FORK_WAIT):
             self._held = loop
 
     def go_on(self) -> None:
         """Let the loop continue."""
         held, self._held = self._held, None
         if held is not None:
-            held.let_go()
+            held.release()
 
     def call(self, function: Callable[[], object]) -> None:
         """Call a function in the loop soon. Does nothing if the loop has ended."""
@@ -136,11 +138,11 @@ class Worker:
             coroutine.close()
             raise RuntimeError("the delivery thread is ending") from None
         answer = _follow(running)
-        loop.asked.add(answer)
-        answer.add_done_callback(loop.asked.discard)
+        loop.app_futures.add(answer)
+        answer.add_done_callback(loop.app_futures.discard)
         if loop.is_closed():  # too late for the thread to see it
             coroutine.close()
-            _disappoint(answer)
+            _fail_closed(answer)
         return answer
 
     async def sleep(self, seconds: float | None, *, for_events: bool) -> None:
@@ -149,24 +151,24 @@ class Worker:
         Events recorded during the delay after waking do not wake it again.
         """
         self._is_sleeping = True
-        self._asleep = for_events
-        if not (self._is_roused or (self._wanted and for_events)):
+        self._sleeps_for_events = for_events
+        if not (self._is_woken or (self._has_events and for_events)):
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._wake.wait()
-        self._is_sleeping = self._asleep = False
+        self._is_sleeping = self._sleeps_for_events = False
         self._wake.clear()
         if self.stopping:
             return  # keep the flags that are set from now on
-        await asyncio.sleep(GATHERING)
+        await asyncio.sleep(WAKE_DELAY)
         with self._starting:
             if not self.stopping:
-                self._wanted = self._is_roused = False
+                self._has_events = self._is_woken = False
 
     def nudge(self) -> None:
         """In the loop: end its sleep. Tasks that end because the loop stops must not restart it."""
         with self._starting:
-            self._is_roused = not self.stopping or self._is_roused
+            self._is_woken = not self.stopping or self._is_woken
         self._set_wake()
 
     def stop(self, timeout: float | None) -> None:
@@ -175,7 +177,7 @@ class Worker:
             thread = self._thread
             if thread is None:
                 return
-            self._wanted = self._is_roused = False
+            self._has_events = self._is_woken = False
             self.stopping = True
         self.call(self._set_wake)
         thread.join(timeout)
@@ -202,9 +204,9 @@ class Worker:
             started.set()
             if loop is not None:
                 loop.close()
-                for answer in list(loop.asked):
-                    _disappoint(answer)
-        if self.stopping and (self._wanted or self._is_roused):  # woken while it stopped
+                for answer in list(loop.app_futures):
+                    _fail_closed(answer)
+        if self.stopping and (self._has_events or self._is_woken):  # woken while it stopped
             self._begin()
 
 
@@ -214,7 +216,7 @@ def _follow(running: Future[T]) -> Future[T]:
 
     def hand_on(ended: Future[T]) -> None:
         if ended.cancelled():  # because the loop has ended, perhaps before its first step
-            _disappoint(answer)
+            _fail_closed(answer)
             return
         error = ended.exception()
         with suppress(InvalidStateError):  # cancelled by the app
@@ -228,7 +230,7 @@ def _follow(running: Future[T]) -> Future[T]:
     return answer
 
 
-def _disappoint(answer: Future[Any]) -> None:
+def _fail_closed(answer: Future[Any]) -> None:
     """Fail a future because the loop has ended."""
     with suppress(InvalidStateError):
         answer.set_exception(RemoteError("delivery was closed before the response arrived; try again"))

@@ -9,7 +9,7 @@ from ..destinations import Destination
 from ..events.event import Event
 
 
-class Parcel:
+class Envelope:
     """A claimed entry with its event. If the event has no browser ID, one is added before it is sent."""
 
     __slots__ = ("entry", "event")
@@ -23,7 +23,7 @@ class Parcel:
         self.event = self.event._replace(browser_id=browser_id)
 
 
-class Load:
+class ClaimedBatch:
     """Entries that were claimed together, packed into requests that are performed one after another.
 
     Args:
@@ -34,53 +34,53 @@ class Load:
     __slots__ = ("_calls",)
 
     def __init__(self, entries: Sequence[Any], destination: Destination) -> None:
-        parcels = [Parcel(entry) for entry in entries]
-        self._calls = [parcels] if len(parcels) == 1 else _pack(parcels, destination)[::-1]  # the next one last
+        envelopes = [Envelope(entry) for entry in entries]
+        self._calls = [envelopes] if len(envelopes) == 1 else _pack(envelopes, destination)[::-1]  # the next one last
 
     @property
-    def next_call(self) -> list[Parcel] | None:
+    def next_request(self) -> list[Envelope] | None:
         """The entries of the next request, or None if nothing is left. Settled entries are removed by the caller."""
         while self._calls and not self._calls[-1]:
             self._calls.pop()
         return self._calls[-1] if self._calls else None
 
-    def divide(self) -> None:
+    def split(self) -> None:
         """Split the next request into two; the first half is sent first."""
-        parcels = self._calls.pop()
-        middle = len(parcels) // 2
-        self._calls += [parcels[middle:], parcels[:middle]]
+        envelopes = self._calls.pop()
+        middle = len(envelopes) // 2
+        self._calls += [envelopes[middle:], envelopes[:middle]]
 
-    def take_all(self) -> list[Parcel]:
+    def take_all(self) -> list[Envelope]:
         """Remove and return all remaining entries."""
-        left = [parcel for call in reversed(self._calls) for parcel in call]
+        left = [envelope for call in reversed(self._calls) for envelope in call]
         self._calls.clear()
         return left
 
 
-def _pack(parcels: Sequence[Parcel], destination: Destination) -> list[list[Parcel]]:
+def _pack(envelopes: Sequence[Envelope], destination: Destination) -> list[list[Envelope]]:
     """Pack entries into as few requests as their order allows.
 
     Entries without a browser ID come last and in separate requests, so that the others do not wait for the ID.
     """
-    known = [parcel for parcel in parcels if parcel.event.browser_id is not None]
-    unknown = [parcel for parcel in parcels if parcel.event.browser_id is None]
+    known = [envelope for envelope in envelopes if envelope.event.browser_id is not None]
+    unknown = [envelope for envelope in envelopes if envelope.event.browser_id is None]
     return [*_fill(known, destination), *_fill(unknown, destination)]
 
 
-def _fill(parcels: Sequence[Parcel], destination: Destination) -> list[list[Parcel]]:
-    calls: list[list[Parcel]] = []
+def _fill(envelopes: Sequence[Envelope], destination: Destination) -> list[list[Envelope]]:
+    calls: list[list[Envelope]] = []
     room = 0
-    for parcel in parcels:
-        weight = _weight(parcel.event, destination)
+    for envelope in envelopes:
+        weight = _size_of(envelope.event, destination)
         if not calls or weight > room:
             calls.append([])
             room = destination.batch_bytes
-        calls[-1].append(parcel)
+        calls[-1].append(envelope)
         room -= weight
     return calls
 
 
-def _weight(event: Event, destination: Destination) -> int:
+def _size_of(event: Event, destination: Destination) -> int:
     """Return the encoded size of an event. One that cannot be encoded fills a request, so that it is sent alone."""
     try:
         return destination.encoded_size(event)

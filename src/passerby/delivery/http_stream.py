@@ -25,8 +25,8 @@ from ..destinations import DestinationResponse, OutgoingRequest
 from .connecting import connect
 from .errors import DeliveryError
 
-CannotSpeak = h11.ProtocolError
-CannotUnderstand = h11.RemoteProtocolError
+ProtocolError = h11.ProtocolError
+RemoteProtocolError = h11.RemoteProtocolError
 
 MAX_BODY = 1_000_000  # bytes of a response that are read; no service sends that many in response to events
 _MAX_HEAD = 65_536  # bytes of status line and headers, of trailers, and of all interim responses (1xx) together
@@ -35,7 +35,7 @@ _READ = 65_536  # bytes read at once
 _KEEP_ALIVE = 30.0  # seconds; common load balancers close connections after 60
 
 
-class HungUp(DeliveryError):
+class ConnectionClosed(DeliveryError):
     """The other side closed a kept connection before it sent anything for this request."""
 
 
@@ -63,7 +63,7 @@ class _Head(NamedTuple):
     headers: dict[str, str]
 
 
-class _Written(NamedTuple):
+class _PreparedHead(NamedTuple):
     """A request head, encoded once by h11 and reused for requests that differ only in their bodies.
 
     Attributes:
@@ -79,7 +79,7 @@ _NO_LENGTH = b"Content-Length: 0\r\n\r\n"  # the end of each reusable head
 _END = h11.EndOfMessage()
 
 
-class Stream:
+class HttpStream:
     """A connection to one origin, opened on first use and reopened if it was closed. Belongs to one event loop.
 
     Args:
@@ -104,7 +104,7 @@ class Stream:
         self._reader: _Reader | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._http = h11.Connection(h11.CLIENT)
-        self._written: tuple[tuple[str, str, tuple[tuple[str, str], ...]], _Written] | None = None
+        self._written: tuple[tuple[str, str, tuple[tuple[str, str], ...]], _PreparedHead] | None = None
         self._pieces = 0
         self._received = 0
         self._used_at = 0.0
@@ -114,12 +114,12 @@ class Stream:
         if self._is_usable():
             try:
                 return await self._exchange(call, target)
-            except HungUp:  # closed while idle; not a failure of this request
+            except ConnectionClosed:  # closed while idle; not a failure of this request
                 pass
         await self._connect()
         try:
             return await self._exchange(call, target)
-        except HungUp:
+        except ConnectionClosed:
             raise ConnectionResetError from None
 
     async def aclose(self) -> None:
@@ -168,7 +168,7 @@ class Stream:
 
     def _send(self, call: OutgoingRequest, target: str) -> None:
         if self._writer is None:
-            raise HungUp
+            raise ConnectionClosed
         if call.body is None:
             headers = [*self._headers.items(), *call.headers.items()]
             text = self._http.send(h11.Request(method=call.method, target=target, headers=headers)) or b""
@@ -185,7 +185,7 @@ class Stream:
         headers = [*self._headers.items(), *call.headers.items(), ("Content-Length", "0")]
         request = h11.Request(method=call.method, target=target, headers=headers)
         text = (self._http.send(request) or b"").removesuffix(_NO_LENGTH)
-        self._written = key, _Written(request, text)
+        self._written = key, _PreparedHead(request, text)
         return text
 
     async def _read_head(self) -> _Head:
@@ -198,16 +198,16 @@ class Stream:
                 except ConnectionError:
                     if self._received:
                         raise
-                    raise HungUp from None
+                    raise ConnectionClosed from None
                 if not data and not self._received:
-                    raise HungUp
+                    raise ConnectionClosed
                 self._received += len(data)
                 self._http.receive_data(data)
             elif isinstance(event, h11.Response):
                 names = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
                 return _Head(event.status_code, names)
             # The received bytes may include the beginning of the body.
-            if self._is_beyond(self._received, _MAX_HEAD + _READ):
+            if self._exceeds(self._received, _MAX_HEAD + _READ):
                 raise h11.RemoteProtocolError("endless head")
 
     async def _read_body(self) -> bytes:
@@ -222,10 +222,10 @@ class Stream:
                 size += len(event.data)
             elif isinstance(event, h11.EndOfMessage):
                 return b"".join(pieces)
-            if self._is_beyond(size, MAX_BODY):  # not a usual response; its status is enough
+            if self._exceeds(size, MAX_BODY):  # not a usual response; its status is enough
                 return b""
 
-    def _is_beyond(self, size: int, most: int) -> bool:
+    def _exceeds(self, size: int, most: int) -> bool:
         """Count a piece of the response. Returns whether there are too many pieces or bytes."""
         self._pieces += 1
         return self._pieces > MAX_PIECES or size > most

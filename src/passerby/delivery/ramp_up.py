@@ -9,14 +9,14 @@ from collections import deque
 from collections.abc import Callable
 from math import inf
 
-LASTING = 60.0  # seconds
-TIMES = 1.8  # of the usual rate: above 1, so that the backlog shrinks, and below 2
-LEAST = 1.0  # events a second, if the usual rate is lower
+DURATION = 60.0  # seconds
+FACTOR = 1.8  # of the usual rate: above 1, so that the backlog shrinks, and below 2
+MIN_RATE = 1.0  # events a second, if the usual rate is lower
 _REMEMBERED = 600.0  # seconds over which the usual rate is measured
 _EVERY = 10.0  # seconds between two samples
 
 
-class Recovery:
+class RampUp:
     """Limits the number of events that may be sent now.
 
     Args:
@@ -27,11 +27,11 @@ class Recovery:
         self._count = count
         self._counts: deque[tuple[float, int]] = deque()
         self._until = -inf
-        self._rate = LEAST
+        self._rate = MIN_RATE
         self._room = 1.0
         self._refilled = -inf
 
-    def look(self, now: float) -> None:
+    def sample(self, now: float) -> None:
         """Sample the number of recorded events, at most every ten seconds."""
         if self._counts and now < self._counts[-1][0] + _EVERY:
             return
@@ -39,14 +39,14 @@ class Recovery:
         while self._counts[0][0] < now - _REMEMBERED:
             self._counts.popleft()
 
-    def begin(self, now: float) -> None:
+    def start(self, now: float) -> None:
         """Start when the service responds again."""
-        self._rate = max(LEAST, TIMES * self._usual(now))
+        self._rate = max(MIN_RATE, FACTOR * self._usual_rate(now))
         self._room = 1.0
         self._refilled = now
-        self._until = now + LASTING
+        self._until = now + DURATION
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Stop, because a flush waits until all events are sent."""
         self._until = -inf
 
@@ -63,7 +63,7 @@ class Recovery:
         self._refilled = now
         return int(self._room)
 
-    def take(self, number: int) -> None:
+    def spend(self, number: int) -> None:
         """Note that events are sent."""
         self._room -= number
 
@@ -71,7 +71,7 @@ class Recovery:
         """Return when one more event may be sent, or None for no limit."""
         return None if self.is_over(now) else now + max(0.0, 1.0 - self._room) / self._rate
 
-    def _usual(self, now: float) -> float:
+    def _usual_rate(self, now: float) -> float:
         """Return the events recorded per second over the last minutes."""
         if not self._counts:
             return 0.0

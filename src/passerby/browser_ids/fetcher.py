@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from ..delivery.breaker import Breaker
 from ..delivery.dry_run import rehearsal
 from ..delivery.sender import NoBrowserId, RetryPlan
-from ..delivery.transport import NoAnswer
+from ..delivery.transport import TransportError
 from ..destinations import BrowserIdIssuer, DestinationResponse, OutgoingRequest
 from ..destinations.responses import classify_status
 from ..errors import RemoteError
@@ -26,7 +26,7 @@ _CLAIM_EVERY = 10.0  # seconds between two checks for unused IDs of other proces
 
 
 class Perform(Protocol):
-    """Performs a request. Raises NoAnswer."""
+    """Performs a request. Raises TransportError."""
 
     async def __call__(self, call: OutgoingRequest, timeout: float) -> DestinationResponse: ...
 
@@ -87,7 +87,7 @@ class Mint:
             self.breaker.begin()
             self._pool.begin()
             self._begin_task(self._make(self._issuer))
-        return self.breaker.wait_until() if self.breaker.wait_until() > now else None
+        return self.breaker.next_attempt_at() if self.breaker.next_attempt_at() > now else None
 
     async def find(self, visitor: str) -> str:
         """Get an ID for a session without one, once for all its events, and link it. Raises NoBrowserId."""
@@ -109,7 +109,7 @@ class Mint:
             self._pool.give_back(browser_id)
         return linked
 
-    def leave_to_others(self) -> None:
+    def return_unused(self) -> None:
         """Give the ready IDs back for other processes, or for this one after a restart."""
         if self._issuer is not None and self._outbox.is_durable:
             self._outbox.put_back_browser_ids(_stock_of(self._issuer), self._pool.drain())
@@ -134,7 +134,7 @@ class Mint:
     async def _make(self, issuer: BrowserIdIssuer) -> None:
         try:
             self._pool.bring(await self._create(issuer))
-        except (NoAnswer, RemoteError):
+        except (TransportError, RemoteError):
             self._pool.fail()
         except BaseException:
             self._pool.fail()
@@ -144,14 +144,14 @@ class Mint:
 
     async def _create(self, issuer: BrowserIdIssuer) -> str:
         """Fetch an ID from the service, and report the result to its breaker."""
-        answer: DestinationResponse | None = None
+        response: DestinationResponse | None = None
         try:
             question = issuer.new_id_query()
-            answer = await self._perform(question.request, self._plan.timeout)
-            browser_id = question.parse(answer)
-        except (NoAnswer, RemoteError) as error:
-            verdict = classify_status(answer) if answer is not None else None
-            self.breaker.on_failure(self._clock(), str(error), getattr(verdict, "after", None))
+            response = await self._perform(question.request, self._plan.timeout)
+            browser_id = question.parse(response)
+        except (TransportError, RemoteError) as error:
+            result = classify_status(response) if response is not None else None
+            self.breaker.on_failure(self._clock(), str(error), getattr(result, "after", None))
             raise
         except Exception as error:  # a bug must not be repeated at once and for ever
             log.exception("cannot fetch a browser ID")
@@ -179,12 +179,12 @@ class Mint:
     async def _create_when_allowed(self, issuer: BrowserIdIssuer) -> str:
         now = self._clock()
         if not self.breaker.slots(now, 1):
-            raise NoBrowserId("no browser ID available", max(0.0, self.breaker.wait_until() - now))
+            raise NoBrowserId("no browser ID available", max(0.0, self.breaker.next_attempt_at() - now))
         self.breaker.begin()
         self._pool.begin()
         try:
             browser_id = await self._create(issuer)
-        except (NoAnswer, RemoteError):
+        except (TransportError, RemoteError):
             self._pool.fail()
             raise NoBrowserId("no browser ID available") from None
         except BaseException:

@@ -8,7 +8,7 @@ import time
 from uuid import uuid4
 
 from passerby import Sitecore
-from passerby.browser_ids.issuer import _AT_ONCE, Mint
+from passerby.browser_ids.fetcher import _AT_ONCE, Mint
 from passerby.browser_ids.pool import BrowserIdPool
 from passerby.delivery.sender import RetryPlan
 from passerby.destinations import DestinationResponse, OutgoingRequest
