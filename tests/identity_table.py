@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime
 from typing import Any, cast
 
 from passerby import CustomerIO, Datalyr, Sitecore, Tracking
-from passerby.delivery.dry_run import rehearsal
+from passerby.delivery.dry_run import dry_run_mode
 from passerby.destinations import Destination
 from passerby.events.event import Event
 from passerby.testing import listen
@@ -191,7 +191,7 @@ def _shown(path: str, value: Any, told: Any) -> str:
 
 
 if __name__ == "__main__":
-    rehearsal.start()  # as under pytest: nothing is sent
+    dry_run_mode.start()  # as under pytest: nothing is sent
     heading, *rows = table()
     for cells in (heading, ["---"] * len(heading), *rows):
         print(f"| {' | '.join(cells)} |")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from passerby import Dead, Delivered, Secret, SettingsError, Tracking, Webhook
 from passerby.collector import CollectorServer
-from passerby.delivery.dry_run import rehearsal
+from passerby.delivery.dry_run import dry_run_mode
 from passerby.delivery.transport import Connection, TransportError, make_ssl_context
 from passerby.destinations import DestinationResponse, OutgoingRequest, Rejected, Retry, SplitBatch
 from passerby.destinations.target import is_public_address
@@ -276,7 +276,7 @@ class TestDelivery:
     ) -> None:
         with Receiver() as receiver:
             url = f"http://{host}:{receiver.url.rpartition(':')[2]}/"
-            monkeypatch.setattr(rehearsal, "allowed", {url[:-1]})
+            monkeypatch.setattr(dry_run_mode, "allowed", {url[:-1]})
             lane = Connection(make_ssl_context)
 
             with pytest.raises(TransportError, match="host has no public address"):

@@ -9,7 +9,7 @@ from textwrap import dedent
 
 import pytest
 
-from passerby.delivery.dry_run import rehearsal
+from passerby.delivery.dry_run import dry_run_mode
 from passerby.django.test import TestRunner
 
 # A project whose events would go to a host that nobody has; each test asks what became of one.
@@ -44,7 +44,7 @@ PROJECT = {
                 with listen() as told, self.captureOnCommitCallbacks(execute=True):
                     browser_id = self.client.get("/").content.decode()
                 told.assert_page_view("Home", browser_id=browser_id)
-                self.assertEqual(get_tracking().stats().destinations["sitecore"].dropped, {"rehearsal": 1})
+                self.assertEqual(get_tracking().stats().destinations["sitecore"].dropped, {"dry-run": 1})
                 self.assertEqual(get_tracking().stats().browser_ids.made, 0)
 
         class SecondTest(FirstTest):
@@ -92,16 +92,16 @@ def test_tests_tell_nobody(project: Path, start_method: str, parallel: str) -> N
     assert "Ran 2 tests" in ran.stderr
 
 
-def test_the_rehearsal_lasts_as_long_as_the_tests() -> None:
-    before = rehearsal.begin()
-    rehearsal.stop()
+def test_the_dry_run_lasts_as_long_as_the_tests() -> None:
+    before = dry_run_mode.enter()
+    dry_run_mode.stop()
     runner = TestRunner(verbosity=0)
     try:
         runner.setup_test_environment()
         try:
-            begun = rehearsal.is_on
+            begun = dry_run_mode.is_on
         finally:
             runner.teardown_test_environment()
-        assert (begun, rehearsal.is_on) == (True, False)
+        assert (begun, dry_run_mode.is_on) == (True, False)
     finally:
-        rehearsal.end(before)
+        dry_run_mode.restore(before)

@@ -15,7 +15,7 @@ import pytest
 from passerby import Tracker, current_tracker
 from passerby.asgi import TrackingMiddleware as AsgiMiddleware
 from passerby.collector import CollectorServer
-from passerby.delivery.dry_run import rehearsal
+from passerby.delivery.dry_run import dry_run_mode
 from passerby.wsgi import TrackingMiddleware as WsgiMiddleware
 from tests.making import NAVIGATION, make_environ, make_scope
 
@@ -32,8 +32,8 @@ PIECE = bytes(2**20)
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("face", FACES)
 async def test_requests_leave_nothing_behind(face: str, collector: CollectorServer) -> None:
-    tracking = make_tracking("https://api.example.com")  # another machine: in a rehearsal events are counted, not kept
-    assert rehearsal.is_on
+    tracking = make_tracking("https://api.example.com")  # another machine: in a dry run events are counted, not kept
+    assert dry_run_mode.is_on
     seen = 0
 
     async def visit(times: int) -> None:

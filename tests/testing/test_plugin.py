@@ -15,7 +15,7 @@ import pytest
 from passerby import RemoteError, Sitecore, Tracking, current_tracker
 from passerby.asgi import TrackingMiddleware
 from passerby.collector import CollectorServer
-from passerby.delivery.dry_run import rehearsal
+from passerby.delivery.dry_run import dry_run_mode
 from passerby.testing import Told, rehearse
 from tests.making import (
     BROWSER_ID,
@@ -42,8 +42,8 @@ def make_tracking(target_url: str = PUBLIC) -> Tracking:
 def test_events_are_dropped_and_counted(tracked: Told) -> None:
     tracking = make_tracking()
     receipt = tracking.for_visitor(BROWSER_ID).event("ADD")
-    assert str(receipt.outcomes["sitecore"]) == "Dropped(reason='rehearsal')"
-    assert dropped(tracking) == {"rehearsal": 1}
+    assert str(receipt.outcomes["sitecore"]) == "Dropped(reason='dry-run')"
+    assert dropped(tracking) == {"dry-run": 1}
     assert tracking.stats().destinations["sitecore"].is_balanced
     assert tracking.flush(0.1) == 0
     tracked.assert_event("ADD")
@@ -95,37 +95,37 @@ def test_a_collector_of_this_process_is_told_as_ever(collector: CollectorServer,
 def test_only_a_collector_of_this_process_is_not_refused(collector: CollectorServer) -> None:
     port = collector.port
     for address in (PUBLIC, "http://localhost:8600", "http://10.1.2.3", f"https://api.example.com:{port}"):
-        assert rehearsal.refuses(address)
+        assert dry_run_mode.blocks(address)
     for host in ("127.0.0.1", "localhost"):
-        assert not rehearsal.refuses(f"http://{host}:{port}/v1.2/events")
+        assert not dry_run_mode.blocks(f"http://{host}:{port}/v1.2/events")
     collector.stop()
-    assert not rehearsal.refuses(collector.url), "an outage is part of the play"
+    assert not dry_run_mode.blocks(collector.url), "an outage is part of the play"
     collector.close()
-    assert rehearsal.refuses(f"http://127.0.0.1:{port}")
+    assert dry_run_mode.blocks(f"http://127.0.0.1:{port}")
 
 
 @pytest.mark.passerby_live
 def test_a_test_may_ask_to_be_let_out() -> None:
-    assert not rehearsal.is_on
-    assert not rehearsal.refuses(PUBLIC)
+    assert not dry_run_mode.is_on
+    assert not dry_run_mode.blocks(PUBLIC)
     with rehearse():
-        assert rehearsal.refuses(PUBLIC)
-    assert not rehearsal.is_on
+        assert dry_run_mode.blocks(PUBLIC)
+    assert not dry_run_mode.is_on
 
 
 def test_others_are_not_let_out_with_it() -> None:
-    assert rehearsal.is_on
+    assert dry_run_mode.is_on
 
 
 TESTS = """
 import pytest
 from passerby import Sitecore, Tracking
-from passerby.delivery.dry_run import rehearsal
+from passerby.delivery.dry_run import dry_run_mode
 
 tracking = Tracking(
     Sitecore(client_key="key", target_url="https://api.example.com", point_of_sale="shop"), secret_key="long enough"
 )
-was_on_at_import = rehearsal.is_on
+was_on_at_import = dry_run_mode.is_on
 
 
 def tell():
@@ -168,7 +168,7 @@ def test_in_a_project_of_its_own(tmp_path: Path) -> None:
     assert "not delivered" not in run.stderr
 
 
-def test_a_run_within_a_run_leaves_the_rehearsal_on(tmp_path: Path) -> None:
+def test_a_run_within_a_run_leaves_the_dry_run_on(tmp_path: Path) -> None:
     (tmp_path / "test_inner.py").write_text("def test_inner(): pass\n")
     assert pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-c", os.devnull, str(tmp_path)]) == 0
-    assert rehearsal.is_on
+    assert dry_run_mode.is_on

@@ -162,7 +162,7 @@ def calls_to(service: CollectorServer) -> int:
 @pytest.mark.parametrize("arguments", RUNS.values(), ids=RUNS)
 def test_nothing_leaves_a_run_of_tests(project: Path, service: CollectorServer, arguments: list[str]) -> None:
     out, err = run(project, service.url, arguments, {"OUTBOX": f"sqlite://{project}/outbox"})
-    assert "left 0, delivered 0, dropped {'rehearsal': 1}" in out
+    assert "left 0, delivered 0, dropped {'dry-run': 1}" in out
     assert calls_to(service) == 0, "no event, and no browser ID"
     assert "detected a test run" in out + err, "it is visible"
     assert "To send from tests set send_in_tests=True" in out + err
@@ -171,7 +171,7 @@ def test_nothing_leaves_a_run_of_tests(project: Path, service: CollectorServer, 
 @pytest.mark.parametrize("destination", ["customerio", "datalyr"])
 def test_nor_to_other_destinations(project: Path, service: CollectorServer, destination: str) -> None:
     out, _ = run(project, service.url, RUNS["unittest"], {"DESTINATION": destination})
-    assert "left 0, delivered 0, dropped {'rehearsal': 1}" in out
+    assert "left 0, delivered 0, dropped {'dry-run': 1}" in out
     assert calls_to(service) == 0
 
 
@@ -193,7 +193,7 @@ def test_production_is_no_run_of_tests(project: Path, service: CollectorServer, 
     ("address", "outcome"),
     [
         ("", "left 0, delivered 1, dropped {}"),
-        ("https://api.example.com", "left 0, delivered 0, dropped {'rehearsal': 1}"),
+        ("https://api.example.com", "left 0, delivered 0, dropped {'dry-run': 1}"),
     ],
     ids=["this machine", "elsewhere"],
 )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from ..delivery import Delivery
-from ..delivery.dry_run import rehearsal
+from ..delivery.dry_run import dry_run_mode
 from ..delivery.sender import RetryPlan
 from ..destinations import BrowserIdIssuer
 from ..outbox import Outbox
@@ -67,7 +67,7 @@ class BrowserIds:
 
     def take(self) -> str | None:
         """Take an ID for a new visitor, or None if the issuer has to be asked. In a dry run it is not asked."""
-        if self.issuer is None or rehearsal.refuses(self.issuer.origin):
+        if self.issuer is None or dry_run_mode.blocks(self.issuer.origin):
             return self._form.generate()
         return self.pool.take()
 

@@ -8,7 +8,7 @@ from logging import Logger
 from typing import Any, Protocol
 
 from ..delivery.breaker import Breaker
-from ..delivery.dry_run import rehearsal
+from ..delivery.dry_run import dry_run_mode
 from ..delivery.sender import NoBrowserId, RetryPlan
 from ..delivery.transport import TransportError
 from ..destinations import BrowserIdIssuer, DestinationResponse, OutgoingRequest
@@ -74,7 +74,7 @@ class Mint:
 
     def fill(self) -> float | None:
         """Start to fetch missing IDs. Returns when to call again, or None for when woken."""
-        if self._issuer is None or rehearsal.refuses(self._issuer.origin):
+        if self._issuer is None or dry_run_mode.blocks(self._issuer.origin):
             return None
         now = self._clock()
         missing = self._pool.missing()

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from ..browser_ids.browser_ids import BrowserIds
 from ..delivery import Delivery
-from ..delivery.dry_run import REFUSED, rehearsal
+from ..delivery.dry_run import DRY_RUN, dry_run_mode
 from ..destinations import Destination, PersonalizationSource, PointOfSaleSource, SharedCookie
 from ..errors import RemoteError, SettingsError, ValidationError
 from ..events.builder import Defaults
@@ -147,8 +147,8 @@ class FrontDesk:
     ) -> None:
         """Check an event for its destinations and record it, in a database transaction when that is committed."""
         self.check(event, destinations)
-        for watcher in rehearsal.watchers:
-            watcher.on_told(event, destinations)
+        for watcher in dry_run_mode.observers:
+            watcher.on_captured(event, destinations)
         if self.transactions is not None and self.transactions.defer(
             lambda: self._record_late(session, event, destinations, receipt, held),
             lambda: self._roll_back(event, destinations, receipt, undo),
@@ -163,9 +163,9 @@ class FrontDesk:
             self.barrier.pass_at_once()
 
     def _record(self, event: Event, destinations: Sequence[str], receipt: Receipt, held: bool) -> None:
-        if rehearsal.is_on_by_now():
-            refused = [name for name in destinations if rehearsal.refuses(self._destinations[name].origin)]
-            self._drop(refused, receipt, Dropped(REFUSED, in_dry_run=True))
+        if dry_run_mode.check_is_on():
+            refused = [name for name in destinations if dry_run_mode.blocks(self._destinations[name].origin)]
+            self._drop(refused, receipt, Dropped(DRY_RUN, in_dry_run=True))
             destinations = [name for name in destinations if name not in refused]
             if not destinations:
                 return
@@ -188,7 +188,7 @@ class FrontDesk:
         self, event: Event, destinations: Sequence[str], receipt: Receipt, undo: Callable[[], None] | None
     ) -> None:
         self._drop(destinations, receipt, Dropped("rollback"))
-        for watcher in rehearsal.watchers:
+        for watcher in dry_run_mode.observers:
             watcher.on_rolled_back(event)
         if undo is not None:
             undo()
@@ -209,8 +209,8 @@ class FrontDesk:
 
     def count_refused(self, reason: str, destinations: Sequence[str] | None = None) -> None:
         """Count what is not kept, at all destinations by default."""
-        for watcher in rehearsal.watchers:
-            watcher.on_refused(reason)
+        for watcher in dry_run_mode.observers:
+            watcher.on_dropped(reason)
         self._outbox.drop(self.destination_names if destinations is None else destinations, reason)
 
     def release_held(self, session: Session, visitor: str) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..browser_ids.browser_ids import BrowserIds
 from ..delivery import Delivery
-from ..delivery.dry_run import rehearsal
+from ..delivery.dry_run import dry_run_mode
 from ..delivery.sender import RetryPlan
 from ..destinations import BrowserIdIssuer, CookieOwner, Destination, SharedCookie
 from ..destinations.contract import check_destination
@@ -53,9 +53,9 @@ def make_desk(
     destinations: Sequence[Destination], settings: Settings, shared: SharedCookie | None, proxies: TrustedProxies
 ) -> FrontDesk:
     """Make what takes events, with the outbox and the delivery behind it."""
-    rehearsal.look_around()
+    dry_run_mode.detect_tests()
     if settings.send_in_tests:
-        rehearsal.allowed.update(one.origin for one in destinations)
+        dry_run_mode.allowed.update(one.origin for one in destinations)
     issuer = next((one for one in destinations if isinstance(one, BrowserIdIssuer)), None)
     cookie = shared or SharedCookie(settings.cookie_name)
     outbox = _make_outbox([one.name for one in destinations], settings)

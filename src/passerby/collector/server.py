@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
 from typing import Any
 
-from ..delivery.dry_run import rehearsal
+from ..delivery.dry_run import dry_run_mode
 from .ask import Played, Route, System
 from .control import Control
 from .cross_origin import OpenToPages
@@ -86,7 +86,7 @@ class CollectorServer:
     def start(self) -> None:
         """Serve, after a stop on the same port as before."""
         self._thread.start()
-        rehearsal.ports.add(self.port)
+        dry_run_mode.ports.add(self.port)
 
     def stop(self) -> None:
         """Refuse connections until the next start. What has arrived stays."""
@@ -174,7 +174,7 @@ class CollectorServer:
 
     def _give_up_port(self) -> None:
         self._thread.close()
-        rehearsal.ports.discard(self.port)
+        dry_run_mode.ports.discard(self.port)
 
     def _takes_events_of(self, browser_id: str) -> bool:
         return self.accept_any_browser_id or self._store.knows(browser_id)

@@ -20,13 +20,13 @@ from .test_run import find_parent_test, find_runner, find_running_tests
 
 log: Logger = get_logger("passerby")
 
-REFUSED = "rehearsal"  # the reason of events that are dropped in a dry run
+DRY_RUN = "dry-run"  # the reason of events that are dropped in a dry run
 
 
-class Watcher(Protocol):
+class EventObserver(Protocol):
     """Is notified of events when they are captured."""
 
-    def on_told(self, event: Event, destinations: Sequence[str]) -> None:
+    def on_captured(self, event: Event, destinations: Sequence[str]) -> None:
         """An event was captured. In a database transaction it may still be rolled back."""
         ...
 
@@ -34,12 +34,12 @@ class Watcher(Protocol):
         """The transaction of a captured event was rolled back."""
         ...
 
-    def on_refused(self, reason: str) -> None:
+    def on_dropped(self, reason: str) -> None:
         """An event was dropped."""
         ...
 
 
-class Rehearsal:
+class DryRun:
     """The state of the dry run, and its observers.
 
     Attributes:
@@ -54,7 +54,7 @@ class Rehearsal:
         self._mark: str | None = None  # the sign by which a test run was detected
         self._is_child = False  # whether this process was started by a test
         self._has_warned = False
-        self.watchers: list[Watcher] = []
+        self.observers: list[EventObserver] = []
         self.ports: set[int] = set()
         self.allowed: set[str] = set()
 
@@ -71,23 +71,23 @@ class Rehearsal:
         """Block no requests from now on, even in a test run."""
         self._decide(False)
 
-    def begin(self) -> tuple[object, ...]:
+    def enter(self) -> tuple[object, ...]:
         """Start it. Returns the previous state for `end`."""
         before = (self._is_on, self._is_decided, self._mark, self._is_child)
         self.start()
         return before
 
-    def end(self, before: Any) -> None:
+    def restore(self, before: Any) -> None:
         """Restore the state that `begin` returned."""
         self._is_on, self._is_decided, self._mark, self._is_child = before
 
-    def is_on_by_now(self) -> bool:
+    def check_is_on(self) -> bool:
         """Return `is_on`, after checking whether tests are running in this process."""
         if not self._is_decided and (not self._is_on or self._is_child):
             self._notice(find_running_tests())
         return self._is_on
 
-    def look_around(self) -> None:
+    def detect_tests(self) -> None:
         """Detect a test run by all signs. Called when an app starts."""
         if self._is_decided or (self._is_on and not self._is_child):
             return
@@ -95,9 +95,9 @@ class Rehearsal:
         if not self._is_on and (mark := find_parent_test()) is not None:
             self._is_on, self._is_child, self._mark = True, True, mark
 
-    def refuses(self, url: str) -> bool:
+    def blocks(self, url: str) -> bool:
         """Return whether a request to this URL is blocked."""
-        if not self.is_on_by_now():
+        if not self.check_is_on():
             return False
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -123,7 +123,7 @@ class Rehearsal:
         self._has_warned = True
         words = (
             f"detected a test run ({self._mark}): nothing is sent to {host}; events are dropped and counted as "
-            f'"{REFUSED}". To send from tests set send_in_tests=True; see docs/testing.md'
+            f'"{DRY_RUN}". To send from tests set send_in_tests=True; see docs/testing.md'
         )
         log_loss(log, "%s", words)
         if not self._is_child:  # runners show warnings, but not always logs
@@ -131,4 +131,4 @@ class Rehearsal:
                 warnings.warn(words, RuntimeWarning, stacklevel=2)
 
 
-rehearsal: Rehearsal = Rehearsal()
+dry_run_mode: DryRun = DryRun()

@@ -21,7 +21,7 @@ from ..destinations import DestinationResponse, OutgoingRequest
 from ..destinations.target import collector_url
 from ..version import __version__
 from .connecting import PrivateAddress
-from .dry_run import rehearsal
+from .dry_run import dry_run_mode
 from .errors import DeliveryError
 from .gil import GilHoldingSSLObject
 from .http_stream import MAX_BODY, MAX_PIECES, HttpStream, ProtocolError, RemoteProtocolError
@@ -86,7 +86,7 @@ class Connection:
         url = urlsplit(call.url)
         if self._collector is not None:  # also for custom destinations, which have other addresses
             url = urlsplit(self._collector)._replace(path=url.path, query=url.query)
-        if rehearsal.refuses(url.geturl()):
+        if dry_run_mode.blocks(url.geturl()):
             raise TransportError("nothing is sent in a dry run")
         public_only = call.public_only and self._collector is None
         way = self._ways.get((url.scheme, url.netloc, public_only))

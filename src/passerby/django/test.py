@@ -1,4 +1,4 @@
-"""A runner for `manage.py test`: tests tell nobody."""
+"""A runner for `manage.py test`: nothing is sent in tests."""
 
 from __future__ import annotations
 
@@ -6,34 +6,34 @@ from typing import Any
 
 from django.test.runner import DiscoverRunner, ParallelTestSuite
 
-from ..delivery.dry_run import rehearsal
+from ..delivery.dry_run import dry_run_mode
 
 
 def _rehearse(*arguments: object) -> None:
-    rehearsal.start()
+    dry_run_mode.start()
 
 
 class _ParallelTestSuite(ParallelTestSuite):
-    """What `--parallel` runs: begins the rehearsal in processes that are not forked from the one where it is on."""
+    """The suite of `--parallel`: starts the dry run in processes that are not forked."""
 
     process_setup = _rehearse
 
 
 class TestRunner(DiscoverRunner):
-    """Django's own runner, with a rehearsal around the tests: ``TEST_RUNNER = "passerby.django.test.TestRunner"``.
+    """Django's test runner, with a dry run around the tests: ``TEST_RUNNER = "passerby.django.test.TestRunner"``.
 
     See `passerby.testing.rehearse`; within a test `passerby.testing.listen` says what is told.
     """
 
-    __test__ = False  # for pytest, which takes the name for a test
+    __test__ = False  # for pytest, to which the name looks like a test
     parallel_test_suite = _ParallelTestSuite
 
     def setup_test_environment(self, **options: Any) -> None:
-        """Begin the rehearsal."""
+        """Start the dry run."""
         super().setup_test_environment(**options)
-        rehearsal.start()
+        dry_run_mode.start()
 
     def teardown_test_environment(self, **options: Any) -> None:
-        """End it."""
-        rehearsal.stop()
+        """Stop the dry run."""
+        dry_run_mode.stop()
         super().teardown_test_environment(**options)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from ..delivery.dry_run import rehearsal
+from ..delivery.dry_run import dry_run_mode
 from .captured_events import Told as Told
 
 
@@ -17,23 +17,23 @@ from .captured_events import Told as Told
 def rehearse() -> Generator[Told]:
     """Refuse all calls for a while, and note what is told.
 
-    New visitors get browser IDs without anybody being asked, and events count as dropped ("rehearsal"). What goes to a
+    New visitors get browser IDs without anybody being asked, and events count as dropped ("dry-run"). What goes to a
     `passerby.collector.CollectorServer` that runs in this process is delivered as ever.
     """
-    before = rehearsal.begin()
+    before = dry_run_mode.enter()
     try:
         with listen() as told:
             yield told
     finally:
-        rehearsal.end(before)
+        dry_run_mode.restore(before)
 
 
 @contextmanager
 def listen() -> Generator[Told]:
     """Note what is told for a while, by every `Tracking` of this process."""
     told = Told()
-    rehearsal.watchers.append(told)
+    dry_run_mode.observers.append(told)
     try:
         yield told
     finally:
-        rehearsal.watchers.remove(told)
+        dry_run_mode.observers.remove(told)

@@ -81,7 +81,7 @@ class Told:
 
     # What hears of events; see passerby.delivery.dry_run.
 
-    def on_told(self, event: Event, destinations: Sequence[str]) -> None:
+    def on_captured(self, event: Event, destinations: Sequence[str]) -> None:
         """An event was taken."""
         self.events.append(event)
 
@@ -90,7 +90,7 @@ class Told:
         self.events = [one for one in self.events if one is not event]
         self.refused["rollback"] += 1
 
-    def on_refused(self, reason: str) -> None:
+    def on_dropped(self, reason: str) -> None:
         """Something was told and not taken."""
         self.refused[reason] += 1
 

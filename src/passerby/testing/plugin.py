@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from ..delivery.dry_run import rehearsal
+from ..delivery.dry_run import dry_run_mode
 from ..logs import sparing
 from . import Told, listen
 
@@ -17,13 +17,13 @@ _BEFORE = pytest.StashKey[object]()  # a run of pytest within another must leave
 def pytest_configure(config: pytest.Config) -> None:
     """Begin the rehearsal before any app is imported."""
     config.addinivalue_line("markers", f"{LIVE}: events of this test are sent")
-    config.stash[_BEFORE] = rehearsal.begin()
+    config.stash[_BEFORE] = dry_run_mode.enter()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """End it."""
     if (before := config.stash.get(_BEFORE, None)) is not None:
-        rehearsal.end(before)
+        dry_run_mode.restore(before)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -32,11 +32,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     sparing.forget()
     if item.get_closest_marker(LIVE) is None:
         return (yield)
-    rehearsal.stop()
+    dry_run_mode.stop()
     try:
         return (yield)
     finally:
-        rehearsal.start()
+        dry_run_mode.start()
 
 
 @pytest.fixture
