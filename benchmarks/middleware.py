@@ -211,5 +211,5 @@ def _fill_pool(tracking: Tracking, count: int) -> None:
     """Do what the background thread does when the service has made IDs, ahead of all visitors."""
     pool = tracking._desk.browser_ids.pool
     for _ in range(count):
-        pool.begin()
-        pool.bring(str(uuid4()))
+        pool.expect()
+        pool.add(str(uuid4()))

@@ -8,7 +8,7 @@ import time
 from uuid import uuid4
 
 from passerby import Sitecore
-from passerby.browser_ids.fetcher import _AT_ONCE, Mint
+from passerby.browser_ids.fetcher import _AT_ONCE, BrowserIdFetcher
 from passerby.browser_ids.pool import BrowserIdPool
 from passerby.delivery.sender import RetryPlan
 from passerby.destinations import DestinationResponse, OutgoingRequest
@@ -34,8 +34,8 @@ class Service:
         return DestinationResponse(200, {}, json.dumps(answer).encode())
 
 
-def make_mint(service: Service) -> Mint:
-    return Mint(
+def make_mint(service: Service) -> BrowserIdFetcher:
+    return BrowserIdFetcher(
         Sitecore(client_key="key", target_url="http://localhost", point_of_sale="shop"),
         BrowserIdFormat(),
         BrowserIdPool(lambda: None, 0, time.monotonic),

@@ -175,7 +175,7 @@ def test_an_id_that_close_gave_up_is_not_waited_for_after_the_next_start(
 
     assert tracking.flush(60) == 0
     assert wait_until(lambda: getattr(tracking.stats().browser_ids, "ready", 0) >= 2)
-    assert wait_until(lambda: tracking._desk.browser_ids.pool._coming == 0)
+    assert wait_until(lambda: tracking._desk.browser_ids.pool._in_flight == 0)
 
 
 def test_events_told_while_it_closes_are_not_forgotten(make_tracking: MakeTracking, collector: CollectorServer) -> None:
@@ -304,11 +304,11 @@ def test_a_mistake_with_ids_is_not_made_again_at_once(
 
     monkeypatch.setattr(issuer, "new_id_query", fail)
     tracking.start()
-    assert wait_until(lambda: tracking._desk.browser_ids._mint.breaker.is_open)
+    assert wait_until(lambda: tracking._desk.browser_ids._fetcher.breaker.is_open)
     time.sleep(0.2)
 
     assert len(mistakes) < 10
-    assert wait_until(lambda: tracking._desk.browser_ids.pool._coming == 0)
+    assert wait_until(lambda: tracking._desk.browser_ids.pool._in_flight == 0)
 
 
 def test_a_burst_of_questions_leaves_few_connections(make_tracking: MakeTracking, collector: CollectorServer) -> None:

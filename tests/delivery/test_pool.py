@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from passerby.browser_ids.pool import LARGEST, BrowserIdCounts, BrowserIdPool
+from passerby.browser_ids.pool import MAX_SIZE, BrowserIdCounts, BrowserIdPool
 
 
 class Clock:
@@ -32,10 +32,10 @@ class Filled:
         """Make what is missing; return how many that were."""
         missing = self.pool.missing()
         for _ in range(missing):
-            self.pool.begin()
+            self.pool.expect()
         for _ in range(missing):
             self.serial += 1
-            self.pool.bring(f"ID {self.serial}")
+            self.pool.add(f"ID {self.serial}")
         return missing
 
 
@@ -50,9 +50,9 @@ def test_two_are_kept_ready_when_nobody_comes() -> None:
 
 def test_those_that_are_coming_are_not_asked_for_again() -> None:
     pool = Filled().pool
-    pool.begin()
+    pool.expect()
     assert pool.missing() == 1
-    pool.begin()
+    pool.expect()
     assert pool.missing() == 0
 
 
@@ -65,7 +65,7 @@ def test_ids_are_taken_in_their_order_and_each_once() -> None:
     assert filled.pool.counts == BrowserIdCounts(made=2, assigned=2, returned=0, ready=0, failed=0)
 
 
-@pytest.mark.parametrize(("per_second", "target"), [(1, 2), (2, 2), (10, 10), (50, 50), (1000, LARGEST)])
+@pytest.mark.parametrize(("per_second", "target"), [(1, 2), (2, 2), (10, 10), (50, 50), (1000, MAX_SIZE)])
 def test_about_one_second_of_new_visitors_is_kept_ready(per_second: int, target: int) -> None:
     filled = Filled()
     for _ in range(3 * per_second):
@@ -131,9 +131,9 @@ def test_who_gave_up_waiting_gets_nothing_and_costs_nothing() -> None:
 def test_an_id_that_comes_too_late_is_kept_for_the_next() -> None:
     filled = Filled(spare=0)
     waiter = filled.pool.wait()
-    filled.pool.begin()
+    filled.pool.expect()
     waiter.cancel()
-    filled.pool.bring("late")
+    filled.pool.add("late")
 
     assert filled.pool.take() == "late"
 
@@ -141,7 +141,7 @@ def test_an_id_that_comes_too_late_is_kept_for_the_next() -> None:
 def test_a_failure_lets_all_who_wait_go_on_without() -> None:
     filled = Filled()
     waiters = [filled.pool.wait() for _ in range(2)]
-    filled.pool.begin()
+    filled.pool.expect()
     filled.pool.fail()
 
     assert [waiter.result(0) for waiter in waiters] == [None, None]
@@ -155,7 +155,7 @@ def test_an_unused_id_comes_back_and_goes_to_the_next() -> None:
     browser_id = filled.pool.take()
     assert browser_id is not None
 
-    filled.pool.give_back(browser_id)
+    filled.pool.put_back(browser_id)
 
     assert filled.pool.counts == BrowserIdCounts(made=2, assigned=0, returned=1, ready=2, failed=0)
     assert filled.pool.missing() == 0
@@ -169,7 +169,7 @@ def test_an_unused_id_goes_to_who_waits() -> None:
     assert browser_id is not None
     waiter = filled.pool.wait()
 
-    filled.pool.give_back(browser_id)
+    filled.pool.put_back(browser_id)
 
     assert waiter.result(0) == browser_id
 
@@ -178,7 +178,7 @@ def test_who_comes_to_wait_gets_the_id_that_is_ready() -> None:
     filled = Filled(spare=0)
     filled.pool.wait()
     filled.fill()
-    filled.pool.give_back("ID 1")
+    filled.pool.put_back("ID 1")
 
     assert filled.pool.wait().result(0) == "ID 1"
     assert filled.pool.missing() == 0
@@ -186,8 +186,8 @@ def test_who_comes_to_wait_gets_the_id_that_is_ready() -> None:
 
 def test_ids_made_at_sending_count_as_assigned() -> None:
     pool = Filled().pool
-    pool.begin()
-    pool.bring_for_sending()
+    pool.expect()
+    pool.count_direct()
 
     assert pool.counts == BrowserIdCounts(made=1, assigned=1, returned=0, ready=0, failed=0)
     assert pool.missing() == 2
@@ -197,7 +197,7 @@ def test_a_pool_begun_afresh_holds_nothing_of_the_parents() -> None:
     filled = Filled()
     filled.fill()
     filled.pool.take()
-    filled.pool.begin()
+    filled.pool.expect()
 
     filled.pool.begin_afresh()
 
@@ -216,7 +216,7 @@ def test_threads_never_get_the_same_id() -> None:
             browser_id = filled.pool.take() or filled.pool.wait().result(30)
             assert browser_id is not None
             if number % 7 == 0:
-                filled.pool.give_back(browser_id)
+                filled.pool.put_back(browser_id)
             else:
                 got.append(browser_id)
 
@@ -238,7 +238,7 @@ def test_threads_never_get_the_same_id() -> None:
 
 def test_what_others_left_unused_is_claimed_before_more_is_made() -> None:
     filled = Filled(spare=3)
-    filled.pool.begin(3)
+    filled.pool.expect(3)
 
     filled.pool.claim(["old 1", "old 2"], 3)
 
@@ -265,6 +265,6 @@ def test_ids_that_come_back_unused_are_no_reason_for_more() -> None:
         browser_id = filled.pool.take()
         assert browser_id is not None
         filled.fill()
-        filled.pool.give_back(browser_id)
+        filled.pool.put_back(browser_id)
     assert filled.serial <= 3
     assert filled.pool.missing() == 0

@@ -12,7 +12,7 @@ from ..delivery.sender import RetryPlan
 from ..destinations import BrowserIdIssuer
 from ..outbox import Outbox
 from ..values.browser_id import BrowserIdFormat
-from .fetcher import Mint
+from .fetcher import BrowserIdFetcher
 from .pool import BrowserIdCounts, BrowserIdPool
 
 
@@ -46,13 +46,13 @@ class BrowserIds:
         self._outbox = outbox
         self._plan = plan
         self._clock = clock
-        self.pool: BrowserIdPool = BrowserIdPool(self._look_after_pool, spare, clock)
+        self.pool: BrowserIdPool = BrowserIdPool(self._refill_pool, spare, clock)
 
     def attach(self, delivery: Delivery) -> None:
         """Start with a delivery that performs the requests: a new one, or that of a forked child."""
         self._delivery = delivery
         self.pool.begin_afresh()
-        self._mint = Mint(
+        self._fetcher = BrowserIdFetcher(
             self.issuer,
             self._form,
             self.pool,
@@ -77,32 +77,32 @@ class BrowserIds:
 
     def link(self, visitor: str, browser_id: str) -> str:
         """Assign an ID to the events of a session without one. Returns their ID, which may be an earlier one."""
-        return self._mint.link(visitor, browser_id)
+        return self._fetcher.link(visitor, browser_id)
 
     def wait(self) -> Future[str | None] | None:
         """Return a future for the next ID, or None if waiting is useless because the service does not respond."""
-        if self.issuer is None or self._mint.breaker.is_open:
+        if self.issuer is None or self._fetcher.breaker.is_open:
             return None
         if self._delivery.breaker_state(self.issuer.name) != "closed":
             return None
-        if self._mint.breaker.next_attempt_at() > self._clock():  # the service asked for a pause
+        if self._fetcher.breaker.next_attempt_at() > self._clock():  # the service asked for a pause
             return None
         return self.pool.wait() if self._delivery.start_thread() else None
 
     def return_unused(self) -> None:
         """Give the ready IDs back for other processes, or for this one after a restart."""
-        self._mint.return_unused()
+        self._fetcher.return_unused()
 
     # What happens in the worker's loop.
 
     def fill(self) -> float | None:
         """Start to fetch missing IDs. Returns when to call again, or None for when woken."""
-        return self._mint.fill()
+        return self._fetcher.fill()
 
     async def find(self, visitor: str) -> str:
         """Get an ID for a session without one, once for all its events, and link it. Raises NoBrowserId."""
-        return await self._mint.find(visitor)
+        return await self._fetcher.find(visitor)
 
-    def _look_after_pool(self) -> None:
+    def _refill_pool(self) -> None:
         if self.issuer is not None:
             self._delivery.rouse()

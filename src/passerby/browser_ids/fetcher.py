@@ -25,13 +25,13 @@ _AT_ONCE = 8  # concurrent requests for browser IDs
 _CLAIM_EVERY = 10.0  # seconds between two checks for unused IDs of other processes
 
 
-class Perform(Protocol):
+class PerformRequest(Protocol):
     """Performs a request. Raises TransportError."""
 
     async def __call__(self, call: OutgoingRequest, timeout: float) -> DestinationResponse: ...
 
 
-class Mint:
+class BrowserIdFetcher:
     """Fills the pool, and gets IDs for sessions without one. Runs in the worker's loop, except `link`.
 
     Args:
@@ -52,7 +52,7 @@ class Mint:
         pool: BrowserIdPool,
         outbox: Outbox,
         plan: RetryPlan,
-        perform: Perform,
+        perform: PerformRequest,
         clock: Callable[[], float],
         on_change: Callable[[], None],
     ) -> None:
@@ -66,8 +66,8 @@ class Mint:
         self._on_change = on_change
         self._tasks: set[asyncio.Task[None]] = set()
         self._links: dict[str, asyncio.Future[str]] = {}
-        self._gate = asyncio.Semaphore(_AT_ONCE)
-        self._gate_loop: asyncio.AbstractEventLoop | None = None
+        self._semaphore = asyncio.Semaphore(_AT_ONCE)
+        self._semaphore_loop: asyncio.AbstractEventLoop | None = None
         self._next_claim = clock()
         name = issuer.name if issuer is not None else None
         self.breaker: Breaker = Breaker(f"{name}, browser IDs", shortest=plan.base)
@@ -80,13 +80,13 @@ class Mint:
         missing = self._pool.missing()
         if missing and self._outbox.is_durable and self._next_claim <= now:
             self._next_claim = now + _CLAIM_EVERY
-            self._pool.begin(missing)
+            self._pool.expect(missing)
             self._begin_task(self._claim(self._issuer, missing))
             return None
         for _ in range(self.breaker.slots(now, min(missing, _AT_ONCE - len(self._tasks)))):
             self.breaker.begin()
-            self._pool.begin()
-            self._begin_task(self._make(self._issuer))
+            self._pool.expect()
+            self._begin_task(self._fetch_for_pool(self._issuer))
         return self.breaker.next_attempt_at() if self.breaker.next_attempt_at() > now else None
 
     async def find(self, visitor: str) -> str:
@@ -106,13 +106,13 @@ class Mint:
         """Assign an ID to the events of a session without one. Returns their ID, which may be an earlier one."""
         linked = self._outbox.link(visitor, browser_id)
         if linked != browser_id and self._issuer is not None:
-            self._pool.give_back(browser_id)
+            self._pool.put_back(browser_id)
         return linked
 
     def return_unused(self) -> None:
         """Give the ready IDs back for other processes, or for this one after a restart."""
         if self._issuer is not None and self._outbox.is_durable:
-            self._outbox.put_back_browser_ids(_stock_of(self._issuer), self._pool.drain())
+            self._outbox.put_back_browser_ids(_pool_key(self._issuer), self._pool.drain())
 
     def _begin_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -121,7 +121,7 @@ class Mint:
 
     async def _claim(self, issuer: BrowserIdIssuer, number: int) -> None:
         """Claim unused IDs of other processes instead of fetching new ones."""
-        claiming = self._outbox.claim_browser_ids(_stock_of(issuer), number)
+        claiming = self._outbox.claim_browser_ids(_pool_key(issuer), number)
         claimed: list[str] = []
         try:
             claimed = await asyncio.wrap_future(claiming)
@@ -131,9 +131,9 @@ class Mint:
             self._pool.claim(claimed, number)
             self._on_change()
 
-    async def _make(self, issuer: BrowserIdIssuer) -> None:
+    async def _fetch_for_pool(self, issuer: BrowserIdIssuer) -> None:
         try:
-            self._pool.bring(await self._create(issuer))
+            self._pool.add(await self._fetch(issuer))
         except (TransportError, RemoteError):
             self._pool.fail()
         except BaseException:
@@ -142,7 +142,7 @@ class Mint:
         finally:
             self._on_change()
 
-    async def _create(self, issuer: BrowserIdIssuer) -> str:
+    async def _fetch(self, issuer: BrowserIdIssuer) -> str:
         """Fetch an ID from the service, and report the result to its breaker."""
         response: DestinationResponse | None = None
         try:
@@ -166,34 +166,34 @@ class Mint:
     async def _find(self, visitor: str) -> str:
         if self._issuer is None:
             return self.link(visitor, self._form.generate())
-        return self.link(visitor, self._pool.take() or await self._create_in_turn(self._issuer))
+        return self.link(visitor, self._pool.take() or await self._fetch_limited(self._issuer))
 
-    async def _create_in_turn(self, issuer: BrowserIdIssuer) -> str:
+    async def _fetch_limited(self, issuer: BrowserIdIssuer) -> str:
         """Fetch an ID for a session whose events wait. Limits concurrency: a batch may contain many such sessions."""
         loop = asyncio.get_running_loop()
-        if self._gate_loop is not loop:  # the worker was restarted, and a semaphore belongs to one loop
-            self._gate, self._gate_loop = asyncio.Semaphore(_AT_ONCE), loop
-        async with self._gate:
-            return await self._create_when_allowed(issuer)
+        if self._semaphore_loop is not loop:  # the worker was restarted, and a semaphore belongs to one loop
+            self._semaphore, self._semaphore_loop = asyncio.Semaphore(_AT_ONCE), loop
+        async with self._semaphore:
+            return await self._fetch_if_allowed(issuer)
 
-    async def _create_when_allowed(self, issuer: BrowserIdIssuer) -> str:
+    async def _fetch_if_allowed(self, issuer: BrowserIdIssuer) -> str:
         now = self._clock()
         if not self.breaker.slots(now, 1):
             raise NoBrowserId("no browser ID available", max(0.0, self.breaker.next_attempt_at() - now))
         self.breaker.begin()
-        self._pool.begin()
+        self._pool.expect()
         try:
-            browser_id = await self._create(issuer)
+            browser_id = await self._fetch(issuer)
         except (TransportError, RemoteError):
             self._pool.fail()
             raise NoBrowserId("no browser ID available") from None
         except BaseException:
             self._pool.fail()
             raise
-        self._pool.bring_for_sending()
+        self._pool.count_direct()
         return browser_id
 
 
-def _stock_of(issuer: BrowserIdIssuer) -> str:
+def _pool_key(issuer: BrowserIdIssuer) -> str:
     """Return the key of the stored unused IDs: service and account."""
     return f"{issuer.origin} {issuer.cookie_name}"

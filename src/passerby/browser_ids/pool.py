@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 SPARE = 2  # IDs kept ready without visitors
-LARGEST = 200
+MAX_SIZE = 200
 WINDOW = 2.0  # seconds over which new visitors are counted
 AHEAD = 1.0  # seconds of new visitors kept ready
 
@@ -46,7 +46,7 @@ class BrowserIdCounts:
 class BrowserIdPool:
     """Keeps IDs ready, and decides how many.
 
-    `take`, `give_back` and `wait` may be called from any thread, the methods that fill the pool from one thread only.
+    `take`, `put_back` and `wait` may be called from any thread, the methods that fill the pool from one thread only.
 
     Args:
         on_demand: called when the pool needs to be filled.
@@ -66,9 +66,9 @@ class BrowserIdPool:
         """Empty the pool: in a forked child the ready IDs belong to the parent."""
         self._ready: deque[str] = deque()
         self._waiters: deque[Future[str | None]] = deque()
-        self._taken: deque[float] = deque(maxlen=LARGEST * 4)
+        self._taken: deque[float] = deque(maxlen=MAX_SIZE * 4)
         self._low = self._spare  # refill when only this many are ready
-        self._coming = 0
+        self._in_flight = 0
         self._made = self._assigned = self._returned = self._failed = self._claimed = self._kept = 0
 
     def take(self) -> str | None:
@@ -92,7 +92,7 @@ class BrowserIdPool:
         self._on_demand()
         return waiter
 
-    def give_back(self, browser_id: str) -> None:
+    def put_back(self, browser_id: str) -> None:
         """Return an ID that was not used."""
         self._assigned -= 1
         self._returned += 1
@@ -110,21 +110,21 @@ class BrowserIdPool:
     def missing(self) -> int:
         """Return how many IDs to fetch now, in addition to those in flight."""
         waiting = sum(1 for waiter in list(self._waiters) if not waiter.done())
-        return max(0, self._target() + waiting - len(self._ready) - self._coming)
+        return max(0, self._target() + waiting - len(self._ready) - self._in_flight)
 
-    def begin(self, number: int = 1) -> None:
+    def expect(self, number: int = 1) -> None:
         """Note that IDs are being fetched."""
-        self._coming += number
+        self._in_flight += number
 
-    def bring(self, browser_id: str) -> None:
+    def add(self, browser_id: str) -> None:
         """Add a fetched ID."""
-        self._coming -= 1
+        self._in_flight -= 1
         self._made += 1
         self._hand_out(browser_id)
 
     def claim(self, browser_ids: Sequence[str], asked: int) -> None:
         """Add claimed IDs. `asked` were expected; the others have to be fetched."""
-        self._coming -= asked
+        self._in_flight -= asked
         self._claimed += len(browser_ids)
         for browser_id in browser_ids:
             self._hand_out(browser_id)
@@ -138,15 +138,15 @@ class BrowserIdPool:
                 self._kept += 1
         return drained
 
-    def bring_for_sending(self) -> None:
+    def count_direct(self) -> None:
         """Count an ID that was fetched for waiting events and is assigned already."""
-        self._coming -= 1
+        self._in_flight -= 1
         self._made += 1
         self._assigned += 1
 
     def fail(self) -> None:
         """Note that an ID could not be fetched. All waiters continue without one."""
-        self._coming -= 1
+        self._in_flight -= 1
         self._failed += 1
         while self._waiters:
             waiter = self._waiters.popleft()
@@ -158,7 +158,7 @@ class BrowserIdPool:
             return 0
         now = self._clock()
         recent = sum(1 for moment in list(self._taken) if now - moment <= WINDOW)
-        target = min(LARGEST, max(self._spare, math.ceil(recent / WINDOW * AHEAD)))
+        target = min(MAX_SIZE, max(self._spare, math.ceil(recent / WINDOW * AHEAD)))
         self._low = target // 2
         return target
 

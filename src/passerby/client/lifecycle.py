@@ -220,7 +220,7 @@ class Door:
 
     def _give_back(self, browser_id: str) -> None:
         try:
-            self._desk.browser_ids.pool.give_back(browser_id)
+            self._desk.browser_ids.pool.put_back(browser_id)
         except Exception:
             log.exception("an unused browser ID could not be given back")
 
