@@ -18,7 +18,7 @@ import pytest
 
 from passerby import CustomerIO, Tracking
 from passerby.http.request import TRACKER_KEY
-from passerby.logs import SparingFilter
+from passerby.logs import RateLimitFilter
 from tests.making import BROWSER_ID, KEY, make_environ, make_scope
 
 MOST = 16_000_000  # bytes that one cache may hold when it is full
@@ -164,7 +164,7 @@ def test_memory_does_not_grow_with_hostile_requests(tracking: Tracking, kind: st
 
 @pytest.mark.parametrize("length", [1_000, 20_000, 300_000])
 def test_the_log_remembers_no_long_reasons(length: int) -> None:
-    sparing = SparingFilter()
+    sparing = RateLimitFilter()
     for number in range(100):
         reason = f"{chr(97 + number % 26) * (number // 26 + 1)} {'x' * length}"
         sparing.filter(logging.LogRecord("passerby", logging.WARNING, "", 0, reason, None, None))

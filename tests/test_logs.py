@@ -11,7 +11,7 @@ import pytest
 
 from passerby import Tracking
 from passerby.collector import CollectorServer
-from passerby.logs import INTERVAL, SparingFilter, get_logger
+from passerby.logs import INTERVAL, RateLimitFilter, get_logger
 from tests.making import BROWSER_ID, MakeTracking, eventually
 
 
@@ -32,7 +32,7 @@ def now() -> Now:
 
 @pytest.fixture
 def log(now: Now, caplog: pytest.LogCaptureFixture) -> Iterator[logging.Logger]:
-    log, quiet = logging.getLogger("passerby.test_logs"), SparingFilter(now)
+    log, quiet = logging.getLogger("passerby.test_logs"), RateLimitFilter(now)
     log.addFilter(quiet)
     with caplog.at_level(logging.DEBUG, "passerby.test_logs"):
         yield log
@@ -83,7 +83,7 @@ def test_an_exception_keeps_its_traceback(log: logging.Logger, caplog: pytest.Lo
 
 
 def test_however_many_reasons_there_are_memory_is_bounded(log: logging.Logger, now: Now) -> None:
-    quiet = SparingFilter(now)
+    quiet = RateLimitFilter(now)
     for number in range(5_000):
         name = "".join(chr(ord("a") + int(digit)) for digit in str(number))
         quiet.filter(logging.LogRecord("passerby", logging.WARNING, "", 0, name, None, None))

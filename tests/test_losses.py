@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from passerby.collector import CollectorServer
-from passerby.logs import get_logger, log_loss, sparing
+from passerby.logs import get_logger, log_loss, rate_limit
 from tests.delivery.test_process import Script, number_kept
 from tests.making import BROWSER_ID, MakeTracking, dropped, eventually
 
@@ -149,7 +149,7 @@ def disabled() -> Iterator[None]:
             for logger in [logging.getLogger(name)]]  # fmt: skip
     for logger in ours:
         logger.disabled = True
-    sparing.forget()
+    rate_limit.clear()
     yield
     for logger in ours:
         logger.disabled = False
@@ -176,7 +176,7 @@ def test_ours_are_silent_where_nothing_is_configured() -> None:
 
 def test_a_loss_goes_where_the_app_has_our_logs(caplog: pytest.LogCaptureFixture) -> None:
     log: Any = get_logger("passerby.test_losses")
-    sparing.forget()
+    rate_limit.clear()
     log_loss(log, "%d lost", 5)
     assert [(one.name, one.levelname, one.message) for one in caplog.records] == [
         ("passerby.test_losses", "WARNING", "5 lost")

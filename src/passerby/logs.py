@@ -19,7 +19,7 @@ _MOST = 500  # remembered reasons; beyond that all are cleared, so that no reaso
 _what_varies = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d+").sub
 
 
-class SparingFilter(logging.Filter):
+class RateLimitFilter(logging.Filter):
     """Lets a warning or an error pass once a minute for each reason: its message without IDs and numbers.
 
     Args:
@@ -46,7 +46,7 @@ class SparingFilter(logging.Filter):
         """Replace the lock in a forked child: a thread of the parent that held it never releases it."""
         self._lock = threading.Lock()
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Clear all reasons, as between two tests."""
         with self._lock:
             self._seen.clear()
@@ -65,13 +65,13 @@ class SparingFilter(logging.Filter):
             return left_out
 
 
-sparing: SparingFilter = SparingFilter()
+rate_limit: RateLimitFilter = RateLimitFilter()
 
 
 def get_logger(name: str) -> logging.Logger:
     """Return a logger of this package, such as ``"passerby.delivery"``."""
     logger = logging.getLogger(name)
-    logger.addFilter(sparing)  # adding it again has no effect
+    logger.addFilter(rate_limit)  # adding it again has no effect
     return logger
 
 
@@ -86,7 +86,7 @@ def log_loss(logger: logging.Logger, message: str, *args: object, level: int = l
         return
     root = logging.getLogger()
     record = logger.makeRecord(logger.name, level, __file__, 0, message, args, None)
-    if root.isEnabledFor(level) and sparing.filter(record):
+    if root.isEnabledFor(level) and rate_limit.filter(record):
         root.handle(record)
 
 

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
-from ..logs import sparing
+from ..logs import rate_limit
 
 
 class ForkAware(Protocol):
@@ -79,7 +79,7 @@ def _finish_with_multiprocessing(on_exit: Callable[[], None]) -> None:
     sys.modules["multiprocessing.util"].Finalize(None, on_exit, exitpriority=0)
 
 
-register_fork_aware(sparing)
+register_fork_aware(rate_limit)
 # Once per process, never per object: neither registration can be undone.
 atexit.register(_on_exit)
 if hasattr(os, "register_at_fork"):

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from ..delivery.dry_run import dry_run_mode
-from ..logs import sparing
+from ..logs import rate_limit
 from . import Told, listen
 
 LIVE = "passerby_live"
@@ -29,7 +29,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Let a test out that says it wants to be, and let none be quiet because of what another has logged."""
-    sparing.forget()
+    rate_limit.clear()
     if item.get_closest_marker(LIVE) is None:
         return (yield)
     dry_run_mode.stop()
