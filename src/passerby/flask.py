@@ -61,7 +61,7 @@ class Passerby:
         app.extensions[_NAME] = tracking = _tracking_of(app) if tracking is None else tracking
         app.wsgi_app = TrackingMiddleware(app.wsgi_app, tracking)  # type: ignore[method-assign]
         app.app_ctx_globals_class = _with_tracker(app.app_ctx_globals_class)
-        flask.request_started.connect(_hand_over_tracker, app)
+        flask.request_started.connect(_attach_tracker, app)
         find_also(_tracker_of_request)
         app.cli.add_command(commands)
 
@@ -90,7 +90,7 @@ def _with_tracker(kind: type[Any]) -> type[Any]:
     return type(kind.__name__, (_Globals, kind), {}) if isinstance(kind, type) else kind
 
 
-def _hand_over_tracker(sender: flask.Flask, **rest: Any) -> None:
+def _attach_tracker(sender: flask.Flask, **rest: Any) -> None:
     """Set the tracker on a `g` of another class: of an app context older than the extension, or a custom one."""
     if not isinstance(flask.g, _Globals):
         flask.g.tracker = flask.request.environ.get(TRACKER_KEY)

@@ -9,14 +9,14 @@ from django.test.runner import DiscoverRunner, ParallelTestSuite
 from ..delivery.dry_run import dry_run_mode
 
 
-def _rehearse(*arguments: object) -> None:
+def _start_dry_run(*arguments: object) -> None:
     dry_run_mode.start()
 
 
 class _ParallelTestSuite(ParallelTestSuite):
     """The suite of `--parallel`: starts the dry run in processes that are not forked."""
 
-    process_setup = _rehearse
+    process_setup = _start_dry_run
 
 
 class TestRunner(DiscoverRunner):

@@ -27,11 +27,11 @@ class DatabaseTransactions:
         if not transaction.get_connection(self._using).in_atomic_block:
             return False
         # A method, since Django 5.2 reads the name of a callback that fails.
-        transaction.on_commit(_Pending(commit, rollback).commit, using=self._using, robust=True)
+        transaction.on_commit(_DeferredCallbacks(commit, rollback).commit, using=self._using, robust=True)
         return True
 
 
-class _Pending:
+class _DeferredCallbacks:
     """Two callbacks that wait for the end of a transaction.
 
     Django calls `commit` on commit, but nothing on a rollback, whether to a savepoint or of the whole transaction: it
