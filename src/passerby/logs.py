@@ -42,7 +42,7 @@ class RateLimitFilter(logging.Filter):
             record.msg, record.args = "%s (and %d more like it)", (message, left_out)
         return left_out is not None
 
-    def begin_afresh(self) -> None:
+    def reset_after_fork(self) -> None:
         """Replace the lock in a forked child: a thread of the parent that held it never releases it."""
         self._lock = threading.Lock()
 

@@ -210,16 +210,16 @@ def test_many_callers_wake_the_loop_once() -> None:
     worker = Worker(main, "test")
     worker.start()
     assert has_begun.wait(PATIENCE)
-    worker.hold_still()
+    worker.before_fork()
     try:
         loop = worker._loop
         assert loop is not None
         for _ in range(1_000):
-            worker.rouse()
+            worker.wake_now()
             worker.wake_for_events()
         assert len(loop._ready) <= 1  # type: ignore[attr-defined]
     finally:
-        worker.go_on()
+        worker.after_fork_in_parent()
         worker.stop(PATIENCE)
     assert rounds
 

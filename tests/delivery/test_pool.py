@@ -199,7 +199,7 @@ def test_a_pool_begun_afresh_holds_nothing_of_the_parents() -> None:
     filled.pool.take()
     filled.pool.expect()
 
-    filled.pool.begin_afresh()
+    filled.pool.reset_after_fork()
 
     assert filled.pool.take() is None
     assert filled.pool.counts == BrowserIdCounts(made=0, assigned=0, returned=0, ready=0, failed=0)

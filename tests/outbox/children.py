@@ -30,9 +30,9 @@ class Life:
 
     def __init__(self, outbox: SqliteOutbox) -> None:
         self.outbox = outbox
-        self.hold_still = outbox.hold_still
-        self.go_on = outbox.go_on
-        self.begin_afresh = outbox.begin_afresh
+        self.before_fork = outbox.before_fork
+        self.after_fork_in_parent = outbox.after_fork_in_parent
+        self.reset_after_fork = outbox.reset_after_fork
         register_process_listener(self)
 
     def on_exit(self, waited: float) -> None:

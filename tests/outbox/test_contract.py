@@ -704,7 +704,7 @@ def test_an_outbox_begun_afresh_is_empty_and_works(outbox: Outbox) -> None:
     hold(outbox, "ada")
     outbox.acquire("a", 1, 0.0)
 
-    outbox.begin_afresh()
+    outbox.reset_after_fork()
 
     assert outbox.tally("a") == Tally()
     assert outbox.waiting() == 0

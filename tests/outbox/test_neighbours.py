@@ -297,11 +297,11 @@ def test_a_board_that_cannot_be_written_keeps_no_event_back(make: MakeNeighbour,
     held = hold_at(theirs, "ada", clock)
 
     listener = Listener()
-    ours.hold_still()  # after the first refusal nothing is tried for a second, which passes only when told to
+    ours.before_fork()  # after the first refusal nothing is tried for a second, which passes only when told to
     ours.release("ada")
     ours.put(event_of("ben"), ("a",), listener, clock())
     claim = ours.claim_browser_ids("sitecore", 1)
-    ours.go_on()
+    ours.after_fork_in_parent()
 
     assert claim.result(30) == []
     assert not ours.flush_to_disk(0.2), "not all is recorded that was told"
@@ -324,7 +324,7 @@ def test_notices_wait_in_memory_for_a_board_but_not_without_end(
     ours = make()
     shared = tmp_path / "outbox" / "shared.db"
     shared.mkdir()
-    ours.hold_still()
+    ours.before_fork()
     for number in range(150):
         ours.release(f"visitor {number}")
         ours.clear(f"visitor {number}")
@@ -338,7 +338,7 @@ def test_notices_wait_in_memory_for_a_board_but_not_without_end(
     assert list(waiting._links) == [f"visit {number}" for number in range(50, 150)]
     assert "stays held until the next release" in caplog.text
 
-    ours.go_on()
+    ours.after_fork_in_parent()
     shared.rmdir()
     look(ours)
 
@@ -395,7 +395,7 @@ def test_ids_for_who_has_given_up_are_left_to_others(make: MakeNeighbour) -> Non
     flush(theirs)
     claim = ours._crew.writer.neighbours._board.claim
 
-    ours.hold_still()
+    ours.before_fork()
     early = ours.claim_browser_ids("sitecore", 1)
     late = ours.claim_browser_ids("sitecore", 1)
     assert early.cancel()
@@ -405,7 +405,7 @@ def test_ids_for_who_has_given_up_are_left_to_others(make: MakeNeighbour) -> Non
         return claim(issuer, number)
 
     ours._crew.writer.neighbours._board.claim = claim_as_it_is_given_up  # type: ignore[method-assign]
-    ours.go_on()
+    ours.after_fork_in_parent()
     assert ours.close(30)
 
     assert sorted(theirs.claim_browser_ids("sitecore", 9).result(30)) == ["1", "2"]

@@ -152,7 +152,7 @@ def test_a_disk_that_hangs_does_not_hold_up_what_is_recorded(make_sqlite: MakeSq
     assert earlier.close(30)
     times = [0.0]
     outbox = make_sqlite(directory=str(tmp_path), clock=lambda: times[0])
-    outbox.hold_still()  # the thread does not come to its work, as if the disk did not answer
+    outbox.before_fork()  # the thread does not come to its work, as if the disk did not answer
     event = event_of("ada")
     outbox.put(event, ("a",), Listener(), 0.0)
     assert delivered_ids(outbox) == []
@@ -160,7 +160,7 @@ def test_a_disk_that_hangs_does_not_hold_up_what_is_recorded(make_sqlite: MakeSq
     times[0] = LOOK_TIMEOUT + 1
 
     assert delivered_ids(outbox) == [event.id]
-    outbox.go_on()
+    outbox.after_fork_in_parent()
 
 
 @pytest.mark.xfail(strict=True, reason="each Tracking has files of its own until the store is the queue")

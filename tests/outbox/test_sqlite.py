@@ -139,11 +139,11 @@ def test_what_is_settled_does_not_come_back(make_sqlite: MakeSqlite) -> None:
 
 def test_what_is_delivered_before_it_is_written_is_never_written(make_sqlite: MakeSqlite, tmp_path: Path) -> None:
     outbox = make_sqlite(directory=str(tmp_path))
-    outbox.hold_still()
+    outbox.before_fork()
     listener = Listener()
     outbox.put(event_of("ada"), ("a",), listener, 0.0)
     delivered_ids(outbox)
-    outbox.go_on()
+    outbox.after_fork_in_parent()
     flush(outbox)
 
     assert listener.heard == [("a", Delivered(None)), "stored"]
@@ -378,13 +378,13 @@ def test_something_told_after_the_close_opens_it_again(make_sqlite: MakeSqlite, 
 
 def test_flush_waits_no_longer_than_it_may(make_sqlite: MakeSqlite) -> None:
     outbox = make_sqlite()
-    outbox.hold_still()
+    outbox.before_fork()
     try:
         put(outbox, "ada")
         assert not outbox.flush_to_disk(0.01)
         assert not outbox.close(0.01)
     finally:
-        outbox.go_on()
+        outbox.after_fork_in_parent()
     assert outbox.flush_to_disk(30)
     assert outbox.flush_to_disk(0)
     assert outbox.when_stored() is None

@@ -123,12 +123,12 @@ def test_a_visitor_is_erased_whose_browser_id_was_just_found(make_sqlite: MakeSq
         put(outbox, f"visitor {number}")
     outbox.put(event_of("visit", browser_id=None), ("a",), Listener(), 0.0)
     flush(outbox)
-    outbox.hold_still()
+    outbox.before_fork()
     for number in range(3 * BATCH):
         put(outbox, f"later visitor {number}")
     outbox.link("visit", "a new browser ID")
     purged = outbox.purge_visitor("a new browser ID")
-    outbox.go_on()
+    outbox.after_fork_in_parent()
 
     assert purged.result(30) == 1
     assert len(all_delivered(outbox)) == 100 + 3 * BATCH

@@ -425,11 +425,11 @@ def test_a_full_disk_is_survived(make_sqlite: MakeSqlite, tmp_path: Path, caplog
     full_at(outbox, 20)
     events = [large_event(f"visitor {number}") for number in range(100)]
     listeners = [Listener() for _ in events]
-    outbox.hold_still()  # a few alone would fit
+    outbox.before_fork()  # a few alone would fit
     for event, listener in zip(events, listeners, strict=True):
         outbox.put(event, ("a",), listener, 0.0)
     waiter = outbox.when_stored()
-    outbox.go_on()
+    outbox.after_fork_in_parent()
     assert waiter is not None
     eventually(lambda: outbox.state == "degraded: disk full")
     assert not outbox.flush_to_disk(0.1)
@@ -552,7 +552,7 @@ def test_memory_is_bounded_while_the_disk_takes_nothing(
 def test_who_does_not_wait_for_the_disk_leaves_nothing_behind(make_sqlite: MakeSqlite, tmp_path: Path) -> None:
     outbox = make_sqlite(directory=str(tmp_path))
     barrier = Barrier(outbox, 0.0)
-    outbox.hold_still()  # nothing is written meanwhile
+    outbox.before_fork()  # nothing is written meanwhile
     put(outbox, "ada")
     outbox._writer.trouble = "disk full"
     for _ in range(3_000):
@@ -565,7 +565,7 @@ def test_who_does_not_wait_for_the_disk_leaves_nothing_behind(make_sqlite: MakeS
 
     assert barrier.late == 6_000
     assert len(outbox._stock.pending._waiters) <= 1_000
-    outbox.go_on()
+    outbox.after_fork_in_parent()
     flush(outbox)
     assert outbox.when_stored() is None
 
@@ -668,10 +668,10 @@ def test_an_observer_that_raises_ends_nothing(make_sqlite: MakeSqlite) -> None:
 
     outbox = make_sqlite()
     listener = Listener()
-    outbox.hold_still()
+    outbox.before_fork()
     outbox.put(event_of("ada"), ("a",), Rude(), 0.0)
     outbox.put(event_of("ada"), ("a",), listener, 0.0)
-    outbox.go_on()
+    outbox.after_fork_in_parent()
     flush(outbox)
 
     assert listener.heard == ["stored"]

@@ -140,9 +140,9 @@ def test_a_purge_that_was_cut_short_is_finished_by_who_adopts_the_file(make: Mak
     flush(ours)
     neighbour = make(look_every=1e9)
     neighbour.start().result(30)
-    ours._crew.journal.hold_still()
+    ours._crew.journal.before_fork()
     done = ours.purge_visitor("user 1")
-    ours._crew.journal.go_on()
+    ours._crew.journal.after_fork_in_parent()
     flush(ours)
     die(ours)
 
@@ -161,7 +161,7 @@ def test_what_is_told_meanwhile_is_written_meanwhile_and_holds_up_no_purge(make:
     for number in range(20_000):
         outbox.put(event_about("ada" if number % 2 else "ben"), ("a",), Listener(), 0.0)
     flush(outbox)
-    outbox.hold_still()  # the steps are taken here, one after another
+    outbox.before_fork()  # the steps are taken here, one after another
     done = outbox.purge_visitor("ada")
     written = 0
     while not done.done():
@@ -171,7 +171,7 @@ def test_what_is_told_meanwhile_is_written_meanwhile_and_holds_up_no_purge(make:
             outbox._crew.journal.step()
         written += 1
         assert written < 1_000, "the purge runs after what is told"
-    outbox.go_on()
+    outbox.after_fork_in_parent()
 
     assert done.result() == 10_000
     assert written > 3

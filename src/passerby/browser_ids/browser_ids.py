@@ -51,7 +51,7 @@ class BrowserIds:
     def attach(self, delivery: Delivery) -> None:
         """Start with a delivery that performs the requests: a new one, or that of a forked child."""
         self._delivery = delivery
-        self.pool.begin_afresh()
+        self.pool.reset_after_fork()
         self._fetcher = BrowserIdFetcher(
             self.issuer,
             self._form,
@@ -60,7 +60,7 @@ class BrowserIds:
             self._plan,
             delivery.perform,
             self._clock,
-            delivery.nudge,
+            delivery.wake_in_loop,
         )
 
     # What the app's threads call.
@@ -105,4 +105,4 @@ class BrowserIds:
 
     def _refill_pool(self) -> None:
         if self.issuer is not None:
-            self._delivery.rouse()
+            self._delivery.wake_now()

@@ -60,9 +60,9 @@ class BrowserIdPool:
         self._on_demand = on_demand
         self._spare = spare
         self._clock = clock
-        self.begin_afresh()
+        self.reset_after_fork()
 
-    def begin_afresh(self) -> None:
+    def reset_after_fork(self) -> None:
         """Empty the pool: in a forked child the ready IDs belong to the parent."""
         self._ready: deque[str] = deque()
         self._waiters: deque[Future[str | None]] = deque()

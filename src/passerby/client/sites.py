@@ -161,7 +161,7 @@ class Sites:
         """Return the ledgers by site."""
         return {name: tracking.stats() for name, tracking in list(self._made.items())}
 
-    def begin_afresh(self) -> None:
+    def reset_after_fork(self) -> None:
         """In a forked child: whoever of the parent was just making a site will never let go of the lock."""
         self._making = threading.Lock()
 

@@ -64,6 +64,6 @@ class WithheldCookies:
         if number == 1:
             log.warning("%s; stats().withheld_cookies counts such responses", _ADVICE[reason])
 
-    def begin_afresh(self) -> None:
+    def reset_after_fork(self) -> None:
         """In a forked child: a thread of the parent that held the lock never releases it."""
         self._lock = threading.Lock()

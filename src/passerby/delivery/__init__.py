@@ -99,7 +99,7 @@ class Delivery:
                 self._make_connection,
                 self._browser_ids.find,
                 self._clock,
-                self._worker.nudge,
+                self._worker.wake_in_loop,
             )
             for destination in self._destinations
         }
@@ -111,7 +111,7 @@ class Delivery:
     def start(self) -> None:
         """Start the thread, fill the pool, and look for events of earlier processes."""
         self._outbox.start()
-        self.rouse()
+        self.wake_now()
 
     def enqueue(self, event: Event, destinations: Sequence[str], observer: Observer, held: bool = False) -> None:
         """Record an event and start its delivery."""
@@ -211,14 +211,14 @@ class Delivery:
         """Start the thread unless it is running. Returns whether it is running then."""
         return self._worker.start()
 
-    def rouse(self) -> None:
+    def wake_now(self) -> None:
         """Wake the worker now."""
         if self._worker.start():
-            self._worker.rouse()
+            self._worker.wake_now()
 
-    def nudge(self) -> None:
+    def wake_in_loop(self) -> None:
         """Wake the worker; called in its loop."""
-        self._worker.nudge()
+        self._worker.wake_in_loop()
 
     # Called on exit and fork.
 
@@ -248,19 +248,19 @@ class Delivery:
         elif stored:
             log.info("%d events were not delivered before exit; they wait in the outbox for the next process", stored)
 
-    def hold_still(self) -> None:
+    def before_fork(self) -> None:
         """Pause all threads before a fork."""
-        self._worker.hold_still()
-        self._outbox.hold_still()
+        self._worker.before_fork()
+        self._outbox.before_fork()
 
-    def go_on(self) -> None:
+    def after_fork_in_parent(self) -> None:
         """Continue all threads after a fork."""
-        self._outbox.go_on()
-        self._worker.go_on()
+        self._outbox.after_fork_in_parent()
+        self._worker.after_fork_in_parent()
 
-    def begin_afresh(self) -> None:
+    def reset_after_fork(self) -> None:
         """Reset all state in a forked child: thread, connections, locks and waiting events belong to the parent."""
-        self._outbox.begin_afresh()
+        self._outbox.reset_after_fork()
         self._prepare()
 
     # Run in the worker's loop.
@@ -316,7 +316,7 @@ class Delivery:
         if self._outbox.is_closed or not self._worker.start():
             return None
         drained = self._flushes.begin(until)
-        self._worker.rouse()
+        self._worker.wake_now()
         return drained
 
     def _end_flushes(self) -> None:

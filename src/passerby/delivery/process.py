@@ -16,7 +16,7 @@ from ..logs import rate_limit
 class ForkAware(Protocol):
     """An object with state that is not valid in a forked child."""
 
-    def begin_afresh(self) -> None:
+    def reset_after_fork(self) -> None:
         """Reset the state in a forked child: threads, locks and connections belong to the parent."""
         ...
 
@@ -28,11 +28,11 @@ class ProcessListener(ForkAware, Protocol):
         """Prepare for the exit of the interpreter, which has waited `waited` seconds for other objects already."""
         ...
 
-    def hold_still(self) -> None:
+    def before_fork(self) -> None:
         """Prepare for a fork."""
         ...
 
-    def go_on(self) -> None:
+    def after_fork_in_parent(self) -> None:
         """Continue in the parent after a fork."""
         ...
 
@@ -59,17 +59,17 @@ def _on_exit() -> None:
 
 def _before_fork() -> None:
     for process in list(_listeners):
-        process.hold_still()
+        process.before_fork()
 
 
 def _after_fork_in_parent() -> None:
     for process in list(_listeners):
-        process.go_on()
+        process.after_fork_in_parent()
 
 
 def _after_fork_in_child() -> None:
     for heir in [*_fork_aware, *_listeners]:  # the rate limit of the loggers is among the first
-        heir.begin_afresh()
+        heir.reset_after_fork()
     multiprocessing = sys.modules.get("multiprocessing.util")
     if multiprocessing is not None:  # its forked children do not run functions registered with atexit
         multiprocessing.register_after_fork(_on_exit, _finish_with_multiprocessing)

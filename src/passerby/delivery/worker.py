@@ -93,7 +93,7 @@ class Worker:
             self.call(self._set_wake)
         self.start()  # in case it has ended since the caller looked
 
-    def rouse(self) -> None:
+    def wake_now(self) -> None:
         """Wake the loop now, even if it cannot send events."""
         self._is_woken = True
         if self._is_sleeping:
@@ -101,7 +101,7 @@ class Worker:
             self.call(self._set_wake)
         self.start()  # in case it has ended since the caller looked
 
-    def hold_still(self) -> None:
+    def before_fork(self) -> None:
         """Wait until the loop sleeps, then hold it.
 
         A fork while it works, for example in OpenSSL or in an import, would leave locks in the child that are never
@@ -111,7 +111,7 @@ class Worker:
         if loop is not None and loop.hold(FORK_WAIT):
             self._held = loop
 
-    def go_on(self) -> None:
+    def after_fork_in_parent(self) -> None:
         """Let the loop continue."""
         held, self._held = self._held, None
         if held is not None:
@@ -165,7 +165,7 @@ class Worker:
             if not self.stopping:
                 self._has_events = self._is_woken = False
 
-    def nudge(self) -> None:
+    def wake_in_loop(self) -> None:
         """In the loop: end its sleep. Tasks that end because the loop stops must not restart it."""
         with self._starting:
             self._is_woken = not self.stopping or self._is_woken

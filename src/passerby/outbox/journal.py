@@ -62,11 +62,11 @@ class Journal:
         with self._working:
             action()
 
-    def hold_still(self) -> None:
+    def before_fork(self) -> None:
         """Wait until nobody is in the middle of something, and keep everybody from beginning."""
         self._is_held = self._working.acquire(timeout=HOLDING)
 
-    def go_on(self) -> None:
+    def after_fork_in_parent(self) -> None:
         """Let work go on."""
         if self._is_held:
             self._is_held = False

@@ -54,9 +54,9 @@ class MemoryOutbox:
         self._names = tuple(destinations)
         self._max_events = max_events
         self._when_full: WhenFull = when_full
-        self.begin_afresh()
+        self.reset_after_fork()
 
-    def begin_afresh(self) -> None:
+    def reset_after_fork(self) -> None:
         """Start empty: in a forked child what was waiting is the parent's to deliver."""
         # Reentrant, as garbage collection may run what drops an event in the midst of anything.
         self._lock = threading.RLock()
@@ -318,10 +318,10 @@ class MemoryOutbox:
         tell_dropped(gone, LOST)
         return len(gone)
 
-    def hold_still(self) -> None:
+    def before_fork(self) -> None:
         """The process is about to fork."""
 
-    def go_on(self) -> None:
+    def after_fork_in_parent(self) -> None:
         """The process has forked."""
 
     def _give_up_oldest(self, shelf: Shelf[Told]) -> list[Told]:

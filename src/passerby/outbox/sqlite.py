@@ -359,15 +359,15 @@ class SqliteOutbox:
 
     # What happens to the process.
 
-    def hold_still(self) -> None:
+    def before_fork(self) -> None:
         """The process is about to fork: nobody is to be in the middle of something."""
-        self._crew.journal.hold_still()
+        self._crew.journal.before_fork()
 
-    def go_on(self) -> None:
+    def after_fork_in_parent(self) -> None:
         """The process has forked."""
-        self._crew.journal.go_on()
+        self._crew.journal.after_fork_in_parent()
 
-    def begin_afresh(self) -> None:
+    def reset_after_fork(self) -> None:
         """Start empty, with a file to come: in a forked child all that there is is the parent's."""
         _inherited.extend(self._writer.leave_to_parent())
         self._prepare()
