@@ -209,7 +209,7 @@ def _signature(tracking: Tracking, browser_id: str) -> str:
 
 def _fill_pool(tracking: Tracking, count: int) -> None:
     """Do what the background thread does when the service has made IDs, ahead of all visitors."""
-    pool = tracking._desk.browser_ids.pool
+    pool = tracking._client.browser_ids.pool
     for _ in range(count):
         pool.expect()
         pool.add(str(uuid4()))

@@ -41,7 +41,7 @@ MAY_DUPLICATE = frozenset({"after insert", "before delete", "while the answer is
 
 def wait_until_written(tracking: Tracking) -> None:
     """Wait until the file has heard of all that has happened so far, deletions included."""
-    tracking._desk._outbox.flush_to_disk(30.0)
+    tracking._client._outbox.flush_to_disk(30.0)
 
 
 class _Countdown:

@@ -164,7 +164,7 @@ async def eventually_async(holds: Callable[[], object], timeout: float = PATIENC
 def let_go(tracking: Tracking) -> None:
     """Close a tracking, whatever waits; where the thread is not on time, no file is left open for another test."""
     tracking.close(0)
-    outbox = tracking._desk._outbox
+    outbox = tracking._client._outbox
     eventually(lambda: outbox.is_closed or outbox.close(1.0) or outbox.state != "ok")
 
 

@@ -29,7 +29,7 @@ from passerby import Tracker, Tracking, current_tracker
 from passerby.asgi import TrackingMiddleware
 from passerby.browser_ids.browser_ids import BrowserIds
 from passerby.browser_ids.pool import BrowserIdCounts
-from passerby.client.client import FrontDesk
+from passerby.client.client import Client
 from passerby.collector import CollectorServer
 from passerby.delivery import Delivery
 from passerby.fastapi import get_tracker
@@ -950,11 +950,11 @@ class TestFaults:
             (SessionReader, "open"),
             (SessionReader, "cookies"),
             (SessionReader, "has_cookies"),
-            (FrontDesk, "assign"),
-            (FrontDesk, "context"),
-            (FrontDesk, "point_of_sale"),
-            (FrontDesk, "accept"),
-            (FrontDesk, "now"),
+            (Client, "assign"),
+            (Client, "context"),
+            (Client, "point_of_sale"),
+            (Client, "accept"),
+            (Client, "now"),
             (MemoryOutbox, "put"),
             (MemoryOutbox, "link"),
             (Delivery, "enqueue"),
@@ -997,7 +997,7 @@ class TestFaults:
         def fail(*args: Any) -> None:
             raise RuntimeError("injected")
 
-        monkeypatch.setattr("passerby.browser_ids.pool.BrowserIdPool.give_back", fail)
+        monkeypatch.setattr("passerby.browser_ids.pool.BrowserIdPool.put_back", fail)
         sent = await call(install(page({"cache-control": "public"}), tracking), make_scope("/", NAVIGATION))
         assert body_of(sent) == b"a page"
 

@@ -138,13 +138,13 @@ class TestAsgi:
         assert sent[0]["status"] == 200
         assert tracking.stats().late == 1
         slow_disk.go_on()
-        assert tracking._desk._outbox.flush_to_disk(PATIENCE), "late is not lost"
+        assert tracking._client._outbox.flush_to_disk(PATIENCE), "late is not lost"
 
     async def test_a_request_that_tells_nothing_waits_for_nobody(
         self, make_durable: MakeTracking, slow_disk: Disk
     ) -> None:
         tracking = make_durable()
-        put(tracking._desk._outbox, BROWSER_ID, "sitecore")
+        put(tracking._client._outbox, BROWSER_ID, "sitecore")
         await asyncio.to_thread(slow_disk.is_written.wait, PATIENCE)
 
         sent = await call(TrackingMiddleware(page(), tracking=tracking), returning())
@@ -208,7 +208,7 @@ class TestAsgi:
         (tmp_path / "outbox").touch()
         app = TrackingMiddleware(telling(), tracking=tracking)
         tracking.for_visitor(BROWSER_ID).event("FIRST")
-        tracking._desk._outbox.flush_to_disk(0.01)
+        tracking._client._outbox.flush_to_disk(0.01)
         await eventually_async(lambda: tracking.stats().outbox != "ok")
 
         assert (await asyncio.wait_for(call(app, returning()), PATIENCE / 2))[0]["status"] == 200
@@ -324,7 +324,7 @@ class TestWithoutLimit:
         with ThreadPoolExecutor() as pool:
             answering = pool.submit(answer, tracking)
             assert slow_disk.is_written.wait(PATIENCE)
-            tracking._desk._outbox._writer.trouble = "disk full"  # type: ignore[attr-defined]
+            tracking._client._outbox._writer.trouble = "disk full"  # type: ignore[attr-defined]
             assert answering.result(PATIENCE) == 200
         assert tracking.stats().late == 1
         assert tracking.stats().unstored == 1

@@ -334,8 +334,8 @@ class TestSources:
                 "secret_key": SECRET,
             }
         )
-        assert tracking._desk.destination_names == ("sitecore", "eu", "us", "datalyr")
-        assert tracking._desk.takers["group"] == ("eu", "us", "datalyr")
+        assert tracking._client.destination_names == ("sitecore", "eu", "us", "datalyr")
+        assert tracking._client.destinations_for["group"] == ("eu", "us", "datalyr")
 
     def test_the_environment_of_several(self) -> None:
         environ = {
@@ -346,7 +346,7 @@ class TestSources:
             "PASSERBY_DATALYR_PAGE_VIEW_NAME": "pageview",
             "PASSERBY_SECRET_KEY": SECRET,
         }
-        assert Tracking.from_env(environ)._desk.destination_names == ("customerio", "new_site", "datalyr")
+        assert Tracking.from_env(environ)._client.destination_names == ("customerio", "new_site", "datalyr")
 
     def test_names_must_differ(self) -> None:
         with pytest.raises(SettingsError, match="two destinations go by one name"):

@@ -255,8 +255,8 @@ def make_site(name: str) -> Tracking:
 def test_sites_are_found_by_the_public_host(is_asgi: bool, headers: dict[str, str], site: str | None) -> None:
     sites = Sites(lambda info: SITES.get(info.host), make_site, trusted_proxies=["192.0.2.7"])
     info = list(both("/", headers))[0 if is_asgi else 1]
-    door = sites.for_request(info)
-    tracker = door.begin(info)
+    lifecycle = sites.for_request(info)
+    tracker = lifecycle.make_tracker(info)
     assert repr(sites) == f"<Sites {site or 'none yet'}>"
     assert (tracker.session.decision.refusal is None) is (site is not None)
     if site is not None:  # all sites trust what the app trusts

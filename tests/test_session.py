@@ -28,131 +28,131 @@ def session_reader(policy: Policy | None = None, keys: tuple[str, ...] = (KEY,),
     )
 
 
-def opened(desk: SessionReader, cookies: dict[str, str] | None = None, **headers: str) -> Session:
-    return desk.read(request("/", NAVIGATION | (cookies or {}) | headers), time.time())
+def opened(reader: SessionReader, cookies: dict[str, str] | None = None, **headers: str) -> Session:
+    return reader.read(request("/", NAVIGATION | (cookies or {}) | headers), time.time())
 
 
-def names(desk: SessionReader, session: Session, headers: Any = (), **options: Any) -> list[str]:
-    lines = [one.header() for one in desk.cookies(session, headers, time.time(), **options)]
-    assert desk.has_cookies(session) or options or not lines
+def names(reader: SessionReader, session: Session, headers: Any = (), **options: Any) -> list[str]:
+    lines = [one.header() for one in reader.cookies(session, headers, time.time(), **options)]
+    assert reader.has_cookies(session) or options or not lines
     return list(by_name(lines))
 
 
-def signed(desk: SessionReader, browser_id: str = BROWSER_ID) -> dict[str, str]:
-    session = opened(desk)
+def signed(reader: SessionReader, browser_id: str = BROWSER_ID) -> dict[str, str]:
+    session = opened(reader)
     session.assign(browser_id)
-    return sent_back(one.header() for one in desk.cookies(session, (), time.time()))
+    return sent_back(one.header() for one in reader.cookies(session, (), time.time()))
 
 
 def test_a_new_visitor_needs_an_id() -> None:
-    desk = session_reader()
-    session = opened(desk)
+    reader = session_reader()
+    session = opened(reader)
     assert session.needs_id
-    assert names(desk, session) == []
+    assert names(reader, session) == []
     session.assign(BROWSER_ID)
     assert (session.needs_id, session.is_id_used) == (False, False)
-    assert (names(desk, session), session.is_id_used) == (["bid_key", "bid_key_sig"], True)
+    assert (names(reader, session), session.is_id_used) == (["bid_key", "bid_key_sig"], True)
 
 
 def test_a_returning_visitor() -> None:
-    desk = session_reader()
-    session = opened(desk, signed(desk))
-    assert (session.browser_id, session.needs_id, names(desk, session)) == (BROWSER_ID, False, [])
-    assert names(desk, session, renew=True) == ["bid_key", "bid_key_sig"]
+    reader = session_reader()
+    session = opened(reader, signed(reader))
+    assert (session.browser_id, session.needs_id, names(reader, session)) == (BROWSER_ID, False, [])
+    assert names(reader, session, renew=True) == ["bid_key", "bid_key_sig"]
 
 
 def test_an_unsigned_cookie_is_signed_on_a_page_only() -> None:
-    desk = session_reader()
+    reader = session_reader()
     cookies = cookie_header(bid_key=BROWSER_ID)
-    assert names(desk, opened(desk, cookies)) == ["bid_key", "bid_key_sig"]
-    assert names(desk, opened(desk, cookies, **{"sec-fetch-dest": "image"})) == []
+    assert names(reader, opened(reader, cookies)) == ["bid_key", "bid_key_sig"]
+    assert names(reader, opened(reader, cookies, **{"sec-fetch-dest": "image"})) == []
     assert names(session_reader(keys=()), opened(session_reader(keys=()), cookies)) == []
 
 
 def test_the_identity_is_remembered_and_forgotten() -> None:
-    desk = session_reader()
-    session = opened(desk, signed(desk))
+    reader = session_reader()
+    session = opened(reader, signed(reader))
     session.identify("user_123", StoredIdentity("user_123", "digest", 1))
-    lines = [one.header() for one in desk.cookies(session, (), time.time())]
+    lines = [one.header() for one in reader.cookies(session, (), time.time())]
     assert list(by_name(lines)) == ["bid_key_uid"]
-    came = {"cookie": signed(desk)["cookie"] + "; " + sent_back(lines)["cookie"]}
-    later = opened(desk, came)
-    assert (later.user_id, names(desk, later)) == ("user_123", [])
+    came = {"cookie": signed(reader)["cookie"] + "; " + sent_back(lines)["cookie"]}
+    later = opened(reader, came)
+    assert (later.user_id, names(reader, later)) == ("user_123", [])
     later.reset()
     assert later.user_id is None
-    assert names(desk, later) == ["bid_key_uid"]
-    elsewhere = {"cookie": signed(desk, OTHER_ID)["cookie"] + "; " + sent_back(lines)["cookie"]}
-    assert opened(desk, elsewhere).user_id is None, "bound to the browser ID"
+    assert names(reader, later) == ["bid_key_uid"]
+    elsewhere = {"cookie": signed(reader, OTHER_ID)["cookie"] + "; " + sent_back(lines)["cookie"]}
+    assert opened(reader, elsewhere).user_id is None, "bound to the browser ID"
 
 
 def test_who_logs_in_after_a_log_out_in_one_request_is_remembered() -> None:
     attributes, keys = CookieAttributes(), (KEY,)
-    desk = session_reader()
-    desk._log_out_cookie = LogOutCookie("bid_key_out", attributes, keys)
-    cookies = signed(desk)
+    reader = session_reader()
+    reader._log_out_cookie = LogOutCookie("bid_key_out", attributes, keys)
+    cookies = signed(reader)
     for count in (1, 2, 3):
-        session = opened(desk, cookies)
+        session = opened(reader, cookies)
         session.identify("user_1", StoredIdentity("user_1", "digest", int(time.time())))
         session.reset()
         session.identify(f"user_{count}", StoredIdentity(f"user_{count}", "digest", int(time.time())))
-        lines = [one.header() for one in desk.cookies(session, (), time.time())]
+        lines = [one.header() for one in reader.cookies(session, (), time.time())]
         assert list(by_name(lines)) == ["bid_key_uid", "bid_key_out"]
-        cookies = {"cookie": signed(desk)["cookie"] + "; " + sent_back(lines)["cookie"]}
-        assert (opened(desk, cookies).user_id, opened(desk, cookies).log_outs) == (f"user_{count}", count)
+        cookies = {"cookie": signed(reader)["cookie"] + "; " + sent_back(lines)["cookie"]}
+        assert (opened(reader, cookies).user_id, opened(reader, cookies).log_outs) == (f"user_{count}", count)
 
 
 def test_consent_that_is_withdrawn_takes_the_mark_of_a_log_out_away_too() -> None:
-    desk = session_reader(Policy(consent=lambda info: False))
-    desk._log_out_cookie = LogOutCookie("bid_key_out", CookieAttributes(), (KEY,))
-    assert "bid_key_out" not in names(desk, opened(desk, cookie_header(bid_key=BROWSER_ID)))
-    lines = desk.cookies(opened(desk, cookie_header(bid_key=BROWSER_ID, bid_key_out="x")), (), time.time())
+    reader = session_reader(Policy(consent=lambda info: False))
+    reader._log_out_cookie = LogOutCookie("bid_key_out", CookieAttributes(), (KEY,))
+    assert "bid_key_out" not in names(reader, opened(reader, cookie_header(bid_key=BROWSER_ID)))
+    lines = reader.cookies(opened(reader, cookie_header(bid_key=BROWSER_ID, bid_key_out="x")), (), time.time())
     assert [(one.name, one.max_age) for one in lines][-1] == ("bid_key_out", 0)
 
 
 def test_a_refused_request_says_nothing_of_the_visitor() -> None:
     """Nobody without consent has an ID or a name, however they are asked for."""
-    desk, willing = session_reader(Policy(consent=lambda info: None)), session_reader()
+    reader, willing = session_reader(Policy(consent=lambda info: None)), session_reader()
     session = opened(willing, signed(willing))
     session.identify("user_123", StoredIdentity("user_123", "digest", 1))
     lines = [one.header() for one in willing.cookies(session, (), time.time())]
     came = {"cookie": signed(willing)["cookie"] + "; " + sent_back(lines)["cookie"]}
     assert opened(willing, came).user_id == "user_123"
-    for refusing, headers in ((desk, {}), (willing, {"sec-gpc": "1"}), (willing, {"user-agent": "Googlebot/2.1"})):
+    for refusing, headers in ((reader, {}), (willing, {"sec-gpc": "1"}), (willing, {"user-agent": "Googlebot/2.1"})):
         asked = opened(refusing, came, **headers)
         assert (asked.user_id, asked.browser_id) == (None, None)
         assert names(refusing, asked) == []
 
 
 def test_withdrawal_takes_only_what_is_there() -> None:
-    desk = session_reader(Policy(consent=lambda info: False))
-    assert names(desk, opened(desk)) == []
-    assert names(desk, opened(desk, {"cookie": "other=1"})) == []
-    assert names(desk, opened(desk, cookie_header(bid_key="rubbish"))) == ["bid_key", "bid_key_sig", "bid_key_uid"]
+    reader = session_reader(Policy(consent=lambda info: False))
+    assert names(reader, opened(reader)) == []
+    assert names(reader, opened(reader, {"cookie": "other=1"})) == []
+    assert names(reader, opened(reader, cookie_header(bid_key="rubbish"))) == ["bid_key", "bid_key_sig", "bid_key_uid"]
 
 
 def test_nothing_is_taken_away_on_a_response_that_is_shared() -> None:
-    desk = session_reader(Policy(consent=lambda info: False))
-    assert names(desk, opened(desk, cookie_header(bid_key=BROWSER_ID)), [("cache-control", "public")]) == []
+    reader = session_reader(Policy(consent=lambda info: False))
+    assert names(reader, opened(reader, cookie_header(bid_key=BROWSER_ID)), [("cache-control", "public")]) == []
 
 
 @pytest.mark.parametrize("name", ["bid_key", b"bid_key"], ids=["text", "bytes"])
 def test_what_the_app_sets_itself(name: Any) -> None:
-    desk = session_reader()
-    session = opened(desk)
+    reader = session_reader()
+    session = opened(reader)
     session.assign(BROWSER_ID)
     session.identify("user_123", StoredIdentity("user_123", "digest", 1))
     value = b"bid_key=x" if isinstance(name, bytes) else "bid_key=x"
     header = b"Set-Cookie" if isinstance(name, bytes) else "Set-Cookie"
-    assert names(desk, session, [(header, value)]) == ["bid_key_uid"]
+    assert names(reader, session, [(header, value)]) == ["bid_key_uid"]
     assert not session.is_id_used
 
 
 def test_leaving_without_a_new_id_takes_everything_away() -> None:
-    desk = session_reader()
-    session = opened(desk, signed(desk))
+    reader = session_reader()
+    session = opened(reader, signed(reader))
     session.rotate()
     session.identify("user_124", StoredIdentity("user_124", "digest", 1))
-    lines = [one.header() for one in desk.cookies(session, (), time.time())]
+    lines = [one.header() for one in reader.cookies(session, (), time.time())]
     assert list(by_name(lines)) == ["bid_key", "bid_key_sig", "bid_key_uid"]
     assert all("Max-Age=0" in line for line in lines)
 
@@ -174,8 +174,8 @@ def test_outside_of_any_request() -> None:
 
 def test_an_identity_may_be_taken_back() -> None:
     """What was told in a transaction that failed was not told."""
-    desk = session_reader()
-    session = opened(desk, signed(desk))
+    reader = session_reader()
+    session = opened(reader, signed(reader))
     session.identify("user_1", StoredIdentity("user_1", "digest", int(NOW)))
     bring_back = session.make_identity_undo()
     session.identify("user_2", StoredIdentity("user_2", "other", int(NOW)))
@@ -183,13 +183,13 @@ def test_an_identity_may_be_taken_back() -> None:
 
     bring_back()
     assert session.user_id == "user_1"
-    assert names(desk, session) == ["bid_key_uid"]
+    assert names(reader, session) == ["bid_key_uid"]
 
 
 @pytest.mark.parametrize("then", ["forget", "leave", "identify"])
 def test_what_came_after_an_identity_is_not_taken_back_with_it(then: str) -> None:
-    desk = session_reader()
-    session = opened(desk, signed(desk))
+    reader = session_reader()
+    session = opened(reader, signed(reader))
     session.identify("user_1", StoredIdentity("user_1", "digest", int(NOW)))
     bring_back = session.make_identity_undo()
     session.identify("user_2", StoredIdentity("user_2", "other", int(NOW)))
@@ -204,13 +204,13 @@ def test_what_came_after_an_identity_is_not_taken_back_with_it(then: str) -> Non
 
 
 def test_a_page_view_of_a_new_visitor_is_one_only_where_the_response_can_carry_a_cookie() -> None:
-    desk, html = session_reader(), ("Content-Type", "text/html")
+    reader, html = session_reader(), ("Content-Type", "text/html")
     shared = [html, ("Cache-Control", "public, max-age=60")]
-    new, returning = opened(desk), opened(desk, signed(desk))
-    assert desk.is_page_view(new, 200, [html])
-    assert not desk.is_page_view(new, 200, shared)
-    assert desk.is_page_view(returning, 200, shared)
-    assert not desk.is_page_view(session_of(BROWSER_ID), 200, [html])
+    new, returning = opened(reader), opened(reader, signed(reader))
+    assert reader.is_page_view(new, 200, [html])
+    assert not reader.is_page_view(new, 200, shared)
+    assert reader.is_page_view(returning, 200, shared)
+    assert not reader.is_page_view(session_of(BROWSER_ID), 200, [html])
 
 
 @pytest.mark.parametrize(
@@ -218,5 +218,5 @@ def test_a_page_view_of_a_new_visitor_is_one_only_where_the_response_can_carry_a
     [(200, True), (201, True), (206, True), (204, False), (205, False), (304, True), (404, False), (500, False)],
 )
 def test_which_statuses_are_page_views(status: int, is_view: bool) -> None:
-    desk = session_reader()
-    assert desk.is_page_view(opened(desk), status, [("Content-Type", "text/html")]) is is_view
+    reader = session_reader()
+    assert reader.is_page_view(opened(reader), status, [("Content-Type", "text/html")]) is is_view

@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from passerby import Dropped, Receipt, RequestInfo, Tracker, ValidationError, current_tracker
-from passerby.client.current import enter, leave
+from passerby.client.current import reset_current, set_current
 from passerby.destinations.sitecore import Sitecore
 from passerby.events.attributes import flatten
 from passerby.events.context import context_of
@@ -32,7 +32,7 @@ MARKER = "a-value-that-nobody-may-see"
 NOW = 1_767_225_600.0
 
 
-class Desk:
+class FakeClient:
     """Keeps what trackers hand over; checks as Sitecore does."""
 
     def __init__(self, **defaults: Any) -> None:
@@ -41,13 +41,15 @@ class Desk:
         usual |= {"on_user_change": "rotate", "redact_url": None, "page_name": "route"}
         self.defaults: Any = SimpleNamespace(**(usual | defaults))
         self.destination_names: tuple[str, ...] = ("sitecore", "other")
-        self.takers: dict[EventKind, tuple[str, ...]] = dict.fromkeys(get_args(EventKind), self.destination_names)
-        self.takers |= {"group": ("other",), "alias": ("other",)}
+        self.destinations_for: dict[EventKind, tuple[str, ...]] = dict.fromkeys(
+            get_args(EventKind), self.destination_names
+        )
+        self.destinations_for |= {"group": ("other",), "alias": ("other",)}
         self.time = NOW
         self.ready: list[str] = []
         self.events: list[Event] = []
-        self.accepted: list[tuple[Event, tuple[str, ...], bool]] = []
-        self.refused: list[tuple[str, tuple[str, ...]]] = []
+        self.captured: list[tuple[Event, tuple[str, ...], bool]] = []
+        self.dropped: list[tuple[str, tuple[str, ...]]] = []
         self.links: dict[str, str] = {}
         self.released: list[str] = []
         self.cleared: list[str] = []
@@ -80,7 +82,7 @@ class Desk:
         if "sitecore" in destinations:
             self._sitecore.check(event)
 
-    def accept(
+    def capture(
         self,
         session: Session,
         event: Event,
@@ -91,12 +93,12 @@ class Desk:
     ) -> None:
         self.check(event, destinations)
         self.events.append(event)
-        self.accepted.append((event, tuple(destinations), held))
+        self.captured.append((event, tuple(destinations), held))
 
-    def refuse(self, reason: str, destinations: Sequence[str], error: ValidationError | None = None) -> Receipt:
+    def drop(self, reason: str, destinations: Sequence[str], error: ValidationError | None = None) -> Receipt:
         if error is not None and self.on_invalid == "raise":
             raise error
-        self.refused.append((reason, tuple(destinations)))
+        self.dropped.append((reason, tuple(destinations)))
         return Receipt.dropped(reason, destinations)
 
     def release_held(self, session: Session, visitor: str) -> int:
@@ -121,33 +123,33 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk()
+def client() -> FakeClient:
+    return FakeClient()
 
 
 @pytest.fixture
-def tracker(desk: Desk) -> Tracker:
-    return Tracker(desk, session_of(BROWSER_ID))
+def tracker(client: FakeClient) -> Tracker:
+    return Tracker(client, session_of(BROWSER_ID))
 
 
 def visiting(
-    desk: Desk, target: str = "/", headers: dict[str, str] | None = None, decision: Decision = PAGE, **seen: Any
+    client: FakeClient, target: str = "/", headers: dict[str, str] | None = None, decision: Decision = PAGE, **seen: Any
 ) -> Tracker:
     parsed_browser_id = ParsedBrowserId(seen.get("browser_id"), is_present="browser_id" in seen)
     return Tracker(
-        desk,
+        client,
         Session(request(target, NAVIGATION | (headers or {})), decision, parsed_browser_id, seen.get("remembered")),
     )
 
 
 class TestEvents:
-    def test_a_page_view(self, desk: Desk) -> None:
-        desk.defaults.channel, desk.defaults.currency = "WEB", "EUR"
+    def test_a_page_view(self, client: FakeClient) -> None:
+        client.defaults.channel, client.defaults.currency = "WEB", "EUR"
         headers = {"accept-language": "de-CH,de;q=0.9", "referer": "https://search.example/find?q=x"}
-        receipt = visiting(desk, "/shop/shoes?utm_source=news", headers, browser_id=BROWSER_ID).page_view(
+        receipt = visiting(client, "/shop/shoes?utm_source=news", headers, browser_id=BROWSER_ID).page_view(
             {"page": "Shoes"}, {"theme": {"dark": True}}
         )
-        (event,) = desk.events
+        (event,) = client.events
         assert receipt.event_id == event.id
         assert UUID(event.id).version == 7
         assert (event.kind, event.type, event.time) == ("page_view", None, NOW)
@@ -160,34 +162,34 @@ class TestEvents:
             "referrer": "https://search.example/find",
         }  # fmt: skip
 
-    def test_page_and_language_are_inferred(self, desk: Desk) -> None:
-        tracker = visiting(desk, "/shop/shoes", {"accept-language": "en-GB"}, browser_id=BROWSER_ID)
+    def test_page_and_language_are_inferred(self, client: FakeClient) -> None:
+        tracker = visiting(client, "/shop/shoes", {"accept-language": "en-GB"}, browser_id=BROWSER_ID)
         tracker.event("ADD", {"product": {"id": 1}})
         tracker.page_view()
-        assert [event.data.get("page") for event in desk.events] == ["shoes", "shoes"]
-        assert [event.data.get("language") for event in desk.events] == ["EN", "EN"]
+        assert [event.data.get("page") for event in client.events] == ["shoes", "shoes"]
+        assert [event.data.get("language") for event in client.events] == ["EN", "EN"]
 
-    def test_what_the_call_says_is_not_inferred(self, desk: Desk) -> None:
-        desk.defaults.channel = "WEB"
+    def test_what_the_call_says_is_not_inferred(self, client: FakeClient) -> None:
+        client.defaults.channel = "WEB"
         headers = {"accept-language": "en-GB", "referer": "https://search.example/"}
         data = {"page": "Home", "language": "FR", "channel": "CALL_CENTER", "referrer": "https://own.example/"}
-        visiting(desk, "/shop", headers, browser_id=BROWSER_ID).page_view(data)
-        assert desk.events[0].data == data
+        visiting(client, "/shop", headers, browser_id=BROWSER_ID).page_view(data)
+        assert client.events[0].data == data
 
-    def test_nothing_is_inferred_where_that_is_off(self, desk: Desk) -> None:
-        desk.defaults.infer, desk.defaults.language = False, "IT"
-        visiting(desk, "/shop", {"accept-language": "en-GB"}, browser_id=BROWSER_ID).page_view()
-        assert desk.events[0].data == {"language": "IT"}
+    def test_nothing_is_inferred_where_that_is_off(self, client: FakeClient) -> None:
+        client.defaults.infer, client.defaults.language = False, "IT"
+        visiting(client, "/shop", {"accept-language": "en-GB"}, browser_id=BROWSER_ID).page_view()
+        assert client.events[0].data == {"language": "IT"}
 
-    def test_the_referrer_is_told_once_and_only_of_page_views(self, desk: Desk) -> None:
-        tracker = visiting(desk, "/", {"referer": "https://search.example/"}, browser_id=BROWSER_ID)
+    def test_the_referrer_is_told_once_and_only_of_page_views(self, client: FakeClient) -> None:
+        tracker = visiting(client, "/", {"referer": "https://search.example/"}, browser_id=BROWSER_ID)
         tracker.event("ADD")
         tracker.page_view()
         tracker.page_view()
-        assert [event.data.get("referrer") for event in desk.events] == [None, "https://search.example/", None]
+        assert [event.data.get("referrer") for event in client.events] == [None, "https://search.example/", None]
 
-    def test_camel_case_and_snake_case_are_the_same(self, tracker: Tracker, desk: Desk) -> None:
-        desk.defaults.remembers_users = False  # so much the same that the second one would be held back
+    def test_camel_case_and_snake_case_are_the_same(self, tracker: Tracker, client: FakeClient) -> None:
+        client.defaults.remembers_users = False  # so much the same that the second one would be held back
         tracker.page_view({"pointOfSale": "a", "pageVariantId": "v"})
         tracker.page_view({"point_of_sale": "a", "page_variant_id": "v"})
         tracker.event("ADD", {"pointOfSale": "b"})
@@ -198,14 +200,14 @@ class TestEvents:
             first, last, code, expiry = keys
             one = {"id": "1", "provider": "p", expiry: "2030-01-01T00:00"}
             tracker.identity({first: "Ada", last: "L", code: "1", "identifiers": [one]})
-        views, camel, snake = desk.events[:2], desk.events[3], desk.events[4]
+        views, camel, snake = client.events[:2], client.events[3], client.events[4]
         assert views[0].data == views[1].data == {"page_variant_id": "v"}
         assert views[0].point_of_sale == "a"
-        assert desk.events[2].point_of_sale == "b"
+        assert client.events[2].point_of_sale == "b"
         assert camel.data == snake.data
         assert camel.data["identifiers"] == [{"id": "1", "provider": "p", "expiry_date": "2030-01-01T00:00"}]
 
-    def test_keyword_options(self, tracker: Tracker, desk: Desk) -> None:
+    def test_keyword_options(self, tracker: Tracker, client: FakeClient) -> None:
         moment = datetime(2020, 1, 2, tzinfo=timezone(timedelta(hours=1)))
         tracker.event(
             "ADD",
@@ -215,7 +217,7 @@ class TestEvents:
             integrations={"All": False},
             destinations=["other"],
         )
-        event, destinations, held = desk.accepted[0]
+        event, destinations, held = client.captured[0]
         assert event.timestamp == moment
         assert event.id == "order-7"
         assert (event.context.ip, event.context.path, event.data["page"]) == ("1.2.3.4", "/imported", "imported")
@@ -224,27 +226,27 @@ class TestEvents:
         assert not held
 
     @pytest.mark.parametrize("moment", [datetime(2020, 1, 2), 1_577_923_200, 1_577_923_200.0])  # noqa: DTZ001
-    def test_a_timestamp_without_zone_is_utc(self, tracker: Tracker, desk: Desk, moment: Any) -> None:
+    def test_a_timestamp_without_zone_is_utc(self, tracker: Tracker, client: FakeClient, moment: Any) -> None:
         tracker.page_view(timestamp=moment)
-        assert desk.events[0].timestamp_text == "2020-01-02T00:00:00.000Z"
+        assert client.events[0].timestamp_text == "2020-01-02T00:00:00.000Z"
 
-    def test_a_uuid_as_event_id(self, tracker: Tracker, desk: Desk) -> None:
+    def test_a_uuid_as_event_id(self, tracker: Tracker, client: FakeClient) -> None:
         made = uuid4()
         tracker.page_view(event_id=made)  # type: ignore[arg-type]
-        assert desk.events[0].id == str(made)
+        assert client.events[0].id == str(made)
 
-    def test_what_the_app_changes_later_changes_nothing(self, tracker: Tracker, desk: Desk) -> None:
+    def test_what_the_app_changes_later_changes_nothing(self, tracker: Tracker, client: FakeClient) -> None:
         data = {"items": [1]}
         tracker.event("ADD", data, {"more": data})
         data["items"].append(2)
-        assert desk.events[0].data["items"] == [1]
-        assert desk.events[0].extension["more_items"] == [1]
+        assert client.events[0].data["items"] == [1]
+        assert client.events[0].extension["more_items"] == [1]
 
-    def test_the_queue_holds_events(self, tracker: Tracker, desk: Desk) -> None:
+    def test_the_queue_holds_events(self, tracker: Tracker, client: FakeClient) -> None:
         tracker.add_to_event_queue("ADD", {"a": 1})
-        assert desk.accepted[0][2] is True
-        assert (tracker.process_event_queue(), desk.released) == (2, [BROWSER_ID])
-        assert (tracker.clear_event_queue(), desk.cleared) == (3, [BROWSER_ID])
+        assert client.captured[0][2] is True
+        assert (tracker.process_event_queue(), client.released) == (2, [BROWSER_ID])
+        assert (tracker.clear_event_queue(), client.cleared) == (3, [BROWSER_ID])
 
     async def test_questions(self, tracker: Tracker) -> None:
         assert await tracker.guest_id(1.5) == tracker.guest_id_sync(1.5) == f"guest of {BROWSER_ID} within 1.5"
@@ -257,9 +259,9 @@ class TestEvents:
     def test_current_tracker(self, tracker: Tracker) -> None:
         with pytest.raises(LookupError, match="for_visitor"):
             current_tracker()
-        token = enter(tracker)
+        token = set_current(tracker)
         assert current_tracker() is tracker
-        leave(token)
+        reset_current(token)
         with pytest.raises(LookupError):
             current_tracker()
 
@@ -268,14 +270,14 @@ class TestPointOfSale:
     def test_the_settings(self, tracker: Tracker) -> None:
         assert tracker.point_of_sale == "shop"
 
-    def test_it_can_be_changed_for_a_request(self, tracker: Tracker, desk: Desk) -> None:
+    def test_it_can_be_changed_for_a_request(self, tracker: Tracker, client: FakeClient) -> None:
         tracker.page_view()
         tracker.point_of_sale = "outlet"
         tracker.page_view()
         tracker.page_view({"point_of_sale": "call"})
         tracker.point_of_sale = None
         tracker.page_view()
-        assert [event.point_of_sale for event in desk.events] == ["shop", "outlet", "call", "shop"]
+        assert [event.point_of_sale for event in client.events] == ["shop", "outlet", "call", "shop"]
 
     @pytest.mark.parametrize("blank", ["", " ", "\t\n", 5])
     def test_a_blank_one_is_refused(self, tracker: Tracker, blank: Any) -> None:
@@ -285,81 +287,81 @@ class TestPointOfSale:
 
 
 class TestIds:
-    def test_the_first_call_gives_an_id_where_one_is_ready(self, desk: Desk) -> None:
-        tracker = visiting(desk, decision=Decision(assign="when tracked"))
-        desk.ready = [OTHER_ID]
+    def test_the_first_call_gives_an_id_where_one_is_ready(self, client: FakeClient) -> None:
+        tracker = visiting(client, decision=Decision(assign="when tracked"))
+        client.ready = [OTHER_ID]
         before = tracker.browser_id
         tracker.page_view()
         assert before is None
-        assert tracker.browser_id == desk.events[0].browser_id == OTHER_ID
-        assert desk.links == {}
+        assert tracker.browser_id == client.events[0].browser_id == OTHER_ID
+        assert client.links == {}
 
-    def test_without_an_id_events_are_kept_and_linked_later(self, desk: Desk) -> None:
-        tracker = visiting(desk)
+    def test_without_an_id_events_are_kept_and_linked_later(self, client: FakeClient) -> None:
+        tracker = visiting(client)
         tracker.page_view()
         tracker.event("ADD")
-        desk.ready = [OTHER_ID]
+        client.ready = [OTHER_ID]
         tracker.event("CHECKOUT")
-        assert [event.browser_id for event in desk.events] == [None, None, OTHER_ID]
-        assert desk.events[0].visitor == desk.events[1].visitor
-        assert desk.links == {desk.events[0].visitor: OTHER_ID}
+        assert [event.browser_id for event in client.events] == [None, None, OTHER_ID]
+        assert client.events[0].visitor == client.events[1].visitor
+        assert client.links == {client.events[0].visitor: OTHER_ID}
 
-    def test_two_visits_without_ids_are_not_one(self, desk: Desk) -> None:
-        visiting(desk).page_view()
-        visiting(desk).page_view()
-        assert desk.events[0].visitor != desk.events[1].visitor
+    def test_two_visits_without_ids_are_not_one(self, client: FakeClient) -> None:
+        visiting(client).page_view()
+        visiting(client).page_view()
+        assert client.events[0].visitor != client.events[1].visitor
 
-    def test_a_prefetch_takes_no_id(self, desk: Desk) -> None:
-        desk.ready = [OTHER_ID]
-        visiting(desk, decision=Decision(assign="never")).page_view()
-        assert desk.events[0].browser_id is None
-        assert desk.ready == [OTHER_ID]
+    def test_a_prefetch_takes_no_id(self, client: FakeClient) -> None:
+        client.ready = [OTHER_ID]
+        visiting(client, decision=Decision(assign="never")).page_view()
+        assert client.events[0].browser_id is None
+        assert client.ready == [OTHER_ID]
 
-    def test_reading_or_telling_uses_an_id(self, desk: Desk) -> None:
+    def test_reading_or_telling_uses_an_id(self, client: FakeClient) -> None:
         uses: list[Callable[[Tracker], object]] = [lambda one: one.browser_id, lambda one: one.page_view()]
         for use in uses:
-            tracker = visiting(desk)
+            tracker = visiting(client)
             tracker.session.assign(OTHER_ID)
             assert not tracker.session.is_id_used
             use(tracker)
             assert tracker.session.is_id_used
 
-    def test_rotate_gives_another_id(self, desk: Desk) -> None:
-        tracker = visiting(desk, browser_id=BROWSER_ID, remembered=StoredIdentity("user_123", "", 0))
-        desk.ready = [OTHER_ID]
+    def test_rotate_gives_another_id(self, client: FakeClient) -> None:
+        tracker = visiting(client, browser_id=BROWSER_ID, remembered=StoredIdentity("user_123", "", 0))
+        client.ready = [OTHER_ID]
         tracker.page_view()
         tracker.rotate()
         tracker.page_view()
-        assert [(event.browser_id, event.user_id) for event in desk.events] == [
+        assert [(event.browser_id, event.user_id) for event in client.events] == [
             (BROWSER_ID, "user_123"),
             (OTHER_ID, None),
         ]
 
-    def test_rotate_without_an_id_at_hand(self, desk: Desk) -> None:
+    def test_rotate_without_an_id_at_hand(self, client: FakeClient) -> None:
         """What follows is not told of the one who was there before."""
-        tracker = visiting(desk, browser_id=BROWSER_ID)
+        tracker = visiting(client, browser_id=BROWSER_ID)
         tracker.rotate()
         tracker.page_view()
         assert tracker.browser_id is None
-        assert desk.events[0].visitor.startswith("session:")
+        assert client.events[0].visitor.startswith("session:")
 
-    def test_rotate_where_no_cookie_may_be_set(self, desk: Desk) -> None:
-        desk.ready = [OTHER_ID]
-        tracker = visiting(desk, decision=Decision("consent", "never"))
+    def test_rotate_where_no_cookie_may_be_set(self, client: FakeClient) -> None:
+        client.ready = [OTHER_ID]
+        tracker = visiting(client, decision=Decision("consent", "never"))
         tracker.rotate()
-        assert desk.ready == [OTHER_ID]
+        assert client.ready == [OTHER_ID]
 
 
 class TestIdentity:
-    def test_identify_and_identity_say_the_same(self, tracker: Tracker, desk: Desk) -> None:
-        desk.defaults.identity_provider = "CRM"
-        desk.defaults.remembers_users = False
+    def test_identify_and_identity_say_the_same(self, tracker: Tracker, client: FakeClient) -> None:
+        client.defaults.identity_provider = "CRM"
+        client.defaults.remembers_users = False
         tracker.identify("user_123", {"email": "ada@b.example", "firstName": "Ada", "plan": {"name": "pro"}})
         tracker.identity(
             {"identifiers": [{"id": "user_123", "provider": "CRM"}], "email": "ada@b.example", "first_name": "Ada"},
             {"plan": {"name": "pro"}},
         )
-        one, other = desk.events
+        one, other = client.events
         assert one.data == other.data
         assert one.extension == other.extension == {"plan_name": "pro"}
         assert one.user_id == other.user_id == tracker.user_id == "user_123"
@@ -378,17 +380,17 @@ class TestIdentity:
         ],
     )
     def test_the_user_id_of_identifiers(
-        self, tracker: Tracker, desk: Desk, identifiers: list[dict[str, Any]], user_id: str | None
+        self, tracker: Tracker, client: FakeClient, identifiers: list[dict[str, Any]], user_id: str | None
     ) -> None:
-        desk.defaults.identity_provider = "CRM"
+        client.defaults.identity_provider = "CRM"
         tracker.identity({"identifiers": identifiers})
-        assert tracker.user_id == desk.events[0].user_id == user_id
+        assert tracker.user_id == client.events[0].user_id == user_id
 
     @pytest.mark.parametrize(("given", "text"), [(5, "5"), (UUID(BROWSER_ID[::-1][:8] * 4), None), (" u ", "u")])
     def test_a_user_id_may_be_a_number_or_a_uuid(
-        self, tracker: Tracker, desk: Desk, given: Any, text: str | None
+        self, tracker: Tracker, client: FakeClient, given: Any, text: str | None
     ) -> None:
-        desk.defaults.identity_provider = "CRM"
+        client.defaults.identity_provider = "CRM"
         tracker.identify(given)
         assert tracker.user_id == (text or str(given))
 
@@ -407,48 +409,48 @@ class TestIdentity:
             (BROWSER_ID, "found the browser ID"),
         ],
     )
-    def test_a_user_id_that_is_none(self, tracker: Tracker, desk: Desk, given: Any, says: str) -> None:
+    def test_a_user_id_that_is_none(self, tracker: Tracker, client: FakeClient, given: Any, says: str) -> None:
         with pytest.raises(ValidationError, match=says):
             tracker.identify(given)
-        assert desk.events == []
+        assert client.events == []
         assert tracker.user_id is None
 
-    def test_dates_are_written_to_the_minute(self, tracker: Tracker, desk: Desk) -> None:
+    def test_dates_are_written_to_the_minute(self, tracker: Tracker, client: FakeClient) -> None:
         tracker.identity(
             {
                 "dob": date(815, 12, 10),
                 "identifiers": ({"id": "1", "provider": "p", "expiryDate": datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)},),
             }
         )
-        assert desk.events[0].data["dob"] == "0815-12-10T00:00"
-        assert desk.events[0].data["identifiers"][0]["expiry_date"] == "2030-01-02T03:04"
+        assert client.events[0].data["dob"] == "0815-12-10T00:00"
+        assert client.events[0].data["identifiers"][0]["expiry_date"] == "2030-01-02T03:04"
         tracker.identity({"dob": datetime(815, 12, 10, 5, 6), "identifiers": [{"id": "1"}]})  # noqa: DTZ001
-        assert desk.events[1].data["dob"] == "0815-12-10T05:06"
+        assert client.events[1].data["dob"] == "0815-12-10T05:06"
 
     @pytest.mark.parametrize(
         ("data", "extension"),
         [({}, {"password": "hunter2"}), ({"phone": "4111 1111 1111 1111"}, {}), ({}, {"login": {"token": "abc"}})],
     )
     def test_what_looks_like_a_secret_is_refused(
-        self, tracker: Tracker, desk: Desk, data: dict[str, Any], extension: dict[str, Any]
+        self, tracker: Tracker, client: FakeClient, data: dict[str, Any], extension: dict[str, Any]
     ) -> None:
         with pytest.raises(ValidationError, match="looks like"):
             tracker.identity({"identifiers": [{"id": "1", "provider": "p"}], **data}, extension)
-        assert desk.events == []
+        assert client.events == []
 
-        desk.defaults.sensitive_traits = "allow"
+        client.defaults.sensitive_traits = "allow"
         tracker.identity({"identifiers": [{"id": "1", "provider": "p"}], **data}, extension)
-        assert len(desk.events) == 1
+        assert len(client.events) == 1
 
-    def test_events_may_be_about_secrets(self, tracker: Tracker, desk: Desk) -> None:
+    def test_events_may_be_about_secrets(self, tracker: Tracker, client: FakeClient) -> None:
         """Only what is told of a person is looked at: a password's reset is an event like any other."""
         tracker.event("PASSWORD_RESET", {"token": "x"}, {"password": "changed"})
-        assert len(desk.events) == 1
+        assert len(client.events) == 1
 
-    def test_some_traits_are_told_as_a_hash_only(self, tracker: Tracker, desk: Desk) -> None:
-        desk.defaults.identity_provider, desk.defaults.hash_traits = "CRM", ("email", "firstName", "nickname")
+    def test_some_traits_are_told_as_a_hash_only(self, tracker: Tracker, client: FakeClient) -> None:
+        client.defaults.identity_provider, client.defaults.hash_traits = "CRM", ("email", "firstName", "nickname")
         tracker.identify("user_123", {"email": " Ada@b.example", "first_name": "Ada", "nickname": "A", "plan": "pro"})
-        (event,) = desk.events
+        (event,) = client.events
         assert event.data.keys() & {"email", "first_name"} == set()
         assert event.extension == {
             "email": hashlib.sha256(b"ada@b.example").hexdigest(),
@@ -457,10 +459,10 @@ class TestIdentity:
             "plan": "pro",
         }
 
-    def test_what_is_nested_is_guarded_too(self, tracker: Tracker, desk: Desk) -> None:
-        desk.defaults.identity_provider, desk.defaults.hash_traits = "CRM", ("email",)
+    def test_what_is_nested_is_guarded_too(self, tracker: Tracker, client: FakeClient) -> None:
+        client.defaults.identity_provider, client.defaults.hash_traits = "CRM", ("email",)
         tracker.identify("user_123", {"email": "ada@b.example", "company": {"name": "Acme"}})
-        (event,) = desk.events
+        (event,) = client.events
         hashed = hashlib.sha256(b"ada@b.example").hexdigest()
         assert event.attributes == {"company": {"name": "Acme"}, "email": hashed}
         assert event.extension == {"company_name": "Acme", "email": hashed}
@@ -487,70 +489,76 @@ class TestIdentity:
         ],
     )
     def test_a_hash_stands_for_it_wherever_it_is_and_however_it_is_written(
-        self, tracker: Tracker, desk: Desk, name: str, data: dict[str, Any], extension: dict[str, Any], told: Any
+        self,
+        tracker: Tracker,
+        client: FakeClient,
+        name: str,
+        data: dict[str, Any],
+        extension: dict[str, Any],
+        told: Any,
     ) -> None:
-        desk.defaults.hash_traits = (name,)
+        client.defaults.hash_traits = (name,)
         tracker.identity({"identifiers": [{"id": "1", "provider": "p"}], **data}, extension)
-        (event,) = desk.events
+        (event,) = client.events
         assert MARKER not in str(tuple(event))
         hashed = hashlib.sha256(MARKER.encode()).hexdigest()
         assert json.loads(json.dumps(traits_of(event)).replace(hashed, "#")) == told
         assert event.extension == flatten(event.attributes)
 
-    def test_what_is_told_of_a_group_is_hashed_too(self, tracker: Tracker, desk: Desk) -> None:
-        desk.defaults.hash_traits = ("owner_email",)
+    def test_what_is_told_of_a_group_is_hashed_too(self, tracker: Tracker, client: FakeClient) -> None:
+        client.defaults.hash_traits = ("owner_email",)
         tracker.group("acme", {"owner": {"email": MARKER, "since": 2020}})
-        assert MARKER not in str(desk.events[0].data)
-        assert desk.events[0].data["traits"]["owner"]["since"] == 2020
+        assert MARKER not in str(client.events[0].data)
+        assert client.events[0].data["traits"]["owner"]["since"] == 2020
 
-    def test_fields_that_passerby_does_not_know_are_guarded_too(self, tracker: Tracker, desk: Desk) -> None:
+    def test_fields_that_passerby_does_not_know_are_guarded_too(self, tracker: Tracker, client: FakeClient) -> None:
         with pytest.raises(ValidationError, match="'password': found a value that looks like a password"):
             tracker.identity({"identifiers": ONE, "password": MARKER})
-        assert desk.events == []
+        assert client.events == []
 
     def test_identifiers_that_name_nobody_do_not_mean_whoever_was_known_before(
-        self, tracker: Tracker, desk: Desk
+        self, tracker: Tracker, client: FakeClient
     ) -> None:
-        desk.defaults.identity_provider = "CRM"
+        client.defaults.identity_provider = "CRM"
         tracker.identify("ada")
         tracker.identity({"identifiers": [{"id": "", "provider": "CRM"}], "email": "ben@b.example"})
-        assert desk.events[1].user_id is desk.events[1].previous_id is None
+        assert client.events[1].user_id is client.events[1].previous_id is None
         assert tracker.user_id == "ada"
 
-    def test_one_that_was_told_elsewhere_is_not_unchanged(self, tracker: Tracker, desk: Desk) -> None:
-        desk.defaults.identity_provider = "CRM"
+    def test_one_that_was_told_elsewhere_is_not_unchanged(self, tracker: Tracker, client: FakeClient) -> None:
+        client.defaults.identity_provider = "CRM"
         for name in ("sitecore", "other", "other"):
             tracker.identify("user_123", {"plan": "pro"}, destinations=[name])
-        assert [destinations for _, destinations, _ in desk.accepted] == [("sitecore",), ("other",)]
+        assert [destinations for _, destinations, _ in client.captured] == [("sitecore",), ("other",)]
 
-    def test_a_change_of_accounts_says_who_it_was_before(self, tracker: Tracker, desk: Desk) -> None:
-        desk.defaults.identity_provider = "CRM"
+    def test_a_change_of_accounts_says_who_it_was_before(self, tracker: Tracker, client: FakeClient) -> None:
+        client.defaults.identity_provider = "CRM"
         for user_id, plan in (("ada", "free"), ("ada", "pro"), ("ben", "free")):
             tracker.identify(user_id, {"plan": plan})
         tracker.reset()
         tracker.identify("cyd")
-        assert [event.previous_id for event in desk.events] == [None, None, "ada", None]
+        assert [event.previous_id for event in client.events] == [None, None, "ada", None]
 
-    def test_another_person_within_one_request_gets_a_new_browser_id(self, desk: Desk) -> None:
+    def test_another_person_within_one_request_gets_a_new_browser_id(self, client: FakeClient) -> None:
         """Also where nobody is remembered over requests."""
-        desk.defaults.identity_provider, desk.defaults.remembers_users = "CRM", False
-        tracker, desk.ready = visiting(desk, browser_id=BROWSER_ID), [OTHER_ID]
+        client.defaults.identity_provider, client.defaults.remembers_users = "CRM", False
+        tracker, client.ready = visiting(client, browser_id=BROWSER_ID), [OTHER_ID]
         for user_id in ("ada", "ben"):
             tracker.identify(user_id)
             tracker.page_view()
-        seen = [(event.browser_id, event.visitor, event.user_id, event.previous_id) for event in desk.events]
+        seen = [(event.browser_id, event.visitor, event.user_id, event.previous_id) for event in client.events]
         ada, ben = (BROWSER_ID, BROWSER_ID, "ada", None), (OTHER_ID, OTHER_ID, "ben", None)
         assert seen == [ada, ada, ben, ben]
 
-    def test_another_person_for_whom_no_browser_id_is_ready(self, desk: Desk) -> None:
+    def test_another_person_for_whom_no_browser_id_is_ready(self, client: FakeClient) -> None:
         """What is told of them waits for an ID of its own; nothing of it goes to the one before."""
-        desk.defaults.identity_provider = "CRM"
-        tracker = visiting(desk, browser_id=BROWSER_ID)
+        client.defaults.identity_provider = "CRM"
+        tracker = visiting(client, browser_id=BROWSER_ID)
         for user_id in ("ada", "ben"):
             tracker.identify(user_id)
             tracker.page_view()
-        assert [event.browser_id for event in desk.events] == [BROWSER_ID, BROWSER_ID, None, None]
-        assert len({event.visitor for event in desk.events[2:]}) == 1
+        assert [event.browser_id for event in client.events] == [BROWSER_ID, BROWSER_ID, None, None]
+        assert len({event.visitor for event in client.events[2:]}) == 1
         assert tracker.session.has_stale_id
 
     @pytest.mark.parametrize(
@@ -562,49 +570,51 @@ class TestIdentity:
             [{"id": "ben@b.example", "provider": "EMAIL"}, {"id": "7", "provider": "CRM"}],
         ],
     )
-    def test_identifiers_that_do_not_have_the_known_user_are_anothers(self, desk: Desk, identifiers: Any) -> None:
-        desk.defaults.identity_provider = "CRM"
-        tracker, desk.ready = visiting(desk, browser_id=BROWSER_ID), [OTHER_ID]
+    def test_identifiers_that_do_not_have_the_known_user_are_anothers(
+        self, client: FakeClient, identifiers: Any
+    ) -> None:
+        client.defaults.identity_provider = "CRM"
+        tracker, client.ready = visiting(client, browser_id=BROWSER_ID), [OTHER_ID]
         tracker.identify("ada")
         tracker.identity({"identifiers": identifiers})
-        assert [event.browser_id for event in desk.events] == [BROWSER_ID, OTHER_ID]
+        assert [event.browser_id for event in client.events] == [BROWSER_ID, OTHER_ID]
         assert tracker.user_id != "ada"
 
     @pytest.mark.parametrize("other", ["EMAIL", "CRM", "ORDER"])
-    def test_identifiers_that_have_the_known_user_are_of_one_person(self, desk: Desk, other: str) -> None:
-        desk.defaults.identity_provider = "CRM"
-        tracker, desk.ready = visiting(desk, browser_id=BROWSER_ID), [OTHER_ID]
+    def test_identifiers_that_have_the_known_user_are_of_one_person(self, client: FakeClient, other: str) -> None:
+        client.defaults.identity_provider = "CRM"
+        tracker, client.ready = visiting(client, browser_id=BROWSER_ID), [OTHER_ID]
         tracker.identity({"identifiers": [{"id": "ada@b.example", "provider": "EMAIL"}]})
         tracker.identity({"identifiers": [{"id": "7", "provider": "CRM"}, {"id": "ada@b.example", "provider": other}]})
         assert (tracker.browser_id, tracker.user_id) == (BROWSER_ID, "7")
 
-    def test_an_invalid_identity_leaves_the_browser_to_whom_it_belongs(self, desk: Desk) -> None:
-        desk.defaults.identity_provider = "CRM"
-        tracker, desk.ready = visiting(desk, browser_id=BROWSER_ID), [OTHER_ID]
+    def test_an_invalid_identity_leaves_the_browser_to_whom_it_belongs(self, client: FakeClient) -> None:
+        client.defaults.identity_provider = "CRM"
+        tracker, client.ready = visiting(client, browser_id=BROWSER_ID), [OTHER_ID]
         tracker.identify("ada")
         with pytest.raises(ValidationError):
             tracker.identity({"identifiers": [{"id": "ben", "provider": "CRM"}], "email": 5})
         assert (tracker.browser_id, tracker.user_id) == (BROWSER_ID, "ada")
 
-    def test_later_events_know_the_user(self, tracker: Tracker, desk: Desk) -> None:
-        desk.defaults.identity_provider = "CRM"
+    def test_later_events_know_the_user(self, tracker: Tracker, client: FakeClient) -> None:
+        client.defaults.identity_provider = "CRM"
         tracker.page_view()
         tracker.identify("user_123")
         tracker.page_view()
         tracker.reset()
         tracker.page_view()
-        assert [event.user_id for event in desk.events] == [None, "user_123", "user_123", None]
+        assert [event.user_id for event in client.events] == [None, "user_123", "user_123", None]
 
-    def test_an_unchanged_identity_is_not_sent_again(self, desk: Desk) -> None:
-        desk.defaults.identity_provider = "CRM"
-        tracker = visiting(desk, "/a", browser_id=BROWSER_ID)
+    def test_an_unchanged_identity_is_not_sent_again(self, client: FakeClient) -> None:
+        client.defaults.identity_provider = "CRM"
+        tracker = visiting(client, "/a", browser_id=BROWSER_ID)
         tracker.identify("user_123", {"email": "ada@b.example"})
         remembered = tracker.session.stored_identity
-        later = visiting(desk, "/b", browser_id=BROWSER_ID, remembered=remembered)
+        later = visiting(client, "/b", browser_id=BROWSER_ID, remembered=remembered)
         receipt = later.identify("user_123", {"email": "ada@b.example"})
         assert receipt.event_id is None
         assert receipt.outcomes == {"sitecore": Dropped("unchanged"), "other": Dropped("unchanged")}
-        assert desk.refused == [("unchanged", ("sitecore", "other"))]
+        assert client.dropped == [("unchanged", ("sitecore", "other"))]
         assert later.session.identity_change is None
         assert later.user_id == "user_123"
 
@@ -620,32 +630,32 @@ class TestIdentity:
         ids=["changed trait", "other user", "further trait", "a day later", "other browser"],
     )
     def test_a_changed_or_old_identity_is_sent(
-        self, desk: Desk, user_id: str, traits: dict[str, Any], passed: float, browser_id: str
+        self, client: FakeClient, user_id: str, traits: dict[str, Any], passed: float, browser_id: str
     ) -> None:
-        desk.defaults.identity_provider = "CRM"
-        tracker = visiting(desk, browser_id=BROWSER_ID)
+        client.defaults.identity_provider = "CRM"
+        tracker = visiting(client, browser_id=BROWSER_ID)
         tracker.identify("user_123", {"email": "ada@b.example"})
-        desk.time += passed
-        later = visiting(desk, browser_id=browser_id, remembered=tracker.session.stored_identity)
+        client.time += passed
+        later = visiting(client, browser_id=browser_id, remembered=tracker.session.stored_identity)
         later.identify(user_id, traits)
-        assert len(desk.events) == 2
+        assert len(client.events) == 2
         assert later.session.identity_change is not None
         assert later.session.identity_change.sent_at == NOW + passed
 
-    def test_without_signed_cookies_it_is_sent_each_time(self, tracker: Tracker, desk: Desk) -> None:
-        desk.defaults.remembers_users, desk.defaults.identity_provider = False, "CRM"
+    def test_without_signed_cookies_it_is_sent_each_time(self, tracker: Tracker, client: FakeClient) -> None:
+        client.defaults.remembers_users, client.defaults.identity_provider = False, "CRM"
         tracker.identify("user_123")
         tracker.identify("user_123")
-        assert len(desk.events) == 2
+        assert len(client.events) == 2
         assert tracker.session.identity_change is None
 
-    def test_more_than_fifty_traits(self, tracker: Tracker, desk: Desk) -> None:
-        desk.defaults.identity_provider = "CRM"
+    def test_more_than_fifty_traits(self, tracker: Tracker, client: FakeClient) -> None:
+        client.defaults.identity_provider = "CRM"
         tracker.identify("user_123", {"email": "ada@b.example"} | {f"t{n}": n for n in range(50)})
         with pytest.raises(ValidationError) as caught:
             tracker.identify("user_123", {f"t{n}": MARKER for n in range(51)})
         assert caught.value.code == "IV-0005"
-        assert len(desk.events) == 1
+        assert len(client.events) == 1
 
     def test_identify_without_provider_says_which_setting_is_missing(self, tracker: Tracker) -> None:
         with pytest.raises(ValidationError, match="identity_provider"):
@@ -719,94 +729,102 @@ BAD: dict[str, tuple[Callable[[Tracker], Any], str]] = {
 
 class TestBadInput:
     @pytest.mark.parametrize("case", BAD)
-    def test_it_is_refused_in_words_without_values(self, tracker: Tracker, desk: Desk, case: str) -> None:
+    def test_it_is_refused_in_words_without_values(self, tracker: Tracker, client: FakeClient, case: str) -> None:
         call, words = BAD[case]
         with pytest.raises(ValidationError) as caught:
             call(tracker)
         assert words in str(caught.value)
         assert MARKER not in str(caught.value)
-        assert (desk.accepted, desk.refused) == ([], [])
+        assert (client.captured, client.dropped) == ([], [])
         assert tracker.user_id is None
 
     @pytest.mark.parametrize("case", [case for case in BAD if "personalize" not in case])
-    def test_it_may_be_dropped(self, tracker: Tracker, desk: Desk, case: str, caplog: pytest.LogCaptureFixture) -> None:
-        desk.on_invalid = "drop"
+    def test_it_may_be_dropped(
+        self, tracker: Tracker, client: FakeClient, case: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        client.on_invalid = "drop"
         with caplog.at_level(logging.DEBUG):
             receipt = BAD[case][0](tracker)
         assert receipt.event_id is None
         assert receipt.outcomes == {"sitecore": Dropped("invalid"), "other": Dropped("invalid")}
-        assert desk.refused == [("invalid", ("sitecore", "other"))]
-        assert desk.accepted == []
+        assert client.dropped == [("invalid", ("sitecore", "other"))]
+        assert client.captured == []
         assert MARKER not in caplog.text
 
     @pytest.mark.parametrize("value", [math.nan, math.inf, "\ud800"])
-    def test_what_json_cannot_say_is_written_as_well_as_it_can(self, tracker: Tracker, desk: Desk, value: Any) -> None:
+    def test_what_json_cannot_say_is_written_as_well_as_it_can(
+        self, tracker: Tracker, client: FakeClient, value: Any
+    ) -> None:
         tracker.event("ADD", {"value": value}, {"value": value})
-        assert desk.events[0].data["value"] in (None, "\ufffd")
+        assert client.events[0].data["value"] in (None, "\ufffd")
 
 
 class TestRefusals:
     @pytest.mark.parametrize("reason", ["consent", "gpc", "bot"])
-    def test_what_may_not_be_told_is_counted(self, desk: Desk, reason: str) -> None:
-        tracker = visiting(desk, decision=Decision(reason, "never"))
-        desk.defaults.identity_provider = "CRM"
+    def test_what_may_not_be_told_is_counted(self, client: FakeClient, reason: str) -> None:
+        tracker = visiting(client, decision=Decision(reason, "never"))
+        client.defaults.identity_provider = "CRM"
         receipts = [tracker.page_view(), tracker.event("ADD", destinations=["other"]), tracker.identify("u")]
         assert [receipt.event_id for receipt in receipts] == [None] * 3
         assert receipts[1].outcomes == {"other": Dropped(reason)}
-        assert desk.refused == [(reason, ("sitecore", "other")), (reason, ("other",)), (reason, ("sitecore", "other"))]
-        assert desk.accepted == []
+        assert client.dropped == [
+            (reason, ("sitecore", "other")),
+            (reason, ("other",)),
+            (reason, ("sitecore", "other")),
+        ]
+        assert client.captured == []
         assert tracker.user_id is None
         assert tracker.session.identity_change is None
 
     def test_our_own_mistakes_do_not_reach_the_app(
-        self, desk: Desk, tracker: Tracker, caplog: pytest.LogCaptureFixture
+        self, client: FakeClient, tracker: Tracker, caplog: pytest.LogCaptureFixture
     ) -> None:
         def fail(session: Session) -> Context:
             raise RuntimeError("broken inside")
 
-        desk.context = fail  # type: ignore[method-assign]
+        client.context = fail  # type: ignore[method-assign]
         with caplog.at_level(logging.ERROR):
             receipt = tracker.page_view()
         assert receipt.outcomes == {"sitecore": Dropped("internal"), "other": Dropped("internal")}
         assert "a tracking call failed inside" in caplog.text
 
 
-def test_the_point_of_sale_is_asked_once_per_request(desk: Desk) -> None:
+def test_the_point_of_sale_is_asked_once_per_request(client: FakeClient) -> None:
     asked: list[RequestInfo | None] = []
 
     def point_of_sale(session: Session) -> str:
         asked.append(session.request)
         return "site"
 
-    desk.point_of_sale_of = point_of_sale
-    tracker = visiting(desk, browser_id=BROWSER_ID)
+    client.point_of_sale_of = point_of_sale
+    tracker = visiting(client, browser_id=BROWSER_ID)
     tracker.page_view()
     tracker.page_view()
     assert len(asked) == 1
-    assert {event.point_of_sale for event in desk.events} == {"site"}
+    assert {event.point_of_sale for event in client.events} == {"site"}
 
 
 class TestGroupsAndAliases:
-    def test_a_group_goes_to_whoever_takes_groups(self, desk: Desk, tracker: Tracker) -> None:
+    def test_a_group_goes_to_whoever_takes_groups(self, client: FakeClient, tracker: Tracker) -> None:
         receipt = tracker.group(42, {"name": "Acme", "address": {"city": "Bath"}, "since": date(2024, 1, 2)})
 
-        ((event, destinations, _),) = desk.accepted
+        ((event, destinations, _),) = client.captured
         assert (event.kind, event.type, destinations) == ("group", None, ("other",))
         traits = {"name": "Acme", "address": {"city": "Bath"}, "since": "2024-01-02"}
         assert event.data == {"group_id": "42", "traits": traits}
         assert list(receipt.outcomes) == ["other"]
 
     def test_request_and_settings_add_nothing(self) -> None:
-        desk = Desk(channel="WEB", currency="EUR")
-        visiting(desk, "/a", browser_id=BROWSER_ID).group("g1")
+        client = FakeClient(channel="WEB", currency="EUR")
+        visiting(client, "/a", browser_id=BROWSER_ID).group("g1")
 
-        assert desk.events[0].data == {"group_id": "g1", "traits": {}}
+        assert client.events[0].data == {"group_id": "g1", "traits": {}}
 
-    def test_an_alias_stands_for_the_user_of_now(self, desk: Desk) -> None:
-        tracker = Tracker(desk, session_of(BROWSER_ID, "user_1"))
+    def test_an_alias_stands_for_the_user_of_now(self, client: FakeClient) -> None:
+        tracker = Tracker(client, session_of(BROWSER_ID, "user_1"))
         tracker.alias("old_1", timestamp=NOW - 10)
 
-        ((event, destinations, _),) = desk.accepted
+        ((event, destinations, _),) = client.captured
         assert (event.kind, destinations) == ("alias", ("other",))
         assert (event.user_id, event.data, event.time) == ("user_1", {"previous_id": "old_1"}, NOW - 10)
 
@@ -826,58 +844,58 @@ class TestGroupsAndAliases:
         ids=["no group ID", "long group ID", "traits", "no previous ID", "nobody", "nobody takes it"],
     )
     def test_what_is_wrong_is_refused(
-        self, desk: Desk, tracker: Tracker, call: Callable[[Tracker], Receipt], message: str
+        self, client: FakeClient, tracker: Tracker, call: Callable[[Tracker], Receipt], message: str
     ) -> None:
         with pytest.raises(ValidationError) as raised:
             call(tracker)
 
         assert message in str(raised.value)
-        assert desk.accepted == []
+        assert client.captured == []
 
-    def test_ones_own_id_is_no_other(self, desk: Desk) -> None:
+    def test_ones_own_id_is_no_other(self, client: FakeClient) -> None:
         with pytest.raises(ValidationError, match="found the visitor's own user ID"):
-            Tracker(desk, session_of(BROWSER_ID, "user_1")).alias("user_1")
+            Tracker(client, session_of(BROWSER_ID, "user_1")).alias("user_1")
 
-    def test_chosen_destinations_that_do_not_take_it_are_left_out(self, desk: Desk, tracker: Tracker) -> None:
+    def test_chosen_destinations_that_do_not_take_it_are_left_out(self, client: FakeClient, tracker: Tracker) -> None:
         tracker.group("g1", destinations=["sitecore", "other"])
 
-        assert [destinations for _, destinations, _ in desk.accepted] == [("other",)]
+        assert [destinations for _, destinations, _ in client.captured] == [("other",)]
 
-    def test_where_nobody_takes_it_the_advice_is_to_add_somebody(self, desk: Desk, tracker: Tracker) -> None:
-        desk.takers["group"] = ()
+    def test_where_nobody_takes_it_the_advice_is_to_add_somebody(self, client: FakeClient, tracker: Tracker) -> None:
+        client.destinations_for["group"] = ()
         with pytest.raises(ValidationError, match=r"add CustomerIO\(...\) or Datalyr\(...\)"):
             tracker.group("g1")
 
-        desk.on_invalid = "drop"
+        client.on_invalid = "drop"
         tracker.group("g1")
-        assert desk.refused == [("invalid", ("sitecore", "other"))], "it is counted somewhere"
+        assert client.dropped == [("invalid", ("sitecore", "other"))], "it is counted somewhere"
 
-    def test_without_any_destination_nothing_happens(self, desk: Desk, tracker: Tracker) -> None:
-        desk.destination_names = ()
-        desk.takers = dict.fromkeys(desk.takers, ())
+    def test_without_any_destination_nothing_happens(self, client: FakeClient, tracker: Tracker) -> None:
+        client.destination_names = ()
+        client.destinations_for = dict.fromkeys(client.destinations_for, ())
         tracker.group("g1")
 
-        assert [destinations for _, destinations, _ in desk.accepted] == [()]
+        assert [destinations for _, destinations, _ in client.captured] == [()]
 
-    def test_without_consent_it_is_counted_and_no_more(self, desk: Desk) -> None:
-        tracker = visiting(desk, browser_id=BROWSER_ID, decision=Decision(assign="never", refusal="consent"))
+    def test_without_consent_it_is_counted_and_no_more(self, client: FakeClient) -> None:
+        tracker = visiting(client, browser_id=BROWSER_ID, decision=Decision(assign="never", refusal="consent"))
         tracker.group("g1")
         tracker.alias("old")
 
-        assert desk.refused == [("consent", ("other",))] * 2
+        assert client.dropped == [("consent", ("other",))] * 2
 
 
 class TestNestedAttributes:
-    def test_they_are_kept_as_given_beside_the_flat_ones(self, desk: Desk, tracker: Tracker) -> None:
+    def test_they_are_kept_as_given_beside_the_flat_ones(self, client: FakeClient, tracker: Tracker) -> None:
         given = {"theme": "dark", "cart": {"items": [{"id": 1}], "total": math.nan}, "none": None}
         tracker.event("ADD", {}, given)
 
-        (event,) = desk.events
+        (event,) = client.events
         assert event.extension == {"theme": "dark", "cart_items": [{"id": 1}], "cart_total": None}
         assert event.attributes == {"theme": "dark", "cart": {"items": [{"id": 1}], "total": None}, "none": None}
 
-    def test_flat_ones_are_kept_once(self, desk: Desk, tracker: Tracker) -> None:
+    def test_flat_ones_are_kept_once(self, client: FakeClient, tracker: Tracker) -> None:
         tracker.event("ADD", {}, {"theme": "dark", "tags": ["a"]})
 
-        assert desk.events[0].nested is None
-        assert desk.events[0].attributes is desk.events[0].extension
+        assert client.events[0].nested is None
+        assert client.events[0].attributes is client.events[0].extension

@@ -138,7 +138,7 @@ class TestHandleCookie:
         cookies = by_name(lines_of(started[0][1]))
         assert list(cookies) == [BID, "bid_key_sig"]
         assert value_of(cookies[BID]) == body.decode()
-        tracking._door.end(tracking.tracker_for(environ))
+        tracking._lifecycle.finish(tracking.tracker_for(environ))
         assert tracking.tracker_for(environ).browser_id == body.decode(), "used, so it stays"
 
     def test_an_object_with_an_environ(self, tracking: Tracking) -> None:

@@ -125,7 +125,7 @@ def test_the_name_of_a_destination_is_short_printable_text(kind: str, name: Any)
 
 @pytest.mark.parametrize("name", ["eu", "new site", "x" * 64, "m\u00fcnchen", "a/b", "crm-2"])
 def test_names_as_people_give_them(name: str) -> None:
-    assert Tracking(MAKERS["customerio"](name=name))._desk.destination_names == (name,)
+    assert Tracking(MAKERS["customerio"](name=name))._client.destination_names == (name,)
 
 
 WRONG_TARGETS = [

@@ -305,7 +305,7 @@ class TestFaults:
     """U39."""
 
     @pytest.mark.parametrize(
-        "step", ["Policy.decide", "Reception.open", "Reception.cookies", "FrontDesk.assign", "FrontDesk.accept"]
+        "step", ["Policy.decide", "SessionReader.read", "SessionReader.cookies", "Client.assign", "Client.capture"]
     )
     def test_a_step_fails(
         self,
@@ -324,8 +324,8 @@ class TestFaults:
 
         places = {
             "Policy": "passerby.http.policy",
-            "Reception": "passerby.http.session_reader",
-            "FrontDesk": "passerby.client.client",
+            "SessionReader": "passerby.http.session_reader",
+            "Client": "passerby.client.client",
         }
         monkeypatch.setattr(f"{places[step.partition('.')[0]]}.{step}", fail)
         for came in ({}, cookie_header(bid_key=BROWSER_ID)):

@@ -8,8 +8,8 @@ from contextlib import suppress
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .client.adapters import handled_tracker
-from .client.current import enter, leave
-from .client.lifecycle import Door
+from .client.current import reset_current, set_current
+from .client.lifecycle import RequestLifecycle
 from .client.sites import TrackingSource
 from .client.tracker import Tracker
 from .http.request import ScopeRequest
@@ -45,33 +45,33 @@ class TrackingMiddleware:
             _attach(scope, handled)
             await self.app(scope, receive, send)
             return
-        door = self.tracking.for_request(request)
-        tracker = door.open(request)
+        lifecycle = self.tracking.for_request(request)
+        tracker = lifecycle.start(request)
         _attach(scope, tracker)
         if tracker.session.needs_id:
-            await door.await_browser_id(tracker)
-        token = enter(tracker)
+            await lifecycle.await_browser_id(tracker)
+        token = set_current(tracker)
         try:
-            await self.app(scope, receive, self._send_of_request(door, tracker, send))
+            await self.app(scope, receive, self._send_of_request(lifecycle, tracker, send))
         except Exception:  # an outer middleware or the server sends the response, or it has been sent
-            if (recorded := door.begin_barrier(tracker)) is not None:
-                await door.pass_barrier_async(tracker, recorded)
+            if (recorded := lifecycle.stored_future(tracker)) is not None:
+                await lifecycle.wait_stored_async(tracker, recorded)
             raise
         finally:
-            leave(token)
-            door.end(tracker)
+            reset_current(token)
+            lifecycle.finish(tracker)
 
-    def _send_of_request(self, door: Door, tracker: Tracker, send: Send) -> Send:
+    def _send_of_request(self, lifecycle: RequestLifecycle, tracker: Tracker, send: Send) -> Send:
         # A coroutine function, because adapters such as asgiref's check for one.
         async def send_in_turn(message: Message) -> None:
             if message["type"] in _STARTS:
                 if message["type"] in self._with_cookies:
                     if tracker.session.needs_new_id:
-                        await door.await_browser_id(tracker)
-                    message = _with_cookies(message, door, tracker)
-                recorded = door.begin_barrier(tracker)
+                        await lifecycle.await_browser_id(tracker)
+                    message = _with_cookies(message, lifecycle, tracker)
+                recorded = lifecycle.stored_future(tracker)
                 if recorded is not None:
-                    await door.pass_barrier_async(tracker, recorded)
+                    await lifecycle.wait_stored_async(tracker, recorded)
             await send(message)
 
         return send_in_turn
@@ -105,10 +105,10 @@ def _attach(scope: Scope, tracker: Tracker) -> None:
             state.tracker = tracker
 
 
-def _with_cookies(message: Message, door: Door, tracker: Tracker) -> Message:
+def _with_cookies(message: Message, lifecycle: RequestLifecycle, tracker: Tracker) -> Message:
     headers: Iterable[tuple[bytes, bytes]] = message.get("headers", ())
     if not isinstance(headers, Sequence):  # an iterator can be read only once
         headers = list(headers)
         message = {**message, "headers": headers}
-    changes = door.respond(tracker, message.get("status", 101), headers)
+    changes = lifecycle.before_response(tracker, message.get("status", 101), headers)
     return {**message, "headers": with_changes(headers, changes)} if changes.cookies else message

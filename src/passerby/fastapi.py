@@ -12,7 +12,7 @@ except ModuleNotFoundError as _error:
     ) from _error
 from starlette.requests import HTTPConnection
 
-from .client.current import inherited_tracker
+from .client.current import context_tracker
 from .client.tracker import Tracker
 from .http.request import TRACKER_KEY
 
@@ -22,7 +22,7 @@ async def get_tracker(connection: HTTPConnection) -> Tracker:
 
     Raises LookupError if the middleware is not installed.
     """
-    tracker: Tracker | None = connection.scope.get(TRACKER_KEY) or inherited_tracker()
+    tracker: Tracker | None = connection.scope.get(TRACKER_KEY) or context_tracker()
     if tracker is None:
         raise LookupError(
             "no tracker here: install the middleware with "

@@ -14,7 +14,7 @@ except ModuleNotFoundError as _error:
     raise ModuleNotFoundError('Flask is not installed. Run: pip install "passerby[flask]"', name="flask") from _error
 
 from .cli.main import SUMMARIES, main
-from .client.current import find_also, inherited_tracker
+from .client.current import context_tracker, register_finder
 from .client.sites import TrackingSource
 from .client.tracker import Tracker
 from .client.tracking import Tracking
@@ -62,7 +62,7 @@ class Passerby:
         app.wsgi_app = TrackingMiddleware(app.wsgi_app, tracking)  # type: ignore[method-assign]
         app.app_ctx_globals_class = _with_tracker(app.app_ctx_globals_class)
         flask.request_started.connect(_attach_tracker, app)
-        find_also(_tracker_of_request)
+        register_finder(_tracker_of_request)
         app.cli.add_command(commands)
 
 
@@ -111,7 +111,7 @@ def _find_tracker() -> Tracker:
 
 def _tracker_around() -> Tracker | None:
     """Return the tracker of `flask.request`, or after Flask's context has ended, that of the context variable."""
-    return _tracker_of_request() or inherited_tracker()
+    return _tracker_of_request() or context_tracker()
 
 
 def _tracker_of_request() -> Tracker | None:
@@ -123,7 +123,7 @@ def _tracker_of_request() -> Tracker | None:
     source: TrackingSource | None = None if tracker else flask.current_app.extensions.get(_NAME)
     if source is not None:
         info = EnvironRequest(environ)
-        tracker = environ[TRACKER_KEY] = source.for_request(info).begin(info, assigns_id=False)
+        tracker = environ[TRACKER_KEY] = source.for_request(info).make_tracker(info, assigns_id=False)
     return tracker
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from .client.adapters import handled_tracker
-from .client.current import step_in, step_out
-from .client.lifecycle import Door
+from .client.current import activate, deactivate
+from .client.lifecycle import RequestLifecycle
 from .client.sites import TrackingSource
 from .client.tracker import Tracker
 from .http.request import EnvironRequest
@@ -34,29 +34,29 @@ class TrackingMiddleware:
         request = EnvironRequest(environ)
         if handled_tracker(request) is not None:
             return self.app(environ, start_response)
-        door = self.tracking.for_request(request)
-        tracker = door.open(request)
+        lifecycle = self.tracking.for_request(request)
+        tracker = lifecycle.start(request)
         if tracker.session.needs_id:
-            door.wait_for_browser_id(tracker)
-        step_in(tracker)
+            lifecycle.wait_for_browser_id(tracker)
+        activate(tracker)
         try:
-            body = self.app(environ, _start_with_cookies(door, tracker, start_response))
+            body = self.app(environ, _start_with_cookies(lifecycle, tracker, start_response))
         except BaseException:
-            door.pass_barrier(tracker)
-            step_out(tracker)
-            door.end(tracker)
+            lifecycle.wait_stored(tracker)
+            deactivate(tracker)
+            lifecycle.finish(tracker)
             raise
-        door.end_with(tracker, body)
+        lifecycle.finish_with_body(tracker, body)
         return body
 
 
-def _start_with_cookies(door: Door, tracker: Tracker, start_response: StartResponse) -> StartResponse:
+def _start_with_cookies(lifecycle: RequestLifecycle, tracker: Tracker, start_response: StartResponse) -> StartResponse:
     def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
         if tracker.session.needs_new_id:
-            door.wait_for_browser_id(tracker)
+            lifecycle.wait_for_browser_id(tracker)
         headers = list(headers)  # the app may reuse its list, or pass an iterator
-        changes = door.respond(tracker, int(status[:3]), headers)
-        door.pass_barrier(tracker)
+        changes = lifecycle.before_response(tracker, int(status[:3]), headers)
+        lifecycle.wait_stored(tracker)
         if changes.cookies:
             headers = with_changes(headers, changes, is_text=True)
         return start_response(status, headers, *error)

@@ -187,7 +187,7 @@ def test_no_log_and_no_error_shows_a_key_or_a_person(
 
     assert {letter.reason for letter in tracking.dead_letters()} == {"status 401"}
     shown = (
-        f"{caplog.text} {told[0]} {told[2]} {tracking!r} {tracking._desk._destinations!r} {tracking.dead_letters()!r}"
+        f"{caplog.text} {told[0]} {told[2]} {tracking!r} {tracking._client._destinations!r} {tracking.dead_letters()!r}"
     )
     assert "hidden" not in shown
     assert "hidden@" not in told[1], "the name of a trait is told, its value is not"
@@ -201,7 +201,7 @@ def test_one_bad_event_costs_no_other(make: Make, strict_collector: CollectorSer
         tracking.for_visitor(f"{number:08x}-2222-4333-8444-555555555555").event("ADD", integrations={"n": number})
         for number in range(20)
     ]
-    for entry in tracking._desk._outbox._shelves["customerio"].lanes.values():  # type: ignore[attr-defined]
+    for entry in tracking._client._outbox._shelves["customerio"].lanes.values():  # type: ignore[attr-defined]
         if entry.first.event.integrations["n"] == 7:
             entry.first.event = entry.first.event._replace(type=5)
     strict_collector.start()

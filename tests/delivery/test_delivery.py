@@ -149,7 +149,7 @@ def test_a_very_long_wish_is_cut_to_an_hour(collector: CollectorServer, make_tra
     assert wait_until(lambda: tracking.stats().destinations["sitecore"].retries == 1)
     assert receipt.wait_delivered(0.2) == {"sitecore": Pending()}
     assert len(attempts(collector)) == 1
-    due = tracking._desk._outbox.next_due("sitecore")
+    due = tracking._client._outbox.next_due("sitecore")
     assert due is not None
     assert 3500 < due - time.monotonic() <= 3600
     assert_ledger(tracking.stats().destinations["sitecore"], pending=1)

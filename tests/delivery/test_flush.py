@@ -130,7 +130,7 @@ def test_nobody_waits_for_browser_ids_that_cannot_be_had_in_time(make_tracking: 
     tracking = make_tracking(refusing, retry_base=LONG, retry_cap=LONG, mint_timeout=0.0)
     for _ in range(6):
         tracking.tracker_for(page_request()).event("STEP")
-    eventually(lambda: tracking._desk.browser_ids._fetcher.breaker.is_open)
+    eventually(lambda: tracking._client.browser_ids._fetcher.breaker.is_open)
 
     assert no_longer_than(SOON, lambda: tracking.flush(ALLOWED)) == 6
 

@@ -175,7 +175,7 @@ def test_an_id_that_close_gave_up_is_not_waited_for_after_the_next_start(
 
     assert tracking.flush(60) == 0
     assert wait_until(lambda: getattr(tracking.stats().browser_ids, "ready", 0) >= 2)
-    assert wait_until(lambda: tracking._desk.browser_ids.pool._in_flight == 0)
+    assert wait_until(lambda: tracking._client.browser_ids.pool._in_flight == 0)
 
 
 def test_events_told_while_it_closes_are_not_forgotten(make_tracking: MakeTracking, collector: CollectorServer) -> None:
@@ -295,7 +295,7 @@ def test_a_mistake_with_ids_is_not_made_again_at_once(
     make_tracking: MakeTracking, collector: CollectorServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tracking = make_tracking(collector.url, retry_base=30.0)
-    issuer = tracking._desk.browser_ids.issuer
+    issuer = tracking._client.browser_ids.issuer
     mistakes = []
 
     def fail() -> None:
@@ -304,17 +304,17 @@ def test_a_mistake_with_ids_is_not_made_again_at_once(
 
     monkeypatch.setattr(issuer, "new_id_query", fail)
     tracking.start()
-    assert wait_until(lambda: tracking._desk.browser_ids._fetcher.breaker.is_open)
+    assert wait_until(lambda: tracking._client.browser_ids._fetcher.breaker.is_open)
     time.sleep(0.2)
 
     assert len(mistakes) < 10
-    assert wait_until(lambda: tracking._desk.browser_ids.pool._in_flight == 0)
+    assert wait_until(lambda: tracking._client.browser_ids.pool._in_flight == 0)
 
 
 def test_a_burst_of_questions_leaves_few_connections(make_tracking: MakeTracking, collector: CollectorServer) -> None:
     collector.fail("all", delay=0.1)
     tracking = make_tracking(collector.url, concurrency=3)
-    question = tracking._desk.browser_ids.issuer
+    question = tracking._client.browser_ids.issuer
     assert question is not None
 
     asked = [tracking._delivery.run_query(question.new_id_query(), PATIENCE) for _ in range(20)]
@@ -326,7 +326,7 @@ def test_a_burst_of_questions_leaves_few_connections(make_tracking: MakeTracking
 
 def test_questions_asked_as_it_closes_are_all_answered(make_tracking: MakeTracking, collector: CollectorServer) -> None:
     tracking = make_tracking(collector.url)
-    issuer = tracking._desk.browser_ids.issuer
+    issuer = tracking._client.browser_ids.issuer
     assert issuer is not None
     asked: list[Future[str]] = []
     for _ in range(10):

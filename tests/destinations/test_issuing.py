@@ -51,7 +51,7 @@ async def test_ids_of_another_issuer_reach_the_cookie_and_its_events() -> None:
 def test_the_point_of_sale_may_be_any_destinations() -> None:
     tracking = Tracking(Issuing("own", "http://127.0.0.1:9"), secret_key="a key for tests", spare_browser_ids=0)
     tracker = tracking.outside_request()
-    assert tracking._desk.point_of_sale(tracker.session) == "kiosk"
+    assert tracking._client.point_of_sale(tracker.session) == "kiosk"
 
 
 def test_an_issuer_need_not_answer_questions() -> None:

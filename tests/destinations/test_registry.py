@@ -89,7 +89,7 @@ class Broken(Warehouse):
 
 
 def only(tracking: Tracking) -> Warehouse:
-    (one,) = tracking._desk._destinations.values()
+    (one,) = tracking._client._destinations.values()
     assert isinstance(one, Warehouse)
     return one
 

@@ -54,8 +54,8 @@ def tracker(request: pytest.FixtureRequest) -> Iterator[Tracker]:
 
 
 def destination_of(tracker: Tracker) -> Destination:
-    desk: Any = tracker._desk
-    (destination,) = desk._destinations.values()
+    client: Any = tracker._client
+    (destination,) = client._destinations.values()
     return destination  # type: ignore[no-any-return]
 
 

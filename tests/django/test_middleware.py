@@ -30,7 +30,7 @@ from django.utils.deprecation import MiddlewareMixin
 from passerby import Tracker, Tracking, current_tracker
 from passerby.asgi import TrackingMiddleware as AsgiMiddleware
 from passerby.browser_ids.browser_ids import BrowserIds
-from passerby.client.client import FrontDesk
+from passerby.client.client import Client
 from passerby.collector import CollectorServer
 from passerby.delivery import Delivery
 from passerby.django import TrackedRequest, TrackingMiddleware, get_tracking
@@ -481,11 +481,11 @@ STEPS = [
     (SessionReader, "cookies"),
     (SessionReader, "has_cookies"),
     (SessionReader, "is_page_view"),
-    (FrontDesk, "assign"),
-    (FrontDesk, "context"),
-    (FrontDesk, "point_of_sale"),
-    (FrontDesk, "accept"),
-    (FrontDesk, "now"),
+    (Client, "assign"),
+    (Client, "context"),
+    (Client, "point_of_sale"),
+    (Client, "accept"),
+    (Client, "now"),
     (MemoryOutbox, "put"),
     (Delivery, "enqueue"),
     (BrowserIds, "take"),

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from passerby.client.store_wait import Barrier
+from passerby.client.store_wait import StoreWait
 from passerby.errors import ValidationError
 from passerby.events.event import Event
 from passerby.outbox import Tally, stock
@@ -551,19 +551,19 @@ def test_memory_is_bounded_while_the_disk_takes_nothing(
 
 def test_who_does_not_wait_for_the_disk_leaves_nothing_behind(make_sqlite: MakeSqlite, tmp_path: Path) -> None:
     outbox = make_sqlite(directory=str(tmp_path))
-    barrier = Barrier(outbox, 0.0)
+    store_wait = StoreWait(outbox, 0.0)
     outbox.before_fork()  # nothing is written meanwhile
     put(outbox, "ada")
     outbox._writer.trouble = "disk full"
     for _ in range(3_000):
-        assert barrier.begin(1) is None
+        assert store_wait.start(1) is None
     outbox._writer.trouble = None
     for _ in range(3_000):
-        recorded = barrier.begin(1)
+        recorded = store_wait.start(1)
         assert recorded is not None
-        barrier.pass_sync(recorded, 1)
+        store_wait.wait_sync(recorded, 1)
 
-    assert barrier.late == 6_000
+    assert store_wait.late == 6_000
     assert len(outbox._stock.pending._waiters) <= 1_000
     outbox.after_fork_in_parent()
     flush(outbox)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from ..http.request import HANDLED_KEY, TRACKER_KEY, RequestInfo
-from .current import tracker_around
+from .current import active_tracker
 from .tracker import Tracker
 
 _SOURCES = ("asgi.scope", "wsgi_environ")  # where a2wsgi keeps what it was called with; no client can set these
@@ -27,7 +27,7 @@ def handled_tracker(request: RequestInfo) -> Tracker | None:
     if HANDLED_KEY in native:
         marked: Tracker | None = native.get(TRACKER_KEY)
         return marked
-    outer = tracker_around()
+    outer = active_tracker()
     if outer is None or not (_comes_from(native, outer) or _is_adapted(request, outer.session.request)):
         return None
     native[TRACKER_KEY] = outer

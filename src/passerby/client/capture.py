@@ -14,7 +14,7 @@ from ..events.options import Options, check_names, choose_destinations
 from ..http.session import Session
 from ..logs import get_logger
 from ..values.outcome import Dropped, Outcome
-from .contract import Desk
+from .contract import ClientProtocol
 from .receipt import Receipt
 
 log: Logger = get_logger("passerby")
@@ -24,18 +24,18 @@ class EventCapture:
     """Captures the events of one visitor during one request.
 
     Args:
-        desk: who takes the events.
+        client: who takes the events.
         session: the visitor.
 
     Attributes:
         builder: makes events of calls.
     """
 
-    __slots__ = ("_desk", "_session", "_visitor", "builder")
+    __slots__ = ("_client", "_session", "_visitor", "builder")
 
-    def __init__(self, desk: Desk, session: Session) -> None:
-        self.builder: EventBuilder = EventBuilder(desk, session)
-        self._desk = desk
+    def __init__(self, client: ClientProtocol, session: Session) -> None:
+        self.builder: EventBuilder = EventBuilder(client, session)
+        self._client = client
         self._session = session
         self._visitor: str | None = None
 
@@ -58,39 +58,39 @@ class EventCapture:
             options: as they were given.
             held: whether it waits until the app releases it.
         """
-        desk = self._desk
-        takers = desk.takers[kind]
-        destinations: Sequence[str] = takers or desk.destination_names
+        client = self._client
+        takers = client.destinations_for[kind]
+        destinations: Sequence[str] = takers or client.destination_names
         try:
             if options:
                 check_names(options)
             chosen = options.get("destinations")
             if chosen is not None:
-                destinations = choose_destinations(chosen, desk.destination_names)
+                destinations = choose_destinations(chosen, client.destination_names)
             if chosen is not None or not takers:
-                destinations = self._takers_among(destinations, kind)
+                destinations = self._accepting(destinations, kind)
             session = self._session
             if session.browser_id is None and session.decision.assign != "never":
                 self._assign()
             event = self.builder.build(kind, type, event_data, extension_data, options, self.visitor_key())
             if session.decision.refusal is not None:
-                return desk.refuse(session.decision.refusal, destinations)
+                return client.drop(session.decision.refusal, destinations)
             session.mark_tracked()
             receipt = Receipt(event.id, destinations)
             if kind == "identity":
                 return self._capture_identity(event, destinations, receipt)
             undo = self.builder.undo_page_view if kind == "page_view" else None
-            desk.accept(session, event, destinations, receipt, held, undo)
+            client.capture(session, event, destinations, receipt, held, undo)
             return receipt
         except ValidationError as error:
-            return desk.refuse("invalid", destinations, error)
+            return client.drop("invalid", destinations, error)
         except Exception:  # our own mistake must not break the page
             log.exception("a tracking call failed inside; it is dropped")
-            return desk.refuse("internal", destinations)
+            return client.drop("internal", destinations)
 
-    def _takers_among(self, names: Sequence[str], kind: EventKind) -> Sequence[str]:
+    def _accepting(self, names: Sequence[str], kind: EventKind) -> Sequence[str]:
         """Return those that take a kind of event; raises ValidationError if there are some and none does."""
-        takers = self._desk.takers[kind]
+        takers = self._client.destinations_for[kind]
         found = tuple(name for name in names if name in takers)
         if names and not found:
             advice = (
@@ -100,23 +100,23 @@ class EventCapture:
         return found
 
     def _capture_identity(self, event: Event, destinations: Sequence[str], receipt: Receipt) -> Receipt:
-        desk, session = self._desk, self._session
+        client, session = self._client, self._session
         undo = session.make_identity_undo()
         if is_another_person(event, session.user_id):
-            choice = desk.defaults.on_user_change
+            choice = client.defaults.on_user_change
             if choice == "refuse":
                 log.warning(
                     "an identity is dropped: the browser belongs to another user; call reset() or rotate() first"
                 )
-                return desk.refuse("user-change", destinations)
+                return client.drop("user-change", destinations)
             # Outside of requests the app names the browser itself.
             if choice == "rotate" and session.request is not None:
                 event, undo = self._rotate_for(event, destinations)
-        is_to_remember = desk.defaults.remembers_users and event.user_id is not None
-        remembered = make_stored_identity(event, destinations, desk.now()) if is_to_remember else None
+        is_to_remember = client.defaults.remembers_users and event.user_id is not None
+        remembered = make_stored_identity(event, destinations, client.now()) if is_to_remember else None
         if remembered is not None and is_unchanged(remembered, session.stored_identity):
-            return desk.refuse("unchanged", destinations)
-        desk.accept(session, event, destinations, receipt, False, undo)
+            return client.drop("unchanged", destinations)
+        client.capture(session, event, destinations, receipt, False, undo)
         if event.user_id is not None:
             kept = any(map(_is_kept, receipt.outcomes.values()))
             session.identify(event.user_id, remembered if kept else None)
@@ -127,7 +127,7 @@ class EventCapture:
 
         An invalid event changes nothing: it is checked before.
         """
-        self._desk.check(event, destinations)
+        self._client.check(event, destinations)
         session, visitor, browser_id = self._session, self._visitor, self._session.browser_id
         take_back = session.make_identity_undo(2)
 
@@ -145,22 +145,22 @@ class EventCapture:
         self._visitor = None
         try:
             if self._session.decision.sets_cookies:
-                self._desk.assign(self._session)
+                self._client.assign(self._session)
         except Exception:
             log.exception("a browser ID could not be asked for; the visitor goes on without")
 
-    def take_up(self, browser_id: str) -> None:
+    def adopt_id(self, browser_id: str) -> None:
         """Go by an ID that is new to this browser, also with what was told before there was one."""
         if self._visitor is not None:
-            browser_id = self._desk.link(self._visitor, browser_id)
+            browser_id = self._client.link(self._visitor, browser_id)
         self._session.assign(browser_id)
 
     def _assign(self) -> None:
         """Get an ID, if one is ready."""
         session = self._session
-        self._desk.assign(session)
+        self._client.assign(session)
         if session.browser_id is not None:
-            self.take_up(session.browser_id)
+            self.adopt_id(session.browser_id)
 
     def visitor_key(self) -> str:
         """Under what this visitor's events are kept in order."""

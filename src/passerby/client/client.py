@@ -1,4 +1,4 @@
-"""The front desk: checks events for their destinations, records them, and has questions answered."""
+"""The front client: checks events for their destinations, records them, and has questions answered."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from ..values.outcome import Dropped
 from .on_commit import Transactions
 from .receipt import Receipt
 from .stats import DestinationStats, Stats
-from .store_wait import Barrier
+from .store_wait import StoreWait
 from .withheld_cookies import WithheldCookies
 
 log: Logger = get_logger("passerby")
 
 
-class FrontDesk:
-    """The desk that all trackers of an app stand in front of.
+class Client:
+    """The client that all trackers of an app stand in front of.
 
     Args:
         destinations: where events go.
@@ -41,14 +41,14 @@ class FrontDesk:
         browser_ids: where the browser IDs come from.
         outbox: where events wait.
         delivery: what brings events to their destinations.
-        barrier: waits until what was told is recorded.
+        store_wait: waits until what was told is recorded.
         proxies: whose forwarded headers are believed.
         defaults: the settings by which it and its trackers work.
         common_data: names and values that event data has where a call does not give them.
 
     Attributes:
         destination_names: the names of all destinations.
-        takers: the names of those that take each kind of event.
+        destinations_for: the names of those that accept each kind of event.
         transactions: what an app's database transactions do to the events told in them, if anything.
         withheld: counts the responses that could not carry a cookie.
     """
@@ -61,7 +61,7 @@ class FrontDesk:
         browser_ids: BrowserIds,
         outbox: Outbox,
         delivery: Delivery,
-        barrier: Barrier,
+        store_wait: StoreWait,
         proxies: TrustedProxies,
         defaults: Defaults,
         common_data: Sequence[tuple[str, str]],
@@ -69,16 +69,16 @@ class FrontDesk:
         self.cookie: SharedCookie = cookie
         self.browser_ids: BrowserIds = browser_ids
         self.delivery: Delivery = delivery
-        self.barrier: Barrier = barrier
+        self.store_wait: StoreWait = store_wait
         self.defaults: Defaults = defaults
         self.common_data: Sequence[tuple[str, str]] = common_data
         self.transactions: Transactions | None = None
-        self.withheld: WithheldCookies = WithheldCookies()
+        self.withheld_cookies: WithheldCookies = WithheldCookies()
         self._outbox = outbox
         self._proxies = proxies
         self._destinations = {one.name: one for one in destinations}
         self.destination_names: tuple[str, ...] = tuple(self._destinations)
-        self.takers: Mapping[EventKind, tuple[str, ...]] = {
+        self.destinations_for: Mapping[EventKind, tuple[str, ...]] = {
             kind: tuple(one.name for one in destinations if kind in one.kinds) for kind in get_args(EventKind)
         }
         self._personalization = next((one for one in destinations if isinstance(one, PersonalizationSource)), None)
@@ -136,7 +136,7 @@ class FrontDesk:
         for name in destinations:
             self._destinations[name].check(event)
 
-    def accept(
+    def capture(
         self,
         session: Session,
         event: Event,
@@ -150,17 +150,17 @@ class FrontDesk:
         for watcher in dry_run_mode.observers:
             watcher.on_captured(event, destinations)
         if self.transactions is not None and self.transactions.defer(
-            lambda: self._record_late(session, event, destinations, receipt, held),
+            lambda: self._record_after_commit(session, event, destinations, receipt, held),
             lambda: self._roll_back(event, destinations, receipt, undo),
         ):
             return
         self._record(event, destinations, receipt, held)
-        self._see_recorded(session)
+        self._wait_stored(session)
 
-    def _see_recorded(self, session: Session) -> None:
+    def _wait_stored(self, session: Session) -> None:
         """See something that was told recorded before its response starts; where none will, before the call returns."""
         if not session.add_unstored():
-            self.barrier.pass_at_once()
+            self.store_wait.wait_at_once()
 
     def _record(self, event: Event, destinations: Sequence[str], receipt: Receipt, held: bool) -> None:
         if dry_run_mode.check_is_on():
@@ -171,13 +171,13 @@ class FrontDesk:
                 return
         self.delivery.enqueue(event, destinations, receipt, held)
 
-    def _record_late(
+    def _record_after_commit(
         self, session: Session, event: Event, destinations: Sequence[str], receipt: Receipt, held: bool
     ) -> None:
         """Record an event when its call has long returned and there is nobody to hear of a mistake."""
         try:
             self._record(event, destinations, receipt, held)
-            self._see_recorded(session)
+            self._wait_stored(session)
         except ValidationError:
             self._drop(destinations, receipt, Dropped("full"))
         except Exception:
@@ -198,16 +198,16 @@ class FrontDesk:
         for name in destinations:
             receipt.on_settled(name, outcome)
 
-    def refuse(self, reason: str, destinations: Sequence[str], error: ValidationError | None = None) -> Receipt:
+    def drop(self, reason: str, destinations: Sequence[str], error: ValidationError | None = None) -> Receipt:
         """Count what is not kept; raise the error if that is wanted."""
         if error is not None:
             if self.defaults.on_invalid == "raise":
                 raise error
             log.warning("a tracking call was dropped: %s", error)
-        self.count_refused(reason, destinations)
+        self.count_dropped(reason, destinations)
         return Receipt.dropped(reason, destinations)
 
-    def count_refused(self, reason: str, destinations: Sequence[str] | None = None) -> None:
+    def count_dropped(self, reason: str, destinations: Sequence[str] | None = None) -> None:
         """Count what is not kept, at all destinations by default."""
         for watcher in dry_run_mode.observers:
             watcher.on_dropped(reason)
@@ -226,7 +226,7 @@ class FrontDesk:
 
         def act_now() -> int:
             number = act(visitor)
-            self._see_recorded(session)
+            self._wait_stored(session)
             return number
 
         if self.transactions is not None and self.transactions.defer(act_now, lambda: None):
@@ -263,11 +263,11 @@ class FrontDesk:
         return Stats(
             destinations,
             self.browser_ids.counts(),
-            self.barrier.late,
+            self.store_wait.late,
             self._outbox.unstored(),
             outbox=self._outbox.state,
-            withheld_cookies=self.withheld.counts,
-            unkept_visitors=self.withheld.unkept_visitors,
+            withheld_cookies=self.withheld_cookies.counts,
+            unkept_visitors=self.withheld_cookies.unkept_visitors,
         )
 
     def _checked_personalization(self) -> PersonalizationSource:

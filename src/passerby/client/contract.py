@@ -1,4 +1,4 @@
-"""What a tracker stands in front of: the desk that takes its events and answers its questions."""
+"""What a tracker stands in front of: the client that takes its events and answers its questions."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ..http.session import Session
 from .receipt import Receipt
 
 
-class Desk(EventInputs, Protocol):
+class ClientProtocol(EventInputs, Protocol):
     """Whom a tracker hands its events to, and whom it asks."""
 
     @property
     def destination_names(self) -> tuple[str, ...]: ...
 
     @property
-    def takers(self) -> Mapping[EventKind, tuple[str, ...]]:
+    def destinations_for(self) -> Mapping[EventKind, tuple[str, ...]]:
         """The names of the destinations that take each kind of event."""
         ...
 
@@ -36,7 +36,7 @@ class Desk(EventInputs, Protocol):
         """Raise ValidationError for what a destination can never take."""
         ...
 
-    def accept(
+    def capture(
         self,
         session: Session,
         event: Event,
@@ -52,7 +52,7 @@ class Desk(EventInputs, Protocol):
         """
         ...
 
-    def refuse(self, reason: str, destinations: Sequence[str], error: ValidationError | None = None) -> Receipt:
+    def drop(self, reason: str, destinations: Sequence[str], error: ValidationError | None = None) -> Receipt:
         """Count what is not kept. Raises the error if the settings say so."""
         ...
 

@@ -32,7 +32,7 @@ def current_tracker() -> Tracker:
     return tracker
 
 
-def find_also(find: Callable[[], Tracker | None]) -> None:
+def register_finder(find: Callable[[], Tracker | None]) -> None:
     """Have `current_tracker` ask a framework too, which may carry its request where a context variable does not go.
 
     Args:
@@ -42,27 +42,27 @@ def find_also(find: Callable[[], Tracker | None]) -> None:
         _finders.append(find)
 
 
-def inherited_tracker() -> Tracker | None:
+def context_tracker() -> Tracker | None:
     """Return the tracker that the context variables have, whether or not its request has ended."""
     return _current.get()
 
 
-def tracker_around() -> Tracker | None:
+def active_tracker() -> Tracker | None:
     """Return the tracker of the request within which this runs, unless that request has ended."""
     tracker = _current.get()
     return tracker if tracker is not None and _is_open(tracker) else None
 
 
-leave: Callable[[Any], None] = _current.reset
+reset_current: Callable[[Any], None] = _current.reset
 
 
-def enter(tracker: Tracker) -> Any:
+def set_current(tracker: Tracker) -> Any:
     """Make a tracker the current one; return what `leave` needs."""
-    tracker.nest(tracker_around())
+    tracker.nest(active_tracker())
     return _current.set(tracker)
 
 
-def step_in(tracker: Tracker) -> None:
+def activate(tracker: Tracker) -> None:
     """Make a tracker the current one, where it is not known in advance when it stops being that."""
     outer = _current.get()
     # A request within a request comes back to it; one that just lingers in this thread has had its time.
@@ -71,7 +71,7 @@ def step_in(tracker: Tracker) -> None:
     _current.set(tracker)
 
 
-def step_out(tracker: Tracker) -> None:
+def deactivate(tracker: Tracker) -> None:
     """Let a tracker no longer be the current one, if it still is."""
     if _current.get() is tracker:
         _current.set(tracker.outer)

@@ -22,8 +22,8 @@ from ..http.visitor_cookies import BrowserIdCookie, IdentityCookie, LogOutCookie
 from ..outbox import Outbox
 from ..outbox.memory import MAX_EVENTS, MemoryOutbox
 from ..settings.settings import Settings
-from .client import FrontDesk
-from .store_wait import Barrier
+from .client import Client
+from .store_wait import StoreWait
 
 
 def check_destinations(destinations: Sequence[Destination]) -> None:
@@ -49,9 +49,9 @@ def shared_cookie_of(destinations: Sequence[Destination]) -> SharedCookie | None
     return next((one for one in shared if one is not None), None)
 
 
-def make_desk(
+def make_client(
     destinations: Sequence[Destination], settings: Settings, shared: SharedCookie | None, proxies: TrustedProxies
-) -> FrontDesk:
+) -> Client:
     """Make what takes events, with the outbox and the delivery behind it."""
     dry_run_mode.detect_tests()
     if settings.send_in_tests:
@@ -62,20 +62,20 @@ def make_desk(
     given = (("channel", settings.channel), ("currency", settings.currency), ("language", settings.language))
     plan = _retry_plan(settings)
     browser_ids = BrowserIds(issuer, cookie.id_format, outbox, plan, settings.spare_browser_ids)
-    return FrontDesk(
+    return Client(
         destinations,
         cookie=cookie,
         browser_ids=browser_ids,
         outbox=outbox,
         delivery=Delivery(destinations, browser_ids, outbox, plan, settings.close_timeout),
-        barrier=Barrier(outbox, settings.barrier_timeout),
+        store_wait=StoreWait(outbox, settings.barrier_timeout),
         proxies=proxies,
         defaults=_defaults(settings),
         common_data=tuple((name, value) for name, value in given if value is not None),
     )
 
 
-def make_reception(settings: Settings, shared: SharedCookie | None, proxies: TrustedProxies) -> SessionReader:
+def make_session_reader(settings: Settings, shared: SharedCookie | None, proxies: TrustedProxies) -> SessionReader:
     """Make what opens sessions and writes cookies."""
     is_readable = shared is not None  # by the browser SDK
     shared = shared or SharedCookie(settings.cookie_name)

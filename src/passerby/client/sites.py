@@ -14,7 +14,7 @@ from ..http.proxies import TRUSTED_HEADERS, TrustedProxies
 from ..http.request import RequestInfo
 from ..logs import get_logger
 from ..values.callbacks import check_function, discard_awaitable
-from .lifecycle import Door
+from .lifecycle import RequestLifecycle
 from .on_commit import Transactions
 from .receipt import DEFAULT_WAIT
 from .stats import Stats
@@ -27,8 +27,8 @@ log: Logger = get_logger("passerby")
 class TrackingSource(Protocol):
     """What a middleware is given: a `Tracking`, or `Sites`."""
 
-    def for_request(self, request: RequestInfo) -> Door:
-        """Return the door through which a request comes in."""
+    def for_request(self, request: RequestInfo) -> RequestLifecycle:
+        """Return the lifecycle through which a request comes in."""
         ...
 
     def outside_request(self) -> Tracker:
@@ -91,8 +91,8 @@ class Sites:
     def __repr__(self) -> str:
         return f"<Sites {', '.join(self._made) or 'none yet'}>"
 
-    def for_request(self, request: RequestInfo) -> Door:
-        """Return the door of a request's site; where that cannot be had, one behind which nothing is tracked."""
+    def for_request(self, request: RequestInfo) -> RequestLifecycle:
+        """Return the lifecycle of a request's site; where that cannot be had, one behind which nothing is tracked."""
         request.trust(self._proxies)
         try:
             name = self._find(request)

@@ -11,7 +11,7 @@ from ..values.futures import wait_async, wait_while_async
 _LOOK = 0.1  # seconds between two looks whether the disk still takes events, where the wait has no limit
 
 
-class Barrier:
+class StoreWait:
     """Waits for the outbox to record what was told, and counts what it did not record in time.
 
     Args:
@@ -27,7 +27,7 @@ class Barrier:
         self._timeout = timeout
         self.late: int = 0
 
-    def begin(self, number: int) -> Future[None] | None:
+    def start(self, number: int) -> Future[None] | None:
         """Return what to wait for until so many events are recorded, or None if there is nothing to wait for.
 
         While the disk takes nothing nobody waits, as that would be in vain.
@@ -39,7 +39,7 @@ class Barrier:
             return None
         return recorded
 
-    async def pass_async(self, recorded: Future[None], number: int) -> None:
+    async def wait_async(self, recorded: Future[None], number: int) -> None:
         """Wait for what `begin` has returned."""
         is_recorded = (
             await wait_while_async(recorded, _LOOK, self._is_recording)
@@ -49,7 +49,7 @@ class Barrier:
         if not is_recorded:
             self.late += number
 
-    def pass_sync(self, recorded: Future[None], number: int) -> None:
+    def wait_sync(self, recorded: Future[None], number: int) -> None:
         """Do as `pass_async` does, in sync code."""
         pause = _LOOK if self._timeout is None else self._timeout
         while not wait([recorded], pause).done:
@@ -61,15 +61,15 @@ class Barrier:
     def _is_recording(self) -> bool:
         return self._outbox.is_recording and not self._outbox.is_closed
 
-    def pass_at_once(self) -> None:
+    def wait_at_once(self) -> None:
         """Wait for one event for which no response waits, where waiting is allowed.
 
         An event loop must not wait: there the app awaits `Receipt.stored` where it wants to be sure.
         """
         if not _is_in_event_loop():
-            recorded = self.begin(1)
+            recorded = self.start(1)
             if recorded is not None:
-                self.pass_sync(recorded, 1)
+                self.wait_sync(recorded, 1)
 
 
 def _is_in_event_loop() -> bool:

@@ -20,7 +20,7 @@ from ..events.options import Options, read_personalization
 from ..http.session import Session
 from ..logs import get_logger
 from .capture import EventCapture
-from .contract import Desk
+from .contract import ClientProtocol
 from .receipt import Receipt
 
 log: Logger = get_logger("passerby")
@@ -37,10 +37,10 @@ class Tracker:
         outer: the tracker of the request within which this one was made, if it was.
     """
 
-    __slots__ = ("__weakref__", "_desk", "_made", "outer", "session")
+    __slots__ = ("__weakref__", "_client", "_made", "outer", "session")
 
-    def __init__(self, desk: Desk, session: Session) -> None:
-        self._desk = desk
+    def __init__(self, client: ClientProtocol, session: Session) -> None:
+        self._client = client
         self.session: Session = session
         self.outer: Tracker | None = None
         self._made: EventCapture | None = None
@@ -81,7 +81,7 @@ class Tracker:
         try:
             self._capture.builder.choose_point_of_sale(value)
         except ValidationError as error:
-            self._desk.refuse("invalid", (), error)
+            self._client.drop("invalid", (), error)
 
     @property
     def has_page_view(self) -> bool:
@@ -92,7 +92,7 @@ class Tracker:
     def _capture(self) -> EventCapture:
         """Made when something is tracked, which in most requests is nothing."""
         if self._made is None:
-            self._made = EventCapture(self._desk, self.session)
+            self._made = EventCapture(self._client, self.session)
         return self._made
 
     def page_view(
@@ -160,9 +160,9 @@ class Tracker:
         """
         try:
             named = checked_user_id(user_id, self.session.browser_id)
-            data, extension = identity_of(named, traits, self._desk.defaults.identity_provider)
+            data, extension = identity_of(named, traits, self._client.defaults.identity_provider)
         except ValidationError as error:
-            return self._desk.refuse("invalid", self._desk.destination_names, error)
+            return self._client.drop("invalid", self._client.destination_names, error)
         return self._capture.capture("identity", None, data, extension, options)
 
     def group(self, group_id: object, traits: Mapping[str, Any] | None = None, **options: Unpack[Options]) -> Receipt:
@@ -181,7 +181,9 @@ class Tracker:
                 "traits": plain(traits, "traits"),
             }
         except ValidationError as error:
-            return self._desk.refuse("invalid", self._desk.takers["group"] or self._desk.destination_names, error)
+            return self._client.drop(
+                "invalid", self._client.destinations_for["group"] or self._client.destination_names, error
+            )
         return self._capture.capture("group", None, data, None, options)
 
     def alias(self, previous_id: object, **options: Unpack[Options]) -> Receipt:
@@ -196,7 +198,9 @@ class Tracker:
         try:
             data = {"previous_id": checked_id(previous_id, "previous ID", "by which the person was known before")}
         except ValidationError as error:
-            return self._desk.refuse("invalid", self._desk.takers["alias"] or self._desk.destination_names, error)
+            return self._client.drop(
+                "invalid", self._client.destinations_for["alias"] or self._client.destination_names, error
+            )
         return self._capture.capture("alias", None, data, None, options)
 
     def reset(self) -> None:
@@ -226,14 +230,14 @@ class Tracker:
         Returns how many this process held. Where workers share an outbox on disk, the others let go of theirs within a
         second or two.
         """
-        return self._act_on_queue(self._desk.release_held)
+        return self._act_on_queue(self._client.release_held)
 
     def clear_event_queue(self) -> int:
         """Drop the events held for this browser (counted as "cleared"), here and in other workers of an outbox on disk.
 
         Returns how many this process held.
         """
-        return self._act_on_queue(self._desk.clear_held)
+        return self._act_on_queue(self._client.clear_held)
 
     def _act_on_queue(self, act: Callable[[Session, str], int]) -> int:
         try:
@@ -249,11 +253,11 @@ class Tracker:
             RemoteTimeout: no answer within `timeout` seconds.
             RemoteError: the browser is unknown there, or the service could not be reached.
         """
-        return await asyncio.wrap_future(self._desk.ask_guest_id(self.browser_id, timeout))
+        return await asyncio.wrap_future(self._client.ask_guest_id(self.browser_id, timeout))
 
     def guest_id_sync(self, timeout: float | None = None) -> str:
         """Do as `guest_id` does, in sync code."""
-        return self._desk.ask_guest_id(self.browser_id, timeout).result()
+        return self._client.ask_guest_id(self.browser_id, timeout).result()
 
     async def personalize(self, data: Mapping[str, Any], timeout: float | None = None) -> dict[str, Any] | None:
         """Ask Sitecore for a personalisation; the one call that waits for the network.
@@ -295,16 +299,16 @@ class Tracker:
             asked = read_personalization(data)
             builder = self._capture.builder
             locale = builder.locale(builder.context({}), {})
-            if asked.get("language") is None and self._desk.defaults.infer and locale is not None:
+            if asked.get("language") is None and self._client.defaults.infer and locale is not None:
                 asked["language"] = language_of(locale)
-            return self._desk.ask_personalization(asked, self.browser_id, self.point_of_sale, timeout)
+            return self._client.ask_personalization(asked, self.browser_id, self.point_of_sale, timeout)
         except ValidationError as error:
-            self._desk.refuse("invalid", (), error)
+            self._client.drop("invalid", (), error)
             return None
 
-    def take_up(self, browser_id: str) -> None:
+    def adopt_id(self, browser_id: str) -> None:
         """Go by an ID that is new to this browser, also with what was told before there was one."""
         if self._made is None:
             self.session.assign(browser_id)
         else:
-            self._made.take_up(browser_id)
+            self._made.adopt_id(browser_id)

@@ -29,9 +29,9 @@ from ..settings.secret_keys import UnfitKey
 from ..settings.settings import SettingsValues, make_settings
 from ..values.app_values import wrap_read_errors
 from .adapters import handled_tracker
-from .lifecycle import Door
+from .lifecycle import RequestLifecycle
 from .on_commit import Transactions
-from .parts import check_destinations, make_desk, make_reception, shared_cookie_of
+from .parts import check_destinations, make_client, make_session_reader, shared_cookie_of
 from .receipt import DEFAULT_WAIT, Receipt
 from .stats import Stats
 from .tracker import Tracker
@@ -56,11 +56,11 @@ class Tracking:
         check_destinations(destinations)
         shared = shared_cookie_of(destinations)
         proxies = TrustedProxies(self._settings.trusted_proxies, self._settings.trusted_proxy_headers)
-        self._desk = make_desk(destinations, self._settings, shared, proxies)
-        self._delivery = self._desk.delivery
-        self._session_reader = make_reception(self._settings, shared, proxies)
-        self._door = Door(
-            self._desk,
+        self._client = make_client(destinations, self._settings, shared, proxies)
+        self._delivery = self._client.delivery
+        self._session_reader = make_session_reader(self._settings, shared, proxies)
+        self._lifecycle = RequestLifecycle(
+            self._client,
             self._session_reader,
             auto_page_views=self._settings.auto_page_views,
             server_cookie=self._settings.server_cookie,
@@ -111,7 +111,7 @@ class Tracking:
         return cls.from_mapping(read_environment(os.environ if environ is None else environ), variable_of)
 
     def __repr__(self) -> str:
-        return f"<Tracking to {', '.join(self._desk.destination_names) or 'nowhere'}>"
+        return f"<Tracking to {', '.join(self._client.destination_names) or 'nowhere'}>"
 
     @property
     def outbox_directory(self) -> str | None:
@@ -128,9 +128,9 @@ class Tracking:
         """What is done about shared caches; see `passerby.settings.settings.Settings`."""
         return self._settings.cache_control
 
-    def for_request(self, request: RequestInfo) -> Door:
-        """Return the door through which a request comes in; for every framework's face."""
-        return self._door
+    def for_request(self, request: RequestInfo) -> RequestLifecycle:
+        """Return the lifecycle through which a request comes in; for every framework's face."""
+        return self._lifecycle
 
     # The server object: any framework's request, with or without the middleware.
 
@@ -149,7 +149,7 @@ class Tracking:
         info = read_request(request)
         tracker: Tracker | None = info.native.get(TRACKER_KEY) or handled_tracker(info)
         if tracker is None:
-            tracker = info.native[TRACKER_KEY] = self._door.begin(info)
+            tracker = info.native[TRACKER_KEY] = self._lifecycle.make_tracker(info)
         return tracker
 
     def for_visitor(self, browser_id: object, user_id: object = None) -> Tracker:
@@ -163,19 +163,19 @@ class Tracking:
         is tracked with the tracker is dropped instead.
         """
         try:
-            browser = checked_browser_id(browser_id, self._desk.cookie.id_format)
+            browser = checked_browser_id(browser_id, self._client.cookie.id_format)
             user = None if user_id is None else checked_user_id(user_id, browser)
         except ValidationError as error:
-            self._desk.refuse("invalid", (), error)
-            return Tracker(self._desk, Session(None, INVALID, ParsedBrowserId(None), None))
-        return Tracker(self._desk, session_of(browser, user))
+            self._client.drop("invalid", (), error)
+            return Tracker(self._client, Session(None, INVALID, ParsedBrowserId(None), None))
+        return Tracker(self._client, session_of(browser, user))
 
     def outside_request(self) -> Tracker:
         """Return a tracker for code that runs outside of a request too: it has no visitor and drops what is tracked.
 
         What is dropped is counted as "no-request". For a visitor who is known there is `for_visitor`.
         """
-        return Tracker(self._desk, Session(None, OUTSIDE, ParsedBrowserId(None), None))
+        return Tracker(self._client, Session(None, OUTSIDE, ParsedBrowserId(None), None))
 
     async def handle_cookie(self, request: Any, response: Any, timeout: float | None = None) -> None:
         """Set the visitor's cookie on a response, or renew it. With the middleware installed it is not needed.
@@ -196,7 +196,7 @@ class Tracking:
         in_time = True
         if tracker.session.needs_id or tracker.session.needs_new_id:
             timeout = self._checked_timeout(timeout)
-            in_time = await self._door.await_browser_id(tracker, timeout)
+            in_time = await self._lifecycle.await_browser_id(tracker, timeout)
         self._answer(tracker, response, timed_out=timeout is not None and not in_time)
 
     def handle_cookie_sync(self, request: Any, response: Any, timeout: float | None = None) -> None:
@@ -207,7 +207,7 @@ class Tracking:
         in_time = True
         if tracker.session.needs_id or tracker.session.needs_new_id:
             timeout = self._checked_timeout(timeout)
-            in_time = self._door.wait_for_browser_id(tracker, timeout)
+            in_time = self._lifecycle.wait_for_browser_id(tracker, timeout)
         self._answer(tracker, response, timed_out=timeout is not None and not in_time)
 
     def page_view(
@@ -280,15 +280,15 @@ class Tracking:
         What is dropped is counted as "rollback", and an identity told in the transaction is forgotten with it. The face
         for Django does this by itself.
         """
-        self._desk.record_with(transactions)
+        self._client.record_with(transactions)
 
     def dead_letters(self) -> list[DeadLetter]:
         """Return the events that a destination will never take, each with the reason."""
-        return self._desk.dead_letters()
+        return self._client.dead_letters()
 
     def stats(self) -> Stats:
         """Return the ledger: per destination, enqueued = delivered + pending + dead + dropped."""
-        return replace(self._desk.stats(), unread_cookies=self._session_reader.unread_cookies)
+        return replace(self._client.stats(), unread_cookies=self._session_reader.unread_cookies)
 
     def _tracker_for_cookie(self, request: Any) -> Tracker | None:
         return self._find_tracker(request, counted=False) if self._settings.server_cookie else None
@@ -298,19 +298,19 @@ class Tracking:
         try:
             return self._tracker_for(request)
         except ValidationError as error:
-            self._desk.refuse("invalid", self._desk.destination_names if counted else (), error)
+            self._client.drop("invalid", self._client.destination_names if counted else (), error)
             return None
 
     @property
     def _refused(self) -> Receipt:
         """The receipt of a call that was refused and counted."""
-        return Receipt.dropped("invalid", self._desk.destination_names)
+        return Receipt.dropped("invalid", self._client.destination_names)
 
     def _checked_timeout(self, timeout: object) -> float | None:
         try:
             return checked_timeout(timeout)
         except ValidationError as error:
-            self._desk.refuse("invalid", (), error)
+            self._client.drop("invalid", (), error)
             return None
 
     def _wait_of(self, timeout: object, otherwise: float) -> float:
@@ -321,16 +321,16 @@ class Tracking:
         session = tracker.session
         try:
             if session.request_renewal() and not session.waits_for_storage:
-                self._remove_left(response)
+                self._remove_stale(response)
             if session.needs_id:
                 raise RemoteTimeout if timed_out else BrowserIdUnavailable
             if not session.waits_for_storage:  # else the middleware sets the cookies, on what only this request sends
                 self._change(session, response)
         except ValidationError as error:
-            self._desk.refuse("invalid", (), error)
+            self._client.drop("invalid", (), error)
 
     @wrap_read_errors("response")
-    def _remove_left(self, response: Any) -> None:
+    def _remove_stale(self, response: Any) -> None:
         """Remove the cookies that a response carries from the answer to another request."""
         left = self._session_reader.stale_cookies(headers_of(response))
         if left:
@@ -345,5 +345,5 @@ class Tracking:
         status = getattr(response, "status_code", 200)
         changes = self._session_reader.response_changes(session, status, headers_of(response), time.time())
         if session.withheld_reason is not None:
-            self._desk.withheld.count(session)
+            self._client.withheld_cookies.count(session)
         apply_changes(response, changes, is_text=isinstance(session.request, EnvironRequest))

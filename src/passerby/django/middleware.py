@@ -17,8 +17,8 @@ from django.http.response import HttpResponseBase
 from django.utils.translation import get_language
 
 from ..client.adapters import handled_tracker
-from ..client.current import step_in, step_out
-from ..client.lifecycle import Door
+from ..client.current import activate, deactivate
+from ..client.lifecycle import RequestLifecycle
 from ..client.sites import TrackingSource
 from ..client.tracker import Tracker
 from ..http.request import EnvironRequest, RequestInfo, ScopeRequest
@@ -68,22 +68,22 @@ class TrackingMiddleware:
             _attach(request, handled)
             passed: HttpResponseBase = self.get_response(request)
             return passed
-        door = self.tracking.for_request(info)
-        tracker = door.open(info)
+        lifecycle = self.tracking.for_request(info)
+        tracker = lifecycle.start(info)
         if tracker.session.needs_id:
-            door.wait_for_browser_id(tracker)
+            lifecycle.wait_for_browser_id(tracker)
         _attach(request, tracker)
-        step_in(tracker)
+        activate(tracker)
         try:
             response: HttpResponseBase = self.get_response(request)
         except BaseException:
-            _end(door, tracker)
+            _end(lifecycle, tracker)
             raise
         if tracker.session.needs_new_id:
-            door.wait_for_browser_id(tracker)
-        response = self._respond(request, door, tracker, response)
-        door.pass_barrier(tracker)
-        return _finish(door, tracker, response)
+            lifecycle.wait_for_browser_id(tracker)
+        response = self._respond(request, lifecycle, tracker, response)
+        lifecycle.wait_stored(tracker)
+        return _finish(lifecycle, tracker, response)
 
     async def _answer_async(self, request: HttpRequest) -> HttpResponseBase:
         info = _info_of(request)
@@ -92,27 +92,27 @@ class TrackingMiddleware:
             _attach(request, handled)
             passed: HttpResponseBase = await self.get_response(request)
             return passed
-        door = self.tracking.for_request(info)
-        tracker = door.open(info)
+        lifecycle = self.tracking.for_request(info)
+        tracker = lifecycle.start(info)
         if tracker.session.needs_id:
-            await door.await_browser_id(tracker)
+            await lifecycle.await_browser_id(tracker)
         _attach(request, tracker)
-        step_in(tracker)
+        activate(tracker)
         try:
             response: HttpResponseBase = await self.get_response(request)
         except BaseException:
-            _end(door, tracker)
+            _end(lifecycle, tracker)
             raise
         if tracker.session.needs_new_id:
-            await door.await_browser_id(tracker)
-        response = self._respond(request, door, tracker, response)
-        recorded = door.begin_barrier(tracker)
+            await lifecycle.await_browser_id(tracker)
+        response = self._respond(request, lifecycle, tracker, response)
+        recorded = lifecycle.stored_future(tracker)
         if recorded is not None:
-            await door.pass_barrier_async(tracker, recorded)
-        return _finish(door, tracker, response)
+            await lifecycle.wait_stored_async(tracker, recorded)
+        return _finish(lifecycle, tracker, response)
 
     def _respond(
-        self, request: HttpRequest, door: Door, tracker: Tracker, response: HttpResponseBase
+        self, request: HttpRequest, lifecycle: RequestLifecycle, tracker: Tracker, response: HttpResponseBase
     ) -> HttpResponseBase:
         """Return the view's response, or a copy if cookies are set.
 
@@ -122,7 +122,7 @@ class TrackingMiddleware:
         if match is not None and not self._ignored_namespaces.isdisjoint((*match.app_names, *match.namespaces)):
             tracker.session.mark_ignored()
         try:
-            changes = door.respond(tracker, response.status_code, headers_of(response))
+            changes = lifecycle.before_response(tracker, response.status_code, headers_of(response))
             return _copy_with(response, changes) if changes.cookies else response
         except Exception:
             log.exception("cannot add cookies to a response; it is sent without them")
@@ -178,16 +178,16 @@ def _copy_with(response: HttpResponseBase, changes: ResponseChanges) -> HttpResp
     return copied
 
 
-def _finish(door: Door, tracker: Tracker, response: HttpResponseBase) -> HttpResponseBase:
+def _finish(lifecycle: RequestLifecycle, tracker: Tracker, response: HttpResponseBase) -> HttpResponseBase:
     if response.streaming:
-        door.end_with(tracker, response)
+        lifecycle.finish_with_body(tracker, response)
         # A closed response may stay referenced: a file that the server sends references its response.
-        getattr(response, "_resource_closers", []).append(partial(_end, door, tracker))
+        getattr(response, "_resource_closers", []).append(partial(_end, lifecycle, tracker))
     else:
-        _end(door, tracker)
+        _end(lifecycle, tracker)
     return response
 
 
-def _end(door: Door, tracker: Tracker) -> None:
-    step_out(tracker)
-    door.end(tracker)
+def _end(lifecycle: RequestLifecycle, tracker: Tracker) -> None:
+    deactivate(tracker)
+    lifecycle.finish(tracker)
