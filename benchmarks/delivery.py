@@ -70,7 +70,7 @@ def _compare(name: str, delay: float, at_once: int, counts: dict[str, int], roun
             channel="WEB",
             currency="EUR",
             concurrency=at_once,
-            spare_browser_ids=0,
+            browser_id_pool_size=0,
         )
         stack.callback(tracking.close, PATIENCE)
         contestants: dict[str, Callable[[], Pace]] = {
@@ -117,7 +117,7 @@ def _delivered(tracking: Tracking, name: str) -> int:
 
 def _check_ledger(tracking: Tracking, name: str = SINGLE) -> None:
     ledger = tracking.stats().destinations[name]
-    if ledger.delivered != ledger.enqueued or ledger.retries:
+    if ledger.delivered != ledger.recorded or ledger.retries:
         raise RuntimeError(f"something went wrong, and a figure of that says nothing: {ledger}")
 
 

@@ -38,8 +38,8 @@ WARMING = 0.5  # seconds from the start of the app to the first visitor
 
 def run() -> Iterator[Result]:
     with running_sink(DELAY) as url:
-        added, spare = asyncio.run(_visit(url, VISITORS, spare_browser_ids=2))
-        waited, _ = asyncio.run(_visit(url, WITHOUT_POOL, spare_browser_ids=0))
+        added, spare = asyncio.run(_visit(url, VISITORS, browser_id_pool_size=2))
+        waited, _ = asyncio.run(_visit(url, WITHOUT_POOL, browser_id_pool_size=0))
     low, high = min(added), max(added)
     yield Result("first visit: added, p50", Spread(median(added), low, high), "ms")
     yield Result("first visit: added, p99", Spread(percentile(added, 99), low, high), "ms")
@@ -47,10 +47,10 @@ def run() -> Iterator[Result]:
     yield Result("first visit: added, p50, no IDs kept ready", Spread.of(waited), "ms")
 
 
-async def _visit(url: str, visitors: int, spare_browser_ids: int) -> tuple[list[float], int]:
+async def _visit(url: str, visitors: int, browser_id_pool_size: int) -> tuple[list[float], int]:
     """Let visitors come; gives the milliseconds added to each, and how many IDs were made for nobody."""
     tracking = Tracking(
-        Sitecore(client_key=CLIENT_KEY, target_url=url, point_of_sale="shop"), spare_browser_ids=spare_browser_ids
+        Sitecore(client_key=CLIENT_KEY, target_url=url, point_of_sale="shop"), browser_id_pool_size=browser_id_pool_size
     )
     bare, tracked = _app(), _app()
     tracked.add_middleware(TrackingMiddleware, tracking=tracking)

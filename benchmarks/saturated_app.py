@@ -92,7 +92,7 @@ def _make_tracked_app(name: str, sink: str, directory: str) -> tuple[Starlette, 
         destination,
         channel="WEB",
         currency="EUR",
-        spare_browser_ids=0,
+        browser_id_pool_size=0,
         outbox=f"sqlite:///{directory}" if name == SQLITE else "memory",
         cookie_name=COOKIE_NAME,
     )

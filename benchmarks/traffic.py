@@ -104,7 +104,7 @@ def silent_tracking(**settings: Unpack[SettingsValues]) -> Iterator[Tracking]:
         "concurrency": 1,
         "request_timeout": 3600.0,
         "max_events": 1_000_000,
-        "spare_browser_ids": 0,
+        "browser_id_pool_size": 0,
         **settings,
     }
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -29,7 +29,7 @@ from .victim import KEY, QUICKLY
 
 # Acknowledged is what was recorded before the response started. By default a response waits 50 ms for that, and then
 # counts as late; here it waits longer, so that every response is a promise.
-SETTINGS: dict[str, Any] = {"secret_key": KEY, **QUICKLY, "barrier_timeout": 30.0}
+SETTINGS: dict[str, Any] = {"secret_key": KEY, **QUICKLY, "store_timeout": 30.0}
 
 
 class Second:

@@ -33,7 +33,7 @@ from .need import become_nobody, in_need
 
 KEY = "a key that only the victims know"
 VISITORS = 20
-QUICKLY: dict[str, Any] = {"retry_base": 0.05, "spare_browser_ids": 0}  # so that nobody waits for minutes
+QUICKLY: dict[str, Any] = {"retry_base": 0.05, "browser_id_pool_size": 0}  # so that nobody waits for minutes
 
 
 def say(*words: object) -> None:
@@ -132,7 +132,7 @@ async def _receive() -> dict[str, Any]:
 
 def keep_answering(url: str, directory: str, settings: Mapping[str, Any] | None = None) -> None:
     """Answer one request after another, each of which tells an event; what is told counts when the response starts."""
-    tracking = make_tracking(url, directory, {"barrier_timeout": 30.0, **(settings or {})})
+    tracking = make_tracking(url, directory, {"store_timeout": 30.0, **(settings or {})})
     tracking.start()
     app = App(tracking)
 

@@ -69,7 +69,7 @@ def make_tracking(collector: CollectorServer) -> Iterator[MakeTracking]:
         address: dict[str, Any] = {"client_key": "key", "target_url": collector.url, "point_of_sale": "shop"}
         address |= {name: settings.pop(name) for name in ("point_of_sale", "requested_at") if name in settings}
         usual: dict[str, Any] = {"secret_key": KEY, "channel": "WEB", "currency": "EUR"}
-        usual |= {"mint_timeout": PATIENCE, "retry_base": 0.02}
+        usual |= {"browser_id_timeout": PATIENCE, "retry_base": 0.02}
         made.append(Tracking(Sitecore(**address), **(usual | settings)))
         return made[-1]
 

@@ -117,7 +117,7 @@ class TestCookie:
         assert set_cookies(again) == []
 
     async def test_a_signed_cookie_is_renewed_at_most_once_per_period(self, make_tracking: MakeTracking) -> None:
-        eager, patient = make_tracking(renew_after=0), make_tracking()
+        eager, patient = make_tracking(cookie_renew_after=0), make_tracking()
         first = await call(install(viewing(), patient), make_scope("/", NAVIGATION))
         headers = NAVIGATION | sent_back(set_cookies(first))
         assert set_cookies(await call(install(viewing(), patient), make_scope("/", headers))) == []
@@ -304,7 +304,7 @@ class TestCookie:
         assert cookies["passerby_bid"].endswith("; HttpOnly")
 
     async def test_cookies_may_be_left_to_the_browser_sdk(self, make_tracking: MakeTracking) -> None:
-        tracking = make_tracking(server_cookie=False)
+        tracking = make_tracking(set_cookie=False)
         assert set_cookies(await call(install(viewing(), tracking), make_scope("/", NAVIGATION))) == []
 
     @pytest.mark.parametrize("hostile", ["a\r\nSet-Cookie: x=y", '"\\\\"' * 1000, "\x00", "é", "=" * 5000])
@@ -334,7 +334,7 @@ class TestPool:
         self, make_tracking: MakeTracking, collector: CollectorServer
     ) -> None:
         collector.fail("create", times=3, delay=2.0, status=None)
-        tracking = make_tracking(mint_timeout=0.02)
+        tracking = make_tracking(browser_id_timeout=0.02)
         app = install(viewing("first"), tracking)
         sent = await call(app, make_scope("/", NAVIGATION))
         assert set_cookies(sent) == []
@@ -351,7 +351,7 @@ class TestPool:
     ) -> None:
         """An ID that came for nobody would be a phantom guest."""
         collector.fail("create", delay=2.0, status=None)
-        tracking = make_tracking(spare_browser_ids=1)
+        tracking = make_tracking(browser_id_pool_size=1)
         waiting = asyncio.create_task(call(install(page(), tracking), make_scope("/", NAVIGATION)))
         await eventually_async(lambda: collector.requests)
         waiting.cancel()
@@ -472,7 +472,7 @@ class TestIdentity:
         self, make_tracking: MakeTracking, collector: CollectorServer
     ) -> None:
         """Otherwise the next one at this browser would go on as the one before."""
-        tracking = make_tracking(spare_browser_ids=0, identity_provider="CRM", mint_timeout=0)
+        tracking = make_tracking(browser_id_pool_size=0, identity_provider="CRM", browser_id_timeout=0)
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             current_tracker().rotate()
@@ -900,7 +900,7 @@ class TestLifespan:
         self, make_tracking: MakeTracking, collector: CollectorServer, caplog: pytest.LogCaptureFixture
     ) -> None:
         """What is told is delivered, though nothing can be awaited."""
-        tracking = make_tracking(spare_browser_ids=0)
+        tracking = make_tracking(browser_id_pool_size=0)
         app = install(viewing(), tracking)
 
         async def shut_down(scope: Any, receive: Any, send: Any) -> None:
@@ -970,7 +970,7 @@ class TestFaults:
         owner: type,
         name: str,
     ) -> None:
-        tracking = make_tracking(mint_timeout=0.05)
+        tracking = make_tracking(browser_id_timeout=0.05)
 
         def fail(*args: Any, **options: Any) -> Any:
             raise RuntimeError("injected")

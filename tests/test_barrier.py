@@ -78,7 +78,7 @@ def make_durable(make_tracking: MakeTracking, tmp_path: Path) -> MakeTracking:
     """Make a tracking whose events wait on disk."""
 
     def make(**settings: Any) -> Tracking:
-        return make_tracking(**{"outbox": f"sqlite://{tmp_path}/outbox", "barrier_timeout": PATIENCE} | settings)
+        return make_tracking(**{"outbox": f"sqlite://{tmp_path}/outbox", "store_timeout": PATIENCE} | settings)
 
     return make
 
@@ -122,7 +122,7 @@ class TestAsgi:
         slow_disk.go_on()
         await answering
         assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
-        assert tracking.stats().late == 0
+        assert tracking.stats().store_timeouts == 0
 
     async def _call(self, app: App, send: Any) -> None:
         async def receive() -> Message:
@@ -131,12 +131,12 @@ class TestAsgi:
         await app(returning(), receive, send)
 
     async def test_it_waits_no_longer_than_the_setting_says(self, make_durable: MakeTracking, slow_disk: Disk) -> None:
-        tracking = make_durable(barrier_timeout=0.01)
+        tracking = make_durable(store_timeout=0.01)
 
         sent = await call(TrackingMiddleware(telling(), tracking=tracking), returning())
 
         assert sent[0]["status"] == 200
-        assert tracking.stats().late == 1
+        assert tracking.stats().store_timeouts == 1
         slow_disk.go_on()
         assert tracking._client._outbox.flush_to_disk(PATIENCE), "late is not lost"
 
@@ -214,7 +214,7 @@ class TestAsgi:
         assert (await asyncio.wait_for(call(app, returning()), PATIENCE / 2))[0]["status"] == 200
         stats = tracking.stats()
         assert stats.outbox == "degraded: file exists"
-        assert stats.late >= 1
+        assert stats.store_timeouts >= 1
         (tmp_path / "outbox").unlink()
 
 
@@ -256,21 +256,21 @@ class TestSync:
             assert telling.result(PATIENCE).event_id
 
     def test_the_call_waits_no_longer_than_the_setting_says(self, make_durable: MakeTracking, slow_disk: Disk) -> None:
-        tracking = make_durable(barrier_timeout=0.01)
+        tracking = make_durable(store_timeout=0.01)
 
         tracking.for_visitor(BROWSER_ID).event("ADD")
 
-        assert tracking.stats().late == 1
+        assert tracking.stats().store_timeouts == 1
 
     def test_in_memory_nothing_is_ever_late(self, make_tracking: MakeTracking) -> None:
-        tracking = make_tracking(barrier_timeout=0.0)
+        tracking = make_tracking(store_timeout=0.0)
         tracking.for_visitor(BROWSER_ID).event("ADD")
-        assert (tracking.stats().late, tracking.stats().outbox) == (0, "ok")
+        assert (tracking.stats().store_timeouts, tracking.stats().outbox) == (0, "ok")
 
     def test_without_a_limit_the_call_waits_as_long_as_it_takes(
         self, make_durable: MakeTracking, slow_disk: Disk
     ) -> None:
-        tracking = make_durable(barrier_timeout=None)
+        tracking = make_durable(store_timeout=None)
         with ThreadPoolExecutor() as pool:
             telling = pool.submit(tracking.for_visitor(BROWSER_ID).event, "ADD")
             assert slow_disk.is_written.wait(PATIENCE)
@@ -278,11 +278,11 @@ class TestSync:
                 telling.result(0.5)  # longer than the default, and than any look whether the disk takes anything
             slow_disk.go_on()
             assert telling.result(PATIENCE).event_id
-        assert tracking.stats().late == 0
+        assert tracking.stats().store_timeouts == 0
 
 
 class TestWithoutLimit:
-    """`barrier_timeout=None`: a response waits until its events are stored, or the disk takes nothing."""
+    """`store_timeout=None`: a response waits until its events are stored, or the disk takes nothing."""
 
     @pytest.fixture(params=["asgi", "wsgi"])
     def answer(self, request: pytest.FixtureRequest) -> Callable[[Tracking], Any]:
@@ -307,7 +307,7 @@ class TestWithoutLimit:
     def test_a_response_waits_as_long_as_it_takes(
         self, make_durable: MakeTracking, slow_disk: Disk, answer: Callable[[Tracking], Any]
     ) -> None:
-        tracking = make_durable(barrier_timeout=None)
+        tracking = make_durable(store_timeout=None)
         with ThreadPoolExecutor() as pool:
             answering = pool.submit(answer, tracking)
             assert slow_disk.is_written.wait(PATIENCE)
@@ -315,21 +315,21 @@ class TestWithoutLimit:
                 answering.result(0.5)
             slow_disk.go_on()
             assert answering.result(PATIENCE) == 200
-        assert (tracking.stats().late, tracking.stats().unstored) == (0, 0)
+        assert (tracking.stats().store_timeouts, tracking.stats().unstored) == (0, 0)
 
     def test_a_disk_that_takes_nothing_any_more_ends_the_wait(
         self, make_durable: MakeTracking, slow_disk: Disk, answer: Callable[[Tracking], Any]
     ) -> None:
-        tracking = make_durable(barrier_timeout=None)
+        tracking = make_durable(store_timeout=None)
         with ThreadPoolExecutor() as pool:
             answering = pool.submit(answer, tracking)
             assert slow_disk.is_written.wait(PATIENCE)
             tracking._client._outbox._writer.trouble = "disk full"  # type: ignore[attr-defined]
             assert answering.result(PATIENCE) == 200
-        assert tracking.stats().late == 1
+        assert tracking.stats().store_timeouts == 1
         assert tracking.stats().unstored == 1
 
     def test_the_environment_says_none(self) -> None:
-        assert make_settings(read_environment({"PASSERBY_BARRIER_TIMEOUT": "None"})).barrier_timeout is None
+        assert make_settings(read_environment({"PASSERBY_STORE_TIMEOUT": "None"})).store_timeout is None
         with pytest.raises(SettingsError, match="expected a number"):
-            read_environment({"PASSERBY_MINT_TIMEOUT": "none"})
+            read_environment({"PASSERBY_BROWSER_ID_TIMEOUT": "none"})

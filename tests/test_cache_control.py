@@ -46,7 +46,7 @@ Face = Callable[[Tracking, Pairs, Headers], Pairs]
 
 def make_tracking(**settings: Any) -> Tracking:
     """Make one that waits for an ID as long as a busy machine takes; without one there is no cookie."""
-    return Tracking(mint_timeout=PATIENCE, **settings)
+    return Tracking(browser_id_timeout=PATIENCE, **settings)
 
 
 def of_asgi(app: Any, came: Headers, **fields: Any) -> Pairs:

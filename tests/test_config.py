@@ -67,7 +67,7 @@ def test_the_defaults_are_safe() -> None:
         *(
             (name, value)
             for name in (
-                "on_invalid", "gpc", "bots", "ip", "on_tamper", "outbox", "synchronous", "when_full",
+                "on_invalid", "gpc", "bots", "ip", "on_bad_signature", "outbox", "sqlite_synchronous", "when_full",
                 "sensitive_traits",
             )
             for value in ("other", None)
@@ -78,12 +78,12 @@ def test_the_defaults_are_safe() -> None:
         *(
             (name, value)
             for name in (
-                "identity_max_age", "renew_after", "mint_timeout", "barrier_timeout", "close_timeout",
+                "identity_max_age", "cookie_renew_after", "browser_id_timeout", "store_timeout", "close_timeout",
                 "request_timeout",
                 "retry_base", "retry_cap", "retry_age",
             )
             for value in (-1, "5", None, True, float("nan"), float("inf"), 1e9)
-            if (name, value) != ("barrier_timeout", None)
+            if (name, value) != ("store_timeout", None)
         ),
         *(
             (name, value)
@@ -91,9 +91,9 @@ def test_the_defaults_are_safe() -> None:
             for value in (0, -1, 1.5, "5", True)
         ),
         *((name, None) for name in ("concurrency", "max_bytes")),
-        *(("spare_browser_ids", value) for value in (-1, 101, True, "2", None, 1.5)),
+        *(("browser_id_pool_size", value) for value in (-1, 101, True, "2", None, 1.5)),
         *((name, 5) for name in ("channel", "currency", "language", "identity_provider")),
-        *((name, "yes") for name in ("infer", "auto_page_views", "server_cookie")),
+        *((name, "yes") for name in ("infer_from_request", "auto_page_views", "set_cookie")),
         ("consent", "granted"),
         ("consent", True),
         *(("page_name", value) for value in ("title", None, 5, b"route")),
@@ -101,7 +101,7 @@ def test_the_defaults_are_safe() -> None:
         ("redact_url", True),
         *(("trusted_proxies", value) for value in ("10.0.0.0/8", -1, 101, True, 1.5, None, [5], [None], ["**"])),
         *(("trusted_proxy_headers", value) for value in ("forwarded", 5, None, [5], ["x-real-ip"])),
-        *(("skipped_paths", value) for value in ("/api", 5, None, [5], [None])),
+        *(("ignored_paths", value) for value in ("/api", 5, None, [5], [None])),
         *(("hash_traits", value) for value in ("email", 5, None, [5], [None])),
         *(("cookie_name", value) for value in ("", "a b", "a;b", "ä", None, "x" * 256, "x" * 5000, "Path", "max-age")),
         *(("cookie_domain", value) for value in ("localhost", "127.0.0.1", "a;b.c", 5)),
@@ -142,7 +142,7 @@ def test_an_unknown_setting_is_refused_by_name() -> None:
     [
         ({"cookie_same_site": "none", "cookie_secure": False}, "cookie_same_site"),
         ({"cookie_partitioned": True, "cookie_same_site": "lax"}, "cookie_partitioned"),
-        ({"on_missing_signature": "reissue", "server_cookie": False}, "on_missing_signature"),
+        ({"on_missing_signature": "reissue", "set_cookie": False}, "on_missing_signature"),
         ({"cookie_name": "__Host-x", "cookie_domain": "shop.example"}, "cookie_name"),
         ({"cookie_name": "__Host-x", "cookie_domain": ".shop.example"}, "cookie_name"),
         ({"cookie_name": "__Host-x", "cookie_path": "/shop"}, "cookie_name"),
@@ -311,8 +311,8 @@ class TestInitServer:
         assert self.make(cookie_expiry_days=days)._settings.cookie_max_age == seconds
 
     def test_the_browser_sets_the_cookie_unless_told_otherwise(self) -> None:
-        assert not self.make()._settings.server_cookie
-        assert self.make(force_server_cookie_mode=True)._settings.server_cookie
+        assert not self.make()._settings.set_cookie
+        assert self.make(force_server_cookie_mode=True)._settings.set_cookie
 
 
 class TestSources:
@@ -373,8 +373,8 @@ class TestSources:
                 "PASSERBY_SITECORE_INCLUDE_UTM_PARAMETERS": "off",
                 "PASSERBY_SECRET_KEY": f"{SECRET}, an-older-key",
                 "PASSERBY_CURRENCY": "EUR",
-                "PASSERBY_INFER": "false",
-                "PASSERBY_MINT_TIMEOUT": "0.5",
+                "PASSERBY_INFER_FROM_REQUEST": "false",
+                "PASSERBY_BROWSER_ID_TIMEOUT": "0.5",
                 "PASSERBY_CONCURRENCY": "3",
                 "PASSERBY_MAX_EVENTS": "500",
                 "PASSERBY_COOKIE_SECURE": "true",
@@ -384,7 +384,7 @@ class TestSources:
         )
         settings = tracking._settings
         assert settings.secret_keys == (SECRET, "an-older-key")
-        assert (settings.currency, settings.infer, settings.mint_timeout, settings.concurrency) == (
+        assert (settings.currency, settings.infer_from_request, settings.browser_id_timeout, settings.concurrency) == (
             "EUR",
             False,
             0.5,
@@ -399,10 +399,10 @@ class TestSources:
         ("variable", "value"),
         [
             ("PASSERBY_COLOUR", "red"),
-            ("PASSERBY_INFER", "maybe"),
+            ("PASSERBY_INFER_FROM_REQUEST", "maybe"),
             ("PASSERBY_COOKIE_SECURE", "maybe"),
             ("PASSERBY_CONCURRENCY", "many"),
-            ("PASSERBY_MINT_TIMEOUT", "soon"),
+            ("PASSERBY_BROWSER_ID_TIMEOUT", "soon"),
             ("PASSERBY_CONSENT", "granted"),
         ],
     )
@@ -433,9 +433,9 @@ TEXT_SETTINGS = {
     "PASSERBY_ON_INVALID": "drop",
     "PASSERBY_AUTO_PAGE_VIEWS": "true",
     "PASSERBY_COOKIE_SECURE": "false",
-    "PASSERBY_MINT_TIMEOUT": "0.5",
+    "PASSERBY_BROWSER_ID_TIMEOUT": "0.5",
     "PASSERBY_CONCURRENCY": "3",
-    "PASSERBY_SKIPPED_PATHS": "/static/,/health",
+    "PASSERBY_IGNORED_PATHS": "/static/,/health",
     "PASSERBY_SITECORE_CLIENT_KEY": "key",
     "PASSERBY_SITECORE_TARGET_URL": "https://api.example.com",
     "PASSERBY_CUSTOMERIO_EU_WRITE_KEY": "key",
@@ -460,7 +460,7 @@ class TestEnvironment:
         own = {"secret_key": "one, key", "hash_traits": True, "cookie_secure": "no"}
         assert read_environment(environ)["warehouse"] == {"class": f"{__name__}:Warehouse"} | own
 
-    @pytest.mark.parametrize("name", ["identity_max_age", "renew_after", "mint_timeout", "retry_age"])
+    @pytest.mark.parametrize("name", ["identity_max_age", "cookie_renew_after", "browser_id_timeout", "retry_age"])
     def test_seconds_may_be_fractions(self, name: str) -> None:
         assert read_environment({f"PASSERBY_{name.upper()}": "1.5"}) == {name: 1.5}
 

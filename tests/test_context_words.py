@@ -26,7 +26,7 @@ UTM = {f"utm_{'campaign' if name == 'name' else name}": value for name, value in
 
 @pytest.fixture(scope="module")
 def tracker() -> Iterator[Tracker]:
-    tracking = Tracking(*DESTINATIONS.values(), spare_browser_ids=0)
+    tracking = Tracking(*DESTINATIONS.values(), browser_id_pool_size=0)
     yield tracking.for_visitor(BROWSER_ID)
     tracking.close(0)
 

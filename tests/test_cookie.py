@@ -13,7 +13,7 @@ from itsdangerous import TimestampSigner
 
 from passerby.http.set_cookie import CookieAttributes, SetCookie
 from passerby.http.visitor_cookies import (
-    RENEW_AFTER,
+    COOKIE_RENEW_AFTER,
     BrowserIdCookie,
     IdentityCookie,
     LogOutCookie,
@@ -144,7 +144,7 @@ class TestWriting:
     @given(st.text(st.characters(max_codepoint=255)))
     def test_nothing_received_is_echoed(self, text: str) -> None:
         """Whatever the browser sends, only an ID is ever written, and no header can be broken."""
-        for jar in (cookie(), cookie(KEY), cookie(KEY, on_tamper="adopt")):
+        for jar in (cookie(), cookie(KEY), cookie(KEY, on_bad_signature="adopt")):
             seen = jar.read(f"bid_key={text}; bid_key_sig={text}", 0).browser_id
             for one in jar.write(seen or OTHER_ID, secure=True):
                 assert set(one.header()) <= set(string.ascii_letters + string.digits + "=_-; /.")
@@ -179,7 +179,7 @@ class TestSignature:
 
     def test_tampering_may_be_adopted(self) -> None:
         text = f"bid_key={BROWSER_ID}; bid_key_sig=wrong"
-        assert cookie(KEY, on_tamper="adopt").read(text, 0) == ParsedBrowserId(
+        assert cookie(KEY, on_bad_signature="adopt").read(text, 0) == ParsedBrowserId(
             BROWSER_ID, needs_renewal=True, is_present=True
         )
 
@@ -196,7 +196,9 @@ class TestSignature:
             None, is_present=bool(values)
         )
 
-    @pytest.mark.parametrize(("age", "refresh"), [(0, False), (RENEW_AFTER - 300, False), (RENEW_AFTER + 5, True)])
+    @pytest.mark.parametrize(
+        ("age", "refresh"), [(0, False), (COOKIE_RENEW_AFTER - 300, False), (COOKIE_RENEW_AFTER + 5, True)]
+    )
     def test_renewal_when_it_is_old(self, age: float, refresh: bool) -> None:
         text = header(cookie(KEY).write(BROWSER_ID, secure=True))
         assert cookie(KEY).read(text, time.time() + age) == ParsedBrowserId(BROWSER_ID, refresh, is_present=True)

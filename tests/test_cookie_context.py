@@ -229,7 +229,7 @@ def test_no_id_is_spent_and_no_cookie_set(
     fields: dict[str, str],
     does: str,
 ) -> None:
-    tracking = make_tracking(spare_browser_ids=0, auto_page_views=True, identity_provider="CRM")
+    tracking = make_tracking(browser_id_pool_size=0, auto_page_views=True, identity_provider="CRM")
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             assert face(tracking, method, BROWSER | headers, does, **fields) == []
@@ -239,7 +239,7 @@ def test_no_id_is_spent_and_no_cookie_set(
     assert caplog.text.count("stats().withheld_cookies counts") == 1
     if does == "nothing":
         assert [one for one in collector.requests if one.route == "create"] == []
-        assert stats.destinations["sitecore"].enqueued == 0, "nor a page view of a visitor who is nobody"
+        assert stats.destinations["sitecore"].recorded == 0, "nor a page view of a visitor who is nobody"
     assert tracking.flush(PATIENCE) == 0
 
 
@@ -256,7 +256,7 @@ def test_a_visitor_who_has_an_id_keeps_it(
 ) -> None:
     """The request carried the cookie, so its answer may say more of the visitor; but not by plain http."""
     collector.accept_any_browser_id = True
-    tracking = make_tracking(identity_provider="CRM", on_tamper="adopt")
+    tracking = make_tracking(identity_provider="CRM", on_bad_signature="adopt")
     came = BROWSER | headers | cookie_header(bid_key=BROWSER_ID)
     found = by_name(face(tracking, method, came, "identify", **fields))
     if reason == "plain http":

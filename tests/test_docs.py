@@ -86,7 +86,7 @@ def test_the_examples_of_tracking_run() -> None:
             CustomerIO(write_key="key", target_url=collector.url),
             secret_key=KEY,
             identity_provider="CRM",
-            mint_timeout=PATIENCE,
+            browser_id_timeout=PATIENCE,
         )
         receipts: list[Any] = []
 

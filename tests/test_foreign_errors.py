@@ -159,7 +159,7 @@ def make(**options: Any) -> Tracking:
         Datalyr(workspace_id="ws", target_url=ADDRESS),
         identity_provider="CRM",
         max_events=1_000_000,
-        spare_browser_ids=0,
+        browser_id_pool_size=0,
         **options,
     )
 

@@ -103,7 +103,7 @@ def find(request: Any) -> str:
 
 
 def make(name: str) -> Tracking:
-    return Tracking(consent=lambda request: None, server_cookie=False)
+    return Tracking(consent=lambda request: None, set_cookie=False)
 
 
 WAYS: dict[str, Callable[[Any], object]] = {

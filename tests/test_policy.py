@@ -207,7 +207,7 @@ def test_pages_whose_path_only_begins_alike(path: str) -> None:
 
 
 def test_skipped_paths_are_a_setting() -> None:
-    policy = Policy(skipped_paths=("/api",))
+    policy = Policy(ignored_paths=("/api",))
     assert decide({}, "/api", policy=policy).assign == "when tracked"
     assert decide({}, "/api/items", policy=policy).assign == "when tracked"
     assert decide({}, "/apiary", policy=policy).assign == "at once"

@@ -52,7 +52,7 @@ class Shops:
             secret_key=f"the secret key of {name}",
             channel=name.upper(),
             currency="EUR",
-            mint_timeout=PATIENCE,
+            browser_id_timeout=PATIENCE,
         )
 
 

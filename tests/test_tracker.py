@@ -37,7 +37,7 @@ class FakeClient:
 
     def __init__(self, **defaults: Any) -> None:
         usual: dict[str, Any] = dict.fromkeys(("channel", "currency", "language", "identity_provider"))
-        usual |= {"infer": True, "remembers_users": True, "sensitive_traits": "refuse", "hash_traits": ()}
+        usual |= {"infer_from_request": True, "remembers_users": True, "sensitive_traits": "refuse", "hash_traits": ()}
         usual |= {"on_user_change": "rotate", "redact_url": None, "page_name": "route"}
         self.defaults: Any = SimpleNamespace(**(usual | defaults))
         self.destination_names: tuple[str, ...] = ("sitecore", "other")
@@ -177,7 +177,7 @@ class TestEvents:
         assert client.events[0].data == data
 
     def test_nothing_is_inferred_where_that_is_off(self, client: FakeClient) -> None:
-        client.defaults.infer, client.defaults.language = False, "IT"
+        client.defaults.infer_from_request, client.defaults.language = False, "IT"
         visiting(client, "/shop", {"accept-language": "en-GB"}, browser_id=BROWSER_ID).page_view()
         assert client.events[0].data == {"language": "IT"}
 

@@ -194,7 +194,7 @@ class TestHandleCookie:
 
     async def test_it_does_nothing_where_the_browser_sets_cookies(self, make_tracking: MakeTracking) -> None:
         response: list[Any] = []
-        tracking = make_tracking(server_cookie=False)
+        tracking = make_tracking(set_cookie=False)
         await tracking.handle_cookie(make_scope("/", NAVIGATION), response)
         tracking.handle_cookie_sync(make_environ("/", NAVIGATION), response)
         assert response == []
@@ -248,7 +248,7 @@ class TestServerObject:
     def test_init_server(self, collector: CollectorServer) -> None:
         engage = init_server(
             client_key="key", target_url=collector.url, point_of_sale="shop", force_server_cookie_mode=True,
-            cookie_expiry_days=30, cookie_path="/shop", secret_key=KEY, mint_timeout=PATIENCE,
+            cookie_expiry_days=30, cookie_path="/shop", secret_key=KEY, browser_id_timeout=PATIENCE,
         )  # fmt: skip
         environ, headers = make_environ("/", NAVIGATION), [("X-App", "yes")]
         engage.handle_cookie_sync(environ, headers)
@@ -333,7 +333,7 @@ class TestServerObject:
     async def test_a_cookie_that_comes_after_an_event_is_its_visitors(
         self, make_tracking: MakeTracking, collector: CollectorServer
     ) -> None:
-        tracking = make_tracking(spare_browser_ids=0, retry_base=0.01)
+        tracking = make_tracking(browser_id_pool_size=0, retry_base=0.01)
         collector.fail("create", times=1)
         scope, headers = make_scope("/", NAVIGATION), list[tuple[bytes, bytes]]()
         receipt = tracking.page_view(None, scope)
@@ -365,7 +365,7 @@ class TestLedger:
         tracking = Tracking(sitecore, Silent(), secret_key=KEY)
         with pytest.raises(ValidationError, match="silent does not take this"):
             tracking.for_visitor(BROWSER_ID).event("UNWANTED")
-        assert all(ledger.enqueued == 0 for ledger in tracking.stats().destinations.values())
+        assert all(ledger.recorded == 0 for ledger in tracking.stats().destinations.values())
         receipt = tracking.for_visitor(BROWSER_ID).event("UNWANTED", destinations=["sitecore"])
         assert isinstance(receipt.wait_delivered(PATIENCE)["sitecore"], Delivered)
         other = tracking.for_visitor(BROWSER_ID).event("ADD")
@@ -429,7 +429,7 @@ class TestLedger:
         self, make_tracking: MakeTracking, collector: CollectorServer
     ) -> None:
         """Two events of one visit: the first while no ID was ready, the second with one."""
-        tracking = make_tracking(spare_browser_ids=1)
+        tracking = make_tracking(browser_id_pool_size=1)
         tracker = tracking.tracker_for(make_scope("/api", {"accept": "application/json"}))
         tracker.event("FIRST")
         assert tracking.flush(PATIENCE) == 0
@@ -547,7 +547,7 @@ class TestTransactions:
         tracker = tracking.for_visitor(BROWSER_ID)
         receipts = [tracker.event("ONE"), tracker.event("TWO")]
         assert receipts[0].outcomes == {"sitecore": Pending()}
-        assert tracking.stats().destinations["sitecore"].enqueued == 0
+        assert tracking.stats().destinations["sitecore"].recorded == 0
 
         unit.end(unit.on_commit)
         tracker.event("THREE")
@@ -650,7 +650,7 @@ class TestAutoPageViews:
         tracked.assert_story("page view shoes")
 
     async def test_where_the_browser_sdk_sets_the_cookie(self, make_tracking: MakeTracking, tracked: Told) -> None:
-        tracking = make_tracking(auto_page_views=True, server_cookie=False)
+        tracking = make_tracking(auto_page_views=True, set_cookie=False)
         await self.visit(tracking, {})
         tracked.assert_nothing()
         await self.visit(tracking, cookie_header(bid_key=BROWSER_ID))

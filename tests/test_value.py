@@ -338,7 +338,7 @@ def tracking() -> Iterator[Tracking]:
         Sitecore(client_key="key", target_url="http://localhost:9", point_of_sale="shop"),
         Datalyr(workspace_id="ws", target_url="http://localhost:9"),
         identity_provider="CRM",
-        spare_browser_ids=0,
+        browser_id_pool_size=0,
     )
     yield tracking
     tracking.close(0)

@@ -228,7 +228,7 @@ def test_an_outbox_that_may_not_be_written(tmp_path: Path, name: str, monkeypatc
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("mint_timeout", float("nan"), "found nan, expected a number of seconds"),
+        ("browser_id_timeout", float("nan"), "found nan, expected a number of seconds"),
         ("close_timeout", float("inf"), "found inf, expected a number of seconds"),
         ("retry_age", -0.1, "found -0.1, expected a number of seconds"),
         ("retry_base", "1", "found '1', expected a number of seconds"),
@@ -238,7 +238,7 @@ def test_an_outbox_that_may_not_be_written(tmp_path: Path, name: str, monkeypatc
         ("concurrency", "5", "found '5', expected a whole number"),
         ("max_bytes", sys.maxsize, "expected a whole number from 1 to 1,000,000,000,000,000"),
         ("max_events", 0, "expected a whole number from 1"),
-        ("spare_browser_ids", 2.0, "found 2.0, expected a whole number from 0 to 100"),
+        ("browser_id_pool_size", 2.0, "found 2.0, expected a whole number from 0 to 100"),
         ("channel", "WEB\r", "no control characters"),
         ("currency", "x" * 256, "expected at most 255 characters"),
         ("identity_provider", "\ud800", "no control characters"),

@@ -282,14 +282,14 @@ class TestTracker:
         self, make_tracking: MakeTracking, collector: CollectorServer
     ) -> None:
         collector.fail("create", times=10, delay=0.05, status=None)
-        tracking = make_tracking(mint_timeout=PATIENCE, spare_browser_ids=0)
+        tracking = make_tracking(browser_id_timeout=PATIENCE, browser_id_pool_size=0)
         assert BID in by_name(serve(answering([b""]), tracking).cookies)
         served = serve(answering([b""]), tracking, sent_back(serve(answering([b""]), tracking).cookies))
         assert served.cookies == []
 
     def test_no_id_in_time_no_cookie(self, make_tracking: MakeTracking, collector: CollectorServer) -> None:
         collector.fail("create", times=10, delay=2.0, status=None)
-        tracking = make_tracking(mint_timeout=0.01)
+        tracking = make_tracking(browser_id_timeout=0.01)
 
         def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
             environ[TRACKER_KEY].page_view()
@@ -329,7 +329,7 @@ class TestFaults:
         }
         monkeypatch.setattr(f"{places[step.partition('.')[0]]}.{step}", fail)
         for came in ({}, cookie_header(bid_key=BROWSER_ID)):
-            served = serve(app, make_tracking(mint_timeout=0.01), came)
+            served = serve(app, make_tracking(browser_id_timeout=0.01), came)
             assert served.started[0][:1] == ("201 Created",)
             assert served.started[0][1][0] == ("X-App", "yes")
             assert served.read() == b"a page"

@@ -68,7 +68,9 @@ class OwnClient:
 
     def __init__(self, url: str, outbox: str) -> None:
         sitecore = Sitecore(client_key="chaos", target_url=url, point_of_sale="shop")
-        self._tracking = Tracking(sitecore, outbox=outbox, secret_key="a key for the comparison", spare_browser_ids=0)
+        self._tracking = Tracking(
+            sitecore, outbox=outbox, secret_key="a key for the comparison", browser_id_pool_size=0
+        )
         self._visitors = [self._tracking.for_visitor(visitor) for visitor in VISITORS]
         self._is_durable = outbox != "memory"
         self._tracking.start()

@@ -102,7 +102,7 @@ def _hour(dead: str, alive: str, outbox: str, seconds: float) -> Finding:
                 number=int(RATE * lasting),
                 seconds=lasting,
                 # A call may take what is half a second by the clock on the wall.
-                settings={"retry_base": 1.0, "request_timeout": factor / 2, "spare_browser_ids": 0},
+                settings={"retry_base": 1.0, "request_timeout": factor / 2, "browser_id_pool_size": 0},
             )
         )
         begun = time.monotonic()
@@ -164,7 +164,7 @@ def _check_ledgers(finding: Finding, process: Process, before_return: dict[str, 
     finding.expect(waiting > 0 and before_return["dead"]["breaker"] != "closed", "the dead one was not away")
     finding.expect(before_return["alive"]["retries"] == 0, "the living one was tried again")
     for name, figures in dict(said).items():
-        expected = {"enqueued": told, "delivered": told, "pending": 0, "dead": 0, "dropped": {}}
+        expected = {"recorded": told, "delivered": told, "pending": 0, "dead": 0, "dropped": {}}
         found = {name: figures[name] for name in expected}
         finding.expect(found == expected, f"the ledger of the {name} one says {found}")
 

@@ -31,12 +31,12 @@ ADD_IN_BROWSER = "engage.event('ADD', {channel: 'WEB', currency: 'EUR', page: 'H
 
 @pytest.fixture
 def start_site(collector: CollectorServer, make_tracking: MakeTracking) -> Iterator[StartSite]:
-    """Serve the site and give its address; other options than `on_tamper` are the browser SDK's settings."""
+    """Serve the site and give its address; other options than `on_bad_signature` are the browser SDK's settings."""
     with ExitStack() as stack:
 
-        def start(on_tamper: str = "reissue", **options: Any) -> str:
+        def start(on_bad_signature: str = "reissue", **options: Any) -> str:
             settings = {"clientKey": "key", "targetURL": collector.url, "pointOfSale": "shop", **options}
-            site = make_site(make_tracking(on_tamper=on_tamper), settings)
+            site = make_site(make_tracking(on_bad_signature=on_bad_signature), settings)
             server = stack.enter_context(closing(ServerThread(site, host="127.0.0.1", port=0, name="site")))
             server.start()
             return server.url
@@ -98,10 +98,10 @@ def test_browser_first(collector: CollectorServer, start_site: StartSite, profil
 def test_both_at_once(collector: CollectorServer, start_site: StartSite, profile: BrowserContext) -> None:
     """While the SDK waits for its ID the server gives another: the SDK writes over it, and both keep to that.
 
-    The signature that is there belongs to the ID that was written over, so this takes `on_tamper="adopt"`; or a browser
-    SDK that leaves the cookie to the server.
+    The signature that is there belongs to the ID that was written over, so this takes `on_bad_signature="adopt"`; or a
+    browser SDK that leaves the cookie to the server.
     """
-    site = start_site(on_tamper="adopt")
+    site = start_site(on_bad_signature="adopt")
     page = profile.new_page()
     page.goto(site)
     while len(collector.browser_ids) < 2:  # the server has one in store from now on, and need not wait for it

@@ -40,7 +40,7 @@ def make() -> Iterator[Make]:
     def make(*destinations: Destination, **settings: Any) -> Tracking:
         usual: dict[str, Any] = {
             "secret_key": KEY,
-            "spare_browser_ids": 0,
+            "browser_id_pool_size": 0,
             "identity_provider": "CRM",
             "retry_base": 0.01,
         }
@@ -104,7 +104,7 @@ def test_groups_and_aliases_go_to_those_who_take_them(make: Make, strict_collect
     assert tracking.flush(10) == 0
     assert [call["type"] for call in strict_collector.messages("customerio")] == ["group", "alias"]
     assert [event["event_name"] for event in strict_collector.messages("datalyr")] == ["$group", "$alias"]
-    assert tracking.stats().destinations["sitecore"].enqueued == 0
+    assert tracking.stats().destinations["sitecore"].recorded == 0
     people = strict_collector.people("datalyr")
     assert people.user("old_1") is people.user("user_1")
 

@@ -51,7 +51,7 @@ def _compare(expected: JSON, got: JSON) -> Iterator[str]:
     if expected["sent"] is not None:
         yield from compare_sent(expected["sent"], got["sent"])
     if not got["is_balanced"]:
-        yield "ledger: enqueued is not delivered + pending + dead + dropped"
+        yield "ledger: recorded is not delivered + pending + dead + dropped"
 
 
 def _compare_steps(where: str, expected: JSON, got: JSON) -> Iterator[str]:

@@ -32,15 +32,15 @@ SETTINGS = {
     "includeUTMParameters": "include_utm_parameters",
 }
 CONDITIONS: JSON = {
-    "infer": False,
+    "infer_from_request": False,
     "requested_at": False,
     "cookie_same_site": "none",
     "cookie_secure": True,
     "gpc": "ignore",
     "bots": "keep",
-    "skipped_paths": (),
-    "spare_browser_ids": 0,
-    "mint_timeout": 5.0,
+    "ignored_paths": (),
+    "browser_id_pool_size": 0,
+    "browser_id_timeout": 5.0,
     "retry_base": 0.01,
     "retry_cap": 0.05,
 }
@@ -88,7 +88,7 @@ class Replay:
         settings = {"client_key": None, "target_url": None} | given | CONDITIONS
         settings["target_url"] = stage.fill_in(settings["target_url"], self.base)
         if self.case.is_in_browser:
-            settings |= {"infer": True, "force_server_cookie_mode": True}
+            settings |= {"infer_from_request": True, "force_server_cookie_mode": True}
         return init_server(**settings)
 
     async def _perform(self, tracking: Tracking) -> None:

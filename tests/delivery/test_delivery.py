@@ -40,7 +40,7 @@ def test_what_the_moment_did_is_tried_again_with_the_same_bytes(
     sent, tracking = send_through(accident, collector, make_tracking(collector.url))
 
     assert len(sent) == 3
-    assert_ledger(tracking.stats().destinations["sitecore"], enqueued=1, delivered=1, retries=2)
+    assert_ledger(tracking.stats().destinations["sitecore"], recorded=1, delivered=1, retries=2)
 
 
 @pytest.mark.parametrize("delay", DELAYS.values(), ids=DELAYS)
@@ -51,7 +51,7 @@ def test_what_took_too_long_is_tried_again_with_the_same_bytes(
 
     assert len(sent) >= 3, "more if the machine is busy, for which nobody knows whether an answer is still to come"
     stats = tracking.stats().destinations["sitecore"]
-    assert_ledger(stats, enqueued=1, delivered=1)
+    assert_ledger(stats, recorded=1, delivered=1)
     assert stats.retries >= 2
 
 
@@ -82,7 +82,7 @@ def test_a_refusal_becomes_a_dead_letter_at_once(
     assert refused.wait_delivered(PATIENCE) == {"sitecore": Dead(f"status {status}")}
     assert isinstance(taken.wait_delivered(PATIENCE)["sitecore"], Delivered)
     assert [request.json["type"] for request in collector.requests if request.route == "events"] == ["FIRST", "SECOND"]
-    assert_ledger(tracking.stats().destinations["sitecore"], enqueued=2, delivered=1, dead=1, retries=0)
+    assert_ledger(tracking.stats().destinations["sitecore"], recorded=2, delivered=1, dead=1, retries=0)
     assert levels_in(caplog) == ["ERROR"], "an error is logged at the dead letter only"
 
 
@@ -101,7 +101,7 @@ def test_one_warning_at_the_beginning_of_an_outage_and_one_line_at_its_end(
     collector: CollectorServer, make_tracking: MakeTracking, caplog: pytest.LogCaptureFixture
 ) -> None:
     collector.fail("events", times=12)
-    tracking = make_tracking(collector.url, spare_browser_ids=0)
+    tracking = make_tracking(collector.url, browser_id_pool_size=0)
     with caplog.at_level(logging.INFO, "passerby"):
         for _ in range(20):
             tracking.for_visitor(new_id()).event("ADD")
@@ -211,7 +211,7 @@ def test_order_per_visitor_is_kept_under_failures(collector: CollectorServer, ma
     assert tracking.flush(60) == 0
 
     assert numbers_by_visitor(collector.events) == {visitor: list(range(25)) for visitor in visitors}
-    assert_ledger(tracking.stats().destinations["sitecore"], enqueued=200, delivered=200, pending=0, dead=0)
+    assert_ledger(tracking.stats().destinations["sitecore"], recorded=200, delivered=200, pending=0, dead=0)
 
 
 @pytest.fixture
@@ -239,7 +239,7 @@ def test_one_visitors_failing_event_delays_no_other(
     assert numbers_by_visitor(events) == {visitor: list(range(20)) for visitor in lucky}
     assert {request.json["number"] for request in other_collector.requests} <= {0}, "what is behind it waits for it"
     assert wait_until(lambda: tracking.stats().destinations["plain"].pending == 20)
-    assert_ledger(tracking.stats().destinations["plain"], enqueued=120, pending=20)
+    assert_ledger(tracking.stats().destinations["plain"], recorded=120, pending=20)
 
 
 @pytest.mark.parametrize("death", ["refuses", "resets", "hangs", "refuses all"])
@@ -265,8 +265,8 @@ def test_one_dead_destination_delays_no_other(
     assert numbers_by_visitor(events) == {visitor: list(range(20)) for visitor in visitors}
     assert wait_until(lambda: all(isinstance(receipt.outcomes["alive"], Delivered) for receipt in receipts))
     alive, dead = (tracking.stats().destinations[name] for name in ("alive", "dead"))
-    assert_ledger(alive, enqueued=200, delivered=200, retries=0, breaker="closed")
-    assert_ledger(dead, enqueued=200, delivered=0)
+    assert_ledger(alive, recorded=200, delivered=200, retries=0, breaker="closed")
+    assert_ledger(dead, recorded=200, delivered=0)
 
 
 def test_what_a_dead_destination_missed_arrives_in_order_once_it_is_back(
@@ -285,7 +285,7 @@ def test_what_a_dead_destination_missed_arrives_in_order_once_it_is_back(
     assert tracking.flush(60) == 0
     assert numbers_by_visitor(other_collector.events) == {visitor: list(range(20)) for visitor in visitors}
     for stats in tracking.stats().destinations.values():
-        assert_ledger(stats, enqueued=100, delivered=100)
+        assert_ledger(stats, recorded=100, delivered=100)
 
 
 def test_an_event_can_be_for_some_destinations_only(
@@ -296,7 +296,7 @@ def test_an_event_can_be_for_some_destinations_only(
 
     assert list(outcomes) == ["two"]
     assert (len(collector.events), len(other_collector.events)) == (0, 1)
-    assert_ledger(tracking.stats().destinations["one"], enqueued=0)
+    assert_ledger(tracking.stats().destinations["one"], recorded=0)
 
 
 # Visits without a browser ID
@@ -321,7 +321,7 @@ def test_events_without_an_id_get_one_for_the_whole_visit(
     numbers = numbers_by_visitor(collector.events)
     assert list(numbers.values()) == [[0, 1, 2]] * 4, "all events of a session have one ID, and keep their order"
     assert set(numbers) <= set(collector.browser_ids)
-    assert_ledger(tracking.stats().destinations["sitecore"], enqueued=12, delivered=12, unlinked=12)
+    assert_ledger(tracking.stats().destinations["sitecore"], recorded=12, delivered=12, unlinked=12)
     counts = tracking.stats().browser_ids
     assert counts is not None
     assert counts.assigned == 4

@@ -127,7 +127,7 @@ def test_another_destination_that_can_be_tried_is_waited_for(
 
 def test_nobody_waits_for_browser_ids_that_cannot_be_had_in_time(make_tracking: MakeTracking, refusing: str) -> None:
     """The events' own destination may be well; what they lack is the ID."""
-    tracking = make_tracking(refusing, retry_base=LONG, retry_cap=LONG, mint_timeout=0.0)
+    tracking = make_tracking(refusing, retry_base=LONG, retry_cap=LONG, browser_id_timeout=0.0)
     for _ in range(6):
         tracking.tracker_for(page_request()).event("STEP")
     eventually(lambda: tracking._client.browser_ids._fetcher.breaker.is_open)

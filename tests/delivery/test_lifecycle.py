@@ -71,7 +71,7 @@ def test_flush_and_close_end_in_time_though_nobody_answers(
     assert timed(lambda: tracking.close(timeout)) <= timeout + 0.5
     tell(tracking, 0)
     assert asyncio.run(timed_async(tracking.aclose)) <= timeout + 0.5
-    assert_ledger(tracking.stats().destinations["sitecore"], enqueued=30, pending=30)
+    assert_ledger(tracking.stats().destinations["sitecore"], recorded=30, pending=30)
 
 
 def test_close_says_how_many_wait_and_ends_the_thread(make_tracking: MakeTracking, black_hole: str) -> None:
@@ -134,7 +134,7 @@ def test_an_event_after_close_starts_it_again(make_tracking: MakeTracking, colle
         assert tracking.close(PATIENCE) == 0
 
     assert len(collector.events) == 15
-    assert_ledger(tracking.stats().destinations["sitecore"], enqueued=15, delivered=15)
+    assert_ledger(tracking.stats().destinations["sitecore"], recorded=15, delivered=15)
 
 
 def test_what_close_gave_up_is_delivered_after_the_next_start(
@@ -154,7 +154,7 @@ def test_what_close_gave_up_is_delivered_after_the_next_start(
 
     assert tracking.flush(60) == 0
     assert [event["number"] for event in collector.events if "number" in event] == list(range(5))
-    assert_ledger(tracking.stats().destinations["sitecore"], enqueued=26, delivered=26)
+    assert_ledger(tracking.stats().destinations["sitecore"], recorded=26, delivered=26)
     counts = tracking.stats().browser_ids
     assert counts is not None
     assert wait_until(lambda: getattr(tracking.stats().browser_ids, "ready", 0) == 2), "the pool is filled again too"
@@ -405,7 +405,7 @@ def test_a_request_that_is_cancelled_while_it_waits_for_an_id_wastes_none(
     make_tracking: MakeTracking, collector: CollectorServer
 ) -> None:
     collector.fail("create", times=1, status=None, delay=2.0)
-    tracking = make_tracking(collector.url, spare_browser_ids=0)
+    tracking = make_tracking(collector.url, browser_id_pool_size=0)
 
     async def give_up() -> None:
         with pytest.raises(TimeoutError):
@@ -425,7 +425,7 @@ def test_a_request_that_is_cancelled_at_the_moment_an_id_comes_gives_it_back(
     make_tracking: MakeTracking, collector: CollectorServer
 ) -> None:
     collector.fail("create", times=1, status=None, delay=0.5)
-    tracking = make_tracking(collector.url, spare_browser_ids=0, mint_timeout=PATIENCE)
+    tracking = make_tracking(collector.url, browser_id_pool_size=0, browser_id_timeout=PATIENCE)
 
     async def give_up() -> None:
         waiting = asyncio.ensure_future(app(page_request(), never, never))
@@ -487,7 +487,7 @@ def test_without_a_thread_the_page_is_answered_and_the_event_waits(
     no_threads: Callable[[bool], None],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    tracking = make_tracking(collector.url, mint_timeout=PATIENCE)
+    tracking = make_tracking(collector.url, browser_id_timeout=PATIENCE)
     receipts = []
 
     async def page(request: Request) -> Response:
@@ -511,7 +511,7 @@ def test_without_a_thread_the_page_is_answered_and_the_event_waits(
 
     assert tracking.flush(60) == 0
     assert len(collector.events) == 11
-    assert_ledger(tracking.stats().destinations["sitecore"], enqueued=11, delivered=11, unlinked=10)
+    assert_ledger(tracking.stats().destinations["sitecore"], recorded=11, delivered=11, unlinked=10)
 
 
 # Nothing is left behind (U2)
@@ -576,14 +576,14 @@ def test_ids_that_nobody_needed_are_left_to_the_next_process(
 ) -> None:
     """U42: an ID that is made and never used is a guest who never was."""
     outbox = f"sqlite://{tmp_path}/shared"
-    first = make_tracking(collector.url, outbox=outbox, spare_browser_ids=3)
+    first = make_tracking(collector.url, outbox=outbox, browser_id_pool_size=3)
     first.start()
     assert wait_until(lambda: ready_ids(first) == 3)
     made = set(collector.browser_ids)
     assert first.close(PATIENCE) == 0
     assert first.stats().browser_ids == BrowserIdCounts(made=3, assigned=0, returned=0, ready=0, failed=0, kept=3)
 
-    second = make_tracking(collector.url, outbox=outbox, spare_browser_ids=3)
+    second = make_tracking(collector.url, outbox=outbox, browser_id_pool_size=3)
     second.start()
     assert wait_until(lambda: ready_ids(second) == 3)
 

@@ -359,10 +359,10 @@ def test_what_a_forked_child_answers_for_is_its_own(collector: CollectorServer, 
         if not child:
             stats = tracking.stats()
             ledger = stats.destinations['sitecore']
-            print(ledger.enqueued, ledger.pending, stats.browser_ids.ready, tracking.flush(0), flush=True)
+            print(ledger.recorded, ledger.pending, stats.browser_ids.ready, tracking.flush(0), flush=True)
             os._exit(0)
         os.waitpid(child, 0)
-        print(tracking.stats().destinations['sitecore'].enqueued, flush=True)
+        print(tracking.stats().destinations['sitecore'].recorded, flush=True)
         os._exit(0)
         """,
         by_name(collector),

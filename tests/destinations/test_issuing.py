@@ -49,7 +49,7 @@ async def test_ids_of_another_issuer_reach_the_cookie_and_its_events() -> None:
 
 
 def test_the_point_of_sale_may_be_any_destinations() -> None:
-    tracking = Tracking(Issuing("own", "http://127.0.0.1:9"), secret_key="a key for tests", spare_browser_ids=0)
+    tracking = Tracking(Issuing("own", "http://127.0.0.1:9"), secret_key="a key for tests", browser_id_pool_size=0)
     tracker = tracking.outside_request()
     assert tracking._client.point_of_sale(tracker.session) == "kiosk"
 

@@ -123,7 +123,7 @@ class TestCalls:
 
 def test_delivery() -> None:
     with CollectorServer(accept_any_browser_id=True) as collector:
-        tracking = Tracking(segment(target_url=collector.url), secret_key="a key for tests", infer=False)
+        tracking = Tracking(segment(target_url=collector.url), secret_key="a key for tests", infer_from_request=False)
         tracker = tracking.for_visitor(BROWSER_ID)
         tracker.page_view({"page": "Home"})
         tracker.identify("u1", {"created_at": 0, "first_name": "Ada"})

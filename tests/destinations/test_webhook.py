@@ -31,7 +31,7 @@ QUICK: dict[str, Any] = {
     "retry_base": 0.01,
     "retry_cap": 0.05,
     "secret_key": "a key for tests",
-    "infer": False,
+    "infer_from_request": False,
     "send_in_tests": True,
 }
 

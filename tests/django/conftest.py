@@ -50,7 +50,12 @@ def make_project(collector: CollectorServer) -> Iterator[MakeProject]:
         ) -> Tracking:
             stack.close()
             sitecore = {"client_key": "key", "target_url": collector.url, "point_of_sale": "shop"}
-            usual = {"sitecore": sitecore, "identity_provider": "CRM", "mint_timeout": PATIENCE, "retry_base": 0.02}
+            usual = {
+                "sitecore": sitecore,
+                "identity_provider": "CRM",
+                "browser_id_timeout": PATIENCE,
+                "retry_base": 0.02,
+            }
             settings = {
                 "ROOT_URLCONF": tuple(
                     path(view.__name__ if place else "", view) for place, view in enumerate((*views[:1], *views))

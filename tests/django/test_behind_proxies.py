@@ -126,7 +126,7 @@ def test_the_target_of_the_request_decides(path: str, tracked: Told) -> None:
     assert event.context.path == path
 
 
-def test_skipped_paths_below_a_prefix(kind: str) -> None:
+def test_ignored_paths_below_a_prefix(kind: str) -> None:
     passerby = {"sitecore": {"client_key": "key", "target_url": "http://127.0.0.1:9", "point_of_sale": "shop"}}
     for prefix, target in (("/shop", "/health"), ("/shop/", "/static/app.js")):
         request = make_request(kind, target, {})

@@ -235,7 +235,7 @@ class TestChain:
         self, make_project: MakeProject, collector: CollectorServer
     ) -> None:
         collector.fail("create", delay=60.0, status=None)
-        make_project(async_view, mint_timeout=4.0)
+        make_project(async_view, browser_id_timeout=4.0)
 
         async def visit(**headers: str) -> None:
             await call(ASGIHandler(), make_scope("/", NAVIGATION | headers))
@@ -521,7 +521,7 @@ class TestFaults:
             raise RuntimeError("injected")
 
         failed: list[str] = []
-        make_project(page, mint_timeout=0.05, auto_page_views=True, on_commit=True)
+        make_project(page, browser_id_timeout=0.05, auto_page_views=True, on_commit=True)
         monkeypatch.setattr(owner, name, fail)
         with caplog.at_level(logging.ERROR):
             answers = [browser.get(), browser.get(cookie=f"bid_key={BROWSER_ID}")]
@@ -538,7 +538,7 @@ class TestFaults:
             request.tracker.page_view()
             return HttpResponse(request.tracker.browser_id or "none")
 
-        tracking = make_project(page, mint_timeout=0.02)
+        tracking = make_project(page, browser_id_timeout=0.02)
         first = browser.get()
         assert (first.text, first.cookies) == ("none", {})
         eventually(lambda: tracking.stats().browser_ids.ready)  # type: ignore[union-attr]

@@ -73,9 +73,12 @@ def said_of(passerby: Any, **django: Any) -> str:
         (wrong(cookie_path="shop"), 'PASSERBY["cookie_path"]: expected a path'),
         (wrong(cookie_path=5), 'PASSERBY["cookie_path"]: expected a path'),
         (wrong(cookie_max_age="1"), "PASSERBY[\"cookie_max_age\"]: found '1', expected a whole number"),
-        (wrong(infer="yes"), "PASSERBY[\"infer\"]: found 'yes', expected True or False"),
+        (wrong(infer_from_request="yes"), "PASSERBY[\"infer_from_request\"]: found 'yes', expected True or False"),
         (wrong(gpc=None), 'PASSERBY["gpc"]: found None, expected one of'),
-        (wrong(mint_timeout="fast"), "PASSERBY[\"mint_timeout\"]: found 'fast', expected a number of seconds"),
+        (
+            wrong(browser_id_timeout="fast"),
+            "PASSERBY[\"browser_id_timeout\"]: found 'fast', expected a number of seconds",
+        ),
         (wrong(trusted_proxies="10.0.0.1"), 'PASSERBY["trusted_proxies"]: expected a list of texts'),
         (wrong(secret_key="short"), 'PASSERBY["secret_key"]: expected text or bytes of at least 8 characters'),
         (wrong(secret_key=5), 'PASSERBY["secret_key"]: expected text or bytes'),
@@ -107,7 +110,10 @@ def said_of(passerby: Any, **django: Any) -> str:
         ({"tracking": f"{HERE}.HERE"}, 'PASSERBY["tracking"]: found str, expected a Tracking or Sites'),
         ({"tracking": 5}, 'PASSERBY["tracking"]: found int, expected a Tracking or Sites'),
         ({"tracking": "passerby.Tracking"}, 'PASSERBY["tracking"]: found type, expected a Tracking or Sites'),
-        ({"tracking": own_tracking, "infer": False}, 'PASSERBY["infer"]: PASSERBY["tracking"] has settings of its own'),
+        (
+            {"tracking": own_tracking, "infer_from_request": False},
+            'PASSERBY["infer_from_request"]: PASSERBY["tracking"] has settings of its own',
+        ),
         ({"tracking": own_tracking, "on_comit": 1}, 'PASSERBY["on_comit"]: PASSERBY["tracking"] has settings'),
     ],
     ids=str,
@@ -243,7 +249,9 @@ class TestKey:
         first = browser.get()
         make_project(home, django={"SECRET_KEY": "the new key", "SECRET_KEY_FALLBACKS": ["the old key"]})
         assert browser.get().text == first.text
-        make_project(home, renew_after=0, django={"SECRET_KEY": "the new key", "SECRET_KEY_FALLBACKS": ["the old key"]})
+        make_project(
+            home, cookie_renew_after=0, django={"SECRET_KEY": "the new key", "SECRET_KEY_FALLBACKS": ["the old key"]}
+        )
         renewed = browser.get()
         assert value_of(renewed.cookies["bid_key"]) == first.text
         make_project(home, django={"SECRET_KEY": "the new key"})

@@ -66,8 +66,8 @@ class TestCommit:
         with transaction.atomic():
             receipts = [tracker.page_view(), tracker.event("ADD"), tracker.event("CONFIRM")]
             assert [dict(receipt.outcomes) for receipt in receipts] == [{"sitecore": Pending()}] * 3
-            assert tracking.stats().destinations["sitecore"].enqueued == 0
-        assert tracking.stats().destinations["sitecore"].enqueued == 3
+            assert tracking.stats().destinations["sitecore"].recorded == 0
+        assert tracking.stats().destinations["sitecore"].recorded == 3
         assert delivered(tracking, collector) == ["VIEW", "ADD", "CONFIRM"]
         assert all(isinstance(receipt.outcomes["sitecore"], Delivered) for receipt in receipts)
 
@@ -85,7 +85,7 @@ class TestCommit:
             with transaction.atomic():
                 tracker.event("B")
             tracker.event("C")
-            assert tracking.stats().destinations["sitecore"].enqueued == 0, "a savepoint is no commit"
+            assert tracking.stats().destinations["sitecore"].recorded == 0, "a savepoint is no commit"
         assert delivered(tracking, collector) == ["A", "B", "C"]
 
     def test_outside_of_any_transaction_events_go_at_once(
@@ -386,7 +386,7 @@ class TestRequest:
 
 def buy(request: TrackedRequest) -> HttpResponse:
     request.tracker.event("BUY")
-    return HttpResponse(enqueued())
+    return HttpResponse(recorded())
 
 
 def fail_to_buy(request: TrackedRequest) -> HttpResponse:
@@ -397,13 +397,13 @@ def fail_to_buy(request: TrackedRequest) -> HttpResponse:
 @transaction.non_atomic_requests
 def look(request: TrackedRequest) -> HttpResponse:
     request.tracker.event("LOOK")
-    return HttpResponse(enqueued())
+    return HttpResponse(recorded())
 
 
-def enqueued() -> int:
+def recorded() -> int:
     tracking = get_tracking()
     assert isinstance(tracking, Tracking)
-    return tracking.stats().destinations["sitecore"].enqueued
+    return tracking.stats().destinations["sitecore"].recorded
 
 
 class TestIdentity:

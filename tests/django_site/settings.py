@@ -33,5 +33,5 @@ PASSERBY: dict[str, Any] = {
         "point_of_sale": "shop",
     },
     "identity_provider": "CRM",
-    "mint_timeout": 10.0,
+    "browser_id_timeout": 10.0,
 }

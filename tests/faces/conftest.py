@@ -28,7 +28,7 @@ def make(collector: CollectorServer) -> Iterator[MakeTracking]:
             destination = Sitecore(client_key="key", target_url=collector.url, point_of_sale="shop")
         if owner == "datalyr":
             destination = Datalyr(workspace_id="ws_123", target_url=collector.url, share_visitors=True)
-        usual: dict[str, Any] = {"secret_key": KEY, "mint_timeout": 30.0}
+        usual: dict[str, Any] = {"secret_key": KEY, "browser_id_timeout": 30.0}
         made.append(Tracking(destination, **(usual | settings)))
         return made[-1]
 

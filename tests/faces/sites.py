@@ -47,7 +47,7 @@ KEY = "a secret key that signs"
 def make_tracking(collector_url: str, **settings: Any) -> Tracking:
     """What both sides of a socket agree on."""
     sitecore = Sitecore(client_key="key", target_url=collector_url, point_of_sale="shop")
-    usual: dict[str, Any] = {"secret_key": KEY, "identity_provider": "CRM", "mint_timeout": 30.0}
+    usual: dict[str, Any] = {"secret_key": KEY, "identity_provider": "CRM", "browser_id_timeout": 30.0}
     return Tracking(sitecore, **(usual | settings))
 
 
@@ -58,7 +58,7 @@ def make_served_app() -> Any:
     """The app that a server of its own process serves, as the environment says."""
     face, outbox = os.environ["FACE"], os.environ.get("OUTBOX", "memory")
     trusted = read_environment({"PASSERBY_TRUSTED_PROXIES": os.environ.get("TRUSTED", "127.0.0.1")})
-    patient = {"barrier_timeout": 30.0, "close_timeout": 20.0}  # on the slowest machine
+    patient = {"store_timeout": 30.0, "close_timeout": 20.0}  # on the slowest machine
     tracking = make_tracking(os.environ["COLLECTOR"], outbox=outbox, retry_cap=1.0, **trusted, **patient)
     tracked, bare = FACES[face](tracking), FACES[face](None)
 

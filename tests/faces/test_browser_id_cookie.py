@@ -56,8 +56,8 @@ async def test_an_id_of_our_own_without_a_signature_is_unknown(
     [
         ({"on_missing_signature": "adopt"}, f"{OWN}={OTHER_ID}"),
         ({"secret_key": None}, f"{OWN}={OTHER_ID}"),
-        ({"server_cookie": False}, f"{OWN}={OTHER_ID}"),
-        ({"on_tamper": "adopt"}, f"{OWN}={OTHER_ID}; {OWN}_sig=x"),
+        ({"set_cookie": False}, f"{OWN}={OTHER_ID}"),
+        ({"on_bad_signature": "adopt"}, f"{OWN}={OTHER_ID}; {OWN}_sig=x"),
     ],
     ids=["as the setting says", "without a key", "written elsewhere", "with a wrong signature"],
 )

@@ -269,7 +269,7 @@ MOUNTED: list[tuple[str, str]] = [("/shop", "/shop{}"), ("/shop/", "/shop{}"), (
     ("path", "is_page"),
     [("/who", True), ("/health", False), ("/static/app.js", False), ("/favicon.ico", False), ("/healthy", True)],
 )
-def test_skipped_paths_are_matched_below_the_prefix(
+def test_ignored_paths_are_matched_below_the_prefix(
     is_asgi: bool, prefix: str, form: str, path: str, is_page: bool, collector: CollectorServer
 ) -> None:
     tracking = make_tracking(collector.url)

@@ -33,7 +33,7 @@ async def test_each_person_has_a_browser_id_of_their_own(
     face: str, owner: str, spare: int, make: MakeTracking, collector: CollectorServer, tracked: Told
 ) -> None:
     """A member of staff becomes a customer for a while: 1, 2, 1."""
-    tracking: Tracking = make(owner, identity_provider="CRM", spare_browser_ids=spare)
+    tracking: Tracking = make(owner, identity_provider="CRM", browser_id_pool_size=spare)
     async with visit(face, tracking, collector) as browser:
         before = (await browser.get("/")).text
         seen = [(before, "1")]

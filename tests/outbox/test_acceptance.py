@@ -36,8 +36,8 @@ import os, sys, time
 from passerby import Sitecore, Tracking
 sitecore = Sitecore(client_key="key", target_url=sys.argv[1], point_of_sale="shop")
 tracking = Tracking(
-    sitecore, secret_key="a long key", outbox="sqlite://" + sys.argv[2], spare_browser_ids=0,
-    retry_base=0.1, retry_cap=0.2, barrier_timeout=None,
+    sitecore, secret_key="a long key", outbox="sqlite://" + sys.argv[2], browser_id_pool_size=0,
+    retry_base=0.1, retry_cap=0.2, store_timeout=None,
 )
 for line in sys.stdin:
     visitor, number, text = line.split()
@@ -102,7 +102,7 @@ def text_of(number: int) -> str:
 def make_tracking(collector: CollectorServer, directory: Path) -> Tracking:
     sitecore = Sitecore(client_key="key", target_url=collector.url, point_of_sale="shop")
     return Tracking(
-        sitecore, secret_key=KEY, outbox=f"sqlite://{directory}", spare_browser_ids=0, retry_base=0.02, retry_cap=0.1
+        sitecore, secret_key=KEY, outbox=f"sqlite://{directory}", browser_id_pool_size=0, retry_base=0.02, retry_cap=0.1
     )
 
 

@@ -183,7 +183,7 @@ def test_two_trackings_of_one_process_keep_one_visitors_order(collector: Collect
 
 def _make_tracking(collector: CollectorServer, directory: Path, **options: Any) -> Tracking:
     sitecore = Sitecore(client_key="key", target_url=collector.url, point_of_sale="shop")
-    usual: dict[str, Any] = {"retry_base": 0.02, "retry_cap": 0.1, "spare_browser_ids": 0} | options
+    usual: dict[str, Any] = {"retry_base": 0.02, "retry_cap": 0.1, "browser_id_pool_size": 0} | options
     return Tracking(sitecore, secret_key=KEY, outbox=f"sqlite://{directory}", **usual)
 
 

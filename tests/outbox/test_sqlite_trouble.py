@@ -563,7 +563,7 @@ def test_who_does_not_wait_for_the_disk_leaves_nothing_behind(make_sqlite: MakeS
         assert recorded is not None
         store_wait.wait_sync(recorded, 1)
 
-    assert store_wait.late == 6_000
+    assert store_wait.store_timeouts == 6_000
     assert len(outbox._stock.pending._waiters) <= 1_000
     outbox.after_fork_in_parent()
     flush(outbox)

@@ -67,7 +67,7 @@ def make_tracking(collector: CollectorServer) -> Iterator[MakeTracking]:
         usual: dict[str, Any] = {
             "secret_key": KEY,
             "identity_provider": "CRM",
-            "mint_timeout": 10.0,
+            "browser_id_timeout": 10.0,
             "retry_base": 0.02,
         }
         made.append(Tracking(*(destinations or all_three(collector.url)), **usual | settings))

@@ -28,7 +28,7 @@ SECRETS = {
 }
 SETTINGS: dict[str, dict[str, Any]] = {
     "as they are": {},
-    "nothing inferred": {"infer": False},
+    "nothing inferred": {"infer_from_request": False},
     "sensitive traits allowed": {"sensitive_traits": "allow"},
     "a callable that gives back what it gets": {"redact_url": lambda url: url},
 }

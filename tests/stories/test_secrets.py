@@ -128,7 +128,7 @@ def test_an_app_that_wants_no_exceptions_hears_of_it_in_the_log_without_the_valu
     assert "trait 'password'" in caplog.text
     assert_is_nowhere("hunter2-hunter2", tracking, collector, outbox, browser, caplog)
     for one in tracking.stats().destinations.values():
-        assert (one.enqueued, one.dropped) == (1, {"invalid": 1})
+        assert (one.recorded, one.dropped) == (1, {"invalid": 1})
 
 
 def assert_is_nowhere(

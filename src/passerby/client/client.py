@@ -253,7 +253,7 @@ class Client:
         return [letter for name in self._outbox.destinations for letter in self._outbox.dead_letters(name)]
 
     def stats(self) -> Stats:
-        """Return the ledger: per destination, enqueued = delivered + pending + dead + dropped."""
+        """Return the ledger: per destination, recorded = delivered + pending + dead + dropped."""
         destinations = {
             name: DestinationStats.of(
                 self._outbox.tally(name), self.delivery.retries(name), self.delivery.breaker_state(name)
@@ -263,7 +263,7 @@ class Client:
         return Stats(
             destinations,
             self.browser_ids.counts(),
-            self.store_wait.late,
+            self.store_wait.store_timeouts,
             self._outbox.unstored(),
             outbox=self._outbox.state,
             withheld_cookies=self.withheld_cookies.counts,

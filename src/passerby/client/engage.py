@@ -46,7 +46,7 @@ def init_server(
         include_utm_parameters=include_utm_parameters,
         requested_at=requested_at,
     )
-    settings["server_cookie"] = bool(force_server_cookie_mode)
+    settings["set_cookie"] = bool(force_server_cookie_mode)
     seconds = _seconds(cookie_expiry_days)
     if seconds is not None:
         settings["cookie_max_age"] = seconds

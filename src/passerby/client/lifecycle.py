@@ -31,8 +31,8 @@ class RequestLifecycle:
         client: the client that trackers stand in front of.
         session_reader: reads cookies and writes them.
         auto_page_views: whether a page view is recorded for each page that a visitor sees.
-        server_cookie: whether cookies are set at all.
-        mint_timeout: how many seconds a new visitor's request may wait for a browser ID.
+        set_cookie: whether cookies are set at all.
+        browser_id_timeout: how many seconds a new visitor's request may wait for a browser ID.
     """
 
     def __init__(
@@ -41,14 +41,14 @@ class RequestLifecycle:
         session_reader: SessionReader,
         *,
         auto_page_views: bool,
-        server_cookie: bool,
-        mint_timeout: float,
+        set_cookie: bool,
+        browser_id_timeout: float,
     ) -> None:
         self._client = client
         self._session_reader = session_reader
         self._auto_page_views = auto_page_views
-        self._server_cookie = server_cookie
-        self._mint_timeout = mint_timeout
+        self._set_cookie = set_cookie
+        self._browser_id_timeout = browser_id_timeout
 
     def start(self, request: RequestInfo) -> Tracker:
         """Begin a request that a face takes charge of; whoever stands before it may have told something already."""
@@ -77,7 +77,7 @@ class RequestLifecycle:
         return Tracker(self._client, session)
 
     async def await_browser_id(self, tracker: Tracker, timeout: float | None = None) -> bool:
-        """Wait for the ID of a new visitor, at most `mint_timeout` seconds or as long as is given.
+        """Wait for the ID of a new visitor, at most `browser_id_timeout` seconds or as long as is given.
 
         Returns False if time ran out, True if there is an ID or none is to be had.
         """
@@ -120,7 +120,7 @@ class RequestLifecycle:
                 headers = list(headers)
                 if self._session_reader.is_page_view(session, status, headers):
                     self._track_page_view(tracker)
-            if not self._server_cookie:
+            if not self._set_cookie:
                 return UNCHANGED
             changes = UNCHANGED
             if self._session_reader.has_cookies(session):
@@ -149,7 +149,7 @@ class RequestLifecycle:
             return None
 
     async def wait_stored_async(self, tracker: Tracker, recorded: Future[None]) -> None:
-        """Wait until what was told in a request is recorded, at most `barrier_timeout` seconds."""
+        """Wait until what was told in a request is recorded, at most `store_timeout` seconds."""
         try:
             await self._client.store_wait.wait_async(recorded, tracker.session.unstored_events)
         except RuntimeError:
@@ -196,7 +196,7 @@ class RequestLifecycle:
             self._client.count_dropped("invalid")
 
     def _patience(self, timeout: float | None) -> float:
-        return self._mint_timeout if timeout is None else timeout
+        return self._browser_id_timeout if timeout is None else timeout
 
     def _request_id(self) -> Future[str | None] | None:
         try:

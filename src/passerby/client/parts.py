@@ -61,14 +61,14 @@ def make_client(
     outbox = _make_outbox([one.name for one in destinations], settings)
     given = (("channel", settings.channel), ("currency", settings.currency), ("language", settings.language))
     plan = _retry_plan(settings)
-    browser_ids = BrowserIds(issuer, cookie.id_format, outbox, plan, settings.spare_browser_ids)
+    browser_ids = BrowserIds(issuer, cookie.id_format, outbox, plan, settings.browser_id_pool_size)
     return Client(
         destinations,
         cookie=cookie,
         browser_ids=browser_ids,
         outbox=outbox,
         delivery=Delivery(destinations, browser_ids, outbox, plan, settings.close_timeout),
-        store_wait=StoreWait(outbox, settings.barrier_timeout),
+        store_wait=StoreWait(outbox, settings.store_timeout),
         proxies=proxies,
         defaults=_defaults(settings),
         common_data=tuple((name, value) for name, value in given if value is not None),
@@ -81,14 +81,14 @@ def make_session_reader(settings: Settings, shared: SharedCookie | None, proxies
     shared = shared or SharedCookie(settings.cookie_name)
     keys, attributes = settings.secret_keys, settings.cookie_attributes.for_name(shared.name)
     # An ID that passerby alone writes has a signature; without one it may be an ID that an attacker chose.
-    has_other_writers = is_readable or not settings.server_cookie
+    has_other_writers = is_readable or not settings.set_cookie
     cookie = BrowserIdCookie(
         shared.name,
         attributes,
         keys,
         readable=is_readable,
-        renew_after=settings.renew_after,
-        on_tamper=settings.on_tamper,
+        cookie_renew_after=settings.cookie_renew_after,
+        on_bad_signature=settings.on_bad_signature,
         on_missing_signature=settings.on_missing_signature or ("adopt" if has_other_writers else "reissue"),
         id_format=shared.id_format,
     )
@@ -96,13 +96,13 @@ def make_session_reader(settings: Settings, shared: SharedCookie | None, proxies
     identity = IdentityCookie(f"{shared.name}_uid", attributes, keys, max_age) if keys else None
     log_out = LogOutCookie(f"{shared.name}_out", attributes, keys, max_age) if keys else None
     # Where the browser SDK sets the cookie, no page waits for an ID.
-    context = CookieContext(attributes, proxies) if settings.server_cookie else None
+    context = CookieContext(attributes, proxies) if settings.set_cookie else None
     policy = Policy(
         settings.consent,
         settings.gpc,
         settings.bots,
-        settings.skipped_paths,
-        assigns_ids=settings.server_cookie,
+        settings.ignored_paths,
+        assigns_ids=settings.set_cookie,
         opt_out=shared.opt_out,
         context=context,
     )
@@ -111,7 +111,7 @@ def make_session_reader(settings: Settings, shared: SharedCookie | None, proxies
 
 def _defaults(settings: Settings) -> Defaults:
     return Defaults(
-        infer=settings.infer,
+        infer_from_request=settings.infer_from_request,
         ip=settings.ip,
         redact_url=settings.redact_url,
         page_name=settings.page_name,
@@ -140,7 +140,7 @@ def _make_outbox(names: Sequence[str], settings: Settings) -> Outbox:
             max_events=settings.max_events or sqlite.MAX_EVENTS,
             max_bytes=settings.max_bytes,
             when_full=settings.when_full,
-            synchronous=settings.synchronous,
+            synchronous=settings.sqlite_synchronous,
         )
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error

@@ -85,7 +85,7 @@ class Sites:
         self._making = threading.Lock()
         self._made: dict[str, Tracking] = {}
         self._transactions: Transactions | None = None
-        self._nowhere = Tracking(consent=lambda request: None, server_cookie=False)
+        self._nowhere = Tracking(consent=lambda request: None, set_cookie=False)
         register_fork_aware(self)
 
     def __repr__(self) -> str:

@@ -19,13 +19,13 @@ class StoreWait:
         timeout: how many seconds anybody waits at most; None for no limit.
 
     Attributes:
-        late: how many events were not recorded in time. They may be recorded all the same.
+        store_timeouts: how many events were not recorded in time. They may be recorded all the same.
     """
 
     def __init__(self, outbox: Outbox, timeout: float | None) -> None:
         self._outbox = outbox
         self._timeout = timeout
-        self.late: int = 0
+        self.store_timeouts: int = 0
 
     def start(self, number: int) -> Future[None] | None:
         """Return what to wait for until so many events are recorded, or None if there is nothing to wait for.
@@ -35,7 +35,7 @@ class StoreWait:
         recorded = self._outbox.when_stored()
         if recorded is not None and not self._outbox.is_recording:
             recorded.cancel()
-            self.late += number
+            self.store_timeouts += number
             return None
         return recorded
 
@@ -47,7 +47,7 @@ class StoreWait:
             else await wait_async(recorded, self._timeout)
         )
         if not is_recorded:
-            self.late += number
+            self.store_timeouts += number
 
     def wait_sync(self, recorded: Future[None], number: int) -> None:
         """Do as `pass_async` does, in sync code."""
@@ -55,7 +55,7 @@ class StoreWait:
         while not wait([recorded], pause).done:
             if self._timeout is not None or not self._is_recording():
                 recorded.cancel()
-                self.late += number
+                self.store_timeouts += number
                 return
 
     def _is_recording(self) -> bool:

@@ -299,7 +299,7 @@ class Tracker:
             asked = read_personalization(data)
             builder = self._capture.builder
             locale = builder.locale(builder.context({}), {})
-            if asked.get("language") is None and self._client.defaults.infer and locale is not None:
+            if asked.get("language") is None and self._client.defaults.infer_from_request and locale is not None:
                 asked["language"] = language_of(locale)
             return self._client.ask_personalization(asked, self.browser_id, self.point_of_sale, timeout)
         except ValidationError as error:

@@ -63,8 +63,8 @@ class Tracking:
             self._client,
             self._session_reader,
             auto_page_views=self._settings.auto_page_views,
-            server_cookie=self._settings.server_cookie,
-            mint_timeout=self._settings.mint_timeout,
+            set_cookie=self._settings.set_cookie,
+            browser_id_timeout=self._settings.browser_id_timeout,
         )
         warn_if_threads_are_off()
         if (collector := collector_url()) is not None:
@@ -74,7 +74,7 @@ class Tracking:
                 COLLECTOR_URL,
                 collector,
             )
-        if self._settings.server_cookie and not self._settings.remembers_users:
+        if self._settings.set_cookie and not self._settings.remembers_users:
             key = self._settings.secret_key
             log.warning(
                 "%s: cookies are not signed and not renewed, users are not remembered over requests; "
@@ -183,7 +183,7 @@ class Tracking:
         Args:
             request: as for `tracker_for`.
             response: a list of headers, or the response object of Starlette, FastAPI, Django or Flask.
-            timeout: how many seconds a new visitor may wait for an ID; `mint_timeout` by default.
+            timeout: how many seconds a new visitor may wait for an ID; `browser_id_timeout` by default.
 
         Raises:
             ValidationError: IV-0006, the timeout is no number of seconds.
@@ -287,11 +287,11 @@ class Tracking:
         return self._client.dead_letters()
 
     def stats(self) -> Stats:
-        """Return the ledger: per destination, enqueued = delivered + pending + dead + dropped."""
+        """Return the ledger: per destination, recorded = delivered + pending + dead + dropped."""
         return replace(self._client.stats(), unread_cookies=self._session_reader.unread_cookies)
 
     def _tracker_for_cookie(self, request: Any) -> Tracker | None:
-        return self._find_tracker(request, counted=False) if self._settings.server_cookie else None
+        return self._find_tracker(request, counted=False) if self._settings.set_cookie else None
 
     def _find_tracker(self, request: Any, *, counted: bool = True) -> Tracker | None:
         """Return a request's tracker; None for what is no request, where that is not to be raised."""

@@ -71,7 +71,7 @@ def health_of(tracking: Tracking) -> OutboxHealth:
 
 def _of(account: DestinationStats) -> DestinationHealth:
     return DestinationHealth(
-        enqueued=account.enqueued,
+        enqueued=account.recorded,
         delivered=account.delivered,
         pending=account.pending,
         held=account.held,

@@ -17,7 +17,7 @@ from ..collector import CollectorServer, health_of
 from ..collector.command import Arrivals, CannotListen, ends_on_signal, follow, show_rest, start
 from ..collector.server_thread import ServerThread, bind
 from ..collector.terminal import show
-from ..http.policy import SKIPPED_PATHS
+from ..http.policy import IGNORED_PATHS
 from .device import LAPTOP, PHONE, Addresses
 from .ledger import lines_of
 from .outbox import DemoOutbox
@@ -68,7 +68,7 @@ def make_tracking(collector_url: str, outbox: str) -> Tracking:
         identity_provider=ACCOUNT,
         channel="WEB",
         currency="EUR",
-        skipped_paths=(*SKIPPED_PATHS, SIDE_BY_SIDE),
+        ignored_paths=(*IGNORED_PATHS, SIDE_BY_SIDE),
     )
 
 

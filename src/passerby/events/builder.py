@@ -58,7 +58,7 @@ class Defaults:
         remembers_users: whether the user ID is stored in a cookie.
     """
 
-    infer: bool
+    infer_from_request: bool
     ip: IpPolicy
     redact_url: RedactUrl | None
     page_name: PageName | NamedBy
@@ -236,7 +236,7 @@ class EventBuilder:
         for name, value in self._inputs.common_data:
             if name not in data:
                 data[name] = value
-        if not self._inputs.defaults.infer:
+        if not self._inputs.defaults.infer_from_request:
             return context
         if data.get("page") is None and context.path is not None:
             data["page"] = page = self._name_of_page(context, given)

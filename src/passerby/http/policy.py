@@ -26,7 +26,7 @@ GpcPolicy = Literal["respect", "ignore"]
 BotPolicy = Literal["drop", "tag", "keep"]
 Assign = Literal["at once", "when tracked", "never"]
 
-SKIPPED_PATHS = (
+IGNORED_PATHS = (
     "/static/",
     "/assets/",
     "/favicon.ico",
@@ -127,7 +127,7 @@ class Policy:
             not required.
         gpc: whether `Sec-GPC: 1` counts as a refusal.
         bots: what to do with the events of known bots.
-        skipped_paths: paths, with everything below them, that are no pages. Visitors get no ID there unless an event is
+        ignored_paths: paths, with everything below them, that are no pages. Visitors get no ID there unless an event is
             tracked. They are matched below the prefix under which the app is mounted.
         opt_out: the name of a cookie that is "true" if the visitor has opted out.
         assigns_ids: whether a page gives its visitor an ID; False where the browser SDK does.
@@ -139,7 +139,7 @@ class Policy:
         consent: Consent | None = None,
         gpc: GpcPolicy = "respect",
         bots: BotPolicy = "drop",
-        skipped_paths: Iterable[str] = SKIPPED_PATHS,
+        ignored_paths: Iterable[str] = IGNORED_PATHS,
         assigns_ids: bool = True,
         opt_out: str | None = None,
         context: CookieContext | None = None,
@@ -150,8 +150,8 @@ class Policy:
         self._consent = consent
         self._respects_gpc = gpc == "respect"
         self._bots = bots
-        self._skipped_paths = frozenset(skipped_paths)
-        self._skipped_folders = tuple(path.rstrip("/") + "/" for path in self._skipped_paths)
+        self._ignored_paths = frozenset(ignored_paths)
+        self._ignored_folders = tuple(path.rstrip("/") + "/" for path in self._ignored_paths)
 
     @property
     def asks_consent(self) -> bool:
@@ -197,7 +197,7 @@ class Policy:
 
         A page that a script loads in place of the previous one, as HTMX, Turbo and Inertia do, counts too.
         """
-        if request.method != "GET" or self._is_skipped(request):
+        if request.method != "GET" or self._is_ignored(request):
             return False
         header = request.header
         if request.has_any_header(_HINT_HEADERS):
@@ -228,11 +228,11 @@ class Policy:
             return None
         return _DENIED if answer is False or answer == "denied" else _UNKNOWN
 
-    def _is_skipped(self, request: RequestInfo) -> bool:
-        return request.app_path in self._skipped_paths or request.app_path.startswith(self._skipped_folders)
+    def _is_ignored(self, request: RequestInfo) -> bool:
+        return request.app_path in self._ignored_paths or request.app_path.startswith(self._ignored_folders)
 
     def _is_page(self, request: RequestInfo) -> bool:
-        if request.method in ("HEAD", "OPTIONS", "TRACE") or request.is_websocket or self._is_skipped(request):
+        if request.method in ("HEAD", "OPTIONS", "TRACE") or request.is_websocket or self._is_ignored(request):
             return False
         destination = request.header("sec-fetch-dest")
         if destination:

@@ -19,7 +19,7 @@ from itsdangerous import BadData, BadSignature, TimestampSigner, URLSafeSerializ
 from ..values.browser_id import PLAIN_UUID, BrowserIdFormat
 from .set_cookie import MOST_COOKIES, CookieAttributes, CookieFinder, SetCookie
 
-RENEW_AFTER = 604_800  # 7 days in seconds
+COOKIE_RENEW_AFTER = 604_800  # 7 days in seconds
 IDENTITY_MAX_AGE = 7_776_000  # 90 days in seconds
 _CACHED = 8192  # cached verified values, so that a returning visitor needs no HMAC
 _MOST_TRIES = 64  # signatures verified per request, if a name occurs many times
@@ -29,7 +29,7 @@ _LONGEST_IDENTITY = 4096  # characters; browsers store no longer cookie
 _LONGEST_MARK = 256  # characters of the log-out cookie
 _CACHED_IDENTITY = 512  # characters; with ordinary user IDs we write about 200
 
-OnTamper = Literal["reissue", "adopt"]
+OnBadSignature = Literal["reissue", "adopt"]
 OnMissingSignature = Literal["reissue", "adopt"]
 
 
@@ -60,8 +60,8 @@ class BrowserIdCookie:
         attributes: the attributes of the cookies.
         secret_keys: keys for the signature, the newest first; without keys there is no signature.
         readable: whether scripts may read the ID, as the browser SDK must.
-        renew_after: seconds after which a signed cookie is set again.
-        on_tamper: what to do with a wrong signature: assign a new ID, or keep the ID and sign it.
+        cookie_renew_after: seconds after which a signed cookie is set again.
+        on_bad_signature: what to do with a wrong signature: assign a new ID, or keep the ID and sign it.
         on_missing_signature: what to do with an ID without a signature although there are keys: assign a new ID, or
             keep the ID and sign it. Keeping it is for cookies that a browser SDK writes too.
         id_format: the format of the IDs.
@@ -74,8 +74,8 @@ class BrowserIdCookie:
         secret_keys: Sequence[str | bytes] = (),
         *,
         readable: bool = True,
-        renew_after: float = RENEW_AFTER,
-        on_tamper: OnTamper = "reissue",
+        cookie_renew_after: float = COOKIE_RENEW_AFTER,
+        on_bad_signature: OnBadSignature = "reissue",
         on_missing_signature: OnMissingSignature = "adopt",
         id_format: BrowserIdFormat = PLAIN_UUID,
     ) -> None:
@@ -87,8 +87,8 @@ class BrowserIdCookie:
         self._signatures = CookieFinder(self.signature_name)
         self.attributes = attributes
         self._readable = readable
-        self._renew_after = renew_after
-        self._on_tamper = on_tamper
+        self._cookie_renew_after = cookie_renew_after
+        self._on_bad_signature = on_bad_signature
         self._on_missing_signature = on_missing_signature
         self._signer = (
             TimestampSigner(_oldest_first(secret_keys), salt="passerby.browser-id", digest_method=hashlib.sha256)
@@ -106,7 +106,7 @@ class BrowserIdCookie:
         signatures = self._signatures.find(header) if self._signer is not None else []
         if len(values) == len(signatures) == 1 and len(signatures[0]) <= _LONGEST_SIGNATURE:
             signed = self._signed(values[0], signatures[0]) if len(values[0]) == self._length else None
-            if signed is not None and now - signed[0] <= self._renew_after:
+            if signed is not None and now - signed[0] <= self._cookie_renew_after:
                 return signed[1]
         return self._read_uncommon(values, signatures, now)
 
@@ -135,7 +135,7 @@ class BrowserIdCookie:
                 signed_at, parsed_browser_id = signed
                 return (
                     parsed_browser_id
-                    if now - signed_at <= self._renew_after
+                    if now - signed_at <= self._cookie_renew_after
                     else parsed_browser_id._replace(needs_renewal=True)
                 )
         if is_unread or next(pairs, None) is not None:
@@ -168,7 +168,7 @@ class BrowserIdCookie:
         return ParsedBrowserId(value if self.id_format.matches(value) else None, is_present=True)
 
     def _parse_unsigned(self, values: Sequence[str], *, is_tampered: bool) -> ParsedBrowserId:
-        if (self._on_tamper if is_tampered else self._on_missing_signature) == "reissue":
+        if (self._on_bad_signature if is_tampered else self._on_missing_signature) == "reissue":
             return ParsedBrowserId(None, is_present=True)
         valid = next(filter(self.id_format.matches, values), None)
         return ParsedBrowserId(

@@ -14,10 +14,10 @@ from ..errors import SettingsError
 from ..events.builder import NamedBy, OnInvalid, OnUserChange, PageName, SensitiveTraits
 from ..events.context import IpPolicy, RedactUrl
 from ..http.caching import CacheControl
-from ..http.policy import SKIPPED_PATHS, BotPolicy, Consent, GpcPolicy
+from ..http.policy import IGNORED_PATHS, BotPolicy, Consent, GpcPolicy
 from ..http.proxies import TRUSTED_HEADERS, TrustedProxies
 from ..http.set_cookie import MAX_AGE, CookieAttributes, SameSite, Secure, check_cookie_name
-from ..http.visitor_cookies import IDENTITY_MAX_AGE, RENEW_AFTER, OnMissingSignature, OnTamper
+from ..http.visitor_cookies import COOKIE_RENEW_AFTER, IDENTITY_MAX_AGE, OnBadSignature, OnMissingSignature
 from ..outbox.entry import WhenFull
 from ..values.app_values import has_control_characters
 from .secret_keys import SecretKeys, checked_keys
@@ -57,7 +57,7 @@ class Settings:
     outbox: str = setting("memory", SettingType("text"))
     """Where events wait: `"memory"` loses them with the process; `"sqlite:///var/lib/shop/outbox"` keeps them in
     files of that directory, which is made if need be, and loses nothing."""
-    synchronous: Synchronous = setting("NORMAL", Choice(Synchronous))
+    sqlite_synchronous: Synchronous = setting("NORMAL", Choice(Synchronous))
     """What an event in a file survives: `"NORMAL"` the death of the process, `"FULL"` a power cut too."""
 
     channel: str | None = setting(None, ShortText())
@@ -86,7 +86,7 @@ class Settings:
     """How a page is named where the call does not name it: `"route"` by the [pattern of its route](pages.md), such
     as `products/{slug}`, and without a route as `"path"` does, by the last part of its path. Or a function of the
     request's facts that returns the name, or None for `"route"`."""
-    infer: bool = setting(True, Switch())
+    infer_from_request: bool = setting(True, Switch())
     """Whether page, language and referrer are taken from the request where a call does not give them."""
     auto_page_views: bool = setting(False, Switch())
     """Whether a page view is recorded for each [page that a visitor sees](pages.md), unless the app records one
@@ -106,7 +106,7 @@ class Settings:
     `"tag"` marks their events; `"keep"` treats them as people."""
     ip: IpPolicy = setting("truncate", Choice(IpPolicy))
     """What becomes of the visitor's address."""
-    skipped_paths: Sequence[str] = setting(SKIPPED_PATHS, TextList())
+    ignored_paths: Sequence[str] = setting(IGNORED_PATHS, TextList())
     """Paths that are no pages, nor is anything below them; without the prefix under which the app is mounted
     (`root_path`, `SCRIPT_NAME`)."""
     trusted_proxies: Sequence[str] | int = setting((), TextList(or_number=True))
@@ -133,7 +133,7 @@ class Settings:
     on, a visitor with plain http gets no cookie."""
     cookie_partitioned: bool = setting(False, Switch())
     """For embedded sites with partitioned storage."""
-    server_cookie: bool = setting(True, Switch())
+    set_cookie: bool = setting(True, Switch())
     """Whether cookies are set at all. `False` leaves that to the browser SDK; what is tracked before that has set
     them belongs to a guest of its own."""
     identity_max_age: float = setting(IDENTITY_MAX_AGE, Seconds())
@@ -144,9 +144,9 @@ class Settings:
     unless the app keeps caches out itself, and sets no cookie where the app lets them keep it; `"override"` makes
     such a response private too; `"keep"` changes no header, and sets cookies only where the app keeps caches
     out."""
-    renew_after: float = setting(RENEW_AFTER, Seconds())
+    cookie_renew_after: float = setting(COOKIE_RENEW_AFTER, Seconds())
     """How old a signed cookie must be to be set again."""
-    on_tamper: OnTamper = setting("reissue", Choice(OnTamper))
+    on_bad_signature: OnBadSignature = setting("reissue", Choice(OnBadSignature))
     """What a wrong signature leads to: `"reissue"` makes a new visitor; `"adopt"` keeps the ID and signs it, as is
     right beside the vendor's browser SDK, which may write the cookie while the server does."""
     on_missing_signature: OnMissingSignature | None = setting(None, Choice(OnMissingSignature, or_none=True))
@@ -155,15 +155,15 @@ class Settings:
     cookie too, else reissued; see
     [the risk](cookies.md#a-browser-id-without-a-signature)."""
 
-    spare_browser_ids: int = setting(2, Whole(0, 100))
+    browser_id_pool_size: int = setting(2, Whole(0, 100))
     """How many browser IDs are kept ready while no new visitors come; the more come, the more are kept. 0 makes
     none ahead."""
-    mint_timeout: float = setting(0.25, Seconds())
+    browser_id_timeout: float = setting(0.25, Seconds())
     """How long a new visitor's request may wait for a browser ID when none is ready."""
-    barrier_timeout: float | None = setting(0.05, Seconds(or_none=True))
+    store_timeout: float | None = setting(0.05, Seconds(or_none=True))
     """How long a response may wait until the events of its request are in the file; `None` (in the environment
     `none`) waits without limit, unless the disk takes nothing. A response whose wait runs out starts before its
-    events are in the file (`Stats.late`); if the process is killed then, they are lost."""
+    events are in the file (`Stats.store_timeouts`); if the process is killed then, they are lost."""
     close_timeout: float = setting(2.0, Seconds())
     """How long the interpreter's exit may be held up to deliver what waits."""
     request_timeout: float = setting(10.0, Seconds())
@@ -200,9 +200,9 @@ class Settings:
         _ = self.outbox_directory
         self._check(PlainFunction, TextList)
         TrustedProxies(self.trusted_proxies, self.trusted_proxy_headers)  # which checks them
-        if self.on_missing_signature == "reissue" and not self.server_cookie:
+        if self.on_missing_signature == "reissue" and not self.set_cookie:
             raise SettingsError(
-                'found "reissue" while server_cookie is False, so that nothing is signed and every visitor would be '
+                'found "reissue" while set_cookie is False, so that nothing is signed and every visitor would be '
                 "unknown; leave it out",
                 setting="on_missing_signature",
             )
@@ -271,7 +271,7 @@ class SettingsValues(TypedDict, total=False):
     # Written by `python -m tests.settings_table`.
     secret_key: SecretKeys | None
     outbox: str
-    synchronous: Synchronous
+    sqlite_synchronous: Synchronous
     channel: str | None
     currency: str | None
     language: str | None
@@ -281,7 +281,7 @@ class SettingsValues(TypedDict, total=False):
     hash_traits: Collection[str]
     redact_url: RedactUrl | None
     page_name: PageName | NamedBy
-    infer: bool
+    infer_from_request: bool
     auto_page_views: bool
     on_invalid: OnInvalid
     send_in_tests: bool
@@ -289,7 +289,7 @@ class SettingsValues(TypedDict, total=False):
     gpc: GpcPolicy
     bots: BotPolicy
     ip: IpPolicy
-    skipped_paths: Sequence[str]
+    ignored_paths: Sequence[str]
     trusted_proxies: Sequence[str] | int
     trusted_proxy_headers: Sequence[str]
     cookie_name: str
@@ -299,15 +299,15 @@ class SettingsValues(TypedDict, total=False):
     cookie_same_site: SameSite
     cookie_secure: Secure
     cookie_partitioned: bool
-    server_cookie: bool
+    set_cookie: bool
     identity_max_age: float
     cache_control: CacheControl
-    renew_after: float
-    on_tamper: OnTamper
+    cookie_renew_after: float
+    on_bad_signature: OnBadSignature
     on_missing_signature: OnMissingSignature | None
-    spare_browser_ids: int
-    mint_timeout: float
-    barrier_timeout: float | None
+    browser_id_pool_size: int
+    browser_id_timeout: float
+    store_timeout: float | None
     close_timeout: float
     request_timeout: float
     retry_base: float

@@ -62,7 +62,9 @@ class Replay:
     def _make_tracking(self) -> Tracking:
         target = self.base + self.case.client.get("host_suffix", "")
         destination = CustomerIO(write_key=self.case.write_key, target_url=target, gzip=self.case.uses_gzip)
-        return Tracking(destination, secret_key="signs cookies", infer=False, retry_base=0.01, retry_cap=0.05)
+        return Tracking(
+            destination, secret_key="signs cookies", infer_from_request=False, retry_base=0.01, retry_cap=0.05
+        )
 
     def _perform(self, tracking: Tracking, call: Call) -> None:
         args = copy.deepcopy(dict(call.args))

@@ -22,7 +22,9 @@ class SegmentReplay(Replay):
         destination = Segment(
             write_key=self.case.write_key, target_url=target, gzip=self.case.uses_gzip, name="customerio"
         )
-        return Tracking(destination, secret_key="signs cookies", infer=False, retry_base=0.01, retry_cap=0.05)
+        return Tracking(
+            destination, secret_key="signs cookies", infer_from_request=False, retry_base=0.01, retry_cap=0.05
+        )
 
 
 def replay(case: Case, stage: Stage, expected: JSON) -> JSON:

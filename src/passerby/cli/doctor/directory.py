@@ -160,7 +160,7 @@ def check_trial(trial: Trial) -> list[Finding]:
         writing = Finding(
             "writing",
             "warning",
-            f"{milliseconds}, which is slow; responses go on after barrier_timeout without it",
+            f"{milliseconds}, which is slow; responses go on after store_timeout without it",
             "choose a faster disk",
         )
     else:

@@ -27,7 +27,7 @@ from .location import VARIABLE, Refused, find_modules_here, is_missing
 from .terminal import Progress, entries, number_of, printable
 
 # A browser ID that is made and never used would be a visitor who never was.
-_WITHOUT_VISITORS = {"spare_browser_ids": 0, "server_cookie": False}
+_WITHOUT_VISITORS = {"browser_id_pool_size": 0, "set_cookie": False}
 _ASKED_FOR = (PURGED, CLEARED)  # what somebody wanted to be dropped
 _LOOK = 0.5  # seconds between two looks at what the others still have
 
