@@ -229,7 +229,7 @@ def test_every_library_is_expected() -> None:
 
 
 def test_destinations_import_no_other_destination_and_no_delivery() -> None:
-    helpers = ("answers", "contract", "messages", "registry", "reserved", "target")
+    helpers = ("contract", "messages", "registry", "reserved", "responses", "target")
     shared = ("passerby.destinations", *(f"passerby.destinations.{helper}" for helper in helpers))
 
     def is_forbidden(found: Import) -> bool:

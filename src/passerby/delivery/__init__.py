@@ -290,8 +290,8 @@ class Delivery:
         try:
             while not worker.stopping:
                 due = self._run_once()
-                has_room = any(sender.can_send for sender in self._senders.values())
-                await worker.sleep(None if due is None else max(0.0, due - self._clock()), for_events=has_room)
+                can_send = any(sender.can_send for sender in self._senders.values())
+                await worker.sleep(None if due is None else max(0.0, due - self._clock()), for_events=can_send)
         finally:
             for sender in self._senders.values():
                 await sender.aclose()
