@@ -186,7 +186,9 @@ class Delivery:
         self._worker.stop(max(0.1, until - self._clock()))
         self._browser_ids.return_unused()
         self._outbox.close(max(0.1, until - self._clock()))
-        if self._outbox.waiting() > left:  # an event was recorded after the flush and before the stop
+        if self._outbox.waiting() <= left:
+            self._worker.stop(0.0)  # events read while the outbox closed may have restarted it
+        if self._outbox.waiting() > left:  # an event was tracked after the flush
             self.start()
         return left
 
