@@ -186,6 +186,8 @@ class Delivery:
         self._worker.stop(max(0.1, until - self._clock()))
         self._browser_ids.return_unused()
         self._outbox.close(max(0.1, until - self._clock()))
+        if self._outbox.waiting() <= left:
+            self._worker.stop(0.0)  # what the outbox read as it closed may have started it again
         if self._outbox.waiting() > left:  # an event was recorded after the flush and before the stop
             self.start()
         return left
