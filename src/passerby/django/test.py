@@ -22,7 +22,7 @@ class _ParallelTestSuite(ParallelTestSuite):
 class TestRunner(DiscoverRunner):
     """Django's test runner, with a dry run around the tests: ``TEST_RUNNER = "passerby.django.test.TestRunner"``.
 
-    See `passerby.testing.rehearse`; within a test `passerby.testing.listen` says what is told.
+    See `passerby.testing.dry_run`; within a test `passerby.testing.capture_events` records the events.
     """
 
     __test__ = False  # for pytest, to which the name looks like a test
