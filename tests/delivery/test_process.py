@@ -184,7 +184,7 @@ def test_a_child_can_log_whatever_its_parent_was_doing(black_hole: str, tmp_path
         """
         import logging
         from passerby import Sites
-        from passerby.logs import get_logger, sparing
+        from passerby.logs import get_logger, rate_limit
         logging.basicConfig()
         making, go_on = threading.Event(), threading.Event()
 
@@ -196,7 +196,7 @@ def test_a_child_can_log_whatever_its_parent_was_doing(black_hole: str, tmp_path
         sites = Sites(lambda request: None, make)
         threading.Thread(target=sites.__getitem__, args=("shop",)).start()
         making.wait(60)
-        with sparing._lock:
+        with rate_limit._lock:
             child = os.fork()
             if not child:
                 signal.alarm(20)
@@ -219,7 +219,7 @@ def test_ctrl_c_ends_the_waiting_at_exit(black_hole: str, tmp_path: Path, outbox
     text = """
         tell('script', 3)
         def say_when_it_waits():
-            while not tracking._delivery._flushes.is_waited_for:
+            while not tracking._delivery._flushes.has_waiters:
                 time.sleep(0.01)
             print('ready', flush=True)
         threading.Thread(target=say_when_it_waits, daemon=True).start()

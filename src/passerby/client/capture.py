@@ -173,5 +173,5 @@ class EventCapture:
 
 
 def _is_kept(outcome: Outcome) -> bool:
-    """Whether an event was not lost; what a rehearsal drops is kept in earnest, and the rest of a test goes by that."""
+    """Whether an event was not lost; what a dry run drops is kept in earnest, and the rest of a test goes by that."""
     return not isinstance(outcome, Dropped) or outcome.in_dry_run
