@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from passerby.collector import Received
+from passerby.collector import CollectedRequest
 
 
 class Arrivals:
@@ -21,7 +21,7 @@ class Arrivals:
         self.bodies: dict[str, list[bytes]] = {}
         self.times: list[float] = []
 
-    def on_received(self, received: Received) -> None:
+    def on_received(self, received: CollectedRequest) -> None:
         if received.route != "events":
             return
         self.times.append(received.time)

@@ -16,7 +16,7 @@ from passerby import CustomerIO, Datalyr, Sitecore, Tracking
 from passerby.delivery.dry_run import dry_run_mode
 from passerby.destinations import Destination
 from passerby.events.event import Event
-from passerby.testing import listen
+from passerby.testing import capture_events
 from tests.making import BROWSER_ID, KEY, OTHER_ID, make_scope
 
 MOMENT = datetime(2025, 9, 29, 10, 15, tzinfo=UTC)
@@ -49,7 +49,7 @@ class Telling:
         headers = {"cookie": f"bid_key={self.browser_id}", "user-agent": "Mozilla/5.0", **self.headers}
         tracker = tracking.tracker_for(make_scope(self.path, headers, client=(self.client, 5000)))
         options: Any = {"event_id": "1", "timestamp": MOMENT, **self.options}
-        with listen() as told:
+        with capture_events() as told:
             if self.before is not None:
                 tracker.identify(self.before)
             if self.data is None:

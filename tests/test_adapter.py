@@ -26,7 +26,7 @@ from passerby import Sitecore, Tracker, Tracking, current_tracker
 from passerby.asgi import TrackingMiddleware as AsgiMiddleware
 from passerby.flask import Passerby
 from passerby.http.request import EnvironRequest, ScopeRequest
-from passerby.testing import Told
+from passerby.testing import CapturedEvents
 from passerby.wsgi import TrackingMiddleware as WsgiMiddleware
 from tests.making import BROWSER_ID, KEY, NAVIGATION, body_of, by_name, call, make_environ, make_scope, set_cookies
 
@@ -170,15 +170,15 @@ INNER: dict[str, Callable[[], Any]] = {"Flask": make_flask, "WSGI": make_wsgi}
 @pytest.mark.parametrize("inner", INNER)
 @pytest.mark.parametrize("adapter", TO_WSGI)
 async def test_a_wsgi_app_below_an_asgi_app(
-    adapter: str, inner: str, headers: dict[str, str], path: str, tracked: Told
+    adapter: str, inner: str, headers: dict[str, str], path: str, captured_events: CapturedEvents
 ) -> None:
     below = TO_WSGI[adapter](INNER[inner]())
     routed = Starlette(routes=[Mount("/legacy", below), Mount("/", below)])
     sent = await call(AsgiMiddleware(routed, tracking=make_tracking()), make_scope(path, NAVIGATION | headers))
     browser_id = body_of(sent).decode()
-    tracked.assert_event("SEEN", browser_id=browser_id)
-    assert [event.kind for event in tracked.events] == ["event", "page_view"], "it is the outer one's, once"
-    assert {event.browser_id for event in tracked.events} == {browser_id}
+    captured_events.assert_event("SEEN", browser_id=browser_id)
+    assert [event.kind for event in captured_events.events] == ["event", "page_view"], "it is the outer one's, once"
+    assert {event.browser_id for event in captured_events.events} == {browser_id}
     cookies = by_name(set_cookies(sent))
     assert browser_id in (cookies[BID] if not headers else BROWSER_ID)
 
@@ -186,7 +186,9 @@ async def test_a_wsgi_app_below_an_asgi_app(
 @pytest.mark.parametrize("path", ["/", "/new/", "/new/shop/caf%C3%A9?color=red"])
 @pytest.mark.parametrize("headers", [{}, KNOWN], ids=["new", "known"])
 @pytest.mark.parametrize("adapter", TO_ASGI)
-def test_an_asgi_app_below_a_wsgi_app(adapter: str, headers: dict[str, str], path: str, tracked: Told) -> None:
+def test_an_asgi_app_below_a_wsgi_app(
+    adapter: str, headers: dict[str, str], path: str, captured_events: CapturedEvents
+) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         tracker = scope["state"]["tracker"]
         assert tracker is current_tracker()
@@ -199,13 +201,13 @@ def test_an_asgi_app_below_a_wsgi_app(adapter: str, headers: dict[str, str], pat
     started: list[list[tuple[str, str]]] = []
     body = outer(make_environ(path, NAVIGATION | headers), lambda status, headers: started.append(headers))  # type: ignore[arg-type]
     browser_id = b"".join(body).decode()
-    assert [event.kind for event in tracked.events] == ["event", "page_view"]
-    assert {event.browser_id for event in tracked.events} == {browser_id}
+    assert [event.kind for event in captured_events.events] == ["event", "page_view"]
+    assert {event.browser_id for event in captured_events.events} == {browser_id}
     cookies = by_name(value for name, value in started[0] if name.lower() == "set-cookie")
     assert browser_id in (cookies[BID] if not headers else BROWSER_ID)
 
 
-async def test_through_two_adapters(tracked: Told) -> None:
+async def test_through_two_adapters(captured_events: CapturedEvents) -> None:
     """To WSGI and back, as a2wsgi marks it."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -231,7 +233,7 @@ OTHERS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("change", OTHERS)
-async def test_a_request_that_a_handler_makes_is_another_one(change: str, tracked: Told) -> None:
+async def test_a_request_that_a_handler_makes_is_another_one(change: str, captured_events: CapturedEvents) -> None:
     """To an app in the same process, as another client, even where all else is the same."""
     other = OTHERS[change]
     inner: list[Tracker] = []
@@ -259,13 +261,13 @@ async def test_a_request_that_a_handler_makes_is_another_one(change: str, tracke
     await call(asgi, make_scope("/inner", NAVIGATION | KNOWN))
     assert len(inner) == len(outer) == 1
     assert inner[0] is not outer[0]
-    (seen,) = tracked.events
+    (seen,) = captured_events.events
     is_same_visitor = change not in ("another visitor", "no cookies")
     assert (seen.browser_id == BROWSER_ID) is is_same_visitor, "it is who its own cookies say"
 
 
 @pytest.mark.parametrize("fresh", [False, True], ids=["same kind", "after its end"])
-async def test_only_what_an_adapter_could_have_made_counts(fresh: bool, tracked: Told) -> None:
+async def test_only_what_an_adapter_could_have_made_counts(fresh: bool, captured_events: CapturedEvents) -> None:
     """Not a scope within a scope, nor what goes on after the response in the context of its request."""
     tracking = make_tracking()
     scopes: list[dict[str, Any]] = []

@@ -57,8 +57,8 @@ ORDER = """
     cli  cli.arguments
     cli.outbox  cli.outbox.exit_codes  cli.outbox.terminal  cli.outbox.location  cli.outbox.entry  cli.outbox.listing
     cli.outbox.show  cli.outbox.verify  cli.outbox.retry_purge  cli.outbox.flush  cli.outbox.command
-    cli.doctor  cli.doctor.held  cli.doctor.mounts  cli.doctor.directory  cli.doctor.runtime  cli.doctor.clock
-    cli.doctor.limits  cli.doctor.files  cli.doctor.settings  cli.doctor.command
+    cli.doctor  cli.doctor.lock_probe  cli.doctor.mounts  cli.doctor.directory  cli.doctor.runtime  cli.doctor.clock
+    cli.doctor.process_limits  cli.doctor.files  cli.doctor.settings  cli.doctor.command
     cli.main
     asgi  wsgi  fastapi  flask
     django.transactions  django.conf  django.forwarding
@@ -66,17 +66,21 @@ ORDER = """
     django.test  django.templatetags  django.templatetags.passerby
     django.management  django.management.commands  django.management.commands.passerby
 
-    collector.errors  collector.json_object  collector.ask  collector.stream_api  collector.pipelines_api
-    collector.datalyr_api  collector.telling  collector.people  collector.scripted  collector.received  collector.item
-    collector.row  collector.database  collector.counts  collector.store  collector.feed  collector.crowd
-    collector.connection  collector.reply  collector.exchange  collector.cross_origin
-    collector.response  collector.guard  collector.static  collector.stream
-    collector.outbox_health  collector.health  collector.control  collector.site
+    collector.errors  collector.json_object  collector.api_request  collector.stream_api  collector.pipelines_api
+    collector.datalyr_api  collector.parsed_event  collector.people  collector.faults  collector.collected_request
+    collector.feed_item  collector.request_record  collector.database  collector.counts  collector.store  collector.feed
+    collector.person_index
+    collector.connection  collector.wire_response  collector.request_handler  collector.cors
+    collector.json_response  collector.access_control  collector.static  collector.event_stream
+    collector.outbox_health  collector.health  collector.admin_api  collector.app
     collector.server_thread  collector.server  collector  collector.terminal  collector.outbox_folder
     collector.command
-    demo  demo.device  demo.customer  demo.product  demo.answer  demo.layout  demo.page  demo.accountpage
-    demo.sidebyside  demo.shopper  demo.past  demo.account  demo.shop  demo.ledger  demo.outbox  demo.command
+    demo  demo.device  demo.customer  demo.product  demo.responses  demo.layout  demo.pages  demo.account_pages
+    demo.side_by_side  demo.shopper  demo.history  demo.account  demo.shop  demo.ledger  demo.outbox  demo.command
 """
+
+# Public classes that users import from the package of their framework.
+SAME_NAME = {"TrackingMiddleware"}
 
 # The modules that may import a library; a package stands for all its modules.
 IMPORTERS = {
@@ -300,3 +304,21 @@ def test_a_package_has_one_base_exception() -> None:
 def is_builtin_exception(base: ast.expr) -> bool:
     kind: object = getattr(builtins, base.id, None) if isinstance(base, ast.Name) else None
     return isinstance(kind, type) and issubclass(kind, BaseException)
+
+
+def test_no_class_name_is_used_twice() -> None:
+    places: dict[str, list[str]] = {}
+    for module, path in source_files().items():
+        if not is_in(module, ["outbox"]):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ClassDef):
+                    places.setdefault(node.name, []).append(module)
+
+    refuse(
+        (
+            f"{name}: {', '.join(sorted(modules))}"
+            for name, modules in sorted(places.items())
+            if len(modules) > 1 and name not in SAME_NAME
+        ),
+        "These class names are used more than once. Rename all but one:",
+    )

@@ -37,7 +37,7 @@ from passerby.http.caching import may_be_shared
 from passerby.http.policy import Policy
 from passerby.http.session_reader import SessionReader
 from passerby.outbox.memory import MemoryOutbox
-from passerby.testing import Told
+from passerby.testing import CapturedEvents
 from passerby.values.browser_id import is_uuid
 from tests.making import (
     BROWSER_ID,
@@ -689,7 +689,9 @@ class TestInstallation:
         assert answer.text == f"{answer.cookies[BID]} True"
         assert len(answer.headers.get_list("set-cookie")) == 2
 
-    def test_an_exception_handler_that_stands_before_it(self, make_tracking: MakeTracking, tracked: Told) -> None:
+    def test_an_exception_handler_that_stands_before_it(
+        self, make_tracking: MakeTracking, captured_events: CapturedEvents
+    ) -> None:
         """Starlette answers what nothing else has caught outside of all middleware."""
 
         def fail(request: Request) -> Response:
@@ -707,7 +709,7 @@ class TestInstallation:
         client = TestClient(app, raise_server_exceptions=False)
         assert [client.get("/", headers=NAVIGATION).text for _ in range(2)] == ["sorry", "sorry"]
         assert client.get("/missing").status_code == 404
-        assert len(tracked) == 2
+        assert len(captured_events) == 2
 
     @pytest.mark.parametrize("state", [{}, {"tracker": None}, None, SimpleNamespace()], ids=str)
     async def test_a_middleware_that_replaces_scope_and_state(self, tracking: Tracking, state: Any) -> None:
@@ -1038,7 +1040,7 @@ def test_pairs_of_headers() -> None:
 
 
 async def test_a_site_of_static_pages_is_counted_when_it_is_seen_again(
-    make_tracking: MakeTracking, tracked: Told, tmp_path: Path
+    make_tracking: MakeTracking, captured_events: CapturedEvents, tmp_path: Path
 ) -> None:
     (tmp_path / "index.html").write_text("a page")
     (tmp_path / "logo.png").write_text("no page")
@@ -1049,4 +1051,4 @@ async def test_a_site_of_static_pages_is_counted_when_it_is_seen_again(
     again = await call(app, make_scope("/", headers))
     await call(app, make_scope("/logo.png", headers))
     assert start_of(again)["status"] == 304
-    tracked.assert_story("page view Home Page", "page view Home Page")
+    captured_events.assert_summary("page view Home Page", "page view Home Page")

@@ -140,7 +140,7 @@ def test_collect_ends_on_sigterm_with_a_count() -> None:
 def test_collect_ends_while_a_request_hangs() -> None:
     with running("collect", "--port", "0") as collect:
         url = collect.wait_for(r"Collecting on (\S+)")[1]
-        post(f"{url}/_collector/misbehave", json={"delay": 600})
+        post(f"{url}/_collector/faults", json={"delay": 600})
         with pytest.raises(httpx.ReadTimeout):
             httpx.get(f"{url}{CREATE}", timeout=httpx.Timeout(PATIENCE, read=0.2))
         with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as half:
@@ -153,7 +153,7 @@ def test_collect_ends_while_a_request_hangs() -> None:
 def test_second_signal_changes_nothing() -> None:
     with running("collect", "--port", "0") as collect:
         url = collect.wait_for(r"Collecting on (\S+)")[1]
-        post(f"{url}/_collector/misbehave", json={"delay": 600})
+        post(f"{url}/_collector/faults", json={"delay": 600})
         with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as hanging:
             hanging.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
@@ -235,7 +235,7 @@ def test_collect_shows_the_outbox_that_is_named(tmp_path: Path, monkeypatch: pyt
         (["--outbox", "memory"], "--outbox is"),
         (["--outbox", "redis://x"], "expected a directory"),
         (["--token", ""], "the token is empty"),
-        (["--token", "a b"], "expected one that fits into a header"),
+        (["--token", "a b"], "expected ASCII without spaces"),
     ],
 )
 def test_collect_says_which_option_is_wrong(options: list[str], complaint: str) -> None:
@@ -290,7 +290,7 @@ while True:
 
 
 def test_collect_runs_an_app_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It finds the collector, ends with it by one SIGINT, and what it has told at its end is shown too."""
+    """It finds the collector, ends with it by one SIGINT, and the events of its shutdown are shown too."""
     monkeypatch.setenv("PASSERBY_SITECORE_CLIENT_KEY", "key")
     monkeypatch.setenv("PASSERBY_SITECORE_POINT_OF_SALE", "shop")
     monkeypatch.setenv("PASSERBY_SECRET_KEY", "a secret key that signs")
@@ -320,7 +320,7 @@ def test_only_collect_runs_an_app(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["demo", "--", "flask", "run"])
     assert end.value.code == 2
-    assert "only collect runs" in capsys.readouterr().err
+    assert "only collect accepts" in capsys.readouterr().err
 
 
 ASKING = """

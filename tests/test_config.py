@@ -474,7 +474,7 @@ class TestEnvironment:
         assert read_environment(environ | {"PASSERBY_CHANNEL": "WEB"}) == {"channel": "WEB"}
         own = {"PASSERBY_COLLECTOR_URL", "PASSERBY_SITECORE_TARGET_URL"}
         assert addresses(environ, "http://localhost:8600").keys() == own
-        assert check_settings(None, environ).words.startswith("none in PASSERBY_*")
+        assert check_settings(None, environ).message.startswith("none in PASSERBY_*")
 
     @pytest.mark.parametrize(
         ("variable", "value"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from passerby import CustomerIO, Datalyr, Sitecore, Tracker, Tracking, ValidationError
 from passerby.destinations import Destination
-from passerby.testing import listen
+from passerby.testing import capture_events
 from tests.making import BROWSER_ID
 
 DESTINATIONS: Mapping[str, Destination] = {
@@ -32,7 +32,7 @@ def tracker() -> Iterator[Tracker]:
 
 
 def sent(tracker: Tracker, name: str, context: Any) -> dict[str, Any]:
-    with listen() as told:
+    with capture_events() as told:
         tracker.page_view({"page": "Home"}, context=context)
     message: Any = json.loads(DESTINATIONS[name].encode(told.events).body or b"")
     for within in ("batch", "events"):

@@ -24,19 +24,19 @@ import passerby
 import tests.django_site  # noqa: F401 - sets Django up
 from passerby import CustomerIO, Sitecore, Tracking
 from passerby.asgi import TrackingMiddleware
-from passerby.cli.outbox.command import VERBS
+from passerby.cli.outbox.command import SUBCOMMANDS
 from passerby.collector import CollectorServer
-from passerby.collector.control import Control
+from passerby.collector.admin_api import AdminApi
+from passerby.collector.event_stream import EventStream
+from passerby.collector.faults import Faults
 from passerby.collector.feed import Feed
 from passerby.collector.health import Health
-from passerby.collector.scripted import Misbehaviour
 from passerby.collector.store import Store
-from passerby.collector.stream import Stream
 from passerby.django.conf import DjangoSettings
 from passerby.outbox import memory, sqlite
 from passerby.settings.setting import types_of
 from passerby.settings.settings import Settings
-from passerby.testing import Told
+from passerby.testing import CapturedEvents
 from tests import identity_table as identities
 from tests import layout_diagram, settings_table
 from tests.conformance.customerio.differences import DIFFERENCES as FROM_CUSTOMERIO
@@ -235,13 +235,13 @@ def test_the_checks_for_django_are_all_there() -> None:
 
 def test_the_assertions_of_the_fixture_are_all_there() -> None:
     page = read("testing.md")
-    names = {name for name in vars(Told) if not name.startswith(("_", "on_"))} | {"events", "refused"}
-    assert set(re.findall(r"`tracked\.(\w+)", page)) == names
+    names = {name for name in vars(CapturedEvents) if not name.startswith(("_", "on_"))} | {"events", "refused"}
+    assert set(re.findall(r"`captured_events\.(\w+)", page)) == names
 
 
 def test_the_commands_for_the_outbox_are_all_there() -> None:
     page = read("outbox.md")
-    assert set(VERBS) <= set(re.findall(r"passerby outbox (\w+)", page))
+    assert set(SUBCOMMANDS) <= set(re.findall(r"passerby outbox (\w+)", page))
 
 
 def test_the_checks_of_the_doctor_are_all_there(tmp_path: Path) -> None:
@@ -259,9 +259,9 @@ def test_the_paths_of_the_collector_are_all_there() -> None:
     page = read("collector.md").partition("## Paths")[2]
     told = re.findall(r"^\| `/_collector(/\S*)` \| (\w+) \|", page, re.MULTILINE)
     store = Store()
-    feed, misbehaviour = Feed(store), Misbehaviour()
-    stream = Stream(store, feed, misbehaviour)
-    control = Control(store, feed, misbehaviour, stream, Health(store, feed))
+    feed, faults = Feed(store), Faults()
+    stream = EventStream(store, feed, faults)
+    control = AdminApi(store, feed, faults, stream, Health(store, feed))
     paths = {(route.path, method) for route in control.routes for method in (route.methods or ()) if method != "HEAD"}
     assert {(path, method) for path, method in told if path != "/"} == paths
 

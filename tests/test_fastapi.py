@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from passerby import Sitecore, Tracker, Tracking, current_tracker
 from passerby.asgi import TrackingMiddleware
 from passerby.fastapi import TrackerDep, get_tracker
-from passerby.testing import Told
+from passerby.testing import CapturedEvents
 
 BID = "bid_key"
 
@@ -29,7 +29,7 @@ def make_app(tracking: Tracking | None = None) -> FastAPI:
     return app
 
 
-def test_the_test_client_works_without_anything_being_set_up(tracked: Told) -> None:
+def test_the_test_client_works_without_anything_being_set_up(captured_events: CapturedEvents) -> None:
     tracking = make_tracking()
     app = make_app(tracking)
 
@@ -49,7 +49,7 @@ def test_the_test_client_works_without_anything_being_set_up(tracked: Told) -> N
         first = client.get("/async")
         assert first.json() == first.cookies[BID]
         assert client.get("/sync").json() == first.json()
-    tracked.assert_story("page view async", "page view sync")
+    captured_events.assert_summary("page view async", "page view sync")
     tracking.close(0)
 
 
@@ -81,7 +81,7 @@ ViewerDep = Annotated[Tracker, Depends(view)]
 SameDep = Annotated[Tracker, Depends(get_tracker)]
 
 
-def test_in_other_dependencies_and_routers(tracked: Told) -> None:
+def test_in_other_dependencies_and_routers(captured_events: CapturedEvents) -> None:
     router = APIRouter(dependencies=[Depends(view)])
 
     @router.get("/items")
@@ -91,10 +91,10 @@ def test_in_other_dependencies_and_routers(tracked: Told) -> None:
     app = make_app()
     app.include_router(router, prefix="/shop")
     assert TestClient(app).get("/shop/items").json() is True
-    tracked.assert_page_view("from a dependency")
+    captured_events.assert_page_view("from a dependency")
 
 
-def test_in_background_tasks_and_streams(tracked: Told) -> None:
+def test_in_background_tasks_and_streams(captured_events: CapturedEvents) -> None:
     app = make_app()
 
     def tell_later(tracker: Tracker) -> None:
@@ -116,11 +116,11 @@ def test_in_background_tasks_and_streams(tracked: Told) -> None:
     client = TestClient(app)
     client.get("/task")
     assert client.get("/stream").text == "True"
-    tracked.assert_story("SOON", "LATER", "STREAMED")
-    assert len({event.browser_id for event in tracked.events}) == 1
+    captured_events.assert_summary("SOON", "LATER", "STREAMED")
+    assert len({event.browser_id for event in captured_events.events}) == 1
 
 
-def test_in_websockets(tracked: Told) -> None:
+def test_in_websockets(captured_events: CapturedEvents) -> None:
     app = make_app()
 
     @app.websocket("/chat")
@@ -132,10 +132,10 @@ def test_in_websockets(tracked: Told) -> None:
 
     with TestClient(app).websocket_connect("/chat") as session:
         assert session.receive_text() == "True"
-    tracked.assert_event("CHAT_OPENED")
+    captured_events.assert_event("CHAT_OPENED")
 
 
-def test_in_a_sub_application_that_has_it_too(tracked: Told) -> None:
+def test_in_a_sub_application_that_has_it_too(captured_events: CapturedEvents) -> None:
     """U36: installed twice it acts once."""
     tracking = make_tracking()
     app, inner = make_app(tracking), make_app(tracking)
@@ -149,7 +149,7 @@ def test_in_a_sub_application_that_has_it_too(tracked: Told) -> None:
     answer = TestClient(app).get("/sub/page")
     assert answer.json() == answer.cookies[BID]
     assert len(answer.headers.get_list("set-cookie")) == 2
-    tracked.assert_page_view("inside")
+    captured_events.assert_page_view("inside")
 
 
 def test_a_missing_middleware_is_named() -> None:

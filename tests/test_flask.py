@@ -35,7 +35,7 @@ from passerby import Dropped, SettingsError, Sites, Tracker, Tracking, current_t
 from passerby.asgi import TrackingMiddleware
 from passerby.flask import Passerby
 from passerby.outbox.sqlite import SqliteOutbox
-from passerby.testing import Told
+from passerby.testing import CapturedEvents
 from tests.making import BROWSER_ID, NAVIGATION, MakeTracking, call, dropped, make_scope, page, value_of
 from tests.outbox.told import Listener, event_of
 
@@ -56,7 +56,7 @@ def cookies_of(response: Any) -> dict[str, str]:
 
 
 class TestTracker:
-    def test_the_test_client_works_without_anything_being_set_up(self, tracked: Told) -> None:
+    def test_the_test_client_works_without_anything_being_set_up(self, captured_events: CapturedEvents) -> None:
         app = make_app()
 
         @app.get("/")
@@ -69,7 +69,7 @@ class TestTracker:
         first = client.get("/")
         assert client.get_cookie(BID).value == first.text  # type: ignore[union-attr]
         assert client.get("/").text == first.text
-        tracked.assert_story("page view Home", "page view Home")
+        captured_events.assert_summary("page view Home", "page view Home")
 
     def test_it_is_there_before_anything_else_of_the_app(self) -> None:
         """Whatever is registered, in whatever order."""
@@ -98,7 +98,7 @@ class TestTracker:
         assert app.test_client().get("/").status_code == 200
         assert seen == ["preprocessor", "before_request", "blueprint", "view", "teardown"]
 
-    def test_it_is_there_in_error_handlers(self, tracked: Told) -> None:
+    def test_it_is_there_in_error_handlers(self, captured_events: CapturedEvents) -> None:
         app = make_app(PROPAGATE_EXCEPTIONS=False)
 
         @app.errorhandler(404)
@@ -121,7 +121,7 @@ class TestTracker:
 
         client = app.test_client()
         assert [client.get(path).status_code for path in ("/nowhere", "/broken", "/aborted")] == [404, 500, 404]
-        tracked.assert_story("MISSING", "BROKEN", "MISSING")
+        captured_events.assert_summary("MISSING", "BROKEN", "MISSING")
 
     def test_it_is_there_while_a_response_is_streamed(self) -> None:
         app = make_app()
@@ -178,7 +178,7 @@ class TestTracker:
         answer = app.test_client().get("/")
         assert answer.text == f"<b>{value_of(cookies_of(answer)[BID])}</b>"
 
-    def test_an_async_view(self, tracked: Told) -> None:
+    def test_an_async_view(self, captured_events: CapturedEvents) -> None:
         app = make_app()
 
         @app.get("/")
@@ -187,7 +187,7 @@ class TestTracker:
             return str(current_tracker() is g.tracker)
 
         assert app.test_client().get("/").text == "True"
-        tracked.assert_page_view("Home")
+        captured_events.assert_page_view("Home")
 
 
 class TestContexts:
@@ -198,7 +198,7 @@ class TestContexts:
         assert "tracker" in g
         return g.tracker, current_tracker(), g.get("tracker")
 
-    def test_an_app_context_within_a_request(self, tracked: Told) -> None:
+    def test_an_app_context_within_a_request(self, captured_events: CapturedEvents) -> None:
         app, other = make_app(), make_app()
 
         @app.post("/register")
@@ -213,10 +213,10 @@ class TestContexts:
             return str(set(self.trackers()) == {mine})
 
         assert app.test_client().post("/register").text == "True"
-        tracked.assert_story("REGISTERED", "REGISTERED")
+        captured_events.assert_summary("REGISTERED", "REGISTERED")
 
     @pytest.mark.parametrize("ended", [False, True], ids=["during", "after"])
-    def test_a_copied_request_context_in_a_thread(self, ended: bool, tracked: Told) -> None:
+    def test_a_copied_request_context_in_a_thread(self, ended: bool, captured_events: CapturedEvents) -> None:
         app = make_app()
         found: list[Any] = []
         threads: list[threading.Thread] = []
@@ -241,9 +241,9 @@ class TestContexts:
             threads[0].start()
             threads[0].join(30)
         assert len({id(one) for each in found for one in (each if isinstance(each, tuple) else [each])}) == 1
-        tracked.assert_event("WORKED", browser_id=browser_id)
+        captured_events.assert_event("WORKED", browser_id=browser_id)
 
-    def test_a_copied_context_in_a_thread(self, tracked: Told) -> None:
+    def test_a_copied_context_in_a_thread(self, captured_events: CapturedEvents) -> None:
         app = make_app()
         context: list[contextvars.Context] = []
 
@@ -260,9 +260,9 @@ class TestContexts:
         thread = threading.Thread(target=context[0].run, args=(work,))
         thread.start()
         thread.join(30)
-        tracked.assert_event("WORKED", browser_id=browser_id)
+        captured_events.assert_event("WORKED", browser_id=browser_id)
 
-    def test_a_test_request_context(self, tracked: Told) -> None:
+    def test_a_test_request_context(self, captured_events: CapturedEvents) -> None:
         """Its cookie counts, and no new ID is spent on a response that never comes."""
         app = make_app()
         with app.test_request_context("/cart?utm_source=mail", headers={"Cookie": f"{BID}={BROWSER_ID}"}):
@@ -271,7 +271,7 @@ class TestContexts:
             g.tracker.event("ADD")
         with app.test_request_context("/cart"):
             assert g.tracker.browser_id is None
-        tracked.assert_event("ADD", browser_id=BROWSER_ID)
+        captured_events.assert_event("ADD", browser_id=BROWSER_ID)
 
     def test_a_test_request_context_within_a_request(self) -> None:
         app = make_app()
@@ -367,7 +367,7 @@ class TestContexts:
         assert len(set(seen)) == 1
 
     def test_outside_of_a_request_it_drops_what_is_tracked(
-        self, tracked: Told, caplog: pytest.LogCaptureFixture
+        self, captured_events: CapturedEvents, caplog: pytest.LogCaptureFixture
     ) -> None:
         app = make_app()
 
@@ -386,8 +386,8 @@ class TestContexts:
         result = Context().run(app.test_cli_runner().invoke, args=["greet"])
         assert result.exception is None
         assert "use tracking.for_visitor(browser_id) there" in caplog.text
-        tracked.assert_nothing()
-        tracked.assert_refused("no-request", times=2)
+        captured_events.assert_nothing()
+        captured_events.assert_refused("no-request", times=2)
         assert dropped(app.extensions["passerby"]) == {"no-request": 2}
 
     def test_a_g_of_the_apps_own(self) -> None:
@@ -419,7 +419,7 @@ class TestContexts:
 
 
 class TestSettings:
-    def test_the_apps_keys_sign_and_an_older_one_still_counts(self, tracked: Told) -> None:
+    def test_the_apps_keys_sign_and_an_older_one_still_counts(self, captured_events: CapturedEvents) -> None:
         def visit(app: Flask, client: FlaskClient | None = None) -> str:
             app.add_url_rule("/", view_func=lambda: str(g.tracker.browser_id))
             return (client or app.test_client()).get("/", headers=NAVIGATION).text
@@ -515,7 +515,7 @@ class TestSettings:
 
 
 class TestApps:
-    def test_two_apps_of_one_factory_have_settings_of_their_own(self, tracked: Told) -> None:
+    def test_two_apps_of_one_factory_have_settings_of_their_own(self, captured_events: CapturedEvents) -> None:
         """U37."""
         passerby = Passerby()
 
@@ -535,8 +535,8 @@ class TestApps:
         one, two = create_app("one"), create_app("two")
         assert list(cookies_of(one.test_client().get("/"))) == ["bid_one", "bid_one_sig"]
         assert list(cookies_of(two.test_client().get("/"))) == ["bid_two", "bid_two_sig"]
-        tracked.assert_page_view("one", channel="ONE")
-        tracked.assert_page_view("two", channel="TWO")
+        captured_events.assert_page_view("one", channel="ONE")
+        captured_events.assert_page_view("two", channel="TWO")
         assert one.extensions["passerby"] is not two.extensions["passerby"]
 
     def test_an_app_is_not_kept_alive(self) -> None:
@@ -549,7 +549,7 @@ class TestApps:
         gc.collect()
         assert known() is None
 
-    def test_sites(self, tracked: Told) -> None:
+    def test_sites(self, captured_events: CapturedEvents) -> None:
         """U40."""
 
         def make(name: str) -> Tracking:
@@ -568,7 +568,7 @@ class TestApps:
         assert list(cookies_of(client.get("/", base_url="https://a.example"))) == ["bid_a", "bid_a_sig"]
         assert list(cookies_of(client.get("/", base_url="https://b.example"))) == ["bid_b", "bid_b_sig"]
         assert list(cookies_of(client.get("/", base_url="https://c.example"))) == []
-        assert len(tracked) == 2
+        assert len(captured_events) == 2
 
 
 class TestCommands:
@@ -606,7 +606,7 @@ class TestCommands:
     def test_where_the_app_has_no_outbox_that_is_said(self) -> None:
         result = make_app().test_cli_runner().invoke(args=["passerby", "outbox", "ls"])
         assert result.exit_code == 2
-        assert "what waits is in the app's memory" in result.output
+        assert "the events are in the app's memory" in result.output
 
     def test_of_several_sites_one_is_to_be_named(self) -> None:
         app = Flask(__name__)

@@ -15,7 +15,7 @@ from passerby.asgi import TrackingMiddleware as AsgiMiddleware
 from passerby.events.context import context_of
 from passerby.http.proxies import TRUSTED_HEADERS, TrustedProxies
 from passerby.http.request import read_request
-from passerby.testing import Told
+from passerby.testing import CapturedEvents
 from passerby.wsgi import TrackingMiddleware as WsgiMiddleware
 from tests.making import (
     NAVIGATION,
@@ -171,12 +171,12 @@ SETTINGS: list[Any] = [["192.0.2.7"], ["*"], 1]
 
 @pytest.mark.parametrize("trusted", SETTINGS, ids=str)
 @pytest.mark.parametrize("front", ASGI_FRONTS)
-async def test_nothing_is_applied_twice_under_asgi(front: str, trusted: Any, tracked: Told) -> None:
+async def test_nothing_is_applied_twice_under_asgi(front: str, trusted: Any, captured_events: CapturedEvents) -> None:
     tracking = Tracking(CUSTOMERIO, trusted_proxies=trusted, ip="keep", auto_page_views=True)
     app = AsgiMiddleware(page({"content-type": "text/html"}), tracking=tracking)
     headers = FORWARDED | NAVIGATION | {"referer": "https://www.public.example/b"}
     await call(ASGI_FRONTS[front](app), make_scope("/a", headers, host=POD, scheme="http"))
-    event = tracked.assert_page_view()
+    event = captured_events.assert_page_view()
     assert (event.context.ip, event.context.url) == ("203.0.113.9", "https://www.public.example/shop/a")
     assert event.data["referrer"] is None
 
@@ -184,7 +184,9 @@ async def test_nothing_is_applied_twice_under_asgi(front: str, trusted: Any, tra
 @pytest.mark.parametrize("trusted", SETTINGS, ids=str)
 @pytest.mark.parametrize("is_inside", [True, False])
 @pytest.mark.parametrize("front", WSGI_FRONTS)
-def test_nothing_is_applied_twice_under_wsgi(front: str, is_inside: bool, trusted: Any, tracked: Told) -> None:
+def test_nothing_is_applied_twice_under_wsgi(
+    front: str, is_inside: bool, trusted: Any, captured_events: CapturedEvents
+) -> None:
     def app(environ: Any, start_response: Any) -> list[bytes]:
         start_response("200 OK", [("Content-Type", "text/html")])
         return [b"a page"]
@@ -193,18 +195,18 @@ def test_nothing_is_applied_twice_under_wsgi(front: str, is_inside: bool, truste
     fix = WSGI_FRONTS[front]
     whole = WsgiMiddleware(fix(app), tracking) if is_inside else fix(WsgiMiddleware(app, tracking))
     whole(make_environ("/a", FORWARDED | NAVIGATION, host=POD, scheme="http"), lambda *args: print)
-    event = tracked.assert_page_view()
+    event = captured_events.assert_page_view()
     assert (event.context.ip, event.context.url) == ("203.0.113.9", "https://www.public.example/shop/a")
 
 
-def test_proxy_fix_alone_is_enough(tracked: Told) -> None:
+def test_proxy_fix_alone_is_enough(captured_events: CapturedEvents) -> None:
     def app(environ: Any, start_response: Any) -> list[bytes]:
         start_response("200 OK", [("Content-Type", "text/html")])
         return [b"a page"]
 
     whole = WSGI_FRONTS["all"](WsgiMiddleware(app, Tracking(CUSTOMERIO, ip="keep", auto_page_views=True)))
     whole(make_environ("/a", FORWARDED | NAVIGATION, host=POD, scheme="http"), lambda *args: print)
-    event = tracked.assert_page_view()
+    event = captured_events.assert_page_view()
     assert (event.context.ip, event.context.url) == ("203.0.113.9", "https://www.public.example/shop/a")
 
 

@@ -33,7 +33,7 @@ from passerby.asgi import TrackingMiddleware
 from passerby.collector import CollectorServer
 from passerby.destinations import DestinationResponse, OutgoingRequest
 from passerby.events.event import COMMON_KINDS, Event
-from passerby.testing import Told
+from passerby.testing import CapturedEvents
 from passerby.values.browser_id import is_uuid
 from tests.making import (
     BROWSER_ID,
@@ -627,16 +627,16 @@ class TestAutoPageViews:
         return list(by_name(set_cookies(await call(app, make_scope("/shoes", NAVIGATION | headers)))))
 
     async def test_a_new_visitor_of_a_shared_page_is_not_told_of(
-        self, make_tracking: MakeTracking, tracked: Told
+        self, make_tracking: MakeTracking, captured_events: CapturedEvents
     ) -> None:
         tracking = make_tracking(auto_page_views=True)
         assert await self.visit(tracking, {}, **{"cache-control": "public, max-age=60"}) == []
-        tracked.assert_nothing()
+        captured_events.assert_nothing()
         assert await self.visit(tracking, {}) == [BID, "bid_key_sig"]
-        tracked.assert_story("page view shoes")
+        captured_events.assert_summary("page view shoes")
 
     async def test_one_whose_transaction_failed_does_not_count(
-        self, make_tracking: MakeTracking, tracked: Told
+        self, make_tracking: MakeTracking, captured_events: CapturedEvents
     ) -> None:
         tracking, unit = make_tracking(auto_page_views=True), UnitOfWork()
         tracking.record_with(unit)
@@ -647,20 +647,22 @@ class TestAutoPageViews:
             await page({"content-type": "text/html"})(scope, receive, send)
 
         await call(TrackingMiddleware(app, tracking=tracking), make_scope("/shoes", NAVIGATION))
-        tracked.assert_story("page view shoes")
+        captured_events.assert_summary("page view shoes")
 
-    async def test_where_the_browser_sdk_sets_the_cookie(self, make_tracking: MakeTracking, tracked: Told) -> None:
+    async def test_where_the_browser_sdk_sets_the_cookie(
+        self, make_tracking: MakeTracking, captured_events: CapturedEvents
+    ) -> None:
         tracking = make_tracking(auto_page_views=True, set_cookie=False)
         await self.visit(tracking, {})
-        tracked.assert_nothing()
+        captured_events.assert_nothing()
         await self.visit(tracking, cookie_header(bid_key=BROWSER_ID))
-        assert tracked.assert_page_view("shoes").browser_id == BROWSER_ID
+        assert captured_events.assert_page_view("shoes").browser_id == BROWSER_ID
 
     async def test_one_that_cannot_be_told_is_counted(
-        self, make_tracking: MakeTracking, tracked: Told, caplog: pytest.LogCaptureFixture
+        self, make_tracking: MakeTracking, captured_events: CapturedEvents, caplog: pytest.LogCaptureFixture
     ) -> None:
         tracking = make_tracking(auto_page_views=True, point_of_sale=None)
         assert await self.visit(tracking, {}) == [BID, "bid_key_sig"]
         assert dropped(tracking) == {"invalid": 1}
-        tracked.assert_refused("invalid")
+        captured_events.assert_refused("invalid")
         assert "cannot send the page view of a request: [MV-0003]" in caplog.text

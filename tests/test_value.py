@@ -27,7 +27,7 @@ from werkzeug.local import LocalProxy
 
 from passerby import Datalyr, Sitecore, Tracker, Tracking, ValidationError
 from passerby.events.event import Event
-from passerby.testing import listen
+from passerby.testing import capture_events
 from passerby.values.app_values import MISSING, unwrap
 from tests.making import BROWSER_ID
 
@@ -350,7 +350,7 @@ def tracker(tracking: Tracking) -> Tracker:
 
 
 def told(call: Callable[[], object]) -> Event:
-    with listen() as events:
+    with capture_events() as events:
         call()
     (event,) = events.events
     return event

@@ -16,7 +16,7 @@ import pytest
 from passerby import Tracker, Tracking, current_tracker
 from passerby.collector import CollectorServer
 from passerby.http.request import TRACKER_KEY
-from passerby.testing import Told
+from passerby.testing import CapturedEvents
 from passerby.wsgi import TrackingMiddleware
 from tests.making import (
     BROWSER_ID,
@@ -158,7 +158,9 @@ class TestBody:
 
 
 class TestStart:
-    def test_an_error_after_the_start_may_start_again(self, tracking: Tracking, tracked: Told) -> None:
+    def test_an_error_after_the_start_may_start_again(
+        self, tracking: Tracking, captured_events: CapturedEvents
+    ) -> None:
         def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
             start_response("200 OK", [("Content-Type", "text/html")])
             try:
@@ -252,7 +254,7 @@ class TestTracker:
         assert counts is not None
         assert (counts.assigned, counts.returned) == (0, 1)
 
-    def test_installed_twice_it_acts_once(self, tracking: Tracking, tracked: Told) -> None:
+    def test_installed_twice_it_acts_once(self, tracking: Tracking, captured_events: CapturedEvents) -> None:
         """U36."""
 
         def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -262,7 +264,7 @@ class TestTracker:
 
         served = serve(TrackingMiddleware(app, tracking), tracking)
         assert list(by_name(served.cookies)) == [BID, "bid_key_sig"]
-        tracked.assert_story("page view Home")
+        captured_events.assert_summary("page view Home")
 
     def test_the_server_object_in_front_has_the_same_tracker(
         self, tracking: Tracking, collector: CollectorServer

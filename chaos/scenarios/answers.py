@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from statistics import median
 
-from passerby.collector import CollectorServer, Scripted
+from passerby.collector import CollectorServer, ScriptedResponse
 
 from ..arrivals import Arrivals
 from ..finding import Finding
@@ -47,7 +47,7 @@ def _beside_none(name: str, delay: float, pages: int) -> Finding:
         where.told.update(told for visitor in visitors for told in visitor.told)
         is_unaffected = others.wait_for(where.told, 10.0)
         arrived_meanwhile = len(others.bodies)
-        where.collector.behave()
+        where.collector.clear_faults()
         where.arrivals.wait_for(where.told, 30.0)
         for visitor in visitors:
             visitor.leave()
@@ -99,7 +99,9 @@ def _ask_to_wait(status: int, name: str, value: str, clock: str | None, least: f
     with scene() as where:
         said = formatdate(time.time() + 5.0, usegmt=True) if value == "date" else value
         headers = {"retry-after": said} if said else {}
-        where.collector.script("events", [Scripted(status=status, headers=headers), Scripted(status=201)])
+        where.collector.script(
+            "events", [ScriptedResponse(status=status, headers=headers), ScriptedResponse(status=201)]
+        )
         begun = time.time()
         process = where.begin("tell_some", clock=clock, number=1, ending="ledger", settings={"request_timeout": 1000.0})
         process.wait_for("ready")

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from passerby.collector import CollectorServer, Received
+from passerby.collector import CollectedRequest, CollectorServer
 
 from ..finding import Finding
 from ..process import Process, victim
@@ -53,7 +53,7 @@ class Arrivals:
     def __init__(self) -> None:
         self.all: list[Arrived] = []
 
-    def on_received(self, received: Received) -> None:
+    def on_received(self, received: CollectedRequest) -> None:
         if received.accepted:
             event = received.event
             for message in received.messages if event is None else [event]:

@@ -38,7 +38,7 @@ def _travel(name: str, first: str, jump: float, second: str) -> Finding:
         time.sleep(0.5)  # in which they are tried, and put off
         where.kill(process)
         begun = time.monotonic()
-        where.collector.behave()
+        where.collector.clear_faults()
         where.finish(patience=PATIENCE, clock=second)
         finding = where.finding(f"T12 {name}", f"{NUMBER} before, {NUMBER} after, and a restart")
         finding.notes.append(f"all delivered {time.monotonic() - begun:.1f} s after the restart")

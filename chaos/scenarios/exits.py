@@ -55,7 +55,7 @@ def _end(name: str, is_silent: bool) -> Finding:
             time.sleep(0.1 * (len(signals) - 1))
         took = _end_of(process, begun)
         where.hear(process)
-        where.collector.behave()
+        where.collector.clear_faults()
         where.finish()
         state = "while nobody answers" if is_silent else "while all is well"
         # What was under way when a process ended had left, and its answer has not come.
@@ -83,7 +83,7 @@ def _end_uvicorn(number: signal.Signals) -> Finding:
         process.send(number)
         took = _end_of(process, begun)
         where.hear(process)
-        where.collector.behave()
+        where.collector.clear_faults()
         where.finish()
         finding = where.finding(f"exit of uvicorn by {number.name}", "while nobody answers", duplicates=AT_MOST)
         _check_time(finding, took)

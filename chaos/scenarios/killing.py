@@ -89,7 +89,7 @@ def _kill_at(point: str, number: int) -> Finding:
         process.wait()
         where.hear(process)
         where.collector.stop()  # what the dead have sent is read before the service behaves
-        where.collector.behave()
+        where.collector.clear_faults()
         where.bring_back()
         where.finish()
         return where.finding(point, "", duplicates=AT_MOST if is_busy else int(point in MAY_DUPLICATE))

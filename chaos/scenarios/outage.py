@@ -48,7 +48,7 @@ def _four_hours(trial: Trial) -> Finding:
         begun = time.time()
         time.sleep(seconds / 2)
         attempts = [moment for moment in where.arrivals.times if moment > begun]
-        where.collector.behave()
+        where.collector.clear_faults()
         _end(where, process, patience=60.0 + number / 500)
         finding = where.finding(f"T5 outage of {HOURS} h by a fast clock", f"{number:,} events in {seconds:.0f} s")
         _check_memory(finding, process)

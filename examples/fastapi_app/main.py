@@ -33,7 +33,7 @@ tracking = Tracking(
 
 
 def refuse_other_sites(request: Request) -> None:
-    """Let no form of another site log anybody in here."""
+    """Refuse forms of other sites."""
     if request.method == "POST" and request.headers.get("sec-fetch-site") == "cross-site":
         raise HTTPException(403, "This form belongs to another site")
 
@@ -81,7 +81,7 @@ async def log_out(tracker: TrackerDep) -> RedirectResponse:
 
 
 def recommend_another(slug: str, tracker: Tracker) -> None:
-    """What takes its time happens after the response, and is told of the same visitor."""
+    """Slow work runs after the response; its events belong to the same visitor."""
     others = [other for other in BOOKS if other != slug]
     tracker.event("RECOMMENDED", {"page": others[0]}, {"because_of": slug})
 

@@ -1,4 +1,4 @@
-"""What the reading list tells."""
+"""The events of the reading list."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from main import app
 
-from passerby.testing import Told
+from passerby.testing import CapturedEvents
 
 
 @pytest.fixture
@@ -17,32 +17,32 @@ def client() -> Iterator[TestClient]:
         yield client
 
 
-def test_a_visitor_reads_a_book(client: TestClient, tracked: Told) -> None:
+def test_a_visitor_reads_a_book(client: TestClient, captured_events: CapturedEvents) -> None:
     client.get("/")
     client.get("/books/maps")
     client.post("/books/maps/read")
 
-    tracked.assert_story(
+    captured_events.assert_summary(
         "page view Reading list",
         "page view Maps of places that are not there",
         "READ",
         "RECOMMENDED",
         "page view Reading list",
     )
-    tracked.assert_event("READ", book="maps", channel="WEB")
-    tracked.assert_event("RECOMMENDED", because_of="maps")
-    assert len({event.browser_id for event in tracked.events}) == 1, "one visitor"
+    captured_events.assert_event("READ", book="maps", channel="WEB")
+    captured_events.assert_event("RECOMMENDED", because_of="maps")
+    assert len({event.browser_id for event in captured_events.events}) == 1, "one visitor"
 
 
-def test_a_log_in_is_an_identity_until_the_log_out(client: TestClient, tracked: Told) -> None:
+def test_a_log_in_is_an_identity_until_the_log_out(client: TestClient, captured_events: CapturedEvents) -> None:
     client.post("/login", data={"name": "Ada"})
     client.get("/books/tea")
     client.post("/logout")
     client.get("/books/walking")
 
-    tracked.assert_identity("ada", first_name="Ada")
-    tracked.assert_page_view("A short history of tea", user_id="ada")
-    tracked.assert_page_view("On walking slowly", user_id=None)
+    captured_events.assert_identity("ada", first_name="Ada")
+    captured_events.assert_page_view("A short history of tea", user_id="ada")
+    captured_events.assert_page_view("On walking slowly", user_id=None)
 
 
 def test_a_page_says_who_sees_it(client: TestClient) -> None:
@@ -50,23 +50,25 @@ def test_a_page_says_who_sees_it(client: TestClient) -> None:
     assert browser_id in client.get("/books/tea").text
 
 
-def test_a_book_that_is_not_there_is_not_told(client: TestClient, tracked: Told) -> None:
+def test_a_missing_book_is_not_tracked(client: TestClient, captured_events: CapturedEvents) -> None:
     assert client.get("/books/missing").status_code == 404
     assert client.post("/books/missing/read").status_code == 404
-    tracked.assert_nothing()
+    captured_events.assert_nothing()
 
 
 @pytest.mark.parametrize("name", [" ", "x" * 61])
-def test_what_is_no_name_is_said_so_and_not_told(client: TestClient, tracked: Told, name: str) -> None:
+def test_an_invalid_name_is_explained_and_not_tracked(
+    client: TestClient, captured_events: CapturedEvents, name: str
+) -> None:
     assert client.post("/login", data={"name": name}).status_code == 422
-    tracked.assert_nothing()
+    captured_events.assert_nothing()
 
 
-def test_a_form_of_another_site_logs_nobody_in(client: TestClient, tracked: Told) -> None:
+def test_a_form_of_another_site_does_not_log_in(client: TestClient, captured_events: CapturedEvents) -> None:
     elsewhere = {"sec-fetch-site": "cross-site"}
     assert client.post("/login", data={"name": "Ada"}, headers=elsewhere).status_code == 403
     assert client.get("/", headers=elsewhere).status_code == 200, "a link is welcome"
-    tracked.assert_story("page view Reading list")
+    captured_events.assert_summary("page view Reading list")
 
 
 def test_names_are_shown_as_they_are(client: TestClient) -> None:

@@ -1,4 +1,4 @@
-"""The collector's live page, as somebody sees it who looks at it."""
+"""The collector's live page, as a user sees it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts that somebody might write into an event to reach whoever looks at it, and requests that are full of one."""
+"""Texts that attack the reader of an event, and requests that contain them."""
 
 from __future__ import annotations
 

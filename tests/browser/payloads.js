@@ -42,7 +42,7 @@ window.payloads = (() => {
       if (seen.size % 2 === 0) continue; // a payload has an odd number of them, so that none comes off too lightly
       one('#details-body').replaceChildren();
       one('#stream-rows').replaceChildren(row); // the others would be laid out anew each time
-      row.querySelector('.says').click();
+      row.querySelector('.row-summary').click();
       await until(() => one('#details-body .verdict, #details-body .problem') !== null);
       for (const each of all('#details-body details')) each.open = true;
       texts.push(one('#details-body').textContent);

@@ -55,7 +55,7 @@ def open_page(browser: Browser, width: int, **options: Any) -> Page:
 
 
 def play(browser: Browser, demo: Demo) -> None:
-    """Somebody comes by on two devices, somebody else stays unknown, and two systems are out of order for a while."""
+    """One visitor uses two devices, another stays anonymous, and two systems fail for a while."""
     laptop, phone, other = open_page(browser, 1280), open_page(browser, 390), open_page(browser, 1280)
     browse(other, demo.laptop, CALM)
     pass_by(laptop, demo.laptop)
@@ -64,10 +64,10 @@ def play(browser: Browser, demo: Demo) -> None:
     log_in(phone)
     wait_for_delivery(demo)
     with httpx.Client(base_url=demo.collector) as client:
-        client.post("/_collector/misbehave", json={"route": "events", "status": 503})
-        client.post("/_collector/misbehave", json={"route": "datalyr", "status": 429, "headers": {"Retry-After": "2"}})
+        client.post("/_collector/faults", json={"route": "events", "status": 503})
+        client.post("/_collector/faults", json={"route": "datalyr", "status": 429, "headers": {"Retry-After": "2"}})
         browse(other, demo.laptop, STORM)
-        client.delete("/_collector/misbehave")
+        client.delete("/_collector/faults")
     browse(other, demo.laptop, CALM)
     wait_for_delivery(demo)
     order(phone)

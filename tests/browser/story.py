@@ -1,4 +1,4 @@
-"""The demo as somebody sees it who tries it: a shop, a person with two devices, and what becomes known of them."""
+"""The demo as a user sees it: a shop, a person with two devices, and their identification."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def browser_id_on(page: Page) -> str:
 def pass_by(page: Page, shop: str) -> None:
     """Come for the first time, after three earlier days, look at something and put it into the cart."""
     page.goto(shop)
-    page.locator("#past").click()
+    page.locator("#history").click()
     page.locator("[data-product=wool-blanket]").first.click()
     page.locator("#add-to-cart").click()
     expect(page.locator("[data-line=wool-blanket]")).to_be_visible()
@@ -61,7 +61,7 @@ def log_in(page: Page) -> None:
 
 
 def look_on_phone(page: Page, shop: str) -> None:
-    """Look around on the other device, where nobody is known yet."""
+    """Look around on the other device, still anonymous."""
     page.goto(shop)
     page.locator("[data-product=enamel-mug]").first.click()
     expect(page.locator("#login-link")).to_be_visible()

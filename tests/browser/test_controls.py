@@ -1,4 +1,4 @@
-"""What can be done from the page: filter, pause, export, clear, and have the collector misbehave."""
+"""What can be done from the page: filter, pause, export, clear, and set faults."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def look(collector: CollectorServer, open_profile: OpenProfile) -> CollectorPage
     return look
 
 
-def tell(collector: CollectorServer, *names: str, type: str = "track", **fields: Any) -> httpx.Response:
-    """Tell of events, as Customer.io is told."""
+def track(collector: CollectorServer, *names: str, type: str = "track", **fields: Any) -> httpx.Response:
+    """Send events in Customer.io's format."""
     batch = [{"type": type, "anonymousId": "a1", "event": name, "name": name, **fields} for name in names]
     return httpx.post(f"{collector.url}/v1/batch", json={"batch": batch}, auth=("secret-key", ""))
 
@@ -38,7 +38,7 @@ def test_what_arrives_is_shown_and_what_would_be_refused_is_red(
     look: CollectorPage, collector: CollectorServer
 ) -> None:
     expect(look.page.locator("#stream-empty")).to_contain_text(f'target_url="{collector.url}"')
-    tell(collector, "Looked")
+    track(collector, "Looked")
     httpx.post(f"{collector.url}/v1.2/events", json={"type": "VIEW", "browser_id": "nobody's", "client_key": "key"})
 
     look.expect_count(2)
@@ -53,8 +53,8 @@ def test_what_arrives_is_shown_and_what_would_be_refused_is_red(
 
 
 def test_a_request_and_its_answer_are_a_click_away(look: CollectorPage, collector: CollectorServer) -> None:
-    tell(collector, "Looked", "Bought", properties={"price": 12.5})
-    look.rows.first.locator(".says").click()
+    track(collector, "Looked", "Bought", properties={"price": 12.5})
+    look.rows.first.locator(".row-summary").click()
 
     expect(look.page.locator("#details-title")).to_have_text("track")
     for words in ("/v1/batch", '"event": "Bought"', '"price": 12.5', '"success": true'):
@@ -65,8 +65,8 @@ def test_a_request_and_its_answer_are_a_click_away(look: CollectorPage, collecto
 
 
 def test_filters_and_the_address_that_keeps_them(look: CollectorPage, collector: CollectorServer) -> None:
-    tell(collector, "Looked", "Bought")
-    tell(collector, "Home", type="page", anonymousId="a2")
+    track(collector, "Looked", "Bought")
+    track(collector, "Home", type="page", anonymousId="a2")
     httpx.post(f"{collector.url}/nowhere")
     look.expect_count(4)
     for settings, count in (
@@ -90,13 +90,13 @@ def test_filters_and_the_address_that_keeps_them(look: CollectorPage, collector:
 
 def test_types_to_choose_from(look: CollectorPage, collector: CollectorServer) -> None:
     """Those that have arrived, also after all was forgotten, and however many an app makes up."""
-    tell(collector, "Looked")
+    track(collector, "Looked")
     options = look.page.locator("#filter-type option")
     expect(options).to_have_text(["all", "track"])
     look.page.locator("#clear").click()
     look.page.locator("#clear-confirm").click()
     expect(look.page.locator("#stream-empty")).to_be_visible()
-    tell(collector, "Home", type="page")
+    track(collector, "Home", type="page")
     expect(options).to_have_text(["all", "page", "track"])
 
     events = [
@@ -108,8 +108,8 @@ def test_types_to_choose_from(look: CollectorPage, collector: CollectorServer) -
 
 
 def test_the_line_whose_request_is_open_is_marked(look: CollectorPage, collector: CollectorServer) -> None:
-    tell(collector, "Looked", "Bought", "Left")
-    look.rows.nth(1).locator(".says").click()
+    track(collector, "Looked", "Bought", "Left")
+    look.rows.nth(1).locator(".row-summary").click()
     expect(look.page.locator(".row.is-open")).to_contain_text("Bought")
     look.filter(text="bought")
     expect(look.rows).to_have_count(1)
@@ -120,10 +120,10 @@ def test_the_line_whose_request_is_open_is_marked(look: CollectorPage, collector
 
 
 def test_pause(look: CollectorPage, collector: CollectorServer) -> None:
-    tell(collector, "Looked")
+    track(collector, "Looked")
     look.expect_count(1)
     look.page.locator("#pause").click()
-    tell(collector, "Bought", "Left")
+    track(collector, "Bought", "Left")
     expect(look.page.locator("#pause")).to_have_text("Resume (2 waiting)")
     expect(look.rows).to_have_count(1)
 
@@ -132,7 +132,7 @@ def test_pause(look: CollectorPage, collector: CollectorServer) -> None:
 
 
 def test_export(look: CollectorPage, collector: CollectorServer, tmp_path: Path) -> None:
-    tell(collector, "Looked", "Süß & <b>teuer</b>")
+    track(collector, "Looked", "Süß & <b>teuer</b>")
     look.expect_count(2)
     with look.page.expect_download() as downloading:
         look.page.locator("#export").click()
@@ -148,7 +148,7 @@ def test_export(look: CollectorPage, collector: CollectorServer, tmp_path: Path)
 def test_clear(look: CollectorPage, collector: CollectorServer) -> None:
     """It empties every page that is open, and what comes then is shown."""
     other = CollectorPage(look.page.context.new_page(), collector.url)
-    tell(collector, "Looked")
+    track(collector, "Looked")
     other.open("visitors/customerio")
     expect(other.page.locator("#people [data-person]")).to_have_count(1)
     look.page.locator("#clear").click()
@@ -160,39 +160,39 @@ def test_clear(look: CollectorPage, collector: CollectorServer) -> None:
     expect(look.page.locator("#stream-empty")).to_be_visible()
     expect(other.page.locator("#people [data-person]")).to_have_count(0)
     assert collector.messages("customerio") == []
-    tell(collector, "Bought")
+    track(collector, "Bought")
     look.expect_count(1)
 
 
 @pytest.mark.parametrize(
-    ("kind", "words"), [("503", "503"), ("429", "429"), ("slow", "late"), ("reset", "connections cut")]
+    ("kind", "words"), [("503", "503"), ("429", "429"), ("slow", "late"), ("reset", "connection resets")]
 )
-def test_misbehaviour(look: CollectorPage, collector: CollectorServer, kind: str, words: str) -> None:
-    """A developer sees the app ride it out: what failed, and that the collector behaves again."""
-    look.page.locator("#misbehave").click()
-    look.page.locator(f"input[name=misbehave-kind][value='{kind}']").check()
-    look.page.locator("#misbehave-system").select_option("customerio")
-    look.page.locator("#misbehave-start").click()
-    expect(look.page.locator("#misbehaving-text")).to_have_text(re.compile(rf"{words}.* from Customer\.io"))
+def test_faults(look: CollectorPage, collector: CollectorServer, kind: str, words: str) -> None:
+    """The page shows active faults, failed requests, and when the faults are cleared."""
+    look.page.locator("#faults").click()
+    look.page.locator(f"input[name=fault-kind][value='{kind}']").check()
+    look.page.locator("#fault-system").select_option("customerio")
+    look.page.locator("#fault-start").click()
+    expect(look.page.locator("#faults-active-text")).to_have_text(re.compile(rf"{words}.* from Customer\.io"))
 
     if kind == "reset":
         with pytest.raises(httpx.TransportError):
-            tell(collector, "Looked")
+            track(collector, "Looked")
     else:
-        answer = tell(collector, "Looked")
+        answer = track(collector, "Looked")
         assert answer.status_code == (200 if kind == "slow" else int(kind))
         assert answer.headers.get("retry-after") == ("3" if kind == "429" else None)
     outcome = "accepted" if kind == "slow" else "failed"
     expect(look.rows.first).to_have_attribute("data-outcome", outcome)
     assert httpx.get(f"{collector.url}/v1.2/browser/create.json?client_key=key&message={{}}").status_code == 200
 
-    look.page.locator("#behave").click()
-    expect(look.page.locator("#misbehaving")).not_to_be_visible()
-    assert tell(collector, "Bought").status_code == 200
+    look.page.locator("#faults-clear").click()
+    expect(look.page.locator("#faults-active")).not_to_be_visible()
+    assert track(collector, "Bought").status_code == 200
 
 
 def test_collector_that_ends_and_comes_back(look: CollectorPage, collector: CollectorServer) -> None:
-    tell(collector, "Looked")
+    track(collector, "Looked")
     look.expect_count(1)
     collector.stop()
     expect(look.page.locator("#connection")).to_have_attribute("data-state", "lost")
@@ -201,7 +201,7 @@ def test_collector_that_ends_and_comes_back(look: CollectorPage, collector: Coll
     collector.start()
     expect(look.page.locator("#connection")).to_have_attribute("data-state", "live")
     expect(look.page.locator("#lost")).not_to_be_visible()
-    tell(collector, "Bought")
+    track(collector, "Bought")
     look.expect_count(2)
 
 
@@ -219,7 +219,7 @@ def test_collector_that_comes_back_and_has_forgotten_the_last_moments(
         assert before.counts["requests"] == 1_005
         with sqlite3.connect(tmp_path / "db") as written, sqlite3.connect(tmp_path / "copy") as copy:
             written.backup(copy)
-        tell(before, "Lost")
+        track(before, "Lost")
         look.expect_count(1_001)
         port = before.port
     with CollectorServer(tmp_path / "copy", port):
@@ -229,7 +229,7 @@ def test_collector_that_comes_back_and_has_forgotten_the_last_moments(
 
 
 def test_collector_that_comes_back_with_another_token(open_profile: OpenProfile, watch: Watch) -> None:
-    """Whoever looks from elsewhere is asked for it again, and not told that nobody answers."""
+    """A browser on another machine gets the log-in form again, not a connection error."""
     watch.expect("^console: Failed to load resource.*401")
     page = open_profile(extra_http_headers={"x-forwarded-for": "192.0.2.1"}).new_page()
     with CollectorServer(token="first") as before:

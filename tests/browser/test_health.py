@@ -38,7 +38,7 @@ def look(collector: CollectorServer, open_profile: OpenProfile) -> CollectorPage
     return look
 
 
-def test_lines_begin_where_the_plot_does_and_say_nothing_of_what_nobody_saw(look: CollectorPage) -> None:
+def test_lines_begin_where_the_plot_does_and_have_gaps_without_samples(look: CollectorPage) -> None:
     lines = look.page.locator("#plots figure").first.locator("path.line")
     expect(lines).to_have_count(2)
     drawn = [re.findall(r"[ML]([-.\d]+) ", lines.nth(place).get_attribute("d") or "") for place in range(2)]

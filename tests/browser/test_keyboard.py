@@ -30,7 +30,7 @@ FOCUS = """() => {
 
 @pytest.fixture
 def collector() -> Iterator[CollectorServer]:
-    """A collector that was told of somebody who became known."""
+    """A collector with events of an identified person."""
     calls = [
         {"type": "page", "anonymousId": "a1", "name": "Home"},
         {"type": "track", "anonymousId": "a1", "event": "Looked at a kettle"},
@@ -98,10 +98,10 @@ def test_stream(look: CollectorPage) -> None:
     expect(look.rows).to_have_count(4)
     expect(page.locator("#filter-text")).to_be_focused()
 
-    step_to(page, "#stream-rows .says")
+    step_to(page, "#stream-rows .row-summary")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
-    third = look.rows.nth(2).locator(".says")
+    third = look.rows.nth(2).locator(".row-summary")
     expect(third).to_be_focused()
     page.keyboard.press("Enter")
     expect(look.details.locator(".verdict")).to_be_visible()
@@ -137,22 +137,22 @@ def test_visitors(look: CollectorPage) -> None:
     assert page.evaluate(FOCUS)["says"] == focused
 
 
-def test_misbehaviour(look: CollectorPage) -> None:
+def test_faults(look: CollectorPage) -> None:
     page = look.page
-    step_to(page, "#misbehave")
+    step_to(page, "#faults")
     page.keyboard.press("Enter")
-    expect(page.locator("#misbehave-panel")).to_be_visible()
-    step_to(page, "input[name=misbehave-kind]")
+    expect(page.locator("#faults-panel")).to_be_visible()
+    step_to(page, "input[name=fault-kind]")
     page.keyboard.press("ArrowDown")
-    expect(page.locator("input[name=misbehave-kind][value='429']")).to_be_checked()
-    step_to(page, "#misbehave-start")
+    expect(page.locator("input[name=fault-kind][value='429']")).to_be_checked()
+    step_to(page, "#fault-start")
     page.keyboard.press("Enter")
-    expect(page.locator("#misbehaving-text")).to_contain_text("429")
-    expect(page.locator("#misbehave")).to_be_focused()
+    expect(page.locator("#faults-active-text")).to_contain_text("429")
+    expect(page.locator("#faults")).to_be_focused()
 
-    step_to(page, "#behave")
+    step_to(page, "#faults-clear")
     page.keyboard.press("Enter")
-    expect(page.locator("#misbehaving")).not_to_be_visible()
+    expect(page.locator("#faults-active")).not_to_be_visible()
     assert page.evaluate("document.activeElement !== document.body")
 
 

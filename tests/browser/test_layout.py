@@ -57,5 +57,5 @@ def test_no_view_is_wider_than_the_window(
         expect_it_fits(look)
 
     look.show("stream")
-    look.rows.first.locator(".says").click()
+    look.rows.first.locator(".row-summary").click()
     expect_it_fits(look)

@@ -32,7 +32,7 @@ WATCH_FRAMES = """() => {
 
 
 def batch_of(numbers: range) -> dict[str, Any]:
-    """Page views of many visitors, as Customer.io is told of them."""
+    """Page views of many visitors, in Customer.io's format."""
     return {
         "batch": [
             {

@@ -117,7 +117,7 @@ def test_health(look: CollectorPage) -> None:
 
 @pytest.mark.parametrize("route", ["stream?text={}&{}={}", "visitors/any/{}/{}", "{}"])
 def test_addresses(look: CollectorPage, route: str) -> None:
-    """Somebody may be sent a link to the page."""
+    """A link to the page may be manipulated."""
     texts = [quote(payload.text[:500].encode("utf-8", "surrogatepass"), safe="") for payload in PAYLOADS]
     look.open(route.replace("{}", texts[0]))
     look.evaluate("(hashes) => payloads.follow(hashes)", [route.replace("{}", text) for text in texts])

@@ -140,7 +140,7 @@ def test_only_the_browser_id_can_be_read_by_scripts(start_site: StartSite, profi
 def test_one_visitor_who_is_named_on_either_side(
     collector: CollectorServer, start_site: StartSite, profile: BrowserContext
 ) -> None:
-    """Told by the browser and by the server, in turn, it is the same guest who looks, says who they are, and buys."""
+    """Events of the browser and of the server, in turn, belong to the same guest."""
     page = profile.new_page()
     page.goto(start_site())
     browser_id = browser_id_in(page)
@@ -173,7 +173,7 @@ def test_events_queued_in_the_browser_belong_to_the_same_visitor(
     }
 
 
-def test_sdk_is_told_what_went_wrong(
+def test_the_sdk_gets_errors(
     collector: CollectorServer, start_site: StartSite, profile: BrowserContext, watch: Watch
 ) -> None:
     """An answer that says no can be read by the page as well as one that says yes."""

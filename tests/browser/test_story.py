@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 
 DESK = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
-TOLD = 15  # events until somebody has logged in, with those of the earlier days
+EVENTS_SENT = 15  # events until the log-in, with those of the earlier days
 SYSTEMS = ("sitecore", "customerio", "datalyr")
 
 
@@ -49,9 +49,9 @@ def entries(look: CollectorPage, having: str = "") -> Locator:
 
 
 def test_one_person_on_two_devices(demo: Demo, look: CollectorPage, laptop: Page, phone: Page) -> None:
-    """What is told while nobody is known stays a stranger's, until they say who they are; then it is all theirs.
+    """Anonymous events belong to an anonymous visitor until the log-in; then they belong to the user.
 
-    All systems tell the same story in the end.
+    The result is the same in all systems.
     """
     pass_by(laptop, demo.laptop)
     on_laptop = browser_id_on(laptop)
@@ -101,13 +101,19 @@ def test_health_and_ledger_agree(demo: Demo, look: CollectorPage, laptop: Page) 
     log_in(laptop)
     look.open("health")
     account = look.page.locator("#outbox [data-destination=datalyr]")
-    for term, count in (("enqueued", TOLD), ("delivered", TOLD), ("pending", 0), ("dead", 0), ("dropped", 0)):
+    for term, count in (
+        ("enqueued", EVENTS_SENT),
+        ("delivered", EVENTS_SENT),
+        ("pending", 0),
+        ("dead", 0),
+        ("dropped", 0),
+    ):
         expect(account.locator(f".term[data-term={term}]")).to_have_text(re.compile(rf"^\s*{count}\b"))
 
     assert demo.command.end(signal.SIGINT) == 0
     expect(look.page.locator("#connection")).to_have_attribute("data-state", "lost")
     expect(look.page.locator("#lost")).to_be_visible()
-    ledger = f"  datalyr     enqueued {TOLD} = delivered {TOLD} + pending 0 + dead 0 + dropped 0"
+    ledger = f"  datalyr     enqueued {EVENTS_SENT} = delivered {EVENTS_SENT} + pending 0 + dead 0 + dropped 0"
     assert ledger in demo.command.lines
     assert demo.command.complaints == []
 

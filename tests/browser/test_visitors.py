@@ -1,4 +1,4 @@
-"""The visitors view where there are many people, long timelines, and somebody in a hurry."""
+"""The visitors view with many people, long timelines and fast changes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .conftest import OpenProfile
 
 pytestmark = pytest.mark.browser
 
-# Holds back what the collector says of people, and hands it on when it is told to, before anything else happens.
+# Holds back what the collector says of people, and passes it on when requested, before anything else happens.
 GATE = """
   const { fetch } = window;
   let held = null;
@@ -40,7 +40,7 @@ def look(collector: CollectorServer, open_profile: OpenProfile) -> CollectorPage
     return CollectorPage(open_profile(viewport={"width": 1280, "height": 800}).new_page(), collector.url)
 
 
-def tell(collector: CollectorServer, *calls: dict[str, Any]) -> None:
+def track(collector: CollectorServer, *calls: dict[str, Any]) -> None:
     for begin in range(0, len(calls), 1_000):
         body = {"batch": calls[begin : begin + 1_000]}
         assert httpx.post(f"{collector.url}/v1/batch", json=body, auth=("key", "")).status_code == 200
@@ -60,7 +60,7 @@ def entries(look: CollectorPage, having: str = "") -> Locator:
 
 def test_who_is_not_among_the_latest_is_found(look: CollectorPage, collector: CollectorServer) -> None:
     """By an address, and by what is written into the field."""
-    tell(collector, identity("first", name="Ada Byron"), *(page_view(f"visitor-{each}") for each in range(300)))
+    track(collector, identity("first", name="Ada Byron"), *(page_view(f"visitor-{each}") for each in range(300)))
     look.open("visitors/customerio/browser/visitor-0")
     expect(look.page.locator("#person-head .chip")).to_contain_text("visitor-0")
     expect(entries(look)).to_have_count(1)
@@ -76,7 +76,7 @@ def test_who_is_not_among_the_latest_is_found(look: CollectorPage, collector: Co
 
 
 def test_a_long_timeline_is_shown_on_request(look: CollectorPage, collector: CollectorServer) -> None:
-    tell(collector, *(page_view("a", name=f"Page {each}") for each in range(700)))
+    track(collector, *(page_view("a", name=f"Page {each}") for each in range(700)))
     look.open("visitors/customerio/browser/a")
     expect(entries(look)).to_have_count(120)
     look.page.get_by_role("button", name="Show 580 earlier events").click()
@@ -90,9 +90,9 @@ def test_a_long_timeline_is_shown_on_request(look: CollectorPage, collector: Col
 def test_what_began_before_the_part_that_is_shown_does_not_begin_with_it(
     look: CollectorPage, collector: CollectorServer
 ) -> None:
-    """An app that says on each page who it is makes nobody known anew."""
-    tell(collector, page_view("laptop"), identity("laptop"), page_view("phone"), identity("phone"))
-    tell(collector, *(identity(("laptop", "phone")[each % 2]) for each in range(600)))
+    """Repeated identities on each page add no further milestones."""
+    track(collector, page_view("laptop"), identity("laptop"), page_view("phone"), identity("phone"))
+    track(collector, *(identity(("laptop", "phone")[each % 2]) for each in range(600)))
     look.open("visitors/customerio/user/ada")
     expect(entries(look)).to_have_count(120)
     expect(entries(look, "[data-milestone]")).to_have_count(0)
@@ -119,13 +119,13 @@ def test_a_system_of_which_nothing_came_lately_can_be_chosen(look: CollectorPage
 
 
 def begin_with_answer_held(look: CollectorPage, collector: CollectorServer, place: str) -> None:
-    """Show somebody, and hold back the answers about something more that they did."""
-    tell(collector, identity("a"))
+    """Show a person, and hold back responses with further events."""
+    track(collector, identity("a"))
     look.page.add_init_script(GATE)
     look.open(place)
     expect(entries(look)).to_have_count(1)
     look.evaluate("gate.close()")
-    tell(collector, page_view("a"))
+    track(collector, page_view("a"))
     look.evaluate("gate.holding(2)")
 
 
@@ -138,7 +138,7 @@ def test_who_is_on_the_way_elsewhere_is_not_brought_back(look: CollectorPage, co
     expect(look.page).to_have_url(re.compile("#health$"))
 
 
-def test_a_late_answer_brings_nobody_back_who_is_forgotten(look: CollectorPage, collector: CollectorServer) -> None:
+def test_a_late_response_does_not_show_deleted_people(look: CollectorPage, collector: CollectorServer) -> None:
     begin_with_answer_held(look, collector, "visitors/customerio")
     emptied = "new MutationObserver(gate.open).observe(document.getElementById('timeline'), { childList: true })"
     look.evaluate(emptied)
@@ -146,5 +146,5 @@ def test_a_late_answer_brings_nobody_back_who_is_forgotten(look: CollectorPage, 
 
     expect(entries(look)).to_have_count(0)
     expect(look.page.locator("#people-empty")).to_be_visible()
-    expect(look.page.locator("#person-empty-title")).to_have_text("Nobody has passed by yet")
+    expect(look.page.locator("#person-empty-title")).to_have_text("No visitors yet")
     expect(look.page).to_have_url(re.compile("#visitors$"))

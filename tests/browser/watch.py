@@ -1,4 +1,4 @@
-"""What no page may do, whoever made it: noted while a test runs, and refused at its end."""
+"""What no page may do: recorded during a test, and refused at its end."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Watch:
         self._expected.append(re.compile(pattern))
 
     def end(self) -> None:
-        """Close the contexts, and fail where something was noted that nobody expected."""
+        """Close the contexts, and fail if something unexpected was recorded."""
         for context in self._contexts:
             for page in context.pages:
-                page.evaluate("0")  # what happened before this is told before this is answered
+                page.evaluate("0")  # earlier events arrive before the result
             context.close()
         bad = [one for one in self.complaints if not any(each.search(one) for each in self._expected)]
         assert not bad, "\n".join(bad)

@@ -43,7 +43,7 @@ class Owners(Children):
         super().__init__("tests.caretaker.owners", "error")
 
     def live(self, directory: Path, *visitors: str, dead: int = 0, look_every: float = 0.05) -> subprocess.Popen[str]:
-        """Begin a process that has told an event of each visitor, and has its file."""
+        """Start a process that has recorded an event of each visitor, and has its file open."""
         process = self.begin("own", directory, ",".join(visitors), dead, look_every)
         wait_for(process, "ready")
         return process

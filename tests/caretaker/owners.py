@@ -57,8 +57,8 @@ def own(directory: str, visitors: str, dead: str, look_every: str) -> None:
     say("closed", outbox.close(30))
 
 
-def keep_telling(directory: str, notes: str) -> None:
-    """Tell, deliver and bury until the input ends, and note what was told and delivered."""
+def keep_tracking(directory: str, notes: str) -> None:
+    """Record, deliver and bury events until the input ends, and note what was recorded and delivered."""
     outbox = SqliteOutbox(directory, ("a",), look_every=0.05, window=50)
     done = threading.Event()
 
@@ -90,5 +90,5 @@ def keep_telling(directory: str, notes: str) -> None:
 
 
 if __name__ == "__main__":
-    actions: dict[str, Callable[..., None]] = {action.__name__: action for action in (own, keep_telling)}
+    actions: dict[str, Callable[..., None]] = {action.__name__: action for action in (own, keep_tracking)}
     actions[sys.argv[1]](*(str(Path(one)) if one.startswith("/") else one for one in sys.argv[2:]))

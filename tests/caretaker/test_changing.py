@@ -1,4 +1,4 @@
-"""retry and purge: in files that nobody has, and by the processes that have one."""
+"""retry and purge: in files without a process, and by the processes that have one."""
 
 from __future__ import annotations
 
@@ -139,11 +139,11 @@ def test_a_damaged_file_is_not_said_to_be_purged(run: Run, directory: Path) -> N
     assert "cannot be changed (file corrupted); start the app" in answer.err
 
 
-def test_nothing_is_purged_that_nobody_has_confirmed(run: Run, directory: Path, owners: Owners) -> None:
+def test_nothing_is_purged_without_confirmation(run: Run, directory: Path, owners: Owners) -> None:
     owners.killed(directory, ADA, dead=1)
     answer = run("purge", "--dead")
     assert answer.code == 2
-    assert "with --yes nobody is asked" in answer.err
+    assert "use --yes" in answer.err
     assert len(run("export", "--dead").lines) == 1
 
 
@@ -188,7 +188,7 @@ def test_on_a_terminal_a_person_is_asked(run: Run, directory: Path, owners: Owne
     assert run("export", "--dead").out == ""
 
 
-def test_a_file_that_somebody_looks_at_is_waited_for(run: Run, directory: Path, owners: Owners) -> None:
+def test_a_file_that_is_being_read_is_waited_for(run: Run, directory: Path, owners: Owners) -> None:
     owners.killed(directory, ADA, dead=1)
     (file,) = list_files(directory)
     with looked_at(file.path) as is_gone:
@@ -196,11 +196,11 @@ def test_a_file_that_somebody_looks_at_is_waited_for(run: Run, directory: Path, 
         answer = run("retry", "--all", "--timeout", "0.1")
     assert answer.code == 3
     assert "0 entries retried" in answer.out
-    assert "in use; try once more" in answer.err
+    assert "in use; try again" in answer.err
     assert run("retry", "--all").code == 0
 
 
-def test_a_process_is_told_by_a_notice_what_to_do(run: Run, directory: Path) -> None:
+def test_a_process_gets_a_message_with_the_operation(run: Run, directory: Path) -> None:
     """Where it does not do it in time, that is said."""
     file = Folder(directory).make_file()  # held by this process, which heeds no notice
     database = Database(file.path)
@@ -216,7 +216,7 @@ def test_a_process_is_told_by_a_notice_what_to_do(run: Run, directory: Path) -> 
 
     assert answer.code == 3
     assert answer.out == "0 entries retried\n"
-    assert f"left to process {os.getpid()}, which has not done it yet" in answer.err
+    assert f"left to process {os.getpid()}, which has not finished" in answer.err
     with closing(Board(Folder(directory))) as board:
         (notice,) = board.after(0)
     assert (notice.kind, read_which_dead(notice.subject)) == ("retry dead", (None, None))
@@ -265,11 +265,11 @@ def test_nothing_of_a_purged_visitor_is_left_in_files_of_live_processes(
 def test_a_process_that_goes_on_telling_is_purged_of_what_it_had(
     run: Run, directory: Path, owners: Owners, tmp_path: Path
 ) -> None:
-    process = owners.begin("keep_telling", directory, tmp_path / "notes")
+    process = owners.begin("keep_tracking", directory, tmp_path / "notes")
     wait_for(process, "ready")
     answer = run("purge", "--visitor", "visitor 7", "--yes", "--timeout", "8")
     assert answer.code == 3  # there is more of the visitor by now
-    assert "run it once more" in answer.err
+    assert "run the command again" in answer.err
     assert owners.end(process) == ["state ok", "closed True"]
     assert run("purge", "--visitor", "visitor 7", "--yes").code == 0
     assert run("export", "--visitor", "visitor 7").out == ""

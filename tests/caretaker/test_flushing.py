@@ -25,7 +25,7 @@ def leave_behind(directory: Path, *visitors: str) -> list[str]:
     outbox = SqliteOutbox(directory, ("sitecore",), look_every=1e6)
     events = [event_about(visitor) for visitor in visitors]
     for event in events:
-        outbox.put(event, ("sitecore",), _Nobody(), 0.0)
+        outbox.put(event, ("sitecore",), _NullObserver(), 0.0)
     assert outbox.close(30)
     return [event.id for event in events]
 
@@ -44,16 +44,16 @@ def test_what_was_left_behind_is_delivered(run: Run, directory: Path, collector:
 
     answer = run("flush")
 
-    assert (answer.code, answer.out, answer.err) == (0, "3 entries delivered; nothing waits\n", "")
+    assert (answer.code, answer.out, answer.err) == (0, "3 entries delivered; nothing is waiting\n", "")
     assert sorted(event["browser_id"] for event in collector.events) == sorted([ADA, ADA, BEN])
-    assert collector.counts["browser_ids"] == 0  # nobody is made who then never comes
-    assert "nothing waits" in run("flush").out
+    assert collector.counts["browser_ids"] == 0  # no unused browser ID is made
+    assert "nothing is waiting" in run("flush").out
 
 
 def test_before_the_first_event_there_is_nothing_to_deliver(run: Run, directory: Path) -> None:
     answer = run("flush")
     assert answer.code == 0
-    assert "no files, so nothing waits" in answer.out
+    assert "no files, nothing is waiting" in answer.out
     assert not directory.exists()
 
 
@@ -80,13 +80,13 @@ def test_what_a_live_process_has_is_left_to_it(run: Run, directory: Path, owners
 
 def test_settings_that_lack_a_destination_bury_nothing(run: Run, directory: Path) -> None:
     outbox = SqliteOutbox(directory, ("other",), look_every=1e6)
-    outbox.put(event_about(ADA), ("other",), _Nobody(), 0.0)
+    outbox.put(event_about(ADA), ("other",), _NullObserver(), 0.0)
     assert outbox.close(30)
 
     answer = run("flush")
 
     assert answer.code == 1
-    assert "found what waits for other, which these settings do not have" in answer.err
+    assert "found entries waiting for other, which the settings do not have" in answer.err
     assert [one["state"] for one in run("export").lines] == ["waiting"]
 
 
@@ -117,7 +117,7 @@ def test_a_destination_of_the_app_is_found_in_the_working_directory(
 
     answer = run("flush")
 
-    assert (answer.code, answer.out) == (0, "1 entry delivered; nothing waits\n"), answer.err
+    assert (answer.code, answer.out) == (0, "1 entry delivered; nothing is waiting\n"), answer.err
     assert [event["browser_id"] for event in collector.events] == [ADA]
 
 
@@ -151,6 +151,6 @@ def test_a_tracking_of_the_app_delivers(
     assert "found a Tracking whose outbox is not" in answer.err
 
 
-class _Nobody:
+class _NullObserver:
     def on_stored(self) -> None: ...
     def on_settled(self, destination: str, outcome: object) -> None: ...

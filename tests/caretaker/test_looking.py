@@ -132,7 +132,7 @@ def test_ls_check_answers_3_for_dead_letters_and_files_set_aside(run: Run, direc
 
 def test_an_empty_folder_has_nothing(run: Run, directory: Path) -> None:
     directory.mkdir(mode=0o700)
-    assert "nothing waits" in run("ls").out
+    assert "nothing is waiting" in run("ls").out
     assert "nothing to verify" in run("verify").out
     assert run("export") == Answer(0, "", "")
 
@@ -163,7 +163,7 @@ def test_show_says_what_became_of_an_event(run: Run, directory: Path, owners: Ow
 def test_show_says_when_the_next_attempt_is(run: Run, directory: Path) -> None:
     outbox = SqliteOutbox(directory, ("a",), look_every=1e6)
     fill(outbox, [])
-    outbox.put(event_about(ADA), ("a",), _Nobody(), time.monotonic())
+    outbox.put(event_about(ADA), ("a",), _NullObserver(), time.monotonic())
     (entry,) = outbox.acquire("a", 1, time.monotonic())
     outbox.settle_retry(entry, time.monotonic() + 60, "HTTP 503")
     assert outbox.flush_to_disk(30)
@@ -171,7 +171,7 @@ def test_show_says_when_the_next_attempt_is(run: Run, directory: Path) -> None:
     shown = run("show", "--state", "waiting").json
 
     assert shown["reason"] == "HTTP 503"
-    assert shown["next_attempt"] > shown["told_at"]
+    assert shown["next_attempt"] > shown["created_at"]
     assert outbox.close(30)
 
 
@@ -230,7 +230,7 @@ def test_export_to_a_file_is_this_users_alone(run: Run, directory: Path, owners:
     assert len(target.read_text().splitlines()) == 2
     again = run("export", "--to", target)
     assert again.code == 2
-    assert "is there already" in again.err
+    assert "exists already" in again.err
     assert run("export", "--to", tmp_path / "no" / "where").code == 1
 
 
@@ -245,7 +245,7 @@ def test_what_was_set_aside_is_exported_when_asked_for(run: Run, directory: Path
     assert "1 file set aside as damaged" in plain.err
     everything = run("export", "--set-aside")
     assert everything.code == 3
-    assert "not all of it could be read" in everything.err
+    assert "could not be read completely" in everything.err
     assert 1_000 < len(everything.lines) < 2_000
     assert all(one["set_aside"] for one in everything.lines)
     of_visitor = run("export", "--visitor", ADA)
@@ -256,17 +256,17 @@ def test_verify_finds_damage(run: Run, directory: Path, owners: Owners) -> None:
     owners.killed(directory, ADA, BEN)
     good = run("verify")
     assert good.code == 0
-    assert "good, 4 entries readable" in good.out
+    assert "ok, 4 entries readable" in good.out
 
     path = left_behind(directory, 2_000)
     corrupt(path)
     bad = run("verify", "--json")
     assert bad.code == 3
     verdicts = {one["file"]: one for one in bad.json["files"]}
-    assert not verdicts[path.name]["good"]
-    assert verdicts[path.name]["complaints"]
+    assert not verdicts[path.name]["ok"]
+    assert verdicts[path.name]["problems"]
     assert 1_000 < verdicts[path.name]["entries"] < 2_000
-    assert sum(one["good"] for one in verdicts.values()) == 1
+    assert sum(one["ok"] for one in verdicts.values()) == 1
 
 
 def test_verify_finds_events_that_cannot_be_read(run: Run, directory: Path) -> None:
@@ -294,7 +294,7 @@ def test_another_programs_file_is_named(run: Run, directory: Path) -> None:
     ("arguments", "code", "words"),
     [
         (["ls"], 2, "found no outbox; name it with --outbox"),
-        (["ls", "--outbox", "memory"], 2, "no files to look at"),
+        (["ls", "--outbox", "memory"], 2, "there are no files"),
         (["ls", "--outbox", "redis://host"], 2, "expected a directory"),
         (["ls", "--outbox", "sqlite:///"], 2, "expected a directory"),
         (["ls", "--outbox", "/no/such/directory"], 1, "found no directory /no/such/directory"),
@@ -332,7 +332,7 @@ def test_a_folder_that_everybody_may_write_to_is_refused(run: Run, directory: Pa
     assert "chmod 700" in answer.err
 
 
-AS_NOBODY = """
+AS_OTHER_USER = """
 import os, sys
 import passerby.cli.outbox.command  # while it can be read
 from passerby.cli.main import main
@@ -347,7 +347,7 @@ def test_a_folder_of_another_user_is_named(directory: Path, owners: Owners) -> N
     owners.killed(directory, ADA)
     if os.getuid() != 0:
         directory.chmod(0)
-    command = [sys.executable, "-c", AS_NOBODY, "outbox", "ls", "--outbox", str(directory)]
+    command = [sys.executable, "-c", AS_OTHER_USER, "outbox", "ls", "--outbox", str(directory)]
     answer = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     directory.chmod(0o700)
     assert answer.returncode == 1
@@ -399,7 +399,7 @@ def test_many_entries_take_no_memory(verb: str, directory: Path, tmp_path: Path)
 def test_looking_is_never_in_the_way_of_a_process(run: Run, directory: Path, owners: Owners, tmp_path: Path) -> None:
     """It goes on recording and delivering while all is looked at again and again, and its ledger is exact."""
     notes = tmp_path / "notes"
-    process = owners.begin("keep_telling", directory, notes)
+    process = owners.begin("keep_tracking", directory, notes)
     wait_for(process, "ready")
     for _ in range(8):
         assert [run(verb).code for verb in ("ls", "export", "verify")] == [0, 0, 0]
@@ -412,6 +412,6 @@ def test_looking_is_never_in_the_way_of_a_process(run: Run, directory: Path, own
     assert sorted(left + delivered) == sorted(stored)
 
 
-class _Nobody:
+class _NullObserver:
     def on_stored(self) -> None: ...
     def on_settled(self, destination: str, outcome: object) -> None: ...

@@ -16,10 +16,10 @@ def test_progress_is_said_a_few_times_a_second_and_taken_away() -> None:
     times = iter([0.0, 0.05, 0.3, 0.35, 0.6])
     err = Terminal()
     with Progress(err, lambda: next(times)) as progress:
-        progress.say("too early")
-        progress.say("file 1")
-        progress.go_on("too soon")
-        progress.go_on(", entry 7")
+        progress.start("too early")
+        progress.start("file 1")
+        progress.update("too soon")
+        progress.update(", entry 7")
     assert err.getvalue() == "\r\x1b[Kfile 1\r\x1b[Kfile 1, entry 7\r\x1b[K"
 
 
@@ -27,7 +27,7 @@ def test_progress_is_said_on_terminals_only() -> None:
     times = iter(range(100))
     err = io.StringIO()
     with Progress(err, lambda: next(times)) as progress:
-        progress.say("file 1")
+        progress.start("file 1")
     assert err.getvalue() == ""
 
 

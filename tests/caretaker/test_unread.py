@@ -1,4 +1,4 @@
-"""No command answers 0 or says that nothing waits over what it could not read: `flush || keep the disk` is safe."""
+"""No command exits with 0 or reports an empty outbox if files were unreadable: `flush || keep the disk` is safe."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_flush_over_a_damaged_file(
 
     if len(collector.events) < NUMBER or damage is set_aside:
         assert answer.code == 3
-        assert "nothing waits\n" not in answer.out or "are lost" in answer.err
+        assert "nothing is waiting\n" not in answer.out or "are lost" in answer.err
         assert any(words in answer.err for words in ("set aside as damaged", "cannot be read", "are lost"))
         if "are lost" not in answer.err:
             assert run("flush", "--timeout", "1").code == 3  # and the next time
@@ -110,7 +110,7 @@ def test_flush_over_a_file_that_was_emptied_but_for_its_log(
     for verb, code in (("ls", 1), ("verify", 1), ("export", 1), ("flush", 3)):
         answer = run(verb)
         assert answer.code == code, verb
-        assert "nothing waits\n" not in answer.out
+        assert "nothing is waiting\n" not in answer.out
         assert "file corrupted" in answer.out + answer.err or "set aside as damaged" in answer.err
 
 
@@ -136,8 +136,8 @@ def test_flush_over_what_is_held_or_dead(run: Run, directory: Path, state: str) 
         (["verify"], "set aside"),
         (["export"], "set aside as damaged"),
         (["export", "--dead"], "set aside as damaged"),
-        (["show", "no such event"], "found no event of that ID in what could be read"),
-        (["show", "--dead"], "found no such event in what could be read"),
+        (["show", "no such event"], "found no event of that ID in the readable part"),
+        (["show", "--dead"], "found no such event in the readable part"),
         (["retry", "--all"], "set aside as damaged"),
         (["retry", "no such event"], "set aside as damaged"),
         (["purge", "--dead", "--yes"], "set aside as damaged"),
@@ -168,7 +168,7 @@ def test_doctor_answers_3_for_a_file_that_was_set_aside(run: Run, directory: Pat
     answer = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
 
     assert answer.returncode in (1, 3)  # 1 where this machine has a problem of its own
-    assert "0 entries in what could be read" in answer.stdout
+    assert "0 entries in the readable files" in answer.stdout
     assert "1 file set aside as damaged" in answer.stdout
 
 
@@ -189,5 +189,5 @@ def test_flush_of_a_directory_that_cannot_be_looked_at(run: Run, directory: Path
     for place in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / "link"):
         answer = run("flush", outbox=place)
         assert answer.code == 1
-        assert "nothing waits" not in answer.out
+        assert "nothing is waiting" not in answer.out
         assert "passerby outbox flush: " in answer.err

@@ -18,7 +18,7 @@ from passerby.collector import CollectorServer
 from passerby.destinations import DestinationResponse, OutgoingRequest
 from passerby.destinations.target import COLLECTOR_URL
 from passerby.events.event import Event
-from passerby.testing import Told
+from passerby.testing import CapturedEvents
 from passerby.values.outcome import Delivered
 from tests.faces.servers import keep_port
 from tests.making import BROWSER_ID, PATIENCE
@@ -145,7 +145,7 @@ def test_every_app_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, co
         running("collect", "--port", "0", "--", *COMMANDS[command](str(port := kept.getsockname()[1]))) as collect,
     ):
         url = collect.wait_for(r"Collecting on (\S+)")[1]
-        collect.wait_for(rf"its events come here, whatever its settings say \({COLLECTOR_URL} is set\)")
+        collect.wait_for(rf"all its events go to the collector \({COLLECTOR_URL} is set\)")
         assert ask(f"http://127.0.0.1:{port}/") == "home"
         stats = eventually_counts(url)
         collect.end()
@@ -180,7 +180,7 @@ def eventually_counts(url: str) -> dict[str, Any]:
 
 
 class Own:
-    """A destination of an app's own, whose address is nobody else's to know."""
+    """A custom destination with a secret address."""
 
     name, batch_size, batch_bytes = "own", 1, 0
     origin = "https://own.invalid"
@@ -247,13 +247,15 @@ def test_however_it_is_configured(
 )
 @pytest.mark.parametrize("configured", ["Sitecore", "a mapping", "its own"])
 def test_only_this_machine_is_taken(monkeypatch: pytest.MonkeyPatch, address: str, configured: str) -> None:
-    """The variable cannot send the events of a running app to somebody else."""
+    """The variable cannot send the events of a running app to another machine."""
     monkeypatch.setenv(COLLECTOR_URL, address)
     with pytest.raises(SettingsError, match=f"^{COLLECTOR_URL}: expected an http URL with a loopback address"):
         CONFIGURED[configured]()
 
 
-def test_without_it_addresses_are_as_they_are_set(tracked: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_it_addresses_are_as_they_are_set(
+    captured_events: CapturedEvents, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(COLLECTOR_URL, "")
     assert Sitecore(client_key="key", target_url="https://cdp.example.com/").origin == "https://cdp.example.com"
     assert CustomerIO(write_key="key", region="eu").origin == "https://cdp-eu.customer.io"

@@ -59,7 +59,7 @@ def test_the_python_package_is_accepted(options: JSON, service: CollectorServer,
     assert {one.refusal for one in service.requests} == {None}
     person = service.people("customerio").user("u1")
     assert person is not None
-    assert person.story == ["page", "identify", "Order Completed", "group", "alias", "screen"]
+    assert person.event_names == ["page", "identify", "Order Completed", "group", "alias", "screen"]
 
 
 @pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")

@@ -68,13 +68,13 @@ def test_an_older_file_is_brought_up_to_date_and_keeps_everything(older: Path) -
             (4, 4.5, None, "told to"),
         ]
         assert (requests[1].headers, requests[1].body) == ({"a": "b"}, b"{}")
-        assert (requests[1].answer_headers, requests[1].answer_body) == ({}, b""), "which was not kept then"
+        assert (requests[1].response_headers, requests[1].response_body) == ({}, b""), "which was not kept then"
         assert store.events() == [(2, 2.5, {"type": "VIEW"})]
         assert len(store.messages("customerio")) == 3
         assert store.knows("b1")
         assert counts["accepted_events"] == 5
-        assert store.first_taken("customerio", ["m1", "m2"]) == {"m1": (3, 0)}
-        assert store.first_taken("datalyr", ["m1"]) == {"m1": (3, 3)}
+        assert store.first_accepted("customerio", ["m1", "m2"]) == {"m1": (3, 0)}
+        assert store.first_accepted("datalyr", ["m1"]) == {"m1": (3, 3)}
         figures, _ = store.counts_by_system()
         assert figures["customerio"] == {"accepted": 3, "refused": 0, "failed": 0, "repeated": 1}
         assert figures["sitecore"] == {"accepted": 1, "refused": 0, "failed": 1, "repeated": 0}

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from passerby.collector.ask import Answer, Ask
-from passerby.collector.datalyr_api import REMEMBERED, DatalyrApi
+from passerby.collector.api_request import ApiRequest, ApiResponse
+from passerby.collector.datalyr_api import DEDUPLICATION_WINDOW, DatalyrApi
 
 EVENT = {
     "event_name": "$identify",
@@ -20,15 +20,15 @@ EVENT = {
 TRACKED = {"event": "purchase", "eventId": "e1", "userId": "user_1", "timestamp": "2025-09-29T10:15:00.123Z"}
 
 
-def answer(*events: Any, api: DatalyrApi | None = None, workspace: Any = "ws_1", **headers: str) -> Answer:
+def answer(*events: Any, api: DatalyrApi | None = None, workspace: Any = "ws_1", **headers: str) -> ApiResponse:
     body = json.dumps({"workspaceId": workspace, "events": list(events)}).encode()
     given = {name.replace("_", "-"): value for name, value in headers.items()}
-    return (api or DatalyrApi()).answer(Ask("POST", "/events", body, given))
+    return (api or DatalyrApi()).handle(ApiRequest("POST", "/events", body, given))
 
 
-def track(event: Any, api: DatalyrApi | None = None, **headers: str) -> Answer:
+def track(event: Any, api: DatalyrApi | None = None, **headers: str) -> ApiResponse:
     given = {name.replace("_", "-"): value for name, value in headers.items()}
-    return (api or DatalyrApi()).answer(Ask("POST", "/track", json.dumps(event).encode(), given))
+    return (api or DatalyrApi()).handle(ApiRequest("POST", "/track", json.dumps(event).encode(), given))
 
 
 def test_the_documents_own_request_is_taken() -> None:
@@ -61,7 +61,7 @@ def test_an_event_seen_within_six_hours_is_the_same_event() -> None:
     assert answer(event, {**EVENT, "event_id": "e2"}, api=api).messages == (event, {**EVENT, "event_id": "e2"})
     again = answer(event, api=api)
     assert (again.status, again.messages) == (200, ())
-    now += REMEMBERED + 1
+    now += DEDUPLICATION_WINDOW + 1
     assert answer(event, api=api).messages == (event,)
 
 
@@ -89,8 +89,8 @@ def test_one_bad_event_refuses_the_batch(change: dict[str, Any], reason: str) ->
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"events": []}', b'{"workspaceId": "ws_1", "events": ["e"]}'])
 def test_what_is_no_batch_is_refused(body: bytes) -> None:
-    assert DatalyrApi().answer(Ask("POST", "/events", body)).status == 400
+    assert DatalyrApi().handle(ApiRequest("POST", "/events", body)).status == 400
 
 
 def test_other_methods_are_refused() -> None:
-    assert DatalyrApi().answer(Ask("GET", "/events", b"")).status == 405
+    assert DatalyrApi().handle(ApiRequest("GET", "/events", b"")).status == 405

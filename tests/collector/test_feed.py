@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from passerby.collector import Received
+from passerby.collector import CollectedRequest
 from passerby.collector.feed import Cursor, Feed
-from passerby.collector.row import Kept
+from passerby.collector.request_record import RequestRecord
 from passerby.collector.store import Store
 
 
 def arrive(store: Store, number: int) -> None:
     for _ in range(number):
-        received = Received(store.next_number(), 1.5, "GET", "/", {}, b"", "other", 404, False, "no")
-        store.add(Kept(received, None, None))
+        received = CollectedRequest(store.next_number(), 1.5, "GET", "/", {}, b"", "other", 404, False, "no")
+        store.add(RequestRecord(received, None, None))
 
 
 def numbers(feed: Feed, cursor: Cursor, limit: int = 500) -> list[int]:
@@ -59,7 +59,7 @@ def test_the_latest_and_what_came_after() -> None:
 
 def test_what_was_cleared_while_it_was_read_is_read_anew() -> None:
     class ClearedMeanwhile(Store):
-        def requests(self, first: int = 0, limit: int = -1) -> list[Received]:
+        def requests(self, first: int = 0, limit: int = -1) -> list[CollectedRequest]:
             found = super().requests(first, limit)
             if found and found[0].number == 1:
                 self.clear()

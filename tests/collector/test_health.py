@@ -12,12 +12,12 @@ import httpx
 import pytest
 
 from passerby import Datalyr, Tracking
-from passerby.collector import CollectorServer, DestinationHealth, OutboxHealth, Received, health_of
+from passerby.collector import CollectedRequest, CollectorServer, DestinationHealth, OutboxHealth, health_of
 from passerby.collector import health as health_module
+from passerby.collector.faults import BY_FAULT
 from passerby.collector.feed import Cursor, Feed
-from passerby.collector.health import HISTORY, LATEST, RECENT, Health
-from passerby.collector.row import Kept
-from passerby.collector.scripted import AS_TOLD
+from passerby.collector.health import HISTORY, LAG_REQUESTS, LAG_SAMPLES, Health
+from passerby.collector.request_record import RequestRecord
 from passerby.collector.store import Store
 
 from .conftest import MakeEvent
@@ -37,15 +37,17 @@ def health(store: Store) -> Health:
 
 
 def arrive(store: Store, *moments: float | None, time: float = 100.0, **fields: Any) -> None:
-    """Have events come, told at these moments."""
+    """Receive events with these timestamps."""
     for moment in moments:
-        told = {} if moment is None else {"requested_at": f"1970-01-01T00:{moment // 60:02.0f}:{moment % 60:06.3f}Z"}
-        text = json_of({"type": "VIEW", "browser_id": "b", **told})
+        timestamp = (
+            {} if moment is None else {"requested_at": f"1970-01-01T00:{moment // 60:02.0f}:{moment % 60:06.3f}Z"}
+        )
+        text = json_of({"type": "VIEW", "browser_id": "b", **timestamp})
         usual: dict[str, Any] = {"status": 201, "accepted": True, "refusal": None}
-        received = Received(
+        received = CollectedRequest(
             store.next_number(), time, "POST", "/v1.2/events", {}, text.encode(), "events", **(usual | fields)
         )
-        store.add(Kept(received, text if received.accepted else None, None))
+        store.add(RequestRecord(received, text if received.accepted else None, None))
 
 
 def json_of(event: dict[str, Any]) -> str:
@@ -55,8 +57,8 @@ def json_of(event: dict[str, Any]) -> str:
 def test_each_outcome_has_its_figure(store: Store, health: Health) -> None:
     arrive(store, None, None)
     arrive(store, None, accepted=False, status=400, refusal="browser_id is missing")
-    arrive(store, None, accepted=False, status=503, refusal=AS_TOLD)
-    arrive(store, None, accepted=False, status=None, refusal=AS_TOLD)
+    arrive(store, None, accepted=False, status=503, refusal=BY_FAULT)
+    arrive(store, None, accepted=False, status=None, refusal=BY_FAULT)
     arrive(store, None, status=None)  # taken, and only the answer was lost
 
     seen = health.as_json()["seen"]
@@ -64,11 +66,11 @@ def test_each_outcome_has_its_figure(store: Store, health: Health) -> None:
     assert seen["customerio"] == seen["datalyr"] == NOTHING
 
 
-def test_a_sample_tells_what_is_new(store: Store, health: Health) -> None:
+def test_a_sample_has_what_is_new(store: Store, health: Health) -> None:
     arrive(store, None, None)
     health.sample()
     arrive(store, None)
-    arrive(store, None, accepted=False, status=503, refusal=AS_TOLD)
+    arrive(store, None, accepted=False, status=503, refusal=BY_FAULT)
     health.sample()
     health.sample()
 
@@ -101,7 +103,7 @@ def test_lag_is_how_late_events_came(store: Store, health: Health) -> None:
 
 
 def test_lag_is_looked_at_in_the_latest_requests(store: Store, health: Health) -> None:
-    arrive(store, 1.0, *[99.0] * LATEST)
+    arrive(store, 1.0, *[99.0] * LAG_REQUESTS)
     health.sample()
 
     assert health.as_json()["seen"]["sitecore"]["lag"] == {"p50": pytest.approx(1.0), "p95": pytest.approx(1.0)}
@@ -109,7 +111,7 @@ def test_lag_is_looked_at_in_the_latest_requests(store: Store, health: Health) -
 
 def test_lag_is_forgotten_after_a_minute(store: Store, health: Health) -> None:
     arrive(store, 99.0)
-    for _ in range(RECENT):
+    for _ in range(LAG_SAMPLES):
         health.sample()
     before = health.as_json()["seen"]["sitecore"]["lag"]
     health.sample()
@@ -164,12 +166,12 @@ def test_an_outbox_that_cannot_be_asked_is_logged(store: Store, caplog: pytest.L
     with caplog.at_level(logging.ERROR, logger="passerby.collector"):
         health.sample()
 
-    assert "could not be asked" in caplog.text
+    assert "reading the outbox's health failed" in caplog.text
     assert health.as_json()["outbox"] is None
     assert len(health.as_json()["history"]) == 1
 
 
-def test_repeats_are_counted_whoever_drops_them(client: httpx.Client) -> None:
+def test_repeats_are_counted_in_all_systems(client: httpx.Client) -> None:
     call = {"type": "page", "anonymousId": "a", "messageId": "m1"}
     event = {"event_name": "x", "anonymous_id": "a", "event_id": "m1", "timestamp": "2026-11-24T16:00:00Z"}
     for _ in range(3):
@@ -203,7 +205,7 @@ class FailsAtFirst(Feed):
 async def test_a_sample_that_fails_is_not_the_last(
     store: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health_module, "EVERY", 0.0)
+    monkeypatch.setattr(health_module, "SAMPLE_INTERVAL", 0.0)
     loop, is_asked = asyncio.get_running_loop(), asyncio.Event()
 
     def find_outbox() -> None:
@@ -243,7 +245,7 @@ def test_the_outbox_of_an_app_in_this_process() -> None:
 
         until(lambda: bool(outbox()) and outbox()["destinations"]["datalyr"]["retries"] > 0)
         during = outbox()
-        collector.behave()
+        collector.clear_faults()
         until(lambda: bool(outbox()["destinations"]["datalyr"]["delivered"] == 1))
         after = outbox()
         tracking.close(1.0)
@@ -254,7 +256,7 @@ def test_the_outbox_of_an_app_in_this_process() -> None:
     assert after["destinations"]["datalyr"]["breaker"] == "closed"
 
 
-def test_what_is_told_of_an_earlier_day_is_not_late(store: Store, health: Health) -> None:
+def test_an_event_of_an_earlier_day_is_not_late(store: Store, health: Health) -> None:
     arrive(store, 0.0, time=3 * 86_400.0)
     health.sample()
     assert health.as_json()["seen"]["sitecore"]["lag"] is None

@@ -15,7 +15,7 @@ from passerby.collector import outbox_folder
 from passerby.collector.outbox_folder import OutboxFolder, find_outbox
 from passerby.outbox.folder import SHARED
 
-pytestmark = pytest.mark.passerby_live  # nobody is there to be called
+pytestmark = pytest.mark.passerby_live  # there is no service
 
 VISITOR = "7b0d5b0e-1f5c-4f8e-9a52-2f1d1c7a9d10"
 
@@ -30,7 +30,7 @@ def app(folder: Path) -> Iterator[Tracking]:
     tracking.close(1.0)
 
 
-def tell(tracking: Tracking, number: int) -> None:
+def track(tracking: Tracking, number: int) -> None:
     for _ in range(number):
         tracking.for_visitor(VISITOR).event("ADD").wait_stored(10)
 
@@ -38,7 +38,7 @@ def tell(tracking: Tracking, number: int) -> None:
 def test_what_waits_is_counted(tmp_path: Path) -> None:
     folder = OutboxFolder(tmp_path / "outbox")
     with app(tmp_path / "outbox") as tracking:
-        tell(tracking, 3)
+        track(tracking, 3)
         health = folder()
 
     assert health.state == "ok"
@@ -54,19 +54,19 @@ def test_it_is_counted_again_when_something_changed_and_only_then(
 ) -> None:
     counted: list[Path] = []
 
-    def take_stock(directory: Path, err: TextIO) -> Any:
+    def list_contents(directory: Path, err: TextIO) -> Any:
         counted.append(directory)
-        return listing.take_stock(directory, err)
+        return listing.list_contents(directory, err)
 
-    monkeypatch.setattr(outbox_folder, "take_stock", take_stock)
+    monkeypatch.setattr(outbox_folder, "list_contents", list_contents)
     with app(tmp_path / "outbox") as tracking:
-        tell(tracking, 1)
+        track(tracking, 1)
     folder = OutboxFolder(tmp_path / "outbox", clock=lambda: 0.0)
     found = [folder().total("pending") for _ in range(3)]
     assert (found, len(counted)) == ([1, 1, 1], 1)
 
     with app(tmp_path / "outbox") as tracking:
-        tell(tracking, 1)
+        track(tracking, 1)
         assert folder().total("pending") == 2
     assert len(counted) == 2
 
@@ -75,9 +75,9 @@ def test_what_takes_long_is_done_less_often(tmp_path: Path) -> None:
     moments = iter([0.0, 0.0, 2.0, 2.0, 21.9, 22.1, 22.1, 22.1, 22.1])  # counting takes two seconds
     folder = OutboxFolder(tmp_path / "outbox", clock=lambda: next(moments))
     with app(tmp_path / "outbox") as tracking:
-        tell(tracking, 1)
+        track(tracking, 1)
         first = folder().total("pending")
-        tell(tracking, 1)
+        track(tracking, 1)
         found = [folder().total("pending") for _ in range(2)]
 
     assert (first, *found) == (1, 1, 2)
@@ -109,7 +109,7 @@ def test_a_file_in_the_folders_place_is_said(tmp_path: Path) -> None:
 
 def test_looking_changes_nothing(tmp_path: Path) -> None:
     with app(tmp_path / "outbox") as tracking:
-        tell(tracking, 1)
+        track(tracking, 1)
     before = {path.name: path.read_bytes() for path in (tmp_path / "outbox").glob("*.sqlite3")}
     OutboxFolder(tmp_path / "outbox")()
 

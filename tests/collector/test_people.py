@@ -1,4 +1,4 @@
-"""Who is who, as Datalyr's document tells it, in its events and in Customer.io's calls."""
+"""Identity resolution as Datalyr documents it, with its events and with Customer.io's calls."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from passerby.collector import People
-from passerby.collector.ask import System
+from passerby.collector.api_request import MessageSystem
 
-Told = tuple[str, str | None, str | None, dict[str, Any]]
+Call = tuple[str, str | None, str | None, dict[str, Any]]
 
 
 def datalyr(name: str, anonymous_id: str | None, user_id: str | None, traits: dict[str, Any]) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def customerio(name: str, anonymous_id: str | None, user_id: str | None, traits:
     return message | {"type": "track", "event": name, "properties": traits}
 
 
-FORMS: dict[str, tuple[System, Any]] = {
+FORMS: dict[str, tuple[MessageSystem, Any]] = {
     "datalyr events": ("datalyr", datalyr),
     "datalyr track": ("datalyr", track),
     "customerio": ("customerio", customerio),
@@ -41,27 +41,27 @@ def form(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
-def people(form: Any, *told: Told) -> People:
+def people(form: Any, *calls: Call) -> People:
     system, write = form
-    return People(system, [write(*one) for one in told])
+    return People(system, [write(*one) for one in calls])
 
 
-def story(people: People, user_id: str) -> list[str]:
+def names_of(people: People, user_id: str) -> list[str]:
     person = people.user(user_id)
     assert person is not None
-    return [name.removeprefix("$") for name in person.story]
+    return [name.removeprefix("$") for name in person.event_names]
 
 
 def test_before_identify_there_is_a_stranger_and_after_it_all_is_the_users(form: Any) -> None:
-    before: list[Told] = [("view", "anon_1", None, {}), ("add_to_cart", "anon_1", None, {})]
-    strangers = people(form, *before)
-    assert [one.user_id for one in strangers.strangers] == [None]
-    assert strangers.users == []
+    before: list[Call] = [("view", "anon_1", None, {}), ("add_to_cart", "anon_1", None, {})]
+    anonymous = people(form, *before)
+    assert [one.user_id for one in anonymous.anonymous] == [None]
+    assert anonymous.users == []
 
     known = people(form, *before, ("$identify", "anon_1", "user_1", {"plan": "pro"}), ("purchase", "anon_1", None, {}))
-    assert story(known, "user_1") == ["view", "add_to_cart", "identify", "purchase"]
-    assert known.strangers == []
-    assert known.of_browser("anon_1") is known.user("user_1")
+    assert names_of(known, "user_1") == ["view", "add_to_cart", "identify", "purchase"]
+    assert known.anonymous == []
+    assert known.by_browser("anon_1") is known.user("user_1")
 
 
 def test_the_purchase_of_three_days_and_two_devices(form: Any) -> None:
@@ -74,7 +74,7 @@ def test_the_purchase_of_three_days_and_two_devices(form: Any) -> None:
         ("$identify", "anon_laptop", "user_1", {"plan": "pro"}),
         ("purchase", "anon_laptop", "user_1", {}),
     )
-    assert story(known, "user_1") == ["view_ad", "sign_up", "identify", "compare", "identify", "purchase"]
+    assert names_of(known, "user_1") == ["view_ad", "sign_up", "identify", "compare", "identify", "purchase"]
     person = known.user("user_1")
     assert person is not None
     assert person.anonymous_ids == ["anon_phone", "anon_laptop"]
@@ -91,21 +91,21 @@ def test_on_a_shared_device_each_has_what_is_their_own(form: Any) -> None:
         ("ben's", "anon_1", None, {}),
         ("ada's again", "anon_1", "ada", {}),
     )
-    assert story(known, "ada") == ["view", "identify", "ada's", "ada's again"]
-    assert story(known, "ben") == ["identify", "ben's"]
-    browser = known.of_browser("anon_1")
+    assert names_of(known, "ada") == ["view", "identify", "ada's", "ada's again"]
+    assert names_of(known, "ben") == ["identify", "ben's"]
+    browser = known.by_browser("anon_1")
     assert browser is not None
     assert browser.user_id == "ben"
 
 
-def test_somebody_else_is_nobodys(form: Any) -> None:
+def test_events_of_another_user_are_not_attributed(form: Any) -> None:
     known = people(form, ("$identify", "anon_1", "user_1", {}), ("view", "anon_2", None, {}))
 
-    assert story(known, "user_1") == ["identify"]
-    (stranger,) = known.strangers
+    assert names_of(known, "user_1") == ["identify"]
+    (stranger,) = known.anonymous
     assert stranger.anonymous_ids == ["anon_2"]
     assert known.user("user_2") is None
-    assert known.of_browser("anon_3") is None
+    assert known.by_browser("anon_3") is None
 
 
 def test_an_alias_makes_two_users_one(form: Any) -> None:
@@ -119,7 +119,7 @@ def test_an_alias_makes_two_users_one(form: Any) -> None:
         ("latest", None, "old", {}),
     )
     assert [one.user_id for one in known.users] == ["new"]
-    assert story(known, "new") == ["identify", "view", "identify", "alias", "later", "latest"]
+    assert names_of(known, "new") == ["identify", "view", "identify", "alias", "later", "latest"]
     assert known.user("old") is known.user("new")
     person = known.user("new")
     assert person is not None
@@ -130,18 +130,18 @@ def test_an_alias_makes_two_users_one(form: Any) -> None:
 def test_an_alias_of_a_browser_makes_its_events_the_users(form: Any) -> None:
     known = people(form, ("view", "anon_1", None, {}), ("$alias", None, "user_1", {"previousId": "anon_1"}))
 
-    assert story(known, "user_1") == ["view", "alias"]
-    assert known.strangers == []
+    assert names_of(known, "user_1") == ["view", "alias"]
+    assert known.anonymous == []
 
 
-def test_who_somebody_was_before_is_no_trait() -> None:
-    told = people(FORMS["datalyr track"], ("$identify", "anon_1", "ben", {"plan": "pro", "previous_id": "ada"}))
-    ben = told.user("ben")
+def test_a_previous_id_is_no_trait() -> None:
+    known = people(FORMS["datalyr track"], ("$identify", "anon_1", "ben", {"plan": "pro", "previous_id": "ada"}))
+    ben = known.user("ben")
     assert ben is not None
     assert ben.traits == {"plan": "pro"}
 
 
-def test_what_was_told_while_nobody_was_known_is_reattributed(form: Any) -> None:
+def test_anonymous_events_are_reattributed(form: Any) -> None:
     known = people(
         form,
         ("view", "anon_1", None, {}),
@@ -159,19 +159,19 @@ def test_what_was_told_while_nobody_was_known_is_reattributed(form: Any) -> None
         (4, False),
     ]
     assert [entry.is_identity for entry in ada.timeline] == [False, True, False, False]
-    assert [entry.user_id for entry in ada.timeline] == [None, "ada", None, "ada"], "as told"
-    assert [entry.reattributed for entry in known.strangers[0].timeline] == [False]
+    assert [entry.user_id for entry in ada.timeline] == [None, "ada", None, "ada"], "as sent"
+    assert [entry.reattributed for entry in known.anonymous[0].timeline] == [False]
 
 
-def test_more_may_be_told_at_any_time(form: Any) -> None:
+def test_events_may_be_added_later(form: Any) -> None:
     system, write = form
     known = People(system)
     known.add(write("view", "anon_1", None, {}), 7, 3, 1.5)
-    assert [one.anonymous_ids for one in known.strangers] == [["anon_1"]]
+    assert [one.anonymous_ids for one in known.anonymous] == [["anon_1"]]
 
     known.add(write("$identify", "anon_1", "ada", {}), 8, 0, 2.5)
-    assert known.strangers == []
-    assert story(known, "ada") == ["view", "identify"]
+    assert known.anonymous == []
+    assert names_of(known, "ada") == ["view", "identify"]
     ada = known.user("ada")
     assert ada is not None
     assert ada.timeline[0][:3] == (7, 3, 1.5)
@@ -200,11 +200,11 @@ def test_an_identity_at_sitecore_links_its_browser() -> None:
     )
     ada = known.user("ada")
     assert ada is not None
-    assert ada.story == ["VIEW", "IDENTITY", "VIEW", "IDENTITY", "CONFIRM"]
+    assert ada.event_names == ["VIEW", "IDENTITY", "VIEW", "IDENTITY", "CONFIRM"]
     assert ada.anonymous_ids == ["b1", "b2"]
     assert ada.traits == {"email": "ada@shop.example", "plan": "pro"}
     assert [entry.reattributed for entry in ada.timeline] == [True, False, True, False, False]
-    assert [one.anonymous_ids for one in known.strangers] == [["b3"]]
+    assert [one.anonymous_ids for one in known.anonymous] == [["b3"]]
 
 
 def test_the_same_id_of_two_providers_is_two_people() -> None:
@@ -239,15 +239,15 @@ def test_an_identity_at_sitecore_may_unite_two_who_were_known() -> None:
 
 
 @pytest.mark.parametrize("identifiers", [None, [], "x", [7], [{}], [{"id": ""}, {"provider": "CRM"}]])
-def test_an_identity_without_anybody_in_it_links_nobody(identifiers: Any) -> None:
+def test_an_identity_without_identifiers_links_no_one(identifiers: Any) -> None:
     known = People("sitecore", [{**view("b1"), "type": "IDENTITY", "identifiers": identifiers}])
 
     assert known.users == []
-    assert [one.story for one in known.strangers] == [["IDENTITY"]]
+    assert [one.event_names for one in known.anonymous] == [["IDENTITY"]]
 
 
 @pytest.mark.parametrize("system", ["sitecore", "customerio", "datalyr"])
-def test_nobody_is_too_odd(system: Any) -> None:
+def test_odd_messages_raise_no_error(system: Any) -> None:
     odd: list[dict[str, Any]] = [
         {},
         {"type": [], "browser_id": {}, "identifiers": [{"id": {}, "provider": []}]},
@@ -258,4 +258,4 @@ def test_nobody_is_too_odd(system: Any) -> None:
     ]
     known = People(system, odd)
 
-    assert sum(len(one.timeline) for one in [*known.users, *known.strangers]) == len(odd)
+    assert sum(len(one.timeline) for one in [*known.users, *known.anonymous]) == len(odd)

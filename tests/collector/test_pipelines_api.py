@@ -9,19 +9,19 @@ from typing import Any
 
 import pytest
 
-from passerby.collector.ask import Answer, Ask
+from passerby.collector.api_request import ApiRequest, ApiResponse
 from passerby.collector.pipelines_api import PipelinesApi, key_of
 
 CALL = {"type": "track", "event": "E", "userId": "u1", "messageId": "m1", "timestamp": "2024-03-04T05:06:07.891Z"}
 BASIC = f"Basic {b64encode(b'key:').decode()}"
 
 
-def answer(body: Any, *, api: PipelinesApi | None = None, path: str = "/v1/batch", **headers: str) -> Answer:
+def answer(body: Any, *, api: PipelinesApi | None = None, path: str = "/v1/batch", **headers: str) -> ApiResponse:
     given = {"authorization": BASIC, "x-strict-mode": "1"} | {
         name.replace("_", "-"): value for name, value in headers.items()
     }
     text = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return (api or PipelinesApi()).answer(Ask("POST", path, text, given))
+    return (api or PipelinesApi()).handle(ApiRequest("POST", path, text, given))
 
 
 def batch(*calls: Any) -> dict[str, Any]:
@@ -129,4 +129,4 @@ def test_a_batch_has_500_kilobytes_at_most_whatever_the_mode() -> None:
 
 
 def test_other_methods_are_refused() -> None:
-    assert PipelinesApi().answer(Ask("GET", "/v1/batch", b"", {})).status == 405
+    assert PipelinesApi().handle(ApiRequest("GET", "/v1/batch", b"", {})).status == 405

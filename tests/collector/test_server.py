@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from passerby.collector import CollectorServer, Received
-from passerby.collector.exchange import MAX_BODY
+from passerby.collector import CollectedRequest, CollectorServer
+from passerby.collector.request_handler import MAX_BODY
 
 from .conftest import MakeEvent
 
@@ -41,7 +41,7 @@ def test_create_event_show_and_call_flow(client: httpx.Client, collector: Collec
     assert {each.headers["content-type"] for each in (created, taken, shown)} == {"application/json"}
     assert shown.json()["customer"]["ref"] == created.json()["customer_ref"]
     assert collector.browser_ids == [browser_id]
-    assert collector.known(browser_id)
+    assert collector.has_issued(browser_id)
     assert collector.events == [event]
     assert [each.route for each in collector.requests] == ["create", "events", "show", "callflows"]
 
@@ -100,10 +100,10 @@ def test_any_browser_id_may_be_accepted(collector: CollectorServer, client: http
     refused = client.post("/v1.2/events", json=event)
 
     assert (accepted.status_code, refused.status_code) == (201, 404)
-    assert not collector.known("unknown")
+    assert not collector.has_issued("unknown")
 
 
-def test_client_keys_may_be_told() -> None:
+def test_client_keys_can_be_set() -> None:
     with CollectorServer(client_keys=["right"], accept_any_browser_id=True) as collector:
         event = {"type": "VIEW", "browser_id": "x", "client_key": "wrong"}
         answers = [
@@ -266,9 +266,7 @@ def test_what_arrived_can_be_read_after_the_end() -> None:
     assert len(collector.events) == 1
 
 
-def test_what_arrived_is_forgotten_when_told_to(
-    collector: CollectorServer, client: httpx.Client, make_event: MakeEvent
-) -> None:
+def test_clear_deletes_what_arrived(collector: CollectorServer, client: httpx.Client, make_event: MakeEvent) -> None:
     client.post("/v1.2/events", json=make_event())
     collector.clear()
 
@@ -292,7 +290,7 @@ def test_wait_for_events(collector: CollectorServer, client: httpx.Client, make_
 
 
 def test_listener_hears_of_each_request() -> None:
-    heard: list[Received] = []
+    heard: list[CollectedRequest] = []
     with CollectorServer(on_received=heard.append) as collector:
         httpx.get(f"{collector.url}{CREATE}")
         httpx.post(f"{collector.url}/v1.2/events", json={})

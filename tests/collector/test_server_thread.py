@@ -105,7 +105,7 @@ def test_thread_that_does_not_end_is_left_to_itself(caplog: pytest.LogCaptureFix
         server.close()
         is_over.set()
 
-    assert f"test on {server.url} did not end within 0.3 s" in caplog.text
+    assert f"test on {server.url} did not stop within 0.3 s" in caplog.text
 
 
 def test_port_that_was_bound_before_is_served() -> None:

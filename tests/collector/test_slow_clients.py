@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from passerby.collector import CollectorServer, connection, exchange
-from passerby.collector.stream import MAX_PAGES
+from passerby.collector import CollectorServer, connection, request_handler
+from passerby.collector.event_stream import MAX_PAGES
 from tests.making import eventually
 
 STREAM = "/_collector/stream?after=0"
@@ -26,7 +26,7 @@ def lose_patience(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def lose() -> None:
         for name, seconds in (("UNREAD_TIMEOUT", 0.5), ("HEAD_TIMEOUT", 0.5), ("LOOK_EVERY", 0.05)):
             monkeypatch.setattr(connection, name, seconds)
-        monkeypatch.setattr(exchange, "BODY_TIMEOUT", 0.5)
+        monkeypatch.setattr(request_handler, "BODY_TIMEOUT", 0.5)
 
     return lose
 
@@ -76,7 +76,7 @@ def is_closed(client: socket.socket) -> bool:
     return True
 
 
-def test_pages_that_nobody_reads_hold_little_and_are_closed(
+def test_unread_pages_need_little_memory_and_are_closed(
     collector: CollectorServer, client: httpx.Client, lose_patience: Callable[[], None]
 ) -> None:
     fill(client, 6_000, 10)
@@ -109,7 +109,7 @@ def test_a_page_that_is_read_slowly_stays_open(
 
 
 @pytest.mark.parametrize("path", ["/_collector/export", "/_collector/messages/customerio"])
-def test_an_answer_that_nobody_reads_is_given_up(
+def test_an_unread_response_is_given_up(
     collector: CollectorServer, client: httpx.Client, lose_patience: Callable[[], None], path: str
 ) -> None:
     fill(client, 8_000)
@@ -173,4 +173,4 @@ def test_a_body_without_end_is_not_kept(collector: CollectorServer, client: http
         assert answer.status_code == 413
     except httpx.TransportError:
         pass  # it was cut off while it was sent
-    assert max(len(one.body) for one in collector.requests) <= exchange.MAX_BODY
+    assert max(len(one.body) for one in collector.requests) <= request_handler.MAX_BODY

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from passerby.collector import Received, StoreError
-from passerby.collector.row import Kept
+from passerby.collector import CollectedRequest, StoreError
+from passerby.collector.request_record import RequestRecord
 from passerby.collector.store import BATCH, Store
 
 
-def receive(number: int, *, event: dict[str, object] | None = None, refusal: str | None = None) -> Kept:
+def receive(number: int, *, event: dict[str, object] | None = None, refusal: str | None = None) -> RequestRecord:
     body = b"" if event is None else json.dumps(event).encode()
-    received = Received(
+    received = CollectedRequest(
         number, 1.5, "POST", "/v1.2/events", {"a": "b"}, body, "events", 201, event is not None, refusal
     )
-    return Kept(received, None if event is None else body.decode(), None)
+    return RequestRecord(received, None if event is None else body.decode(), None)
 
 
 def mode_of(path: Path) -> int:
@@ -34,7 +34,7 @@ def test_what_was_added_is_read_back_at_once() -> None:
 
     assert store.requests() == [first.received, second.received]
     assert store.events() == [(1, 1.5, {"type": "VIEW"})]
-    assert store.taken_count("sitecore") == 1
+    assert store.accepted_count("sitecore") == 1
     store.close()
 
 
@@ -60,7 +60,7 @@ def count_rows(path: Path) -> int:
 def test_numbers_and_ids_go_on_in_an_old_file(tmp_path: Path) -> None:
     store = Store(tmp_path / "db")
     kept = receive(store.next_number())
-    store.add(Kept(kept.received, None, "abc"))
+    store.add(RequestRecord(kept.received, None, "abc"))
     store.close()
     store = Store(tmp_path / "db")
 
@@ -107,7 +107,7 @@ def test_old_file_is_made_private(tmp_path: Path) -> None:
 
 def test_file_of_others_is_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
-    path.write_text("milk, bread, and enough words that nobody takes this for a database")
+    path.write_text("milk, bread, and enough words to be no database")
     path.chmod(0o644)
     with pytest.raises(StoreError, match="not a database of the collector"):
         Store(path)
@@ -174,25 +174,25 @@ def test_reading_while_others_add_loses_nothing() -> None:
     thread = threading.Thread(target=add)
     thread.start()
     while thread.is_alive():
-        store.taken_count("sitecore")
+        store.accepted_count("sitecore")
     thread.join()
 
     assert [each.number for each in store.requests()] == list(range(1, 5_001))
     store.close()
 
 
-def sent(store: Store, *ids: str | None) -> Kept:
+def sent(store: Store, *ids: str | None) -> RequestRecord:
     messages = tuple({"type": "page", "messageId": name} for name in ids)
-    received = Received(store.next_number(), 1.5, "POST", "/v1/batch", {}, b"", "pipelines", 200, True, None)
-    return Kept(received, None, None, "customerio", messages)
+    received = CollectedRequest(store.next_number(), 1.5, "POST", "/v1/batch", {}, b"", "pipelines", 200, True, None)
+    return RequestRecord(received, None, None, "customerio", messages)
 
 
 def test_the_answer_is_kept_with_its_request() -> None:
     store = Store()
-    received = Received(
+    received = CollectedRequest(
         store.next_number(), 1.5, "GET", "/", {}, b"", "other", 404, False, "no", {"a": "b"}, b"\xff\x00"
     )
-    store.add(Kept(received, None, None))
+    store.add(RequestRecord(received, None, None))
 
     assert store.requests() == [received]
     store.close()
@@ -216,12 +216,12 @@ def test_what_was_taken_is_read_on_from_anywhere() -> None:
     store.add(receive(store.next_number(), event={"type": "VIEW"}))
     store.add(sent(store, "d"))
 
-    assert [one[:3] for one in store.taken("customerio")] == [(1, 0, 1.5), (1, 1, 1.5), (1, 2, 1.5), (3, 0, 1.5)]
-    assert [one.message["messageId"] for one in store.taken("customerio", (1, 1))] == ["c", "d"]
-    assert [one.message["messageId"] for one in store.taken("customerio", (1, 0), 2)] == ["b", "c"]
-    assert store.taken("customerio", (3, 0)) == store.taken("datalyr") == []
-    assert [one[:2] for one in store.taken("sitecore")] == [(2, 0)]
-    assert store.taken("sitecore", (2, 0)) == []
+    assert [one[:3] for one in store.accepted("customerio")] == [(1, 0, 1.5), (1, 1, 1.5), (1, 2, 1.5), (3, 0, 1.5)]
+    assert [one.message["messageId"] for one in store.accepted("customerio", (1, 1))] == ["c", "d"]
+    assert [one.message["messageId"] for one in store.accepted("customerio", (1, 0), 2)] == ["b", "c"]
+    assert store.accepted("customerio", (3, 0)) == store.accepted("datalyr") == []
+    assert [one[:2] for one in store.accepted("sitecore")] == [(2, 0)]
+    assert store.accepted("sitecore", (2, 0)) == []
     store.close()
 
 
@@ -229,10 +229,10 @@ def test_messages_stand_where_they_stood_in_their_request() -> None:
     """Those that were refused leave gaps."""
     store = Store()
     kept = sent(store, "a", "b")
-    store.add(Kept(kept.received, None, None, "customerio", kept.messages, (2, 7)))
+    store.add(RequestRecord(kept.received, None, None, "customerio", kept.messages, (2, 7)))
 
-    assert [one.position for one in store.taken("customerio")] == [2, 7]
-    assert store.first_taken("customerio", ["b"]) == {"b": (1, 7)}
+    assert [one.position for one in store.accepted("customerio")] == [2, 7]
+    assert store.first_accepted("customerio", ["b"]) == {"b": (1, 7)}
     store.close()
 
 
@@ -242,7 +242,7 @@ def test_repeats_are_counted_over_restarts(tmp_path: Path) -> None:
     store.commit()
     store.add(sent(store, "b", "c"))
     dropped = receive(store.next_number())
-    store.add(Kept(dropped.received, None, None, "datalyr", repeated=4))
+    store.add(RequestRecord(dropped.received, None, None, "datalyr", repeated=4))
     before, _ = store.counts_by_system()
     store.close()
     store = Store(tmp_path / "db")
@@ -257,7 +257,7 @@ def test_repeats_are_counted_over_restarts(tmp_path: Path) -> None:
 def test_clearing_is_for_good_and_numbers_go_on(tmp_path: Path) -> None:
     store = Store(tmp_path / "db")
     kept = sent(store, "a", "a")
-    store.add(Kept(kept.received, None, "abc", "customerio", kept.messages))
+    store.add(RequestRecord(kept.received, None, "abc", "customerio", kept.messages))
     before = store.clears
     store.clear()
     assert (store.requests(), store.messages("customerio"), store.clears) == ([], [], before + 1)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from passerby.collector.ask import ROUTES, Answer, Ask
+from passerby.collector.api_request import ROUTES, ApiRequest, ApiResponse
 from passerby.collector.stream_api import MORE_INFO, StreamApi, guest_id_of
 
 KNOWN = "7ed103bd-08c2-47f4-8f69-91141ca3200d"
@@ -18,13 +18,13 @@ EVENT = {"type": "VIEW", "browser_id": KNOWN, "client_key": "key", "page": "Home
 SHOW = f"/v1.2/browser/{KNOWN}/show.json?client_key=key&api_token=key"
 
 
-def ask(method: str, path: str, body: object = None) -> Answer:
-    api = StreamApi(knows=lambda browser_id: browser_id == KNOWN, client_keys=["key"], new_id=lambda: OTHER)
+def ask(method: str, path: str, body: object = None) -> ApiResponse:
+    api = StreamApi(is_known=lambda browser_id: browser_id == KNOWN, client_keys=["key"], new_id=lambda: OTHER)
     content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-    return api.answer(Ask(method, path, content))
+    return api.handle(ApiRequest(method, path, content))
 
 
-def assert_refused(answer: Answer, status: int, reason: str) -> None:
+def assert_refused(answer: ApiResponse, status: int, reason: str) -> None:
     assert answer.status == status
     assert answer.event is None
     assert answer.browser_id is None
@@ -49,7 +49,7 @@ def assert_refused(answer: Answer, status: int, reason: str) -> None:
     ],
 )
 def test_route_is_found_at_the_end_of_the_path(path: str, route: str) -> None:
-    assert Ask("GET", path, b"").route == route
+    assert ApiRequest("GET", path, b"").route == route
 
 
 def test_create_issues_a_browser_id_and_a_guest_id() -> None:
@@ -93,7 +93,7 @@ def test_client_key_may_stand_in_the_event_alone() -> None:
     assert json.loads(ask("GET", f"/v1.2/event/create.json?message={message}").event or "") == EVENT
 
 
-def test_show_tells_the_guest_of_a_browser() -> None:
+def test_show_returns_the_guest_of_a_browser() -> None:
     created = ask("GET", "/v1.2/browser/create.json?client_key=key")
     answer = ask("GET", SHOW)
 
@@ -177,10 +177,10 @@ def test_wrong_client_key_is_refused(path: str, client_key: str) -> None:
 
 
 def test_any_client_key_is_right_where_none_is_given() -> None:
-    api = StreamApi(knows=lambda browser_id: True)
+    api = StreamApi(is_known=lambda browser_id: True)
 
-    assert api.answer(Ask("GET", "/v1.2/browser/create.json", b"")).status == 200
-    assert api.answer(Ask("POST", "/v1.2/events", b'{"type": "VIEW", "browser_id": "x"}')).status == 201
+    assert api.handle(ApiRequest("GET", "/v1.2/browser/create.json", b"")).status == 200
+    assert api.handle(ApiRequest("POST", "/v1.2/events", b'{"type": "VIEW", "browser_id": "x"}')).status == 201
 
 
 @pytest.mark.parametrize("browser_id", [OTHER, "", "%2e%2e", "%ff"])
@@ -225,8 +225,8 @@ def test_unknown_path_is_refused() -> None:
     ),
 )
 def test_whatever_comes_has_an_answer_in_json(method: str, path: str, body: bytes) -> None:
-    answer = StreamApi(knows=lambda browser_id: True).answer(Ask(method, path, body))
+    answer = StreamApi(is_known=lambda browser_id: True).handle(ApiRequest(method, path, body))
 
-    assert Ask(method, path, body).route in ROUTES
+    assert ApiRequest(method, path, body).route in ROUTES
     assert 200 <= answer.status < 500
     assert json.loads(json.dumps(answer.body))

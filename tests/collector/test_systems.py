@@ -1,4 +1,4 @@
-"""passerby and all three systems: what is told arrives, in each one's words, and makes one of several browsers."""
+"""passerby and all three systems: events arrive in the format of each, and several browsers become one person."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from passerby import CustomerIO, Datalyr, Dead, Delivered, Sitecore, Tracking, ValidationError
 from passerby.collector import CollectorServer
-from passerby.collector.ask import SYSTEMS
+from passerby.collector.api_request import MESSAGE_SYSTEMS
 from passerby.collector.command import CannotStart, addresses
 from passerby.destinations import Destination
 from tests.making import BROWSER_ID, KEY, OTHER_ID, dropped, eventually
@@ -88,7 +88,7 @@ def test_two_browsers_meet_in_one_user(make: Make, strict_collector: CollectorSe
     tracking.for_visitor(OTHER_ID, "user_1").event("purchase")
 
     assert tracking.flush(10) == 0
-    for system in SYSTEMS:
+    for system in MESSAGE_SYSTEMS:
         person = strict_collector.people(system).user("user_1")
         assert person is not None
         assert set(person.anonymous_ids) == {BROWSER_ID, OTHER_ID}
@@ -109,7 +109,7 @@ def test_groups_and_aliases_go_to_those_who_take_them(make: Make, strict_collect
     assert people.user("old_1") is people.user("user_1")
 
 
-def test_nobody_takes_groups_where_there_is_only_sitecore(make: Make, strict_collector: CollectorServer) -> None:
+def test_groups_have_no_destination_with_sitecore_alone(make: Make, strict_collector: CollectorServer) -> None:
     sitecore, *_ = all_three(strict_collector.url)
     with pytest.raises(ValidationError, match=r"group: .* sitecore; add CustomerIO"):
         make(sitecore).for_visitor(BROWSER_ID).group("g1")
@@ -130,10 +130,10 @@ def test_many_events_make_few_calls(make: Make, strict_collector: CollectorServe
     strict_collector.fail("all", status=503)
     for number in range(300):
         tracking.for_visitor(f"{number:08x}-2222-4333-8444-555555555555").event("ADD", {"number": number})
-    strict_collector.behave()  # now that all of them wait
+    strict_collector.clear_faults()  # now that all of them wait
 
     assert tracking.flush(20) == 0
-    for system in SYSTEMS:
+    for system in MESSAGE_SYSTEMS:
         assert len(strict_collector.messages(system)) == 300
     accepted = [one for one in strict_collector.requests if one.accepted]
     assert len(accepted) < 60
@@ -155,7 +155,7 @@ def test_a_dead_destination_delays_no_other(make: Make, strict_collector: Collec
     # Half-open it is for the moment of a probe.
     eventually(lambda: tracking.stats().destinations["customerio"].breaker == "open")
 
-    strict_collector.behave()
+    strict_collector.clear_faults()
     assert tracking.flush(20) == 0
     numbers = [call["properties"]["number"] for call in strict_collector.messages("customerio")]
     assert sorted(numbers) == list(range(200))
@@ -173,7 +173,7 @@ def test_no_log_and_no_error_shows_a_key_or_a_person(
     )
     tracker = tracking.for_visitor(BROWSER_ID)
     tracker.identify("user_hidden", {"email": "hidden@shop.example"})
-    told: list[str] = []
+    messages: list[str] = []
     calls: list[Callable[[], object]] = [
         lambda: tracker.event("ADD", {"email": "hidden@shop.example" * 2000}),
         lambda: tracker.identify("user_hidden", {"hidden": [{"a": "hidden@shop.example"}]}),
@@ -182,15 +182,14 @@ def test_no_log_and_no_error_shows_a_key_or_a_person(
     for call in calls:
         with pytest.raises(ValidationError) as raised:
             call()
-        told.append(str(raised.value))
+        messages.append(str(raised.value))
     assert tracking.flush(10) == 0
 
     assert {letter.reason for letter in tracking.dead_letters()} == {"status 401"}
-    shown = (
-        f"{caplog.text} {told[0]} {told[2]} {tracking!r} {tracking._client._destinations!r} {tracking.dead_letters()!r}"
-    )
+    logged = f"{caplog.text} {messages[0]} {messages[2]} {tracking!r}"
+    shown = f"{logged} {tracking._client._destinations!r} {tracking.dead_letters()!r}"
     assert "hidden" not in shown
-    assert "hidden@" not in told[1], "the name of a trait is told, its value is not"
+    assert "hidden@" not in messages[1], "messages contain names of traits, not values"
 
 
 def test_one_bad_event_costs_no_other(make: Make, strict_collector: CollectorServer) -> None:
@@ -253,12 +252,12 @@ def test_two_workspaces_get_what_is_chosen_for_them(make: Make, strict_collector
     tracker.event("eu only", destinations=["eu"])
 
     assert tracking.flush(10) == 0
-    told = [
+    keys = [
         (one.headers["authorization"].partition(" ")[0], message["event"])
         for one in strict_collector.requests
         for message in one.messages
     ]
-    assert sorted(told) == [("Basic", "both"), ("Bearer", "both"), ("Bearer", "eu only")]
+    assert sorted(keys) == [("Basic", "both"), ("Bearer", "both"), ("Bearer", "eu only")]
 
 
 def test_datalyrs_other_form_sends_one_event_a_call(make: Make, strict_collector: CollectorServer) -> None:
@@ -287,7 +286,7 @@ def test_who_is_who_can_be_asked_over_the_control_path(make: Make, strict_collec
         assert client.get("/people/nowhere").status_code == 404
         assert client.get("/messages/sitecore").status_code == 404
     assert len(messages) == 3
-    (user,), (stranger,) = people["users"], people["strangers"]
+    (user,), (stranger,) = people["users"], people["anonymous"]
     assert (user["user_id"], user["anonymous_ids"], known["traits"]) == ("user_1", [BROWSER_ID], {"plan": "pro"})
     assert [entry["name"] for entry in known["timeline"]] == ["ADD", "identify"]
     assert (stranger["user_id"], stranger["anonymous_ids"]) == (None, [OTHER_ID])

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from passerby.collector import Received
-from passerby.collector.ask import Route
+from passerby.collector import CollectedRequest
+from passerby.collector.api_request import Route
 from passerby.collector.terminal import escaped, lines_of, show
 
 BROWSER_ID = "7ed103bd-08c2-47f4-8f69-91141ca3200d"
@@ -20,9 +20,9 @@ def received(
     accepted: bool = True,
     refusal: str | None = None,
     route: Route = "events",
-) -> Received:
+) -> CollectedRequest:
     body = json.dumps(event).encode()
-    return Received(1, 0.0, "POST", "/v1.2/events", {}, body, route, status, accepted, refusal)
+    return CollectedRequest(1, 0.0, "POST", "/v1.2/events", {}, body, route, status, accepted, refusal)
 
 
 def said(*arguments: Any, **more: Any) -> str:
@@ -60,7 +60,7 @@ def test_line_of_a_refused_request_names_its_route() -> None:
 def test_line_of_a_reset() -> None:
     event = {"type": "VIEW", "browser_id": BROWSER_ID}
 
-    assert said(event, status=None).endswith("connection reset: answer lost")
+    assert said(event, status=None).endswith("connection reset: response lost")
     assert said(event, status=None, accepted=False, refusal="told to").endswith("connection reset: told to")
 
 
@@ -121,7 +121,7 @@ def test_show_writes_a_whole_line() -> None:
 def sent(path: str, route: Route, body: object, refusal: str | None = None) -> list[str]:
     """The lines without their times."""
     text = json.dumps(body).encode()
-    lines = lines_of(Received(1, 0.0, "POST", path, {}, text, route, 200, refusal is None, refusal))
+    lines = lines_of(CollectedRequest(1, 0.0, "POST", path, {}, text, route, 200, refusal is None, refusal))
     return [line.partition("  ")[2] for line in lines]
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from passerby.collector import CollectorServer
-from passerby.collector.scripted import Scripted
+from passerby.collector.faults import ScriptedResponse
 
 from .case import JSON
 from .javascript import is_truthy
@@ -53,7 +53,7 @@ class Stage:
         for route, answers in (unscripted | dict(case.server)).items():
             collector.script(route, [_scripted(answer, base) for answer in answers])  # type: ignore[arg-type]
         yield collector, base
-        collector.behave()
+        collector.clear_faults()
 
     def fill_in(self, text: Any, base: str) -> Any:
         """Put addresses in the place of {MOCK} and {CLOSED}."""
@@ -77,9 +77,9 @@ def received(collector: CollectorServer, base: str) -> list[JSON]:
     ]
 
 
-def _scripted(answer: JSON, base: str) -> Scripted:
+def _scripted(answer: JSON, base: str) -> ScriptedResponse:
     headers = {name: str(value).replace("{MOCK}", base) for name, value in answer.get("headers", {}).items()}
-    return Scripted(
+    return ScriptedResponse(
         status=answer.get("status", 200),
         headers=headers,
         body=answer.get("body"),

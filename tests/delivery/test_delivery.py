@@ -12,8 +12,8 @@ from email.utils import format_datetime
 import pytest
 
 from passerby import BrowserIdUnavailable, Dead, Delivered, Pending, Tracking
-from passerby.collector import CollectorServer, Received
-from passerby.collector.scripted import Scripted
+from passerby.collector import CollectedRequest, CollectorServer
+from passerby.collector.faults import ScriptedResponse
 from passerby.events.event import Event
 from tests.making import PATIENCE
 
@@ -21,21 +21,21 @@ from .conftest import MakeTracking
 from .doubles import Plain, assert_ledger, new_id, numbers_by_visitor, page_request, wait_until
 
 ACCIDENTS = {
-    **{f"status {status}": Scripted(status=status) for status in (408, 425, 429, 500, 502, 503, 504, 599)},
-    "reset": Scripted(reset=True),
-    "answer lost": Scripted(status=None, reset=True),
-    "truncated": Scripted(status=None, truncate=True),
-    "not HTTP": Scripted(status=503, raw="<html>"),
+    **{f"status {status}": ScriptedResponse(status=status) for status in (408, 425, 429, 500, 502, 503, 504, 599)},
+    "reset": ScriptedResponse(reset=True),
+    "answer lost": ScriptedResponse(status=None, reset=True),
+    "truncated": ScriptedResponse(status=None, truncate=True),
+    "not HTTP": ScriptedResponse(status=503, raw="<html>"),
 }
 DELAYS = {
-    "no answer in time": Scripted(status=200, delay=30.0),
-    "body stalls": Scripted(status=200, body={"ref": "1"}, stall_body=30.0),
+    "no answer in time": ScriptedResponse(status=200, delay=30.0),
+    "body stalls": ScriptedResponse(status=200, body={"ref": "1"}, stall_body=30.0),
 }
 
 
 @pytest.mark.parametrize("accident", ACCIDENTS.values(), ids=ACCIDENTS)
 def test_what_the_moment_did_is_tried_again_with_the_same_bytes(
-    collector: CollectorServer, make_tracking: MakeTracking, accident: Scripted
+    collector: CollectorServer, make_tracking: MakeTracking, accident: ScriptedResponse
 ) -> None:
     sent, tracking = send_through(accident, collector, make_tracking(collector.url))
 
@@ -45,7 +45,7 @@ def test_what_the_moment_did_is_tried_again_with_the_same_bytes(
 
 @pytest.mark.parametrize("delay", DELAYS.values(), ids=DELAYS)
 def test_what_took_too_long_is_tried_again_with_the_same_bytes(
-    collector: CollectorServer, make_tracking: MakeTracking, delay: Scripted
+    collector: CollectorServer, make_tracking: MakeTracking, delay: ScriptedResponse
 ) -> None:
     sent, tracking = send_through(delay, collector, make_tracking(collector.url, request_timeout=0.4))
 
@@ -55,9 +55,11 @@ def test_what_took_too_long_is_tried_again_with_the_same_bytes(
     assert stats.retries >= 2
 
 
-def send_through(accident: Scripted, collector: CollectorServer, tracking: Tracking) -> tuple[list[Received], Tracking]:
+def send_through(
+    accident: ScriptedResponse, collector: CollectorServer, tracking: Tracking
+) -> tuple[list[CollectedRequest], Tracking]:
     """Send an event that arrives after two accidents; return what the service was sent, always the same bytes."""
-    collector.script("events", [accident, accident, Scripted(status=None)])
+    collector.script("events", [accident, accident, ScriptedResponse(status=None)])
     tracker = tracking.for_visitor(new_id())
 
     receipt = tracker.event("ADD", {"price": 9.99, "name": "Müller"}, {"coupon": {"code": "X"}})
@@ -73,7 +75,7 @@ def send_through(accident: Scripted, collector: CollectorServer, tracking: Track
 def test_a_refusal_becomes_a_dead_letter_at_once(
     collector: CollectorServer, make_tracking: MakeTracking, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    collector.script("events", [Scripted(status=status), Scripted(status=None)])
+    collector.script("events", [ScriptedResponse(status=status), ScriptedResponse(status=None)])
     tracking = make_tracking(collector.url)
     tracker = tracking.for_visitor(new_id())
 
@@ -88,7 +90,7 @@ def test_a_refusal_becomes_a_dead_letter_at_once(
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed(collector: CollectorServer, make_tracking: MakeTracking, status: int) -> None:
-    collector.script("events", [Scripted(status=status, headers={"Location": f"{collector.url}/elsewhere"})])
+    collector.script("events", [ScriptedResponse(status=status, headers={"Location": f"{collector.url}/elsewhere"})])
     tracking = make_tracking(collector.url)
 
     outcome = tracking.for_visitor(new_id()).event("ADD").wait_delivered(PATIENCE)
@@ -127,7 +129,9 @@ def test_retry_after_is_obeyed(
 ) -> None:
     moment = int(time.time()) + 3
     value = format_datetime(datetime.fromtimestamp(moment, UTC), usegmt=True) if as_date else "1"
-    collector.script("events", [Scripted(status=status, headers={"Retry-After": value}), Scripted(status=None)])
+    collector.script(
+        "events", [ScriptedResponse(status=status, headers={"Retry-After": value}), ScriptedResponse(status=None)]
+    )
     tracking = make_tracking(collector.url)
     first = tracking.for_visitor(new_id()).event("ADD")
     assert wait_until(lambda: tracking.stats().destinations["sitecore"].retries == 1)
@@ -142,7 +146,9 @@ def test_retry_after_is_obeyed(
 
 
 def test_a_very_long_wish_is_cut_to_an_hour(collector: CollectorServer, make_tracking: MakeTracking) -> None:
-    collector.script("events", [Scripted(status=503, headers={"Retry-After": "999999"}), Scripted(status=None)])
+    collector.script(
+        "events", [ScriptedResponse(status=503, headers={"Retry-After": "999999"}), ScriptedResponse(status=None)]
+    )
     tracking = make_tracking(collector.url)
     receipt = tracking.for_visitor(new_id()).event("ADD")
 
@@ -159,7 +165,9 @@ def test_a_very_long_wish_is_cut_to_an_hour(collector: CollectorServer, make_tra
 def test_a_wish_that_says_nothing_is_no_wish(
     collector: CollectorServer, make_tracking: MakeTracking, value: str
 ) -> None:
-    collector.script("events", [Scripted(status=503, headers={"Retry-After": value}), Scripted(status=None)])
+    collector.script(
+        "events", [ScriptedResponse(status=503, headers={"Retry-After": value}), ScriptedResponse(status=None)]
+    )
     tracking = make_tracking(collector.url)
     receipt = tracking.for_visitor(new_id()).event("ADD")
 
@@ -199,7 +207,10 @@ def test_the_pool_is_filled_when_the_time_it_was_asked_to_wait_is_over(
 
 
 def test_order_per_visitor_is_kept_under_failures(collector: CollectorServer, make_tracking: MakeTracking) -> None:
-    good, bad = Scripted(status=None), [Scripted(status=503), Scripted(reset=True), Scripted(status=429)]
+    good, bad = (
+        ScriptedResponse(status=None),
+        [ScriptedResponse(status=503), ScriptedResponse(reset=True), ScriptedResponse(status=429)],
+    )
     mishaps = itertools.cycle([good, *bad[:2], good, bad[2]])
     collector.script("events", [*itertools.islice(mishaps, 300), good])
     tracking = make_tracking(collector.url)
@@ -314,7 +325,7 @@ def test_events_without_an_id_get_one_for_the_whole_visit(
     assert tracking.flush(0.3) == 12
     assert collector.events == []
 
-    collector.behave()
+    collector.clear_faults()
 
     assert tracking.flush(60) == 0
     assert all(isinstance(receipt.outcomes["sitecore"], Delivered) for receipt in receipts)
@@ -336,7 +347,7 @@ def test_a_visit_that_gets_its_id_late_is_one_visitor(collector: CollectorServer
     tracking = make_tracking(collector.url)
     tracker = tracking.tracker_for(page_request())
     tracker.event("STEP")
-    collector.behave()
+    collector.clear_faults()
     assert wait_until(lambda: bool(collector.events))
     assert wait_until(lambda: ready_ids(tracking) == 2)
 

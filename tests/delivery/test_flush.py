@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from passerby import CustomerIO, Dropped, Sitecore, Tracking
 from passerby.asgi import TrackingMiddleware
-from passerby.collector import CollectorServer, Scripted
+from passerby.collector import CollectorServer, ScriptedResponse
 from tests.making import PATIENCE, eventually
 
 from .conftest import MakeTracking
@@ -87,7 +87,7 @@ def test_nobody_waits_while_the_breaker_is_open_for_longer(
 def test_nobody_waits_while_the_service_wants_to_be_left_alone_for_longer(
     make_tracking: MakeTracking, collector: CollectorServer, wait: Wait, after: str
 ) -> None:
-    collector.script("events", [Scripted(status=429, headers={"Retry-After": after})])
+    collector.script("events", [ScriptedResponse(status=429, headers={"Retry-After": after})])
     tracking = make_tracking(collector.url)
     told(tracking, 1)
     eventually(lambda: tracking.stats().destinations["sitecore"].retries)
@@ -106,7 +106,9 @@ def test_one_attempt_that_is_put_off_beyond_the_deadline_ends_the_wait_in_its_mi
 
 
 def test_what_can_be_tried_in_time_is_waited_for(make_tracking: MakeTracking, collector: CollectorServer) -> None:
-    collector.script("events", [Scripted(status=503, headers={"Retry-After": "1"}), Scripted(status=None)])
+    collector.script(
+        "events", [ScriptedResponse(status=503, headers={"Retry-After": "1"}), ScriptedResponse(status=None)]
+    )
     tracking = make_tracking(collector.url)
     told(tracking, 20)
 

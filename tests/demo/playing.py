@@ -57,7 +57,7 @@ class Demo:
             time.sleep(0.02)
 
     def person(self, system: str, user_id: str) -> Any:
-        """Somebody whom a system was told of, with the timeline."""
+        """A person of a system, with the timeline."""
         return self.ask(f"person/{system}?user={user_id}")["person"]
 
 

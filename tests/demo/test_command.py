@@ -17,7 +17,7 @@ from tests.running import running
 from .playing import SYSTEMS, Demo, browsing, playing
 
 
-def test_it_ends_while_somebody_watches(demo: Demo, laptop: httpx.Client) -> None:
+def test_it_ends_while_a_page_is_open(demo: Demo, laptop: httpx.Client) -> None:
     """A page that listens, connections that are kept, one that says nothing, and a request that is never finished."""
     laptop.get("/")
     silent, unfinished = (_connect(demo.laptop) for _ in range(2))
@@ -51,7 +51,7 @@ def test_the_collector_shows_how_the_outbox_is(demo: Demo, laptop: httpx.Client)
 
 
 def test_what_is_left_is_kept_and_said(demo: Demo, laptop: httpx.Client) -> None:
-    httpx.post(f"{demo.collector}/_collector/misbehave", json={"route": "pipelines", "status": 503})
+    httpx.post(f"{demo.collector}/_collector/faults", json={"route": "pipelines", "status": 503})
     laptop.get("/")
     demo.command.wait_for("VIEW +")
 
@@ -67,7 +67,7 @@ def test_what_is_left_is_kept_and_said(demo: Demo, laptop: httpx.Client) -> None
 def test_an_outbox_that_is_named_is_kept_and_taken_up_again(tmp_path: Path) -> None:
     directory = tmp_path / "outbox"
     with playing("--outbox", str(directory)) as demo, browsing(demo.laptop) as laptop:
-        httpx.post(f"{demo.collector}/_collector/misbehave", json={"route": "all", "status": 503})
+        httpx.post(f"{demo.collector}/_collector/faults", json={"route": "all", "status": 503})
         laptop.get("/")
         demo.command.wait_for("503")
         assert demo.command.end(signal.SIGINT) == 0

@@ -1,4 +1,4 @@
-"""The pages of the shop, and what each of them tells."""
+"""The pages of the shop and their events."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from .playing import SYSTEMS, Demo, browser_id_of
 
 
-def test_each_page_and_each_deed_is_told_in_its_order(demo: Demo, laptop: httpx.Client) -> None:
+def test_each_page_and_action_is_tracked_in_order(demo: Demo, laptop: httpx.Client) -> None:
     home = laptop.get("/")
     browser_id = browser_id_of(laptop)
     assert browser_id in home.text
@@ -62,7 +62,7 @@ def test_browser_from_an_earlier_demo_becomes_a_new_visitor(demo: Demo, laptop: 
     assert demo.command.wait_for(r"VIEW +(\w+)  Home$")[1] == browser_id_of(laptop)[:8]
 
 
-def test_wrong_email_is_explained_and_nobody_is_logged_in(browser: httpx.Client) -> None:
+def test_a_wrong_email_is_explained_and_does_not_log_in(browser: httpx.Client) -> None:
     answer = browser.post("/login", data={"name": "<script>", "email": 'no"email'})
 
     assert answer.status_code == 422
@@ -79,7 +79,7 @@ def test_newsletter_needs_an_email(browser: httpx.Client, email: str) -> None:
     assert answer.status_code == 422
     assert 'role="alert"' in answer.text
     assert answer.text.count('id="newsletter-form"') == 1
-    assert "nobody yet" in browser.get("/").text
+    assert "none yet" in browser.get("/").text
 
 
 def test_cart_is_filled_and_emptied(browser: httpx.Client) -> None:
@@ -100,7 +100,7 @@ def test_unknown_page(browser: httpx.Client, path: str) -> None:
     answer = browser.get(path)
 
     assert answer.status_code == 404
-    assert "No path leads here" in answer.text
+    assert "Page not found" in answer.text
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_rubbish_in_forms(browser: httpx.Client, body: bytes) -> None:
 
 
 def test_pages_need_nothing_from_elsewhere(open_demo: Demo, browser: httpx.Client) -> None:
-    """No script, no font, no picture of anybody else's, and every link leads somewhere."""
+    """No script, font or picture of another origin, and no dead link."""
     own = (open_demo.laptop, open_demo.phone, open_demo.collector)
     seen, waiting = {"/"}, ["/"]
     while waiting:

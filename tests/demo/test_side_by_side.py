@@ -15,7 +15,7 @@ def test_the_page_shows_both_and_nothing_else(open_demo: Demo, browser: httpx.Cl
     assert f'src="{open_demo.laptop}/"' in answer.text
     assert f'src="{open_demo.collector}/_collector/"' in answer.text
     assert f"frame-src {open_demo.laptop} {open_demo.collector};" in answer.headers["content-security-policy"]
-    assert not browser.cookies, "what is told is told by the pages in it"
+    assert not browser.cookies, "the framed pages are tracked"
 
 
 def test_the_collector_stands_in_the_frames_of_the_shop_alone(open_demo: Demo) -> None:
@@ -24,7 +24,7 @@ def test_the_collector_stands_in_the_frames_of_the_shop_alone(open_demo: Demo) -
     assert f"frame-ancestors {open_demo.laptop};" in f"{answer.headers['content-security-policy']};"
 
 
-def test_a_page_in_a_frame_is_told_and_its_visitor_known_again(demo: Demo, laptop: httpx.Client) -> None:
+def test_a_framed_page_is_tracked_and_its_visitor_recognised(demo: Demo, laptop: httpx.Client) -> None:
     framed = laptop.get("/", headers=IN_FRAME)
     assert browser_id_of(laptop) in framed.text
     assert 'id="side-by-side"' not in framed.text, "which it stands in already"

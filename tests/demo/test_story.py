@@ -1,4 +1,4 @@
-"""The story that the demo tells, clicked through, and what the three systems make of it."""
+"""The demo, clicked through, and the people at the three systems."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def test_anonymous_days_on_the_laptop_and_a_purchase_on_the_phone(
 ) -> None:
     home = laptop.get("/")
     assert shown(home, "browser-id") == browser_id_of(laptop)
-    assert shown(home, "user-id") == "nobody yet"
-    assert 'id="past"' in home.text
+    assert shown(home, "user-id") == "none yet"
+    assert 'id="history"' in home.text
     for _ in range(2):
-        assert 'id="past"' not in laptop.post("/past").text
+        assert 'id="history"' not in laptop.post("/history").text
     laptop.get("/products/paper-map")
     laptop.post("/cart", data={"product": "paper-map", "quantity": "2"})
     known = laptop.post("/login", data=ADA)
@@ -31,7 +31,7 @@ def test_anonymous_days_on_the_laptop_and_a_purchase_on_the_phone(
     user_id = shown(known, "user-id")
 
     stranger = phone.get("/")
-    assert shown(stranger, "user-id") == "nobody yet"
+    assert shown(stranger, "user-id") == "none yet"
     assert browser_id_of(phone) != browser_id_of(laptop)
     cart = phone.post("/login", data=ADA)
     assert shown(cart, "user-id") == user_id
@@ -44,7 +44,7 @@ def test_anonymous_days_on_the_laptop_and_a_purchase_on_the_phone(
     for system in SYSTEMS:
         people = demo.people(system, events=21)
         (ada,) = people["users"]
-        assert people["strangers"] == []
+        assert people["anonymous"] == []
         assert ada["user_id"] == user_id
         assert sorted(ada["anonymous_ids"]) == sorted(devices), "of two visitors either may arrive first"
         whole = demo.person(system, user_id)
@@ -75,14 +75,14 @@ def test_who_wants_the_newsletter_and_logs_in_later_is_one_person(demo: Demo, la
     assert user_id.startswith("customer-")
 
     laptop.get("/cart")
-    # Sitecore was told both identifiers at once; the others have to be told that one ID is another's.
+    # Sitecore got both identifiers at once; the others need an alias.
     for system, events in (("sitecore", 7), ("customerio", 8), ("datalyr", 8)):
         people = demo.people(system, events)
         (ada,) = people["users"]
         assert ada["user_id"] == user_id or system == "sitecore", "which has both identifiers for the one guest"
         assert ada["anonymous_ids"] == [browser_id_of(laptop)]
         assert "NEWSLETTER" in [entry["name"] for entry in demo.person(system, user_id)["timeline"]]
-        assert people["strangers"] == []
+        assert people["anonymous"] == []
 
 
 def test_after_logging_out_the_browser_is_the_same_and_the_next_person_is_another(
@@ -90,10 +90,10 @@ def test_after_logging_out_the_browser_is_the_same_and_the_next_person_is_anothe
 ) -> None:
     ada = shown(laptop.post("/login", data=ADA), "user-id")
     browser_id = browser_id_of(laptop)
-    farewell = laptop.post("/logout")
-    assert shown(farewell, "user-id") == "nobody yet"
-    assert shown(farewell, "browser-id") == browser_id
-    assert "Log out" not in farewell.text
+    logged_out = laptop.post("/logout")
+    assert shown(logged_out, "user-id") == "none yet"
+    assert shown(logged_out, "browser-id") == browser_id
+    assert "Log out" not in logged_out.text
     ben = shown(laptop.post("/login", data=BEN), "user-id")
 
     for system in SYSTEMS:
@@ -101,11 +101,11 @@ def test_after_logging_out_the_browser_is_the_same_and_the_next_person_is_anothe
         assert {one["user_id"] for one in people["users"]} == {ada, ben}
 
 
-def test_whoever_is_logged_in_stays_who_they_are_with_the_newsletter(demo: Demo, laptop: httpx.Client) -> None:
+def test_a_newsletter_sign_up_does_not_change_the_user(demo: Demo, laptop: httpx.Client) -> None:
     user_id = shown(laptop.post("/login", data=ADA), "user-id")
 
-    assert 'id="past"' not in laptop.get("/").text
-    assert laptop.post("/past").status_code == 200
+    assert 'id="history"' not in laptop.get("/").text
+    assert laptop.post("/history").status_code == 200
     assert "trail-kettle" not in laptop.get("/cart").text
     welcome = laptop.post("/newsletter", data={"email": BEN["email"]})
     assert shown(welcome, "user-id") == user_id

@@ -16,7 +16,7 @@ from passerby import CustomerIO, Datalyr, Sitecore, Tracking
 from passerby.destinations import Destination
 from passerby.events.event import Event
 from passerby.outbox.eventtext import read_event, write_event
-from passerby.testing import Told
+from passerby.testing import CapturedEvents
 from tests.making import request
 
 SITECORE = Sitecore(client_key="key", target_url="http://127.0.0.1:9", point_of_sale="shop")
@@ -70,19 +70,23 @@ def sent(name: str, event: Event) -> Any:
         ("\xc3\xbcber", "über", "über"),
     ],
 )
-def test_campaigns(name: str, query: str, once: str, twice: str, tracking: Tracking, tracked: Told) -> None:
+def test_campaigns(
+    name: str, query: str, once: str, twice: str, tracking: Tracking, captured_events: CapturedEvents
+) -> None:
     tracker = tracking.tracker_for(request(f"/?utm_campaign={query}"))
     tracker.session.request.native["query_string"] = f"utm_campaign={query}".encode("latin-1")  # type: ignore[union-attr]
     tracker.page_view()
-    (event,) = tracked.events
+    (event,) = captured_events.events
     assert CAMPAIGN[name](sent(name, event)) == (twice if name == "sitecore" else once)
 
 
 @each
-def test_a_campaign_of_the_apps_own_is_not_decoded(name: str, tracking: Tracking, tracked: Told) -> None:
+def test_a_campaign_of_the_apps_own_is_not_decoded(
+    name: str, tracking: Tracking, captured_events: CapturedEvents
+) -> None:
     tracker = tracking.tracker_for(request("/?utm_campaign=a%2541b"))
     tracker.page_view(context={"campaign": {"utm_campaign": "50%25"}})
-    (event,) = tracked.events
+    (event,) = captured_events.events
     assert CAMPAIGN[name](sent(name, event)) == "50%25"
 
 
@@ -96,7 +100,7 @@ URLS += ["https://ada%40b.example:secret@partner.example/a", "https://ada:secret
 
 @each
 @pytest.mark.parametrize("url", URLS)
-def test_no_user_information(name: str, url: str, tracking: Tracking, tracked: Told) -> None:
+def test_no_user_information(name: str, url: str, tracking: Tracking, captured_events: CapturedEvents) -> None:
     """Neither from the request nor from the app."""
     headers = {"referer": url, "x-forwarded-host": "ada:secret@www.public.example"}
     for given_by_app in (
@@ -106,8 +110,8 @@ def test_no_user_information(name: str, url: str, tracking: Tracking, tracked: T
         {"event_data": {"url": url, "page": "Home"}},
     ):
         tracking.tracker_for(request("/", headers)).page_view(**given_by_app)  # type: ignore[arg-type]
-    assert len(tracked.events) == 4
-    for event in tracked.events:
+    assert len(captured_events.events) == 4
+    for event in captured_events.events:
         assert not re.search("secret|ada[:%@]", json.dumps(sent(name, event)))
 
 
@@ -117,12 +121,12 @@ pieces = st.sampled_from(["%C3%A4", "%F0%9F%98%80", "%E4%BD%A0", "%25", "x", "/"
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(st.lists(pieces, min_size=1, max_size=4), st.integers(0, 12))
 def test_what_is_cut_ends_with_a_whole_character(
-    tracking: Tracking, tracked: Told, repeated: list[str], shift: int
+    tracking: Tracking, captured_events: CapturedEvents, repeated: list[str], shift: int
 ) -> None:
-    tracked.clear()
+    captured_events.clear()
     path = "/" + "x" * shift + "".join(repeated) * 700
     tracking.tracker_for(request(f"{path}?utm_source=a", {"referer": f"https://b.example{path}"})).page_view()
-    (event,) = tracked.events
+    (event,) = captured_events.events
     for name in DESTINATIONS:
         for field in ("url", "path", "referrer", "search", "page"):
             text = find(sent(name, event), field)

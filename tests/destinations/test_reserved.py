@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from passerby import CustomerIO, Datalyr, Segment, Sitecore, Tracker, Tracking, ValidationError, Webhook
 from passerby.destinations import Destination
-from passerby.testing import listen
+from passerby.testing import capture_events
 from tests.making import BROWSER_ID, OTHER_ID
 
 OWN = (
@@ -63,7 +63,7 @@ def own_fields(tracker: Tracker, call: str, *args: Any, **options: Any) -> Any:
     """What is sent of an event beside the app's own data; None if the call is refused."""
     options |= {"event_id": "one", "timestamp": 1_767_225_600}
     tracker.reset()  # an identity that repeats the one before is not sent again
-    with listen() as told:
+    with capture_events() as told:
         try:
             getattr(tracker, call)(*args, **options)
         except ValidationError:
@@ -185,7 +185,7 @@ def test_a_group_keeps_its_id() -> None:
 def test_a_campaign_is_no_type() -> None:
     event = DESTINATIONS["sitecore"].encode
     tracker = Tracking(DESTINATIONS["sitecore"]).for_visitor(BROWSER_ID)
-    with listen() as told:
+    with capture_events() as told:
         tracker.page_view({"page": "Home"})
     context = told.events[0].context._replace(campaign={"type": "IDENTITY", "pos": "spoof", "utm_source": "mail"})
     body = json.loads(event([told.events[0]._replace(context=context)]).body or b"")
@@ -195,7 +195,7 @@ def test_a_campaign_is_no_type() -> None:
 @pytest.mark.parametrize("name", ["sitecore", "sitecore-without-time"])
 def test_a_stored_event_from_before_the_check_is_sent_as_what_it_is(name: str) -> None:
     tracker = Tracking(DESTINATIONS[name]).for_visitor(BROWSER_ID)
-    with listen() as told:
+    with capture_events() as told:
         tracker.event("SEARCH", {})
     stored = told.events[0]._replace(data={"type": "IDENTITY", "requested_at": "spoof", "ext": {"a": 1}})
     body = json.loads(DESTINATIONS[name].encode([stored]).body or b"")

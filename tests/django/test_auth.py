@@ -17,7 +17,7 @@ from django.test import Client, override_settings
 
 from passerby import Tracking
 from passerby.django import TrackedRequest, get_tracking
-from passerby.testing import Told
+from passerby.testing import CapturedEvents
 from tests.making import eventually
 
 from .browser import Browser
@@ -104,36 +104,38 @@ def make_shop(make_project: MakeProject, **passerby: Any) -> Tracking:
 
 @pytest.mark.parametrize("kind", ["", "_async"], ids=["sync", "async"])
 def test_a_log_in_is_told_and_a_log_out_forgets(
-    make_project: MakeProject, browser: Browser, tracked: Told, kind: str
+    make_project: MakeProject, browser: Browser, captured_events: CapturedEvents, kind: str
 ) -> None:
     make_shop(make_project, auth_signals=True, user_traits=f"{__name__}.traits")
     first = browser.get(f"/log_in{kind}")
     assert (first.text, UID in first.cookies) == ("42", True)
-    tracked.assert_identity("42", email="ada@shop.example", browser_id=browser.cookies["bid_key"].value)
+    captured_events.assert_identity("42", email="ada@shop.example", browser_id=browser.cookies["bid_key"].value)
     assert browser.get("/who").text == "42"
     last = browser.get(f"/log_out{kind}")
     assert (last.text, "Max-Age=0" in last.cookies[UID]) == ("None", True)
     assert browser.get("/who").text == "None"
-    tracked.assert_story("identity 42")
+    captured_events.assert_summary("identity 42")
 
 
-def test_without_traits(make_project: MakeProject, browser: Browser, tracked: Told) -> None:
+def test_without_traits(make_project: MakeProject, browser: Browser, captured_events: CapturedEvents) -> None:
     make_shop(make_project, auth_signals=True)
     browser.get("/log_in")
-    assert "email" not in tracked.assert_identity("42").data
+    assert "email" not in captured_events.assert_identity("42").data
 
 
 def test_a_log_in_that_changes_nothing_is_not_told_again(
-    make_project: MakeProject, browser: Browser, tracked: Told
+    make_project: MakeProject, browser: Browser, captured_events: CapturedEvents
 ) -> None:
     make_shop(make_project, auth_signals=True)
     browser.get("/log_in")
     browser.get("/log_in")
-    tracked.assert_story("identity 42")
-    tracked.assert_refused("unchanged")
+    captured_events.assert_summary("identity 42")
+    captured_events.assert_refused("unchanged")
 
 
-def test_nothing_is_told_unless_it_is_asked_for(make_project: MakeProject, browser: Browser, tracked: Told) -> None:
+def test_nothing_is_told_unless_it_is_asked_for(
+    make_project: MakeProject, browser: Browser, captured_events: CapturedEvents
+) -> None:
     def identified(request: TrackedRequest) -> HttpResponse:
         request.tracker.identify("user_1")
         return HttpResponse()
@@ -142,7 +144,7 @@ def test_nothing_is_told_unless_it_is_asked_for(make_project: MakeProject, brows
     browser.get("/identified")
     assert browser.get("/log_in").text == "user_1"
     assert browser.get("/log_out").text == "user_1"
-    tracked.assert_story("identity user_1")
+    captured_events.assert_summary("identity user_1")
 
 
 @pytest.mark.parametrize(
@@ -158,7 +160,7 @@ def test_nothing_is_told_unless_it_is_asked_for(make_project: MakeProject, brows
 def test_a_mistake_does_not_keep_anybody_from_logging_in(
     make_project: MakeProject,
     browser: Browser,
-    tracked: Told,
+    captured_events: CapturedEvents,
     caplog: pytest.LogCaptureFixture,
     settings: dict[str, Any],
     told: list[str],
@@ -169,7 +171,7 @@ def test_a_mistake_does_not_keep_anybody_from_logging_in(
     with caplog.at_level(logging.WARNING, "passerby"):
         answer = browser.get("/log_in")
     assert (answer.status, "sessionid" in answer.cookies) == (200, True)
-    tracked.assert_story(*told)
+    captured_events.assert_summary(*told)
     assert said in caplog.text
 
 
@@ -195,7 +197,9 @@ class TestStaffAsCustomers:
     def make(self, make_project: MakeProject, **passerby: Any) -> None:
         make_project(*VIEWS, admit, middleware=MIDDLEWARE, django=SESSION, auth_signals=True, **passerby)
 
-    def test_by_default_each_has_a_browser_id(self, make_project: MakeProject, browser: Browser, tracked: Told) -> None:
+    def test_by_default_each_has_a_browser_id(
+        self, make_project: MakeProject, browser: Browser, captured_events: CapturedEvents
+    ) -> None:
         self.make(make_project)
         browser.get("/who")
         seen: list[str] = []
@@ -203,36 +207,42 @@ class TestStaffAsCustomers:
             eventually(ready_ids)  # else the event has its browser ID later
             seen += self.walk(browser, (user,))
         assert seen == ["1", "2", "1"]
-        assert len({event.browser_id for event in tracked.events}) == len(tracked.events) == 3
+        assert len({event.browser_id for event in captured_events.events}) == len(captured_events.events) == 3
 
     @pytest.mark.parametrize("as_path", [True, False])
     def test_log_ins_may_be_left_out(
-        self, make_project: MakeProject, browser: Browser, tracked: Told, as_path: bool
+        self, make_project: MakeProject, browser: Browser, captured_events: CapturedEvents, as_path: bool
     ) -> None:
         self.make(make_project, auth_filter=f"{__name__}.is_genuine" if as_path else is_genuine)
         assert self.walk(browser) == ["1", "1", "1"]
-        tracked.assert_story("identity 1")
+        captured_events.assert_summary("identity 1")
         browser.get("/log_out")
         assert browser.get("/who").text == "None"
 
     def test_a_filter_that_raises_leaves_the_log_in_out(
-        self, make_project: MakeProject, browser: Browser, tracked: Told, caplog: pytest.LogCaptureFixture
+        self,
+        make_project: MakeProject,
+        browser: Browser,
+        captured_events: CapturedEvents,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         self.make(make_project, auth_filter=lambda request, user: 1 / 0)
         with caplog.at_level(logging.WARNING, "passerby"):
             assert self.walk(browser) == ["None", "None", "None"]
-        tracked.assert_nothing()
+        captured_events.assert_nothing()
         assert "auth_filter callable raised" in caplog.text
 
-    def test_staff_may_be_left_out(self, make_project: MakeProject, browser: Browser, tracked: Told) -> None:
+    def test_staff_may_be_left_out(
+        self, make_project: MakeProject, browser: Browser, captured_events: CapturedEvents
+    ) -> None:
         """Nothing that they do is taken for what the customer does who was there before."""
         self.make(make_project, auth_staff=False)
         browser.get("/admit?user=2")
         customers = browser.cookies["bid_key"].value
         assert self.walk(browser) == ["None", "2", "None"]
         assert browser.cookies["bid_key"].value != customers
-        tracked.assert_story("identity 2", "identity 2")
-        assert len({event.browser_id for event in tracked.events}) == 2
+        captured_events.assert_summary("identity 2", "identity 2")
+        assert len({event.browser_id for event in captured_events.events}) == 2
 
     @pytest.mark.parametrize(
         "given", ["yes", is_staff_async, AsyncCallable(), 5], ids=["text", "async", "object", "int"]
@@ -249,24 +259,26 @@ class TestStaffAsCustomers:
 class TestWithoutTracker:
     """A log-in that is no visitor's."""
 
-    def test_in_a_test_of_the_apps_own(self, make_project: MakeProject, tracked: Told) -> None:
+    def test_in_a_test_of_the_apps_own(self, make_project: MakeProject, captured_events: CapturedEvents) -> None:
         make_shop(make_project, auth_signals=True)
         client = Client()
         client.force_login(make_user())
         assert "sessionid" in client.cookies
-        tracked.assert_nothing()
+        captured_events.assert_nothing()
 
     @pytest.mark.parametrize("request_", [None, HttpRequest()], ids=["no request", "a request of no server"])
-    def test_in_a_command(self, make_project: MakeProject, tracked: Told, request_: HttpRequest | None) -> None:
+    def test_in_a_command(
+        self, make_project: MakeProject, captured_events: CapturedEvents, request_: HttpRequest | None
+    ) -> None:
         make_shop(make_project, auth_signals=True)
         user_logged_in.send(sender=User, request=request_, user=make_user())
         user_logged_out.send(sender=User, request=request_, user=None)
-        tracked.assert_nothing()
+        captured_events.assert_nothing()
 
-    def test_in_a_project_that_has_no_settings_of_ours(self, tracked: Told) -> None:
+    def test_in_a_project_that_has_no_settings_of_ours(self, captured_events: CapturedEvents) -> None:
         with override_settings(PASSERBY=None, **SESSION):
             Client().force_login(make_user())
-        tracked.assert_nothing()
+        captured_events.assert_nothing()
 
 
 class ObjectId:
@@ -285,7 +297,9 @@ class ObjectId:
         (uuid.UUID("11111111-2222-4333-8444-555555555555"), "11111111-2222-4333-8444-555555555555"),
     ],
 )
-def test_primary_keys_of_any_kind(make_project: MakeProject, tracked: Told, key: object, user_id: str) -> None:
+def test_primary_keys_of_any_kind(
+    make_project: MakeProject, captured_events: CapturedEvents, key: object, user_id: str
+) -> None:
     class Person:
         """Not Django's own model of a user."""
 
@@ -299,16 +313,18 @@ def test_primary_keys_of_any_kind(make_project: MakeProject, tracked: Told, key:
     request = TrackedRequest()
     request.tracker = tracking.for_visitor(str(uuid.uuid4()))
     user_logged_in.send(sender=Person, request=request, user=Person())
-    tracked.assert_identity(user_id)
+    captured_events.assert_identity(user_id)
     assert request.tracker.user_id == user_id
     user_logged_out.send(sender=Person, request=request, user=Person())
     assert request.tracker.user_id is None
 
 
-def test_a_log_in_is_recorded_without_the_app(make_project: MakeProject, browser: Browser, tracked: Told) -> None:
+def test_a_log_in_is_recorded_without_the_app(
+    make_project: MakeProject, browser: Browser, captured_events: CapturedEvents
+) -> None:
     """The middleware listens too, where the app in INSTALLED_APPS does not."""
     for signal in (user_logged_in, user_logged_out):
         signal.disconnect(dispatch_uid="passerby.django.signals")
     make_project(log_in, middleware=MIDDLEWARE, django=SESSION, auth_signals=True)
     browser.get("/log_in")
-    tracked.assert_identity("42")
+    captured_events.assert_identity("42")

@@ -14,7 +14,7 @@ from django.test import override_settings
 from passerby import Sites, Tracking
 from passerby.django import TrackingMiddleware
 from passerby.events.event import Context
-from passerby.testing import Told
+from passerby.testing import CapturedEvents
 from tests.making import NAVIGATION, make_environ, make_scope
 
 HTTPS = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -39,12 +39,14 @@ def answer(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def see(tracked: Told, kind: str, target: str, headers: dict[str, str], **settings: Any) -> tuple[Context, Any]:
+def see(
+    captured_events: CapturedEvents, kind: str, target: str, headers: dict[str, str], **settings: Any
+) -> tuple[Context, Any]:
     own = settings.pop("PASSERBY", {})
     passerby = {"sitecore": {"client_key": "key", "target_url": "http://127.0.0.1:9", "point_of_sale": "shop"}} | own
     with override_settings(PASSERBY=passerby, **settings):
         TrackingMiddleware(answer)(make_request(kind, target, headers))
-    (event,) = tracked.events
+    (event,) = captured_events.events
     return event.context, event.data.get("referrer")
 
 
@@ -71,21 +73,23 @@ def see(tracked: Told, kind: str, target: str, headers: dict[str, str], **settin
         ({"FORCE_SCRIPT_NAME": "/shop"}, {}, "http://pod-7:8000/shop/a"),
     ],
 )
-def test_the_public_url(kind: str, settings: dict[str, Any], headers: dict[str, str], url: str, tracked: Told) -> None:
-    context, _ = see(tracked, kind, "/a", headers, **settings)
+def test_the_public_url(
+    kind: str, settings: dict[str, Any], headers: dict[str, str], url: str, captured_events: CapturedEvents
+) -> None:
+    context, _ = see(captured_events, kind, "/a", headers, **settings)
     assert context.url == url
 
 
-def test_they_decide_what_an_external_referrer_is(kind: str, tracked: Told) -> None:
+def test_they_decide_what_an_external_referrer_is(kind: str, captured_events: CapturedEvents) -> None:
     headers = {"x-forwarded-host": "www.public.example", "referer": "https://www.public.example/b"}
-    _, referrer = see(tracked, kind, "/a", headers, USE_X_FORWARDED_HOST=True)
+    _, referrer = see(captured_events, kind, "/a", headers, USE_X_FORWARDED_HOST=True)
     assert referrer is None
 
 
-def test_they_come_before_the_headers_of_trusted_proxies(kind: str, tracked: Told) -> None:
+def test_they_come_before_the_headers_of_trusted_proxies(kind: str, captured_events: CapturedEvents) -> None:
     headers = {"x-forwarded-host": "www.public.example", "x-forwarded-for": "203.0.113.9", "x-tls": "on"}
     context, _ = see(
-        tracked,
+        captured_events,
         kind,
         "/a",
         headers | {"x-forwarded-proto": "http"},
@@ -95,7 +99,7 @@ def test_they_come_before_the_headers_of_trusted_proxies(kind: str, tracked: Tol
     assert (context.url, context.ip) == ("https://www.public.example/a", "203.0.113.0")
 
 
-def test_sites_are_found_by_the_public_host(kind: str, tracked: Told) -> None:
+def test_sites_are_found_by_the_public_host(kind: str, captured_events: CapturedEvents) -> None:
     made: list[str] = []
 
     def make(name: str) -> Tracking:
@@ -111,18 +115,18 @@ def test_sites_are_found_by_the_public_host(kind: str, tracked: Told) -> None:
 @pytest.mark.parametrize(
     "path", ["/50%25-off", "/%C3%A4pfel", "/%E4%BD%A0%E5%A5%BD", "/caf%E9", "/a%20b%23c%3F", "/%25zz"]
 )
-def test_the_path_is_what_the_browser_sent(kind: str, path: str, tracked: Told) -> None:
+def test_the_path_is_what_the_browser_sent(kind: str, path: str, captured_events: CapturedEvents) -> None:
     """Django has decoded it by then, under WSGI also where nobody knows any more what it was."""
-    context, _ = see(tracked, kind, f"{path}?utm_source=x", {})
+    context, _ = see(captured_events, kind, f"{path}?utm_source=x", {})
     assert (context.path, context.url) == (path, f"http://pod-7:8000{path}?utm_source=x")
 
 
 @pytest.mark.parametrize("path", ["/100%25AB", "/%25E9/caf%E9", "/%7Ea%2Fb"])
-def test_the_target_of_the_request_decides(path: str, tracked: Told) -> None:
+def test_the_target_of_the_request_decides(path: str, captured_events: CapturedEvents) -> None:
     passerby = {"sitecore": {"client_key": "key", "target_url": "http://127.0.0.1:9", "point_of_sale": "shop"}}
     with override_settings(PASSERBY=passerby):
         TrackingMiddleware(answer)(make_request("wsgi", path, {}, RAW_URI=f"{path}?utm_source=x"))
-    (event,) = tracked.events
+    (event,) = captured_events.events
     assert event.context.path == path
 
 

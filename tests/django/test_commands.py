@@ -79,7 +79,7 @@ def test_options_of_every_command_of_django(
     command = ["outbox", "ls", "--json"]
     code, out, err = said_by(run, capsys, *command[:place], *options, *command[place:])
     assert (code, out) == (2, "")
-    assert "what waits is in the app's memory" in err, "as without the options"
+    assert "the events are in the app's memory" in err, "as without the options"
 
 
 def test_options_behind_two_hyphens_are_the_apps_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_settings_are_found_by_the_option_alone() -> None:
         timeout=60,
     )
     assert ran.returncode == 2
-    assert "what waits is in the app's memory" in ran.stderr
+    assert "the events are in the app's memory" in ran.stderr
 
 
 @both_ways
@@ -172,7 +172,7 @@ def test_the_outbox_is_the_projects_own(capsys: pytest.CaptureFixture[str], tmp_
     ("project", "code", "words"),
     [
         (None, 1, "PASSERBY: found none, expected a dict"),
-        (settings.PASSERBY, 2, "what waits is in the app's memory"),
+        (settings.PASSERBY, 2, "the events are in the app's memory"),
         ({"tracking": Sites(lambda request: None, lambda name: Tracking())}, 1, "name the outbox of one with --outbox"),
     ],
 )

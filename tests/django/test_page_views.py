@@ -7,7 +7,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 
 from passerby.django import TrackedRequest
-from passerby.testing import Told
+from passerby.testing import CapturedEvents
 from tests.making import BROWSER_ID
 from tests.user_agents import BOTS
 
@@ -83,11 +83,11 @@ VIEWS = [home, product, own, event, json, missing, moved, nothing, fail, stream,
 )
 @pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume synchronous iterators")
 def test_what_a_view_answers_decides(
-    make_project: MakeProject, browser: Browser, tracked: Told, path: str, told: list[str]
+    make_project: MakeProject, browser: Browser, captured_events: CapturedEvents, path: str, told: list[str]
 ) -> None:
     make_project(*VIEWS, auto_page_views=True)
     browser.get(path)
-    tracked.assert_story(*told)
+    captured_events.assert_summary(*told)
 
 
 @pytest.mark.parametrize(
@@ -108,26 +108,28 @@ def test_what_a_view_answers_decides(
 def test_what_a_browser_asks_for_decides(
     make_project: MakeProject,
     browser: Browser,
-    tracked: Told,
+    captured_events: CapturedEvents,
     method: str,
     headers: dict[str, str],
     told: list[str],
 ) -> None:
     make_project(home, auto_page_views=True)
     browser.ask(method, headers=headers)
-    tracked.assert_story(*told)
+    captured_events.assert_summary(*told)
 
 
 def test_a_cached_page_is_told_of_those_who_have_an_id(
-    make_project: MakeProject, browser: Browser, tracked: Told
+    make_project: MakeProject, browser: Browser, captured_events: CapturedEvents
 ) -> None:
     make_project(kept, auto_page_views=True)
     browser.cookies["bid_key"] = BROWSER_ID
     browser.get("/kept")
-    tracked.assert_page_view("kept", browser_id=BROWSER_ID)
+    captured_events.assert_page_view("kept", browser_id=BROWSER_ID)
 
 
-def test_nothing_is_told_unless_it_is_asked_for(make_project: MakeProject, browser: Browser, tracked: Told) -> None:
+def test_nothing_is_told_unless_it_is_asked_for(
+    make_project: MakeProject, browser: Browser, captured_events: CapturedEvents
+) -> None:
     make_project(home)
     browser.get()
-    tracked.assert_nothing()
+    captured_events.assert_nothing()

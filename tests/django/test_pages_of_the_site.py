@@ -15,7 +15,7 @@ from django.utils import translation
 
 from passerby import Tracking
 from passerby.django import TrackedRequest
-from passerby.testing import Told
+from passerby.testing import CapturedEvents
 from tests.making import BROWSER_ID
 
 from .browser import Browser
@@ -79,36 +79,40 @@ def make_site(make_project: MakeProject) -> Iterator[Any]:
 @pytest.mark.parametrize(
     "address", ["/admin/", "/admin/auth/user/", "/backoffice/acme/", "/backoffice/acme/auth/user/", "/admin/data"]
 )
-def test_the_admin_is_no_page_of_the_site(make_site: Any, browser: Browser, tracked: Told, address: str) -> None:
+def test_the_admin_is_no_page_of_the_site(
+    make_site: Any, browser: Browser, captured_events: CapturedEvents, address: str
+) -> None:
     tracking = make_site()
     answer = browser.get(address)
     assert (answer.status, answer.cookies) == (200, {})
-    tracked.assert_nothing()
+    captured_events.assert_nothing()
     assert tracking.stats().browser_ids.assigned == 0
 
 
-def test_a_real_admin_counts_no_more(make_site: Any, browser: Browser, tracked: Told) -> None:
+def test_a_real_admin_counts_no_more(make_site: Any, browser: Browser, captured_events: CapturedEvents) -> None:
     """Under a URL and a name of its own; a visitor who has an ID keeps it, and gets no new cookie."""
     make_site()
     browser.cookies["bid_key"] = BROWSER_ID
     with override_settings(ROOT_URLCONF=(path("x/y/", Office(name="office").urls), path("home", page))):
         assert browser.get("/x/y/report/").text == "a page"
-        tracked.assert_nothing()
+        captured_events.assert_nothing()
         browser.get("/home")
-    assert len(tracked) == 1
+    assert len(captured_events) == 1
 
 
-def test_what_is_tracked_in_the_admin_is_recorded(make_site: Any, browser: Browser, tracked: Told) -> None:
+def test_what_is_tracked_in_the_admin_is_recorded(
+    make_site: Any, browser: Browser, captured_events: CapturedEvents
+) -> None:
     make_site()
     assert list(browser.get("/admin/use").cookies) == BID
-    tracked.assert_story("USED")
+    captured_events.assert_summary("USED")
 
 
 @pytest.mark.parametrize("address", ["/home", "/reports/", "/adminton/"])
-def test_other_pages_count(make_site: Any, browser: Browser, tracked: Told, address: str) -> None:
+def test_other_pages_count(make_site: Any, browser: Browser, captured_events: CapturedEvents, address: str) -> None:
     make_site()
     assert list(browser.get(address).cookies) == BID
-    assert len(tracked) == 1
+    assert len(captured_events) == 1
 
 
 @pytest.mark.parametrize(
@@ -116,16 +120,16 @@ def test_other_pages_count(make_site: Any, browser: Browser, tracked: Told, addr
     [((), ["/admin/", "/backoffice/acme/"]), (["reports"], ["/admin/"]), (["staff"], ["/admin/", "/reports/"])],
 )
 def test_what_is_ignored_is_a_setting(
-    make_site: Any, browser: Browser, tracked: Told, ignored: list[str], counted: list[str]
+    make_site: Any, browser: Browser, captured_events: CapturedEvents, ignored: list[str], counted: list[str]
 ) -> None:
     make_site(ignored_namespaces=ignored)
     for address in counted:
         browser.get(address)
-    assert len(tracked) == len(counted)
-    tracked.clear()
+    assert len(captured_events) == len(counted)
+    captured_events.clear()
     for address in {"reports": ["/reports/"], "staff": ["/backoffice/acme/"]}.get("".join(ignored), []):
         browser.get(address)
-    tracked.assert_nothing()
+    captured_events.assert_nothing()
 
 
 LOCALE = "django.middleware.locale.LocaleMiddleware"
@@ -144,7 +148,7 @@ LOCALE = "django.middleware.locale.LocaleMiddleware"
 def test_the_language_is_that_of_the_page(
     make_site: Any,
     browser: Browser,
-    tracked: Told,
+    captured_events: CapturedEvents,
     middleware: tuple[str, ...],
     address: str,
     accepted: str,
@@ -153,5 +157,5 @@ def test_the_language_is_that_of_the_page(
     """The browser's counts only where the project has chosen none."""
     make_site(*middleware)
     browser.get(address, accept_language=accepted)
-    (event,) = tracked.events
+    (event,) = captured_events.events
     assert (event.data["language"], event.context.locale) == (language, accepted.partition(",")[0])

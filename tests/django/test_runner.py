@@ -37,21 +37,21 @@ PROJECT = {
     "test_shop.py": """
         from django.test import TestCase
         from passerby.django import get_tracking
-        from passerby.testing import listen
+        from passerby.testing import capture_events
 
         class FirstTest(TestCase):
             def test_home(self):
-                with listen() as told, self.captureOnCommitCallbacks(execute=True):
+                with capture_events() as events, self.captureOnCommitCallbacks(execute=True):
                     browser_id = self.client.get("/").content.decode()
-                told.assert_page_view("Home", browser_id=browser_id)
+                events.assert_page_view("Home", browser_id=browser_id)
                 self.assertEqual(get_tracking().stats().destinations["sitecore"].dropped, {"dry-run": 1})
                 self.assertEqual(get_tracking().stats().browser_ids.made, 0)
 
         class SecondTest(FirstTest):
             def test_home(self):
-                with listen() as told:
+                with capture_events() as events:
                     self.client.get("/")
-                told.assert_story("page view Home")
+                events.assert_summary("page view Home")
     """,
     "manage.py": """
         import multiprocessing

@@ -20,7 +20,7 @@ from passerby import Delivered, Dropped, Pending, Sitecore, Sites, Tracker, Trac
 from passerby.collector import CollectorServer
 from passerby.delivery import Delivery
 from passerby.django import TrackedRequest, get_tracking
-from passerby.testing import Told, listen
+from passerby.testing import CapturedEvents, capture_events
 from tests.making import BROWSER_ID, PATIENCE, dropped, eventually
 
 from .browser import Browser
@@ -71,12 +71,14 @@ class TestCommit:
         assert delivered(tracking, collector) == ["VIEW", "ADD", "CONFIRM"]
         assert all(isinstance(receipt.outcomes["sitecore"], Delivered) for receipt in receipts)
 
-    def test_the_time_is_that_of_the_call(self, tracking: Tracking, tracker: Tracker, tracked: Told) -> None:
+    def test_the_time_is_that_of_the_call(
+        self, tracking: Tracking, tracker: Tracker, captured_events: CapturedEvents
+    ) -> None:
         with transaction.atomic():
             tracker.event("ADD")
-            (event,) = tracked.events
+            (event,) = captured_events.events
             told_at = event.timestamp
-        assert tracked.events == [event]
+        assert captured_events.events == [event]
         assert event.timestamp == told_at
 
     def test_in_savepoints(self, tracking: Tracking, tracker: Tracker, collector: CollectorServer) -> None:
@@ -188,14 +190,14 @@ class TestRollback:
         eventually(is_dropped)  # what a thread leaves behind may be in the hands of another
         assert tracking.stats().destinations["sitecore"].is_balanced
 
-    def test_it_is_told_of_it(self, tracking: Tracking, tracker: Tracker, tracked: Told) -> None:
+    def test_it_is_told_of_it(self, tracking: Tracking, tracker: Tracker, captured_events: CapturedEvents) -> None:
         with transaction.atomic():
             tracker.event("BEFORE")
             with rolled_back():
                 tracker.event("WITHIN")
-                tracked.assert_story("BEFORE", "WITHIN")
-        tracked.assert_story("BEFORE")
-        tracked.assert_refused("rollback")
+                captured_events.assert_summary("BEFORE", "WITHIN")
+        captured_events.assert_summary("BEFORE")
+        captured_events.assert_refused("rollback")
 
 
 class TestSettings:
@@ -526,12 +528,12 @@ class TestTestCase:
     def test_what_is_told_is_seen_at_once(self, make_project: MakeProject) -> None:
         class ShopTest(TestCase):
             def test_buying(self) -> None:
-                with listen() as told:
+                with capture_events() as told:
                     self.client.get("/buy")
-                    told.assert_story("BUY")
+                    told.assert_summary("BUY")
 
             def test_failing(self) -> None:
-                with listen() as told, rolled_back():
+                with capture_events() as told, rolled_back():
                     self.client.get("/buy")
                 told.assert_nothing()
                 told.assert_refused("rollback")

@@ -1,4 +1,4 @@
-"""Each check, told the facts that it is for."""
+"""Each check, with values that it is for."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from types import SimpleNamespace
 import pytest
 
 from passerby import Tracking
-from passerby.cli.doctor import Verdict
+from passerby.cli.doctor import Severity
 from passerby.cli.doctor.clock import check_clock
-from passerby.cli.doctor.directory import DirectoryFacts, Trial, check_permissions, check_space, check_trial
+from passerby.cli.doctor.directory import DirectoryFacts, WriteTest, check_permissions, check_space, check_write_test
 from passerby.cli.doctor.files import check_files
-from passerby.cli.doctor.limits import check_files as check_open_files
-from passerby.cli.doctor.limits import check_processes
 from passerby.cli.doctor.mounts import check_mount, kind_of
-from passerby.cli.doctor.runtime import check_python, check_sqlite, check_uwsgi, has_wal_reset_flaw
+from passerby.cli.doctor.process_limits import check_files as check_open_files
+from passerby.cli.doctor.process_limits import check_processes
+from passerby.cli.doctor.runtime import check_python, check_sqlite, check_uwsgi, has_wal_reset_bug
 from passerby.cli.doctor.settings import check_settings
-from passerby.cli.outbox.listing import Listed
+from passerby.cli.outbox.listing import ListedFile
 from passerby.client import uwsgi
 from passerby.errors import SettingsError
 from passerby.outbox.inventory import Contents, OutboxFile, Standing
@@ -52,10 +52,10 @@ FACTS = DirectoryFacts(
 @pytest.mark.parametrize(
     ("version", "verdict"), [((3, 11, 0), "ok"), ((3, 14, 2), "ok"), ((3, 10, 14), "problem"), ((2, 7, 18), "problem")]
 )
-def test_python(version: tuple[int, int, int], verdict: Verdict) -> None:
+def test_python(version: tuple[int, int, int], verdict: Severity) -> None:
     found = check_python(version, "CPython")
-    assert found.verdict == verdict
-    assert ".".join(map(str, version)) in found.words
+    assert found.severity == verdict
+    assert ".".join(map(str, version)) in found.message
 
 
 @pytest.mark.parametrize(
@@ -75,16 +75,16 @@ def test_python(version: tuple[int, int, int], verdict: Verdict) -> None:
     ],
 )
 def test_the_wal_reset_bug_is_known_by_version(version: tuple[int, int, int], has_it: bool) -> None:
-    assert has_wal_reset_flaw(version) is has_it
+    assert has_wal_reset_bug(version) is has_it
     found = check_sqlite(version)
-    assert found.verdict == "ok"
-    assert ("one connection only" in found.words) is has_it
+    assert found.severity == "ok"
+    assert ("one connection only" in found.message) is has_it
 
 
 @pytest.mark.parametrize(("runs_threads", "verdict"), [(None, "ok"), (True, "ok"), (False, "problem")])
-def test_uwsgi_without_threads_is_a_problem(runs_threads: bool | None, verdict: Verdict) -> None:
+def test_uwsgi_without_threads_is_a_problem(runs_threads: bool | None, verdict: Severity) -> None:
     found = check_uwsgi(runs_threads)
-    assert found.verdict == verdict
+    assert found.severity == verdict
     assert ("--enable-threads" in found.advice) is (verdict == "problem")
 
 
@@ -114,22 +114,22 @@ def test_uwsgi_without_threads_is_said_once_at_the_start(
         ("/mnt/twice", "fuse.sshfs", "problem"),
     ],
 )
-def test_the_file_system_is_known_by_its_mount(path: str, kind: str, verdict: Verdict) -> None:
+def test_the_file_system_is_known_by_its_mount(path: str, kind: str, verdict: Severity) -> None:
     assert kind_of(Path(path), MOUNTS) == kind
     found = check_mount(Path(path), MOUNTS)
-    assert found.verdict == verdict
+    assert found.severity == verdict
     assert bool(found.advice) is (verdict != "ok")
 
 
 @pytest.mark.parametrize("kind", ["cifs", "smb3", "nfs", "9p", "ceph", "fuse.sshfs"])
 def test_network_file_systems_are_a_problem(kind: str) -> None:
-    assert check_mount(Path("/x"), f"1 0 0:1 / / rw - {kind} x rw").verdict == "problem"
+    assert check_mount(Path("/x"), f"1 0 0:1 / / rw - {kind} x rw").severity == "problem"
 
 
-def test_where_mounts_are_not_told_nothing_is_claimed() -> None:
+def test_without_a_mount_table_the_file_system_is_unknown() -> None:
     assert kind_of(Path("/x"), "") is None
-    assert check_mount(Path("/x"), None).words.startswith("not known")
-    assert check_mount(Path("/x"), "1 0 0:1 / / rw - fuse.unknown x rw").verdict == "warning"
+    assert check_mount(Path("/x"), None).message.startswith("not known")
+    assert check_mount(Path("/x"), "1 0 0:1 / / rw - fuse.unknown x rw").severity == "warning"
 
 
 @pytest.mark.parametrize(
@@ -138,16 +138,16 @@ def test_where_mounts_are_not_told_nothing_is_claimed() -> None:
         (FACTS, "ok", "mode 700"),
         (replace(FACTS, is_there=False, path=Path("/var/lib")), "ok", "can be made in /var/lib"),
         (replace(FACTS, mode=0o750), "warning", "mode 750"),
-        (replace(FACTS, mode=0o777), "problem", "everybody may write"),
+        (replace(FACTS, mode=0o777), "problem", "all users may write"),
         (replace(FACTS, owner=33), "warning", "user number 33"),
         (replace(FACTS, is_writable=False), "problem", "may write to"),
         (replace(FACTS, is_read_only=True), "problem", "read-only"),
     ],
 )
-def test_the_directory_is_to_be_ones_own(facts: DirectoryFacts, verdict: Verdict, words: str) -> None:
+def test_the_directory_is_to_be_ones_own(facts: DirectoryFacts, verdict: Severity, words: str) -> None:
     found = check_permissions(facts)
-    assert found.verdict == verdict
-    assert words in found.words
+    assert found.severity == verdict
+    assert words in found.message
 
 
 @pytest.mark.parametrize(
@@ -160,22 +160,22 @@ def test_the_directory_is_to_be_ones_own(facts: DirectoryFacts, verdict: Verdict
         (replace(FACTS, files=3), "problem"),
     ],
 )
-def test_there_is_to_be_room(facts: DirectoryFacts, verdict: Verdict) -> None:
-    assert check_space(facts).verdict == verdict
+def test_there_is_to_be_room(facts: DirectoryFacts, verdict: Severity) -> None:
+    assert check_space(facts).severity == verdict
 
 
 @pytest.mark.parametrize(
     ("trial", "verdicts"),
     [
-        (Trial(None, 0.01, True), ["ok", "ok"]),
-        (Trial(None, 3.0, True), ["warning", "ok"]),
-        (Trial(None, 0.01, False), ["ok", "problem"]),
-        (Trial(None, 0.01, None), ["ok", "warning"]),
-        (Trial("disk full"), ["problem"]),
+        (WriteTest(None, 0.01, True), ["ok", "ok"]),
+        (WriteTest(None, 3.0, True), ["warning", "ok"]),
+        (WriteTest(None, 0.01, False), ["ok", "problem"]),
+        (WriteTest(None, 0.01, None), ["ok", "warning"]),
+        (WriteTest("disk full"), ["problem"]),
     ],
 )
-def test_what_is_written_is_to_be_there_and_locks_to_hold(trial: Trial, verdicts: list[Verdict]) -> None:
-    assert [one.verdict for one in check_trial(trial)] == verdicts
+def test_what_is_written_is_to_be_there_and_locks_to_hold(trial: WriteTest, verdicts: list[Severity]) -> None:
+    assert [one.severity for one in check_write_test(trial)] == verdicts
 
 
 @pytest.mark.parametrize(
@@ -190,24 +190,24 @@ def test_what_is_written_is_to_be_there_and_locks_to_hold(trial: Trial, verdicts
     ],
 )
 def test_the_clock_is_to_be_right(
-    now: float, newest: float | None, monotonic: tuple[float, float], verdict: Verdict
+    now: float, newest: float | None, monotonic: tuple[float, float], verdict: Severity
 ) -> None:
-    assert check_clock(now, newest, monotonic).verdict == verdict
+    assert check_clock(now, newest, monotonic).severity == verdict
 
 
 def test_there_are_to_be_files_and_processes_left() -> None:
-    assert check_open_files(None, 10).verdict == "ok"
-    assert check_open_files(1024, 10).verdict == "ok"
-    assert check_open_files(1024, 1000).verdict == "warning"
-    assert check_open_files(64, None).verdict == "warning"
-    assert check_processes(None, 10, whose="user").verdict == "ok"
-    assert check_processes(100, None, whose="user").verdict == "ok"
-    assert check_processes(100, 20, whose="user").verdict == "ok"
-    assert check_processes(100, 90, whose="container").verdict == "warning"
+    assert check_open_files(None, 10).severity == "ok"
+    assert check_open_files(1024, 10).severity == "ok"
+    assert check_open_files(1024, 1000).severity == "warning"
+    assert check_open_files(64, None).severity == "warning"
+    assert check_processes(None, 10, whose="user").severity == "ok"
+    assert check_processes(100, None, whose="user").severity == "ok"
+    assert check_processes(100, 20, whose="user").severity == "ok"
+    assert check_processes(100, 90, whose="container").severity == "warning"
 
 
-def listed(standing: Standing, trouble: str | None = None) -> Listed:
-    return Listed(OutboxFile(Path("/x/1-a.sqlite3"), standing, 1, 1), trouble=trouble)
+def listed(standing: Standing, trouble: str | None = None) -> ListedFile:
+    return ListedFile(OutboxFile(Path("/x/1-a.sqlite3"), standing, 1, 1), error=trouble)
 
 
 def contents(*counts: tuple[str, int, float]) -> Contents:
@@ -229,12 +229,12 @@ def contents(*counts: tuple[str, int, float]) -> Contents:
         ([listed("live", "not writable")], contents(), ["ok", "ok", "problem"]),
     ],
 )
-def test_what_waits_is_to_get_away(files: list[Listed], total: Contents, verdicts: list[Verdict]) -> None:
-    assert [one.verdict for one in check_files(files, total, 1_000.0)] == verdicts
+def test_what_waits_is_to_get_away(files: list[ListedFile], total: Contents, verdicts: list[Severity]) -> None:
+    assert [one.severity for one in check_files(files, total, 1_000.0)] == verdicts
 
 
 def test_settings_are_to_make_a_tracking() -> None:
-    assert check_settings(None, {}).verdict == "ok"
+    assert check_settings(None, {}).severity == "ok"
     good = {
         "PASSERBY_SITECORE_CLIENT_KEY": "hidden-key",
         "PASSERBY_SITECORE_TARGET_URL": "https://cdp.example",
@@ -242,16 +242,16 @@ def test_settings_are_to_make_a_tracking() -> None:
         "PASSERBY_SECRET_KEY": "a secret key that signs",
     }
     found = check_settings(None, good)
-    assert found.verdict == "ok"
-    assert "sitecore" in found.words
+    assert found.severity == "ok"
+    assert "sitecore" in found.message
     bad = check_settings(None, {**good, "PASSERBY_IP": "guess"})
-    assert bad.verdict == "problem"
-    assert "PASSERBY_IP" in bad.words
+    assert bad.severity == "problem"
+    assert "PASSERBY_IP" in bad.message
     for one in (found, bad):
-        assert "hidden-key" not in one.words
-        assert "signs" not in one.words
+        assert "hidden-key" not in one.message
+        assert "signs" not in one.message
 
     def refuse() -> Tracking:
         raise SettingsError("no", setting="PASSERBY")
 
-    assert check_settings(refuse, {}).verdict == "problem"
+    assert check_settings(refuse, {}).severity == "problem"

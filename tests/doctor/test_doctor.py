@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from passerby.cli.doctor.directory import check_directory, read_facts, try_directory
+from passerby.cli.doctor.directory import check_directory, read_facts, write_test
 from passerby.cli.doctor.runtime import check_thread
 from passerby.outbox.sqlite import SqliteOutbox
 from tests.caretaker.owners import event_about, fill
@@ -45,9 +45,9 @@ def test_a_machine_that_is_well(tmp_path: Path) -> None:
     run = doctor("--outbox", f"sqlite://{directory}", "--json")
     found = findings_of(run)
     assert run.returncode == 0, found
-    assert found["outbox"]["words"] == str(directory)
-    assert {found[name]["verdict"] for name in ("Python", "SQLite", "threads", "clock", "writing", "locks")} == {"ok"}
-    assert "not there yet" in found["directory"]["words"]
+    assert found["outbox"]["message"] == str(directory)
+    assert {found[name]["severity"] for name in ("Python", "SQLite", "threads", "clock", "writing", "locks")} == {"ok"}
+    assert "does not exist yet" in found["directory"]["message"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -73,15 +73,15 @@ def test_without_an_outbox_the_rest_is_checked() -> None:
     run = doctor("--json")
     found = findings_of(run)
     assert run.returncode == 0, found
-    assert "found no outbox" in found["outbox"]["words"]
+    assert "found no outbox" in found["outbox"]["message"]
     assert "writing" not in found
-    assert findings_of(doctor("--json", PASSERBY_OUTBOX="memory"))["outbox"]["verdict"] == "ok"
+    assert findings_of(doctor("--json", PASSERBY_OUTBOX="memory"))["outbox"]["severity"] == "ok"
 
 
 def test_wrong_settings_are_a_problem() -> None:
     run = doctor("--json", PASSERBY_CHANEL="WEB")
     assert run.returncode == 1
-    assert "PASSERBY_CHANEL" in findings_of(run)["settings"]["words"]
+    assert "PASSERBY_CHANEL" in findings_of(run)["settings"]["message"]
 
 
 def test_a_directory_for_everybody_is_a_problem(tmp_path: Path) -> None:
@@ -91,25 +91,25 @@ def test_a_directory_for_everybody_is_a_problem(tmp_path: Path) -> None:
     run = doctor("--json", "--outbox", str(directory))
     assert run.returncode == 1
     found = findings_of(run)
-    assert found["directory"]["verdict"] == found["writing"]["verdict"] == "problem"
+    assert found["directory"]["severity"] == found["writing"]["severity"] == "problem"
     assert "chmod 700" in found["directory"]["advice"]
 
 
 def test_a_directory_that_is_a_file_is_a_problem(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.touch()
-    assert "problem" in {one.verdict for one in check_directory(path)}
-    assert "problem" in {one.verdict for one in check_directory(path / "below")}
+    assert "problem" in {one.severity for one in check_directory(path)}
+    assert "problem" in {one.severity for one in check_directory(path / "below")}
 
 
-AS_NOBODY = """
+AS_OTHER_USER = """
 import os, sys
 from pathlib import Path
 from passerby.cli.doctor.directory import check_directory
 if os.getuid() == 0:
     os.setegid(65534)
     os.seteuid(65534)
-print(*(one.verdict for one in check_directory(Path(sys.argv[1])) if one.check in ("directory", "writing")))
+print(*(one.severity for one in check_directory(Path(sys.argv[1])) if one.check in ("directory", "writing")))
 """
 
 
@@ -118,7 +118,7 @@ def test_a_directory_of_another_user_is_a_problem(tmp_path: Path) -> None:
         pytest.skip("only root has directories of others")
     directory = tmp_path / "outbox"
     directory.mkdir(mode=0o700)
-    command = [sys.executable, "-c", AS_NOBODY, str(directory)]
+    command = [sys.executable, "-c", AS_OTHER_USER, str(directory)]
     run = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     assert run.stdout.split() in (["problem", "problem"], ["problem"])
 
@@ -129,8 +129,8 @@ def test_facts_and_trial_are_those_of_the_system(tmp_path: Path) -> None:
     assert facts.is_writable
     assert facts.owner == facts.user == os.geteuid()
     assert facts.free > 0
-    trial = try_directory(tmp_path)
-    assert (trial.trouble, trial.lock_holds) == (None, True)
+    trial = write_test(tmp_path)
+    assert (trial.error, trial.lock_holds) == (None, True)
     assert trial.seconds > 0
     assert list(tmp_path.iterdir()) == []
 
@@ -141,12 +141,12 @@ def test_a_clock_that_was_set_back_is_seen_by_the_files(tmp_path: Path) -> None:
     fill(outbox, [event_about("ada")])
     assert outbox.close(30)
     found = findings_of(doctor("--json", "--outbox", str(directory)))
-    assert found["clock"]["verdict"] == "warning"
-    assert "set back" in found["clock"]["words"]
+    assert found["clock"]["severity"] == "warning"
+    assert "set back" in found["clock"]["message"]
 
 
 def test_a_thread_is_started() -> None:
-    assert check_thread().verdict == "ok"
+    assert check_thread().severity == "ok"
 
 
 def test_where_no_thread_can_be_started_that_is_a_problem() -> None:
@@ -157,7 +157,7 @@ def test_where_no_thread_can_be_started_that_is_a_problem() -> None:
         "threading.stack_size(512 * 1024 * 1024)\n"
         "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used + 64_000_000, resource.RLIM_INFINITY))\n"
-        "print(check_thread().verdict)\n"
+        "print(check_thread().severity)\n"
     )
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
     assert run.stdout.strip() == "problem"

@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from passerby import Tracker, current_tracker
-from passerby.testing import listen
+from passerby.testing import capture_events
 
 FILE = Path(__file__).with_name("pages.py")
 JSON = '{"answer": 42}'
@@ -50,7 +50,7 @@ def who(tracker: Tracker) -> str:
 
 def seen(tracker: Tracker) -> str:
     """What an event of this request carries of it."""
-    with listen() as told:
+    with capture_events() as told:
         tracker.page_view()
     (event,) = told.events
     return json.dumps(event.context._asdict() | {"page": event.data["page"], "external": event.data["referrer"]})

@@ -17,7 +17,7 @@ import pytest
 
 from passerby import Tracking
 from passerby.collector import CollectorServer
-from passerby.testing import Told
+from passerby.testing import CapturedEvents
 from tests.making import OTHER_ID, eventually_async, let_go, value_of
 from tests.user_agents import BOTS
 
@@ -286,21 +286,28 @@ async def test_headers_and_body_are_the_same_without_passerby(face: str, collect
     ],
 )
 async def test_page_views_are_told_of_what_people_see(
-    face: str, path: str, headers: dict[str, str], told: list[str], collector: CollectorServer, tracked: Told
+    face: str,
+    path: str,
+    headers: dict[str, str],
+    told: list[str],
+    collector: CollectorServer,
+    captured_events: CapturedEvents,
 ) -> None:
     tracking = make_tracking(collector.url, auto_page_views=True)
     async with Site(collector, lambda: transport_to(face, tracking)).visit() as browser:
         await browser.get(path, headers=headers)
-    tracked.assert_story(*told)
+    captured_events.assert_summary(*told)
     tracking.close(1.0)
 
 
 @in_process
-async def test_page_views_are_told_only_if_asked_for(face: str, collector: CollectorServer, tracked: Told) -> None:
+async def test_page_views_are_told_only_if_asked_for(
+    face: str, collector: CollectorServer, captured_events: CapturedEvents
+) -> None:
     tracking = make_tracking(collector.url)
     async with Site(collector, lambda: transport_to(face, tracking)).visit() as browser:
         assert (await browser.get("/who")).status_code == 200
-    tracked.assert_nothing()
+    captured_events.assert_nothing()
     tracking.close(1.0)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from passerby import Tracking
 from passerby.collector import CollectorServer
-from passerby.testing import Told
+from passerby.testing import CapturedEvents
 from tests.making import BROWSER_ID, OTHER_ID, MakeTracking, value_of
 
 from .conftest import visit
@@ -142,7 +142,7 @@ async def test_the_right_cookie_is_found_behind_others_of_its_name(
     ids=["one long cookie", "many cookies", "many of our names", "many signed ones"],
 )
 async def test_cookies_that_are_not_read_make_no_new_visitor(
-    face: str, owner: str, cookie: str, make: MakeTracking, collector: CollectorServer, tracked: Told
+    face: str, owner: str, cookie: str, make: MakeTracking, collector: CollectorServer, captured_events: CapturedEvents
 ) -> None:
     """Otherwise each request would make one."""
     cookie = cookie.replace("__dl_visitor_id=", "__dl_visitor_id=anon_")
@@ -154,7 +154,7 @@ async def test_cookies_that_are_not_read_make_no_new_visitor(
             assert answer.headers.get_list("set-cookie") == []
             assert OTHER_ID not in answer.text
             assert tracking.stats().unread_cookies == number
-    tracked.assert_nothing()
+    captured_events.assert_nothing()
     (figures,) = tracking.stats().destinations.values()
     assert dict(figures.dropped) == {"cookie-header": 3}
     counts = tracking.stats().browser_ids

@@ -9,7 +9,7 @@ import pytest
 
 from passerby import RequestInfo, Tracker, current_tracker
 from passerby.collector import CollectorServer
-from passerby.testing import Told
+from passerby.testing import CapturedEvents
 from tests.making import let_go
 
 from .routed import EVERY, ROUTED, WITHOUT_ROUTES
@@ -32,18 +32,22 @@ NAMES = {
 }
 
 
-async def name_of(face: str, collector: CollectorServer, tracked: Told, path: str, **settings: Any) -> str:
+async def name_of(
+    face: str, collector: CollectorServer, captured_events: CapturedEvents, path: str, **settings: Any
+) -> str:
     tracking = make_tracking(collector.url, auto_page_views=True, **settings)
     assert (await visit(face, tracking, path, NAVIGATION)).status_code == 200
     let_go(tracking)
-    (event,) = tracked.events
+    (event,) = captured_events.events
     return str(event.data["page"])
 
 
 @pytest.mark.parametrize("face", ROUTED)
 @pytest.mark.parametrize("path", NAMES)
-async def test_a_page_is_named_by_its_route(face: str, collector: CollectorServer, tracked: Told, path: str) -> None:
-    assert await name_of(face, collector, tracked, path) == NAMES[path]
+async def test_a_page_is_named_by_its_route(
+    face: str, collector: CollectorServer, captured_events: CapturedEvents, path: str
+) -> None:
+    assert await name_of(face, collector, captured_events, path) == NAMES[path]
 
 
 @pytest.mark.parametrize("face", WITHOUT_ROUTES)
@@ -51,26 +55,26 @@ async def test_a_page_is_named_by_its_route(face: str, collector: CollectorServe
     ("path", "name"), [("/", "Home Page"), ("/accounts/17/update", "update"), ("/reset/MQ/c3k5xq-0f4d", "reset")]
 )
 async def test_without_a_route_by_the_last_part_of_its_path(
-    face: str, collector: CollectorServer, tracked: Told, path: str, name: str
+    face: str, collector: CollectorServer, captured_events: CapturedEvents, path: str, name: str
 ) -> None:
-    assert await name_of(face, collector, tracked, path) == name
+    assert await name_of(face, collector, captured_events, path) == name
 
 
 @pytest.mark.parametrize("face", EVERY)
-async def test_that_is_a_setting(face: str, collector: CollectorServer, tracked: Told) -> None:
-    assert await name_of(face, collector, tracked, "/accounts/17/update", page_name="path") == "update"
+async def test_that_is_a_setting(face: str, collector: CollectorServer, captured_events: CapturedEvents) -> None:
+    assert await name_of(face, collector, captured_events, "/accounts/17/update", page_name="path") == "update"
 
 
 @pytest.mark.parametrize("face", ROUTED)
-async def test_the_app_may_name_pages(face: str, collector: CollectorServer, tracked: Told) -> None:
+async def test_the_app_may_name_pages(face: str, collector: CollectorServer, captured_events: CapturedEvents) -> None:
     """It is given the route; where it gives nothing the route names the page."""
 
     def name(request: RequestInfo) -> str | None:
         return None if request.path == "/about" else f"{request.method} {(request.route or '').strip('/')[:8]}"
 
-    assert await name_of(face, collector, tracked, "/accounts/17/update", page_name=name) == "GET accounts"
-    tracked.clear()
-    assert await name_of(face, collector, tracked, "/about", page_name=name) == "about"
+    assert await name_of(face, collector, captured_events, "/accounts/17/update", page_name=name) == "GET accounts"
+    captured_events.clear()
+    assert await name_of(face, collector, captured_events, "/about", page_name=name) == "about"
 
 
 async def name_later(request: RequestInfo) -> str:
@@ -88,21 +92,25 @@ def begin_naming(request: RequestInfo) -> Coroutine[Any, Any, str]:
     ids=["raises", "bytes", "gives a coroutine"],
 )
 async def test_a_callable_that_fails_breaks_nothing(
-    face: str, collector: CollectorServer, tracked: Told, wrong: Any, caplog: pytest.LogCaptureFixture
+    face: str, collector: CollectorServer, captured_events: CapturedEvents, wrong: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert await name_of(face, collector, tracked, "/about", page_name=wrong) == "about"
+    assert await name_of(face, collector, captured_events, "/about", page_name=wrong) == "about"
     assert "page_name callable failed" in caplog.text
 
 
 @pytest.mark.parametrize("face", EVERY)
-async def test_a_name_that_the_app_makes_is_masked(face: str, collector: CollectorServer, tracked: Told) -> None:
-    name = await name_of(face, collector, tracked, "/reset/MQ/c3k5xq-0f4d9", page_name=lambda request: request.path)
+async def test_a_name_that_the_app_makes_is_masked(
+    face: str, collector: CollectorServer, captured_events: CapturedEvents
+) -> None:
+    name = await name_of(
+        face, collector, captured_events, "/reset/MQ/c3k5xq-0f4d9", page_name=lambda request: request.path
+    )
     assert name == "/reset/***/***"
 
 
 @pytest.mark.parametrize("face", ROUTED)
 async def test_what_is_recorded_after_the_response_has_the_same_name(
-    face: str, collector: CollectorServer, tracked: Told
+    face: str, collector: CollectorServer, captured_events: CapturedEvents
 ) -> None:
     trackers: list[Tracker] = []
 
@@ -113,4 +121,4 @@ async def test_what_is_recorded_after_the_response_has_the_same_name(
     assert (await visit(face, tracking, "/accounts/17/update", NAVIGATION)).status_code == 200
     trackers[0].event("LATE")
     let_go(tracking)
-    tracked.assert_event("LATE", page="accounts/{pk}/update")
+    captured_events.assert_event("LATE", page="accounts/{pk}/update")

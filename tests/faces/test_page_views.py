@@ -11,7 +11,7 @@ import pytest
 
 from passerby import Tracking
 from passerby.collector import CollectorServer
-from passerby.testing import Told
+from passerby.testing import CapturedEvents
 from tests.making import BROWSER_ID, CHROME, let_go
 
 from .clients import HOST, InLoop, InThread
@@ -102,22 +102,26 @@ async def visit(
 
 
 @pytest.mark.parametrize("name", PAGES)
-async def test_a_page_is_counted_once(face: str, tracking: Tracking, tracked: Told, name: str) -> None:
+async def test_a_page_is_counted_once(
+    face: str, tracking: Tracking, captured_events: CapturedEvents, name: str
+) -> None:
     headers, status, answered = PAGES[name]
     assert (await visit(face, tracking, "/about", headers, (status, answered))).status_code == status
-    tracked.assert_story("page view about")
+    captured_events.assert_summary("page view about")
 
 
 @pytest.mark.parametrize("name", NO_PAGES)
-async def test_what_is_no_page_is_not_counted(face: str, tracking: Tracking, tracked: Told, name: str) -> None:
+async def test_what_is_no_page_is_not_counted(
+    face: str, tracking: Tracking, captured_events: CapturedEvents, name: str
+) -> None:
     headers, status, answered = NO_PAGES[name]
     assert (await visit(face, tracking, "/about", headers, (status, answered))).status_code == status
-    tracked.assert_nothing()
+    captured_events.assert_nothing()
 
 
 @pytest.mark.parametrize("path", ["/files/logo.png", "/files/report.pdf", "/files/app.js"])
 async def test_a_file_that_has_not_changed_is_not_counted(
-    face: str, tracking: Tracking, tracked: Told, path: str
+    face: str, tracking: Tracking, captured_events: CapturedEvents, path: str
 ) -> None:
     await visit(face, tracking, path, NAVIGATION, (304, {}))
-    tracked.assert_nothing()
+    captured_events.assert_nothing()

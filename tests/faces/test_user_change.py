@@ -7,7 +7,7 @@ import pytest
 
 from passerby import Tracking
 from passerby.collector import CollectorServer
-from passerby.testing import Told
+from passerby.testing import CapturedEvents
 from tests.making import MakeTracking, dropped
 
 from .conftest import visit
@@ -20,8 +20,8 @@ async def who(browser: httpx.AsyncClient) -> tuple[str, str]:
     return browser_id, user_id
 
 
-def identities(tracked: Told) -> list[tuple[str | None, str | None]]:
-    return [(event.browser_id, event.user_id) for event in tracked.events if event.kind == "identity"]
+def identities(captured_events: CapturedEvents) -> list[tuple[str | None, str | None]]:
+    return [(event.browser_id, event.user_id) for event in captured_events.events if event.kind == "identity"]
 
 
 @in_process
@@ -30,7 +30,7 @@ def identities(tracked: Told) -> list[tuple[str | None, str | None]]:
     [("customerio", 2), ("datalyr", 2), ("sitecore", 2), pytest.param("sitecore", 0, id="none ready")],
 )
 async def test_each_person_has_a_browser_id_of_their_own(
-    face: str, owner: str, spare: int, make: MakeTracking, collector: CollectorServer, tracked: Told
+    face: str, owner: str, spare: int, make: MakeTracking, collector: CollectorServer, captured_events: CapturedEvents
 ) -> None:
     """A member of staff becomes a customer for a while: 1, 2, 1."""
     tracking: Tracking = make(owner, identity_provider="CRM", browser_id_pool_size=spare)
@@ -44,18 +44,19 @@ async def test_each_person_has_a_browser_id_of_their_own(
     assert [user for _, user in seen[1:]] == ["1", "2", "1", "ada.b"]
     assert len({browser_id for browser_id, _ in seen}) == 4
     assert [
-        (told or its_own, user) for (told, user), (its_own, _) in zip(identities(tracked), seen[1:], strict=True)
+        (told or its_own, user)
+        for (told, user), (its_own, _) in zip(identities(captured_events), seen[1:], strict=True)
     ] == seen[1:]
     if owner == "sitecore":  # where there was no ID yet, the event got it when it was sent
         assert await tracking.aflush(30.0) == 0
         arrived = [event["browser_id"] for event in collector.events if event["type"] == "IDENTITY"]
         assert sorted(arrived) == sorted(browser_id for browser_id, _ in seen[1:])
-    assert [event.previous_id for event in tracked.events] == [None] * len(tracked.events)
+    assert [event.previous_id for event in captured_events.events] == [None] * len(captured_events.events)
 
 
 @in_process
 async def test_the_same_person_keeps_it_and_a_log_out_still_works(
-    face: str, make: MakeTracking, collector: CollectorServer, tracked: Told
+    face: str, make: MakeTracking, collector: CollectorServer, captured_events: CapturedEvents
 ) -> None:
     async with visit(face, make(), collector) as browser:
         before = (await browser.get("/")).text
@@ -66,7 +67,7 @@ async def test_the_same_person_keeps_it_and_a_log_out_still_works(
         now, _ = await who(browser)
         await browser.post("/logout")
         assert await who(browser) == (now, "None")
-    assert identities(tracked) == [(before, "1"), (now, "2")]
+    assert identities(captured_events) == [(before, "1"), (now, "2")]
 
 
 @in_process
@@ -78,7 +79,7 @@ async def test_it_may_be_refused_or_linked(
     told: int,
     make: MakeTracking,
     collector: CollectorServer,
-    tracked: Told,
+    captured_events: CapturedEvents,
 ) -> None:
     tracking: Tracking = make(on_user_change=choice)
     async with visit(face, tracking, collector) as browser:
@@ -86,7 +87,7 @@ async def test_it_may_be_refused_or_linked(
         for name in ("1", "2"):
             await browser.post(f"/login?user={name}")
         assert await who(browser) == (before, user)
-        assert len(identities(tracked)) == told
+        assert len(identities(captured_events)) == told
         assert dropped(tracking, "customerio").get("user-change", 0) == 2 - told
         await browser.post("/logout")
         await browser.post("/login?user=3")

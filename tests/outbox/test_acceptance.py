@@ -114,7 +114,7 @@ def leave_events(collector: CollectorServer, directory: Path) -> None:
         tracking.for_visitor(visitor(number)).event("STEP", {"number": number, "text": text_of(number)})
     tracking.close(0.0)
     let_go(tracking)
-    collector.behave()
+    collector.clear_faults()
     collector.clear()
 
 
@@ -246,7 +246,7 @@ def test_a_damaged_log(collector: CollectorServer, directory: Path, workers: Wor
     place = int(len(content) * part)
     content[place : place + 64] = b"\xa5" * 64
     log.write_bytes(content)
-    collector.behave()
+    collector.clear_faults()
     collector.clear()
 
     deliver(collector, directory)
@@ -388,7 +388,7 @@ def test_what_filled_a_volume_is_delivered_in_place(
             stored += unstored == "0"
         assert 50 < stored < 2_000
         workers.kill()
-        collector.behave()
+        collector.clear_faults()
         collector.clear()
 
         deliver(collector, directory, 5.0)

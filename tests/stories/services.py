@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from passerby import CustomerIO, Datalyr, Sitecore
 from passerby.collector import CollectorServer
-from passerby.collector.ask import SYSTEMS
+from passerby.collector.api_request import MESSAGE_SYSTEMS
 from passerby.destinations import Destination
 
 SITECORE, CUSTOMERIO, DATALYR = "sitecore", "customerio", "datalyr"
@@ -62,10 +62,12 @@ def told(collector: CollectorServer) -> dict[str, list[Told]]:
 def known_users(collector: CollectorServer) -> dict[str, dict[str, Somebody]]:
     """Everybody who is known, at each system, by user ID."""
     people = {SITECORE: _guests(told(collector)[SITECORE])}
-    for system in SYSTEMS:
+    for system in MESSAGE_SYSTEMS:
         found = collector.people(system).users
         people[system] = {
-            str(one.user_id): Somebody(frozenset(one.anonymous_ids), [_NAMES.get(name, name) for name in one.story])
+            str(one.user_id): Somebody(
+                frozenset(one.anonymous_ids), [_NAMES.get(name, name) for name in one.event_names]
+            )
             for one in found
         }
     return people
@@ -89,7 +91,7 @@ def traits(collector: CollectorServer, user_id: str) -> dict[str, dict[str, Any]
             )
             known[SITECORE] |= {name: value for name, value in event.items() if name not in envelope}
             known[SITECORE] |= event.get("ext", {})
-    for system in SYSTEMS:
+    for system in MESSAGE_SYSTEMS:
         person = collector.people(system).user(user_id)
         known[system] = {} if person is None else dict(person.traits)
     return known

@@ -97,7 +97,7 @@ def test_europeans_are_told_of_in_europe_and_americans_in_america(
     for name, user_id in (("eu", "ada"), ("us", "ben")):
         person = workspaces[name].people("customerio").user(user_id)
         assert person is not None
-        assert person.story == ["identify", "purchase", "news_read"]
+        assert person.event_names == ["identify", "purchase", "news_read"]
         assert {one.headers["authorization"] for one in workspaces[name].requests} == {f"Bearer sk_{name}_1"}
     assert [call["type"] for call in workspaces["us"].messages("customerio") if call.get("userId") == "ada"] == [
         "track"

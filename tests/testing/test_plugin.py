@@ -1,4 +1,4 @@
-"""The pytest plugin: it comes with the package, tells nobody, and lets out who asks for it (U50)."""
+"""The pytest plugin: it comes with the package, sends nothing, and lets marked tests send (U50)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from passerby import RemoteError, Sitecore, Tracking, current_tracker
 from passerby.asgi import TrackingMiddleware
 from passerby.collector import CollectorServer
 from passerby.delivery.dry_run import dry_run_mode
-from passerby.testing import Told, rehearse
+from passerby.testing import CapturedEvents, dry_run
 from tests.making import (
     BROWSER_ID,
     NAVIGATION,
@@ -39,17 +39,17 @@ def make_tracking(target_url: str = PUBLIC) -> Tracking:
     return Tracking(sitecore, secret_key="a secret key that signs")
 
 
-def test_events_are_dropped_and_counted(tracked: Told) -> None:
+def test_events_are_dropped_and_counted(captured_events: CapturedEvents) -> None:
     tracking = make_tracking()
     receipt = tracking.for_visitor(BROWSER_ID).event("ADD")
     assert str(receipt.outcomes["sitecore"]) == "Dropped(reason='dry-run')"
     assert dropped(tracking) == {"dry-run": 1}
     assert tracking.stats().destinations["sitecore"].is_balanced
     assert tracking.flush(0.1) == 0
-    tracked.assert_event("ADD")
+    captured_events.assert_event("ADD")
 
 
-async def test_new_visitors_get_ids_without_anybody_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_new_visitors_get_ids_without_a_network_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args: pytest.fail("a name was looked up"))
     before = set(threading.enumerate())
     tracking = make_tracking()
@@ -61,7 +61,7 @@ async def test_new_visitors_get_ids_without_anybody_being_asked(monkeypatch: pyt
     await eventually_async(lambda: set(threading.enumerate()) <= before)
 
 
-async def test_a_log_in_is_remembered_as_it_would_be(tracked: Told) -> None:
+async def test_a_log_in_is_remembered(captured_events: CapturedEvents) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["path"] == "/login":
             current_tracker().identify("user_1")
@@ -73,23 +73,25 @@ async def test_a_log_in_is_remembered_as_it_would_be(tracked: Told) -> None:
     tracked_app = TrackingMiddleware(app, tracking=tracking)
     came = sent_back(set_cookies(await call(tracked_app, make_scope("/login", NAVIGATION))))
     await call(tracked_app, make_scope("/", NAVIGATION | came))
-    assert [event.user_id for event in tracked.events] == ["user_1", "user_1", "user_1"]
+    assert [event.user_id for event in captured_events.events] == ["user_1", "user_1", "user_1"]
 
 
-def test_questions_are_refused() -> None:
+def test_remote_calls_are_refused() -> None:
     tracking = make_tracking()
     with pytest.raises(RemoteError, match="nothing is sent in a dry run"):
         tracking.for_visitor(BROWSER_ID).guest_id_sync(PATIENCE)
     tracking.close(1.0)
 
 
-def test_a_collector_of_this_process_is_told_as_ever(collector: CollectorServer, tracked: Told) -> None:
+def test_a_collector_of_this_process_still_gets_events(
+    collector: CollectorServer, captured_events: CapturedEvents
+) -> None:
     collector.accept_any_browser_id = True
     tracking = make_tracking(collector.url)
     tracking.for_visitor(BROWSER_ID).event("ADD")
     assert tracking.close(PATIENCE) == 0
     assert [event["type"] for event in collector.events] == ["ADD"]
-    tracked.assert_event("ADD")
+    captured_events.assert_event("ADD")
 
 
 def test_only_a_collector_of_this_process_is_not_refused(collector: CollectorServer) -> None:
@@ -105,15 +107,15 @@ def test_only_a_collector_of_this_process_is_not_refused(collector: CollectorSer
 
 
 @pytest.mark.passerby_live
-def test_a_test_may_ask_to_be_let_out() -> None:
+def test_a_marked_test_sends_events() -> None:
     assert not dry_run_mode.is_on
     assert not dry_run_mode.blocks(PUBLIC)
-    with rehearse():
+    with dry_run():
         assert dry_run_mode.blocks(PUBLIC)
     assert not dry_run_mode.is_on
 
 
-def test_others_are_not_let_out_with_it() -> None:
+def test_other_tests_do_not_send_events() -> None:
     assert dry_run_mode.is_on
 
 
@@ -128,23 +130,23 @@ tracking = Tracking(
 was_on_at_import = dry_run_mode.is_on
 
 
-def tell():
+def track():
     tracking.for_visitor("7b0d5b0e-1f5c-4f8e-9a52-2f1d1c7a9d10").page_view({"page": "Home"})
 
 
-def test_that_passes(tracked):
+def test_that_passes(captured_events):
     assert was_on_at_import
-    tell()
-    tracked.assert_page_view("Home")
+    track()
+    captured_events.assert_page_view("Home")
 
 
-def test_that_fails(tracked):
-    tell()
-    tracked.assert_page_view("Cart")
+def test_that_fails(captured_events):
+    track()
+    captured_events.assert_page_view("Cart")
 
 
-def test_that_sees_nothing_of_the_others(tracked):
-    tracked.assert_nothing()
+def test_that_sees_nothing_of_the_others(captured_events):
+    captured_events.assert_nothing()
 """
 
 
@@ -163,12 +165,12 @@ def test_in_a_project_of_its_own(tmp_path: Path) -> None:
     )
     assert "2 passed" in run.stdout
     assert "1 failed" in run.stdout
-    assert "expected one page view with page='Cart', found none. Told was:" in run.stdout
+    assert "expected one page view with page='Cart', found none. Captured events:" in run.stdout
     assert "page view Home  page='Home'" in run.stdout
     assert "not delivered" not in run.stderr
 
 
-def test_a_run_within_a_run_leaves_the_dry_run_on(tmp_path: Path) -> None:
+def test_a_nested_run_leaves_the_dry_run_on(tmp_path: Path) -> None:
     (tmp_path / "test_inner.py").write_text("def test_inner(): pass\n")
     assert pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-c", os.devnull, str(tmp_path)]) == 0
     assert dry_run_mode.is_on

@@ -17,7 +17,7 @@ from passerby.collector import CollectorServer
 SHOP = """
     import os
     from passerby import CustomerIO, Datalyr, Sitecore, Tracking
-    from passerby.testing import listen
+    from passerby.testing import capture_events
 
     URL = os.environ["SERVICE_URL"]
     DESTINATIONS = {
@@ -34,9 +34,9 @@ SHOP = """
     BROWSER_ID = "7b0d5b0e-1f5c-4f8e-9a52-2f1d1c7a9d10"
 
     def track():
-        with listen() as told:
+        with capture_events() as events:
             tracking.for_visitor(BROWSER_ID).event("ADD")
-        told.assert_event("ADD")
+        events.assert_event("ADD")
         tracking.start()
         left = tracking.flush(20)
         ledger = tracking.stats().destinations[os.environ["DESTINATION"]]
@@ -205,7 +205,7 @@ def test_a_process_that_a_test_has_started(project: Path, service: CollectorServ
     assert ("detected a test run (PYTEST_CURRENT_TEST is set)" in err) is bool(address)
 
 
-def test_a_collector_of_the_run_is_told_as_ever(project: Path, service: CollectorServer) -> None:
+def test_a_collector_of_the_run_still_gets_events(project: Path, service: CollectorServer) -> None:
     """Also where tests were only noticed."""
     (project / "test_shop.py").write_text(
         dedent("""

@@ -7,7 +7,7 @@ from django.db import models
 
 
 class Order(models.Model):
-    """What somebody has ordered."""
+    """An order."""
 
     customer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
     products = models.JSONField()

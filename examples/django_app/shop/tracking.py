@@ -6,5 +6,5 @@ from django.contrib.auth.models import User
 
 
 def traits_of(user: User) -> dict[str, str]:
-    """What may be told of somebody who logs in."""
+    """The traits of a user who logs in."""
     return {"first_name": user.get_username()}

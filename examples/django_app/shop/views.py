@@ -52,7 +52,7 @@ def order(request: TrackedRequest) -> HttpResponse:
     if not slugs:
         return redirect("cart")
     try:
-        with transaction.atomic():  # if it fails nothing was ordered, and nothing is told
+        with transaction.atomic():  # if it fails, nothing was ordered, and nothing is tracked
             request.tracker.event("CONFIRM", {"page": "Order", "product": [{"item_id": slug} for slug in slugs]})
             customer = User.objects.get(username=request.user.get_username())
             Order.objects.create(customer=customer, products=slugs)

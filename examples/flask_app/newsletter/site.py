@@ -18,7 +18,7 @@ ISSUES = {
 
 @site.before_request
 def refuse_other_sites() -> None:
-    """Let no form of another site sign anybody in here."""
+    """Refuse forms of other sites."""
     if request.method == "POST" and request.headers.get("sec-fetch-site") == "cross-site":
         abort(403)
 

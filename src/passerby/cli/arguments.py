@@ -1,4 +1,4 @@
-"""What `passerby outbox` and `passerby doctor` take."""
+"""The arguments of `passerby outbox` and `passerby doctor`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ from math import isfinite
 from ..outbox.row import well_formed
 
 EXIT_CODES = (
-    "Exit codes: 0 all is well or nothing is left; 1 it could not be done; 2 wrong usage; 3 it was done, and something "
-    "is left or was found that a person should look at."
+    "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but something is left or was found that needs attention."
 )
 
-DOCTOR_EXIT_CODES = (
-    "Exit codes: 0 there is no problem; 1 there is one; 2 wrong usage; 3 files were set aside as damaged."
-)
+DOCTOR_EXIT_CODES = "Exit codes: 0 no problem; 1 a problem; 2 wrong usage; 3 files were set aside as damaged."
 
 Subparsers = Callable[..., argparse.ArgumentParser]
 
@@ -27,33 +24,35 @@ def add_outbox(parser: argparse.ArgumentParser) -> None:
 
     def verb(name: str, summary: str, more: str = "") -> argparse.ArgumentParser:
         added = verbs.add_parser(name, help=summary, description=f"{summary} {more}".rstrip(), epilog=EXIT_CODES)
-        add_place(added)
+        add_outbox_option(added)
         return added
 
-    _add_ls(verb("ls", "List the files, and how much is in them for whom.", "It shows nothing about a person."))
+    _add_ls(
+        verb("ls", "List the files, and the number of entries by destination.", "The output contains no personal data.")
+    )
     _add_show(verb("show", "Show events as JSON, with their attempts and the reason of the last failure."))
-    _add_export(verb("export", "Write events as lines of JSON.", "The file that --to names is this user's alone."))
-    _add_verify(verb("verify", "See whether every file is whole and every event in it readable."))
-    _add_retry(verb("retry", "Have dead letters sent again."))
-    _add_purge(verb("purge", "Delete dead letters, one event, or all that waits of a visitor."))
+    _add_export(verb("export", "Write events as lines of JSON.", "The file of --to is readable only by this user."))
+    _add_verify(verb("verify", "Check that every file is intact and every event in it readable."))
+    _add_retry(verb("retry", "Send dead letters again."))
+    _add_purge(verb("purge", "Delete dead letters, one event, or all events of a visitor."))
     _add_flush(
         verb(
             "flush",
-            "Deliver what waits, also of processes that are gone; for cron and deploys.",
-            "It uses the settings in PASSERBY_* or those of the app, and answers 3 if anything is left.",
+            "Deliver waiting events, also of processes that have ended; for cron and deploys.",
+            "It uses the settings in PASSERBY_* or those of the app, and exits with 3 if anything is left.",
         )
     )
 
 
 def add_doctor(parser: argparse.ArgumentParser) -> None:
-    """Add what `passerby doctor` takes."""
+    """Add the arguments of `passerby doctor`."""
     parser.set_defaults(module="passerby.cli.doctor.command")
-    add_place(parser)
+    add_outbox_option(parser)
     parser.add_argument("--json", action="store_true", help="as JSON, for scripts")
 
 
-def add_place(parser: argparse.ArgumentParser) -> None:
-    """Add the option that says where the outbox is."""
+def add_outbox_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option for the outbox's location."""
     parser.add_argument(
         "--outbox",
         metavar="DIR",
@@ -64,7 +63,7 @@ def add_place(parser: argparse.ArgumentParser) -> None:
 
 def _add_ls(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="as JSON, for scripts")
-    parser.add_argument("--check", action="store_true", help="answer 3 if there are dead letters, too")
+    parser.add_argument("--check", action="store_true", help="exit with 3 if there are dead letters, too")
 
 
 def _add_show(parser: argparse.ArgumentParser) -> None:
@@ -73,20 +72,20 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
     state = parser.add_mutually_exclusive_group()
     state.add_argument("--state", choices=("waiting", "held", "dead"), help="only entries of this state")
     state.add_argument("--dead", action="store_true", help="only dead letters")
-    parser.add_argument("--limit", type=_count, default=20, help="how many at the most (default: %(default)s)")
+    parser.add_argument("--limit", type=_count, default=20, help="maximum number of entries (default: %(default)s)")
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dead", action="store_true", help="only dead letters")
     parser.add_argument(
-        "--visitor", metavar="ID", type=_text, help="only what is stored of a visitor: a browser ID or a user ID"
+        "--visitor", metavar="ID", type=_text, help="only entries of a visitor: a browser ID or a user ID"
     )
     _add_destination(parser)
     parser.add_argument("--to", metavar="FILE", help="a new file to write to (default: standard output)")
     parser.add_argument(
         "--set-aside",
         action="store_true",
-        help="also what is readable in files that were set aside as damaged; --visitor includes it",
+        help="also readable entries of files that were set aside as damaged; implied by --visitor",
     )
 
 
@@ -99,7 +98,7 @@ def _add_retry(parser: argparse.ArgumentParser) -> None:
     which.add_argument("event_id", metavar="EVENT_ID", nargs="?", help="the event's ID")
     which.add_argument("--all", action="store_true", help="all dead letters")
     _add_destination(parser)
-    _add_timeout(parser, 30.0, "how long a process that has a file may take to do it")
+    _add_timeout(parser, 30.0, "time for processes that have files open")
 
 
 def _add_purge(parser: argparse.ArgumentParser) -> None:
@@ -110,20 +109,20 @@ def _add_purge(parser: argparse.ArgumentParser) -> None:
         "--visitor",
         metavar="ID",
         type=_text,
-        help="all that is stored of a visitor, whatever its state: a browser ID or a user ID; for erasure requests",
+        help="all entries of a visitor in any state: a browser ID or a user ID; for erasure requests",
     )
     _add_destination(parser)
-    parser.add_argument("--yes", action="store_true", help="do not ask")
-    _add_timeout(parser, 30.0, "how long a process that has a file may take to do it")
+    parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+    _add_timeout(parser, 30.0, "time for processes that have files open")
 
 
 def _add_flush(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tracking",
         metavar="MODULE:NAME",
-        help="the app's Tracking, such as shop.tracking:tracking (default: the app's own, or made out of PASSERBY_*)",
+        help="the app's Tracking, such as shop.tracking:tracking (default: the app's own, or made from PASSERBY_*)",
     )
-    _add_timeout(parser, 30.0, "how long it may take")
+    _add_timeout(parser, 30.0, "maximum time")
 
 
 def _add_destination(parser: argparse.ArgumentParser) -> None:

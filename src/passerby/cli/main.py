@@ -23,20 +23,20 @@ OPTIONAL_PACKAGES = ("uvicorn", "fastapi")
 def main(
     argv: Sequence[str] | None = None, program: str = "passerby", find_tracking: FindTracking | None = None
 ) -> int:
-    """Run a command; answer 0 if all is well, 1 for a failure, 2 for wrong usage, 3 if something is left or was found.
+    """Run a command. Returns 0 if done, 1 for a failure, 2 for wrong usage, 3 if something is left or was found.
 
     Args:
         argv: the command and its arguments; those of the process by default.
         program: how the user calls it, such as ``"manage.py passerby"``.
-        find_tracking: gives the tracking of the app whose command line it is, if it is one's; raises SettingsError.
+        find_tracking: returns the tracking of the app whose command line this is; may raise SettingsError.
     """
-    arguments, app = _part(sys.argv[1:] if argv is None else argv)
+    arguments, app = _split_app_command(sys.argv[1:] if argv is None else argv)
     parser = _make_parser(program)
     options = parser.parse_args(arguments, argparse.Namespace(app=app, find_tracking=find_tracking))
     if app and options.command != "collect":
-        parser.error(f"found a command of yours behind --, which only collect runs; {options.command} does not")
+        parser.error(f"found a command after --, which only collect accepts; {options.command} does not")
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a terminal may lack letters that visitors have
+        if isinstance(stream, TextIOWrapper):  # a terminal may not have all characters
             stream.reconfigure(errors="backslashreplace")
     try:
         code = _find_command(options.module)(options, sys.stdout, sys.stderr)
@@ -48,19 +48,19 @@ def main(
         print(f"passerby {options.command}: {exc}", file=sys.stderr)
         return 1
     except BrokenPipeError:
-        # Whoever read along has gone; Python would complain once more when it closes the stream.
+        # The reader has closed the pipe; Python would report it again when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
-def _part(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
-    """Part the arguments that are ours from the command that stands behind ``--``."""
+def _split_app_command(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """Split the arguments at ``--``: the own arguments and the command of an app."""
     place = argv.index("--") if "--" in argv else len(argv)
     return argv[:place], argv[place + 1 :]
 
 
 def _find_command(module: str) -> Command:
-    # What a command needs is an extra, so it is looked for only when the command is run.
+    # A command may need an extra, so its module is imported only when it runs.
     run: Command = importlib.import_module(module).run
     return run
 
@@ -77,12 +77,12 @@ def _make_parser(program: str) -> argparse.ArgumentParser:
 
 SUMMARIES = {
     "collect": (
-        "Play Sitecore CDP, Customer.io and Datalyr on this machine: answer as they do, keep what arrives, "
+        "Emulate Sitecore CDP, Customer.io and Datalyr on this machine: respond as they do, store what arrives, "
         "print each event."
     ),
     "demo": "Start a small shop and a collector on this machine, side by side, and print each event as it arrives.",
-    "doctor": "See whether this machine and these settings are fit for passerby, and say what to do.",
-    "outbox": "Look at an outbox on disk, and change what is in it.",
+    "doctor": "Check this machine and the settings for passerby, and recommend what to do.",
+    "outbox": "Inspect and change an outbox on disk.",
 }
 
 
@@ -90,11 +90,11 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(module="passerby.collector.command")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=_port, default=8600, help="port; 0 takes any free one (default: %(default)s)")
-    parser.add_argument("--db", metavar="FILE", help="SQLite file to keep everything in (default: memory)")
+    parser.add_argument("--db", metavar="FILE", help="SQLite file for everything that arrives (default: memory)")
     parser.add_argument(
         "--accept-any-browser-id",
         action="store_true",
-        help="take events of browser IDs that were not issued here",
+        help="accept events with browser IDs that were not issued here",
     )
     parser.add_argument(
         "--client-key",
@@ -102,7 +102,7 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
         default=[],
-        help="client keys that are right; others are refused (default: all are right)",
+        help="valid client keys; others are refused (default: all are valid)",
     )
     for option, metavar, what in (
         ("--write-key", "KEY", "Customer.io's write keys"),
@@ -114,7 +114,7 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         )
     parser.add_argument(
         "--token",
-        help="lets whoever knows it see the page from elsewhere; needed with a --host that other machines can reach",
+        help="gives access to the page from other machines; required with a --host that they can reach",
     )
     parser.add_argument(
         "--outbox",
@@ -132,16 +132,16 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--outbox",
         metavar="DIR",
-        help="directory in which events wait, to be kept (default: one of its own, removed when nothing is left in it)",
+        help="directory of the outbox, which is kept (default: a temporary one, removed when it is empty)",
     )
 
 
-# For each command what adds its arguments, and what stands at the end of its help.
+# For each command the function that adds its arguments, and the last text of its help.
 _COMMANDS = {
     "collect": (
         _add_collect,
-        "Behind -- may stand a command that starts your app, such as `passerby collect -- flask run`. All "
-        "its events go to the collector, whatever its settings say, and each ends with the other.",
+        "After -- add a command that starts your app, such as `passerby collect -- flask run`. All its events "
+        "go to the collector, independent of its settings. When one ends, the other ends too.",
     ),
     "demo": (_add_demo, None),
     "doctor": (add_doctor, DOCTOR_EXIT_CODES),

@@ -1,4 +1,4 @@
-"""`passerby collect`: the collector in the foreground, with a line for each event; if asked to, beside an app."""
+"""`passerby collect`: the collector in the foreground, one line per event; optionally with an app beside it."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ from urllib.parse import urlsplit
 from ..destinations.target import COLLECTOR_URL
 from ..http.request import is_loopback
 from ..settings.env import own_variables, variable_of
+from .collected_request import CollectedRequest
 from .database import StoreError
 from .errors import CollectorError
 from .health import FindOutbox
 from .json_object import JSONObject
-from .received import Received
 from .server import CollectorServer
 from .server_thread import ServerThread
 from .terminal import lines_of, show
 
-Arrivals = SimpleQueue[Received | None]  # None: it is time to end
+RequestQueue = SimpleQueue[CollectedRequest | None]  # None: stop
 
 OUTBOX = variable_of("outbox")
-TARGET_URL = variable_of("sitecore.target_url")  # tells the app beside it where it listens
-OTHERS = re.compile(r"(PASSERBY_(?:CUSTOMERIO|DATALYR)_(?:.+_)?)(?:WRITE_KEY|WORKSPACE_ID|API_KEY)")
-PATIENCE = 10.0  # seconds that the app beside it may take to end
-LOOK_UP = 0.25  # seconds after which the main thread looks for signals
-IN_FRONT = sys.stdin is not None and sys.stdin.isatty()
+TARGET_URL = variable_of("sitecore.target_url")  # the setting by which the app finds the collector
+OTHER_DESTINATIONS = re.compile(r"(PASSERBY_(?:CUSTOMERIO|DATALYR)_(?:.+_)?)(?:WRITE_KEY|WORKSPACE_ID|API_KEY)")
+APP_EXIT_TIMEOUT = 10.0  # seconds in which the app must exit
+SIGNAL_CHECK_INTERVAL = 0.25  # seconds after which the main thread looks for signals
+IS_INTERACTIVE = sys.stdin is not None and sys.stdin.isatty()
 
 
 class CannotListen(CollectorError):
-    """A port cannot be had."""
+    """The collector cannot listen on a port."""
 
     @classmethod
     def at(cls, url: str, error: OSError, option: str) -> CannotListen:
-        """Say why, and which option to change."""
+        """Make the error, with the reason and the option to change."""
         return cls(f"cannot listen on {url} ({error.strerror or error}). Choose another with {option}")
 
 
 class CannotStart(CollectorError):
-    """The app beside the collector cannot be started."""
+    """The app cannot be started."""
 
 
 def run(options: Namespace, out: TextIO, err: TextIO) -> int:
-    """Collect until Ctrl-C or SIGTERM; answer with the exit code."""
-    arrivals = Arrivals()
+    """Collect until Ctrl-C or SIGTERM. Returns the exit code."""
+    arrivals = RequestQueue()
     try:
         collector = _make_collector(options, arrivals)
     except ValueError as exc:
@@ -75,7 +75,7 @@ def run(options: Namespace, out: TextIO, err: TextIO) -> int:
             return 1
 
 
-def _make_collector(options: Namespace, arrivals: Arrivals) -> CollectorServer:
+def _make_collector(options: Namespace, arrivals: RequestQueue) -> CollectorServer:
     return CollectorServer(
         options.db,
         options.port,
@@ -94,27 +94,27 @@ def _make_collector(options: Namespace, arrivals: Arrivals) -> CollectorServer:
 def _find_outbox(given: str | None) -> FindOutbox | None:
     if given is None and OUTBOX not in own_variables(os.environ):
         return None
-    from .outbox_folder import find_outbox  # noqa: PLC0415 - not every system has what it needs
+    from .outbox_folder import find_outbox  # noqa: PLC0415 - needs file locks
 
     return find_outbox(given, os.environ)
 
 
 def start(server: CollectorServer | ServerThread, option: str) -> None:
-    """Start a server; where its port cannot be had, say which option to change."""
+    """Start a server. Raises CannotListen with the option to change."""
     try:
         server.start()
     except OSError as exc:
         raise CannotListen.at(server.url, exc, option) from exc
 
 
-def follow(arrivals: Arrivals, out: TextIO) -> None:
-    """Print what arrives until it is time to end."""
+def print_events(arrivals: RequestQueue, out: TextIO) -> None:
+    """Print received events until None is queued."""
     while (received := _next(arrivals)) is not None:
         _show_line(received, out)
 
 
-def show_rest(arrivals: Arrivals, out: TextIO) -> None:
-    """Print what has arrived since."""
+def print_remaining(arrivals: RequestQueue, out: TextIO) -> None:
+    """Print the events that are still queued."""
     with suppress(Empty):
         while True:
             received = arrivals.get_nowait()
@@ -123,8 +123,8 @@ def show_rest(arrivals: Arrivals, out: TextIO) -> None:
 
 
 @contextmanager
-def ends_on_signal(arrivals: Arrivals) -> Generator[Sequence[int]]:
-    """Say with None that Ctrl-C or SIGTERM came, and note which. An impatient second one changes nothing."""
+def stop_on_signal(arrivals: RequestQueue) -> Generator[Sequence[int]]:
+    """Queue None on Ctrl-C or SIGTERM, and list the signals. Further signals change nothing."""
     signals: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -139,37 +139,37 @@ def ends_on_signal(arrivals: Arrivals) -> Generator[Sequence[int]]:
             signal.signal(each, handler)
 
 
-def _next(arrivals: Arrivals) -> Received | None:
+def _next(arrivals: RequestQueue) -> CollectedRequest | None:
     while True:
-        # A signal that comes in the moment in which the wait begins interrupts nothing, and Python calls its handler
-        # only when the main thread is back: it must not wait for ever.
+        # A signal just before the wait does not interrupt it, and Python calls the handler only in the main thread.
+        # Therefore the wait has a timeout.
         with suppress(Empty):
-            return arrivals.get(timeout=LOOK_UP)
+            return arrivals.get(timeout=SIGNAL_CHECK_INTERVAL)
 
 
-def _collect(collector: CollectorServer, arrivals: Arrivals, app: Sequence[str], out: TextIO) -> int:
-    with ends_on_signal(arrivals) as signals:
+def _collect(collector: CollectorServer, arrivals: RequestQueue, app: Sequence[str], out: TextIO) -> int:
+    with stop_on_signal(arrivals) as signals:
         show(f"Collecting on {collector.url} (use it as target_url; Ctrl-C ends)", out)
         running = _App(app, collector.url, arrivals) if app else None
         if running is not None:
-            show(f"Running {app[0]}; its events come here, whatever its settings say ({COLLECTOR_URL} is set)", out)
-        follow(arrivals, out)
+            show(f"Running {app[0]}; all its events go to the collector ({COLLECTOR_URL} is set)", out)
+        print_events(arrivals, out)
         code = running.end(signals) if running is not None else 0
         collector.stop()
-        show_rest(arrivals, out)
+        print_remaining(arrivals, out)
         show(_summary(collector.counts), out)
     return code
 
 
 def addresses(environ: Mapping[str, str], url: str) -> dict[str, str]:
-    """The variables that have an app's destinations call the collector.
+    """Return the environment variables that make an app send its events to the collector.
 
-    One takes the place of every address, wherever the app has its settings from. The others are the settings of an app
-    that has its addresses from the environment: Sitecore's, and those of which others it has.
+    One variable overrides every address. The others are for an app that is configured by the environment: the addresses
+    of Sitecore and of the other destinations that it has.
     """
     url = _loopback(url)
     own = own_variables(environ)
-    others = [found[1] for name in own if (found := OTHERS.fullmatch(name)) is not None]
+    others = [found[1] for name in own if (found := OTHER_DESTINATIONS.fullmatch(name)) is not None]
     is_sitecore_there = any(name.startswith("PASSERBY_SITECORE_") for name in own)
     sitecore = [TARGET_URL] if is_sitecore_there or not others else []
     return dict.fromkeys([COLLECTOR_URL, *sitecore, *(f"{prefix}TARGET_URL" for prefix in others)], url)
@@ -179,7 +179,7 @@ def _loopback(url: str) -> str:
     """Return the address of a collector for an app on the same machine."""
     parts = urlsplit(url)
     host = parts.hostname or ""
-    own = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host)  # noqa: S104 - it is read, and not listened on
+    own = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host)  # noqa: S104 - only compared
     if own is not None:
         return f"{parts.scheme}://{own}:{parts.port}"
     if is_loopback(host):
@@ -188,16 +188,16 @@ def _loopback(url: str) -> str:
 
 
 class _App:
-    """An app that runs beside the collector, and ends with it; whichever of the two ends first."""
+    """An app that runs beside the collector. Each ends when the other ends."""
 
-    def __init__(self, arguments: Sequence[str], collector_url: str, arrivals: Arrivals) -> None:
+    def __init__(self, arguments: Sequence[str], collector_url: str, arrivals: RequestQueue) -> None:
         variables = addresses(os.environ, collector_url)
         try:
             self._process = subprocess.Popen(  # noqa: S603 - the user's own
                 arguments,
                 env={**os.environ, **variables},
-                # On a terminal it may ask and be answered, so it stays in front, and Ctrl-C reaches it from there.
-                process_group=None if IN_FRONT else 0,
+                # On a terminal the app stays in the foreground: it can read input and receives Ctrl-C.
+                process_group=None if IS_INTERACTIVE else 0,
             )
         except OSError as exc:
             raise CannotStart(f"cannot start {arguments[0]} ({exc.strerror})") from exc
@@ -205,14 +205,14 @@ class _App:
         threading.Thread(target=self._watch, name="passerby app", daemon=True).start()
 
     def end(self, signals: Sequence[int]) -> int:
-        """See it end; return its exit code, 0 where it was asked to end and did, 1 where it had to be killed."""
+        """Wait until it exits. Returns its exit code; after a signal 0 if it exited in time, 1 if it was killed."""
         if not signals:
             return self._process.wait()
-        if not (IN_FRONT and signal.SIGINT in signals):  # once only: a second one would cut its farewell short
+        if not (IS_INTERACTIVE and signal.SIGINT in signals):  # a second signal would interrupt its shutdown
             with suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGINT)
         try:
-            self._process.wait(PATIENCE)
+            self._process.wait(APP_EXIT_TIMEOUT)
         except subprocess.TimeoutExpired:
             self._process.kill()
             return 1
@@ -223,7 +223,7 @@ class _App:
         self._arrivals.put(None)
 
 
-def _show_line(received: Received, out: TextIO) -> None:
+def _show_line(received: CollectedRequest, out: TextIO) -> None:
     for line in lines_of(received):
         show(line, out)
 

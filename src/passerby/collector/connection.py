@@ -1,6 +1,6 @@
-"""uvicorn's connection, with its transport within reach: a reset or a cut needs more than ASGI offers.
+"""uvicorn's connection with access to its transport, which resets and truncated responses need.
 
-It also ends what clients may do without end: send headers, or read nothing of what is sent to them.
+It also limits clients: the time and size of headers, and the time in which they must read a response.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ except ModuleNotFoundError as _error:
 
 TRANSPORT = "passerby.collector.transport"
 MAX_HEAD = 65_536  # bytes of a request before its body
-HEAD_TIMEOUT = 30.0  # seconds in which a request's headers have to come
-UNREAD_TIMEOUT = 10.0  # seconds in which a client has to read something of what waits for it
+HEAD_TIMEOUT = 30.0  # seconds in which the headers must arrive
+UNREAD_TIMEOUT = 10.0  # seconds in which a client must read part of a response
 LOOK_EVERY = 2.0  # seconds
 
 
-class RemembersTransport(asyncio.Protocol):
+class TransportInState(asyncio.Protocol):
     """Put the transport into the state that uvicorn copies into the scope of each request."""
 
     app_state: dict[str, Any]
@@ -33,14 +33,14 @@ class RemembersTransport(asyncio.Protocol):
     cycle: Any  # the latest request of the connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin a connection."""
+        """Store the transport of a new connection."""
         super().connection_made(transport)
         self.app_state = {**self.app_state, TRANSPORT: transport}
         self.access_log = False  # of this server alone; uvicorn's own switch is one for the whole process
-        self._watch = ClientWatch(cast(asyncio.Transport, transport))
+        self._watch = ClientTimeouts(cast(asyncio.Transport, transport))
 
     def data_received(self, data: bytes) -> None:
-        """Take in what came."""
+        """Process received bytes."""
         before = self.cycle
         is_body = before is not None and before.more_body
         super().data_received(data)
@@ -55,8 +55,8 @@ class RemembersTransport(asyncio.Protocol):
         super().connection_lost(exc)
 
 
-class ClientWatch:
-    """Aborts the connection of a client that takes too long, or sends too much before a request begins."""
+class ClientTimeouts:
+    """Aborts the connection of a client that is too slow or sends too large headers."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -68,7 +68,7 @@ class ClientWatch:
         self._next = self._loop.call_later(LOOK_EVERY, self._look)
 
     def add_to_head(self, size: int) -> None:
-        """So many bytes came, and no request has begun."""
+        """Count bytes that arrived before a request."""
         if self._head_since is None:
             self._head_since = self._loop.time()
         self._head += size
@@ -76,11 +76,11 @@ class ClientWatch:
             self._transport.abort()
 
     def end_head(self) -> None:
-        """A request has begun."""
+        """The headers are complete."""
         self._head, self._head_since = 0, None
 
     def end(self) -> None:
-        """Look no more."""
+        """Stop the checks."""
         self._next.cancel()
 
     def _look(self) -> None:
@@ -96,8 +96,8 @@ class ClientWatch:
 
 
 def transport_of(scope: Scope) -> asyncio.Transport:
-    """The transport a request came by."""
+    """Return the transport of a request."""
     return cast(asyncio.Transport, scope["state"][TRANSPORT])
 
 
-Connection: type[asyncio.Protocol] = type("Connection", (RemembersTransport, AutoHTTPProtocol), {})
+Connection: type[asyncio.Protocol] = type("Connection", (TransportInState, AutoHTTPProtocol), {})

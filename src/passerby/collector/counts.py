@@ -1,4 +1,4 @@
-"""How much has arrived, kept as it is written: to count the rows would take longer with every one of them."""
+"""Counts of what arrived, updated with each write, as counting rows would get slower with each row."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from .ask import OWNERS, PLAYED, Played, Route
+from .api_request import SYSTEM_OF_ROUTE, SYSTEMS, Route, System
+from .faults import BY_FAULT
 from .json_object import JSONObject
-from .row import Kept
-from .scripted import AS_TOLD
+from .request_record import RequestRecord
 
 BY_ROUTE = """
 SELECT route, count(*), sum(refusal IS NOT NULL), sum(is_failed), sum(refusal IS NOT NULL AND NOT is_failed)
@@ -22,37 +22,37 @@ REPEATED = "SELECT system, number FROM repeats"
 
 
 class Counts:
-    """The figures.
+    """The counts.
 
     Attributes:
         by_route: the requests.
-        refused: those that were refused, for whatever reason.
+        refused: the refused requests.
         accepted: the accepted events or messages, by system.
         wrong: the requests that the real service would refuse, by system.
-        failed: the requests at which the collector misbehaved as it was told to, by system.
-        repeated: the messages that had been taken before, by system.
+        failed: the requests that a fault answered, by system.
+        repeated: the messages that had been accepted before, by system.
     """
 
     def __init__(self) -> None:
         self.by_route: Counter[Route] = Counter()
         self.refused: int = 0
-        self.accepted: Counter[Played] = Counter()
-        self.wrong: Counter[Played] = Counter()
-        self.failed: Counter[Played] = Counter()
-        self.repeated: Counter[Played] = Counter()
+        self.accepted: Counter[System] = Counter()
+        self.wrong: Counter[System] = Counter()
+        self.failed: Counter[System] = Counter()
+        self.repeated: Counter[System] = Counter()
 
     @classmethod
     def read(cls, connection: sqlite3.Connection) -> Counts:
-        """Count what there is."""
+        """Count the rows of a database."""
         counts = cls()
-        for route, number, refused, failed, wrong in connection.execute(BY_ROUTE, (AS_TOLD,)):
+        for route, number, refused, failed, wrong in connection.execute(BY_ROUTE, (BY_FAULT,)):
             counts._add(route, number, refused, failed, wrong)
         counts.accepted.update(dict(connection.execute(ACCEPTED).fetchall()))
         counts.repeated.update(dict(connection.execute(REPEATED).fetchall()))
         return counts
 
-    def add(self, kept: Iterable[Kept], repeated: Mapping[Played, int]) -> None:
-        """Count what was written, and how many messages of it had been taken before."""
+    def add(self, kept: Iterable[RequestRecord], repeated: Mapping[System, int]) -> None:
+        """Add written requests, and how many of their messages were repeated."""
         for each in kept:
             received = each.received
             is_refused = received.refusal is not None
@@ -64,7 +64,7 @@ class Counts:
         self.repeated.update(repeated)
 
     def as_json(self, browser_ids: int) -> JSONObject:
-        """What the control path says in its statistics."""
+        """The counts for the admin API."""
         return {
             "requests": self.by_route.total(),
             "accepted_events": self.accepted.total(),
@@ -73,8 +73,8 @@ class Counts:
             "by_route": dict(sorted(self.by_route.items())),
         }
 
-    def by_system(self) -> dict[Played, dict[str, int]]:
-        """What the live page says of each system."""
+    def by_system(self) -> dict[System, dict[str, int]]:
+        """The counts of each system for the live page."""
         return {
             system: {
                 "accepted": self.accepted[system],
@@ -82,13 +82,13 @@ class Counts:
                 "failed": self.failed[system],
                 "repeated": self.repeated[system],
             }
-            for system in PLAYED
+            for system in SYSTEMS
         }
 
     def _add(self, route: Route, number: int, refused: int, failed: int, wrong: int) -> None:
         self.by_route[route] += number
         self.refused += refused
-        if route in OWNERS:
-            system = OWNERS[route]
+        if route in SYSTEM_OF_ROUTE:
+            system = SYSTEM_OF_ROUTE[route]
             self.failed[system] += failed
             self.wrong[system] += wrong

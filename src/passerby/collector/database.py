@@ -1,4 +1,4 @@
-"""The collector's file: what is in it, how an older one is brought up to date, and whose files are left as they are."""
+"""The collector's database file: its schema, its migration, and the check that it is the collector's."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import secrets
 import sqlite3
 from pathlib import Path
 
-from .ask import System
+from .api_request import MessageSystem
 from .errors import CollectorError
-from .telling import id_of
+from .parsed_event import id_of
 
 VERSION = 2
-APPLICATION_ID = 0x70617373  # "pass", so that another program's database is not written to
+APPLICATION_ID = 0x70617373  # "pass"; protects databases of other programs
 TABLES = """
 CREATE TABLE IF NOT EXISTS requests (
     number INTEGER PRIMARY KEY,
@@ -52,7 +52,7 @@ CREATE TABLE IF NOT EXISTS browser_ids (
 );
 CREATE TABLE IF NOT EXISTS state (clears INTEGER NOT NULL, last_number INTEGER NOT NULL);
 """
-# What version 1 lacked: the answers, and where each ID of a message was seen first.
+# Version 1 had no responses and no positions of message IDs.
 ADDED_IN_2 = (
     "ALTER TABLE requests ADD COLUMN answer_headers TEXT NOT NULL DEFAULT '{}'",
     "ALTER TABLE requests ADD COLUMN answer_body BLOB NOT NULL DEFAULT x''",
@@ -74,7 +74,7 @@ class StoreError(CollectorError, OSError):
 
 
 def open_database(path: str | os.PathLike[str] | None) -> sqlite3.Connection:
-    """Open a file of the collector's, or make it; None: in memory. Raises StoreError."""
+    """Open or make a database file; None: in memory. Raises StoreError."""
     if path is None or str(path) == ":memory:":
         return _prepare(_connect(":memory:"))
     path = Path(path)
@@ -82,7 +82,7 @@ def open_database(path: str | os.PathLike[str] | None) -> sqlite3.Connection:
     connection = _connect(path)
     try:
         _prepare(connection)
-        path.chmod(0o600)  # only now is it known to be ours
+        path.chmod(0o600)  # only after the check that it is ours
     except (sqlite3.Error, OSError) as exc:
         connection.close()
         raise StoreError(f"{path} is not a database of the collector, or is in use: {exc}") from exc
@@ -111,7 +111,7 @@ def _prepare(connection: sqlite3.Connection) -> sqlite3.Connection:
         raise sqlite3.DatabaseError(f"a newer passerby made it (version {version}; this one knows up to {VERSION})")
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute("PRAGMA journal_mode = WAL")
-    # Losing the last moments of a test run to a power cut is no loss.
+    # Durability is not needed for test data.
     connection.execute("PRAGMA synchronous = OFF")
     connection.executescript(TABLES)
     if tables and version < VERSION:  # version 1 had not written its number
@@ -133,9 +133,9 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
 def _begin_state(connection: sqlite3.Connection) -> None:
     with connection:
         if connection.execute("SELECT count(*) FROM state").fetchone()[0] == 0:
-            # A page that was open before must see that this is not what it knew, so counting begins anywhere.
+            # Open pages must notice that this is another store, so the count starts at a random number.
             connection.execute("INSERT INTO state VALUES (?, 0)", (secrets.randbelow(2**31),))
 
 
-def _id_in_text(system: System, message: str) -> str | None:
+def _id_in_text(system: MessageSystem, message: str) -> str | None:
     return id_of(system, json.loads(message))

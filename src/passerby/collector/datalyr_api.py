@@ -1,4 +1,4 @@
-"""What Datalyr's ingest service answers to a request: values in, values out, no network.
+"""The responses of Datalyr's ingest service: values in, values out, no network.
 
 Documented by Datalyr: `POST /events` with the workspace's ID and events (its page for servers); user IDs of 1 to 255
 characters that are never the anonymous ID; at most 50 traits a call, of text, numbers, bools and lists. Seen in the
@@ -16,20 +16,20 @@ from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from typing import Any, cast
 
-from .ask import Answer, Ask
+from .api_request import ApiRequest, ApiResponse
 from .json_object import JSONObject, as_list, as_object, parse_object
 
-REMEMBERED = 6 * 3600.0  # seconds in which an event's ID makes it the same event
+DEDUPLICATION_WINDOW = 6 * 3600.0  # seconds in which an event's ID makes it the same event
 MAX_USER_ID = 255
 MAX_TRAITS = 50
 
 
 class DatalyrApi:
-    """The service: which workspaces and keys there are is told from outside."""
+    """The emulated service, with the valid workspaces and keys."""
 
     def __init__(
         self,
-        workspaces: Collection[str] = (),  # none: every one is right, and so is every key
+        workspaces: Collection[str] = (),  # empty: all are valid, as are all keys
         api_keys: Collection[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -38,17 +38,17 @@ class DatalyrApi:
         self._clock = clock
         self._seen: dict[str, float] = {}
 
-    def answer(self, ask: Ask) -> Answer:
-        """Answer a request."""
-        if ask.method != "POST":
+    def handle(self, request: ApiRequest) -> ApiResponse:
+        """Return the response to a request."""
+        if request.method != "POST":
             return _refuse(405, "Events are sent with POST")
-        is_batch = ask.bare_path.endswith("/events")
-        key = ask.headers.get("x-api-key")
+        is_batch = request.bare_path.endswith("/events")
+        key = request.headers.get("x-api-key")
         if (key is None and not is_batch) or (key is not None and not _is_one_of(key, self._api_keys)):
             return _refuse(401, "The API key is missing or not one of this service")
         try:
-            events = read_messages(ask)
-            workspace = parse_object(ask.body).get("workspaceId")
+            events = read_messages(request)
+            workspace = parse_object(request.body).get("workspaceId")
         except ValueError as error:
             return _refuse(400, f"The body cannot be read: {error}")
         if is_batch and not _is_one_of(workspace, self._workspaces):
@@ -58,7 +58,7 @@ class DatalyrApi:
             if reason is not None:
                 return _refuse(400, f"event {number}: {reason}")
         new = {number: as_object(event) for number, event in enumerate(events) if self._is_new(event)}
-        return Answer(
+        return ApiResponse(
             200,
             {"success": True, "received": len(events)},
             system="datalyr",
@@ -69,7 +69,7 @@ class DatalyrApi:
 
     def _is_new(self, event: Any) -> bool:
         now = self._clock()
-        while self._seen and now - next(iter(self._seen.values())) > REMEMBERED:
+        while self._seen and now - next(iter(self._seen.values())) > DEDUPLICATION_WINDOW:
             del self._seen[next(iter(self._seen))]
         name = event_id_of(as_object(event))
         if name in self._seen:
@@ -79,10 +79,10 @@ class DatalyrApi:
         return True
 
 
-def read_messages(ask: Ask) -> list[Any]:
+def read_messages(request: ApiRequest) -> list[Any]:
     """The events in a request; raise ValueError where there are none."""
-    body = parse_object(ask.body)
-    if not ask.bare_path.endswith("/events"):
+    body = parse_object(request.body)
+    if not request.bare_path.endswith("/events"):
         return [body]
     events = as_list(body.get("events"))
     if not events:
@@ -91,7 +91,7 @@ def read_messages(ask: Ask) -> list[Any]:
 
 
 def what_is_wrong(event: Any) -> str | None:
-    """Say why an event is refused; None if it is not."""
+    """Return why an event is refused; None if it is accepted."""
     return next(_problems(event), None)
 
 
@@ -118,7 +118,7 @@ def event_id_of(event: JSONObject) -> Any:
 def traits_of(event: JSONObject) -> JSONObject:
     """The traits of an identify event: the document shows them in `properties` and in `traits`."""
     traits = {**as_object(event.get("properties")), **as_object(event.get("traits"))}
-    for name in ("anonymous_id", "previous_id"):  # put there where an event has no fields for them
+    for name in ("anonymous_id", "previous_id"):  # there if an event has no fields for them
         traits.pop(name, None)
     return traits
 
@@ -127,9 +127,9 @@ def _problems(event: Any) -> Iterator[str]:
     if not isinstance(event, dict):
         yield "it is no object"
         return
-    told = as_object(cast("object", event))
-    user_id, anonymous_id = user_id_of(told), anonymous_id_of(told)
-    if not _is_filled(name_of(told)):
+    fields = as_object(cast("object", event))
+    user_id, anonymous_id = user_id_of(fields), anonymous_id_of(fields)
+    if not _is_filled(name_of(fields)):
         yield "its name is missing"
     if user_id is None and not _is_filled(anonymous_id):
         yield "user and anonymous ID are missing"
@@ -137,11 +137,11 @@ def _problems(event: Any) -> Iterator[str]:
         yield f"the user ID is not text of 1 to {MAX_USER_ID} characters"
     if user_id is not None and user_id == anonymous_id:
         yield "the user ID is the anonymous ID"
-    if not isinstance(told.get("properties"), dict | None):
+    if not isinstance(fields.get("properties"), dict | None):
         yield "properties is no object"
-    if name_of(told) == "$identify":
-        yield from _problems_of_traits(traits_of(told))
-    if not _is_moment(told.get("timestamp")):
+    if name_of(fields) == "$identify":
+        yield from _problems_of_traits(traits_of(fields))
+    if not _is_moment(fields.get("timestamp")):
         yield "timestamp is not ISO 8601"
 
 
@@ -168,5 +168,5 @@ def _is_moment(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _refuse(status: int, reason: str) -> Answer:
-    return Answer(status, {"success": False, "error": reason}, refusal=reason)
+def _refuse(status: int, reason: str) -> ApiResponse:
+    return ApiResponse(status, {"success": False, "error": reason}, refusal=reason)

@@ -1,4 +1,4 @@
-"""How things go, for the page: what arrived, how late, and how the app's outbox is; sampled once a second."""
+"""Health for the page: counts, lag and the state of the app's outbox, sampled once a second."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from logging import Logger
 from statistics import quantiles
 
 from ..logs import get_logger
-from .ask import PLAYED, Played
+from .api_request import SYSTEMS, System
 from .feed import Feed
 from .json_object import JSONObject
 from .outbox_health import OutboxHealth
@@ -18,23 +18,23 @@ from .store import Store
 
 log: Logger = get_logger("passerby.collector")
 
-EVERY = 1.0  # seconds between two samples
+SAMPLE_INTERVAL = 1.0  # seconds between two samples
 HISTORY = 600  # samples
-RECENT = 60  # samples over which lag is looked at
-LATEST = 50  # requests a sample at whose lag it looks: enough for a percentile, and little work however much arrives
+LAG_SAMPLES = 60  # samples from which lag is calculated
+LAG_REQUESTS = 50  # requests per sample for lag: enough for a percentile, at a bounded cost
 
-BACKFILLED = 43_200.0  # seconds; what happened so long ago is not late, but told of an earlier day on purpose
+BACKFILLED = 43_200.0  # seconds; older events were imported, they are not late
 
 FindOutbox = Callable[[], OutboxHealth | None]
 
 
 class Health:
-    """Samples how things go as long as the collector runs.
+    """Samples the health while the collector runs.
 
     Args:
-        store: what has arrived.
-        feed: the same as items.
-        find_outbox: gives the outbox's health, if there is one to look at. Called once a second, in a thread.
+        store: the received requests.
+        feed: the received items.
+        find_outbox: returns the outbox's health, if there is an outbox. Called once a second, in a thread.
         clock: the time of day, in seconds since the epoch.
     """
 
@@ -52,7 +52,7 @@ class Health:
         self._cursor = feed.end
         self._outbox: OutboxHealth | None = None
         self._before = store.counts_by_system()
-        self._lags: deque[dict[str, list[float]]] = deque(maxlen=RECENT)
+        self._lags: deque[dict[str, list[float]]] = deque(maxlen=LAG_SAMPLES)
         self._history: deque[JSONObject] = deque(maxlen=HISTORY)
 
     async def run(self) -> None:
@@ -60,14 +60,14 @@ class Health:
         while True:
             try:
                 await asyncio.to_thread(self.sample)
-            except Exception:  # such as a full disk: what is shown stays as it was, and may go on later
-                log.exception("how things go could not be found out")
-            await asyncio.sleep(EVERY)
+            except Exception:  # such as a full disk: the page keeps the last values, and later samples may succeed
+                log.exception("health check failed")
+            await asyncio.sleep(SAMPLE_INTERVAL)
 
     def sample(self) -> None:
         """Take one sample."""
         lags = self._read_lags()
-        outbox = self._outbox = self._ask_outbox()
+        outbox = self._outbox = self._read_outbox()
         (before, clears), now = self._before, self._store.counts_by_system()
         self._before = now
         new = now[0] if now[1] != clears else _difference(now[0], before)
@@ -85,39 +85,39 @@ class Health:
         )
 
     def as_json(self) -> JSONObject:
-        """The figures, and their history."""
+        """The current values and their history."""
         recent = list(self._lags)
         counts, _ = self._store.counts_by_system()
         return {
             "seen": {
                 system: {**counts[system], "lag": _lag([lag for each in recent for lag in each.get(system, ())])}
-                for system in PLAYED
+                for system in SYSTEMS
             },
             "outbox": None if self._outbox is None else self._outbox.as_json(),
             "history": list(self._history),
         }
 
     def _read_lags(self) -> dict[str, list[float]]:
-        """How late the latest events came, by system."""
+        """The lag of the latest events, by system."""
         lags: dict[str, list[float]] = {}
-        page = self._feed.read(max(self._cursor, self._feed.latest(LATEST)))
+        page = self._feed.read(max(self._cursor, self._feed.latest(LAG_REQUESTS)))
         for item in page.items:
-            if item.told is not None and item.accepted and item.time - item.told < BACKFILLED:
-                lags.setdefault(item.system, []).append(max(0.0, item.time - item.told))
+            if item.occurred_at is not None and item.accepted and item.time - item.occurred_at < BACKFILLED:
+                lags.setdefault(item.system, []).append(max(0.0, item.time - item.occurred_at))
         self._cursor = self._feed.end
         return lags
 
-    def _ask_outbox(self) -> OutboxHealth | None:
+    def _read_outbox(self) -> OutboxHealth | None:
         try:
             return None if self._find_outbox is None else self._find_outbox()
-        except Exception:  # whoever gave it may do anything in it, and the collector goes on
-            log.exception("the outbox could not be asked how it is")
+        except Exception:  # the function is the user's; the collector continues
+            log.exception("reading the outbox's health failed")
             return None
 
 
 def _difference(
-    now: Mapping[Played, Mapping[str, int]], before: Mapping[Played, Mapping[str, int]]
-) -> dict[Played, dict[str, int]]:
+    now: Mapping[System, Mapping[str, int]], before: Mapping[System, Mapping[str, int]]
+) -> dict[System, dict[str, int]]:
     return {
         system: {name: number - before[system][name] for name, number in counts.items()}
         for system, counts in now.items()

@@ -1,4 +1,4 @@
-"""JSON as it comes from outside, an object or a reason why not, and as it goes out to a page."""
+"""Parses JSON objects from outside, and writes JSON for the page."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, NoReturn, TypeAlias, cast
 
 JSONObject: TypeAlias = dict[str, Any]
 
-DEEPEST = 100  # levels; far more than anybody means, and few enough to be written again from anywhere
+DEEPEST = 100  # levels; more than real events have, and few enough to be serialised again
 BRACKETS = bytes.maketrans(b"{}", b"[]")
 ALL_ELSE = bytes(set(range(256)) - set(b"{}[]"))
 
 
 def parse_object(text: str | bytes) -> JSONObject:
-    """Read a JSON object in UTF-8; raise ValueError for anything else."""
+    """Parse a JSON object in UTF-8. Raises ValueError for anything else."""
     try:
         value = json.loads(text.decode() if isinstance(text, bytes) else text, parse_constant=_refuse_constant)
     except RecursionError:
@@ -28,7 +28,7 @@ def parse_object(text: str | bytes) -> JSONObject:
 
 
 def json_text(value: object) -> str:
-    """Write JSON that every reader takes, in ASCII and one line: an infinity, read from such as 1e999, becomes null."""
+    """Write JSON in ASCII and one line; infinities, parsed from numbers such as 1e999, become null."""
     try:
         return json.dumps(value, allow_nan=False, separators=(",", ":"))
     except ValueError:

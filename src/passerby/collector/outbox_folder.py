@@ -1,4 +1,4 @@
-"""How an outbox on disk is, as far as its folder shows: what waits, what is held, what is dead."""
+"""The health of an outbox on disk, read from its folder: pending, held and dead events."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from ..cli.outbox.listing import take_stock
-from ..cli.outbox.location import VARIABLE, Refused, find_directory
+from ..cli.outbox.listing import list_contents
+from ..cli.outbox.location import VARIABLE, CommandError, find_directory
 from ..outbox.inventory import Share
 from ..settings.env import own_variables
 from .outbox_health import DestinationHealth, OutboxHealth
 
-PASSING = ("-shm", ".lock")  # endings of files that come and go while one looks
-SHARE_OF_TIME = 10  # what counting took, times this, passes before it is counted again
+PASSING = ("-shm", ".lock")  # suffixes of temporary files
+SHARE_OF_TIME = 10  # the pause between counts, as a multiple of the time of a count
 
 
 def find_outbox(given: str | None, environ: Mapping[str, str]) -> OutboxFolder | None:
-    """Return the outbox that an option or else the environment names; None for one in an app's memory.
+    """Return the outbox of the option or the environment; None for an outbox in memory.
 
     Raises ValueError.
 
@@ -31,15 +31,15 @@ def find_outbox(given: str | None, environ: Mapping[str, str]) -> OutboxFolder |
         return None
     try:
         return OutboxFolder(find_directory(given, None, environ))
-    except Refused as refused:
+    except CommandError as refused:
         raise ValueError(str(refused)) from None
 
 
 class OutboxFolder:
-    """Counts what is in the files of a folder, again only when one of them has changed.
+    """Counts the entries in the files of a folder when a file has changed.
 
     Args:
-        directory: where they are; it need not exist yet.
+        directory: the folder; it need not exist yet.
         clock: seconds on a clock that never goes back.
     """
 
@@ -52,18 +52,18 @@ class OutboxFolder:
         self._shares: dict[str, Share] = {}
 
     def __call__(self) -> OutboxHealth:
-        """Look at the folder."""
+        """Return the health."""
         seen = self._look()
         if seen != self._seen and self._clock() >= self._not_before:
             begun = self._clock()
             self._count()
             self._seen = seen
-            # A large backlog is not counted all the time.
+            # Counting a large backlog takes long.
             self._not_before = self._clock() + SHARE_OF_TIME * (self._clock() - begun)
         return OutboxHealth(self._state, {name: _health_of(share) for name, share in sorted(self._shares.items())})
 
     def _look(self) -> object:
-        """What changes when one of the files does."""
+        """A value that changes when a file changes."""
         found: list[tuple[str, int, int]] = []
         with suppress(OSError):
             for path in self._directory.iterdir():
@@ -75,14 +75,14 @@ class OutboxFolder:
 
     def _count(self) -> None:
         try:
-            listed, total = take_stock(self._directory, io.StringIO())
+            listed, total = list_contents(self._directory, io.StringIO())
         except FileNotFoundError:  # an app makes it with its first event
             self._state, self._shares = "ok", {}
             return
         except OSError as error:
             self._state = f"degraded: {self._directory} cannot be read ({error.strerror})"
             return
-        troubles = [f"{one.file.path.name} cannot be read: {one.trouble}" for one in listed if one.trouble]
+        troubles = [f"{one.file.path.name} cannot be read: {one.error}" for one in listed if one.error]
         troubles += [f"{one.file.path.name} was damaged" for one in listed if one.file.standing == "set aside"]
         self._state = f"degraded: {'; '.join(troubles)}" if troubles else "ok"
         self._shares = total.shares

@@ -1,4 +1,4 @@
-"""How an app's outbox is, for the live page: plain values, filled in as far as they can be known."""
+"""The health of an app's outbox for the live page; unknown values are None."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ..delivery.breaker import BreakerState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DestinationHealth:
-    """The ledger of one destination; None is what cannot be known.
+    """The ledger of one destination; unknown values are None.
 
     Attributes:
-        enqueued: all events that were told.
-        delivered: those the destination took.
-        pending: those that wait, the held ones included.
-        held: those in event queues.
-        dead: those among the dead letters.
-        dropped: those not kept, by reason.
-        retries: how often a delivery was put off.
-        breaker: "closed" in good times, "open" while the destination does not answer, "half-open" while that is tried.
-        oldest: for how many seconds the first of those that wait has been waiting.
+        enqueued: the accepted events.
+        delivered: the delivered events.
+        pending: the queued events, including held ones.
+        held: the events that wait for a release.
+        dead: the dead letters.
+        dropped: the dropped events, by reason.
+        retries: the number of retries.
+        breaker: "closed" normally, "open" while the destination does not respond, "half-open" during a trial.
+        oldest: the age of the oldest pending event, in seconds.
     """
 
     enqueued: int | None = None
@@ -40,10 +40,10 @@ class DestinationHealth:
 
 @dataclass(frozen=True, slots=True)
 class OutboxHealth:
-    """All destinations at one moment.
+    """The state of all destinations at one time.
 
     Attributes:
-        state: "ok", or "degraded: " and why.
+        state: "ok", or "degraded: " and the reason.
         destinations: the ledgers, by destination.
     """
 
@@ -58,13 +58,13 @@ class OutboxHealth:
         }
 
     def total(self, name: str) -> int | None:
-        """The sum of a figure over all destinations, such as "pending"; None where it is not known of one of them."""
+        """The sum of a value such as "pending" over all destinations; None if one is unknown."""
         figures = [getattr(health, name) for health in self.destinations.values()]
         return None if None in figures else sum(figures)
 
 
 def health_of(tracking: Tracking) -> OutboxHealth:
-    """How the outbox of a `Tracking` in this process is."""
+    """The health of the outbox of a `Tracking` in this process."""
     stats = tracking.stats()
     return OutboxHealth(stats.outbox, {name: _of(account) for name, account in stats.destinations.items()})
 

@@ -1,4 +1,4 @@
-"""What Customer.io's Data Pipelines API answers to a request: values in, values out, no network.
+"""The responses of Customer.io's Data Pipelines API: values in, values out, no network.
 
 Documented by Customer.io: the paths; Basic authentication with the key as user name; that without `X-Strict-Mode: 1`
 everything is answered 200 and what fails the checks is only logged, and that with it the answer is 400 or 401; 32 KB
@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import Any, cast
 
-from .ask import Answer, Ask
+from .api_request import ApiRequest, ApiResponse
 from .json_object import JSONObject, as_list, as_object, parse_object
 
 MAX_CALL = 32_768  # bytes
@@ -29,19 +29,19 @@ OBJECTS = ("traits", "properties", "context", "integrations")
 
 
 class PipelinesApi:
-    """The service: which write keys are right is told from outside."""
+    """The emulated service, with the valid write keys."""
 
-    def __init__(self, write_keys: Collection[str] = ()) -> None:  # none: every key is right
+    def __init__(self, write_keys: Collection[str] = ()) -> None:  # empty: all keys are valid
         self._write_keys = frozenset(write_keys)
 
-    def answer(self, ask: Ask) -> Answer:
-        """Answer a request."""
-        if ask.method != "POST":
+    def handle(self, request: ApiRequest) -> ApiResponse:
+        """Return the response to a request."""
+        if request.method != "POST":
             return _refuse(405, "method_not_allowed", "Calls are sent with POST")
-        is_strict = ask.headers.get("x-strict-mode") == "1"
-        refusal, taken = self._take(ask)
+        is_strict = request.headers.get("x-strict-mode") == "1"
+        refusal, taken = self._take(request)
         if refusal is None or (not is_strict and refusal.status in (400, 401)):
-            return Answer(
+            return ApiResponse(
                 200,
                 {"success": True},
                 refusal=None if refusal is None else refusal.refusal,
@@ -51,16 +51,16 @@ class PipelinesApi:
             )
         return refusal
 
-    def _take(self, ask: Ask) -> tuple[Answer | None, dict[int, JSONObject]]:
-        """What is wrong, and what can be taken in spite of it."""
-        key = key_of(ask.headers.get("authorization", ""))
+    def _take(self, request: ApiRequest) -> tuple[ApiResponse | None, dict[int, JSONObject]]:
+        """Return the refusal, and the messages that are accepted all the same."""
+        key = key_of(request.headers.get("authorization", ""))
         if key is None or not self._is_right(key):
             return _refuse(401, "unauthorized", "The write key is missing or not one of this service"), {}
         try:
-            body = plain_body(ask)
+            body = plain_body(request)
             if len(body) > MAX_BATCH:
                 return _refuse(413, "too_large", f"The batch is longer than {MAX_BATCH:,} bytes"), {}
-            messages = read_messages(ask)
+            messages = read_messages(request)
         except ValueError as error:
             return _refuse(400, "invalid_json", f"The body cannot be read: {error}"), {}
         wrong = {number: reason for number, one in enumerate(messages) if (reason := what_is_wrong(one)) is not None}
@@ -88,10 +88,10 @@ def key_of(authorization: str) -> str | None:
     return None if password else user
 
 
-def read_messages(ask: Ask) -> list[Any]:
+def read_messages(request: ApiRequest) -> list[Any]:
     """The calls in a request, each with its type; raise ValueError where there are none."""
-    body = parse_object(plain_body(ask))
-    name = ask.bare_path.rpartition("/")[2]
+    body = parse_object(plain_body(request))
+    name = request.bare_path.rpartition("/")[2]
     if name != "batch":
         return [{**body, "type": name}]
     batch = as_list(body.get("batch"))
@@ -101,7 +101,7 @@ def read_messages(ask: Ask) -> list[Any]:
 
 
 def what_is_wrong(message: Any) -> str | None:
-    """Say why a call is refused; None if it is not."""
+    """Return why a call is refused; None if it is accepted."""
     return next(_problems(message), None)
 
 
@@ -148,13 +148,13 @@ def _is_moment(value: object) -> bool:
     return isinstance(value, str)
 
 
-def plain_body(ask: Ask) -> bytes:
-    """The body, unpacked where it came packed; raise ValueError where it cannot be."""
-    if ask.headers.get("content-encoding", "").lower() != "gzip":
-        return ask.body
+def plain_body(request: ApiRequest) -> bytes:
+    """The body, decompressed if needed. Raises ValueError."""
+    if request.headers.get("content-encoding", "").lower() != "gzip":
+        return request.body
     unpacking = zlib.decompressobj(GZIP)
     try:
-        body = unpacking.decompress(ask.body, MAX_BATCH + 1)  # no more, whatever it would unpack to
+        body = unpacking.decompress(request.body, MAX_BATCH + 1)  # limits what a compressed body can expand to
     except zlib.error:
         raise ValueError("it is no gzip") from None
     if not unpacking.eof and len(body) <= MAX_BATCH:
@@ -162,5 +162,5 @@ def plain_body(ask: Ask) -> bytes:
     return body
 
 
-def _refuse(status: int, code: str, reason: str) -> Answer:
-    return Answer(status, {"code": code, "message": reason}, refusal=reason)
+def _refuse(status: int, code: str, reason: str) -> ApiResponse:
+    return ApiResponse(status, {"code": code, "message": reason}, refusal=reason)

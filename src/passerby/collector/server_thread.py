@@ -1,4 +1,4 @@
-"""An ASGI app served by uvicorn in a thread of its own, to be stopped and started again on the same port."""
+"""Serves an ASGI app with uvicorn in a thread; can be stopped and started again on the same port."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from .connection import Connection
 
 KEEP_ALIVE = 75  # seconds; longer than the clients under test keep an idle connection
 START_TIMEOUT = 10.0  # seconds
-STOP_GRACE = 0.2  # seconds after which requests that hang are cut off
-TURNS = 10  # of the event loop, more than enough for connections just accepted to become known
-CUT_OFF_TIMEOUT = 1.0  # seconds that are left to their handlers, once when they are cut off and once when cancelled
-LIFESPAN_TIMEOUT = 10.0  # seconds in which the app has to say that it is shut down
-END_TIMEOUT = 15.0  # seconds after which nobody waits for the thread any more
+STOP_GRACE = 0.2  # seconds after which hanging requests are closed
+TURNS = 10  # of the event loop, enough to register accepted connections
+CUT_OFF_TIMEOUT = 1.0  # seconds for their handlers, once after closing and once after cancelling
+LIFESPAN_TIMEOUT = 10.0  # seconds in which the app must shut down
+END_TIMEOUT = 15.0  # seconds to wait for the thread
 
 log: Logger = get_logger("passerby.collector")
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Have a port, 0 for any free one, without listening on it yet. Raises OSError."""
+    """Bind a port, 0 for any free one, without listening yet. Raises OSError."""
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     listener = socket.socket(family, kind, protocol)
     try:
@@ -43,20 +43,20 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class ServerThread:
-    """Serve an app until told to stop.
+    """Serves an app until it is stopped.
 
-    The port is bound from the first start until `close()`, so that nobody else takes it. While stopped
-    nothing listens there, and connections are refused.
+    The port is bound from the first start until `close()`, so that no other process can use it. While stopped,
+    connections are refused.
 
     Args:
-        app: what to serve.
+        app: the app.
         host: where.
         port: where; 0: any free one.
         name: the thread's.
-        stop_grace: seconds after which requests that hang are cut off.
-        end_timeout: seconds after which the thread is left to itself.
-        bound: a socket that has this address, from `bind()`; None: one of its own.
-        on_end: called in the server's loop when it is told to stop, so that answers without an end may come to one.
+        stop_grace: seconds after which hanging requests are closed.
+        end_timeout: seconds to wait for the thread.
+        bound: a socket with this address, from `bind()`; None: a new one.
+        on_end: called in the server's loop at a stop, to end responses that do not end themselves.
     """
 
     def __init__(
@@ -83,17 +83,17 @@ class ServerThread:
 
     @property
     def port(self) -> int:
-        """The port, 0 before the first start where any would do."""
+        """The port; 0 before the first start if any free one is used."""
         return self._address[1]
 
     @property
     def url(self) -> str:
-        """Where it is served."""
+        """The URL of the app."""
         host, port = self._address
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def start(self) -> None:
-        """Serve; return when connections are accepted. Raise OSError where the address cannot be had."""
+        """Start the thread, and wait until connections are accepted. Raises OSError."""
         if self._thread is not None:
             return
         listener = self._reserved or self._bind()
@@ -106,14 +106,14 @@ class ServerThread:
         self._serve(listener)
 
     def stop(self) -> None:
-        """Finish what is under way, close all connections and keep the port."""
+        """Finish current requests, close all connections and keep the port."""
         if self._thread is not None:
             self._end()
-            with suppress(OSError):  # whoever was quicker keeps it, and the next start says so
+            with suppress(OSError):  # another process was faster; the next start reports it
                 self._reserved = self._bind()
 
     def close(self) -> None:
-        """Stop, and give the port back."""
+        """Stop, and release the port."""
         self._end()
         if self._reserved is not None:
             self._reserved.close()
@@ -143,13 +143,16 @@ class ServerThread:
             self._thread.join(self._end_timeout)
             if self._thread.is_alive():
                 log.warning(
-                    "%s on %s did not end within %g s and is left to itself", self._name, self.url, self._end_timeout
+                    "%s on %s did not stop within %g s; no longer waiting for it",
+                    self._name,
+                    self.url,
+                    self._end_timeout,
                 )
             self._thread = self._server = None
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, told to end from another thread and at once."""
+    """uvicorn's server, which another thread can stop."""
 
     def __init__(self, app: ASGIApp, stop_grace: float, on_end: Callable[[], None] | None) -> None:
         # Without log_level and log_config uvicorn leaves the process's logging as it is.
@@ -172,12 +175,12 @@ class _Server(uvicorn.Server):
         self._ending = asyncio.Event()
 
     def run_to_end(self, listeners: list[socket.socket]) -> None:
-        """Serve until `end()`, or until the app says it cannot start."""
-        with suppress(SystemExit):  # what uvicorn raises in that case, after logging why
+        """Serve until `end()`, or until the app fails to start."""
+        with suppress(SystemExit):  # raised by uvicorn after logging the reason
             self.run(listeners)
 
     def end(self) -> None:
-        """Begin to shut down; may be called from any thread."""
+        """Start the shutdown. Thread-safe."""
         self._loop.call_soon_threadsafe(self._ending.set)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -189,7 +192,7 @@ class _Server(uvicorn.Server):
         await self._ending.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # uvicorn's own way takes a tenth of a second where nothing is under way, and for ever where requests hang.
+        # uvicorn's own shutdown takes 0.1 s without requests, and does not end with hanging requests.
         await self._stop_listening(sockets or [])
         if self._on_end is not None:
             self._on_end()
@@ -202,7 +205,7 @@ class _Server(uvicorn.Server):
                 await self.lifespan.shutdown()
 
     async def _cut_off(self) -> None:
-        """End the requests that hang, such as streams that never end: first by their connection, then by force."""
+        """End hanging requests, such as endless streams: close their connections, then cancel them."""
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         if not await self._is_idle_within(CUT_OFF_TIMEOUT):
@@ -211,8 +214,8 @@ class _Server(uvicorn.Server):
             await self._is_idle_within(CUT_OFF_TIMEOUT)
 
     async def _stop_listening(self, listeners: list[socket.socket]) -> None:
-        # asyncio loses a connection that is accepted in the moment its server closes: accept no more, take in
-        # those that were accepted, then close.
+        # asyncio loses a connection that is accepted while its server closes. So stop accepting, register the
+        # accepted connections, then close.
         with suppress(NotImplementedError):  # of event loops without readers
             for listener in listeners:
                 self._loop.remove_reader(listener.fileno())

@@ -1,4 +1,4 @@
-"""The files of the live page: those that are there when the collector starts, and no others."""
+"""The files of the live page: those that exist when the collector starts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from .response import refuse
+from .json_response import refuse
 
 FOLDER = Path(__file__).with_name("page")
 INDEX = "index.html"
@@ -16,10 +16,10 @@ MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript
 
 
 class StaticFiles:
-    """Serve the files of a folder by their names. No path from a request reaches the file system.
+    """Serves the files of a folder by name. No path of a request reaches the file system.
 
     Args:
-        folder: where they are.
+        folder: the folder.
     """
 
     def __init__(self, folder: Path = FOLDER) -> None:
@@ -28,7 +28,7 @@ class StaticFiles:
 
     @property
     def routes(self) -> list[Route]:
-        """The page at the folder itself, and what it needs beside it."""
+        """The routes of the page and its files."""
         return [
             Route("/", self.index),
             *(Route(f"/{name}", self.file, name=name) for name in self._files if name != INDEX),
@@ -37,13 +37,13 @@ class StaticFiles:
     async def index(self, request: Request) -> Response:
         """The page."""
         if INDEX not in self._files:
-            return refuse(404, "The live page is not part of this installation")
+            return refuse(404, "the live page is not part of this installation")
         return self._respond(self._files[INDEX])
 
     async def file(self, request: Request) -> Response:
-        """A file beside the page."""
+        """A file of the page."""
         return self._respond(self._files[request.scope["path"].rpartition("/")[2]])
 
     def _respond(self, path: Path) -> Response:
-        # Small files, and read anew: whoever works on the page sees the change.
+        # Small files, read for each request: changes are visible at once.
         return Response(path.read_bytes(), media_type=MEDIA_TYPES[path.suffix])

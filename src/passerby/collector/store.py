@@ -1,4 +1,4 @@
-"""What the collector keeps, in SQLite: every request and its answer, the accepted events, the browser IDs it issued."""
+"""The collector's store in SQLite: requests and responses, accepted events, issued browser IDs."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from .ask import Played, System
+from .api_request import MessageSystem, System
+from .collected_request import CollectedRequest
 from .counts import Counts
 from .database import open_database
 from .json_object import JSONObject
-from .received import Received
-from .row import COLUMNS, Kept, insert, received_of
+from .request_record import COLUMNS, RequestRecord, insert, request_from_row
 
 REQUESTS = f"SELECT {COLUMNS} FROM requests WHERE number >= ? ORDER BY number LIMIT ?"  # noqa: S608 - ours
 EVENTS = "SELECT number, time, event FROM events JOIN requests USING (number) WHERE number > ? ORDER BY number"
 MESSAGES = "SELECT message FROM messages WHERE system = ? ORDER BY number, position"
-TAKEN_EVENTS = """
+ACCEPTED_EVENTS = """
 SELECT number, 0, time, event FROM events JOIN requests USING (number)
 WHERE number > ? ORDER BY number LIMIT ?
 """
-TAKEN_MESSAGES = """
+ACCEPTED_MESSAGES = """
 SELECT number, position, time, message FROM messages JOIN requests USING (number)
 WHERE system = ? AND (number, position) > (?, ?) ORDER BY number, position LIMIT ?
 """
 BEFORE_LATEST = "SELECT min(number) FROM (SELECT number FROM requests ORDER BY number DESC LIMIT ?)"
 BATCH = 500  # rows; at a thousand requests a second two commits a second
-ARRIVALS = ("requests", "events", "messages", "ids", "repeats")
+CLEARED_TABLES = ("requests", "events", "messages", "ids", "repeats")
 ALL = -1  # as a limit
 
 
-class Taken(NamedTuple):
-    """An accepted event or message, and where it stands."""
+class AcceptedMessage(NamedTuple):
+    """An accepted event or message, and its position."""
 
     number: int
     position: int
@@ -46,14 +46,14 @@ class Taken(NamedTuple):
 
 
 class Store:
-    """Takes requests in memory and writes them in batches; whatever is read includes all that was taken.
+    """Buffers requests in memory and writes them in batches; reads include buffered requests.
 
     Attributes:
-        clears: changes whenever all that has arrived is forgotten; another store has another one.
+        clears: changes whenever everything is deleted; differs between stores.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        self._waiting: deque[Kept] = deque()
+        self._buffer: deque[RequestRecord] = deque()
         self._lock = threading.Lock()
         self._connection = open_database(path)
         self._close = weakref.finalize(self, self._connection.close)
@@ -74,32 +74,32 @@ class Store:
         self._last_number += 1
         return self._last_number
 
-    def add(self, kept: Kept) -> None:
-        """Take a request; it is on disk with the next commit."""
+    def add(self, kept: RequestRecord) -> None:
+        """Buffer a request; the next commit writes it."""
         if kept.browser_id is not None:
             self._known.add(kept.browser_id)
-        self._waiting.append(kept)
-        if len(self._waiting) >= BATCH:
+        self._buffer.append(kept)
+        if len(self._buffer) >= BATCH:
             self.commit()
 
     def commit(self) -> None:
-        """Write what has been taken since the last time."""
+        """Write the buffered requests."""
         with self._lock:
             self._commit()
 
     def clear(self) -> None:
-        """Forget all that has arrived. Browser IDs stay known, and numbers go on."""
+        """Delete everything that arrived. Issued browser IDs stay valid, and numbers continue."""
         with self._lock:
             self._commit()
             with self._connection:
-                for table in ARRIVALS:
+                for table in CLEARED_TABLES:
                     self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - ours
                 self._connection.execute("UPDATE state SET clears = clears + 1, last_number = ?", (self._last_number,))
             self.clears += 1
             self._counts = Counts()
 
     def close(self) -> None:
-        """Write what is left and let go of the file."""
+        """Write buffered requests and close the database."""
         with self._lock:
             if self._close.alive:
                 self._commit()
@@ -113,50 +113,52 @@ class Store:
         """The IDs issued, oldest first."""
         return [row[0] for row in self._read("SELECT browser_id FROM browser_ids ORDER BY number")]
 
-    def requests(self, first: int = 0, limit: int = ALL) -> list[Received]:
+    def requests(self, first: int = 0, limit: int = ALL) -> list[CollectedRequest]:
         """The requests from a number on, in order of arrival."""
-        return [received_of(row) for row in self._read(REQUESTS, first, limit)]
+        return [request_from_row(row) for row in self._read(REQUESTS, first, limit)]
 
     def first_of_latest(self, count: int) -> int:
-        """The number with which the latest so many requests begin; that of the next one if there is none."""
+        """The number of the first of the latest `count` requests; of the next request if there are none."""
         (first,) = self._read(BEFORE_LATEST, count)[0]
         return self._last_number + 1 if first is None else int(first)
 
     def events(self, after: int = 0) -> list[tuple[int, float, JSONObject]]:
-        """Number, time and event of each accepted one, in order of arrival, from above number `after`."""
+        """Number, time and event of each accepted event after request `after`, in order of arrival."""
         rows = self._read(EVENTS, after)
         return [(number, time, json.loads(event)) for number, time, event in rows]
 
-    def messages(self, system: System) -> list[JSONObject]:
+    def messages(self, system: MessageSystem) -> list[JSONObject]:
         """The accepted messages to a system, in order of arrival."""
         return [json.loads(row[0]) for row in self._read(MESSAGES, system)]
 
-    def taken(self, system: Played, after: tuple[int, int] = (0, 0), limit: int = ALL) -> list[Taken]:
-        """The accepted events or messages to a system, in order of arrival, from behind a number and position."""
+    def accepted(self, system: System, after: tuple[int, int] = (0, 0), limit: int = ALL) -> list[AcceptedMessage]:
+        """The accepted events or messages of a system after a position, in order of arrival."""
         if system == "sitecore":
-            rows = self._read(TAKEN_EVENTS, after[0], limit)
+            rows = self._read(ACCEPTED_EVENTS, after[0], limit)
         else:
-            rows = self._read(TAKEN_MESSAGES, system, *after, limit)
-        return [Taken(number, position, time, json.loads(message)) for number, position, time, message in rows]
+            rows = self._read(ACCEPTED_MESSAGES, system, *after, limit)
+        return [
+            AcceptedMessage(number, position, time, json.loads(message)) for number, position, time, message in rows
+        ]
 
-    def first_taken(self, system: System, ids: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """Where messages of these IDs were taken first: number and position."""
+    def first_accepted(self, system: MessageSystem, ids: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """The positions at which messages of these IDs were accepted first."""
         query = f"SELECT id, number, position FROM ids WHERE system = ? AND id IN ({','.join('?' * len(ids))})"  # noqa: S608
         return {name: (number, position) for name, number, position in self._read(query, system, *ids)}
 
-    def taken_count(self, system: Played) -> int:
-        """How many events or messages to a system were accepted."""
+    def accepted_count(self, system: System) -> int:
+        """The number of accepted events or messages of a system."""
         self.commit()
         return self._counts.accepted[system]
 
     def counts(self) -> JSONObject:
-        """How much of what has arrived so far."""
+        """The counts so far."""
         with self._lock:
             self._commit()
             return self._counts.as_json(len(self._known))
 
-    def counts_by_system(self) -> tuple[dict[Played, dict[str, int]], int]:
-        """How much each system was told, and `clears` at the time."""
+    def counts_by_system(self) -> tuple[dict[System, dict[str, int]], int]:
+        """The counts of each system, and `clears` at that time."""
         with self._lock:
             self._commit()
             return self._counts.by_system(), self.clears
@@ -167,13 +169,13 @@ class Store:
             return self._connection.execute(query, arguments).fetchall()
 
     def _commit(self) -> None:
-        kept: list[Kept] = []
+        kept: list[RequestRecord] = []
         with suppress(IndexError):
             while True:
-                kept.append(self._waiting.popleft())
+                kept.append(self._buffer.popleft())
         try:
             repeated = insert(self._connection, kept)
         except sqlite3.Error:
-            self._waiting.extendleft(reversed(kept))
+            self._buffer.extendleft(reversed(kept))
             raise
         self._counts.add(kept, repeated)

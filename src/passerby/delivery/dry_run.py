@@ -43,7 +43,7 @@ class DryRun:
     """The state of the dry run, and its observers.
 
     Attributes:
-        watchers: notified of captured events, whether it is on or not.
+        observers: notified of captured events, whether it is on or not.
         ports: the ports of the collectors in this process.
         allowed: origins to which events are sent nevertheless, because of the setting `send_in_tests`.
     """

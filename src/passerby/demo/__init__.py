@@ -1,4 +1,4 @@
-"""A small shop to click around in, while its events arrive in a terminal."""
+"""A small demo shop, with a collector that shows its events."""
 
 from importlib.util import find_spec
 

@@ -1,4 +1,4 @@
-"""Where a visitor of the shop says who they are: log in, log out, the newsletter, and days before."""
+"""The routes that change what is known of a visitor: log-in, log-out, newsletter and earlier days."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from .. import ValidationError
-from . import accountpage
-from .answer import go_to, html, read_form
-from .past import tell_past
+from . import account_pages
+from .history import record_history
+from .responses import go_to, html, read_form
 from .shopper import ShopperDep
 
 router: APIRouter = APIRouter()
@@ -17,19 +17,19 @@ router: APIRouter = APIRouter()
 @router.get("/login")
 async def show_login(shopper: ShopperDep) -> Response:
     """The form."""
-    shopper.sees("Log in")
-    return html(accountpage.login(shopper.visitor))
+    shopper.view_page("Log in")
+    return html(account_pages.login(shopper.visitor))
 
 
 @router.post("/login")
 async def log_in(request: Request, shopper: ShopperDep) -> Response:
-    """Log in, or be told what is wrong."""
+    """Log in, or show what is wrong."""
     form = await read_form(request)
     name, email = form.get("name", "").strip()[:60], _email_in(form)
     try:
         shopper.log_in(email, name)
     except ValidationError as exc:
-        return html(accountpage.login(shopper.visitor, exc.message, name, email), status=422)
+        return html(account_pages.login(shopper.visitor, exc.message, name, email), status=422)
     return go_to("/cart" if shopper.cart else "/")
 
 
@@ -42,27 +42,27 @@ async def log_out(shopper: ShopperDep) -> Response:
 
 @router.get("/newsletter")
 async def show_newsletter(shopper: ShopperDep) -> Response:
-    """The form, or what follows it."""
-    shopper.sees("Newsletter")
-    return html(accountpage.newsletter(shopper.visitor))
+    """The form, or the confirmation."""
+    shopper.view_page("Newsletter")
+    return html(account_pages.newsletter(shopper.visitor))
 
 
 @router.post("/newsletter")
 async def sign_up(request: Request, shopper: ShopperDep) -> Response:
-    """Sign up, or be told what is wrong."""
+    """Sign up, or show what is wrong."""
     email = _email_in(await read_form(request))
     try:
         shopper.sign_up(email)
     except ValidationError as exc:
-        return html(accountpage.newsletter(shopper.visitor, exc.message, email), status=422)
+        return html(account_pages.newsletter(shopper.visitor, exc.message, email), status=422)
     return go_to("/newsletter")
 
 
-@router.post("/past")
-async def play_past(shopper: ShopperDep) -> Response:
-    """Have this browser been here before, when nobody knew who it was."""
-    if not shopper.has_a_past and shopper.tracker.user_id is None:
-        tell_past(shopper)
+@router.post("/history")
+async def add_history(shopper: ShopperDep) -> Response:
+    """Add anonymous events of earlier days for this browser."""
+    if not shopper.has_history and shopper.tracker.user_id is None:
+        record_history(shopper)
     return go_to("/")
 
 

@@ -12,57 +12,57 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from .. import CustomerIO, Datalyr, SettingsError, Sitecore, Tracking
-from ..cli.outbox.location import Refused
+from ..cli.outbox.location import CommandError
 from ..collector import CollectorServer, health_of
-from ..collector.command import Arrivals, CannotListen, ends_on_signal, follow, show_rest, start
+from ..collector.command import CannotListen, RequestQueue, print_events, print_remaining, start, stop_on_signal
 from ..collector.server_thread import ServerThread, bind
 from ..collector.terminal import show
 from ..http.policy import IGNORED_PATHS
-from .device import LAPTOP, PHONE, Addresses
+from .device import LAPTOP, PHONE, Urls
 from .ledger import lines_of
 from .outbox import DemoOutbox
 from .shop import make_shop
 from .shopper import ACCOUNT
-from .sidebyside import COLLECTOR_PAGE, SIDE_BY_SIDE
+from .side_by_side import COLLECTOR_PAGE, SIDE_BY_SIDE
 
 HOST = "127.0.0.1"
-FLUSH_TIMEOUT = 1.0  # seconds; the shop has waited for its events when it was shut down
+FLUSH_TIMEOUT = 1.0  # seconds; short, as the shop has already been shut down
 
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """All that runs."""
+    """The running parts of the demo."""
 
     collector: CollectorServer
     outbox: DemoOutbox
     tracking: Tracking
     shop: ServerThread
-    addresses: Addresses
+    addresses: Urls
 
 
 def run(options: Namespace, out: TextIO, err: TextIO) -> int:
-    """Keep shop until Ctrl-C or SIGTERM, then print the ledger; answer with the exit code."""
-    arrivals = Arrivals()
+    """Run the shop until Ctrl-C or SIGTERM, then print the ledger. Returns the exit code."""
+    arrivals = RequestQueue()
     try:
-        with _opened(options, arrivals) as demo:
-            _keep_shop(demo, arrivals, out)
+        with _open_demo(options, arrivals) as demo:
+            _run_shop(demo, arrivals, out)
     except (CannotListen, SettingsError) as exc:
         show(f"passerby demo: {exc}", err)
         return 1
-    except Refused as exc:
+    except CommandError as exc:
         show(f"passerby demo: {exc}", err)
         return exc.code
     return 0
 
 
 def make_tracking(collector_url: str, outbox: str) -> Tracking:
-    """What an app of your own would have in its settings."""
+    """Make the `Tracking` of the shop, as an app would."""
     return Tracking(
-        # Browser IDs are Sitecore's here, so they cannot be those of Datalyr's browser SDK too: no share_visitors.
+        # Sitecore issues the browser IDs here, so they cannot be those of Datalyr's browser SDK: no share_visitors.
         Sitecore(client_key="demo", target_url=collector_url, point_of_sale="milestone.example"),
         CustomerIO(write_key="demo", target_url=collector_url),
         Datalyr(workspace_id="demo", target_url=collector_url),
-        # A new key each time: a browser that was here before is a new visitor, as the collector is new too.
+        # A new key for each run: the collector is new too, so returning browsers are new visitors.
         secret_key=secrets.token_urlsafe(32),
         outbox=outbox,
         identity_provider=ACCOUNT,
@@ -73,23 +73,23 @@ def make_tracking(collector_url: str, outbox: str) -> Tracking:
 
 
 @contextmanager
-def _opened(options: Namespace, arrivals: Arrivals) -> Generator[Demo]:
-    """Open everything; the shop's port first, as the collector has to know whose frames it may stand in."""
+def _open_demo(options: Namespace, arrivals: RequestQueue) -> Generator[Demo]:
+    """Open all parts; the shop's port first, as the collector must know which origin may frame it."""
     with ExitStack() as stack:
         bound = stack.enter_context(closing(_reserve(options.port)))
         shop_port: int = bound.getsockname()[1]
         outbox = stack.enter_context(closing(DemoOutbox(options.outbox)))
-        in_use: list[Tracking] = []  # the collector is there before what it is to look at
+        in_use: list[Tracking] = []  # filled later: the collector starts before the tracking
         collector = CollectorServer(
             port=options.collector_port,
-            # An outbox that was there before may bring browser IDs of an earlier collector.
+            # An existing outbox may contain browser IDs of an earlier collector.
             accept_any_browser_id=outbox.is_kept,
             frame_ancestors=LAPTOP.origin(shop_port),
             outbox=lambda: health_of(in_use[0]) if in_use else None,
             on_received=arrivals.put,
         )
         start(stack.enter_context(closing(collector)), "--collector-port")
-        addresses = Addresses(shop_port, collector.port)
+        addresses = Urls(shop_port, collector.port)
         tracking = stack.enter_context(closing(make_tracking(collector.url, outbox.setting)))
         in_use.append(tracking)
         app = make_shop(tracking, addresses)
@@ -105,17 +105,17 @@ def _reserve(port: int) -> socket.socket:
         raise CannotListen.at(f"http://{HOST}:{port}", exc, "--port") from exc
 
 
-def _keep_shop(demo: Demo, arrivals: Arrivals, out: TextIO) -> None:
-    with ends_on_signal(arrivals):
-        show("\n".join([*_welcome(demo), ""]), out)
-        follow(arrivals, out)
+def _run_shop(demo: Demo, arrivals: RequestQueue, out: TextIO) -> None:
+    with stop_on_signal(arrivals):
+        show("\n".join([*_start_text(demo), ""]), out)
+        print_events(arrivals, out)
         demo.shop.stop()
         demo.tracking.close(FLUSH_TIMEOUT)
-        show_rest(arrivals, out)
-        show("\n".join(["", *lines_of(demo.tracking.stats()), *_farewell(demo.outbox)]), out)
+        print_remaining(arrivals, out)
+        show("\n".join(["", *lines_of(demo.tracking.stats()), *_end_text(demo.outbox)]), out)
 
 
-def _welcome(demo: Demo) -> Iterator[str]:
+def _start_text(demo: Demo) -> Iterator[str]:
     addresses, outbox = demo.addresses, demo.outbox
     yield f"Open {addresses.shop()}{SIDE_BY_SIDE} and click around. Ctrl-C ends."
     yield ""
@@ -125,7 +125,7 @@ def _welcome(demo: Demo) -> Iterator[str]:
     yield f"  the outbox             {outbox.directory} ({'kept' if outbox.is_kept else 'removed when it is empty'})"
 
 
-def _farewell(outbox: DemoOutbox) -> Iterator[str]:
+def _end_text(outbox: DemoOutbox) -> Iterator[str]:
     if not outbox.is_empty:
         directory = shlex.quote(str(outbox.directory))
-        yield f"Not everything was delivered. Look at what is left with: passerby outbox ls --outbox {directory}"
+        yield f"Some events were not delivered. List them with: passerby outbox ls --outbox {directory}"

@@ -1,4 +1,4 @@
-"""The shop's customers, kept as long as it runs."""
+"""The shop's customers, kept in memory."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 Cart = dict[str, int]  # product to quantity
 
-MOST = 99  # of one product in a cart
+MAX_QUANTITY = 99  # of one product in a cart
 
 
 @dataclass(slots=True)
 class Customer:
-    """Somebody with an account. The cart belongs to it, and so is the same on all devices."""
+    """An account. Its cart is the same on all devices."""
 
     user_id: str
     email: str
@@ -20,11 +20,11 @@ class Customer:
     cart: Cart = field(default_factory=Cart)
 
     def rename(self, name: str) -> None:
-        """Take this name, unless it is empty."""
+        """Change the name, unless the new one is empty."""
         self.name = name or self.name
 
     def fill_cart(self, cart: Cart) -> None:
-        """Have this in the cart and nothing else."""
+        """Replace the products in the cart."""
         self.cart = cart
 
 
@@ -39,7 +39,7 @@ class Customers:
         return self._by_user_id.get(user_id or "")
 
     def open(self, email: str, name: str) -> Customer:
-        """The customer with this email, a new one if need be."""
+        """The customer with this email; a new one if there is none."""
         user_id = user_id_of(email)
         customer = self._by_user_id.setdefault(user_id, Customer(user_id, email, name))
         customer.rename(name)
@@ -47,17 +47,17 @@ class Customers:
 
 
 def user_id_of(email: str) -> str:
-    """The user ID of whoever has this email: the same on each device, and each time that the demo runs."""
+    """The user ID of an email: the same on each device and in each run of the demo."""
     return f"customer-{hashlib.blake2b(email.lower().encode(), digest_size=4).hexdigest()}"
 
 
 def add(cart: Cart, slug: str, quantity: int = 1) -> Cart:
-    """The cart with more in it."""
-    return {**cart, slug: min(cart.get(slug, 0) + quantity, MOST)}
+    """The cart with a product added."""
+    return {**cart, slug: min(cart.get(slug, 0) + quantity, MAX_QUANTITY)}
 
 
-def together(one: Cart, other: Cart) -> Cart:
-    """What is in either cart."""
+def merge_carts(one: Cart, other: Cart) -> Cart:
+    """The products of both carts."""
     for slug, quantity in other.items():
         one = add(one, slug, quantity)
     return one

@@ -1,4 +1,4 @@
-"""Two devices in one browser: the shop under two names of this machine, between which no cookie is shared."""
+"""Two devices in one browser: the shop under two host names of this machine, which share no cookies."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What a visitor holds in the hand, as far as the shop can tell.
+    """A device, as the shop distinguishes them.
 
     Attributes:
-        name: how people call it.
-        host: the name of this machine under which the shop is opened there.
-        channel: what its events say of it.
+        name: its name.
+        host: the host name of the shop on this device.
+        channel: the channel of its events.
     """
 
     name: str
@@ -20,7 +20,7 @@ class Device:
     channel: str
 
     def origin(self, port: int) -> str:
-        """Where a server on this machine is found from here."""
+        """The origin of a server on this machine for this device."""
         return f"http://{self.host}:{port}"
 
 
@@ -30,16 +30,16 @@ DEVICES = (LAPTOP, PHONE)
 
 
 def device_of(host: str | None) -> Device:
-    """The device on which the shop is opened under a name."""
+    """The device of a host name."""
     return PHONE if host == PHONE.host else LAPTOP
 
 
 @dataclass(frozen=True, slots=True)
-class Addresses:
-    """Where everything is to be opened.
+class Urls:
+    """The URLs of the shop and the collector.
 
     Attributes:
-        shop_port: the shop's port, under the names of both devices.
+        shop_port: the shop's port on both devices.
         collector_port: the collector's port.
     """
 
@@ -52,5 +52,5 @@ class Addresses:
 
     @property
     def collector(self) -> str:
-        """The collector's origin. Of one site with the shop on the laptop, as ports do not count for that."""
+        """The collector's origin. It is same-site with the shop on the laptop, as ports do not matter for that."""
         return LAPTOP.origin(self.collector_port)

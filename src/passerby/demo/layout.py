@@ -1,4 +1,4 @@
-"""What all pages of the demo shop share, as HTML made from plain values."""
+"""The layout of all pages of the demo shop, as HTML made from plain values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 
 from .customer import Cart
-from .device import PHONE, Addresses, Device
+from .device import PHONE, Device, Urls
 from .product import Product
 
 SHOP = "Milestone"
@@ -18,25 +18,25 @@ ICONS = {
     "mark": '<path d="M8 21V9a4 4 0 0 1 8 0v12M5 21h14M10.5 11h3M10.5 14h3"/>',
 }
 
-PAST_FORM = """<form id="past-form" method="post" action="/past">You may have been here before:
-<button id="past" class="plain">tell of three earlier days</button></form>"""
+HISTORY_FORM = """<form id="history-form" method="post" action="/history">You may have been here before:
+<button id="history" class="plain">add events of three earlier days</button></form>"""
 
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """What every page says about who is looking.
+    """What every page shows about the visitor.
 
     Attributes:
         browser_id: the browser's ID, as passerby knows it.
-        user_id: who it is, as passerby knows it.
-        name: the first name of whoever is logged in.
-        email: the email of whoever is logged in.
-        cart: what they are about to buy.
-        device: what they hold in the hand.
+        user_id: the user ID, as passerby knows it.
+        name: the first name, if logged in.
+        email: the email, if logged in.
+        cart: the cart.
+        device: the device.
         newsletter: the email with which they signed up.
-        has_a_past: whether earlier days were played.
-        is_framed: whether the page will stand in a frame.
-        addresses: where everything is to be opened.
+        has_history: whether events of earlier days were added.
+        is_framed: whether the page is shown in a frame.
+        addresses: the URLs of the demo.
     """
 
     browser_id: str | None
@@ -46,19 +46,19 @@ class Visitor:
     cart: Cart
     device: Device
     newsletter: str | None
-    has_a_past: bool
+    has_history: bool
     is_framed: bool
-    addresses: Addresses
+    addresses: Urls
 
 
 def layout(title: str, visitor: Visitor, content: str, *, asks_for_newsletter: bool = True) -> str:
-    """A whole page.
+    """A complete page.
 
     Args:
-        title: what it is about.
-        visitor: who is looking.
-        content: what it says itself.
-        asks_for_newsletter: whether the form stands below, as it does where it is not the content.
+        title: its title.
+        visitor: the visitor.
+        content: its content.
+        asks_for_newsletter: whether to show the newsletter form below.
     """
     return f"""<!doctype html>
 <html lang="en">
@@ -73,12 +73,12 @@ def layout(title: str, visitor: Visitor, content: str, *, asks_for_newsletter: b
 <body data-device="{visitor.device.name}">
 <div class="screen">
 <a class="skip" href="#content">Skip to the content</a>
-{_stage(visitor)}
+{_device_bar(visitor)}
 <header class="top"><a class="name" href="/">{icon("mark")}{SHOP}</a>
 <nav aria-label="Shop">{_links(visitor)}</nav></header>
 <main id="content">{content}</main>
 {_footer(visitor, asks_for_newsletter)}
-{_backstage(visitor)}
+{_visitor_panel(visitor)}
 </div>
 </body>
 </html>
@@ -86,39 +86,39 @@ def layout(title: str, visitor: Visitor, content: str, *, asks_for_newsletter: b
 
 
 def icon(name: str) -> str:
-    """A small picture beside words that say the same."""
+    """A decorative icon."""
     return f'<svg class="icon" viewBox="0 0 24 24" aria-hidden="true">{ICONS[name]}</svg>'
 
 
 def picture(product: Product) -> str:
-    """The picture of a product, whose name stands beside it."""
+    """The decorative picture of a product."""
     return f'<svg class="picture {product.tint}" viewBox="0 0 96 96" aria-hidden="true">{product.picture}</svg>'
 
 
 def field(label: str, name: str, value: str = "", **attributes: str) -> str:
-    """A field of a form, which has to be filled in."""
+    """A required field of a form."""
     more = "".join(f' {key}="{escape(text)}"' for key, text in attributes.items())
     return f'<label>{label}\n<input name="{name}" value="{escape(value)}" required{more}></label>'
 
 
 def alert(problem: str | None) -> str:
-    """What was wrong with a form, if anything was."""
+    """The error of a form, if there is one."""
     return f'<p class="problem" role="alert">{escape(problem)}</p>' if problem else ""
 
 
-def _stage(visitor: Visitor) -> str:
-    """The strip above the shop: which device this is, and how to come to the other one."""
+def _device_bar(visitor: Visitor) -> str:
+    """The bar above the shop: the current device and links to the other one."""
     device = visitor.device
     links = ""
     if device != PHONE:
-        # Without an opener, as another device would not have one either.
+        # noopener: a page on another device would have no opener.
         links = (
             f'<a id="second-device" href="{visitor.addresses.shop(PHONE)}/" target="_blank" rel="noopener noreferrer">'
             f"{icon('phone')}Second device</a>"
         )
         links += "" if visitor.is_framed else '<a id="side-by-side" href="/side-by-side">Side by side</a>'
     return (
-        f'<aside class="stage" aria-label="Demo"><span id="device" class="badge" data-device="{device.name}">'
+        f'<aside class="device-bar" aria-label="Demo"><span id="device" class="badge" data-device="{device.name}">'
         f"{icon(device.name)}{device.name.title()}</span>{links}</aside>"
     )
 
@@ -142,7 +142,7 @@ def _footer(visitor: Visitor, asks_for_newsletter: bool) -> str:
 
 
 def newsletter_form(visitor: Visitor, problem: str | None = None, email: str = "") -> str:
-    """The form for the newsletter, or the news that it is not needed any more."""
+    """The newsletter form, or the confirmation."""
     if visitor.newsletter is not None:
         return f'<p id="newsletter-done">One letter a month goes to <strong>{escape(visitor.newsletter)}</strong>.</p>'
     return f"""<p>One a month: a path, a recipe, a thing well made.</p>{alert(problem)}
@@ -151,12 +151,12 @@ def newsletter_form(visitor: Visitor, problem: str | None = None, email: str = "
 <button id="newsletter-submit">Sign up</button></form>"""
 
 
-def _backstage(visitor: Visitor) -> str:
-    """What passerby knows, and what there is to try."""
+def _visitor_panel(visitor: Visitor) -> str:
+    """The panel with what passerby knows, and what to try."""
     steps = "".join(f"<li>{step}</li>" for step in _steps(visitor))
-    return f"""<aside class="backstage" aria-label="Backstage"><section><h2>What passerby knows</h2>
+    return f"""<aside class="visitor-panel" aria-label="About this demo"><section><h2>What passerby knows</h2>
 <dl><dt>Browser ID</dt><dd><code data-browser-id>{escape(visitor.browser_id or "none yet")}</code></dd>
-<dt>User ID</dt><dd><code data-user-id>{escape(visitor.user_id or "nobody yet")}</code></dd>
+<dt>User ID</dt><dd><code data-user-id>{escape(visitor.user_id or "none yet")}</code></dd>
 <dt>Device</dt><dd>{visitor.device.name}, events of channel <code data-channel>{visitor.device.channel}</code></dd></dl>
 </section><section><h2>What to try</h2><ol>{steps}</ol></section></aside>"""
 
@@ -164,14 +164,14 @@ def _backstage(visitor: Visitor) -> str:
 def _steps(visitor: Visitor) -> list[str]:
     if visitor.device == PHONE:
         return [
-            "This is another browser, as far as the shop can tell: it has an ID of its own.",
-            "Log in as the same person as on the laptop. The two devices meet in one user, and the cart is here too.",
-            "Order, and see to whom the purchase belongs.",
+            "For the shop this is another browser, with its own ID.",
+            "Log in as the same person as on the laptop. Both devices belong to one user now, with the same cart.",
+            "Order, and see in the collector which user the purchase belongs to.",
         ]
-    past = [] if visitor.user_id else [PAST_FORM]  # anonymous days are over once it is known who it is
+    past = [] if visitor.user_id else [HISTORY_FORM]  # only for anonymous visitors
     return [
-        "Look around. Nobody knows who you are, but each page is told under the same browser ID.",
-        *(["Three earlier days are told."] if visitor.has_a_past else past),
-        "Log in: what this browser did before is yours from now on.",
+        "Look around. You are anonymous; all page views have the same browser ID.",
+        *(["Events of three earlier days were added."] if visitor.has_history else past),
+        "Log in: the earlier events of this browser are attributed to you.",
         "Open the shop on a phone, log in as the same person there, and order.",
     ]

@@ -1,4 +1,4 @@
-"""The ledger in words: what became of every event."""
+"""The ledger as text: the outcome of every event."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..client.stats import Stats
 
 
 def lines_of(stats: Stats) -> Iterator[str]:
-    """One equation per destination, and why something was dropped."""
+    """Yield one equation per destination, and the reasons of dropped events."""
     width = max(map(len, stats.destinations), default=0)
     yield "Ledger"
     for name, account in stats.destinations.items():

@@ -1,4 +1,4 @@
-"""Where the demo's events wait: in a directory of its own that goes when it is empty, or in one that is kept."""
+"""The demo's outbox: in a temporary directory that is removed when empty, or in one that is kept."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class DemoOutbox:
     """The directory of the outbox.
 
     Args:
-        given: a directory, or the setting as an app has it; None makes one. Raises Refused for what is neither.
+        given: a directory, or the setting as an app has it; None makes one. Raises CommandError.
 
     Attributes:
-        directory: where it is.
-        is_kept: whether it stays in any case.
+        directory: its path.
+        is_kept: whether it is never removed.
     """
 
     def __init__(self, given: str | None) -> None:
@@ -30,17 +30,17 @@ class DemoOutbox:
 
     @property
     def setting(self) -> str:
-        """What an app has in its settings."""
+        """The value of the `outbox` setting."""
         return f"sqlite://{self.directory}"
 
     @property
     def is_empty(self) -> bool:
-        """Whether no process has left anything there, waiting or dead."""
+        """Whether there are no files in it."""
         with suppress(FileNotFoundError):
             return not list_files(self.directory)
         return True
 
     def close(self) -> None:
-        """Remove the directory if it is the demo's own and nothing is left in it."""
+        """Remove the directory if it is temporary and empty."""
         if not self.is_kept and self.is_empty:
             shutil.rmtree(self.directory, ignore_errors=True)

@@ -11,7 +11,7 @@ from .customer import Cart
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One thing to buy."""
+    """One product."""
 
     slug: str
     name: str
@@ -20,10 +20,10 @@ class Product:
     about: str
     facts: tuple[str, ...]
     tint: str  # the colour of its picture, by its name in the style sheet
-    picture: str  # the inside of an SVG, 96 by 96, drawn in lines; what is of class "body" is filled
+    picture: str  # the inside of an SVG, 96 by 96, drawn in lines; class "body" is filled
 
     def as_page_data(self) -> dict[str, object]:
-        """The product as the view of its page tells it."""
+        """The product as data of a page view."""
         return {"product": self.slug, "price": float(self.price)}
 
     def as_event_data(self, quantity: int = 1) -> dict[str, object]:
@@ -115,10 +115,10 @@ PRODUCTS = {
 
 
 def total_of(cart: Cart) -> Decimal:
-    """What the cart costs."""
+    """The price of the cart."""
     return sum((PRODUCTS[slug].price * quantity for slug, quantity in cart.items()), Decimal())
 
 
 def in_cart(cart: Cart) -> Iterable[tuple[Product, int]]:
-    """The products in the cart, with their number."""
+    """The products in the cart, with their quantities."""
     return ((PRODUCTS[slug], quantity) for slug, quantity in cart.items())

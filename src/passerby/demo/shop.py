@@ -1,4 +1,4 @@
-"""A shop on FastAPI, tracked with passerby: what an app of your own would look like."""
+"""A shop on FastAPI, tracked with passerby, as an example of an app."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from .. import Tracking
 from ..asgi import TrackingMiddleware
-from . import account, page
-from .answer import ASSETS, asset, go_to, html, read_form
+from . import account, pages
 from .customer import Customers
-from .device import DEVICES, PHONE, Addresses
+from .device import DEVICES, PHONE, Urls
 from .product import PRODUCTS, in_cart, total_of
+from .responses import ASSETS, asset, go_to, html, read_form
 from .shopper import ShopperDep, shopper_of
-from .sidebyside import SIDE_BY_SIDE, frames_of, side_by_side
+from .side_by_side import SIDE_BY_SIDE, frames_of, side_by_side
 
 
-def make_shop(tracking: Tracking, addresses: Addresses) -> FastAPI:
-    """Build the app. Its sessions end with it: the key is a new one each time."""
+def make_shop(tracking: Tracking, addresses: Urls) -> FastAPI:
+    """Build the app. Its session key is new in each run."""
     shop = FastAPI(title="passerby demo", openapi_url=None)
     shop.state.customers, shop.state.addresses = Customers(), addresses
     shop.add_middleware(SessionMiddleware, secret_key=secrets.token_urlsafe(32), session_cookie="shop")
@@ -32,31 +32,31 @@ def make_shop(tracking: Tracking, addresses: Addresses) -> FastAPI:
 
     @shop.get("/")
     async def show_home(shopper: ShopperDep) -> Response:
-        shopper.sees("Home")
-        return html(page.home(shopper.visitor))
+        shopper.view_page("Home")
+        return html(pages.home(shopper.visitor))
 
     @shop.get("/products/{slug}")
     async def show_product(request: Request, shopper: ShopperDep, slug: str) -> Response:
         product = PRODUCTS.get(slug)
         if product is None:
             return await _show_not_found(request)
-        shopper.sees(product.name, product.as_page_data())
-        return html(page.product(shopper.visitor, product))
+        shopper.view_page(product.name, product.as_page_data())
+        return html(pages.product(shopper.visitor, product))
 
     @shop.get("/cart")
     async def show_cart(shopper: ShopperDep) -> Response:
-        shopper.sees("Cart")
-        return html(page.cart(shopper.visitor))
+        shopper.view_page("Cart")
+        return html(pages.cart(shopper.visitor))
 
     @shop.post("/cart")
     async def add_to_cart(request: Request, shopper: ShopperDep) -> Response:
         form = await read_form(request)
         product = PRODUCTS.get(form.get("product", ""))
         quantity = form.get("quantity", "1")
-        if product is None or quantity not in map(str, page.QUANTITIES):
+        if product is None or quantity not in map(str, pages.QUANTITIES):
             return await _show_not_found(request)
-        shopper.put(product, int(quantity))
-        shopper.does("ADD", {"page": product.name, "product": product.as_event_data(int(quantity))})
+        shopper.add_to_cart(product, int(quantity))
+        shopper.track("ADD", {"page": product.name, "product": product.as_event_data(int(quantity))})
         return go_to("/cart")
 
     @shop.post("/cart/remove")
@@ -71,19 +71,19 @@ def make_shop(tracking: Tracking, addresses: Addresses) -> FastAPI:
         if not products:
             return go_to("/cart")
         number, total = secrets.token_hex(3).upper(), float(total_of(shopper.cart))
-        shopper.does("CONFIRM", {"page": "Cart", "product": products}, {"order": number, "total": total})
+        shopper.track("CONFIRM", {"page": "Cart", "product": products}, {"order": number, "total": total})
         shopper.empty_cart()
         request.session["order"] = number
         return go_to("/thanks")
 
     @shop.get("/thanks")
     async def show_thanks(request: Request, shopper: ShopperDep) -> Response:
-        shopper.sees("Thank you")
-        return html(page.thanks(shopper.visitor, request.session.get("order")))
+        shopper.view_page("Thank you")
+        return html(pages.thanks(shopper.visitor, request.session.get("order")))
 
     @shop.get(SIDE_BY_SIDE)
     async def show_side_by_side(request: Request) -> Response:
-        if request.url.hostname == PHONE.host:  # a phone has no room for it
+        if request.url.hostname == PHONE.host:  # too wide for a phone
             return go_to(f"{addresses.shop()}{SIDE_BY_SIDE}")
         return html(side_by_side(addresses), frames=frames_of(addresses))
 
@@ -95,4 +95,4 @@ def make_shop(tracking: Tracking, addresses: Addresses) -> FastAPI:
 
 
 async def _show_not_found(request: Request, exc: Exception | None = None) -> Response:
-    return html(page.not_found(shopper_of(request).visitor), status=404)
+    return html(pages.not_found(shopper_of(request).visitor), status=404)

@@ -1,4 +1,4 @@
-"""Who is in the shop, on which device: what its routes look at, and through which they tell passerby."""
+"""The visitor of a request to the shop: account, cart and device, and the calls of the tracker."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Annotated, Any, cast
 from fastapi import Depends, Request
 
 from .. import Tracker, ValidationError
-from .customer import Cart, Customer, Customers, add, together, user_id_of
-from .device import Addresses, Device, device_of
+from .customer import Cart, Customer, Customers, add, merge_carts, user_id_of
+from .device import Device, Urls, device_of
 from .layout import Visitor
 from .product import PRODUCTS, Product
 
@@ -22,7 +22,7 @@ class Shopper:
 
     Attributes:
         tracker: the visitor, as passerby knows them.
-        device: what they hold in the hand.
+        device: the device.
     """
 
     def __init__(self, request: Request) -> None:
@@ -30,24 +30,24 @@ class Shopper:
         self.device: Device = device_of(request.url.hostname)
         self._is_framed = request.headers.get("sec-fetch-dest") == "iframe"
         self._session = request.session
-        self._addresses = cast(Addresses, request.app.state.addresses)
+        self._addresses = cast(Urls, request.app.state.addresses)
         self._customers = cast(Customers, request.app.state.customers)
 
     @property
     def customer(self) -> Customer | None:
-        """Who is logged in."""
+        """The customer who is logged in, if any."""
         return self._customers.find(self._session.get("user_id"))
 
     @property
     def cart(self) -> Cart:
-        """What is in the cart: the customer's, or this browser's as long as nobody is logged in."""
+        """The cart: the customer's, or the session's of an anonymous visitor."""
         customer = self.customer
         cart: Cart = self._session.get("cart", {}) if customer is None else customer.cart
         return {slug: quantity for slug, quantity in cart.items() if slug in PRODUCTS}
 
     @property
     def visitor(self) -> Visitor:
-        """What the pages say about them."""
+        """The values that the pages show."""
         customer = self.customer
         return Visitor(
             browser_id=self.tracker.browser_id,
@@ -57,26 +57,26 @@ class Shopper:
             cart=self.cart,
             device=self.device,
             newsletter=self._session.get("newsletter"),
-            has_a_past=self.has_a_past,
+            has_history=self.has_history,
             is_framed=self._is_framed,
             addresses=self._addresses,
         )
 
     @property
-    def has_a_past(self) -> bool:
-        """Whether earlier days were played."""
-        return bool(self._session.get("past"))
+    def has_history(self) -> bool:
+        """Whether events of earlier days were added."""
+        return bool(self._session.get("history"))
 
-    def put(self, product: Product, quantity: int = 1) -> None:
-        """Put something into the cart."""
+    def add_to_cart(self, product: Product, quantity: int = 1) -> None:
+        """Add a product to the cart."""
         self._fill_cart(add(self.cart, product.slug, quantity))
 
     def remove(self, slug: str) -> None:
-        """Take something out of the cart."""
+        """Remove a product from the cart."""
         self._fill_cart({each: number for each, number in self.cart.items() if each != slug})
 
     def empty_cart(self) -> None:
-        """Have nothing in the cart."""
+        """Remove all products from the cart."""
         self._fill_cart({})
 
     def _fill_cart(self, cart: Cart) -> None:
@@ -86,48 +86,48 @@ class Shopper:
         else:
             customer.fill_cart(cart)
 
-    def sees(self, page: str, data: Mapping[str, Any] | None = None, **options: Any) -> None:
-        """Tell that they see a page."""
+    def view_page(self, page: str, data: Mapping[str, Any] | None = None, **options: Any) -> None:
+        """Track a page view."""
         self.tracker.page_view(
             {"page": page, "channel": self.device.channel}, {"device": self.device.name, **(data or {})}, **options
         )
 
-    def does(self, type: str, what: Mapping[str, Any], data: Mapping[str, Any] | None = None, **options: Any) -> None:
-        """Tell what they do."""
+    def track(self, type: str, what: Mapping[str, Any], data: Mapping[str, Any] | None = None, **options: Any) -> None:
+        """Track an event."""
         self.tracker.event(
             type, {**what, "channel": self.device.channel}, {"device": self.device.name, **(data or {})}, **options
         )
 
     def log_in(self, email: str, name: str) -> None:
-        """Tell who they are, and have them in from now on. Raises ValidationError if that is no email."""
+        """Identify the visitor and log in. Raises ValidationError for an invalid email."""
         user_id, before = user_id_of(email), self.tracker.user_id
-        self._is_known_by(email, {"id": user_id, "provider": ACCOUNT}, first_name=name, plan="member")
-        if before == email:  # known by the newsletter until now; the systems would take the two for two people
+        self._identify(email, {"id": user_id, "provider": ACCOUNT}, first_name=name, plan="member")
+        if before == email:  # identified by the newsletter before; without an alias these would be two people
             self.tracker.alias(email)
         cart = self.cart
         customer = self._customers.open(email, name)
         self._session["user_id"], self._session["cart"] = user_id, {}
-        customer.fill_cart(together(customer.cart, cart))
+        customer.fill_cart(merge_carts(customer.cart, cart))
 
     def log_out(self) -> None:
-        """Forget who they are; the browser stays the same one."""
+        """Log out; the browser keeps its ID."""
         self.tracker.reset()
         self._session.clear()
 
     def sign_up(self, email: str) -> None:
-        """Tell that they want the newsletter, and by that who they are, if nobody has said so yet.
+        """Sign up for the newsletter; identifies an anonymous visitor.
 
-        Raises ValidationError if that is no email.
+        Raises ValidationError for an invalid email.
         """
         customer = self.customer
         if customer is None:
-            self._is_known_by(email, newsletter=True)
+            self._identify(email, newsletter=True)
         else:
             email = customer.email
-        self.does("NEWSLETTER", {"page": "Newsletter"}, {"list": "monthly"})
+        self.track("NEWSLETTER", {"page": "Newsletter"}, {"list": "monthly"})
         self._session["newsletter"] = email
 
-    def _is_known_by(self, email: str, *others: dict[str, str], first_name: str = "", **traits: Any) -> None:
+    def _identify(self, email: str, *others: dict[str, str], first_name: str = "", **traits: Any) -> None:
         if not email:
             raise ValidationError("Give an email address, such as ada@milestone.example")
         data = {
@@ -139,15 +139,15 @@ class Shopper:
             data["first_name"] = first_name
         self.tracker.identity(data, traits)
 
-    def remember_past(self) -> None:
-        """Note that earlier days were played; once is enough."""
-        self._session["past"] = True
+    def set_history(self) -> None:
+        """Remember that events of earlier days were added."""
+        self._session["history"] = True
 
 
 def shopper_of(request: Request) -> Shopper:
-    """Whoever asks for a page."""
+    """Return the shopper of a request."""
     return Shopper(request)
 
 
 ShopperDep = Annotated[Shopper, Depends(shopper_of)]
-"""Whoever asks for a page, for the parameters of the shop's routes."""
+"""The shopper of a request, as a dependency of routes."""

@@ -1,7 +1,7 @@
 """Test helpers for apps: nothing is sent, and the events that the app tracks are captured.
 
-With pytest nothing has to be set up: the plugin comes with the package, and its fixture `tracked` is a `Told`.
-Elsewhere `rehearse()` does the same.
+With pytest no set-up is needed: a plugin comes with the package, and its fixture `captured_events` records the events.
+With other runners `dry_run()` does the same.
 """
 
 from __future__ import annotations
@@ -10,30 +10,30 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from ..delivery.dry_run import dry_run_mode
-from .captured_events import Told as Told
+from .captured_events import CapturedEvents as CapturedEvents
 
 
 @contextmanager
-def rehearse() -> Generator[Told]:
-    """Refuse all calls for a while, and note what is told.
+def dry_run() -> Generator[CapturedEvents]:
+    """Send nothing within the block, and capture events.
 
-    New visitors get browser IDs without anybody being asked, and events count as dropped ("dry-run"). What goes to a
-    `passerby.collector.CollectorServer` that runs in this process is delivered as ever.
+    New visitors get browser IDs without a network call, and events count as dropped ("dry-run"). Events to a
+    `passerby.collector.CollectorServer` in this process are still delivered.
     """
     before = dry_run_mode.enter()
     try:
-        with listen() as told:
-            yield told
+        with capture_events() as events:
+            yield events
     finally:
         dry_run_mode.restore(before)
 
 
 @contextmanager
-def listen() -> Generator[Told]:
-    """Note what is told for a while, by every `Tracking` of this process."""
-    told = Told()
-    dry_run_mode.observers.append(told)
+def capture_events() -> Generator[CapturedEvents]:
+    """Capture the events of every `Tracking` in this process within the block."""
+    events = CapturedEvents()
+    dry_run_mode.observers.append(events)
     try:
-        yield told
+        yield events
     finally:
-        dry_run_mode.observers.remove(told)
+        dry_run_mode.observers.remove(events)

@@ -1,4 +1,4 @@
-"""What was told, and the assertions that tests make of it."""
+"""The events that an app tracked in a test, and assertions about them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from ..events.event import Event, EventKind
 
 
-class Told:
-    """The events that were told, in their order, and assertions that say what was found where they fail.
+class CapturedEvents:
+    """The accepted events in the order of the calls, and assertions whose messages list what was found.
 
     Fields are compared with event data, extension data and the attributes of the event, such as `user_id` or
-    `browser_id`; those that are not named may be anything.
+    `browser_id`; other fields are not compared.
 
     Attributes:
-        events: what was taken. An event told in a database transaction is there at once, and gone if that fails.
-        refused: how much was not taken, by reason, such as "consent", "bot" or "unchanged".
+        events: the accepted events. An event of a database transaction is added at once and removed on rollback.
+        refused: the number of calls that were not accepted, by reason, such as "consent", "bot" or "unchanged".
     """
 
     def __init__(self) -> None:
@@ -25,78 +25,78 @@ class Told:
         self.refused: Counter[str] = Counter()
 
     def __repr__(self) -> str:
-        return f"<Told {', '.join(self.story) or 'nothing'}>"
+        return f"<CapturedEvents {', '.join(self.summary) or 'nothing'}>"
 
     def __len__(self) -> int:
         return len(self.events)
 
     @property
-    def story(self) -> list[str]:
-        """The events in a few words each: ``["page view Home", "identity user_1", "ADD"]``."""
-        return [_in_words(event) for event in self.events]
+    def summary(self) -> list[str]:
+        """A short text for each event: ``["page view Home", "identity user_1", "ADD"]``."""
+        return [_short(event) for event in self.events]
 
     def clear(self) -> None:
-        """Forget what was told so far."""
+        """Remove the events and counts so far."""
         self.events.clear()
         self.refused.clear()
 
     def assert_page_view(self, page: str | None = None, **fields: Any) -> Event:
-        """Assert that exactly one page view fits, and return it."""
+        """Assert that exactly one page view matches, and return it."""
         return self._assert_one("page_view", "page view", {"page": page, **fields} if page is not None else fields)
 
     def assert_identity(self, user_id: str | None = None, **fields: Any) -> Event:
-        """Assert that exactly one identity fits, and return it."""
+        """Assert that exactly one identity matches, and return it."""
         return self._assert_one("identity", "identity", {"user_id": user_id, **fields} if user_id else fields)
 
     def assert_event(self, type: str, **fields: Any) -> Event:
-        """Assert that exactly one event of a type of its own fits, and return it."""
+        """Assert that exactly one custom event of this type matches, and return it."""
         return self._assert_one("event", type, fields, type)
 
     def assert_group(self, group_id: str, **fields: Any) -> Event:
-        """Assert that exactly one call for this group fits, and return it."""
+        """Assert that exactly one call for this group matches, and return it."""
         return self._assert_one("group", "group", {"group_id": group_id, **fields})
 
     def assert_alias(self, previous_id: str, **fields: Any) -> Event:
-        """Assert that exactly one alias of this ID fits, and return it."""
+        """Assert that exactly one alias of this ID matches, and return it."""
         return self._assert_one("alias", "alias", {"previous_id": previous_id, **fields})
 
     def assert_no_event(self, type: str, **fields: Any) -> None:
-        """Assert that no event of this type fits."""
+        """Assert that no event of this type matches."""
         found = self._find("event", fields, type)
-        assert not found, f"expected no {_wanted(type, fields)}, found {len(found)}. {self._all()}"
+        assert not found, f"expected no {_expected(type, fields)}, found {len(found)}. {self._all()}"
 
     def assert_nothing(self) -> None:
-        """Assert that nothing was told."""
-        assert not self.events, f"expected that nothing was told. {self._all()}"
+        """Assert that there is no event."""
+        assert not self.events, f"expected no events. {self._all()}"
 
-    def assert_story(self, *story: str) -> None:
-        """Assert that exactly this was told, in this order; see `story`."""
-        assert self.story == list(story), f"expected {', '.join(story) or 'nothing'}. {self._all()}"
+    def assert_summary(self, *summary: str) -> None:
+        """Assert that there are exactly these events, in this order; see `summary`."""
+        assert self.summary == list(summary), f"expected {', '.join(summary) or 'nothing'}. {self._all()}"
 
     def assert_refused(self, reason: str, times: int = 1) -> None:
-        """Assert how often something was not taken for a reason."""
+        """Assert how many calls were not accepted for a reason."""
         found = self.refused[reason]
         others = ", ".join(f"{count} x {name}" for name, count in self.refused.items()) or "nothing"
         assert found == times, f"expected {times} x refused ({reason}), found {found}; refused was {others}"
 
-    # What hears of events; see passerby.delivery.dry_run.
+    # The methods of passerby.delivery.dry_run.Watcher.
 
     def on_captured(self, event: Event, destinations: Sequence[str]) -> None:
-        """An event was taken."""
+        """An event was accepted."""
         self.events.append(event)
 
     def on_rolled_back(self, event: Event) -> None:
-        """The transaction in which an event was told has failed."""
+        """The transaction of an event was rolled back."""
         self.events = [one for one in self.events if one is not event]
         self.refused["rollback"] += 1
 
     def on_dropped(self, reason: str) -> None:
-        """Something was told and not taken."""
+        """A call was not accepted."""
         self.refused[reason] += 1
 
     def _assert_one(self, kind: EventKind, name: str, fields: Mapping[str, Any], type: str | None = None) -> Event:
         found = self._find(kind, fields, type)
-        assert len(found) == 1, f"expected one {_wanted(name, fields)}, found {len(found) or 'none'}. {self._all()}"
+        assert len(found) == 1, f"expected one {_expected(name, fields)}, found {len(found) or 'none'}. {self._all()}"
         return found[0]
 
     def _find(self, kind: EventKind, fields: Mapping[str, Any], type: str | None) -> list[Event]:
@@ -104,18 +104,18 @@ class Told:
         return [event for event in alike if all(_field(event, name) == value for name, value in fields.items())]
 
     def _all(self) -> str:
-        lines = [f"  {_in_words(event)}  {_details(event)}" for event in self.events]
+        lines = [f"  {_short(event)}  {_details(event)}" for event in self.events]
         lines += [f"  refused ({reason}): {count}" for reason, count in self.refused.items()]
-        return "\n".join(["Told was:", *lines]) if lines else "Nothing was told."
+        return "\n".join(["Captured events:", *lines]) if lines else "No events were captured."
 
 
-_NAMING = {"page_view": "page", "group": "group_id", "alias": "previous_id"}
+_NAME_FIELD = {"page_view": "page", "group": "group_id", "alias": "previous_id"}
 
 
-def _in_words(event: Event) -> str:
+def _short(event: Event) -> str:
     if event.kind == "event":
         return event.type or ""
-    name = event.user_id if event.kind == "identity" else event.data.get(_NAMING[event.kind])
+    name = event.user_id if event.kind == "identity" else event.data.get(_NAME_FIELD[event.kind])
     return f"{event.kind.replace('_', ' ')} {name or ''}".rstrip()
 
 
@@ -130,6 +130,6 @@ def _details(event: Event) -> str:
     return " ".join(f"{name}={value!r}" for name, value in {**event.data, **event.extension, **ids}.items())
 
 
-def _wanted(name: str, fields: Mapping[str, Any]) -> str:
+def _expected(name: str, fields: Mapping[str, Any]) -> str:
     with_fields = " and ".join(f"{field}={value!r}" for field, value in fields.items())
     return f"{name} with {with_fields}" if with_fields else name

@@ -11,7 +11,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from passerby import CustomerIO, Dead, Delivered, PasserbyError, Receipt, Tracker, Tracking
 from passerby.collector import CollectorServer
-from passerby.collector.received import Received
+from passerby.collector.collected_request import CollectedRequest
 
 from ..case import JSON
 from ..stage import Stage
@@ -121,7 +121,7 @@ class Replay:
         sizes = [len(one.body) for one in self._received()]
         return IN_TURN if max(numbers) <= 100 and max(sizes) <= MAX_REQUEST else [numbers, sizes]
 
-    def _received(self) -> list[Received]:
+    def _received(self) -> list[CollectedRequest]:
         prefix = self.base.removeprefix(self.collector.url)
         return [one for one in self.collector.requests if one.path.startswith(f"{prefix}/")]
 

@@ -16,7 +16,7 @@ from passerby import asgi, wsgi
 from passerby.django import TrackedRequest, get_tracking
 from passerby.fastapi import TrackerDep
 from passerby.flask import Passerby
-from passerby.testing import Told, rehearse
+from passerby.testing import CapturedEvents, dry_run
 
 starlette_app = Starlette(middleware=[Middleware(asgi.TrackingMiddleware, tracking=tracking, websocket_cookies=True)])
 
@@ -66,6 +66,6 @@ def plain_app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterab
 wsgi_app = wsgi.TrackingMiddleware(plain_app, tracking)
 
 
-def test_home(tracked: Told) -> None:
-    with rehearse() as told:
-        assert told.assert_page_view("Home").browser_id == tracked.events[0].browser_id
+def test_home(captured_events: CapturedEvents) -> None:
+    with dry_run() as told:
+        assert told.assert_page_view("Home").browser_id == captured_events.events[0].browser_id

@@ -1,26 +1,26 @@
-"""The doctor: looks whether this machine, this user and these settings are fit for an outbox, and says what to do.
+"""The doctor: checks this machine, user and settings for an outbox, and recommends what to do.
 
-Each check takes plain facts and gives a finding, so that it can be tried without the trouble that it is for.
+Each check takes plain values and returns a finding, so that tests need no broken machine.
 """
 
 from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Verdict = Literal["ok", "warning", "problem"]
+Severity = Literal["ok", "warning", "problem"]
 
 
 class Finding(NamedTuple):
-    """What a check has found.
+    """The result of a check.
 
     Attributes:
-        check: what was looked at.
-        verdict: "problem" where events are lost or nothing works, "warning" where they may be.
-        words: what was found.
-        advice: what to do; empty if nothing.
+        check: the name of the check.
+        severity: "problem" if events are lost or nothing works, "warning" if they may be lost.
+        message: what was found.
+        advice: what to do; may be empty.
     """
 
     check: str
-    verdict: Verdict
-    words: str
+    severity: Severity
+    message: str
     advice: str = ""

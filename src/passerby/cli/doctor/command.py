@@ -1,4 +1,4 @@
-"""`passerby doctor`: runs all checks, and says what was found and what to do."""
+"""`passerby doctor`: runs all checks and prints the findings."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import TextIO
 
 from ...outbox.inventory import Contents
 from ..outbox.exit_codes import DONE, FAILED, FOUND
-from ..outbox.listing import take_stock
-from ..outbox.location import Refused, check_directory, find_directory
+from ..outbox.listing import list_contents
+from ..outbox.location import CommandError, check_directory, find_directory
 from ..outbox.terminal import printable
 from . import Finding
 from .clock import check_clock, read_monotonic
 from .directory import check_directory as try_out
 from .files import FILES, check_files
-from .limits import check_limits
+from .process_limits import check_limits
 from .runtime import check_runtime
 from .settings import check_settings
 
@@ -30,24 +30,24 @@ _INDENT = " " * (8 + 1 + _NAME + 2)
 
 
 def run(options: Namespace, out: TextIO, err: TextIO) -> int:
-    """Check everything; answer 1 if there is a problem, 3 if files were set aside of which not all could be read."""
-    findings = _examine(options, err)
+    """Run all checks. Returns 1 if there is a problem, 3 if files were set aside as damaged."""
+    findings = _run_checks(options, err)
     if options.json:
         out.write(json.dumps([one._asdict() for one in findings], indent=2) + "\n")
     else:
         out.writelines(f"{line}\n" for line in _as_text(findings))
-    if any(one.verdict == "problem" for one in findings):
+    if any(one.severity == "problem" for one in findings):
         return FAILED
-    return FOUND if any(one.check == FILES and one.verdict == "warning" for one in findings) else DONE
+    return FOUND if any(one.check == FILES and one.severity == "warning" for one in findings) else DONE
 
 
-def _examine(options: Namespace, err: TextIO) -> list[Finding]:
-    directory, findings = _find(options)
+def _run_checks(options: Namespace, err: TextIO) -> list[Finding]:
+    directory, findings = _find_directory(options)
     total = Contents()
     if directory is not None:
         findings += try_out(directory)
         if directory.exists():
-            more, total = _look_at_files(directory, err)
+            more, total = _check_files(directory, err)
             findings += more
     return [
         *check_runtime(),
@@ -58,20 +58,20 @@ def _examine(options: Namespace, err: TextIO) -> list[Finding]:
     ]
 
 
-def _find(options: Namespace) -> tuple[Path | None, list[Finding]]:
+def _find_directory(options: Namespace) -> tuple[Path | None, list[Finding]]:
     try:
         directory = find_directory(options.outbox, options.find_tracking, os.environ)
-    except Refused as refused:
-        # Who keeps events in memory, or has said nothing, may still want to know the rest.
+    except CommandError as refused:
+        # Without an outbox on disk the other checks are still useful.
         return None, [Finding("outbox", "problem" if options.outbox else "ok", str(refused))]
     return directory, [Finding("outbox", "ok", str(directory))]
 
 
-def _look_at_files(directory: Path, err: TextIO) -> tuple[list[Finding], Contents]:
+def _check_files(directory: Path, err: TextIO) -> tuple[list[Finding], Contents]:
     try:
         check_directory(directory)
-        listed, total = take_stock(directory, err)
-    except (Refused, OSError) as error:
+        listed, total = list_contents(directory, err)
+    except (CommandError, OSError) as error:
         return [Finding("files", "problem", str(error), "see above")], Contents()
     return check_files(listed, total, time.time()), total
 
@@ -79,8 +79,8 @@ def _look_at_files(directory: Path, err: TextIO) -> tuple[list[Finding], Content
 def _as_text(findings: Iterable[Finding]) -> list[str]:
     lines: list[str] = []
     for one in findings:
-        begin = f"{one.verdict:<8} {one.check:<{_NAME}}  "
-        lines += wrap(printable(one.words, None), _WIDTH, initial_indent=begin, subsequent_indent=_INDENT)
+        begin = f"{one.severity:<8} {one.check:<{_NAME}}  "
+        lines += wrap(printable(one.message, None), _WIDTH, initial_indent=begin, subsequent_indent=_INDENT)
         if one.advice:
             advice = f"-> {printable(one.advice, None)}"
             lines += wrap(advice, _WIDTH, initial_indent=_INDENT, subsequent_indent=f"{_INDENT}   ")

@@ -1,4 +1,4 @@
-"""The outbox's directory: whose it is, whether there is room, and whether files and locks do there what they should."""
+"""The checks of the outbox's directory: permissions, free space, files and locks."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from ...errors import SettingsError
 from ...outbox.database import Database, Trouble
 from ...outbox.folder import Folder, HeldFile
 from ...outbox.row import Row
-from . import Finding, held
+from . import Finding, lock_probe
 from .mounts import check_mount, read_mounts
 
-LITTLE = 100_000_000  # bytes of free space
-SOME = 2_000_000_000  # the files of two processes may become as large
-SLOW = 0.5  # seconds for one commit; responses wait a tenth of that at most
-_PATIENCE = 30  # seconds
+MIN_FREE = 100_000_000  # bytes of free space
+LOW_FREE = 2_000_000_000  # the maximum size of two processes' files
+SLOW_COMMIT = 0.5  # seconds for one commit; responses wait at most a tenth of that
+_PROBE_TIMEOUT = 30  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class DirectoryFacts:
-    """What the system says of a directory.
+    """The properties of a directory.
 
     Attributes:
-        path: the directory, or where it is not there the nearest above it that is.
-        is_there: whether it is there.
+        path: the directory, or its nearest existing parent.
+        is_there: whether the directory exists.
         mode: its permissions.
-        owner: the number of the user whose it is.
-        user: the number of the user of this process.
-        is_writable: whether this user may write there.
-        free: bytes that this user may still write.
-        files: how many files may still be made; None where there is no limit.
-        is_read_only: whether the file system is mounted so.
+        owner: the ID of its user.
+        user: the ID of this process's user.
+        is_writable: whether this user may write to it.
+        free: free bytes for this user.
+        files: free inodes; None if there is no limit.
+        is_read_only: whether the file system is mounted read-only.
     """
 
     path: Path
@@ -53,22 +53,22 @@ class DirectoryFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """What came of using the directory.
+class WriteTest:
+    """The result of writing to the directory.
 
     Attributes:
-        trouble: why it cannot be used; None if it can.
-        seconds: how long a commit took, until the disk had it.
-        lock_holds: whether another process finds a lock taken that this one has; None if that could not be tried.
+        error: why it cannot be used; None if it can.
+        seconds: the time of a commit to disk.
+        lock_holds: whether another process sees a lock of this one; None if unknown.
     """
 
-    trouble: str | None = None
+    error: str | None = None
     seconds: float = 0.0
     lock_holds: bool | None = None
 
 
 def read_facts(directory: Path) -> DirectoryFacts:
-    """Ask the system of a directory; raises OSError."""
+    """Read the properties of a directory. Raises OSError."""
     path = directory
     while not path.exists() and path != path.parent:
         path = path.parent
@@ -89,7 +89,7 @@ def read_facts(directory: Path) -> DirectoryFacts:
 
 
 def check_permissions(facts: DirectoryFacts) -> Finding:
-    """Whether this user, and nobody else, can use the directory."""
+    """Check that only this user can use the directory."""
     name = "directory"
     if facts.is_read_only:
         return Finding(name, "problem", f"{facts.path} is on a file system that is mounted read-only", "choose another")
@@ -102,9 +102,9 @@ def check_permissions(facts: DirectoryFacts) -> Finding:
             "run this as the user that the app runs as, or chown the directory to that one",
         )
     if not facts.is_there:
-        return Finding(name, "ok", f"not there yet; it can be made in {facts.path}")
+        return Finding(name, "ok", f"does not exist yet; it can be made in {facts.path}")
     if facts.mode & stat.S_IWOTH:
-        return Finding(name, "problem", "everybody may write to it; the app refuses it", f"chmod 700 {facts.path}")
+        return Finding(name, "problem", "all users may write to it; the app refuses it", f"chmod 700 {facts.path}")
     if facts.owner != facts.user:
         return Finding(
             name,
@@ -113,14 +113,12 @@ def check_permissions(facts: DirectoryFacts) -> Finding:
             "run this, and all processes of the app, as one user",
         )
     if facts.mode & 0o077:
-        return Finding(
-            name, "warning", f"others may see what is in it (mode {facts.mode:o})", f"chmod 700 {facts.path}"
-        )
+        return Finding(name, "warning", f"other users may read it (mode {facts.mode:o})", f"chmod 700 {facts.path}")
     return Finding(name, "ok", f"this user's own, mode {facts.mode:o}")
 
 
 def check_space(facts: DirectoryFacts) -> Finding:
-    """Whether there is room for what may wait."""
+    """Check the free space."""
     name = "free space"
     words = f"{facts.free / 1e9:,.1f} GB"
     if facts.files is not None and facts.files < 100:
@@ -130,37 +128,40 @@ def check_space(facts: DirectoryFacts) -> Finding:
             f"only {facts.files} more files can be made (inodes)",
             "remove some, or choose another disk",
         )
-    if facts.free < LITTLE:
+    if facts.free < MIN_FREE:
         return Finding(
-            name, "problem", f"{words}; on a full disk events wait in memory and are lost with it", "make room"
+            name,
+            "problem",
+            f"{words}; on a full disk events are only in memory and are lost at exit",
+            "free some space",
         )
-    if facts.free < SOME:
+    if facts.free < LOW_FREE:
         return Finding(
             name,
             "warning",
             f"{words}; each process may take up to max_bytes, 1 GB by default",
-            "make room, or lower max_bytes",
+            "free some space, or lower max_bytes",
         )
     return Finding(name, "ok", words)
 
 
-def check_trial(trial: Trial) -> list[Finding]:
-    """Whether what is written can be read again, and a lock is a lock."""
-    if trial.trouble is not None:
+def check_write_test(trial: WriteTest) -> list[Finding]:
+    """Check that written data can be read, and that locks work."""
+    if trial.error is not None:
         return [
             Finding(
                 "writing",
                 "problem",
-                f"a file could not be written and read again: {trial.trouble}",
+                f"a file could not be written and read again: {trial.error}",
                 "see above, or choose another directory",
             )
         ]
     milliseconds = f"written, committed and read again in {trial.seconds * 1000:.0f} ms"
-    if trial.seconds > SLOW:
+    if trial.seconds > SLOW_COMMIT:
         writing = Finding(
             "writing",
             "warning",
-            f"{milliseconds}, which is slow; responses go on after store_timeout without it",
+            f"{milliseconds}, which is slow; responses continue after store_timeout",
             "choose a faster disk",
         )
     else:
@@ -168,26 +169,26 @@ def check_trial(trial: Trial) -> list[Finding]:
     return [writing, _check_lock(trial.lock_holds)]
 
 
-def try_directory(directory: Path) -> Trial:
-    """Make an outbox's file in a directory of its own there, write to it, read it again, and have another process look.
+def write_test(directory: Path) -> WriteTest:
+    """Write and read an outbox file in a temporary subdirectory, and check its lock from another process.
 
-    Nothing of it is left, also where the directory itself had to be made.
+    All files and new directories are removed again.
     """
     missing = [one for one in (directory, *directory.parents) if not one.exists()]
     try:
         Folder(directory).make()
-        # No outbox looks into a directory in its own.
+        # Outboxes ignore subdirectories.
         inner = Path(tempfile.mkdtemp(prefix="doctor-", dir=directory))
         try:
-            return _try(Folder(inner).make_file())
+            return _write_and_read(Folder(inner).make_file())
         finally:
             shutil.rmtree(inner, ignore_errors=True)
     except Trouble as trouble:
-        return Trial(trouble.reason)
+        return WriteTest(trouble.reason)
     except SettingsError as error:
-        return Trial(error.message)
+        return WriteTest(error.message)
     except OSError as error:
-        return Trial((error.strerror or str(error)).lower())
+        return WriteTest((error.strerror or str(error)).lower())
     finally:
         for one in missing:
             try:
@@ -197,7 +198,7 @@ def try_directory(directory: Path) -> Trial:
 
 
 def check_directory(directory: Path) -> list[Finding]:
-    """Check a directory that is there or is to be made."""
+    """Check a directory, which need not exist yet."""
     try:
         facts = read_facts(directory)
     except OSError as error:
@@ -205,7 +206,7 @@ def check_directory(directory: Path) -> list[Finding]:
             Finding(
                 "directory",
                 "problem",
-                f"{directory} cannot be looked at ({error.strerror})",
+                f"{directory} cannot be read ({error.strerror})",
                 "run this as the user that the app runs as",
             )
         ]
@@ -213,11 +214,11 @@ def check_directory(directory: Path) -> list[Finding]:
         check_permissions(facts),
         check_mount(directory.resolve(), read_mounts()),
         check_space(facts),
-        *check_trial(try_directory(directory)),
+        *check_write_test(write_test(directory)),
     ]
 
 
-def _try(file: HeldFile) -> Trial:
+def _write_and_read(file: HeldFile) -> WriteTest:
     begun = time.perf_counter()
     database = Database(file.path, "FULL")
     row = Row(1, "doctor", "dead", "doctor", "doctor", None, time.time(), 0, 0.0, 0.0, None, b"[]")
@@ -226,30 +227,34 @@ def _try(file: HeldFile) -> Trial:
     database = Database(file.path, "FULL")
     is_there = database.after(0, 2) == [row]
     seconds = time.perf_counter() - begun
-    lock_holds = _ask_another(file.path)
+    lock_holds = _probe_lock(file.path)
     database.close()
     file.remove()
-    return Trial(None if is_there else "something else was read than was written", seconds, lock_holds)
+    return WriteTest(
+        None if is_there else "the data that was read differs from the data that was written", seconds, lock_holds
+    )
 
 
-def _ask_another(path: Path) -> bool | None:
-    """Have another process say whether a lock of this one is taken; None if it cannot say."""
-    command = [sys.executable, "-m", held.__name__, str(path)]
+def _probe_lock(path: Path) -> bool | None:
+    """Return whether another process sees a lock of this one; None if unknown."""
+    command = [sys.executable, "-m", lock_probe.__name__, str(path)]
     try:
-        run = subprocess.run(command, check=False, capture_output=True, timeout=_PATIENCE)  # noqa: S603 - our own
+        run = subprocess.run(command, check=False, capture_output=True, timeout=_PROBE_TIMEOUT)  # noqa: S603 - our own
     except (OSError, subprocess.SubprocessError):
         return None
-    return {held.TAKEN: True, held.FREE: False}.get(run.returncode)
+    return {lock_probe.TAKEN: True, lock_probe.FREE: False}.get(run.returncode)
 
 
 def _check_lock(lock_holds: bool | None) -> Finding:
     if lock_holds is None:
-        return Finding("locks", "warning", "not tried, as no other process could be started", "see why, and try again")
+        return Finding(
+            "locks", "warning", "not checked: no other process could be started", "find out why, and try again"
+        )
     if not lock_holds:
         return Finding(
             "locks",
             "problem",
-            "another process does not see a lock that this one has; two would write to one file and damage it",
+            "another process does not see a lock of this one; two processes could damage a file",
             "choose a directory on a local disk",
         )
-    return Finding("locks", "ok", "another process sees a lock that this one has")
+    return Finding("locks", "ok", "another process sees a lock of this one")

@@ -1,34 +1,34 @@
-"""What is in the outbox's files: whether something in them should be looked at."""
+"""The checks of the outbox's files: waiting events, dead letters, damage."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from ...outbox.inventory import Contents
-from ..outbox.listing import Listed
+from ..outbox.listing import ListedFile
 from ..outbox.terminal import age_text, entries, number_of
 from . import Finding
 
 FILES = "files"
-LONG = 3_600.0  # seconds that something may wait before it is said
+LONG_WAIT = 3_600.0  # seconds after which a waiting event is reported
 
 
-def check_files(listed: Sequence[Listed], total: Contents, now: float) -> list[Finding]:
-    """Whether what waits gets away, and nothing has to be looked at.
+def check_files(listed: Sequence[ListedFile], total: Contents, now: float) -> list[Finding]:
+    """Check waiting events, dead letters and damaged files.
 
     Args:
-        listed: the files, and what is in each.
-        total: what is in all that are in use.
+        listed: the files and their contents.
+        total: the contents of all files in use.
         now: seconds since 1970.
     """
     return [_check_waiting(listed, total, now), _check_dead(total), *_check_damage(listed)]
 
 
-def _check_waiting(listed: Sequence[Listed], total: Contents, now: float) -> Finding:
+def _check_waiting(listed: Sequence[ListedFile], total: Contents, now: float) -> Finding:
     name = "waiting"
     live = sum(one.file.standing == "live" for one in listed)
-    is_all_read = not any(one.trouble or one.file.standing == "set aside" for one in listed)
-    found = entries(total.waiting) if is_all_read else f"{entries(total.waiting)} in what could be read"
+    is_all_read = not any(one.error or one.file.standing == "set aside" for one in listed)
+    found = entries(total.waiting) if is_all_read else f"{entries(total.waiting)} in the readable files"
     words = f"{found}, {number_of(live, 'process', 'processes')} at work"
     if not total.waiting:
         return Finding(name, "ok", words)
@@ -36,16 +36,16 @@ def _check_waiting(listed: Sequence[Listed], total: Contents, now: float) -> Fin
         return Finding(
             name,
             "warning",
-            f"{words}: nobody delivers them",
+            f"{words}: no process delivers them",
             "start the app, which takes them over, or run `passerby outbox flush`",
         )
     age = 0.0 if total.oldest is None else now - total.oldest
-    if age > LONG:
+    if age > LONG_WAIT:
         return Finding(
             name,
             "warning",
             f"{words}; the oldest has waited {age_text(age)}",
-            "see which destination does not answer: `passerby outbox ls`, and the reasons in `passerby outbox show`",
+            "see which destination does not respond: `passerby outbox ls`, and the reasons in `passerby outbox show`",
         )
     return Finding(name, "ok", words)
 
@@ -56,16 +56,16 @@ def _check_dead(total: Contents) -> Finding:
     return Finding(
         "dead letters",
         "warning",
-        f"{total.dead:,} will not be sent again by themselves",
+        f"{total.dead:,} will not be retried automatically",
         "see why: `passerby outbox show --dead`; then `passerby outbox retry --all` or `purge --dead`",
     )
 
 
-def _check_damage(listed: Sequence[Listed]) -> list[Finding]:
+def _check_damage(listed: Sequence[ListedFile]) -> list[Finding]:
     findings: list[Finding] = []
-    unreadable = [one for one in listed if one.trouble and one.file.standing != "set aside"]
+    unreadable = [one for one in listed if one.error and one.file.standing != "set aside"]
     if unreadable:
-        reasons = ", ".join(sorted({one.trouble or "" for one in unreadable}))
+        reasons = ", ".join(sorted({one.error or "" for one in unreadable}))
         findings.append(
             Finding(
                 FILES,
@@ -80,8 +80,8 @@ def _check_damage(listed: Sequence[Listed]) -> list[Finding]:
             Finding(
                 FILES,
                 "warning",
-                f"{number_of(aside, 'file')} set aside as damaged; what was readable has been saved",
-                "see whether the disk is at fault; look with `passerby outbox export --set-aside`, then delete them",
+                f"{number_of(aside, 'file')} set aside as damaged; readable events were saved",
+                "check the disk; read them with `passerby outbox export --set-aside`, then delete them",
             )
         )
     return findings or [Finding(FILES, "ok", number_of(len(listed), "file"))]

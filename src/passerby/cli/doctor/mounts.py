@@ -1,4 +1,4 @@
-"""What kind of file system a directory is on, as Linux tells it."""
+"""The file system of a directory, from Linux's mount table."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _escape = re.compile(r"\\([0-7]{3})")
 
 
 def kind_of(path: Path, mounts: str) -> str | None:
-    """Return the kind of file system that a path is on; None if the mounts do not say.
+    """Return the file system type of a path; None if unknown.
 
     Args:
         path: a resolved path, which need not exist.
@@ -34,14 +34,14 @@ def kind_of(path: Path, mounts: str) -> str | None:
         if not separator or len(fields) < 5 or not behind.strip():
             continue
         point = Path(_escape.sub(lambda match: chr(int(match[1], 8)), fields[4]))
-        # Of several on one point the last hides the others.
+        # Of several mounts on one point the last one is visible.
         if path.is_relative_to(point) and (found is None or len(point.parts) >= found[0]):
             found = len(point.parts), behind.split()[0]
     return None if found is None else found[1]
 
 
 def check_mount(path: Path, mounts: str | None) -> Finding:
-    """Whether the file system is one that locks hold on, and that stays."""
+    """Check that the file system supports locks and is persistent."""
     kind = None if mounts is None else kind_of(path, mounts)
     name = "file system"
     if kind is None:
@@ -50,35 +50,35 @@ def check_mount(path: Path, mounts: str | None) -> Finding:
         return Finding(
             name,
             "problem",
-            f"{kind}, a network file system: locks do not hold there and files are damaged",
+            f"{kind}, a network file system: locks do not work there and files get damaged",
             "choose a directory on a local disk",
         )
     if kind in _GONE_AT_REBOOT.split():
         return Finding(
             name,
             "warning",
-            f"{kind}, which is memory: what waits does not survive a reboot",
+            f"{kind}, which is memory: waiting events are lost at a reboot",
             "choose a directory on a disk, not in /tmp, /run or /dev/shm",
         )
     if kind in _GONE_WITH_CONTAINER.split():
         return Finding(
             name,
             "warning",
-            f"{kind}, the layer of a container: what waits is gone with the container",
+            f"{kind}, the layer of a container: waiting events are lost with the container",
             "mount a volume there, for one host at a time",
         )
     if kind in _SHARED_WITH_HOST.split() or kind.startswith("fuse"):
         return Finding(
             name,
             "warning",
-            f"{kind}: whether locks hold there depends on what is behind it",
+            f"{kind}: locks may not work there",
             "choose a directory on a local disk, or a volume",
         )
     return Finding(name, "ok", kind)
 
 
 def read_mounts() -> str | None:
-    """Return what Linux says of its mounts; None on other systems."""
+    """Return Linux's mount table; None on other systems."""
     try:
         return MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:

@@ -1,4 +1,4 @@
-"""The app's settings: whether a tracking can be made out of them. Nothing is started, and nothing sent."""
+"""The check of the app's settings. Nothing is started or sent."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Callable, Mapping
 from ...client.tracking import Tracking
 from ...errors import SettingsError
 from ...settings.env import own_variables
-from ..outbox.location import VARIABLE, find_modules_here
+from ..outbox.location import VARIABLE, add_working_directory
 from . import Finding
 
 _PREFIX = "PASSERBY_"
 
 
 def check_settings(find_tracking: Callable[[], Tracking] | None, environ: Mapping[str, str]) -> Finding:
-    """Whether a tracking can be made.
+    """Check that a tracking can be made.
 
     Args:
-        find_tracking: gives the tracking of the app whose command line it is, if it is one's.
+        find_tracking: returns the tracking of the app whose command line this is, if any.
         environ: the environment.
     """
     given = own_variables(environ).keys() - {VARIABLE}  # which commands use alone
     if find_tracking is None and not given:
-        return Finding("settings", "ok", f"none in {_PREFIX}*; those of an app are checked when it starts")
-    find_modules_here(environ)
+        return Finding("settings", "ok", f"none in {_PREFIX}*; the settings of an app are checked when it starts")
+    add_working_directory(environ)
     try:
         tracking = find_tracking() if find_tracking is not None else Tracking.from_env(environ)
     except SettingsError as error:
-        return Finding("settings", "problem", str(error), "correct it; the app does not start with it")
+        return Finding("settings", "problem", str(error), "correct it; the app does not start with this setting")
     return Finding("settings", "ok", f"readable: {tracking!r}")

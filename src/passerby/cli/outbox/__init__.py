@@ -1,1 +1,1 @@
-"""The upkeep of outboxes on disk: what `passerby outbox` shows and changes."""
+"""The commands of `passerby outbox` for outboxes on disk."""

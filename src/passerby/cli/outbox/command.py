@@ -1,4 +1,4 @@
-"""`passerby outbox`: finds the outbox, and has done with it what is asked for."""
+"""`passerby outbox`: finds the outbox and runs a subcommand."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TextIO
 
 from . import flush, listing, retry_purge, show, verify
-from .location import Refused, check_directory, find_directory, is_missing
+from .location import CommandError, check_directory, find_directory, is_missing
 
-Verb = Callable[[Path, Namespace, TextIO, TextIO], int]
+Subcommand = Callable[[Path, Namespace, TextIO, TextIO], int]
 
-VERBS: dict[str, Verb] = {
+SUBCOMMANDS: dict[str, Subcommand] = {
     "ls": listing.run,
     "show": show.run_show,
     "export": show.run_export,
@@ -25,12 +25,12 @@ VERBS: dict[str, Verb] = {
 
 
 def run(options: Namespace, out: TextIO, err: TextIO) -> int:
-    """Run one of the commands; answer with the exit code."""
+    """Run a subcommand. Returns the exit code."""
     try:
         directory = find_directory(options.outbox, options.find_tracking, os.environ)
         if options.verb != "flush" or not is_missing(directory):  # before the first event there is nothing to deliver
             check_directory(directory)
-        return VERBS[options.verb](directory, options, out, err)
-    except Refused as refused:
+        return SUBCOMMANDS[options.verb](directory, options, out, err)
+    except CommandError as refused:
         err.write(f"passerby outbox {options.verb}: {refused}\n")
         return refused.code

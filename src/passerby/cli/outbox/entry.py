@@ -1,4 +1,4 @@
-"""An entry as the commands say it: JSON with the event and what became of it. It is about a person."""
+"""An entry of an outbox as JSON, with its event and state. It contains personal data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ...outbox.row import Row
 
 
 class FoundEntry:
-    """An entry that was found in a file."""
+    """An entry in a file."""
 
     def __init__(self, file: OutboxFile, row: Row) -> None:
         self.file: OutboxFile = file
@@ -38,7 +38,7 @@ class FoundEntry:
             "event_id": row.event_id,
             "destination": row.destination,
             "state": row.state,
-            "told_at": time_text(row.told_at),
+            "created_at": time_text(row.told_at),
             "attempts": row.attempts,
             "next_attempt": time_text(row.due) if row.state == "waiting" and row.due else None,
             "reason": row.reason,
@@ -50,7 +50,7 @@ class FoundEntry:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which entries are wanted; what is None does not matter.
+    """A filter of entries; None matches everything.
 
     Attributes:
         event_id: the event's ID.
@@ -64,8 +64,8 @@ class Selection:
     destination: str | None = None
     state: str | None = None
 
-    def takes(self, entry: FoundEntry) -> bool:
-        """Whether an entry is wanted."""
+    def matches(self, entry: FoundEntry) -> bool:
+        """Whether an entry matches."""
         row = entry.row
         return (
             self.event_id in (None, row.event_id)
@@ -76,7 +76,7 @@ class Selection:
 
 
 def time_text(seconds: float) -> str | None:
-    """A time: ISO 8601 in UTC; None for what is no time."""
+    """A time in ISO 8601 in UTC; None if it is invalid."""
     try:
         return iso_utc(datetime.fromtimestamp(seconds, UTC))
     except (ValueError, OverflowError, OSError, TypeError):

@@ -1,6 +1,6 @@
 """The exit codes of the commands, for scripts."""
 
-DONE = 0  # all is well, nothing is left
-FAILED = 1  # it could not be done
-MISUSED = 2  # the command was called wrongly, as argparse says it
-FOUND = 3  # it was done, and something is left or was found that a person should look at
+DONE = 0  # done, nothing is left
+FAILED = 1
+MISUSED = 2  # wrong usage, as argparse has it
+FOUND = 3  # done, but something is left or was found that needs attention

@@ -1,4 +1,4 @@
-"""`passerby outbox ls`: which files there are, and how much is in them for whom. It shows nothing about a person."""
+"""`passerby outbox ls`: lists files and counts entries by destination. Its output has no personal data."""
 
 from __future__ import annotations
 
@@ -18,82 +18,82 @@ from .exit_codes import DONE, FAILED, FOUND
 from .terminal import Progress, age_text, number_of, printable, size_text
 
 _TITLES = ("FILE", "STANDING", "SIZE", "DESTINATION", "WAITING", "HELD", "DEAD", "OLDEST WAITING")
-_MOST_REASONS = 20  # the text lists the most frequent
-_MOST_KEPT = 100  # files, each of which is one more open file of this process
+_MAX_REASONS = 20  # the text shows the most frequent ones
+_MAX_KEPT_OPEN = 100  # files that this process keeps open
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """What was found in a file.
+class ListedFile:
+    """A file and its contents.
 
     Attributes:
         file: the file.
-        contents: what is in it.
-        trouble: why it could not be read; None if it could.
+        contents: its contents.
+        error: why it could not be read; None if it could.
     """
 
     file: OutboxFile
     contents: Contents = field(default_factory=Contents)
-    trouble: str | None = None
+    error: str | None = None
 
 
 def run(directory: Path, options: Namespace, out: TextIO, err: TextIO) -> int:
-    """List what there is; answer 3 if some of it could not be read, with --check also if there are dead letters."""
-    listed, total = take_stock(directory, err)
+    """List the files. Returns 3 if some could not be read, with --check also if there are dead letters."""
+    listed, total = list_contents(directory, err)
     if options.json:
         out.write(json.dumps(_as_json(directory, listed, total), indent=2) + "\n")
     else:
         out.writelines(f"{line}\n" for line in _as_text(directory, listed, total, time.time()))
     is_aside = report_unread([one for one in listed if one.file.standing == "set aside"], err)
-    if any(one.trouble for one in listed if one.file.standing != "set aside"):
+    if any(one.error for one in listed if one.file.standing != "set aside"):
         return FAILED
     return FOUND if is_aside or (options.check and total.dead) else DONE
 
 
-def report_unread(listed: Sequence[Listed], err: TextIO) -> bool:
-    """Say which files could not be read, or were set aside as not all of them could be; return whether any."""
+def report_unread(listed: Sequence[ListedFile], err: TextIO) -> bool:
+    """Report files that could not be read or were set aside. Returns whether there are any."""
     for one in listed:
-        if one.trouble and one.file.standing != "set aside":
-            err.write(f"{one.file.path.name}: cannot be read ({one.trouble})\n")
+        if one.error and one.file.standing != "set aside":
+            err.write(f"{one.file.path.name}: cannot be read ({one.error})\n")
     return report_set_aside([one.file for one in listed if one.file.standing == "set aside"], err) or any(
-        one.trouble for one in listed
+        one.error for one in listed
     )
 
 
 def report_set_aside(files: Sequence[OutboxFile], err: TextIO) -> bool:
-    """Say that files were set aside; return whether there are any."""
+    """Report files that were set aside. Returns whether there are any."""
     if files:
         err.write(
-            f"{number_of(len(files), 'file')} set aside as damaged: events that could not be read were not saved; look "
+            f"{number_of(len(files), 'file')} set aside as damaged: unreadable events were not saved; read them "
             "with `passerby outbox export --set-aside`, and keep the directory until then\n"
         )
     return bool(files)
 
 
-def take_stock(directory: Path, err: TextIO) -> tuple[list[Listed], Contents]:
-    """Count what is in each file, and in all that are in use; what was set aside has been saved from there.
+def list_contents(directory: Path, err: TextIO) -> tuple[list[ListedFile], Contents]:
+    """Count the entries of each file, and of all files in use. Entries of files set aside were saved elsewhere.
 
-    What is left behind is kept until the end, or it would be counted once more where it has been moved to.
+    Orphaned files are kept open until the end, or another process could move entries that would be counted twice.
     """
     total = Contents()
-    listed: list[Listed] = []
+    listed: list[ListedFile] = []
     with Progress(err) as progress, ExitStack() as stack:
         files = list_files(directory)
         for number, file in enumerate(files, 1):
-            progress.say(f"counting, file {number} of {len(files)}")
-            contents, trouble = Contents(), None
+            progress.start(f"counting, file {number} of {len(files)}")
+            contents, error = Contents(), None
             try:
-                if number <= _MOST_KEPT:
+                if number <= _MAX_KEPT_OPEN:
                     stack.enter_context(kept(file))
                 count(file, contents, *([] if file.standing == "set aside" else [total]))
-            except Trouble as error:
-                trouble = error.reason
-            listed.append(Listed(file, contents, trouble))
-    # What was taken over meanwhile is in another file.
-    return [one for one in listed if one.trouble is None or one.file.path.exists()], total
+            except Trouble as trouble:
+                error = trouble.reason
+            listed.append(ListedFile(file, contents, error))
+    # Files that were taken over meanwhile are counted elsewhere.
+    return [one for one in listed if one.error is None or one.file.path.exists()], total
 
 
-def _as_json(directory: Path, listed: list[Listed], total: Contents) -> dict[str, Any]:
+def _as_json(directory: Path, listed: list[ListedFile], total: Contents) -> dict[str, Any]:
     return {
         "outbox": str(directory),
         "files": [
@@ -102,7 +102,7 @@ def _as_json(directory: Path, listed: list[Listed], total: Contents) -> dict[str
                 "standing": one.file.standing,
                 "process": one.file.process,
                 "bytes": one.file.size,
-                "trouble": one.trouble,
+                "error": one.error,
                 "destinations": _shares_as_json(one.contents),
             }
             for one in listed
@@ -123,16 +123,16 @@ def _share_as_json(share: Share) -> dict[str, Any]:
     return {"waiting": share.waiting, "held": share.held, "dead": share.dead, "oldest_waiting": oldest}
 
 
-def _as_text(directory: Path, listed: list[Listed], total: Contents, now: float) -> list[str]:
+def _as_text(directory: Path, listed: list[ListedFile], total: Contents, now: float) -> list[str]:
     if not listed:
-        return [f"{directory}: no files, so nothing waits"]
+        return [f"{directory}: no files, nothing is waiting"]
     size = sum(one.file.size for one in listed)
     lines = [f"{directory}: {number_of(len(listed), 'file')}, {size_text(size)}", ""]
     rows: list[Sequence[str]] = [_TITLES]
     for one in listed:
         shown: Sequence[str] = (one.file.path.name, one.file.standing, size_text(one.file.size))
-        if one.trouble:
-            rows.append((*shown, f"cannot be read: {one.trouble}", "", "", "", ""))
+        if one.error:
+            rows.append((*shown, f"cannot be read: {one.error}", "", "", "", ""))
             continue
         for share in _shares_as_text(one.contents, now) or [("-", "0", "0", "0", "")]:
             rows.append((*shown, *share))
@@ -144,9 +144,9 @@ def _as_text(directory: Path, listed: list[Listed], total: Contents, now: float)
     reasons = _reasons(total)
     if reasons:
         lines += ["", "dead letters:"]
-        lines += [f"{number:>8,}  {name}  {printable(reason)}" for number, name, reason in reasons[:_MOST_REASONS]]
-        if len(reasons) > _MOST_REASONS:
-            lines.append(f"          and of {len(reasons) - _MOST_REASONS} other reasons")
+        lines += [f"{number:>8,}  {name}  {printable(reason)}" for number, name, reason in reasons[:_MAX_REASONS]]
+        if len(reasons) > _MAX_REASONS:
+            lines.append(f"          and of {len(reasons) - _MAX_REASONS} other reasons")
     return lines
 
 
@@ -164,7 +164,7 @@ def _shares_as_text(contents: Contents, now: float) -> list[tuple[str, str, str,
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    # What says that a file cannot be read may go beyond its column.
+    # An error may be wider than its column.
     widths = [max(len(row[column]) for row in rows if row[4] or column < 3) for column in range(len(rows[0]))]
     lines: list[str] = []
     for row in rows:

@@ -1,4 +1,4 @@
-"""What the commands print: lines that are safe to show whatever is in them, and progress where somebody sits."""
+"""Terminal output: escaped text, and progress on terminals."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-INTERVAL = 0.2  # seconds between two states of progress
-_LONGEST = 120  # characters of anything that came from outside
+INTERVAL = 0.2  # seconds between two updates
+_LONGEST = 120  # characters of a value
 _WIDTH = 78
 
 
 def printable(text: str, longest: int | None = _LONGEST) -> str:
-    """Text in one line, with everything written out that a terminal could take for an order."""
+    """Text in one line, with control characters escaped."""
     shortened = text if longest is None or len(text) <= longest else f"{text[:longest]}..."
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in shortened)
 
 
 def size_text(size: float) -> str:
-    """A number of bytes as people say it."""
+    """A readable number of bytes."""
     for unit in ("B", "kB", "MB"):
         if size < 1000:
             return f"{size:.0f} {unit}" if unit == "B" or size >= 10 else f"{size:.1f} {unit}"
@@ -27,7 +27,7 @@ def size_text(size: float) -> str:
 
 
 def age_text(seconds: float) -> str:
-    """How long ago something was, in its largest unit."""
+    """An age in its largest unit."""
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= length:
             return f"{seconds / length:.0f} {unit}"
@@ -35,7 +35,7 @@ def age_text(seconds: float) -> str:
 
 
 def number_of(number: int, thing: str, things: str | None = None) -> str:
-    """A number of things, in English."""
+    """A number with its noun."""
     return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"
 
 
@@ -45,20 +45,20 @@ def entries(number: int) -> str:
 
 
 class Progress:
-    """One line on a terminal that changes as work goes on; nothing anywhere else.
+    """A progress line on a terminal; prints nothing elsewhere.
 
     Args:
         err: where it is shown.
-        clock: seconds on a clock that never goes back.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(self, err: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._err = err
         self._clock = clock
         self._is_shown = err.isatty()
-        self._last = clock()  # what is quickly done shows none
-        self._words = ""
-        self._is_dirty = False
+        self._last = clock()  # short work shows no progress
+        self._text = ""
+        self._has_line = False
 
     def __enter__(self) -> Progress:
         return self
@@ -66,23 +66,23 @@ class Progress:
     def __exit__(self, *error: object) -> None:
         self.clear()
 
-    def say(self, words: str) -> None:
-        """Say what is being done, unless something was said just now."""
-        self._words = words
-        self.go_on()
+    def start(self, words: str) -> None:
+        """Show a new activity, at most once per interval."""
+        self._text = words
+        self.update()
 
-    def go_on(self, more: str = "") -> None:
-        """Say it again, with what has changed meanwhile."""
+    def update(self, more: str = "") -> None:
+        """Show the activity with more text, at most once per interval."""
         now = self._clock()
         if self._is_shown and now - self._last >= INTERVAL:
             self._last = now
-            self._is_dirty = True
-            self._err.write(f"\r\x1b[K{printable(self._words + more)[:_WIDTH]}")
+            self._has_line = True
+            self._err.write(f"\r\x1b[K{printable(self._text + more)[:_WIDTH]}")
             self._err.flush()
 
     def clear(self) -> None:
-        """Take the line away."""
-        if self._is_dirty:
-            self._is_dirty = False
+        """Remove the line."""
+        if self._has_line:
+            self._has_line = False
             self._err.write("\r\x1b[K")
             self._err.flush()

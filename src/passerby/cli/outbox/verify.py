@@ -1,4 +1,4 @@
-"""`passerby outbox verify`: whether every file is whole, and every event in it readable."""
+"""`passerby outbox verify`: checks that every file is intact and every event readable."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ from .terminal import Progress, entries, number_of, printable
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What was found in a file.
+class VerifiedFile:
+    """A file and its contents.
 
     Attributes:
         file: the file.
-        entries: how many entries could be read.
-        unreadable: how many of them have an event that cannot be read.
-        complaints: what SQLite finds wrong.
-        trouble: why it could not be looked at.
+        entries: the number of readable entries.
+        unreadable: how many of them have an unreadable event.
+        problems: what SQLite reports.
+        error: why the file could not be read.
     """
 
     file: OutboxFile
     entries: int = 0
     unreadable: int = 0
-    complaints: Sequence[str] = ()
-    trouble: str | None = None
+    problems: Sequence[str] = ()
+    error: str | None = None
 
     @property
-    def is_good(self) -> bool:
-        """Whether all is as it should be."""
-        return not (self.unreadable or self.complaints or self.trouble or self.file.standing == "set aside")
+    def is_ok(self) -> bool:
+        """Whether no problem was found."""
+        return not (self.unreadable or self.problems or self.error or self.file.standing == "set aside")
 
 
 def run(directory: Path, options: Namespace, out: TextIO, err: TextIO) -> int:
-    """Verify all files; answer 3 if one is damaged or was set aside."""
-    verdicts: list[Verdict] = []
+    """Verify all files. Returns 3 if one is damaged or was set aside."""
+    verdicts: list[VerifiedFile] = []
     with Progress(err) as progress:
         files = list_files(directory)
         for number, file in enumerate(files, 1):
-            progress.say(f"file {number} of {len(files)}: ")
+            progress.start(f"file {number} of {len(files)}: ")
             verdict = _verify(file, progress)
-            if verdict.trouble and not file.path.exists():  # what was in it is in another file now
+            if verdict.error and not file.path.exists():  # its entries are in another file now
                 continue
             verdicts.append(verdict)
             if not options.json:
@@ -58,28 +58,28 @@ def run(directory: Path, options: Namespace, out: TextIO, err: TextIO) -> int:
     if options.json:
         out.write(json.dumps({"outbox": str(directory), "files": [_as_json(one) for one in verdicts]}, indent=2) + "\n")
     elif not verdicts:
-        out.write(f"{directory}: no files, so nothing to verify\n")
-    if any(one.trouble for one in verdicts if one.file.standing != "set aside"):
+        out.write(f"{directory}: no files, nothing to verify\n")
+    if any(one.error for one in verdicts if one.file.standing != "set aside"):
         return FAILED
-    return DONE if all(one.is_good for one in verdicts) else FOUND
+    return DONE if all(one.is_ok for one in verdicts) else FOUND
 
 
-def _verify(file: OutboxFile, progress: Progress) -> Verdict:
+def _verify(file: OutboxFile, progress: Progress) -> VerifiedFile:
     number = unreadable = 0
-    complaints: list[str] = []
+    problems: list[str] = []
     try:
         with opened(file) as reading:
-            complaints = reading.complaints(lambda: progress.go_on("looking at its pages"))
+            problems = reading.complaints(lambda: progress.update("checking pages"))
             reader = reading.reader()
             while page := reader.read(PAGE):
                 number += len(page)
                 unreadable += sum(not _is_readable(row.body) for row in page)
-                progress.go_on(f"{number:,} entries")
-            if reader.is_damaged and not complaints:
-                complaints.append("some entries cannot be read")
+                progress.update(f"{number:,} entries")
+            if reader.is_damaged and not problems:
+                problems.append("some entries cannot be read")
     except Trouble as trouble:
-        return Verdict(file, number, unreadable, complaints, trouble.reason)
-    return Verdict(file, number, unreadable, complaints)
+        return VerifiedFile(file, number, unreadable, problems, trouble.reason)
+    return VerifiedFile(file, number, unreadable, problems)
 
 
 def _is_readable(body: bytes) -> bool:
@@ -90,25 +90,25 @@ def _is_readable(body: bytes) -> bool:
     return True
 
 
-def _as_text(verdict: Verdict) -> str:
+def _as_text(verdict: VerifiedFile) -> str:
     name, standing = verdict.file.path.name, verdict.file.standing
-    if verdict.trouble:
-        return f"{name} ({standing}): cannot be read: {verdict.trouble}"
+    if verdict.error:
+        return f"{name} ({standing}): cannot be read: {verdict.error}"
     readable = verdict.entries - verdict.unreadable
-    if verdict.is_good:
-        return f"{name} ({standing}): good, {entries(readable)} readable"
+    if verdict.is_ok:
+        return f"{name} ({standing}): ok, {entries(readable)} readable"
     found = [f"{number_of(verdict.unreadable, 'event')} unreadable"] if verdict.unreadable else []
-    found += [printable(complaint) for complaint in verdict.complaints]
-    return "; ".join([f"{name} ({standing}): {'damaged' if found else 'whole'}, {entries(readable)} readable", *found])
+    found += [printable(complaint) for complaint in verdict.problems]
+    return "; ".join([f"{name} ({standing}): {'damaged' if found else 'intact'}, {entries(readable)} readable", *found])
 
 
-def _as_json(verdict: Verdict) -> dict[str, Any]:
+def _as_json(verdict: VerifiedFile) -> dict[str, Any]:
     return {
         "file": verdict.file.path.name,
         "standing": verdict.file.standing,
-        "good": verdict.is_good,
+        "ok": verdict.is_ok,
         "entries": verdict.entries,
         "unreadable": verdict.unreadable,
-        "complaints": list(verdict.complaints),
-        "trouble": verdict.trouble,
+        "problems": list(verdict.problems),
+        "error": verdict.error,
     }

@@ -1,8 +1,8 @@
-/** What has arrived, newest last, and which of it a filter lets through. */
+/** The received items, newest last, and which of them match a filter. */
 
 const MOST = 20_000; // items; some 15 MB
-const SLACK = 2_000; // thrown away at once, so that most additions move nothing
-const MOST_TYPES = 200; // to choose from; an app may make up a type for each event
+const SLACK = 2_000; // removed at once, so that most additions move nothing
+const MOST_TYPES = 200; // in the filter; an app may invent a type for each event
 
 export class Arrivals {
     constructor() {
@@ -53,7 +53,7 @@ export class Arrivals {
     }
 }
 
-/** What came of an item: accepted, refused, or failed because the collector was told to misbehave. */
+/** The outcome of an item: accepted, refused, or failed because a fault was set on the collector. */
 export function outcomeOf({ is_failed, status, refusal }) {
     if (is_failed) return "failed";
     if (refusal !== null) return "refused";
@@ -73,8 +73,8 @@ export function makeFilter({ text = "", visitor = "", system = "", type = "", ou
 }
 
 function includesAll(item, words) {
-    const { type, says, system, visitor, user, id, refusal, status } = item;
-    const text = [type, says, system, visitor, user, id, refusal, status ?? "reset"].join(" ").toLowerCase();
+    const { type, summary, system, visitor, user, id, refusal, status } = item;
+    const text = [type, summary, system, visitor, user, id, refusal, status ?? "reset"].join(" ").toLowerCase();
     return words.every((word) => text.includes(word));
 }
 

@@ -1,9 +1,9 @@
-/** The question that stands before everything is forgotten. */
+/** The confirmation before everything is deleted. */
 
-import { order } from "./ask.js";
+import { order } from "./api.js";
 import { byId, say, show } from "./dom.js";
 
-/** Have the button ask, and the answer carried out. */
+/** Connect the button, the dialog and the request. */
 export function prepareClear({ announce }) {
     const dialog = byId("clear-dialog");
     byId("clear").addEventListener("click", () => {
@@ -14,10 +14,10 @@ export function prepareClear({ announce }) {
     byId("clear-confirm").addEventListener("click", async () => {
         try {
             await order("arrivals", "DELETE");
-            announce("Everything that arrived is forgotten");
+            announce("Everything that arrived was deleted");
             dialog.close();
         } catch (error) {
-            say(byId("clear-problem"), `It did not: ${error.message}`);
+            say(byId("clear-problem"), `It could not be deleted: ${error.message}`);
             show(byId("clear-problem"), true);
         }
     });

@@ -1,7 +1,7 @@
 /** The panel with one request and its answer, as they were on the wire. */
 
 import { outcomeOf } from "./arrivals.js";
-import { read } from "./ask.js";
+import { read } from "./api.js";
 import { byId, make, say } from "./dom.js";
 import { bodyBlock, parse, valueBlock } from "./json.js";
 import { personRoute } from "./route.js";
@@ -99,12 +99,12 @@ function* parts(request, item, position) {
     yield make("p", { class: "line" }, make("b", { text: request.method }), ` ${request.path}`);
     yield headers(request.headers);
     if (request.body) yield bodyBlock(request.body);
-    yield make("h3", { text: "The answer" });
+    yield make("h3", { text: "The response" });
     if (request.status === null) yield make("p", { class: "line", text: "None: the connection was reset." });
     else {
         yield make("p", { class: "line" }, make("b", { text: request.status }));
-        yield headers(request.answer?.headers ?? {});
-        if (request.answer?.body) yield bodyBlock(request.answer.body);
+        yield headers(request.response?.headers ?? {});
+        if (request.response?.body) yield bodyBlock(request.response.body);
     }
 }
 
@@ -117,10 +117,10 @@ function verdict(request, item) {
     }
     if (outcome === "failed") {
         const answer = status === null ? "The connection was reset" : `Answered ${status}`;
-        const text = `${answer}, as the collector was told to misbehave`;
+        const text = `${answer} because a fault was set on the collector`;
         return make("div", { class: "verdict is-failed" }, make("b", { text }));
     }
-    const text = item?.repeated ? "Accepted, and known already: it arrived before" : "Accepted";
+    const text = item?.repeated ? "Accepted; repeated, it was accepted before" : "Accepted";
     return make("div", { class: "verdict" }, make("b", { text }));
 }
 
@@ -128,28 +128,28 @@ function facts(request, item) {
     const list = make("dl", { class: "facts" });
     const add = (name, ...values) => list.append(make("dt", { text: name }), make("dd", {}, ...values));
     if (item) add("System", systemName(item.system));
-    if (item?.says) add("Says", item.says);
+    if (item?.summary) add("Summary", item.summary);
     const link = item && (item.visitor || item.user) ? threadLink(item, item.visitor ?? item.user) : "";
     if (item?.visitor) add("Visitor", chip(item.visitor, { known: Boolean(item.user) }));
     if (item?.user) add("User", make("code", { text: item.user }));
     if (link) add("Thread", link);
     add("Arrived", exactly(request.time));
-    if (item?.told !== null && item?.told !== undefined) add("Told", toldText(item, request));
+    if (item?.occurred_at !== null && item?.occurred_at !== undefined) add("Happened", occurredText(item, request));
     if (item?.id) add("Event ID", make("code", { text: item.id }));
-    add("Request", `number ${request.number}${item ? `, answered ${answerOf(item)}` : ""}`);
+    add("Request", `number ${request.number}${item ? `, response ${answerOf(item)}` : ""}`);
     return list;
 }
 
-function toldText(item, request) {
-    const lag = request.time - item.told;
+function occurredText(item, request) {
+    const lag = request.time - item.occurred_at;
     const difference = lag > 0 ? `, ${duration(lag)} before` : `, ${duration(-lag)} after, by its clock`;
-    return `${exactly(item.told)}${Math.abs(lag) < 0.001 ? "" : difference}`;
+    return `${exactly(item.occurred_at)}${Math.abs(lag) < 0.001 ? "" : difference}`;
 }
 
 function threadLink(item, id) {
     return item.system === "other"
         ? ""
-        : make("a", { href: personRoute(item.system, "any", id), text: "see the whole of it" });
+        : make("a", { href: personRoute(item.system, "any", id), text: "see the timeline" });
 }
 
 /** The event that is meant, where a request holds several, or holds it in its address. */

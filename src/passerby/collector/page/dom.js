@@ -44,7 +44,7 @@ export function oncePerFrame(work) {
 
 /**
  * Make a list's children these, in this order, and touch as few as possible: what stays keeps focus and place.
- * Each wanted child is { key, sign, make }: made anew where its sign, which says all that it shows, is another one.
+ * Each wanted child is { key, sign, make }: made again if its `sign`, which covers all that it shows, has changed.
  */
 export function arrange(list, wanted) {
     const focused = list.contains(document.activeElement) ? document.activeElement : null;

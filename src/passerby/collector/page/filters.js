@@ -1,4 +1,4 @@
-/** The stream's filter: its fields, and what they say. */
+/** The fields of the filter of the stream. */
 
 import { makeFilter } from "./arrivals.js";
 import { byId, make, say, show } from "./dom.js";

@@ -1,6 +1,6 @@
-/** The health view: the app's outbox as a ledger, the last ten minutes as lines, and what each system saw. */
+/** The health view: the app's outbox as a ledger, the last ten minutes as lines, and what each system received. */
 
-import { read } from "./ask.js";
+import { read } from "./api.js";
 import { arrange, byId, make, oncePerFrame, say, show } from "./dom.js";
 import { ledger } from "./ledger.js";
 import { Moment, Plot, SPAN } from "./plot.js";
@@ -28,7 +28,7 @@ const PLOTS = [
         least: 10,
     },
     {
-        title: "Lag between told and arrival",
+        title: "Lag between event and arrival",
         series: [{ name: "lag", key: "lag", look: "plain" }],
         format: (value) => (value === 0 ? "0 s" : duration(value)),
         least: 1,
@@ -46,11 +46,11 @@ export class Health {
     }
 
     enter() {
-        this.feel();
+        this.update();
     }
 
-    /** A second has passed. */
-    async feel() {
+    /** Update once a second. */
+    async update() {
         if (byId("view-health").hidden || this._isReading) return;
         this._isReading = true;
         try {
@@ -59,7 +59,7 @@ export class Health {
             this._showOutbox();
             this._draw();
         } catch {
-            // The connection's own notice says what is wrong; the last figures stay.
+            // The notice of the connection shows the error; the last figures stay.
         } finally {
             this._isReading = false;
         }
@@ -89,7 +89,7 @@ export class Health {
         if (this._health === null || byId("view-health").hidden) return;
         const { history: kept, outbox } = this._health;
         const now = kept.at(-1)?.time ?? Date.now() / 1000;
-        const history = kept.filter(({ time }) => time > now - SPAN); // it may have slept meanwhile
+        const history = kept.filter(({ time }) => time > now - SPAN); // the page may have been suspended
         const moment = this._moment.value;
         const sample = moment === null ? history.at(-1) : sampleAt(history, now - (SPAN - 1 - moment));
         const summary = summaryOf(history, outbox);
@@ -114,7 +114,7 @@ function seenRow(system, { accepted, refused, failed, repeated, lag }) {
 }
 
 function stateLine(state) {
-    if (state === "ok") return make("p", { class: "state", text: "The outbox keeps what it is told." });
+    if (state === "ok") return make("p", { class: "state", text: "The outbox works." });
     return make("p", { class: "state problem", text: `The outbox is ${state}` });
 }
 
@@ -124,7 +124,7 @@ function sampleAt(history, time) {
 
 function momentText(time, sample) {
     const at = time === null ? "" : `At ${clockTime(time)}: `;
-    if (sample === undefined) return `${at}nothing is known of this moment.`;
+    if (sample === undefined) return `${at}no data for this time.`;
     const lag = sample.lag === null ? "" : `, lag ${duration(sample.lag)}`;
     const waiting = sample.pending === null ? "" : `, ${number(sample.pending)} pending`;
     return `${at}${number(sample.accepted)} accepted, ${number(sample.failed)} failed${waiting}${lag}.`;

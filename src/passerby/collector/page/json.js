@@ -1,4 +1,4 @@
-/** JSON set out for reading: indented, with names, texts and numbers told apart. */
+/** JSON formatted for reading: indented, with names, texts and numbers in different colours. */
 
 import { make } from "./dom.js";
 

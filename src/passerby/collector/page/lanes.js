@@ -1,8 +1,8 @@
 /**
  * A person's timeline as threads: which lane each event lies on, and where lanes join. Values in, values out.
  *
- * The browser that was known first is the trunk, column 0: dotted as long as nobody is known, solid from there on.
- * Every other browser has a lane of its own beside it until the moment when it is known to be the same person's.
+ * The browser that was identified first is the trunk, column 0: dotted while anonymous, solid afterwards.
+ * Every other browser has its own lane beside it until it is identified as the same person's.
  */
 
 const MOST_COLUMNS = 5;
@@ -10,8 +10,8 @@ const MOST_COLUMNS = 5;
 /**
  * { rows: [{ entry, column, isKnown, milestone }], lanes: [{ id, column, from, to, join }], trunk, columns, offset }
  *
- * The rows are the last `limit` ones; lanes and trunk are told in places of the whole timeline, of which `offset` are
- * not among the rows.
+ * The rows are the last `limit` ones; lanes and trunk are given as positions in the whole timeline, of which the
+ * first `offset` are not among the rows.
  */
 export function layLanes(person, limit) {
     const { timeline: entries, earlier } = person;
@@ -32,7 +32,7 @@ export function layLanes(person, limit) {
     return { rows: rows.slice(offset), lanes: seen, trunk: trunk < 0 ? null : trunk, columns, offset };
 }
 
-/** Each browser's events told while nobody was known: from the first to the last, and where it was known at last. */
+/** For each browser: its first and last anonymous event, and where it was identified. */
 function findLanes(entries, isKnown, trunk, earlier) {
     const lanes = new Map(earlier.browsers.map((browser) => [browser.anonymous_id, laneFromAbove(browser)]));
     entries.forEach((entry, index) => {
@@ -61,7 +61,7 @@ function laneFromAbove({ anonymous_id: id, anonymous, is_known: isJoined }) {
     return { ...newLane(id), from: place, to: place, before: anonymous, isJoined };
 }
 
-/** A browser that said nothing since joins with the next word of the person, such as an alias. */
+/** A browser without later events joins at the next event of the person, such as an alias. */
 function joinLate(lane, entries, isKnown, trunk) {
     if (trunk < 0 || lane.from === null || (lane.join !== null && lane.join > lane.to)) return;
     const next = entries.findIndex((entry, index) => index > lane.to && isKnown(entry));
@@ -82,7 +82,7 @@ function placeLanes(lanes, trunk) {
     }
 }
 
-/** The first time a browser is said to be a known person's. */
+/** The first event that identifies the person of a browser. */
 function milestoneAt(entry, index, lane, trunk) {
     if (!entry.is_identity || lane?.isJoined || index !== (lane === undefined ? trunk : lane.join)) return null;
     return { isFirst: index === trunk, before: lane?.before ?? 0 };

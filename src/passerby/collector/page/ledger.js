@@ -63,7 +63,7 @@ function bar(terms) {
 function facts({ enqueued, pending, held, retries, breaker, oldest }) {
     return [
         held ? `${number(held)} of the pending ${held === 1 ? "is" : "are"} held in event queues` : null,
-        pending === 0 ? "nothing waits" : null,
+        pending === 0 ? "nothing is waiting" : null,
         oldest === null || oldest === undefined ? null : `the oldest has waited for ${duration(oldest)}`,
         retries === null || retries === undefined ? null : retries === 1 ? "1 retry" : `${number(retries)} retries`,
         breaker ? `the breaker is ${breaker}${breaker === "open" ? ": it does not answer" : ""}` : null,

@@ -1,7 +1,7 @@
 /** The live connection: what arrives and the collector's pulse, over losses of the connection and its restarts. */
 
 const PATIENCE = 5000; // ms without a pulse, of which there is one a second, until the connection counts as lost
-const REST = 60_000; // ms out of sight until the connection is given back: a browser has but six to one address
+const REST = 60_000; // ms hidden until the connection is closed: a browser allows six per address
 const AGAIN = 1500; // ms until a connection that the browser gave up on is tried again
 
 export class Live {
@@ -21,14 +21,14 @@ export class Live {
         document.addEventListener("visibilitychange", () => this._restOrWake());
     }
 
-    /** Connect, and hear of what is not known yet. */
+    /** Connect, and receive what is not known yet. */
     connect() {
         this._source?.close();
         const source = new EventSource(this._mark === null ? "stream" : `stream?after=${this._mark}`);
         this._source = source;
         this._heard = performance.now();
         source.addEventListener("arrivals", (event) => this._take(JSON.parse(event.data), event.lastEventId));
-        source.addEventListener("pulse", (event) => this._feel(JSON.parse(event.data)));
+        source.addEventListener("pulse", (event) => this._onPulse(JSON.parse(event.data)));
         source.addEventListener("error", () => this._lose(source));
     }
 
@@ -48,11 +48,11 @@ export class Live {
         this._hear.onItems(items);
     }
 
-    _feel(pulse) {
+    _onPulse(pulse) {
         this._heard = performance.now();
         this._hear.onState("live");
         const isCleared = this._clears !== null && pulse.clears !== this._clears;
-        const isAnother = pulse.last < this._last; // it does not know what it has said, such as after a crash
+        const isAnother = pulse.last < this._last; // it lost what it had sent, such as after a crash
         this._clears = pulse.clears;
         if (isCleared || isAnother) this.restart();
         this._hear.onPulse(pulse);
@@ -65,7 +65,7 @@ export class Live {
         setTimeout(() => source === this._source && this.connect(), AGAIN);
     }
 
-    /** A connection may die without a word. */
+    /** A connection may be lost without an error. */
     _look() {
         if (this._source === null) return;
         if (performance.now() - this._heard < PATIENCE) return;
@@ -73,7 +73,7 @@ export class Live {
         this.connect();
     }
 
-    /** A page that nobody looks at needs no connection; what it missed is told when it is looked at again. */
+    /** A hidden page needs no connection; it gets what it missed when it is shown again. */
     _restOrWake() {
         clearTimeout(this._rest);
         if (document.hidden) this._rest = setTimeout(() => this._sleep(), REST);

@@ -1,14 +1,14 @@
 /**
- * The live page of the collector: puts the views together and hands them what arrives.
+ * The live page of the collector: connects the views with what arrives.
  *
- * Hooks that tests and scripts may hold on to; they stay.
+ * Selectors for tests and scripts; they are stable.
  *
  *   tabs           [role=tab]#tab-stream, #tab-visitors, #tab-health; panels #view-stream, #view-visitors, #view-health
  *   addresses      #stream?text=..&visitor=..&system=..&type=..&outcome=.., #visitors/SYSTEM/user/ID,
  *                  #visitors/SYSTEM/browser/ID, #visitors/any/any/ID, #health
  *   connection     #connection[data-state=connecting|live|lost], #lost (a strip, while it is lost)
  *   stream         #stream-rows > [data-number][data-position][data-outcome=accepted|refused|failed][data-repeated],
- *                  in it .when .system .type .chip[data-visitor] .says .refusal .answer; #stream-count, #stream-scroll,
+ *                  in it .when .system .type .chip[data-visitor] .row-summary .refusal .answer; #stream-count, #stream-scroll,
  *                  #older, #stream-newer, #pause, #stream-empty (nothing arrived), #stream-none (nothing fits)
  *   filter         #filter-text, #filter-visitor, #filter-system, #filter-type, #filter-outcome, #filter-reset,
  *                  #filters-toggle (on a phone), #only-visitor, #only-visitor-open
@@ -19,26 +19,26 @@
  *                  [data-milestone=known|joined], classes is-known and is-anonymous; .day; svg#thread; #timeline-newer
  *   health         #outbox [data-destination] [data-term=enqueued|delivered|pending|dead|dropped], #outbox-empty,
  *                  #seen [data-system] [data-figure], #plots svg, #plot-summary, #plot-moment
- *   switches       #misbehave opens #misbehave-panel with input[name=misbehave-kind][value=503|429|slow|reset],
- *                  #misbehave-system, #misbehave-start; #misbehaving is the strip while it does, #behave ends it;
+ *   switches       #faults opens #faults-panel with input[name=fault-kind][value=503|429|slow|reset],
+ *                  #fault-system, #fault-start; #faults-active is the strip while it does, #faults-clear ends it;
  *                  #export; #clear opens dialog#clear-dialog with #clear-confirm and #clear-cancel
- *   said aloud     #announce
+ *   screen readers #announce
  */
 
 import { Arrivals } from "./arrivals.js";
-import { read } from "./ask.js";
+import { read } from "./api.js";
 import { prepareClear } from "./clear.js";
 import { Details } from "./details.js";
 import { byId, say, show } from "./dom.js";
 import { Health } from "./health.js";
 import { Live } from "./live.js";
-import { Misbehave } from "./misbehave.js";
+import { FaultControls } from "./faults.js";
 import { readRoute, VIEWS, writeRoute } from "./route.js";
 import { showTarget, Stream } from "./stream.js";
 import { Visitors } from "./visitors.js";
 
 const STATES = { live: "live", lost: "connection lost" };
-const BRIEF = 1200; // ms without a connection that nobody needs to hear of
+const BRIEF = 1200; // ms without a connection before it is shown
 
 const arrivals = new Arrivals();
 const announce = (text) => say(byId("announce"), text);
@@ -47,7 +47,7 @@ const open = (number, position) => details.open(number, position);
 const stream = new Stream(arrivals, { open, announce });
 const visitors = new Visitors({ open, announce });
 const health = new Health();
-const misbehave = new Misbehave({ announce });
+const faults = new FaultControls({ announce });
 const details = new Details({
     find: (number, position) => arrivals.items.findLast((item) => item.number === number && item.position === position),
     onShow: (number, position) => stream.mark(number, position),
@@ -60,11 +60,11 @@ const live = new Live({
         visitors.grow(items);
     },
     onPulse(pulse) {
-        misbehave.feel(pulse);
-        health.feel();
+        faults.update(pulse);
+        health.update();
     },
     onState: showState,
-    onRefused: () => read("stats").catch(() => {}), // where the token has become another one, its form is shown
+    onRefused: () => read("stats").catch(() => {}), // if the token has changed, its form is shown
     onRestart() {
         arrivals.clear();
         details.close();
@@ -88,7 +88,7 @@ function showState(state) {
 }
 
 function showLoss() {
-    const words = "The collector does not answer. This page goes on by itself as soon as it does.";
+    const words = "The collector does not respond. This page reconnects as soon as it does.";
     say(byId("lost-text"), words);
     show(byId("lost"), true);
     announce(words);

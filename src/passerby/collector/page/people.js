@@ -1,4 +1,4 @@
-/** The list of those a system was told of: the known, and those of whom only a browser is known. */
+/** The list of the people of a system: identified users and anonymous browsers. */
 
 import { arrange, make, say, show } from "./dom.js";
 import { rove } from "./roving.js";
@@ -13,27 +13,27 @@ export class PeopleList {
     constructor(box, choose) {
         this._box = box;
         this._people = new Map();
-        this._known = group("Known");
-        this._unknown = group("Not yet known");
+        this._known = group("Identified");
+        this._unknown = group("Anonymous");
         box.append(this._known.box, this._unknown.box);
         this._roving = rove(box, { rows: "[data-person]", first: "[data-person]" });
         box.addEventListener("click", (event) => {
             const button = event.target.closest("[data-person]");
             if (button !== null) choose(this._people.get(button.dataset.person));
         });
-        setInterval(() => this._tellTimes(), 5000);
+        setInterval(() => this._updateTimes(), 5000);
     }
 
     /** Show people; the one with the chosen key is marked. */
-    show({ users, strangers, total_users: totalUsers, total_strangers: totalStrangers }, chosen) {
-        this._people = new Map([...users, ...strangers].map((person) => [keyOf(person), person]));
+    show({ users, anonymous, total_users: totalUsers, total_anonymous: totalAnonymous }, chosen) {
+        this._people = new Map([...users, ...anonymous].map((person) => [keyOf(person), person]));
         this._fill(this._known, users, totalUsers);
-        this._fill(this._unknown, strangers, totalStrangers);
+        this._fill(this._unknown, anonymous, totalAnonymous);
         for (const button of this._box.querySelectorAll("[data-person]")) {
             if (button.dataset.person === chosen) button.setAttribute("aria-current", "true");
             else button.removeAttribute("aria-current");
         }
-        this._tellTimes();
+        this._updateTimes();
         this._roving.refresh();
     }
 
@@ -51,7 +51,7 @@ export class PeopleList {
         return [...people].sort((one, other) => (places.get(keyOf(one)) ?? -1) - (places.get(keyOf(other)) ?? -1));
     }
 
-    _tellTimes() {
+    _updateTimes() {
         for (const time of this._box.querySelectorAll("[data-seen]")) {
             const person = this._people.get(time.dataset.seen);
             if (person !== undefined) say(time, person.last === null ? "not seen" : ago(person.last));

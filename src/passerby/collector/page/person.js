@@ -1,23 +1,23 @@
-/** Who somebody is, as far as it is known. */
+/** The known facts of a person. */
 
 import { make } from "./dom.js";
 import { writeRoute } from "./route.js";
 import { chip } from "./row.js";
 import { many, number, shortId } from "./words.js";
 
-/** What tells a person from others: by user ID, or by browser as long as nobody is known. */
+/** What identifies a person: the user ID, or the browser ID of an anonymous visitor. */
 export const idOf = (person) =>
     person.user_id === null ? ["browser", person.anonymous_ids[0]] : ["user", person.user_id];
 
 /** What a person is called: a name, an email, or an ID. */
 export function calledBy({ name, email, user_id: userId, anonymous_ids: anonymousIds }) {
-    return name ?? email ?? userId ?? shortId(anonymousIds[0] || "nobody");
+    return name ?? email ?? userId ?? shortId(anonymousIds[0] || "no ID");
 }
 
-/** What stands above a person's timeline. */
+/** The head of a person. */
 export function head(person) {
     const isKnown = person.user_id !== null;
-    const name = isKnown ? calledBy(person) : "Not yet known";
+    const name = isKnown ? calledBy(person) : "Anonymous";
     const lines = new Set([person.email, person.user_id].filter((line) => line && line !== name));
     const box = make("div", { class: "head" }, make("h2", { id: "person-name", text: name }));
     for (const text of lines) box.append(make("p", { class: "head-line", text }));
@@ -43,6 +43,6 @@ function traits(values) {
         const text = typeof value === "string" ? value : JSON.stringify(value);
         list.append(make("dt", { text: name }), make("dd", { text }));
     }
-    const summary = make("summary", { text: `What is known (${Object.keys(values).length})` });
+    const summary = make("summary", { text: `Traits (${Object.keys(values).length})` });
     return make("details", { class: "traits" }, summary, list);
 }

@@ -11,8 +11,8 @@ const GAP = 5; // seconds without a sample, of which there is one a second, over
 const ENDS = { 10: ["start", "10 min ago"], 0: ["end", "now"] }; // of the axis of time, in minutes
 
 /**
- * One plot: `series` are { name, key, look }, `format` says a value, `tick` says it beside the scale in a few letters,
- * `least` is the least top of the scale.
+ * One plot: `series` are { name, key, look }, `format` formats a value, `tick` the labels of the scale,
+ * `least` is the smallest maximum of the scale.
  */
 export class Plot {
     constructor(box, { title, series, format, tick = format, least }) {

@@ -1,8 +1,8 @@
-/** Where on the page we are, kept in the address: #stream?visitor=..., #visitors/sitecore/user/ada, #health. */
+/** The state of the page in its address: #stream?visitor=..., #visitors/sitecore/user/ada, #health. */
 
 export const VIEWS = ["stream", "visitors", "health"];
 
-/** What an address says: { view, path: [...], settings: {...} }. */
+/** Parse an address: { view, path: [...], settings: {...} }. */
 export function readRoute(hash = location.hash) {
     const [path, query = ""] = split(hash.replace(/^#/, ""), "?");
     const [view, ...rest] = path.split("/").map(decode);
@@ -11,7 +11,7 @@ export function readRoute(hash = location.hash) {
         : { view: "stream", path: [], settings: {} };
 }
 
-/** The address that says it; what is empty is left out. */
+/** Make an address; empty settings are omitted. */
 export function writeRoute(view, path = [], settings = {}) {
     const query = new URLSearchParams(Object.entries(settings).filter(([, value]) => value)).toString();
     const parts = path.map((part) => encodeURIComponent(inAddress(part)));
@@ -27,7 +27,7 @@ export function keepRoute(view, path, settings) {
     if (location.hash !== hash) history.replaceState(null, "", hash);
 }
 
-/** The address of a person: by user ID, or by browser as long as nobody is known. */
+/** The address of a person: by user ID, or by browser ID of an anonymous visitor. */
 export const personRoute = (system, kind, id) => writeRoute("visitors", [system, kind, id]);
 
 function split(text, mark) {

@@ -4,14 +4,14 @@ import { outcomeOf } from "./arrivals.js";
 import { make } from "./dom.js";
 import { duration, exactly, hueOf, shortId, systemName, when } from "./words.js";
 
-// What requests without an event ask for, by route.
-const WORDLESS = { create: "a new browser ID", show: "whose browser ID it is", callflows: "what to show whom" };
+// The purpose of requests without an event, by route.
+const PURPOSES = { create: "a new browser ID", show: "the guest of a browser ID", callflows: "a personalisation" };
 const LATE = 60; // seconds between an event's own time and its arrival that are worth a word
 
-/** A visitor as a small coloured mark; solid where it is known who it is. */
+/** A visitor as a small coloured mark; solid if identified. */
 export function chip(id, { known = false, ...settings } = {}) {
     const { tag = "span", ...rest } = settings;
-    const title = known ? `${id}, known` : `${id}, not known`;
+    const title = known ? `${id}, identified` : `${id}, anonymous`;
     const look = { class: known ? "chip is-known" : "chip", hue: hueOf(id), title, ...rest };
     return make(
         tag,
@@ -29,7 +29,7 @@ const pattern = make(
     make("span", { class: "system" }),
     make("span", { class: "type" }),
     make("span", { class: "who" }),
-    make("span", { class: "what" }, make("button", { class: "says", type: "button", tabindex: "-1" })),
+    make("span", { class: "what" }, make("button", { class: "row-summary", type: "button", tabindex: "-1" })),
     make("span", { class: "answer" }),
 );
 
@@ -52,7 +52,7 @@ export function makeRow(item, place) {
     return row;
 }
 
-/** What was answered, in a word. */
+/** The status of the response, as text. */
 export function answerOf(item) {
     if (item.status === null) return "reset";
     return outcomeOf(item) === "refused" && item.status < 400 ? `${item.status}, ignored` : String(item.status);
@@ -61,22 +61,22 @@ export function answerOf(item) {
 function fillWho(who, item) {
     const id = item.visitor ?? item.user;
     if (id === null || id === undefined) return;
-    const title = item.user ? `${id}, told with user ID ${item.user}` : `${id}, told without a user ID`;
+    const title = item.user ? `${id}, sent with user ID ${item.user}` : `${id}, sent without a user ID`;
     const looks = { known: Boolean(item.user), title, "aria-label": `Only visitor ${id}` };
     who.append(chip(id, { tag: "button", type: "button", tabindex: "-1", data: { visitor: id }, ...looks }));
 }
 
 function fillWhat(what, item) {
-    const says = what.firstElementChild;
-    says.textContent = item.says || WORDLESS[item.type] || item.type;
+    const summary = what.firstElementChild;
+    summary.textContent = item.summary || PURPOSES[item.type] || item.type;
     if (outcomeOf(item) === "refused") what.append(make("span", { class: "refusal", text: item.refusal }));
-    if (item.repeated) what.append(tag("repeated", "This event has arrived and been taken before"));
-    if (item.told !== null && item.time - item.told > LATE) {
-        what.append(tag(`told ${duration(item.time - item.told)} late`, `It happened ${exactly(item.told)}`));
+    if (item.repeated) what.append(tag("repeated", "This event was accepted before"));
+    if (item.occurred_at !== null && item.time - item.occurred_at > LATE) {
+        what.append(tag(`${duration(item.time - item.occurred_at)} late`, `It happened ${exactly(item.occurred_at)}`));
     }
 }
 
-/** A word in passing. */
+/** A small label. */
 export function tag(text, title) {
     return make("span", { class: "tag", text, title });
 }

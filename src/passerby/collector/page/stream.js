@@ -10,7 +10,7 @@ const PAGE = 200; // lines at first, and with each "Older"
 const NEAR_TOP = 24; // px scrolled that still count as being at the newest
 
 export class Stream {
-    /** `open(number, position)` shows a request; `announce(text)` says something aloud. */
+    /** `open(number, position)` shows a request; `announce(text)` sends a text to screen readers. */
     constructor(arrivals, { open, announce }) {
         this._arrivals = arrivals;
         this._announce = announce;
@@ -27,7 +27,7 @@ export class Stream {
         this._open = { number: null, position: null }; // whose request is open
         this.filters = new Filters(() => this._refill());
         this._paint = oncePerFrame(() => this._draw());
-        this._roving = rove(this._rows, { rows: ".row", first: ".says", more: ".chip" });
+        this._roving = rove(this._rows, { rows: ".row", first: ".row-summary", more: ".chip" });
         this._listen(open);
     }
 
@@ -37,13 +37,13 @@ export class Stream {
         this._paint();
     }
 
-    /** All is gone. */
+    /** Everything was deleted. */
     restart() {
         this._limit = PAGE;
         this._refill();
     }
 
-    /** The view has come into sight, with or without a filter in its address. */
+    /** Show the view, with or without a filter in its address. */
     enter(settings) {
         this.filters.enter(settings);
         this._paint();
@@ -88,7 +88,7 @@ export class Stream {
 
     _toTop() {
         this._scroller.scrollTop = 0;
-        this._rows.querySelector(".says")?.focus({ preventScroll: true });
+        this._rows.querySelector(".row-summary")?.focus({ preventScroll: true });
         this._paint();
     }
 
@@ -131,13 +131,13 @@ export class Stream {
         this._rows.prepend(...this._make(places));
     }
 
-    /** Take the oldest lines out, and hand the focus on where it stood on one of them. */
+    /** Remove the oldest lines, and move the focus if it was on one of them. */
     _drop(surplus) {
         if (surplus <= 0) return;
         const gone = [...this._rows.children].slice(-surplus);
         const hadFocus = gone.some((row) => row.contains(document.activeElement));
         for (const row of gone) row.remove();
-        if (hadFocus) this._rows.lastElementChild?.querySelector(".says").focus({ preventScroll: true });
+        if (hadFocus) this._rows.lastElementChild?.querySelector(".row-summary").focus({ preventScroll: true });
     }
 
     _showOlder() {
@@ -147,7 +147,7 @@ export class Stream {
         this._limit = this._rows.childElementCount + places.length;
         const rows = this._make(places);
         this._rows.append(...rows);
-        rows[0]?.querySelector(".says").focus();
+        rows[0]?.querySelector(".row-summary").focus();
         this._tell();
     }
 
@@ -166,7 +166,7 @@ export class Stream {
         this._waitingUpTo = this._arrivals.end;
     }
 
-    /** The oldest have been forgotten. */
+    /** The oldest items were removed. */
     _recount() {
         const { _arrivals: arrivals } = this;
         this._begin = arrivals.begin;
@@ -197,7 +197,7 @@ export class Stream {
     }
 }
 
-/** Fill in where an app is to be pointed at. */
+/** Show the settings with which an app uses this collector. */
 export function showTarget() {
     const { origin } = location;
     const calls = ['Sitecore(client_key="…"', 'CustomerIO(write_key="…"', 'Datalyr(workspace_id="…"'];

@@ -9,10 +9,10 @@ const BEND = 44; // px that a lane takes to join
 
 const x = (column) => EDGE + column * STEP;
 
-/** How much room the lanes need, in px. */
+/** The width of the lanes, in px. */
 export const widthOf = (columns) => x(columns - 1) + EDGE + 4;
 
-/** Draw the lanes into an SVG; `heights` says for each row how far down its knot is, `end` where the thread leaves. */
+/** Draw the lanes into an SVG; `heights` has the position of each knot, `end` that of the end of the thread. */
 export function drawThread(svg, { rows, lanes, trunk, columns, offset }, heights, { end, hasEarlier }) {
     // What is further up than the first row comes in from above.
     const at = (place) => (place < offset ? 0 : heights[place - offset]);
@@ -46,7 +46,7 @@ function knot({ entry, column, isKnown, milestone }, y) {
     return draw("circle", { class: isKnown ? known : "knot", hue, cx: x(column), cy: y, r: isKnown ? 4.5 : 4 });
 }
 
-/** A milestone by the way. */
+/** A milestone. */
 function stone(y) {
     return draw("path", { class: "stone", d: `M${x(0) - 8} ${y + 10}v-13a8 8 0 0 1 16 0v13z` });
 }

@@ -1,4 +1,4 @@
-/** What happened to one person, from the first day to now, beside the thread. */
+/** The events of one person, oldest first, beside the thread. */
 
 import { arrange, byId, make, oncePerFrame, say, show } from "./dom.js";
 import { layLanes } from "./lanes.js";
@@ -34,7 +34,7 @@ export class Timeline {
         this._scroller.addEventListener("scroll", () => this._isAtEnd && this._read(), { passive: true });
     }
 
-    /** Show a person; `key` says whether it is the same as before. */
+    /** Show a person; `key` identifies the person. */
     show(person, key) {
         const isSame = key === this._key;
         const wasAtEnd = isSame && this._isAtEnd;
@@ -57,7 +57,7 @@ export class Timeline {
         if (isUnfolding) this._keepPlace(fromEnd);
         else if (wasAtEnd) this._toEnd();
         else this._unread = isSame ? this._unread + Math.max(0, grown) : 0;
-        this._tellUnread();
+        this._updateUnread();
     }
 
     clear() {
@@ -74,7 +74,7 @@ export class Timeline {
         this._onEarlier();
     }
 
-    /** What was in sight is left where it is, with the earlier above it. */
+    /** Keep the scroll position when earlier events are added above. */
     _keepPlace(fromEnd) {
         this._scroller.scrollTop = this._scroller.scrollHeight - fromEnd;
         this._list.querySelector(".entry-open")?.focus({ preventScroll: true });
@@ -92,10 +92,10 @@ export class Timeline {
 
     _read() {
         this._unread = 0;
-        this._tellUnread();
+        this._updateUnread();
     }
 
-    _tellUnread() {
+    _updateUnread() {
         say(byId("timeline-newer"), `${number(this._unread)} newer`);
         show(byId("timeline-newer"), this._unread > 0);
     }
@@ -165,7 +165,7 @@ function makeEntry(row, person, hasDevices, isNew) {
     if (milestone !== null) content.append(milestoneText(milestone, person));
     content.append(opener(entry));
     if (entry.reattributed) {
-        const title = `Told while nobody was known; since then known as ${calledBy(person)}’s`;
+        const title = `Sent anonymously; later attributed to ${calledBy(person)}`;
         content.append(" ", tag("re-attributed", title));
     }
     const about = make("div", { class: "entry-about" }, time, device);
@@ -185,17 +185,17 @@ function hooks(entry, milestone) {
     };
 }
 
-function opener({ name, says }) {
+function opener({ name, summary }) {
     const type = make("span", { class: "type", text: name });
-    const words = make("span", { class: "entry-says", text: says === name ? "" : says });
+    const words = make("span", { class: "entry-summary", text: summary === name ? "" : summary });
     return make("button", { class: "entry-open", type: "button", tabindex: "-1" }, type, " ", words);
 }
 
 function milestoneText({ isFirst, before }, person) {
-    const words = isFirst ? "Known from here: " : "Another device joins: ";
+    const words = isFirst ? "Identified here: " : "Another device joins: ";
     const title = make("p", { class: "milestone-title" }, words, make("strong", { text: calledBy(person) }));
     if (before === 0) return make("div", { class: "milestone" }, title);
-    const events = `${many(before, "event")} told here while nobody was known`;
+    const events = `${many(before, "anonymous event")} of this browser`;
     const text = `${events} ${before === 1 ? "is" : "are"} re-attributed.`;
     return make("div", { class: "milestone" }, title, make("p", { class: "soft", text }));
 }

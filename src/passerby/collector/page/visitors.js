@@ -1,6 +1,6 @@
-/** The visitors view: choose a system and a person, and watch their thread grow. */
+/** The visitors view: choose a system and a person, and see their timeline. */
 
-import { read } from "./ask.js";
+import { read } from "./api.js";
 import { byId, say, show } from "./dom.js";
 import { keyOf, PeopleList } from "./people.js";
 import { calledBy, idOf } from "./person.js";
@@ -16,7 +16,7 @@ const MOST_PEOPLE = 1000; // of each kind, as the collector lists at most
 const ENTRIES = 500; // of a timeline at first
 const MOST_ENTRIES = 2000; // as many as a page shows with ease
 const FIRST_WORDS =
-    "A thread begins with somebody’s first event: dotted while nobody knows who it is, solid once they say so.";
+    "A thread starts with the first event of a visitor: dotted while anonymous, solid once identified.";
 const WIDE = matchMedia("(min-width: 56.01rem)");
 
 export class Visitors {
@@ -56,7 +56,7 @@ export class Visitors {
         return byId("people-text").value.trim();
     }
 
-    /** The view has come into sight, at an address. */
+    /** Show the view, at an address. */
     async enter([system, kind, ...id]) {
         if (system !== undefined) this._chosen = kind ? { kind, id: id.join("/") } : null;
         else if (!WIDE.matches) this._chosen = null;
@@ -65,15 +65,15 @@ export class Visitors {
         await this._refresh();
     }
 
-    /** Something arrived. */
+    /** Items arrived. */
     grow(items) {
-        const told = items.filter((item) => item.is_event && KNOWN_SYSTEMS.includes(item.system));
-        for (const { system } of told) this._seen.add(system);
-        if (told.some(({ system }) => system === this._system) || this._people === null) this._plan();
+        const events = items.filter((item) => item.is_event && KNOWN_SYSTEMS.includes(item.system));
+        for (const { system } of events) this._seen.add(system);
+        if (events.some(({ system }) => system === this._system) || this._people === null) this._plan();
     }
 
     restart() {
-        this._asked++; // what is under way was asked of those who are forgotten
+        this._asked++; // responses under way are out of date
         this._seen.clear();
         this._isProbed = false;
         this._people = this._person = null;
@@ -97,12 +97,12 @@ export class Visitors {
         const { hash } = location;
         try {
             const found = await this._ask();
-            if (asked !== this._asked || hash !== location.hash) return; // one is on the way elsewhere
+            if (asked !== this._asked || hash !== location.hash) return; // another page is being opened
             Object.assign(this, found);
             this._wanted = this._system;
             this._showAll();
         } catch {
-            this._plan(); // the connection's own notice says what is wrong
+            this._plan(); // the notice of the connection shows the error
         }
         // Many people take their time; the page is not to be busy with this alone.
         this._next = Math.max(this._next, performance.now() + 3 * (performance.now() - begin));
@@ -117,8 +117,8 @@ export class Visitors {
             this._readPeople(system, this._limit, this._text),
             chosen === null ? null : this._readPerson(system, chosen, this._entries),
         ]);
-        // Where nobody is chosen, the first is, if there is room.
-        const first = chosen === null && WIDE.matches ? (people.users[0] ?? people.strangers[0]) : undefined;
+        // Without a choice the first person is shown, if there is room.
+        const first = chosen === null && WIDE.matches ? (people.users[0] ?? people.anonymous[0]) : undefined;
         if (first === undefined) return { _system: system, _people: people, _person: person };
         const [kind, id] = idOf(first);
         return { _system: system, _people: people, _person: await this._readPerson(system, { kind, id }, ENTRIES) };
@@ -128,23 +128,23 @@ export class Visitors {
         return read(`people/${system}?${new URLSearchParams({ limit, text })}`);
     }
 
-    /** Null if there is nobody of this ID. */
+    /** Null if there is no person with this ID. */
     async _readPerson(system, { kind, id }, limit) {
         const name = KINDS.includes(kind) ? kind : "any";
         return (await read(`person/${system}?${new URLSearchParams({ [name]: id, limit })}`)).person;
     }
 
-    /** Which systems have been told of anybody. */
+    /** Find out which systems have people. */
     async _probe() {
         const found = KNOWN_SYSTEMS.map(async (system) => {
-            const { users, strangers } = await this._readPeople(system, 1);
-            if (users.length + strangers.length > 0) this._seen.add(system);
+            const { users, anonymous } = await this._readPeople(system, 1);
+            if (users.length + anonymous.length > 0) this._seen.add(system);
         });
         await Promise.all(found);
         this._isProbed = true;
     }
 
-    /** The system that was told of the one who is chosen, where any will do; else one that was told of anybody. */
+    /** The system that knows the chosen person, if any may be shown; else one that has people. */
     async _findSystem(chosen) {
         const seen = KNOWN_SYSTEMS.filter((each) => this._seen.has(each));
         for (const system of chosen !== null && this._wanted === "any" ? seen : []) {
@@ -165,37 +165,37 @@ export class Visitors {
         this._showEmpty(person === null);
     }
 
-    /** What stands where a thread would be. */
+    /** Shown instead of a timeline. */
     _showEmpty(isEmpty) {
         show(byId("person-empty"), isEmpty);
         if (this._chosen === null) {
-            say(byId("person-empty-title"), "Nobody has passed by yet");
+            say(byId("person-empty-title"), "No visitors yet");
             say(byId("person-empty-text"), FIRST_WORDS);
         } else {
-            say(byId("person-empty-title"), "This one is not here");
-            const text = `${systemName(this._system)} has been told of nobody who is ${this._chosen.id}.`;
+            say(byId("person-empty-title"), "Not found");
+            const text = `${systemName(this._system)} has no person with the ID ${this._chosen.id}.`;
             say(byId("person-empty-text"), text);
         }
     }
 
-    /** A browser whose person is known since is that person. */
+    /** A browser that was identified is shown as that person. */
     _follow(person) {
         const [kind, id] = idOf(person);
         if (this._chosen?.kind === "browser" && kind === "user") {
-            this._announce(`${this._chosen.id} is now known: ${calledBy(person)}`);
+            this._announce(`${this._chosen.id} is now identified: ${calledBy(person)}`);
         }
         this._chosen = { kind, id };
         if (this._isVisible) keepRoute("visitors", [this._system, kind, id]);
     }
 
     _showPeople() {
-        const { users, strangers, total_users: totalUsers, total_strangers: totalStrangers } = this._people;
+        const { users, anonymous, total_users: totalUsers, total_anonymous: totalAnonymous } = this._people;
         this._list.show(this._people, this._person && keyOf(this._person));
-        const isCut = users.length < totalUsers || strangers.length < totalStrangers;
+        const isCut = users.length < totalUsers || anonymous.length < totalAnonymous;
         show(byId("people-more"), isCut && this._limit < MOST_PEOPLE);
-        show(byId("people-empty"), users.length + strangers.length === 0);
-        const nobody = `${systemName(this._system)} has been told of nobody yet.`;
-        say(byId("people-empty"), this._text ? "Nobody has this in a name, email or ID." : nobody);
+        show(byId("people-empty"), users.length + anonymous.length === 0);
+        const none = `${systemName(this._system)} has no people yet.`;
+        say(byId("people-empty"), this._text ? "No name, email or ID contains this." : none);
         this._showSystems();
     }
 

@@ -1,4 +1,4 @@
-/** How times, numbers and IDs are said: values in, text out. */
+/** Times, numbers and IDs as text. */
 
 export const SYSTEMS = { sitecore: "Sitecore", customerio: "Customer.io", datalyr: "Datalyr", other: "other" };
 
@@ -50,7 +50,7 @@ export function duration(seconds) {
     return many(Math.round(seconds / DAY), "day");
 }
 
-/** The moment to the millisecond, with its zone, for whoever must know. */
+/** The time to the millisecond, with its zone. */
 export const exactly = (seconds) => new Date(seconds * 1000).toISOString().replace("T", " ").replace("Z", " UTC");
 
 export const number = (value) => (value === null || value === undefined ? "unknown" : count.format(value));
@@ -61,7 +61,7 @@ export const briefly = (value) => shortCount.format(value);
 /** 1 event, 12 events */
 export const many = (value, thing) => `${number(value)} ${thing}${value === 1 ? "" : "s"}`;
 
-/** As much of an ID as tells it from others at a glance. */
+/** The first characters of an ID, enough to recognise it. */
 export function shortId(id) {
     return /^[0-9a-f]{8}-[0-9a-f]{4}-/i.test(id) ? id.slice(0, 8) : id.length > 22 ? `${id.slice(0, 21)}…` : id;
 }
@@ -74,7 +74,7 @@ export function hueOf(id) {
     if (hue === undefined) {
         let hash = 2166136261;
         for (let index = 0; index < id.length; index++) hash = Math.imul(hash ^ id.charCodeAt(index), 16777619);
-        // Neighbouring hashes should look far apart, and 24 hues are as many as an eye tells apart.
+        // Neighbouring hashes should look far apart, and 24 hues can be distinguished.
         hue = (((hash ^ (hash >>> 15)) >>> 0) % 24) * 15;
         if (hues.size > 5000) hues.clear();
         hues.set(id, hue);
