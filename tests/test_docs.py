@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import json
 import re
@@ -42,8 +43,10 @@ from tests import layout_diagram, settings_table
 from tests.conformance.customerio.differences import DIFFERENCES as FROM_CUSTOMERIO
 from tests.conformance.differences import DIFFERENCES as FROM_ENGAGE
 from tests.conformance.segment.differences import DIFFERENCES as FROM_SEGMENT
+from tests.imports import source_files
 from tests.making import KEY, NAVIGATION, PATIENCE
 from tests.markdown import anchors, examples, rows, without_code
+from tests.test_architecture import PACKAGES
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -161,6 +164,18 @@ def broken_links(page: Path) -> list[str]:
         if not is_there:
             found.append(link)
     return found
+
+
+def test_the_names_in_the_architecture_exist() -> None:
+    packages = "|".join(set(PACKAGES.split()) - {"passerby"})
+    named = re.findall(rf"`((?:{packages})\.[\w.]+)`", read("architecture.md"))
+    assert len(named) > 20
+    for name in named:
+        parts = name.split(".")
+        module = next(end for end in range(len(parts), 0, -1) if f"passerby.{'.'.join(parts[:end])}" in source_files())
+        found: object = importlib.import_module(f"passerby.{'.'.join(parts[:module])}")
+        for part in parts[module:]:
+            found = getattr(found, part)
 
 
 def test_the_packages_are_shown_as_they_are() -> None:
