@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
-from ..events.event import Event, EventKind
+from ..events.event import Event as Event
+from ..events.event import EventKind as EventKind
 from ..http.request import RequestInfo
 from ..values.browser_id import PLAIN_UUID, BrowserIdFormat
 from ..values.outcome import Delivered
