@@ -93,7 +93,7 @@ def _at_a_thousand_a_second(outbox: SqliteOutbox) -> Iterator[Result]:
         begun.append(time.perf_counter())
         outbox.put(event, _NAMES, receipt, 0.0)
         puts.append((time.perf_counter() - begun[-1]) * 1e6)
-    _see_recorded(outbox)
+    _wait_stored(outbox)
     waits = [(receipt.recorded - moment) * 1e3 for receipt, moment in zip(receipts, begun, strict=True)]
     for percent in (50, 99):
         yield Result(f"durable: put, p{percent}", Spread.exact(percentile(puts, percent)), "us, wall clock")
@@ -106,7 +106,7 @@ def _burst(outbox: SqliteOutbox) -> float:
     begun = time.perf_counter()
     for event in events:
         outbox.put(event, _NAMES, Receipt(event.id, _NAMES), 0.0)
-    _see_recorded(outbox)
+    _wait_stored(outbox)
     rate = BURST / (time.perf_counter() - begun)
     _deliver_all(outbox)
     return rate
@@ -131,7 +131,7 @@ def _steps(outbox: SqliteOutbox) -> float:
             outbox.settle_delivered(entry, None)
 
     cost = cpu_of(work).thread * 1e6 / len(events)
-    _see_recorded(outbox)
+    _wait_stored(outbox)
     outbox.start().result(PATIENCE)  # its pages are read again
     return cost
 
@@ -175,8 +175,8 @@ def _put_all(outbox: SqliteOutbox, number: int, size: int = 0) -> None:
         event = _event(size)
         outbox.put(event, _NAMES, Receipt(event.id, _NAMES), 0.0)
         if count % 500 == 0:  # as fast as the disk takes them, not faster
-            _see_recorded(outbox)
-    _see_recorded(outbox)
+            _wait_stored(outbox)
+    _wait_stored(outbox)
     outbox.start().result(PATIENCE)
 
 
@@ -187,7 +187,7 @@ def _deliver_all(outbox: SqliteOutbox) -> None:
         outbox.start().result(PATIENCE)
 
 
-def _see_recorded(outbox: SqliteOutbox) -> None:
+def _wait_stored(outbox: SqliteOutbox) -> None:
     if not outbox.flush_to_disk(PATIENCE):
         raise RuntimeError("not recorded: " + outbox.state)
 

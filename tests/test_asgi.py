@@ -925,7 +925,7 @@ class TestLifespan:
         run(app, make_scope("/", NAVIGATION))
         assert len(run(install(shut_down, tracking), {"type": "lifespan"})) == 1
         assert len(collector.events) == 2
-        assert "can only be awaited in asyncio" in caplog.text
+        assert "outside asyncio" in caplog.text
 
     async def test_three_loops_one_after_the_other(
         self, make_tracking: MakeTracking, collector: CollectorServer
@@ -949,13 +949,13 @@ class TestFaults:
         ("owner", "name"),
         [
             (Policy, "decide"),
-            (SessionReader, "open"),
+            (SessionReader, "read"),
             (SessionReader, "cookies"),
             (SessionReader, "has_cookies"),
             (Client, "assign"),
             (Client, "context"),
             (Client, "point_of_sale"),
-            (Client, "accept"),
+            (Client, "capture"),
             (Client, "now"),
             (MemoryOutbox, "put"),
             (MemoryOutbox, "link"),

@@ -164,8 +164,8 @@ def test_memory_does_not_grow_with_hostile_requests(tracking: Tracking, kind: st
 
 @pytest.mark.parametrize("length", [1_000, 20_000, 300_000])
 def test_the_log_remembers_no_long_reasons(length: int) -> None:
-    sparing = RateLimitFilter()
+    rate_limit = RateLimitFilter()
     for number in range(100):
         reason = f"{chr(97 + number % 26) * (number // 26 + 1)} {'x' * length}"
-        sparing.filter(logging.LogRecord("passerby", logging.WARNING, "", 0, reason, None, None))
-    assert sum(map(len, sparing._seen)) <= 100 * 500
+        rate_limit.filter(logging.LogRecord("passerby", logging.WARNING, "", 0, reason, None, None))
+    assert sum(map(len, rate_limit._seen)) <= 100 * 500

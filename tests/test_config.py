@@ -263,7 +263,7 @@ class TestTracking:
 
     def test_two_of_one_name(self) -> None:
         one = Sitecore(client_key="a", target_url="http://localhost")
-        with pytest.raises(SettingsError, match="by one name"):
+        with pytest.raises(SettingsError, match="the same name"):
             Tracking(one, Sitecore(client_key="b", target_url="http://localhost"))
 
     def test_two_that_issue_ids(self) -> None:
@@ -349,7 +349,7 @@ class TestSources:
         assert Tracking.from_env(environ)._client.destination_names == ("customerio", "new_site", "datalyr")
 
     def test_names_must_differ(self) -> None:
-        with pytest.raises(SettingsError, match="two destinations go by one name"):
+        with pytest.raises(SettingsError, match="two destinations have the same name"):
             Tracking(CustomerIO(write_key="sk_eu_1"), CustomerIO(write_key="sk_us_1"))
 
     @pytest.mark.parametrize(
@@ -566,5 +566,5 @@ class TestSpelling:
         assert str(caught.value).startswith(words)
 
     def test_what_is_about_no_setting_in_particular_stays_as_it_is(self) -> None:
-        error = SettingsError("two destinations go by one name")
+        error = SettingsError("two destinations have the same name")
         assert error.spelled(str.upper) is error

@@ -20,6 +20,7 @@ from passerby import Sitecore, Sites, Tracking, init_server
 from passerby.django import conf
 from passerby.errors import SettingsError
 from passerby.flask import Passerby
+from passerby.http.asgi_scope import ScopeRequest
 from tests.making import BROWSER_ID, NAVIGATION, make_scope
 
 ADDRESS: dict[str, Any] = {"client_key": "key", "target_url": "http://localhost:9"}
@@ -188,15 +189,15 @@ async def test_nor_a_point_of_sale(kind: str, caplog: pytest.LogCaptureFixture) 
         assert tracker.point_of_sale is None
         tracker.page_view()
     assert tracking.stats().destinations["sitecore"].dropped == {"invalid": 1}
-    assert "the point_of_sale callable gave something" in caplog.text
+    assert "the point_of_sale callable returned" in caplog.text
 
 
 @pytest.mark.parametrize("kind", AWAITABLES)
 async def test_nor_a_site(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     sites = Sites(AWAITABLES[kind], make)
     with caplog.at_level(logging.ERROR):
-        sites.for_request(Any)  # type: ignore[arg-type]
-    assert "find gave something to be awaited" in caplog.text
+        sites.for_request(ScopeRequest(make_scope("/", NAVIGATION)))
+    assert "find returned an awaitable" in caplog.text
 
 
 NO_TRACKINGS: dict[str, Any] = {**AWAITABLES, "none": lambda name: None, "text": lambda name: "site"}

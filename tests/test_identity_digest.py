@@ -52,7 +52,7 @@ traits = {
 names = {"eu", "us"}
 tracker = tracking.for_visitor(BROWSER_ID)
 tracker.identify("ada", {name: traits[name] for name in set(traits)}, destinations=list(names))
-print(tracker.visit.remembered.digest)
+print(tracker.session.stored_identity.digest)
 """
 
 

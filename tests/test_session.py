@@ -186,7 +186,7 @@ def test_an_identity_may_be_taken_back() -> None:
     assert names(reader, session) == ["bid_key_uid"]
 
 
-@pytest.mark.parametrize("then", ["forget", "leave", "identify"])
+@pytest.mark.parametrize("then", ["reset", "rotate", "identify"])
 def test_what_came_after_an_identity_is_not_taken_back_with_it(then: str) -> None:
     reader = session_reader()
     session = opened(reader, signed(reader))

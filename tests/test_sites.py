@@ -121,7 +121,7 @@ def fail(*args: Any) -> Any:
 async def test_a_mistake_breaks_no_page(sites: Sites, caplog: pytest.LogCaptureFixture) -> None:
     sent = await call(TrackingMiddleware(tell, tracking=sites), make_scope("/", NAVIGATION))
     assert (set_cookies(sent), body_of(sent)) == ([], b"")
-    assert "the site of a request could not be found" in caplog.text
+    assert "cannot find the site of a request" in caplog.text
 
 
 def test_a_site_is_made_once_however_many_ask_at_once(shops: Shops) -> None:

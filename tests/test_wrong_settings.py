@@ -233,7 +233,7 @@ def test_an_outbox_that_may_not_be_written(tmp_path: Path, name: str, monkeypatc
         ("retry_age", -0.1, "found -0.1, expected a number of seconds"),
         ("retry_base", "1", "found '1', expected a number of seconds"),
         ("retry_cap", 10**400, "found a huge number, expected a number of seconds"),
-        ("request_timeout", 0, "found 0, in which no service answers"),
+        ("request_timeout", 0, "found 0, in which no service can respond"),
         ("concurrency", 10**6, "expected a whole number from 1 to 1,000"),
         ("concurrency", "5", "found '5', expected a whole number"),
         ("max_bytes", sys.maxsize, "expected a whole number from 1 to 1,000,000,000,000,000"),

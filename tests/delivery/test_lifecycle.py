@@ -53,6 +53,8 @@ def timed(action: Callable[[], object]) -> float:
 
 # Bounds (U5)
 
+LATE = 5.0  # seconds by which a busy machine may be late; what is not waited for would take 120
+
 
 @pytest.mark.parametrize("timeout", [0.0, 0.3, 1.0])
 def test_flush_and_close_end_in_time_though_nobody_answers(
@@ -66,11 +68,11 @@ def test_flush_and_close_end_in_time_though_nobody_answers(
         assert await action(timeout) == 30
         return time.monotonic() - begun
 
-    assert timed(lambda: tracking.flush(timeout)) <= timeout + 0.5
-    assert asyncio.run(timed_async(tracking.aflush)) <= timeout + 0.5
-    assert timed(lambda: tracking.close(timeout)) <= timeout + 0.5
+    assert timed(lambda: tracking.flush(timeout)) <= timeout + LATE
+    assert asyncio.run(timed_async(tracking.aflush)) <= timeout + LATE
+    assert timed(lambda: tracking.close(timeout)) <= timeout + LATE
     tell(tracking, 0)
-    assert asyncio.run(timed_async(tracking.aclose)) <= timeout + 0.5
+    assert asyncio.run(timed_async(tracking.aclose)) <= timeout + LATE
     assert_ledger(tracking.stats().destinations["sitecore"], recorded=30, pending=30)
 
 

@@ -138,4 +138,4 @@ def test_ignored_paths_below_a_prefix(kind: str) -> None:
             if kind == "wsgi":
                 request = make_request(kind, target, {})
             TrackingMiddleware(lambda request: HttpResponse("ok"))(request)
-        assert request.tracker.visit.decision.assign == "when tracked"  # type: ignore[attr-defined]
+        assert request.tracker.session.decision.assign == "when tracked"  # type: ignore[attr-defined]

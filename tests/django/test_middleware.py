@@ -477,14 +477,14 @@ def assert_given_back(tracking: Tracking) -> None:
 
 STEPS = [
     (Policy, "decide"),
-    (SessionReader, "open"),
+    (SessionReader, "read"),
     (SessionReader, "cookies"),
     (SessionReader, "has_cookies"),
     (SessionReader, "is_page_view"),
     (Client, "assign"),
     (Client, "context"),
     (Client, "point_of_sale"),
-    (Client, "accept"),
+    (Client, "capture"),
     (Client, "now"),
     (MemoryOutbox, "put"),
     (Delivery, "enqueue"),

@@ -1,8 +1,7 @@
-"""A request that reaches a second integration through an adapter between ASGI and WSGI, such as a2wsgi.
+"""Detects a request that reaches a second integration through an adapter between ASGI and WSGI, such as a2wsgi.
 
-An adapter builds a new scope or environ, on which the mark of the first integration is missing. What survives is the
-context variable. It is there in requests too that a handler makes itself, to another app and as another client, so the
-two requests are compared before one is taken for the other.
+An adapter builds a new scope or environ without the mark of the first integration. Only the context variable remains.
+It is also set in requests that a handler makes to another app as a client, so the two requests are compared.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ from ..http.request import HANDLED_KEY, TRACKER_KEY, RequestInfo
 from .current import active_tracker
 from .tracker import Tracker
 
-_SOURCES = ("asgi.scope", "wsgi_environ")  # where a2wsgi keeps what it was called with; no client can set these
+_SOURCES = ("asgi.scope", "wsgi_environ")  # keys of the original scope and environ in a2wsgi; clients cannot set them
 _COMPARED = ("host", "user-agent", "referer", "authorization")
 
 
 def handled_tracker(request: RequestInfo) -> Tracker | None:
-    """Return the tracker of a request that an integration handles already, or None if this is the first to see it.
+    """Return the tracker of a request that an integration handles already, or None if there is none.
 
-    A scope or environ that an adapter has made of a request that is handled gets its mark too.
+    A scope or environ that an adapter has made from a handled request gets the mark too.
     """
     native = request.native
     if HANDLED_KEY in native:
@@ -45,7 +44,7 @@ def _comes_from(native: Mapping[str, Any], outer: Tracker) -> bool:
 
 
 def _is_adapted(inner: RequestInfo, outer: RequestInfo | None) -> bool:
-    """Whether a request is another one in the other protocol's form."""
+    """Return whether two requests of different protocols are the same request."""
     return (
         outer is not None
         and type(inner) is not type(outer)
@@ -64,6 +63,6 @@ def _cookies_of(request: RequestInfo) -> set[str]:
 
 
 def _is_end(path: str, other: str) -> bool:
-    """Whether one path is the end of the other: what mounts an app may take the prefix away or leave it there."""
+    """Return whether one path is the end of the other: mounting an app may remove the prefix or keep it."""
     shorter, longer = sorted((path.rstrip("/"), other.rstrip("/")), key=len)
     return longer.endswith(shorter) and (shorter == "" or shorter.startswith("/"))

@@ -1,4 +1,4 @@
-"""Capture: turns the calls of one visitor during one request into events, and hands them to the client."""
+"""Turns the tracking calls of one visitor during one request into events, and passes them to the client."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class EventCapture:
     """Captures the events of one visitor during one request.
 
     Args:
-        client: who takes the events.
-        session: the visitor.
+        client: records the events.
+        session: the visitor's session.
 
     Attributes:
-        builder: makes events of calls.
+        builder: builds the events.
     """
 
     __slots__ = ("_client", "_session", "_visitor", "builder")
@@ -48,15 +48,15 @@ class EventCapture:
         options: Options,
         held: bool = False,
     ) -> Receipt:
-        """Make an event of a call and have it recorded; raises ValidationError for what no destination could take.
+        """Build and record the event of a call. Raises ValidationError for data that no destination could accept.
 
         Args:
-            kind: which call it is.
-            type: of an event, what it is called.
-            event_data: as it was given.
-            extension_data: as it was given.
-            options: as they were given.
-            held: whether it waits until the app releases it.
+            kind: the tracking call.
+            type: the type of an `event` call.
+            event_data: the event data passed to the call.
+            extension_data: the extension data passed to the call.
+            options: the options passed to the call.
+            held: whether the event waits until the app releases it.
         """
         client = self._client
         takers = client.destinations_for[kind]
@@ -84,12 +84,12 @@ class EventCapture:
             return receipt
         except ValidationError as error:
             return client.drop("invalid", destinations, error)
-        except Exception:  # our own mistake must not break the page
-            log.exception("a tracking call failed inside; it is dropped")
+        except Exception:  # an internal error must not break the page
+            log.exception("internal error in a tracking call; its event is dropped")
             return client.drop("internal", destinations)
 
     def _accepting(self, names: Sequence[str], kind: EventKind) -> Sequence[str]:
-        """Return those that take a kind of event; raises ValidationError if there are some and none does."""
+        """Return the destinations that accept a kind of event. Raises ValidationError if none of them does."""
         takers = self._client.destinations_for[kind]
         found = tuple(name for name in names if name in takers)
         if names and not found:
@@ -105,11 +105,9 @@ class EventCapture:
         if is_another_person(event, session.user_id):
             choice = client.defaults.on_user_change
             if choice == "refuse":
-                log.warning(
-                    "an identity is dropped: the browser belongs to another user; call reset() or rotate() first"
-                )
+                log.warning("dropped an identity: the browser belongs to another user; call reset() or rotate() first")
                 return client.drop("user-change", destinations)
-            # Outside of requests the app names the browser itself.
+            # Outside of requests the app has chosen the browser ID.
             if choice == "rotate" and session.request is not None:
                 event, undo = self._rotate_for(event, destinations)
         is_to_remember = client.defaults.remembers_users and event.user_id is not None
@@ -123,9 +121,9 @@ class EventCapture:
         return receipt
 
     def _rotate_for(self, event: Event, destinations: Sequence[str]) -> tuple[Event, Callable[[], None]]:
-        """Give the browser a new ID for another user; return the event for that ID, and what takes it all back.
+        """Assign a new browser ID for another user. Returns the event with this ID, and a function that undoes all.
 
-        An invalid event changes nothing: it is checked before.
+        The event is checked first, so that an invalid one changes nothing.
         """
         self._client.check(event, destinations)
         session, visitor, browser_id = self._session, self._visitor, self._session.browser_id
@@ -140,38 +138,38 @@ class EventCapture:
         return event._replace(browser_id=session.browser_id, visitor=self.visitor_key(), previous_id=None), undo
 
     def rotate(self) -> None:
-        """Give the browser a new ID, if one is ready; events from now on do not belong to those before."""
+        """Assign a new browser ID, if one is ready. Later events are not linked to earlier ones."""
         self._session.rotate()
         self._visitor = None
         try:
             if self._session.decision.sets_cookies:
                 self._client.assign(self._session)
         except Exception:
-            log.exception("a browser ID could not be asked for; the visitor goes on without")
+            log.exception("cannot request a browser ID; the visitor continues without")
 
     def adopt_id(self, browser_id: str) -> None:
-        """Go by an ID that is new to this browser, also with what was told before there was one."""
+        """Assign a new browser ID, also to the events recorded before."""
         if self._visitor is not None:
             browser_id = self._client.link(self._visitor, browser_id)
         self._session.assign(browser_id)
 
     def _assign(self) -> None:
-        """Get an ID, if one is ready."""
+        """Assign an ID, if one is ready."""
         session = self._session
         self._client.assign(session)
         if session.browser_id is not None:
             self.adopt_id(session.browser_id)
 
     def visitor_key(self) -> str:
-        """Under what this visitor's events are kept in order."""
+        """Return the key by which this visitor's events are kept in order."""
         if self._visitor is None:
             browser_id = self._session.browser_id
             if browser_id is not None:
                 return browser_id
             self._visitor = f"session:{new_event_id()}"
-        return self._visitor  # also once there is an ID: what is told now must not overtake what was told before
+        return self._visitor  # also with an ID: later events must not overtake earlier ones
 
 
 def _is_kept(outcome: Outcome) -> bool:
-    """Whether an event was not lost; what a dry run drops is kept in earnest, and the rest of a test goes by that."""
+    """Return whether an event was kept. One dropped in a dry run counts as kept, so that tests behave as usual."""
     return not isinstance(outcome, Dropped) or outcome.in_dry_run

@@ -1,4 +1,4 @@
-"""The front client: checks events for their destinations, records them, and has questions answered."""
+"""The client: checks events for their destinations, records them, and runs queries."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ log: Logger = get_logger("passerby")
 
 
 class Client:
-    """The client that all trackers of an app stand in front of.
+    """The client used by all trackers of an app.
 
     Args:
-        destinations: where events go.
+        destinations: the destinations.
         cookie: the browser ID's cookie.
-        browser_ids: where the browser IDs come from.
-        outbox: where events wait.
-        delivery: what brings events to their destinations.
-        store_wait: waits until what was told is recorded.
-        proxies: whose forwarded headers are believed.
-        defaults: the settings by which it and its trackers work.
-        common_data: names and values that event data has where a call does not give them.
+        browser_ids: the source of browser IDs.
+        outbox: the outbox.
+        delivery: sends events to their destinations.
+        store_wait: waits until events are stored.
+        proxies: the proxies whose forwarded headers are trusted.
+        defaults: the settings used to build events.
+        common_data: default names and values of event data.
 
     Attributes:
         destination_names: the names of all destinations.
-        destinations_for: the names of those that accept each kind of event.
-        transactions: what an app's database transactions do to the events told in them, if anything.
-        withheld: counts the responses that could not carry a cookie.
+        destinations_for: the names of the destinations that accept each kind of event.
+        transactions: defers events to the end of database transactions, if set.
+        withheld_cookies: counts the responses without a cookie.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Client:
         self._point_of_sale = next((one for one in sources if one is not None), None)
 
     def record_with(self, transactions: Transactions | None) -> None:
-        """Record events that are told in a database transaction when it is committed; None for at once."""
+        """Record events tracked in a database transaction when it is committed; None records them at once."""
         self.transactions = transactions
 
     def now(self) -> float:
@@ -94,17 +94,17 @@ class Client:
         return time.time()
 
     def assign(self, session: Session) -> None:
-        """Give a session an ID if one is ready; never waits."""
+        """Assign an ID to a session if one is ready. Never waits."""
         browser_id = self.browser_ids.take()
         if browser_id is not None:
             session.assign(browser_id)
 
     def link(self, visitor: str, browser_id: str) -> str:
-        """Note whose the events told before the ID was known are; return the ID they got meanwhile, if any."""
+        """Assign an ID to the events recorded before it was known. Returns their ID, which may be an earlier one."""
         return self.browser_ids.link(visitor, browser_id)
 
     def context(self, session: Session) -> Context:
-        """Return what a session's request says."""
+        """Return the context of a session's request."""
         if session.request is None:
             return NO_CONTEXT
         proxies = session.request.proxies or self._proxies
@@ -121,18 +121,18 @@ class Client:
         try:
             answer = chosen(session.request)
             if discard_awaitable(answer):
-                log.error("the point_of_sale callable gave something to be awaited, expected text or None")
+                log.error("the point_of_sale callable returned an awaitable, expected text or None")
                 return None
             return None if answer == "" else checked_point_of_sale(answer)
         except ValidationError:
-            log.error("the point_of_sale callable gave something else than text or None")
+            log.error("the point_of_sale callable returned a wrong type, expected text or None")
             return None
         except Exception:
-            log.exception("the point_of_sale callable raised; there is no point of sale in this request")
+            log.exception("the point_of_sale callable raised an exception; this request has no point of sale")
             return None
 
     def check(self, event: Event, destinations: Sequence[str]) -> None:
-        """Raise ValidationError for what a destination can never take."""
+        """Raise ValidationError if a destination can never accept an event."""
         for name in destinations:
             self._destinations[name].check(event)
 
@@ -145,7 +145,7 @@ class Client:
         held: bool,
         undo: Callable[[], None] | None = None,
     ) -> None:
-        """Check an event for its destinations and record it, in a database transaction when that is committed."""
+        """Check an event for its destinations and record it. In a database transaction it is recorded on commit."""
         self.check(event, destinations)
         for watcher in dry_run_mode.observers:
             watcher.on_captured(event, destinations)
@@ -158,7 +158,7 @@ class Client:
         self._wait_stored(session)
 
     def _wait_stored(self, session: Session) -> None:
-        """See something that was told recorded before its response starts; where none will, before the call returns."""
+        """Wait until an event is stored: before the response starts, or without a response, before the call returns."""
         if not session.add_unstored():
             self.store_wait.wait_at_once()
 
@@ -174,14 +174,14 @@ class Client:
     def _record_after_commit(
         self, session: Session, event: Event, destinations: Sequence[str], receipt: Receipt, held: bool
     ) -> None:
-        """Record an event when its call has long returned and there is nobody to hear of a mistake."""
+        """Record an event after the commit. Its call has returned, so errors are only logged."""
         try:
             self._record(event, destinations, receipt, held)
             self._wait_stored(session)
         except ValidationError:
             self._drop(destinations, receipt, Dropped("full"))
         except Exception:
-            log.exception("an event could not be recorded after its transaction; it is dropped")
+            log.exception("cannot record an event after its transaction; it is dropped")
             self._drop(destinations, receipt, Dropped("internal"))
 
     def _roll_back(
@@ -199,7 +199,7 @@ class Client:
             receipt.on_settled(name, outcome)
 
     def drop(self, reason: str, destinations: Sequence[str], error: ValidationError | None = None) -> Receipt:
-        """Count what is not kept; raise the error if that is wanted."""
+        """Count a dropped event. Raises the error if the setting `on_invalid` is "raise"."""
         if error is not None:
             if self.defaults.on_invalid == "raise":
                 raise error
@@ -208,13 +208,13 @@ class Client:
         return Receipt.dropped(reason, destinations)
 
     def count_dropped(self, reason: str, destinations: Sequence[str] | None = None) -> None:
-        """Count what is not kept, at all destinations by default."""
+        """Count a dropped event, by default for all destinations."""
         for watcher in dry_run_mode.observers:
             watcher.on_dropped(reason)
         self._outbox.drop(self.destination_names if destinations is None else destinations, reason)
 
     def release_held(self, session: Session, visitor: str) -> int:
-        """Let go of a visitor's held events."""
+        """Release a visitor's held events."""
         return self._when_committed(session, visitor, self.delivery.release)
 
     def clear_held(self, session: Session, visitor: str) -> int:
@@ -222,7 +222,7 @@ class Client:
         return self._when_committed(session, visitor, self._outbox.clear)
 
     def _when_committed(self, session: Session, visitor: str, act: Callable[[str], int]) -> int:
-        """Do something to a visitor's held events, in a transaction once it is committed; return how many there are."""
+        """Run an action on a visitor's held events, in a transaction on commit. Returns the number of events."""
 
         def act_now() -> int:
             number = act(visitor)
@@ -234,7 +234,7 @@ class Client:
         return act_now()
 
     def ask_guest_id(self, browser_id: str | None, timeout: float | None) -> Future[str]:
-        """Ask for the guest's ID."""
+        """Request the guest ID."""
         if browser_id is None:
             raise RemoteError("guest ID: this visitor has no browser ID yet")
         return self.delivery.run_query(
@@ -244,12 +244,12 @@ class Client:
     def ask_personalization(
         self, data: dict[str, Any], browser_id: str | None, point_of_sale: str | None, timeout: float | None
     ) -> Future[dict[str, Any] | None]:
-        """Ask for a personalisation."""
+        """Request a personalisation."""
         question = self._checked_personalization().personalize_query(data, browser_id, point_of_sale)
         return self.delivery.run_query(question, checked_timeout(timeout))
 
     def dead_letters(self) -> list[DeadLetter]:
-        """Return what the destinations will never take, by destination, the oldest first."""
+        """Return the dead letters, by destination, the oldest first."""
         return [letter for name in self._outbox.destinations for letter in self._outbox.dead_letters(name)]
 
     def stats(self) -> Stats:

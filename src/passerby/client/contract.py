@@ -1,4 +1,4 @@
-"""What a tracker stands in front of: the client that takes its events and answers its questions."""
+"""The interface of the client that trackers use."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from .receipt import Receipt
 
 
 class ClientProtocol(EventInputs, Protocol):
-    """Whom a tracker hands its events to, and whom it asks."""
+    """Records the events of trackers and runs their queries."""
 
     @property
     def destination_names(self) -> tuple[str, ...]: ...
 
     @property
     def destinations_for(self) -> Mapping[EventKind, tuple[str, ...]]:
-        """The names of the destinations that take each kind of event."""
+        """The names of the destinations that accept each kind of event."""
         ...
 
     def assign(self, session: Session) -> None:
-        """Give the session a browser ID if one is at hand; never wait."""
+        """Assign a browser ID to the session if one is ready. Never waits."""
         ...
 
     def link(self, visitor: str, browser_id: str) -> str:
-        """Note whose the events told before the ID was known are; return the ID they got meanwhile, if any."""
+        """Assign an ID to the events recorded before it was known. Returns their ID, which may be an earlier one."""
         ...
 
     def check(self, event: Event, destinations: Sequence[str]) -> None:
-        """Raise ValidationError for what a destination can never take."""
+        """Raise ValidationError if a destination can never accept an event."""
         ...
 
     def capture(
@@ -45,31 +45,31 @@ class ClientProtocol(EventInputs, Protocol):
         held: bool,
         undo: Callable[[], None] | None = None,
     ) -> None:
-        """Check an event for its destinations and record it; raises ValidationError before anything is stored.
+        """Check an event for its destinations and record it. Raises ValidationError before anything is stored.
 
-        In a database transaction that fails it is not recorded after all, and `undo` is called. Where no response
-        waits for it, it is on disk, if events wait there, when this returns; but an event loop is not held up.
+        If the database transaction is rolled back, it is not recorded, and `undo` is called. If no response waits for
+        it, it is stored when this returns, except in an event loop, which must not wait.
         """
         ...
 
     def drop(self, reason: str, destinations: Sequence[str], error: ValidationError | None = None) -> Receipt:
-        """Count what is not kept. Raises the error if the settings say so."""
+        """Count a dropped event. Raises the error if the setting `on_invalid` is "raise"."""
         ...
 
     def release_held(self, session: Session, visitor: str) -> int:
-        """Let go of the events held for a visitor, in their order; return how many."""
+        """Release the events held for a visitor, in their order. Returns their number."""
         ...
 
     def clear_held(self, session: Session, visitor: str) -> int:
-        """Drop the events held for a visitor; return how many."""
+        """Drop the events held for a visitor. Returns their number."""
         ...
 
     def ask_guest_id(self, browser_id: str | None, timeout: float | None) -> Future[str]:
-        """Ask the owner of the browser ID for the guest's."""
+        """Request the guest ID of a browser ID."""
         ...
 
     def ask_personalization(
         self, data: dict[str, Any], browser_id: str | None, point_of_sale: str | None, timeout: float | None
     ) -> Future[dict[str, Any] | None]:
-        """Ask the owner of the browser ID for a personalisation."""
+        """Request a personalisation."""
         ...

@@ -1,4 +1,4 @@
-"""The current tracker: that of the request which is being handled, found anywhere below it."""
+"""The current tracker: that of the request being handled, available anywhere in its code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _finders: list[Callable[[], Tracker | None]] = []
 
 
 def current_tracker() -> Tracker:
-    """Return the tracker of the request that is being handled, anywhere below it.
+    """Return the tracker of the request being handled, anywhere in its code.
 
     Raises:
         LookupError: there is no request, or no middleware has seen it.
@@ -26,14 +26,14 @@ def current_tracker() -> Tracker:
             tracker = found
     if tracker is None:
         raise LookupError(
-            "no tracker here: this is not below a request that passed the middleware; "
+            "no tracker here: this code does not run in a request that passed the middleware; "
             "use tracking.for_visitor(browser_id) outside of requests"
         )
     return tracker
 
 
 def register_finder(find: Callable[[], Tracker | None]) -> None:
-    """Have `current_tracker` ask a framework too, which may carry its request where a context variable does not go.
+    """Register a function of a framework for `current_tracker`, for code that context variables do not reach.
 
     Args:
         find: returns the tracker of the framework's current request, or None if it has none.
@@ -43,12 +43,12 @@ def register_finder(find: Callable[[], Tracker | None]) -> None:
 
 
 def context_tracker() -> Tracker | None:
-    """Return the tracker that the context variables have, whether or not its request has ended."""
+    """Return the tracker in the context variable, whether or not its request has ended."""
     return _current.get()
 
 
 def active_tracker() -> Tracker | None:
-    """Return the tracker of the request within which this runs, unless that request has ended."""
+    """Return the tracker of the request in which this runs, unless the request has ended."""
     tracker = _current.get()
     return tracker if tracker is not None and _is_open(tracker) else None
 
@@ -57,29 +57,29 @@ reset_current: Callable[[Any], None] = _current.reset
 
 
 def set_current(tracker: Tracker) -> Any:
-    """Make a tracker the current one; return what `leave` needs."""
+    """Make a tracker the current one. Returns the token for `reset_current`."""
     tracker.nest(active_tracker())
     return _current.set(tracker)
 
 
 def activate(tracker: Tracker) -> None:
-    """Make a tracker the current one, where it is not known in advance when it stops being that."""
+    """Make a tracker the current one, until `deactivate`, which may be called in another context."""
     outer = _current.get()
-    # A request within a request comes back to it; one that just lingers in this thread has had its time.
+    # After a nested request the outer one is current again, but not a finished one that is still set in this thread.
     tracker.nest(outer if outer is not None and outer.session.is_active else None)
     tracker.session.start_handling()
     _current.set(tracker)
 
 
 def deactivate(tracker: Tracker) -> None:
-    """Let a tracker no longer be the current one, if it still is."""
+    """Restore the outer tracker, if this one is still the current one."""
     if _current.get() is tracker:
         _current.set(tracker.outer)
 
 
 def _is_open(tracker: Tracker) -> bool:
     request = tracker.session.request
-    return request is not None and TRACKER_KEY in request.native  # the end of a request detaches it from the server's
+    return request is not None and TRACKER_KEY in request.native  # a finished request is detached
 
 
 def _is_within(inner: Tracker | None, outer: Tracker) -> bool:

@@ -1,4 +1,4 @@
-"""The Engage SDK's way of saying it: `init_server`."""
+"""The interface of the Engage SDK: `init_server`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def init_server(
     requested_at: bool = True,
     **settings: Unpack[SettingsValues],
 ) -> Tracking:
-    """Make a `Tracking` for Sitecore CDP, in the words of the Engage SDK's `initServer`.
+    """Make a `Tracking` for Sitecore CDP, with the arguments of the Engage SDK's `initServer`.
 
     Args:
         client_key: see `Sitecore`, as for `target_url`, `point_of_sale`, `include_utm_parameters` and `requested_at`.

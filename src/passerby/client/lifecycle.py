@@ -1,4 +1,4 @@
-"""The lifecycle: what every framework's face does with a request, from its beginning to the end of its response."""
+"""The lifecycle of a request, from its start to the end of its response, for all framework integrations."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ log: Logger = get_logger("passerby")
 
 
 class RequestLifecycle:
-    """Lets requests in and their responses out. No mistake of ours in here reaches the app.
+    """Handles the steps of a request. Its internal errors do not reach the app.
 
     Args:
-        client: the client that trackers stand in front of.
-        session_reader: reads cookies and writes them.
-        auto_page_views: whether a page view is recorded for each page that a visitor sees.
-        set_cookie: whether cookies are set at all.
-        browser_id_timeout: how many seconds a new visitor's request may wait for a browser ID.
+        client: the client used by trackers.
+        session_reader: reads and writes cookies.
+        auto_page_views: whether to send a page view for each page that a visitor sees.
+        set_cookie: whether to set cookies.
+        browser_id_timeout: seconds for which a new visitor's request may wait for a browser ID.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class RequestLifecycle:
         self._browser_id_timeout = browser_id_timeout
 
     def start(self, request: RequestInfo) -> Tracker:
-        """Begin a request that a face takes charge of; whoever stands before it may have told something already."""
+        """Start the request of an integration. An outer middleware may have tracked events in it already."""
         native = request.native
         tracker: Tracker | None = native.get(TRACKER_KEY)
         if tracker is None:
@@ -61,25 +61,25 @@ class RequestLifecycle:
         return tracker
 
     def make_tracker(self, request: RequestInfo, assigns_id: bool = True) -> Tracker:
-        """Begin a request: read its cookies, decide what may be done, give a new visitor an ID if one is ready.
+        """Read the cookies of a request, decide what is allowed, and assign an ID to a new visitor if one is ready.
 
         Args:
             request: the request's facts.
-            assigns_id: whether a new visitor gets an ID before anything is tracked; not where no response is to come.
+            assigns_id: whether a new visitor gets an ID before anything is tracked; False if there is no response.
         """
         try:
             session = self._session_reader.read(request, time.time())
             if assigns_id and session.needs_id:
                 self._client.assign(session)
         except Exception:
-            log.exception("a request could not be read; nothing is tracked in it")
+            log.exception("cannot read a request; nothing is tracked in it")
             session = Session(request, BROKEN, ParsedBrowserId(None), None)
         return Tracker(self._client, session)
 
     async def await_browser_id(self, tracker: Tracker, timeout: float | None = None) -> bool:
-        """Wait for the ID of a new visitor, at most `browser_id_timeout` seconds or as long as is given.
+        """Wait for the ID of a new visitor for at most `timeout` seconds, by default `browser_id_timeout`.
 
-        Returns False if time ran out, True if there is an ID or none is to be had.
+        Returns False on timeout, True if there is an ID or none is available.
         """
         waiter = self._request_id()
         if waiter is None:
@@ -88,14 +88,14 @@ class RequestLifecycle:
             coming = asyncio.wrap_future(waiter, loop=asyncio.get_running_loop())
             await asyncio.wait([coming], timeout=self._patience(timeout))
         except RuntimeError:
-            log.exception("a browser ID can only be awaited in asyncio; the request goes on without")
-        except BaseException:  # given up by the server, say
+            log.exception("cannot wait for a browser ID outside asyncio; the request continues without")
+        except BaseException:  # for example cancelled by the server
             self._cancel_request(waiter)
             raise
         return self._use_result(tracker, waiter)
 
     def wait_for_browser_id(self, tracker: Tracker, timeout: float | None = None) -> bool:
-        """Do as `await_browser_id` does, in sync code."""
+        """The same as `await_browser_id`, for sync code."""
         waiter = self._request_id()
         if waiter is None:
             return True
@@ -107,10 +107,10 @@ class RequestLifecycle:
         return self._use_result(tracker, waiter)
 
     def before_response(self, tracker: Tracker, status: int, headers: Iterable[tuple[Any, Any]]) -> ResponseChanges:
-        """A response begins: record its page view where that is automatic, and return what to change in its headers.
+        """Send the automatic page view, if any, and return what to change in the headers of the response.
 
         Args:
-            tracker: the request's.
+            tracker: the tracker of the request.
             status: the HTTP status.
             headers: the response's headers, as pairs of text or bytes.
         """
@@ -126,7 +126,7 @@ class RequestLifecycle:
             if self._session_reader.has_cookies(session):
                 headers = list(headers)
                 if self._session_reader.can_reclaim_id(session, status, headers):
-                    if not 200 <= status < 300:  # the body of others may still be made by one that reads the ID
+                    if not 200 <= status < 300:  # an error page may still be rendered by code that reads the ID
                         self._reclaim_id(session)
                     return UNCHANGED
                 changes = self._session_reader.response_changes(session, status, headers, time.time())
@@ -134,35 +134,35 @@ class RequestLifecycle:
                 self._client.withheld_cookies.count(session)
             return changes
         except Exception:
-            log.exception("cookies could not be made; the response goes without")
+            log.exception("cannot make cookies; the response is sent without them")
             return UNCHANGED
 
     def stored_future(self, tracker: Tracker) -> Future[None] | None:
-        """Return what the response is to wait for before it starts, if anything; see `pass_barrier`."""
+        """Return the future for which the response waits before it starts, if any; see `wait_stored_async`."""
         unstored = tracker.session.start_response()
         if not unstored:
             return None
         try:
             return self._client.store_wait.start(unstored)
         except Exception:
-            log.exception("what was told in a request cannot be awaited; its response starts all the same")
+            log.exception("cannot wait until the events of a request are stored; its response starts anyway")
             return None
 
     async def wait_stored_async(self, tracker: Tracker, recorded: Future[None]) -> None:
-        """Wait until what was told in a request is recorded, at most `store_timeout` seconds."""
+        """Wait until the events of a request are stored, for at most `store_timeout` seconds."""
         try:
             await self._client.store_wait.wait_async(recorded, tracker.session.unstored_events)
         except RuntimeError:
-            log.exception("what was told can only be awaited in asyncio; the response starts before it is recorded")
+            log.exception("cannot wait for events outside asyncio; the response starts before they are stored")
 
     def wait_stored(self, tracker: Tracker) -> None:
-        """Do as `begin_barrier` and `pass_barrier_async` do, in sync code."""
+        """The same as `stored_future` and `wait_stored_async`, for sync code."""
         recorded = self.stored_future(tracker)
         if recorded is not None:
             self._client.store_wait.wait_sync(recorded, tracker.session.unstored_events)
 
     def finish(self, tracker: Tracker) -> None:
-        """End a request: an ID on which nothing depends goes back to the pool."""
+        """Finish a request. An unused ID is returned to the pool."""
         session = tracker.session
         session.finish_handling()
         if session.request is not None:
@@ -170,10 +170,10 @@ class RequestLifecycle:
         self._reclaim_id(session)
 
     def finish_with_body(self, tracker: Tracker, body: object) -> None:
-        """End a request when the server lets go of the response's body, which may tell something until then.
+        """Finish a request when the server releases the response's body, which may track events until then.
 
-        Nothing is wrapped around the body, so that the server sees it as it is. A body whose end cannot be seen, such
-        as a list, is over at once.
+        The body is not wrapped, so that the server gets it unchanged. A body that does not support weak references,
+        such as a list, finishes the request at once.
         """
 
         def end(gone: object = None) -> None:
@@ -181,7 +181,7 @@ class RequestLifecycle:
             self.finish(tracker)
 
         tracker.session.finish_handling()
-        if tracker.outer is not None:  # whose handler reads this body goes on with its own request
+        if tracker.outer is not None:  # its handler reads this body and continues with the outer request
             deactivate(tracker)
         try:
             tracker.session.last_as_long_as(body, end)
@@ -192,7 +192,7 @@ class RequestLifecycle:
         try:
             tracker.page_view()
         except ValidationError as error:
-            log.warning("the page view of a request cannot be told: %s", error)
+            log.warning("cannot send the page view of a request: %s", error)
             self._client.count_dropped("invalid")
 
     def _patience(self, timeout: float | None) -> float:
@@ -202,17 +202,17 @@ class RequestLifecycle:
         try:
             return self._client.browser_ids.wait()
         except Exception:
-            log.exception("a browser ID could not be asked for; the visitor goes on without")
+            log.exception("cannot request a browser ID; the visitor continues without")
             return None
 
     def _cancel_request(self, waiter: Future[str | None]) -> None:
-        """Wait no longer for an ID; one that has just come is for somebody else."""
+        """Stop waiting for an ID. One that has just arrived is returned to the pool."""
         browser_id = None if waiter.cancel() else waiter.result()
         if browser_id is not None:
             self._put_back(browser_id)
 
     def _reclaim_id(self, session: Session) -> None:
-        """Take an ID on which nothing depends back into the pool."""
+        """Return an unused ID to the pool."""
         is_issued = self._client.browser_ids.issuer is not None
         if is_issued and session.has_new_id and not session.is_id_used and session.browser_id is not None:
             self._put_back(session.browser_id)
@@ -222,13 +222,13 @@ class RequestLifecycle:
         try:
             self._client.browser_ids.pool.put_back(browser_id)
         except Exception:
-            log.exception("an unused browser ID could not be given back")
+            log.exception("cannot return an unused browser ID")
 
     def _use_result(self, tracker: Tracker, waiter: Future[str | None]) -> bool:
-        """Take what a waiter brought; one that brought nothing yet gets out of the line."""
+        """Use the ID of a waiter, or cancel it if there is none yet."""
         if not waiter.done() and waiter.cancel():
             return False
-        browser_id = waiter.result()  # it is there, or coming this very moment
+        browser_id = waiter.result()  # available now or in a moment
         if browser_id is not None:
             tracker.adopt_id(browser_id)
         return True

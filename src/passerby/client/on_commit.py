@@ -1,4 +1,4 @@
-"""What an app's database transactions do to the events told in them."""
+"""The interface to an app's database transactions, whose commit records the events tracked in them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Protocol
 
 
 class Transactions(Protocol):
-    """Knows the database transactions of an app."""
+    """The database transactions of an app."""
 
     def defer(self, commit: Callable[[], object], rollback: Callable[[], object]) -> bool:
-        """Have something done when the transaction that is open now ends.
+        """Register callbacks for the end of the open transaction.
 
         Args:
             commit: called once it is committed.

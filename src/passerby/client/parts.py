@@ -1,4 +1,4 @@
-"""The parts of a `Tracking`, each made out of the settings that it needs. Nothing further in sees all settings."""
+"""Makes the parts of a `Tracking`, each from the settings that it needs. No other module gets all settings."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from .store_wait import StoreWait
 
 
 def check_destinations(destinations: Sequence[Destination]) -> None:
-    """Raise SettingsError for what is no destination, and for destinations that do not fit each other."""
+    """Raise SettingsError for an object that is not a destination, and for destinations that exclude each other."""
     for one in destinations:
         check_destination(one)
     if len({one.name for one in destinations}) < len(destinations):
-        raise SettingsError("two destinations go by one name; give each its own with name=...")
+        raise SettingsError("two destinations have the same name; set different ones with name=...")
     owners = [one.name for one in destinations if isinstance(one, CookieOwner) and one.shared_cookie is not None]
     if len(owners) > 1:
         raise SettingsError(
@@ -44,7 +44,7 @@ def check_destinations(destinations: Sequence[Destination]) -> None:
 
 
 def shared_cookie_of(destinations: Sequence[Destination]) -> SharedCookie | None:
-    """Return the browser ID's cookie of a destination whose browser SDK uses it too, if there is one."""
+    """Return the browser ID's cookie that a destination shares with its browser SDK, if there is one."""
     shared = (one.shared_cookie for one in destinations if isinstance(one, CookieOwner))
     return next((one for one in shared if one is not None), None)
 
@@ -52,7 +52,7 @@ def shared_cookie_of(destinations: Sequence[Destination]) -> SharedCookie | None
 def make_client(
     destinations: Sequence[Destination], settings: Settings, shared: SharedCookie | None, proxies: TrustedProxies
 ) -> Client:
-    """Make what takes events, with the outbox and the delivery behind it."""
+    """Make the client with its outbox and delivery."""
     dry_run_mode.detect_tests()
     if settings.send_in_tests:
         dry_run_mode.allowed.update(one.origin for one in destinations)
@@ -76,11 +76,11 @@ def make_client(
 
 
 def make_session_reader(settings: Settings, shared: SharedCookie | None, proxies: TrustedProxies) -> SessionReader:
-    """Make what opens sessions and writes cookies."""
+    """Make the session reader with its cookies."""
     is_readable = shared is not None  # by the browser SDK
     shared = shared or SharedCookie(settings.cookie_name)
     keys, attributes = settings.secret_keys, settings.cookie_attributes.for_name(shared.name)
-    # An ID that passerby alone writes has a signature; without one it may be an ID that an attacker chose.
+    # If only passerby writes the ID, it has a signature. Without one it may have been chosen by an attacker.
     has_other_writers = is_readable or not settings.set_cookie
     cookie = BrowserIdCookie(
         shared.name,
@@ -130,7 +130,7 @@ def _make_outbox(names: Sequence[str], settings: Settings) -> Outbox:
         return MemoryOutbox(names, settings.max_events or MAX_EVENTS, settings.when_full)
     try:
         from ..outbox import sqlite  # noqa: PLC0415 - not everybody has what it needs
-    except ImportError as error:  # a Python built without SQLite, or a system without such locks
+    except ImportError as error:  # Python without SQLite, or a system without file locks
         raise SettingsError(f'found no module {error.name}, which "sqlite:" needs', setting="outbox") from None
     try:
         _check_place(Path(directory))
@@ -148,7 +148,7 @@ def _make_outbox(names: Sequence[str], settings: Settings) -> Outbox:
 
 
 def _check_place(directory: Path) -> None:
-    """Raise SettingsError where a directory cannot be made or written; it is made later, with the first event."""
+    """Raise SettingsError if a directory cannot be created or written. It is created later, with the first event."""
     place = directory
     while not place.exists() and place != place.parent:
         place = place.parent

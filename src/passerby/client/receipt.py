@@ -1,4 +1,4 @@
-"""The receipt: what a tracking call returns. It can be ignored, awaited, or asked."""
+"""The receipt that a tracking call returns. It can be ignored, awaited, or read."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ DEFAULT_WAIT = 2.0  # seconds
 
 
 class Receipt:
-    """What a tracking call returns.
+    """The result of a tracking call.
 
     Attributes:
-        event_id: the event's ID, or None if the event was refused and dropped.
+        event_id: the event's ID, or None if the event was dropped.
     """
 
     __slots__ = ("__weakref__", "_awaited", "_outcomes", "_stored", "_waiters", "event_id")
@@ -33,48 +33,48 @@ class Receipt:
 
     @classmethod
     def dropped(cls, reason: str, destinations: Sequence[str]) -> Receipt:
-        """Make the receipt of something that was not kept."""
+        """Make the receipt of a dropped event."""
         receipt = cls(None, destinations)
         for destination in destinations:
             receipt.on_settled(destination, Dropped(reason))
         return receipt
 
     def on_stored(self) -> None:
-        """The outbox has recorded the event. Called by the outbox, in any thread."""
+        """Note that the outbox has stored the event. Called by the outbox, in any thread."""
         self._stored = True
         self._wake()
 
     def on_settled(self, destination: str, outcome: Outcome) -> None:
-        """A destination's outcome is known. Called by the outbox, in any thread."""
-        self._outcomes[destination] = outcome  # in one step, as several threads may
+        """Note the outcome of a destination. Called by the outbox, in any thread."""
+        self._outcomes[destination] = outcome  # atomic, because several threads may call this
         self._wake()
 
     @property
     def outcomes(self) -> Mapping[str, Outcome]:
-        """What is known now, by destination."""
+        """The outcomes known now, by destination."""
         return {name: self._outcomes.get(name, Pending()) for name in self._awaited}
 
     async def stored(self) -> None:
-        """Wait until the outbox has recorded the event: from then on it survives what the outbox survives."""
+        """Wait until the outbox has stored the event. From then on it survives what the outbox survives."""
         waiter = self._waiter(for_storage=True)
         if waiter is not None:
             await asyncio.wrap_future(waiter)
 
     def wait_stored(self, timeout: float | None = None) -> None:
-        """Do as `stored` does, in sync code. Raises TimeoutError after `timeout` seconds."""
+        """The same as `stored`, for sync code. Raises TimeoutError after `timeout` seconds."""
         waiter = self._waiter(for_storage=True)
         if waiter is not None:
             _wait(waiter, timeout)
 
     async def delivered(self, timeout: float | None = DEFAULT_WAIT) -> Mapping[str, Outcome]:
-        """Wait at most `timeout` seconds for the answers of all destinations; return the outcomes by destination."""
+        """Wait at most `timeout` seconds for all destinations. Returns the outcomes by destination."""
         waiter = self._waiter(for_storage=False)
         if waiter is not None:
             await wait_async(waiter, timeout)
         return self.outcomes
 
     def wait_delivered(self, timeout: float | None = DEFAULT_WAIT) -> Mapping[str, Outcome]:
-        """Do as `delivered` does, in sync code."""
+        """The same as `delivered`, for sync code."""
         waiter = self._waiter(for_storage=False)
         if waiter is not None:
             with suppress(TimeoutError):
@@ -93,15 +93,15 @@ class Receipt:
         return len(self._outcomes) >= len(self._awaited)
 
     def _waiter(self, for_storage: bool) -> Future[None] | None:
-        """Return what to wait for, or None if there is nothing to wait for.
+        """Return a future to wait for, or None if there is nothing to wait for.
 
-        The outbox's thread first notes the fact and then looks for waiters; this first adds the waiter and then looks
-        for the fact: whatever the order of the two, one of them sees the other.
+        The outbox's thread first sets the state and then reads the waiters. This first adds the waiter and then reads
+        the state. So in any order at least one sees the other.
         """
         waiter: Future[None] = Future()
         self._waiters.append((for_storage, waiter))
         if self._is_settled or (for_storage and self._stored):
-            with suppress(ValueError):  # whoever told of it just now may have been faster
+            with suppress(ValueError):  # the outbox's thread may have removed it just now
                 self._waiters.remove((for_storage, waiter))
             return None
         return waiter
@@ -113,7 +113,7 @@ class Receipt:
             if self._is_settled or (for_storage and self._stored):
                 try:
                     self._waiters.remove((for_storage, waiter))
-                except ValueError:  # what tells of another destination was faster
+                except ValueError:  # removed by the thread of another destination
                     continue
                 if waiter.set_running_or_notify_cancel():
                     waiter.set_result(None)

@@ -1,4 +1,4 @@
-"""Several sites in one app: each with settings of its own, chosen by the request."""
+"""Several sites in one app, each with its own settings, chosen by the request."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ log: Logger = get_logger("passerby")
 
 
 class TrackingSource(Protocol):
-    """What a middleware is given: a `Tracking`, or `Sites`."""
+    """The source of trackers for a middleware: a `Tracking`, or `Sites`."""
 
     def for_request(self, request: RequestInfo) -> RequestLifecycle:
-        """Return the lifecycle through which a request comes in."""
+        """Return the lifecycle for a request."""
         ...
 
     def outside_request(self) -> Tracker:
-        """Return a tracker for code that runs outside of a request too; it drops what is tracked."""
+        """Return a tracker for code that may run outside of a request. It drops all events."""
         ...
 
     def start(self) -> None:
@@ -40,33 +40,32 @@ class TrackingSource(Protocol):
         ...
 
     def flush(self, timeout: float = DEFAULT_WAIT) -> int:
-        """Wait until everything is delivered; return how many events still wait."""
+        """Wait until all events are delivered. Returns how many still wait."""
         ...
 
     async def aflush(self, timeout: float = DEFAULT_WAIT) -> int:
-        """Do as `flush` does without blocking the event loop."""
+        """The same as `flush`, without blocking the event loop."""
         ...
 
     def record_with(self, transactions: Transactions | None) -> None:
-        """Have events that are told in a database transaction recorded when it is committed."""
+        """Record events tracked in a database transaction when it is committed."""
         ...
 
 
 class Sites:
-    """A `Tracking` for each of several sites, tenants or brands that one app serves; made once each, on first use.
+    """A `Tracking` for each of several sites, tenants or brands of one app, created on first use.
 
-    What belongs to one site is never used for another: keys, cookies, destinations and events are those of the site
-    whose request it is.
+    Sites share nothing: keys, cookies, destinations and events are those of the request's site.
 
     Args:
-        find: called with the facts of each request; returns the name of its site, out of a list that the app knows
-            (never a host name as it came), or None for no site, where nothing is tracked.
+        find: called with the facts of each request; returns the name of its site, from a list that the app knows
+            (never a host name from the request), or None for no site, where nothing is tracked.
         make: called with a site's name; returns its `Tracking`.
         trusted_proxies: as the setting of the same name, for `find` and for all sites that do not set it themselves.
         trusted_proxy_headers: as the setting of the same name.
 
     Raises:
-        SettingsError: a proxy or a header is wrong, or one of the two is no plain function.
+        SettingsError: a proxy or a header is wrong, or one of the two is not a plain function.
     """
 
     def __init__(
@@ -92,16 +91,16 @@ class Sites:
         return f"<Sites {', '.join(self._made) or 'none yet'}>"
 
     def for_request(self, request: RequestInfo) -> RequestLifecycle:
-        """Return the lifecycle of a request's site; where that cannot be had, one behind which nothing is tracked."""
+        """Return the lifecycle of a request's site. If there is none, return one that tracks nothing."""
         request.trust(self._proxies)
         try:
             name = self._find(request)
             if discard_awaitable(name):
-                log.error("find gave something to be awaited, expected the name of a site or None; nothing is tracked")
+                log.error("find returned an awaitable, expected the name of a site or None; nothing is tracked")
                 name = None
             tracking = self._nowhere if name is None else self[name]
         except Exception:
-            log.exception("the site of a request could not be found; nothing is tracked in it")
+            log.exception("cannot find the site of a request; nothing is tracked in it")
             tracking = self._nowhere
         return tracking.for_request(request)
 
@@ -110,7 +109,7 @@ class Sites:
         return self._nowhere.outside_request()
 
     def __getitem__(self, name: str) -> Tracking:
-        """Return the tracking of a site, made if need be; raises what `make` raises."""
+        """Return the tracking of a site, and create it if necessary. Exceptions of `make` are passed on."""
         tracking = self._made.get(name)
         if tracking is None:
             with self._making:
@@ -127,7 +126,7 @@ class Sites:
             tracking.start()
 
     def flush(self, timeout: float = DEFAULT_WAIT) -> int:
-        """Wait at most `timeout` seconds for all sites' events, which are delivered side by side.
+        """Wait at most `timeout` seconds for the events of all sites, which are delivered in parallel.
 
         Returns how many still wait.
         """
@@ -135,14 +134,14 @@ class Sites:
         return sum(tracking.flush(_left_until(until)) for tracking in list(self._made.values()))
 
     async def aflush(self, timeout: float = DEFAULT_WAIT) -> int:
-        """Do as `flush` does without blocking the event loop."""
+        """The same as `flush`, without blocking the event loop."""
         until = time.monotonic() + timeout
         return sum([await tracking.aflush(_left_until(until)) for tracking in list(self._made.values())])
 
     def close(self, timeout: float | None = None) -> int:
-        """Flush and end the background threads; return how many events still wait.
+        """Flush and stop the background threads. Returns how many events still wait.
 
-        Without a timeout each site has its own `close_timeout`, of which counts what was waited for others.
+        Without a timeout each site has its own `close_timeout`, which includes the time waited for others.
         """
         begun = time.monotonic()
         left = 0
@@ -162,12 +161,12 @@ class Sites:
         return {name: tracking.stats() for name, tracking in list(self._made.items())}
 
     def reset_after_fork(self) -> None:
-        """In a forked child: whoever of the parent was just making a site will never let go of the lock."""
+        """Replace the lock in a forked child: a thread of the parent that held it never releases it."""
         self._making = threading.Lock()
 
 
 def _checked(made: object) -> Tracking:
-    """Return what `make` has made; raises SettingsError if that is no tracking."""
+    """Return the result of `make`. Raises SettingsError if it is not a `Tracking`."""
     if discard_awaitable(made) or not isinstance(made, Tracking):
         raise SettingsError(f"make: found {type(made).__name__}, expected a Tracking")
     return made

@@ -1,4 +1,4 @@
-"""The barrier: nobody is told that an event was taken before it is recorded."""
+"""Waits until events are stored, so that no response confirms an event before."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from concurrent.futures import Future, wait
 from ..outbox import Outbox
 from ..values.futures import wait_async, wait_while_async
 
-_LOOK = 0.1  # seconds between two looks whether the disk still takes events, where the wait has no limit
+_CHECK_INTERVAL = 0.1  # seconds between two checks whether the disk still accepts events, if the wait has no limit
 
 
 class StoreWait:
-    """Waits for the outbox to record what was told, and counts what it did not record in time.
+    """Waits for the outbox to store events, and counts those that it did not store in time.
 
     Args:
-        outbox: where events wait.
-        timeout: how many seconds anybody waits at most; None for no limit.
+        outbox: the outbox.
+        timeout: the longest wait in seconds; None for no limit.
 
     Attributes:
-        store_timeouts: how many events were not recorded in time. They may be recorded all the same.
+        store_timeouts: the number of events that were not stored in time. They may be stored later.
     """
 
     def __init__(self, outbox: Outbox, timeout: float | None) -> None:
@@ -28,9 +28,9 @@ class StoreWait:
         self.store_timeouts: int = 0
 
     def start(self, number: int) -> Future[None] | None:
-        """Return what to wait for until so many events are recorded, or None if there is nothing to wait for.
+        """Return a future for which to wait until events are stored, or None if there is nothing to wait for.
 
-        While the disk takes nothing nobody waits, as that would be in vain.
+        While the disk accepts nothing it returns None, because waiting would be useless.
         """
         recorded = self._outbox.when_stored()
         if recorded is not None and not self._outbox.is_recording:
@@ -40,9 +40,9 @@ class StoreWait:
         return recorded
 
     async def wait_async(self, recorded: Future[None], number: int) -> None:
-        """Wait for what `begin` has returned."""
+        """Wait for the future that `start` returned."""
         is_recorded = (
-            await wait_while_async(recorded, _LOOK, self._is_recording)
+            await wait_while_async(recorded, _CHECK_INTERVAL, self._is_recording)
             if self._timeout is None
             else await wait_async(recorded, self._timeout)
         )
@@ -50,8 +50,8 @@ class StoreWait:
             self.store_timeouts += number
 
     def wait_sync(self, recorded: Future[None], number: int) -> None:
-        """Do as `pass_async` does, in sync code."""
-        pause = _LOOK if self._timeout is None else self._timeout
+        """The same as `wait_async`, for sync code."""
+        pause = _CHECK_INTERVAL if self._timeout is None else self._timeout
         while not wait([recorded], pause).done:
             if self._timeout is not None or not self._is_recording():
                 recorded.cancel()
@@ -62,9 +62,9 @@ class StoreWait:
         return self._outbox.is_recording and not self._outbox.is_closed
 
     def wait_at_once(self) -> None:
-        """Wait for one event for which no response waits, where waiting is allowed.
+        """Wait for one event for which no response waits, if waiting is allowed.
 
-        An event loop must not wait: there the app awaits `Receipt.stored` where it wants to be sure.
+        An event loop must not block: there the app can await `Receipt.stored`.
         """
         if not _is_in_event_loop():
             recorded = self.start(1)
@@ -73,7 +73,7 @@ class StoreWait:
 
 
 def _is_in_event_loop() -> bool:
-    """Whether a task of an event loop calls. A loop alone says nothing: under gevent ours is in everybody's thread."""
+    """Return whether a task of an event loop calls. A running loop is no proof: with gevent ours is in every thread."""
     try:
         return asyncio.current_task() is not None
     except RuntimeError:

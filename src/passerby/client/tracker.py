@@ -1,4 +1,4 @@
-"""The tracker: what a view handler holds, for one visitor during one request.
+"""The tracker of one visitor during one request, as used by view functions.
 
 It does no I/O of its own: events go through `client.capture` to the client, and questions to the client.
 """
@@ -27,14 +27,14 @@ log: Logger = get_logger("passerby")
 
 
 class Tracker:
-    """One visitor during one request: who they are, and what is told of them.
+    """Tracks the events of one visitor during one request.
 
-    A tracking call checks what it is given, records it and returns at once. It raises ValidationError for what no
-    destination could take (unless ``on_invalid="drop"``) and nothing else.
+    A tracking call checks its data, records the event and returns at once. It raises ValidationError for data that no
+    destination could accept (unless ``on_invalid="drop"``) and nothing else.
 
     Attributes:
-        session: what is known of the visitor in this request.
-        outer: the tracker of the request within which this one was made, if it was.
+        session: the visitor's session.
+        outer: the tracker of the outer request, if this request is nested.
     """
 
     __slots__ = ("__weakref__", "_client", "_made", "outer", "session")
@@ -46,34 +46,34 @@ class Tracker:
         self._made: EventCapture | None = None
 
     def nest(self, outer: Tracker | None) -> None:
-        """The request is handled within that of another tracker, which is the current one again afterwards."""
+        """Set the tracker of the outer request, which is the current one again afterwards."""
         self.outer = outer
 
     def __copy__(self) -> Tracker:
         return self
 
     def __deepcopy__(self, memo: object) -> Tracker:
-        """A copy of a request is still of the same visitor."""
+        """Return the same tracker: a copy of a request has the same visitor."""
         return self
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
-        """A request that is pickled, as Django allows, comes back with None for its tracker."""
+        """Pickle as None, so that a Django request can be pickled."""
         return type(None), ()
 
     @property
     def browser_id(self) -> str | None:
-        """The browser's ID, in the very first request too; None where there is none yet or may be none."""
+        """The browser ID, also in the first request; None if there is none yet or none is allowed."""
         self.session.mark_used()
         return self.session.browser_id
 
     @property
     def user_id(self) -> str | None:
-        """Who the visitor is; None until identified, remembered over requests where cookies can be signed."""
+        """The user ID; None until identified. With a secret key it is kept over requests."""
         return self.session.user_id
 
     @property
     def point_of_sale(self) -> str | None:
-        """The point of sale that events of this request get; set it to change it from here on."""
+        """The point of sale of events of this request; set it to change it for later events."""
         return self._capture.builder.point_of_sale
 
     @point_of_sale.setter
@@ -85,12 +85,12 @@ class Tracker:
 
     @property
     def has_page_view(self) -> bool:
-        """Whether a page view was told in this request."""
+        """Whether a page view was tracked in this request."""
         return self._made is not None and self._made.builder.has_page_view
 
     @property
     def _capture(self) -> EventCapture:
-        """Made when something is tracked, which in most requests is nothing."""
+        """Created on first use, because in most requests nothing is tracked."""
         if self._made is None:
             self._made = EventCapture(self._client, self.session)
         return self._made
@@ -101,11 +101,11 @@ class Tracker:
         extension_data: Mapping[str, Any] | None = None,
         **options: Unpack[Options],
     ) -> Receipt:
-        """Tell that the visitor sees a page.
+        """Track a page view.
 
         Args:
-            event_data: what is not given comes from settings and request.
-            extension_data: the app's own attributes; at most 50 once flattened.
+            event_data: missing values are filled in from settings and request.
+            extension_data: the app's attributes; at most 50 after flattening.
             options: see `Options`.
         """
         receipt = self._capture.capture("page_view", None, event_data, extension_data, options)
@@ -119,12 +119,12 @@ class Tracker:
         extension_data: Mapping[str, Any] | None = None,
         **options: Unpack[Options],
     ) -> Receipt:
-        """Tell an event of a type of its own, such as ``"ADD"`` or ``"CHECKOUT"``.
+        """Track an event with a custom type, such as ``"ADD"`` or ``"CHECKOUT"``.
 
         Args:
             type: the event's type; Sitecore CDP wants upper case.
             event_data: its attributes, sent as they are.
-            extension_data: the app's own attributes; at most 50 once flattened.
+            extension_data: the app's attributes; at most 50 after flattening.
             options: see `Options`.
         """
         return self._capture.capture("event", type, event_data, extension_data, options)
@@ -135,27 +135,27 @@ class Tracker:
         extension_data: Mapping[str, Any] | None = None,
         **options: Unpack[Options],
     ) -> Receipt:
-        """Tell who the visitor is, in Sitecore's words: identifiers and what is known of the person.
+        """Identify the visitor in Sitecore's terms: identifiers and known fields of the person.
 
         The user ID becomes the identifier of the configured provider, else the first one.
 
         Args:
             event_data: identifiers and fields.
-            extension_data: the app's own attributes; at most 50 once flattened.
+            extension_data: the app's attributes; at most 50 after flattening.
             options: see `Options`.
         """
         return self._capture.capture("identity", None, event_data, extension_data, options)
 
     def identify(self, user_id: object, traits: Mapping[str, Any] | None = None, **options: Unpack[Options]) -> Receipt:
-        """Tell who the visitor is, in Customer.io's and Datalyr's words: a user ID and traits.
+        """Identify the visitor in Customer.io's and Datalyr's terms: a user ID and traits.
 
-        Safe to call on every page: what has not changed is not sent again within a day. On a browser that belongs to
-        another user it gives the browser a new ID first; see the setting `on_user_change`.
+        Safe to call on every page: an unchanged identity is not sent again within a day. If the browser belongs to
+        another user, it gets a new browser ID first; see the setting `on_user_change`.
 
         Args:
             user_id: text, a number or a UUID; best the database key. Not empty, at most 255 characters, not the browser
                 ID.
-            traits: what is known of the person; at most 50 attributes beside those that have a field of their own.
+            traits: the person's traits; at most 50 in addition to those that have a field in `identity`.
             options: see `Options`.
         """
         try:
@@ -166,13 +166,13 @@ class Tracker:
         return self._capture.capture("identity", None, data, extension, options)
 
     def group(self, group_id: object, traits: Mapping[str, Any] | None = None, **options: Unpack[Options]) -> Receipt:
-        """Tell that the visitor belongs to a group, such as a company or a team.
+        """Track that the visitor belongs to a group, such as a company or a team.
 
-        Only destinations that know groups get it, such as Customer.io and Datalyr.
+        It is sent only to destinations that support groups, such as Customer.io and Datalyr.
 
         Args:
             group_id: text, a number or a UUID; best the database key. Not empty, at most 255 characters.
-            traits: what is known of the group.
+            traits: the group's traits.
             options: see `Options`.
         """
         try:
@@ -187,9 +187,9 @@ class Tracker:
         return self._capture.capture("group", None, data, None, options)
 
     def alias(self, previous_id: object, **options: Unpack[Options]) -> Receipt:
-        """Tell that another ID stands for the same person as the user ID that is known now.
+        """Track that another ID belongs to the same person as the current user ID.
 
-        Only destinations that know aliases get it, such as Customer.io and Datalyr.
+        It is sent only to destinations that support aliases, such as Customer.io and Datalyr.
 
         Args:
             previous_id: the other ID: text, a number or a UUID. The visitor must have been identified by the new one.
@@ -204,11 +204,11 @@ class Tracker:
         return self._capture.capture("alias", None, data, None, options)
 
     def reset(self) -> None:
-        """The visitor has logged out: forget the user ID, keep the browser ID."""
+        """Log out: remove the user ID, keep the browser ID."""
         self.session.reset()
 
     def rotate(self) -> None:
-        """Someone else is going to use this browser: forget the user ID and give it a new browser ID."""
+        """Remove the user ID and assign a new browser ID, because another person will use this browser."""
         self._capture.rotate()
 
     def add_to_event_queue(
@@ -218,17 +218,17 @@ class Tracker:
         extension_data: Mapping[str, Any] | None = None,
         **options: Unpack[Options],
     ) -> Receipt:
-        """Hold an event for this browser until `process_event_queue`, over as many requests as it takes.
+        """Hold an event for this browser until `process_event_queue`, also over several requests.
 
-        It is checked and gets its point of sale now, as `event` does.
+        It is checked and gets its point of sale now, as in `event`.
         """
         return self._capture.capture("event", type, event_data, extension_data, options, held=True)
 
     def process_event_queue(self) -> int:
-        """Let go of the events held for this browser, in their order.
+        """Release the events held for this browser, in their order.
 
-        Returns how many this process held. Where workers share an outbox on disk, the others let go of theirs within a
-        second or two.
+        Returns how many this process held. Other workers that share the outbox on disk release theirs within a second
+        or two.
         """
         return self._act_on_queue(self._client.release_held)
 
@@ -243,51 +243,51 @@ class Tracker:
         try:
             return act(self.session, self._capture.visitor_key())
         except Exception:
-            log.exception("the events held for a visitor could not be reached")
+            log.exception("cannot access the events held for a visitor")
             return 0
 
     async def guest_id(self, timeout: float | None = None) -> str:
-        """Ask Sitecore CDP for the ID of the guest behind this browser.
+        """Request the guest ID of this browser from Sitecore CDP.
 
         Raises:
-            RemoteTimeout: no answer within `timeout` seconds.
+            RemoteTimeout: no response within `timeout` seconds.
             RemoteError: the browser is unknown there, or the service could not be reached.
         """
         return await asyncio.wrap_future(self._client.ask_guest_id(self.browser_id, timeout))
 
     def guest_id_sync(self, timeout: float | None = None) -> str:
-        """Do as `guest_id` does, in sync code."""
+        """The same as `guest_id`, for sync code."""
         return self._client.ask_guest_id(self.browser_id, timeout).result()
 
     async def personalize(self, data: Mapping[str, Any], timeout: float | None = None) -> dict[str, Any] | None:
-        """Ask Sitecore for a personalisation; the one call that waits for the network.
+        """Request a personalisation from Sitecore. Waits for the network.
 
         Args:
-            data: `friendly_id`, and as wanted `channel`, `currency`, `language`, `email`, `identifier`, `params`,
+            data: `friendly_id`, and optionally `channel`, `currency`, `language`, `email`, `identifier`, `params`,
                 `point_of_sale`.
-            timeout: in seconds, over the whole answer.
+            timeout: in seconds, for the whole response.
 
         Returns:
-            What the experience answers, or None if there was no good answer, or if consent is missing.
+            The response of the experience, or None if it failed or consent is missing.
 
         Raises:
             ValidationError: friendly ID or point of sale is missing.
-            RemoteTimeout: no answer in time.
+            RemoteTimeout: no response in time.
         """
         try:
             answer = self._ask_personalization(data, timeout)
             return None if answer is None else await asyncio.wrap_future(answer)
         except RemoteError as error:
-            log.warning("no personalisation: %s", error)
+            log.warning("personalisation failed: %s", error)
             return None
 
     def personalize_sync(self, data: Mapping[str, Any], timeout: float | None = None) -> dict[str, Any] | None:
-        """Do as `personalize` does, in sync code."""
+        """The same as `personalize`, for sync code."""
         try:
             answer = self._ask_personalization(data, timeout)
             return None if answer is None else answer.result()
         except RemoteError as error:
-            log.warning("no personalisation: %s", error)
+            log.warning("personalisation failed: %s", error)
             return None
 
     def _ask_personalization(
@@ -307,7 +307,7 @@ class Tracker:
             return None
 
     def adopt_id(self, browser_id: str) -> None:
-        """Go by an ID that is new to this browser, also with what was told before there was one."""
+        """Assign a new browser ID, also to the events recorded before."""
         if self._made is None:
             self.session.assign(browser_id)
         else:

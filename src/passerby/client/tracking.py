@@ -1,4 +1,4 @@
-"""Tracking: joins the parts. One per app; it hands each request a tracker."""
+"""The entry point of an app: makes all parts from settings, and gives each request a tracker."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Tracking:
         )
         warn_if_threads_are_off()
         if (collector := collector_url()) is not None:
-            log_loss(  # it is seen where no logging is configured too: the addresses of the settings get nothing
+            log_loss(  # visible also without logging configured: nothing is sent to the configured addresses
                 log,
                 "%s is set: events go to the collector at %s and to no configured address; for development only",
                 COLLECTOR_URL,
@@ -92,7 +92,7 @@ class Tracking:
 
         Args:
             values: the settings, those of a destination under its kind.
-            spelling: makes out of a setting's name, such as ``"sitecore.client_key"``, how errors are to call it.
+            spelling: converts a setting's name, such as ``"sitecore.client_key"``, to its form in error messages.
 
         Raises SettingsError as `Tracking` does.
         """
@@ -120,22 +120,22 @@ class Tracking:
 
     @property
     def close_timeout(self) -> float:
-        """How many seconds `close` takes at most if it is not told."""
+        """The default timeout of `close`, in seconds."""
         return self._settings.close_timeout
 
     @property
     def cache_control(self) -> CacheControl:
-        """What is done about shared caches; see `passerby.settings.settings.Settings`."""
+        """How shared caches are treated; see `passerby.settings.settings.Settings`."""
         return self._settings.cache_control
 
     def for_request(self, request: RequestInfo) -> RequestLifecycle:
-        """Return the lifecycle through which a request comes in; for every framework's face."""
+        """Return the lifecycle for a request; used by all framework integrations."""
         return self._lifecycle
 
     # The server object: any framework's request, with or without the middleware.
 
     def tracker_for(self, request: Any) -> Tracker:
-        """Return the tracker of a request; made on first use, and then the same for all who ask.
+        """Return the tracker of a request. It is created on first use, and later calls return the same one.
 
         Args:
             request: an ASGI scope, a WSGI environ, or the request object of Starlette, FastAPI, Django or Flask.
@@ -156,11 +156,11 @@ class Tracking:
         """Return a tracker outside of any request, for a job or an import.
 
         Args:
-            browser_id: what `Tracker.browser_id` said, as text or as a UUID.
-            user_id: who the visitor is, if that is known: text, a number or a UUID.
+            browser_id: the value of `Tracker.browser_id`, as text or as a UUID.
+            user_id: the user ID, if known: text, a number or a UUID.
 
-        Raises ValidationError if the browser ID is no UUID or the user ID is none. With ``on_invalid="drop"`` all that
-        is tracked with the tracker is dropped instead.
+        Raises ValidationError if the browser ID is not a UUID or the user ID is invalid. With ``on_invalid="drop"`` all
+        events of the tracker are dropped instead.
         """
         try:
             browser = checked_browser_id(browser_id, self._client.cookie.id_format)
@@ -171,9 +171,9 @@ class Tracking:
         return Tracker(self._client, session_of(browser, user))
 
     def outside_request(self) -> Tracker:
-        """Return a tracker for code that runs outside of a request too: it has no visitor and drops what is tracked.
+        """Return a tracker for code that may run outside of a request. It has no visitor and drops all events.
 
-        What is dropped is counted as "no-request". For a visitor who is known there is `for_visitor`.
+        Its events are counted as "no-request". For a known visitor use `for_visitor`.
         """
         return Tracker(self._client, Session(None, OUTSIDE, ParsedBrowserId(None), None))
 
@@ -183,12 +183,12 @@ class Tracking:
         Args:
             request: as for `tracker_for`.
             response: a list of headers, or the response object of Starlette, FastAPI, Django or Flask.
-            timeout: how many seconds a new visitor may wait for an ID; `browser_id_timeout` by default.
+            timeout: seconds for which a new visitor may wait for an ID; by default `browser_id_timeout`.
 
         Raises:
-            ValidationError: IV-0006, the timeout is no number of seconds.
+            ValidationError: IV-0006, the timeout is not a number of seconds.
             RemoteTimeout: IE-0003, no ID within the given timeout.
-            BrowserIdUnavailable: IE-0004, no ID could be had.
+            BrowserIdUnavailable: IE-0004, no ID is available.
         """
         tracker = self._tracker_for_cookie(request)
         if tracker is None:
@@ -200,7 +200,7 @@ class Tracking:
         self._answer(tracker, response, timed_out=timeout is not None and not in_time)
 
     def handle_cookie_sync(self, request: Any, response: Any, timeout: float | None = None) -> None:
-        """Do as `handle_cookie` does, in sync code."""
+        """The same as `handle_cookie`, for sync code."""
         tracker = self._tracker_for_cookie(request)
         if tracker is None:
             return
@@ -216,14 +216,14 @@ class Tracking:
         request: Any,
         extension_data: Mapping[str, Any] | None = None,
     ) -> Receipt:
-        """Tell that the visitor of a request sees a page; see `Tracker.page_view`."""
+        """Track a page view of a request's visitor; see `Tracker.page_view`."""
         tracker = self._find_tracker(request)
         return self._refused if tracker is None else tracker.page_view(event_data, extension_data)
 
     def identity(
         self, event_data: Mapping[str, Any], request: Any, extension_data: Mapping[str, Any] | None = None
     ) -> Receipt:
-        """Tell who the visitor of a request is; see `Tracker.identity`."""
+        """Identify a request's visitor; see `Tracker.identity`."""
         tracker = self._find_tracker(request)
         return self._refused if tracker is None else tracker.identity(event_data, extension_data)
 
@@ -234,56 +234,56 @@ class Tracking:
         request: Any,
         extension_data: Mapping[str, Any] | None = None,
     ) -> Receipt:
-        """Tell an event of the visitor of a request; see `Tracker.event`."""
+        """Track an event of a request's visitor; see `Tracker.event`."""
         tracker = self._find_tracker(request)
         return self._refused if tracker is None else tracker.event(type, event_data, extension_data)
 
     async def personalize(
         self, data: Mapping[str, Any], request: Any, timeout: float | None = None
     ) -> dict[str, Any] | None:
-        """Ask for a personalisation for the visitor of a request; see `Tracker.personalize`."""
+        """Request a personalisation for a request's visitor; see `Tracker.personalize`."""
         tracker = self._find_tracker(request, counted=False)
         return None if tracker is None else await tracker.personalize(data, timeout)
 
     def personalize_sync(
         self, data: Mapping[str, Any], request: Any, timeout: float | None = None
     ) -> dict[str, Any] | None:
-        """Do as `personalize` does, in sync code."""
+        """The same as `personalize`, for sync code."""
         tracker = self._find_tracker(request, counted=False)
         return None if tracker is None else tracker.personalize_sync(data, timeout)
 
-    # Running it.
+    # Start, flush, close.
 
     def start(self) -> None:
-        """Start the background thread and fill the pool of browser IDs; the first request does it otherwise."""
+        """Start the background thread and fill the pool of browser IDs. Otherwise the first request does."""
         self._delivery.start()
 
     def flush(self, timeout: float = DEFAULT_WAIT) -> int:
-        """Wait at most `timeout` seconds until everything is delivered; return how many events still wait."""
+        """Wait at most `timeout` seconds until all events are delivered. Returns how many still wait."""
         return self._delivery.flush(self._wait_of(timeout, DEFAULT_WAIT))
 
     async def aflush(self, timeout: float = DEFAULT_WAIT) -> int:
-        """Do as `flush` does without blocking the event loop."""
+        """The same as `flush`, without blocking the event loop."""
         return await self._delivery.aflush(self._wait_of(timeout, DEFAULT_WAIT))
 
     def close(self, timeout: float | None = None) -> int:
-        """Flush and end the background thread; return how many events still wait. A later event starts it again."""
+        """Flush and stop the background thread. Returns how many events still wait. A later event starts it again."""
         return self._delivery.close(self._wait_of(timeout, self.close_timeout))
 
     async def aclose(self, timeout: float | None = None) -> int:
-        """Do as `close` does without blocking the event loop."""
+        """The same as `close`, without blocking the event loop."""
         return await asyncio.to_thread(self.close, timeout)
 
     def record_with(self, transactions: Transactions | None) -> None:
-        """Have events that are told in a database transaction recorded when it is committed, and dropped if it fails.
+        """Record events tracked in a database transaction when it is committed, and drop them if it is rolled back.
 
-        What is dropped is counted as "rollback", and an identity told in the transaction is forgotten with it. The face
-        for Django does this by itself.
+        Dropped events are counted as "rollback", and an identity tracked in the transaction is undone. The Django
+        integration does this by itself.
         """
         self._client.record_with(transactions)
 
     def dead_letters(self) -> list[DeadLetter]:
-        """Return the events that a destination will never take, each with the reason."""
+        """Return the dead letters, each with its reason."""
         return self._client.dead_letters()
 
     def stats(self) -> Stats:
@@ -294,7 +294,7 @@ class Tracking:
         return self._find_tracker(request, counted=False) if self._settings.set_cookie else None
 
     def _find_tracker(self, request: Any, *, counted: bool = True) -> Tracker | None:
-        """Return a request's tracker; None for what is no request, where that is not to be raised."""
+        """Return a request's tracker, or None for an invalid request if `on_invalid` is "drop"."""
         try:
             return self._tracker_for(request)
         except ValidationError as error:
@@ -303,7 +303,7 @@ class Tracking:
 
     @property
     def _refused(self) -> Receipt:
-        """The receipt of a call that was refused and counted."""
+        """The receipt of a call that was dropped and counted."""
         return Receipt.dropped("invalid", self._client.destination_names)
 
     def _checked_timeout(self, timeout: object) -> float | None:
@@ -324,14 +324,16 @@ class Tracking:
                 self._remove_stale(response)
             if session.needs_id:
                 raise RemoteTimeout if timed_out else BrowserIdUnavailable
-            if not session.waits_for_storage:  # else the middleware sets the cookies, on what only this request sends
+            if (
+                not session.waits_for_storage
+            ):  # otherwise the middleware sets the cookies, on the final response of this request
                 self._change(session, response)
         except ValidationError as error:
             self._client.drop("invalid", (), error)
 
     @wrap_read_errors("response")
     def _remove_stale(self, response: Any) -> None:
-        """Remove the cookies that a response carries from the answer to another request."""
+        """Remove the cookies that another request has set on a reused response."""
         left = self._session_reader.stale_cookies(headers_of(response))
         if left:
             log.warning(

@@ -1,7 +1,6 @@
-"""uWSGI before 2.0.27 starts Python without threads unless it is told to; then nothing works in the background.
+"""Warns if uWSGI runs without threads: before 2.0.27 it needs an option, and without threads nothing is delivered.
 
-What is told under such a server waits: in memory it is lost with the process. It has to be said at the start, since
-nothing else shows it.
+Events then wait, and are lost with the process if they are in memory. Only this warning at start shows it.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ ADVICE = "start it with --enable-threads (or `enable-threads = true` in its conf
 
 
 def runs_threads() -> bool | None:
-    """Whether the uWSGI that runs this process lets threads run; None if none does.
+    """Return whether the uWSGI server of this process runs threads, or None without uWSGI.
 
-    It says so itself, as `has_threads` of the module that it gives to its apps.
+    uWSGI provides it as `has_threads` of its module.
     """
     server = sys.modules.get("uwsgi")
     return None if server is None else bool(getattr(server, "has_threads", True))

@@ -1,4 +1,4 @@
-"""Counts the responses that could not carry a visitor's cookie, by reason; the log says it once for each reason."""
+"""Counts the responses that could not set a visitor's cookie, by reason. Each reason is logged once."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class WithheldCookies:
     """The counts of one `Tracking`.
 
     Attributes:
-        unkept_visitors: how many new visitors had an event recorded and no cookie set, so that the destination takes
-            them for somebody else at the next page.
+        unkept_visitors: the number of new visitors with a recorded event and without a cookie. On their next page they
+            are other visitors to the destination.
     """
 
     def __init__(self) -> None:
@@ -48,12 +48,12 @@ class WithheldCookies:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many responses, by reason."""
+        """The number of responses by reason."""
         with self._lock:
             return dict(self._counts)
 
     def count(self, session: Session) -> None:
-        """Count a response whose session says why it carries no cookie."""
+        """Count a response without a cookie, if its session has a reason."""
         reason = session.withheld_reason
         if reason is None:
             return

@@ -187,8 +187,8 @@ class Delivery:
         self._browser_ids.return_unused()
         self._outbox.close(max(0.1, until - self._clock()))
         if self._outbox.waiting() <= left:
-            self._worker.stop(0.0)  # what the outbox read as it closed may have started it again
-        if self._outbox.waiting() > left:  # an event was recorded after the flush and before the stop
+            self._worker.stop(0.0)  # events read while the outbox closed may have restarted it
+        if self._outbox.waiting() > left:  # an event was tracked after the flush
             self.start()
         return left
 
@@ -292,8 +292,8 @@ class Delivery:
         try:
             while not worker.stopping:
                 due = self._run_once()
-                has_room = any(sender.can_send for sender in self._senders.values())
-                await worker.sleep(None if due is None else max(0.0, due - self._clock()), for_events=has_room)
+                can_send = any(sender.can_send for sender in self._senders.values())
+                await worker.sleep(None if due is None else max(0.0, due - self._clock()), for_events=can_send)
         finally:
             for sender in self._senders.values():
                 await sender.aclose()

@@ -46,9 +46,9 @@ def register_process_listener(process: ProcessListener) -> None:
     _listeners.add(process)
 
 
-def register_fork_aware(heir: ForkAware) -> None:
+def register_fork_aware(one: ForkAware) -> None:
     """Notify an object in the child after a fork. The reference is weak."""
-    _fork_aware.add(heir)
+    _fork_aware.add(one)
 
 
 def _on_exit() -> None:
@@ -68,8 +68,8 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    for heir in [*_fork_aware, *_listeners]:  # the rate limit of the loggers is among the first
-        heir.reset_after_fork()
+    for one in [*_fork_aware, *_listeners]:  # the rate limit of the loggers is among the first
+        one.reset_after_fork()
     multiprocessing = sys.modules.get("multiprocessing.util")
     if multiprocessing is not None:  # its forked children do not run functions registered with atexit
         multiprocessing.register_after_fork(_on_exit, _finish_with_multiprocessing)

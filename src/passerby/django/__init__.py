@@ -1,4 +1,4 @@
-"""The Django face: the middleware `TrackingMiddleware`, and an app for `INSTALLED_APPS`."""
+"""The Django integration: the middleware `TrackingMiddleware`, and an app for `INSTALLED_APPS`."""
 
 from .conf import get_tracking as get_tracking
 from .middleware import TrackedRequest as TrackedRequest

@@ -95,21 +95,21 @@ class EventInputs(Protocol):
 
 
 class EventBuilder:
-    """Makes the events of one visitor in one request.
+    """Builds the events of one visitor in one request.
 
     Args:
-        inputs: whose settings fill in what is the same in all requests.
-        session: whose request fills in the rest.
+        inputs: the source of values that are the same in all requests.
+        session: the session whose request has the other values.
 
     Attributes:
-        has_page_view: whether a page view was told in this request.
+        has_page_view: whether a page view was tracked in this request.
     """
 
-    __slots__ = ("_context", "_inputs", "_point_of_sale", "_visit", "has_page_view")
+    __slots__ = ("_context", "_inputs", "_point_of_sale", "_session", "has_page_view")
 
     def __init__(self, inputs: EventInputs, session: Session) -> None:
         self._inputs = inputs
-        self._visit = session
+        self._session = session
         self._context: Context | None = None
         self._point_of_sale: str | None = None
         self.has_page_view: bool = False
@@ -118,7 +118,7 @@ class EventBuilder:
     def point_of_sale(self) -> str | None:
         """The default point of sale of events."""
         if self._point_of_sale is None:
-            self._point_of_sale = self._inputs.point_of_sale(self._visit)
+            self._point_of_sale = self._inputs.point_of_sale(self._session)
         return self._point_of_sale
 
     def choose_point_of_sale(self, value: object) -> None:
@@ -136,12 +136,12 @@ class EventBuilder:
     def context(self, given: Mapping[str, Any]) -> Context:
         """Return the context of the request, with the fields that the call gives."""
         if self._context is None:
-            self._context = self._inputs.context(self._visit)
+            self._context = self._inputs.context(self._session)
         return override(self._context, given, self._inputs.defaults.redact_url) if given else self._context
 
     def locale(self, context: Context, given: Mapping[str, Any]) -> str | None:
         """Return the locale of the page: the language chosen by the app, else the visitor's preferred one."""
-        request = self._visit.request
+        request = self._session.request
         if request is None or "locale" in given:
             return context.locale
         return request.language or context.locale
@@ -178,7 +178,7 @@ class EventBuilder:
         overrides = options.get("context")
         given = {} if overrides is None else read_context(overrides)
         context = self.context(given)
-        before = user_id = self._visit.user_id
+        before = user_id = self._session.user_id
         if kind == "identity":
             user_id = self._resolve_identity(data, extension, nested)
         elif kind == "group":
@@ -192,7 +192,7 @@ class EventBuilder:
             kind,
             named,
             self._inputs.now() if moment is None else seconds_of(moment),
-            self._visit.browser_id,
+            self._session.browser_id,
             visitor,
             user_id,
             data,
@@ -210,9 +210,9 @@ class EventBuilder:
         """Return the user ID of identity data, secrets refused or hashed. Without identifiers it is unchanged."""
         self._refuse_secrets(data, extension, nested)
         if not data.get("identifiers"):
-            return self._visit.user_id
-        # None of them may be usable; whoever is meant, it need not be the one before.
-        return user_id_in(data, self._inputs.defaults.identity_provider, self._visit.browser_id)
+            return self._session.user_id
+        # None of them may be a valid user ID. The person may be another one than before.
+        return user_id_in(data, self._inputs.defaults.identity_provider, self._session.browser_id)
 
     def _refuse_secrets(self, data: dict[str, Any], flat: dict[str, Any], given: dict[str, Any] | None = None) -> None:
         defaults = self._inputs.defaults
@@ -220,7 +220,7 @@ class EventBuilder:
         refuse_secrets(data, flat, given, refuses_secrets=refuses_secrets, hashed=defaults.hash_traits)
 
     def _check_alias(self, previous_id: str) -> None:
-        session = self._visit
+        session = self._session
         if session.user_id is None and session.decision.refusal is None:
             raise ValidationError("alias: found no user ID for the other ID; identify the visitor first")
         if previous_id == session.user_id:
@@ -242,7 +242,7 @@ class EventBuilder:
             data["page"] = page = self._name_of_page(context, given)
             if page is not None and page != page_of(context.path):
                 context = context._replace(page=page)
-        request = self._visit.request
+        request = self._session.request
         if data.get("language") is None and (locale := self.locale(context, given)) is not None:
             data["language"] = language = language_of(locale)
             if language != language_of(context.locale):
@@ -253,7 +253,7 @@ class EventBuilder:
 
     def _name_of_page(self, context: Context, given: Mapping[str, Any]) -> str | None:
         """Return the page's name: the result of the app's callable, else its route, else the last part of its path."""
-        request, rule = self._visit.request, self._inputs.defaults.page_name
+        request, rule = self._session.request, self._inputs.defaults.page_name
         if request is None or not given.keys().isdisjoint(("path", "url")):
             return page_of(context.path)
         name = _call(rule, request) if callable(rule) else None

@@ -1,4 +1,4 @@
-"""Every setting: one field says its name, its type, its default and what it does. All are checked at once.
+"""All settings: each field defines name, type, default and documentation. All are checked at once.
 
 The environment variable of a setting is its name in capitals behind ``PASSERBY_``. ``python -m tests.settings_table``
 writes `docs/settings.md` and `SettingsValues` from the fields of `Settings`; a test compares them.
@@ -70,8 +70,7 @@ class Settings:
     """The provider whose identifier is the user ID; `identify` needs it."""
     on_user_change: OnUserChange = setting("rotate", Choice(OnUserChange))
     """What happens if another user is identified in a browser that already belongs to one: `"rotate"` gives the
-    browser a new ID first, which has no past; `"refuse"` drops the identity; `"link"` keeps the browser ID for both
-    users."""
+    browser a new ID first; `"refuse"` drops the identity; `"link"` keeps the browser ID for both users."""
     sensitive_traits: SensitiveTraits = setting("refuse", Choice(SensitiveTraits))
     """Whether a trait that looks like a password, a token, a card number or a social security number is refused
     with ValidationError, or allowed."""
@@ -83,11 +82,11 @@ class Settings:
     page_name: PageName | NamedBy = setting(
         "route", PlainFunction("takes the request's facts and gives a name", NamedBy)
     )
-    """How a page is named where the call does not name it: `"route"` by the [pattern of its route](pages.md), such
-    as `products/{slug}`, and without a route as `"path"` does, by the last part of its path. Or a function of the
+    """The default name of a page: `"route"` uses the [pattern of its route](pages.md), such as `products/{slug}`, or
+    without a route the last part of its path; `"path"` always uses the last part of its path. Or a function of the
     request's facts that returns the name, or None for `"route"`."""
     infer_from_request: bool = setting(True, Switch())
-    """Whether page, language and referrer are taken from the request where a call does not give them."""
+    """Whether page, language and referrer are taken from the request if a call does not give them."""
     auto_page_views: bool = setting(False, Switch())
     """Whether a page view is recorded for each [page that a visitor sees](pages.md), unless the app records one
     itself."""
@@ -105,9 +104,9 @@ class Settings:
     """What to do with known bots, probes and scanners: `"drop"` sets no cookie, drops their events and counts them;
     `"tag"` marks their events; `"keep"` treats them as people."""
     ip: IpPolicy = setting("truncate", Choice(IpPolicy))
-    """What becomes of the visitor's address."""
+    """How the visitor's IP address is stored."""
     ignored_paths: Sequence[str] = setting(IGNORED_PATHS, TextList())
-    """Paths that are no pages, nor is anything below them; without the prefix under which the app is mounted
+    """Paths that are no pages, including everything below them; without the prefix under which the app is mounted
     (`root_path`, `SCRIPT_NAME`)."""
     trusted_proxies: Sequence[str] | int = setting((), TextList(or_number=True))
     """Addresses and networks of the proxies whose forwarded headers are read, `"unix"` or `"*"`; or how many
@@ -134,11 +133,10 @@ class Settings:
     cookie_partitioned: bool = setting(False, Switch())
     """For embedded sites with partitioned storage."""
     set_cookie: bool = setting(True, Switch())
-    """Whether cookies are set at all. `False` leaves that to the browser SDK; what is tracked before that has set
-    them belongs to a guest of its own."""
+    """Whether passerby sets cookies. `False` leaves that to the browser SDK; events sent before it sets them belong
+    to a separate guest."""
     identity_max_age: float = setting(IDENTITY_MAX_AGE, Seconds())
-    """For how long the user ID of an identity is remembered. Sending an identity, at most once a day, begins it
-    anew."""
+    """How long the user ID of an identity is kept. Sending an identity, at most once a day, extends it."""
     cache_control: CacheControl = setting("private", Choice(CacheControl))
     """What keeps a response with a cookie out of shared caches: `"private"` adds `private` to its `Cache-Control`
     unless the app keeps caches out itself, and sets no cookie where the app lets them keep it; `"override"` makes
@@ -147,50 +145,48 @@ class Settings:
     cookie_renew_after: float = setting(COOKIE_RENEW_AFTER, Seconds())
     """How old a signed cookie must be to be set again."""
     on_bad_signature: OnBadSignature = setting("reissue", Choice(OnBadSignature))
-    """What a wrong signature leads to: `"reissue"` makes a new visitor; `"adopt"` keeps the ID and signs it, as is
-    right beside the vendor's browser SDK, which may write the cookie while the server does."""
+    """The effect of a wrong signature: `"reissue"` makes a new visitor; `"adopt"` keeps the ID and signs it, which is
+    right with the vendor's browser SDK, which may set the cookie at the same time as the server."""
     on_missing_signature: OnMissingSignature | None = setting(None, Choice(OnMissingSignature, or_none=True))
-    """What a browser ID without a signature leads to where there is a `secret_key`: `"reissue"` makes a new
-    visitor, `"adopt"` keeps the ID and signs it. Without this setting it is adopted where a browser SDK writes the
-    cookie too, else reissued; see
-    [the risk](cookies.md#a-browser-id-without-a-signature)."""
+    """The effect of a browser ID without a signature if there is a `secret_key`: `"reissue"` makes a new visitor,
+    `"adopt"` keeps the ID and signs it. By default it is adopted if a browser SDK sets the cookie too, else
+    reissued; see [the risk](cookies.md#a-browser-id-without-a-signature)."""
 
     browser_id_pool_size: int = setting(2, Whole(0, 100))
-    """How many browser IDs are kept ready while no new visitors come; the more come, the more are kept. 0 makes
-    none ahead."""
+    """How many browser IDs are kept ready without new visitors. With more visitors more are kept. 0 fetches none in
+    advance."""
     browser_id_timeout: float = setting(0.25, Seconds())
     """How long a new visitor's request may wait for a browser ID when none is ready."""
     store_timeout: float | None = setting(0.05, Seconds(or_none=True))
     """How long a response may wait until the events of its request are in the file; `None` (in the environment
-    `none`) waits without limit, unless the disk takes nothing. A response whose wait runs out starts before its
+    `none`) waits without limit, unless the disk accepts nothing. After a timeout the response starts before its
     events are in the file (`Stats.store_timeouts`); if the process is killed then, they are lost."""
     close_timeout: float = setting(2.0, Seconds())
-    """How long the interpreter's exit may be held up to deliver what waits."""
+    """How long the interpreter's exit may be delayed to deliver waiting events."""
     request_timeout: float = setting(10.0, Seconds())
-    """How long one call to a destination may take, body included."""
+    """How long one request to a destination may take, including the response body."""
     retry_base: float = setting(1.0, Seconds())
-    """The first wait between two attempts is random between 0 and this, each further one between 0 and twice as
-    much."""
+    """The first wait between two attempts is random between 0 and this value; the limit doubles for each later
+    one."""
     retry_cap: float = setting(300.0, Seconds())
     """The longest wait between two attempts."""
     retry_age: float = setting(72 * 3600.0, Seconds())
-    """After which time an event that could not be delivered becomes a dead letter."""
+    """The age at which an undelivered event becomes a dead letter."""
     concurrency: int = setting(10, Whole(1, 1000))
-    """Calls at once to one destination."""
+    """Concurrent requests to one destination."""
     max_events: int | None = setting(None, Whole(1, 10**9, or_none=True))
     """How many events may wait per destination, and how many may be held in event queues; without it 100,000 in
     memory and 1,000,000 in files."""
     max_bytes: int = setting(1_000_000_000, Whole(1, 10**15))
-    """How large all events in the file of one process may be together."""
+    """The total size of the events in the file of one process."""
     when_full: WhenFull = setting("drop_newest", Choice(WhenFull))
-    """What becomes of an event for which there is no room: `"drop_newest"` drops it, `"drop_oldest"` drops the
-    first of the visitor who has waited longest, and both count it; `"raise"` makes the call raise
-    ValidationError."""
+    """What happens to an event if the outbox is full: `"drop_newest"` drops it, `"drop_oldest"` drops the first event
+    of the visitor who has waited longest, and both count it; `"raise"` makes the call raise ValidationError."""
 
     def __post_init__(self) -> None:
         self._check(Choice, ShortText, Switch, Seconds)
         if not self.request_timeout:
-            raise SettingsError("found 0, in which no service answers, expected seconds", setting="request_timeout")
+            raise SettingsError("found 0, in which no service can respond, expected seconds", setting="request_timeout")
         self._check(Whole)
         if self.when_full == "raise" and self.on_invalid == "drop":
             raise SettingsError(
