@@ -16,7 +16,7 @@ def refuse_reserved(names: Iterable[str], reserved: Collection[str], destination
 
     Args:
         names: the names in the app's data.
-        reserved: reserved names, as returned by `folded`.
+        reserved: reserved names, as returned by `normalized`.
         destination: the destination's name.
         what: the name of the data in the message.
     """
@@ -33,7 +33,7 @@ def refuse_conflicting(data: Mapping[str, Any], own: Mapping[str, str | None], d
 
     Args:
         data: the app's data.
-        own: the event's IDs by name, as returned by `folded`; None if it has none.
+        own: the event's IDs by name, as returned by `normalized`; None if it has none.
         destination: the destination's name.
         what: the name of the data in the message.
     """

@@ -68,7 +68,7 @@ class CookieAttributes:
 
     Attributes:
         max_age: in seconds, at most 400 days.
-        secure: "auto" leaves Secure out on plain http for hosts that only a developer sessions.
+        secure: "auto" leaves Secure out on plain http for hosts that only a developer visits.
 
     Raises:
         SettingsError: an attribute is malformed, or two do not fit each other.
