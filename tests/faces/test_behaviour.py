@@ -63,7 +63,7 @@ PLAIN = [
 
 # What our own mistakes would be logged as.
 MISHAPS = (
-    *("failed inside", "internal error", "nothing is tracked", "could not be", "cannot ", "without"),
+    *("internal error", "nothing is tracked", "cannot ", "the delivery thread failed", "callable raised"),
     *("RuntimeWarning", "ResourceWarning"),
 )
 
