@@ -102,7 +102,7 @@ def test_health_and_ledger_agree(demo: Demo, look: CollectorPage, laptop: Page) 
     look.open("health")
     account = look.page.locator("#outbox [data-destination=datalyr]")
     for term, count in (
-        ("enqueued", EVENTS_SENT),
+        ("recorded", EVENTS_SENT),
         ("delivered", EVENTS_SENT),
         ("pending", 0),
         ("dead", 0),
@@ -113,7 +113,7 @@ def test_health_and_ledger_agree(demo: Demo, look: CollectorPage, laptop: Page) 
     assert demo.command.end(signal.SIGINT) == 0
     expect(look.page.locator("#connection")).to_have_attribute("data-state", "lost")
     expect(look.page.locator("#lost")).to_be_visible()
-    ledger = f"  datalyr     enqueued {EVENTS_SENT} = delivered {EVENTS_SENT} + pending 0 + dead 0 + dropped 0"
+    ledger = f"  datalyr     recorded {EVENTS_SENT} = delivered {EVENTS_SENT} + pending 0 + dead 0 + dropped 0"
     assert ledger in demo.command.lines
     assert demo.command.complaints == []
 

@@ -142,7 +142,7 @@ def test_the_outbox_is_asked_at_each_sample(store: Store) -> None:
     found = health.as_json()
     assert found["outbox"]["state"] == "degraded: disk full"
     assert found["outbox"]["destinations"]["a"] == {
-        "enqueued": None,
+        "recorded": None,
         "delivered": None,
         "pending": 3,
         "held": 1,

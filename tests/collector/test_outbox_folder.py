@@ -46,7 +46,7 @@ def test_what_waits_is_counted(tmp_path: Path) -> None:
     assert (waiting.pending, waiting.held, waiting.dead) == (3, 0, 0)
     assert waiting.oldest is not None
     assert waiting.oldest >= 0
-    assert (waiting.enqueued, waiting.delivered, waiting.dropped, waiting.retries, waiting.breaker) == (None,) * 5
+    assert (waiting.recorded, waiting.delivered, waiting.dropped, waiting.retries, waiting.breaker) == (None,) * 5
 
 
 def test_it_is_counted_again_when_something_changed_and_only_then(

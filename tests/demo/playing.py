@@ -35,9 +35,9 @@ class Demo:
         self.outbox = command.wait_for(r"the outbox +(\S+)")[1]
 
     def ledger(self) -> dict[str, tuple[int, ...]]:
-        """What the command said at its end: enqueued, delivered, pending, dead, dropped."""
+        """What the command said at its end: recorded, delivered, pending, dead, dropped."""
         equation = re.compile(
-            r"  (\w+) +enqueued (\d+) = delivered (\d+) \+ pending (\d+) \+ dead (\d+) \+ dropped (\d+)"
+            r"  (\w+) +recorded (\d+) = delivered (\d+) \+ pending (\d+) \+ dead (\d+) \+ dropped (\d+)"
         )
         found = [match for line in self.command.lines if (match := equation.fullmatch(line))]
         return {match[1]: tuple(map(int, match.groups()[1:])) for match in found}

@@ -16,7 +16,7 @@ class DestinationHealth:
     """The ledger of one destination; unknown values are None.
 
     Attributes:
-        enqueued: the accepted events.
+        recorded: the accepted events.
         delivered: the delivered events.
         pending: the queued events, including held ones.
         held: the events that wait for a release.
@@ -27,7 +27,7 @@ class DestinationHealth:
         oldest: the age of the oldest pending event, in seconds.
     """
 
-    enqueued: int | None = None
+    recorded: int | None = None
     delivered: int | None = None
     pending: int
     held: int
@@ -71,7 +71,7 @@ def health_of(tracking: Tracking) -> OutboxHealth:
 
 def _of(account: DestinationStats) -> DestinationHealth:
     return DestinationHealth(
-        enqueued=account.recorded,
+        recorded=account.recorded,
         delivered=account.delivered,
         pending=account.pending,
         held=account.held,

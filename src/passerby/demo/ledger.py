@@ -14,7 +14,7 @@ def lines_of(stats: Stats) -> Iterator[str]:
     for name, account in stats.destinations.items():
         dropped = sum(account.dropped.values())
         yield (
-            f"  {name:<{width}}  enqueued {account.recorded} = delivered {account.delivered}"
+            f"  {name:<{width}}  recorded {account.recorded} = delivered {account.delivered}"
             f" + pending {account.pending} + dead {account.dead} + dropped {dropped}"
         )
         for reason, count in account.dropped.items():

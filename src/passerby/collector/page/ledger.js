@@ -1,4 +1,4 @@
-/** The outbox's ledger, drawn as the equation that it is: enqueued = delivered + waiting + dead + dropped. */
+/** The outbox's ledger, drawn as the equation that it is: recorded = delivered + waiting + dead + dropped. */
 
 import { make } from "./dom.js";
 import { duration, many, number } from "./words.js";
@@ -11,8 +11,8 @@ export function ledger(name, figures) {
         "section",
         { class: "ledger", data: { destination: name } },
         make("h3", { text: name }),
-        equation(figures.enqueued, terms),
-        figures.enqueued === null ? null : bar(terms), // a part of an unknown whole is no share
+        equation(figures.recorded, terms),
+        figures.recorded === null ? null : bar(terms), // a part of an unknown whole is no share
         make(
             "div",
             { class: "ledger-facts" },
@@ -32,8 +32,8 @@ function termsOf({ delivered, pending, dead, dropped }) {
     ];
 }
 
-function equation(enqueued, terms) {
-    const line = make("div", { class: "equation" }, term("enqueued", enqueued));
+function equation(recorded, terms) {
+    const line = make("div", { class: "equation" }, term("recorded", recorded));
     terms.forEach(({ name, value }, index) => {
         const sign = make("span", { class: "sign", text: index === 0 ? "=" : "+" });
         line.append(" ", make("span", { class: "term-signed" }, sign, " ", term(name, value)));
@@ -60,14 +60,14 @@ function bar(terms) {
     return box;
 }
 
-function facts({ enqueued, pending, held, retries, breaker, oldest }) {
+function facts({ recorded, pending, held, retries, breaker, oldest }) {
     return [
         held ? `${number(held)} of the pending ${held === 1 ? "is" : "are"} held in event queues` : null,
         pending === 0 ? "nothing is waiting" : null,
         oldest === null || oldest === undefined ? null : `the oldest has waited for ${duration(oldest)}`,
         retries === null || retries === undefined ? null : retries === 1 ? "1 retry" : `${number(retries)} retries`,
         breaker ? `the breaker is ${breaker}${breaker === "open" ? ": it does not answer" : ""}` : null,
-        enqueued === null ? "the rest only the app itself knows" : null,
+        recorded === null ? "the rest only the app itself knows" : null,
     ]
         .filter(Boolean)
         .join(", ");
@@ -79,10 +79,10 @@ function reasons(dropped) {
     return make("p", { text: `dropped: ${all.map(([reason, value]) => `${number(value)} ${reason}`).join(", ")}` });
 }
 
-function imbalance({ enqueued }, terms) {
-    const values = [enqueued, ...terms.map(({ value }) => value)];
+function imbalance({ recorded }, terms) {
+    const values = [recorded, ...terms.map(({ value }) => value)];
     if (values.some((value) => value === null || value === undefined)) return null;
-    const difference = values.slice(1).reduce((rest, value) => rest - value, enqueued);
+    const difference = values.slice(1).reduce((rest, value) => rest - value, recorded);
     if (difference === 0) return null;
     return `${many(Math.abs(difference), "event")} ${difference > 0 ? "unaccounted for" : "too many"} at this moment`;
 }

@@ -17,7 +17,7 @@
  *                  #people-more, #people-empty, #person, #person-name, #person-back (on a phone), #person-empty
  *   timeline       #timeline [data-entry="NUMBER:POSITION"][data-identity][data-reattributed]
  *                  [data-milestone=known|joined], classes is-known and is-anonymous; .day; svg#thread; #timeline-newer
- *   health         #outbox [data-destination] [data-term=enqueued|delivered|pending|dead|dropped], #outbox-empty,
+ *   health         #outbox [data-destination] [data-term=recorded|delivered|pending|dead|dropped], #outbox-empty,
  *                  #seen [data-system] [data-figure], #plots svg, #plot-summary, #plot-moment
  *   switches       #faults opens #faults-panel with input[name=fault-kind][value=503|429|slow|reset],
  *                  #fault-system, #fault-start; #faults-active is the strip while it does, #faults-clear ends it;
