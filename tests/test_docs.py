@@ -120,7 +120,7 @@ def test_the_example_for_engage_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         make: Callable[..., Tracking] = passerby.init_server
 
         def init(**settings: Any) -> Tracking:
-            settings |= {"client_key": "key", "target_url": collector.url}
+            settings |= {"client_key": "key", "target_url": collector.url, "browser_id_timeout": PATIENCE}
             made.append(make(**settings))
             return made[0]
 

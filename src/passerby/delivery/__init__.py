@@ -82,7 +82,9 @@ class Delivery:
         self._plan = plan
         self._close_timeout = close_timeout
         self._clock = clock
-        outbox.on_ready = self._wake_for_events
+        self._recorded = 0
+        self._is_closed = False
+        outbox.on_ready = self._wake_unless_closed
         self._prepare()
         register_process_listener(self)
 
@@ -110,6 +112,7 @@ class Delivery:
 
     def start(self) -> None:
         """Start the thread, fill the pool, and look for events of earlier processes."""
+        self._is_closed = False
         self._outbox.start()
         self.wake_now()
 
@@ -119,13 +122,13 @@ class Delivery:
         put(event, destinations, observer, self._clock())
         for name in destinations:
             self._senders[name].count_recorded()
-        self._wake_for_events()
+        self._resume()
 
     def release(self, visitor: str) -> int:
         """Release a visitor's held events and start their delivery."""
         released = self._outbox.release(visitor)
         if released:
-            self._wake_for_events()
+            self._resume()
         return released
 
     def run_query(self, question: Query[T], timeout: float | None) -> Future[T]:
@@ -182,13 +185,15 @@ class Delivery:
     def _close(self, timeout: float) -> int:
         """Close. Returns the number of events that still wait."""
         until = self._clock() + timeout
+        recorded = self._recorded
         left = self.flush(timeout)
+        self._is_closed = True
         self._worker.stop(max(0.1, until - self._clock()))
         self._browser_ids.return_unused()
         self._outbox.close(max(0.1, until - self._clock()))
-        if self._outbox.waiting() <= left:
-            self._worker.stop(0.0)  # events read while the outbox closed may have restarted it
-        if self._outbox.waiting() > left:  # an event was tracked after the flush
+        if self._recorded == recorded:
+            self._worker.stop(0.0)  # the outbox may have woken it at the moment of the close
+        if self._recorded != recorded and self._outbox.waiting() > left:  # an event was tracked after the flush
             self.start()
         return left
 
@@ -323,6 +328,17 @@ class Delivery:
 
     def _end_flushes(self) -> None:
         self._flushes.end(sender.next_attempt for sender in self._senders.values())
+
+    def _resume(self) -> None:
+        """Start or wake the thread for an event of this process, also after a close."""
+        self._recorded += 1
+        self._is_closed = False
+        self._wake_for_events()
+
+    def _wake_unless_closed(self) -> None:
+        """Wake the thread for events that the outbox found, unless it found them as it closed."""
+        if not self._is_closed:
+            self._wake_for_events()
 
     def _wake_for_events(self) -> None:
         if self._worker.start():
