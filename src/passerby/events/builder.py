@@ -245,7 +245,7 @@ class EventBuilder:
         request = self._session.request
         if data.get("language") is None and (locale := self.locale(context, given)) is not None:
             data["language"] = language = language_of(locale)
-            if language != language_of(context.locale):
+            if locale != context.locale and language != language_of(context.locale):
                 context = context._replace(language=language)
         if kind == "page_view" and not self.has_page_view and not data.get("referrer") and request is not None:
             data["referrer"] = external_referrer(context, request.host)
@@ -254,7 +254,7 @@ class EventBuilder:
     def _name_of_page(self, context: Context, given: Mapping[str, Any]) -> str | None:
         """Return the page's name: the result of the app's callable, else its route, else the last part of its path."""
         request, rule = self._session.request, self._inputs.defaults.page_name
-        if request is None or not given.keys().isdisjoint(("path", "url")):
+        if request is None or (given and not given.keys().isdisjoint(("path", "url"))):
             return page_of(context.path)
         name = _call(rule, request) if callable(rule) else None
         if name is None and rule != "path" and (route := request.route) is not None:

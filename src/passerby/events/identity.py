@@ -28,6 +28,7 @@ CAMEL_CASE = {"firstName": "first_name", "lastName": "last_name", "postalCode": 
 
 _FIELDS = frozenset(IdentityData.__annotations__) - frozenset(PageViewData.__annotations__) - {"identifiers"}
 _ONLY_DICT = frozenset({dict})
+_TEXT_OR_INTEGER = frozenset({str, int})
 _OF_THE_PAGE = frozenset({"channel", "currency", "language", "page"})  # not about the person
 
 
@@ -210,12 +211,16 @@ def _identifier_with_minutes(identifier: Any) -> Any:
     if not is_mapping(identifier):
         return identifier
     given = bounded_items(identifier, "identifiers")
-    read = {"id": _whole, "expiryDate": _minutes, "expiry_date": _minutes}
-    return {name: read[name](value) if type(name) is str and name in read else value for name, value in given}
+    return {
+        name: _IDENTIFIER_READERS[name](value) if type(name) is str and name in _IDENTIFIER_READERS else value
+        for name, value in given
+    }
 
 
 def _whole(value: Any) -> Any:
     """Convert a whole Decimal, such as a database key, to an integer. Return anything else unchanged."""
+    if type(value) in _TEXT_OR_INTEGER:
+        return value
     found = unwrap(value)
     is_whole = isinstance(found, Decimal) and found.is_finite() and abs(found) < 2**63 and found == int(found)
     return int(found) if is_whole else value
@@ -227,3 +232,6 @@ def _minutes(value: Any) -> Any:
     if isinstance(moment, datetime):
         return moment.replace(tzinfo=None).isoformat(timespec="minutes")
     return f"{moment.isoformat()}T00:00" if isinstance(moment, date) else value
+
+
+_IDENTIFIER_READERS = {"id": _whole, "expiryDate": _minutes, "expiry_date": _minutes}

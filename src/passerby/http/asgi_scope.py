@@ -43,6 +43,11 @@ def _shared_text(value: bytes) -> str:
     return header_text(value)
 
 
+@lru_cache(maxsize=1024)
+def _shared_path(raw: bytes) -> str:
+    return path_in(escape(raw))
+
+
 class ScopeRequest(RequestInfo):
     """A request read from an ASGI scope of type http or websocket.
 
@@ -67,7 +72,7 @@ class ScopeRequest(RequestInfo):
         if root_path:
             self._mount_below(root_path.rstrip("/"))
         headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
-        if not hasattr(headers, "__len__"):  # the specification allows any iterable; the app reads it again
+        if type(headers) is not list and not hasattr(headers, "__len__"):  # the specification allows any iterable; the app reads it again
             headers = scope["headers"] = list(headers)
         self._headers: dict[bytes, bytes] = dict(headers)
         if len(headers) > len(self._headers):
@@ -97,7 +102,7 @@ class ScopeRequest(RequestInfo):
     @property
     def raw_query(self) -> str:
         query: bytes | str = self.native.get("query_string") or b""
-        return escape(query.encode("utf-8", "replace") if isinstance(query, str) else query)
+        return escape(query.encode("utf-8", "replace") if isinstance(query, str) else query) if query else ""
 
     @property
     def peer(self) -> str | None:
@@ -125,8 +130,14 @@ class ScopeRequest(RequestInfo):
 
     def detach(self) -> None:
         native, get = self.native, self.native.get
-        self.native = {"scheme": self.scheme, "client": get("client"), "query_string": get("query_string")}
-        self.native |= {"raw_path": get("raw_path"), "path": get("path"), "server": get("server")}
+        self.native = {
+            "scheme": self.scheme,
+            "client": get("client"),
+            "query_string": get("query_string"),
+            "raw_path": get("raw_path"),
+            "path": get("path"),
+            "server": get("server"),
+        }
         keep_scope_route(native, self.native)
 
     def has_any_header(self, names: frozenset[str]) -> bool:
@@ -135,8 +146,9 @@ class ScopeRequest(RequestInfo):
     @property
     def raw_path(self) -> str:
         raw: bytes | None = self.native.get("raw_path")
-        path = path_in(escape(raw)) if raw else quote(self.native["path"], safe=PATH_SAFE)
-        return self._prefix + path
+        if not raw:
+            return self._prefix + quote(self.native["path"], safe=PATH_SAFE)
+        return self._prefix + (_shared_path(raw) if len(raw) <= _SHARED else path_in(escape(raw)))
 
     @property
     def cookie_header(self) -> str:

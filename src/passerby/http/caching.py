@@ -28,6 +28,9 @@ _AGES = frozenset({"max-age", "stale-while-revalidate", "stale-if-error", "cache
 _NEUTRAL = {"surrogate-control": "no-store", "edge-control": "no-store", "x-accel-expires": "0"}
 _NEUTRAL["x-litespeed-cache-control"] = "no-cache"
 
+# The last seven characters of the names of all caching headers. Most other headers end differently.
+_ENDS, _BYTE_ENDS = frozenset({"control", "expires"}), frozenset({b"control", b"expires"})
+
 
 class _Directive(NamedTuple):
     """One directive of a header.
@@ -68,6 +71,8 @@ def protecting_headers(headers: _Pairs) -> dict[str, str]:
     that allow sharing are removed.
     """
     said = _read(headers)
+    if not said.directives:  # the usual case
+        return {"cache-control": "private"}
     protecting = {name: _with_private(said.directives.get(name, ())) for name in _unprotected(said)}
     for name, directives in said.directives.items():
         if name != "cache-control" and not _is_targeted(name) and _allows_sharing(name, directives):
@@ -79,6 +84,9 @@ def _read(headers: _Pairs) -> _CacheHeaders:
     directives: dict[str, list[_Directive]] = {}
     expires: list[str] = []
     for key, value in headers:
+        end = key[-7:].lower()
+        if end not in (_BYTE_ENDS if isinstance(end, bytes) else _ENDS):
+            continue
         name = _text(key).lower()
         if name == "expires":
             expires.append(_text(value))
@@ -97,6 +105,8 @@ def _parse(value: str) -> list[_Directive]:
 
 
 def _may_be_shared(said: _CacheHeaders) -> bool:
+    if not said.directives:
+        return any(map(_is_in_future, said.expires))
     directives = said.directives.get("cache-control", ())
     if any(_allows_sharing(name, listed) for name, listed in said.directives.items()):
         return True

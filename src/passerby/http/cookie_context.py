@@ -42,7 +42,8 @@ class CookieContext:
 
     def secure(self, request: RequestInfo) -> bool:
         """Return whether cookies set on the response are marked Secure."""
-        return self._attributes.secure_for(self._scheme(request), request.host)
+        scheme = self._scheme(request)
+        return self._attributes.secure_for(scheme, request.host if scheme == "http" else "")
 
     def obstacle(self, request: RequestInfo) -> Obstacle | None:
         """Return why a new visitor's cookie would not be kept, or would replace one that the browser did not send."""

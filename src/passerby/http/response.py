@@ -37,9 +37,10 @@ def with_changes(
     """
     result: list[tuple[Any, Any]] = []
     left = dict(changes.headers)
+    lengths = set(map(len, left))
     for name, value in headers:
         is_text = isinstance(name, str)
-        lowered = (name if is_text else name.decode("latin-1")).lower() if left or changes.headers else ""
+        lowered = (name if is_text else name.decode("latin-1")).lower() if len(name) in lengths else ""
         if lowered not in changes.headers:
             result.append((name, value))
         elif lowered in left:

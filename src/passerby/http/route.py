@@ -61,9 +61,12 @@ def keep_scope_route(scope: Mapping[str, Any], kept: MutableMapping[str, Any]) -
 
 def language_in(native: Mapping[str, Any]) -> str | None:
     """Return the language the framework has chosen for the page, such as ``"de-at"``, or None."""
-    find, reference = native.get(LANGUAGE_KEY), native.get(REQUEST_KEY)
+    find = native.get(LANGUAGE_KEY)
+    if find is None:
+        return None
+    reference = native.get(REQUEST_KEY)
     request = None if reference is None else reference()
-    return None if find is None or request is None else find(request)
+    return None if request is None else find(request)
 
 
 def named_route(route: str) -> str | None:
@@ -95,11 +98,15 @@ def _route_in_scope(scope: Mapping[str, Any]) -> str | None:
     leaf = getattr(route, "path_format", None)
     if not isinstance(leaf, str) or not hasattr(route, "endpoint"):  # a mount: another app found the page, or a file
         return None
-    if _takes_any_path(getattr(route, "path", leaf)):
+    pattern = getattr(route, "path", leaf)
+    if ":" in pattern and _takes_any_path(pattern):
         return None
     path: str = scope["path"]
     root = scope.get("app_root_path", scope.get("root_path")) or ""
-    parts = path.removeprefix(root).split("/")
+    path = path.removeprefix(root)
+    if path == leaf and not values and leaf.startswith("/"):  # neither mounted nor with parameters
+        return leaf
+    parts = path.split("/")
     behind = leaf.split("/")[1:]
     before = parts[: len(parts) - len(behind)]
     names = {str(value): name for name, value in values.items() if f"{{{name}}}" not in leaf}

@@ -217,6 +217,8 @@ class SessionReader:
         wanted: list[SetCookie] = []
         if session.browser_id is not None and (session.has_new_id or renew or self._renews_now(session)):
             wanted += self._browser_id_cookie.write(session.browser_id, secure=secure)
+        if not session.is_identity_changed:
+            return wanted
         if self._identity_cookie is not None and session.identity_change is not None and session.browser_id is not None:
             remembered = session.identity_change._replace(log_outs=session.log_outs)
             wanted.append(self._identity_cookie.write(session.browser_id, remembered, secure=secure))
