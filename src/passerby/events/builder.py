@@ -41,6 +41,7 @@ _CAMEL_CASE: Mapping[EventKind, Mapping[str, str]] = {
     "alias": {},
 }
 _URLS = ("url", "referrer")  # event data that destinations read as URLs
+_SPECIAL = {kind: frozenset((*names, "point_of_sale", *_URLS)) for kind, names in _CAMEL_CASE.items()}
 
 
 PageName = Callable[[RequestInfo], "str | None"]
@@ -168,14 +169,8 @@ class EventBuilder:
         named = checked_type(type) if kind == "event" else type
         data = read_identity(event_data) if kind == "identity" else plain(event_data, "event data")
         extension, nested = read_attributes(extension_data, "extension data")
-        for camel, snake in _CAMEL_CASE[kind].items():
-            if camel in data:
-                data[snake] = data.pop(camel)
-        given_point_of_sale = data.pop("point_of_sale", None)
-        for name in _URLS:
-            if isinstance(data.get(name), str):
-                data[name] = without_user_info(data[name])
-        overrides = options.get("context")
+        given_point_of_sale = None if data.keys().isdisjoint(_SPECIAL[kind]) else _convert_special(kind, data)
+        overrides = options.get("context") if options else None
         given = {} if overrides is None else read_context(overrides)
         context = self.context(given)
         before = user_id = self._session.user_id
@@ -186,7 +181,10 @@ class EventBuilder:
         elif kind == "alias":
             self._check_alias(data["previous_id"])
         context = self._fill_in(kind, data, context, given)
-        moment, event_id, integrations = options.get("timestamp"), options.get("event_id"), options.get("integrations")
+        moment = event_id = integrations = None
+        if options:
+            moment, event_id = options.get("timestamp"), options.get("event_id")
+            integrations = options.get("integrations")
         return Event(
             new_event_id() if event_id is None else checked_event_id(event_id),
             kind,
@@ -260,6 +258,17 @@ class EventBuilder:
         if name is None and rule != "path" and (route := request.route) is not None:
             name = named_route(route)
         return name or page_of("/" if name == "" else context.path)
+
+
+def _convert_special(kind: EventKind, data: dict[str, Any]) -> Any:
+    """Convert names in camelCase, and URLs, in place. Remove the point of sale, and return it."""
+    for camel, snake in _CAMEL_CASE[kind].items():
+        if camel in data:
+            data[snake] = data.pop(camel)
+    for name in _URLS:
+        if isinstance(data.get(name), str):
+            data[name] = without_user_info(data[name])
+    return data.pop("point_of_sale", None)
 
 
 def _call(find: PageName, request: RequestInfo) -> str | None:

@@ -30,6 +30,7 @@ _FIELDS = frozenset(IdentityData.__annotations__) - frozenset(PageViewData.__ann
 _ONLY_DICT = frozenset({dict})
 _TEXT_OR_INTEGER = frozenset({str, int})
 _OF_THE_PAGE = frozenset({"channel", "currency", "language", "page"})  # not about the person
+_NO_TRAITS = _OF_THE_PAGE | {"identifiers"}
 
 
 def checked_user_id(user_id: object, browser_id: str | None) -> str:
@@ -191,7 +192,7 @@ def is_unchanged(now: StoredIdentity, before: StoredIdentity | None) -> bool:
 
 def _traits_in(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the traits in identity data, including unknown names."""
-    return {name: value for name, value in data.items() if name not in _OF_THE_PAGE and name != "identifiers"}
+    return {name: value for name, value in data.items() if name not in _NO_TRAITS}
 
 
 def _is_list_of_objects(value: Any) -> TypeGuard[list[dict[str, Any]]]:
@@ -200,7 +201,9 @@ def _is_list_of_objects(value: Any) -> TypeGuard[list[dict[str, Any]]]:
 
 def _with_minutes(event_data: Mapping[str, Any]) -> dict[str, Any]:
     given = bounded_items(event_data, "event data")
-    data = {name: _minutes(value) if name == "dob" else value for name, value in given}
+    data: dict[Any, Any] = dict(given)
+    if "dob" in data:
+        data["dob"] = _minutes(data["dob"])
     identifiers: Any = data.get("identifiers")
     if type(identifiers) in (list, tuple):
         data["identifiers"] = list(map(_identifier_with_minutes, identifiers))

@@ -72,7 +72,8 @@ class ScopeRequest(RequestInfo):
         if root_path:
             self._mount_below(root_path.rstrip("/"))
         headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
-        if type(headers) is not list and not hasattr(headers, "__len__"):  # the specification allows any iterable; the app reads it again
+        # The specification allows any iterable. The app reads it again.
+        if type(headers) is not list and not hasattr(headers, "__len__"):
             headers = scope["headers"] = list(headers)
         self._headers: dict[bytes, bytes] = dict(headers)
         if len(headers) > len(self._headers):
@@ -131,7 +132,7 @@ class ScopeRequest(RequestInfo):
     def detach(self) -> None:
         native, get = self.native, self.native.get
         self.native = {
-            "scheme": self.scheme,
+            "scheme": get("scheme", "http"),
             "client": get("client"),
             "query_string": get("query_string"),
             "raw_path": get("raw_path"),

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 CacheControl = Literal["private", "override", "keep"]
@@ -46,33 +47,37 @@ class _Directive(NamedTuple):
     text: str
 
 
-class _CacheHeaders(NamedTuple):
+class CacheHeaders(NamedTuple):
     """The caching headers of a response: the directives by header, and the dates of Expires."""
 
     directives: Mapping[str, Sequence[_Directive]]
     expires: Sequence[str]
 
 
-def may_be_shared(headers: _Pairs) -> bool:
+_SILENT = CacheHeaders({}, ())
+_PRIVATE: Mapping[str, str] = MappingProxyType({"cache-control": "private"})
+
+
+def may_be_shared(headers: _Pairs | CacheHeaders) -> bool:
     """Return whether the app declares that a shared cache may store and reuse a response (RFC 9111, section 3)."""
-    return _may_be_shared(_read(headers))
+    return _may_be_shared(read_cache_headers(headers))
 
 
-def is_protected(headers: _Pairs) -> bool:
+def is_protected(headers: _Pairs | CacheHeaders) -> bool:
     """Return whether the app itself forbids shared caches to store a response."""
-    said = _read(headers)
+    said = read_cache_headers(headers)
     return not _may_be_shared(said) and not _unprotected(said)
 
 
-def protecting_headers(headers: _Pairs) -> dict[str, str]:
+def protecting_headers(headers: _Pairs | CacheHeaders) -> Mapping[str, str]:
     """Return the headers to set, by lower-case name, so that no shared cache stores a response; often none.
 
     The app's directives are kept and `private` is added, except for directives with a quote that has no end. Directives
     that allow sharing are removed.
     """
-    said = _read(headers)
+    said = read_cache_headers(headers)
     if not said.directives:  # the usual case
-        return {"cache-control": "private"}
+        return _PRIVATE
     protecting = {name: _with_private(said.directives.get(name, ())) for name in _unprotected(said)}
     for name, directives in said.directives.items():
         if name != "cache-control" and not _is_targeted(name) and _allows_sharing(name, directives):
@@ -80,7 +85,10 @@ def protecting_headers(headers: _Pairs) -> dict[str, str]:
     return protecting
 
 
-def _read(headers: _Pairs) -> _CacheHeaders:
+def read_cache_headers(headers: _Pairs | CacheHeaders) -> CacheHeaders:
+    """Read the caching headers out of a response's headers, for several questions about them."""
+    if isinstance(headers, CacheHeaders):
+        return headers
     directives: dict[str, list[_Directive]] = {}
     expires: list[str] = []
     for key, value in headers:
@@ -92,7 +100,7 @@ def _read(headers: _Pairs) -> _CacheHeaders:
             expires.append(_text(value))
         elif name in _NEUTRAL or name.endswith("cache-control"):
             directives.setdefault(name, []).extend(_parse(_text(value)))
-    return _CacheHeaders(directives, expires)
+    return CacheHeaders(directives, expires) if directives or expires else _SILENT
 
 
 def _parse(value: str) -> list[_Directive]:
@@ -104,7 +112,7 @@ def _parse(value: str) -> list[_Directive]:
     return parsed
 
 
-def _may_be_shared(said: _CacheHeaders) -> bool:
+def _may_be_shared(said: CacheHeaders) -> bool:
     if not said.directives:
         return any(map(_is_in_future, said.expires))
     directives = said.directives.get("cache-control", ())
@@ -132,7 +140,7 @@ def _allows_sharing(name: str, directives: Sequence[_Directive]) -> bool:
     )
 
 
-def _unprotected(said: _CacheHeaders) -> list[str]:
+def _unprotected(said: CacheHeaders) -> list[str]:
     """Return the names of the headers that need `private` before the response may carry a cookie.
 
     A cache with a targeted header of its own ignores Cache-Control (RFC 9213, section 2.2).

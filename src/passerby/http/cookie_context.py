@@ -70,14 +70,14 @@ class CookieContext:
     def _obstacle_between_sites(self, request: RequestInfo) -> Obstacle | None:
         header = request.header
         site = header("sec-fetch-site")
-        destination = header("sec-fetch-dest")
         if not site:  # an old browser, plain http, or no browser
             origin = header("origin")
             return "cross-site" if origin and not self._is_own(origin, request) else None
         if site.strip().lower() != "cross-site":
             # This may be a frame in a page of another site.
             is_third_party = header("sec-fetch-storage-access") in ("none", "inactive")
-            return "frame" if is_third_party and destination in _FRAMES else None
+            return "frame" if is_third_party and header("sec-fetch-dest") in _FRAMES else None
+        destination = header("sec-fetch-dest")
         if destination in _FRAMES:
             return "frame"
         is_navigation = (

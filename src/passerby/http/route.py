@@ -12,8 +12,6 @@ ROUTE_KEY = "passerby.route"  # in a scope or environ: the pattern, once the fra
 REQUEST_KEY = "passerby.request"  # a weak reference to the request object of Django
 LANGUAGE_KEY = "passerby.language"  # a function that is given that object and gives the language of the page, or None
 
-_SCOPE_KEYS = ("path", "path_params", "route", "app_root_path", "root_path")
-
 _is_regex = re.compile(r"[\^$\\]|\(\?").search
 _find_converters = re.compile(r"<(?:[^<>]*:)?([A-Za-z_]\w*)>|\{([A-Za-z_]\w*)(?::\w+)?\}").sub
 _takes_any_path = re.compile(r"<path(?:\([^<>]*\))?:|:path\}").search
@@ -50,13 +48,14 @@ def keep_request(native: MutableMapping[str, Any], request: Any) -> None:
 
 
 def keep_scope_route(scope: Mapping[str, Any], kept: MutableMapping[str, Any]) -> None:
-    """Copy what `route_of` needs from a scope that is about to be released."""
-    if "path_params" in scope:
-        for name in _SCOPE_KEYS:
-            if name in scope:
-                kept[name] = scope[name]
-    elif (route := route_of(scope)) is not None:
-        kept[ROUTE_KEY] = route
+    """Copy what `route_of` needs, beside the path, from a scope that is about to be released."""
+    if "path_params" not in scope:
+        if (route := route_of(scope)) is not None:
+            kept[ROUTE_KEY] = route
+    elif "route" in scope:
+        kept["path_params"] = scope["path_params"]
+        kept["route"] = scope["route"]
+        kept["app_root_path"] = scope.get("app_root_path", scope.get("root_path"))
 
 
 def language_in(native: Mapping[str, Any]) -> str | None:
