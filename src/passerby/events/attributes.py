@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Set
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from itertools import chain
 from math import isfinite, nan
 from typing import Any, cast
 
@@ -35,7 +34,6 @@ _NOT_A_NUMBER = nan  # marks a value that is written as null and not dropped
 
 _SCALARS = frozenset({bool, type(None)})
 _BUILT_IN = (list, tuple)
-_ONLY_TEXT = frozenset({str})
 _type_of: Callable[[Any], Any] = type  # not `__class__`, for which a proxy returns the class of its target
 
 
@@ -157,34 +155,28 @@ class _Copier:
         self.size = 0
 
     def mapping(self, values: Mapping[Any, Any], depth: int) -> dict[str, Any]:
-        if _type_of(values) is dict and _ONLY_TEXT.issuperset(map(type, chain(values, values.values()))):
-            text = "".join(chain(values, values.values()))
-            if text.isascii():  # the usual case, and half the time
-                self._grow(8 * len(values) + len(text), depth)
-                return dict(values)
         items = values.items() if _type_of(values) is dict else bounded_items(values, self.name)
         self._grow(8 * len(items), depth)
         copy: dict[str, Any] = {}
-        size = 0  # a local variable, because this runs for every value of every event
+        size = self.size  # a local variable, because this runs for every value of every event
         for key, value in items:
             if type(key) is not str:
                 key = self._key(key)
             elif not key.isascii():
                 key = replace_surrogates(key)
-            kind = _type_of(value)
-            if kind is str:
-                size += len(key) + len(value)
-                copy[key] = value if value.isascii() else replace_surrogates(value)
-                continue
             size += len(key)
-            if kind in _SCALARS or (kind is int and -_INT64 <= value < _INT64) or (kind is float and isfinite(value)):
+            kind = type(value)
+            if kind is str:
+                size += len(value)
+                copy[key] = value if value.isascii() else replace_surrogates(value)
+            elif kind in _SCALARS or (kind is int and -_INT64 <= value < _INT64) or (kind is float and isfinite(value)):
                 copy[key] = value
             else:
-                self.size += size
-                size = 0
+                self.size = size
                 copy[key] = self._other(value, depth - 1)
-        self.size += size
-        if self.size > self.max_size:
+                size = self.size
+        self.size = size
+        if size > self.max_size:
             self._refuse_size()
         return copy
 

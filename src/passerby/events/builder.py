@@ -237,8 +237,9 @@ class EventBuilder:
         if not self._inputs.defaults.infer_from_request:
             return context
         if data.get("page") is None and context.path is not None:
-            data["page"] = page = self._name_of_page(context, given)
-            if page is not None and page != page_of(context.path):
+            named, last_part = self._name_of_page(given), page_of(context.path)
+            data["page"] = page = last_part if named is None else named or page_of("/")
+            if page != last_part:
                 context = context._replace(page=page)
         request = self._session.request
         if data.get("language") is None and (locale := self.locale(context, given)) is not None:
@@ -249,15 +250,18 @@ class EventBuilder:
             data["referrer"] = external_referrer(context, request.host)
         return context
 
-    def _name_of_page(self, context: Context, given: Mapping[str, Any]) -> str | None:
-        """Return the page's name: the result of the app's callable, else its route, else the last part of its path."""
+    def _name_of_page(self, given: Mapping[str, Any]) -> str | None:
+        """Return the page's name: the result of the app's callable, else its route.
+
+        It is empty for the root, and None if the last part of the path names the page.
+        """
         request, rule = self._session.request, self._inputs.defaults.page_name
         if request is None or (given and not given.keys().isdisjoint(("path", "url"))):
-            return page_of(context.path)
+            return None
         name = _call(rule, request) if callable(rule) else None
         if name is None and rule != "path" and (route := request.route) is not None:
             name = named_route(route)
-        return name or page_of("/" if name == "" else context.path)
+        return name
 
 
 def _convert_special(kind: EventKind, data: dict[str, Any]) -> Any:

@@ -17,7 +17,7 @@ from .request_info import (
     header_text,
     server_authority_of,
 )
-from .route import keep_scope_route
+from .route import SCOPE_KEYS, keep_scope_route
 from .url import escape, path_in
 
 _SHARED = 256  # bytes; only shorter header values are cached
@@ -28,6 +28,8 @@ _SINGLE = frozenset({
     b"content-length", b"content-type", b"origin", b"referer", b"sec-fetch-dest", b"sec-fetch-mode", b"sec-fetch-site",
     b"sec-fetch-user", b"sec-gpc", b"user-agent", b"x-requested-with",
 })  # fmt: skip
+
+_KEPT = ("scheme", "client", "query_string", "raw_path", "path", "server", *SCOPE_KEYS)  # after the request
 
 _ASGI_NAMES = HeaderNames(lambda name: name.lower().encode("latin-1"))
 
@@ -63,10 +65,12 @@ class ScopeRequest(RequestInfo):
         self.proxies: Proxies | None = None
         self.framework_origin: FrameworkOrigin | None = None
         self.forwarded: tuple[Proxies, str | None, Any] | None = None
-        self.is_websocket: bool = scope["type"] == "websocket"
-        self.method: str = "GET" if self.is_websocket else scope["method"]
-        self.path: str = scope["path"]
-        self.app_path: str = self.path
+        is_websocket = scope["type"] == "websocket"
+        path: str = scope["path"]
+        self.is_websocket: bool = is_websocket
+        self.method: str = "GET" if is_websocket else scope["method"]
+        self.path: str = path
+        self.app_path: str = path
         self._prefix = ""
         root_path = (scope.get("root_path") or "") if root_path is None else root_path
         if root_path:
@@ -75,9 +79,8 @@ class ScopeRequest(RequestInfo):
         # The specification allows any iterable. The app reads it again.
         if type(headers) is not list and not hasattr(headers, "__len__"):
             headers = scope["headers"] = list(headers)
-        self._headers: dict[bytes, bytes] = dict(headers)
-        if len(headers) > len(self._headers):
-            self._headers = _joined(headers)
+        by_name = dict(headers)
+        self._headers: dict[bytes, bytes] = by_name if len(headers) == len(by_name) else _joined(headers)
 
     def _mount_below(self, prefix: str) -> None:
         """Add the prefix to the path. Some servers include it in the path already."""
@@ -90,8 +93,7 @@ class ScopeRequest(RequestInfo):
 
     @property
     def scheme(self) -> str:
-        scheme: str = self.native.get("scheme", "http")
-        return scheme
+        return self.native.get("scheme") or "http"
 
     @property
     def query_string(self) -> str:
@@ -130,15 +132,8 @@ class ScopeRequest(RequestInfo):
         return _shared_text(value) if len(value) <= _SHARED else header_text(value)
 
     def detach(self) -> None:
-        native, get = self.native, self.native.get
-        self.native = {
-            "scheme": get("scheme", "http"),
-            "client": get("client"),
-            "query_string": get("query_string"),
-            "raw_path": get("raw_path"),
-            "path": get("path"),
-            "server": get("server"),
-        }
+        native = self.native
+        self.native = dict(zip(_KEPT, map(native.get, _KEPT), strict=True))
         keep_scope_route(native, self.native)
 
     def has_any_header(self, names: frozenset[str]) -> bool:

@@ -45,6 +45,12 @@ class CookieContext:
         scheme = self._scheme(request)
         return self._attributes.secure_for(scheme, request.host if scheme == "http" else "")
 
+    def security(self, request: RequestInfo) -> tuple[bool, bool]:
+        """Return `secure` and `is_insecure`."""
+        if self._scheme(request) == "https":
+            return self._attributes.secure_for("https", ""), False
+        return self.secure(request), self.is_insecure(request)
+
     def obstacle(self, request: RequestInfo) -> Obstacle | None:
         """Return why a new visitor's cookie would not be kept, or would replace one that the browser did not send."""
         if self.is_insecure(request):

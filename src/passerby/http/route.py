@@ -12,6 +12,8 @@ ROUTE_KEY = "passerby.route"  # in a scope or environ: the pattern, once the fra
 REQUEST_KEY = "passerby.request"  # a weak reference to the request object of Django
 LANGUAGE_KEY = "passerby.language"  # a function that is given that object and gives the language of the page, or None
 
+SCOPE_KEYS = ("path_params", "route", "app_root_path", "root_path")  # what `route_of` reads in a scope with a route
+
 _is_regex = re.compile(r"[\^$\\]|\(\?").search
 _find_converters = re.compile(r"<(?:[^<>]*:)?([A-Za-z_]\w*)>|\{([A-Za-z_]\w*)(?::\w+)?\}").sub
 _takes_any_path = re.compile(r"<path(?:\([^<>]*\))?:|:path\}").search
@@ -36,7 +38,7 @@ def route_of(native: Mapping[str, Any]) -> str | None:
     if request is not None:
         rule = getattr(request, "url_rule", None)
         return None if rule is None else rule.rule
-    if "path_params" in native:
+    if native.get("path_params") is not None:
         return _route_in_scope(native)
     return native.get("path_template")  # Litestar
 
@@ -48,14 +50,9 @@ def keep_request(native: MutableMapping[str, Any], request: Any) -> None:
 
 
 def keep_scope_route(scope: Mapping[str, Any], kept: MutableMapping[str, Any]) -> None:
-    """Copy what `route_of` needs, beside the path, from a scope that is about to be released."""
-    if "path_params" not in scope:
-        if (route := route_of(scope)) is not None:
-            kept[ROUTE_KEY] = route
-    elif "route" in scope:
-        kept["path_params"] = scope["path_params"]
-        kept["route"] = scope["route"]
-        kept["app_root_path"] = scope.get("app_root_path", scope.get("root_path"))
+    """Keep the route of a scope that is about to be released. `kept` has its path and its `SCOPE_KEYS` already."""
+    if kept["path_params"] is None and (route := route_of(scope)) is not None:
+        kept[ROUTE_KEY] = route
 
 
 def language_in(native: Mapping[str, Any]) -> str | None:
@@ -101,8 +98,8 @@ def _route_in_scope(scope: Mapping[str, Any]) -> str | None:
     if ":" in pattern and _takes_any_path(pattern):
         return None
     path: str = scope["path"]
-    root = scope.get("app_root_path", scope.get("root_path")) or ""
-    path = path.removeprefix(root)
+    root: str | None = scope.get("app_root_path")
+    path = path.removeprefix((scope.get("root_path") if root is None else root) or "")
     if path == leaf and not values and leaf.startswith("/"):  # neither mounted nor with parameters
         return leaf
     parts = path.split("/")

@@ -151,10 +151,11 @@ class SessionReader:
             return []
         if type(headers) is not list:
             headers = list(headers)
-        wanted = self._wanted_cookies(session, now, self._context.secure(request), renew)
+        secure, is_insecure = self._context.security(request)
+        wanted = self._wanted_cookies(session, now, secure, renew)
         if not wanted:
             return []
-        if self._context.is_insecure(request):
+        if is_insecure:
             session.withhold("plain http")
             return []
         if self._may_be_cached(headers if caching is None else caching):
