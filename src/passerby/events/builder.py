@@ -16,7 +16,7 @@ from ..logs import get_logger
 from ..values.app_values import unwrap
 from ..values.callbacks import discard_awaitable
 from .attributes import plain, read_attributes
-from .context import IpPolicy, RedactUrl, external_referrer, language_of, page_of
+from .context import IpPolicy, RedactUrl, external_referrer, language_of, page_of, with_page
 from .event import Context, Event, EventKind, new_event_id
 from .identity import CAMEL_CASE, read_identity, refuse_secrets, user_id_in
 from .options import (
@@ -237,15 +237,15 @@ class EventBuilder:
         if not self._inputs.defaults.infer_from_request:
             return context
         if data.get("page") is None and context.path is not None:
-            named, last_part = self._name_of_page(given), page_of(context.path)
-            data["page"] = page = last_part if named is None else named or page_of("/")
-            if page != last_part:
-                context = context._replace(page=page)
+            named = self._name_of_page(given)
+            data["page"] = page = page_of(context.path) if named is None else named or page_of("/")
+            if named is not None and (("/" in named) or page != page_of(context.path)):
+                context = with_page(context, page, context.language)
         request = self._session.request
         if data.get("language") is None and (locale := self.locale(context, given)) is not None:
             data["language"] = language = language_of(locale)
             if locale != context.locale and language != language_of(context.locale):
-                context = context._replace(language=language)
+                context = with_page(context, context.page, language)
         if kind == "page_view" and not self.has_page_view and not data.get("referrer") and request is not None:
             data["referrer"] = external_referrer(context, request.host)
         return context

@@ -124,6 +124,11 @@ def _last_part(path: str) -> str:
     return next((part for part in reversed(parts) if part != MASK), MASK if parts else "Home Page")
 
 
+def with_page(context: Context, page: str | None, language: str | None) -> Context:
+    """Return the context with another name and language of the page."""
+    return Context(*context[:-2], page, language)  # the last two fields; a fourth of the time of `_replace`
+
+
 def own_data(event: Event) -> dict[str, Any]:
     """Return a copy of an event's data, without values that were taken from the request and are in the context too.
 

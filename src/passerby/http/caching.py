@@ -10,7 +10,6 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
-from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 CacheControl = Literal["private", "override", "keep"]
@@ -55,7 +54,6 @@ class CacheHeaders(NamedTuple):
 
 
 _SILENT = CacheHeaders({}, ())
-_PRIVATE: Mapping[str, str] = MappingProxyType({"cache-control": "private"})
 
 
 def may_be_shared(headers: _Pairs | CacheHeaders) -> bool:
@@ -69,7 +67,7 @@ def is_protected(headers: _Pairs | CacheHeaders) -> bool:
     return not _may_be_shared(said) and not _unprotected(said)
 
 
-def protecting_headers(headers: _Pairs | CacheHeaders) -> Mapping[str, str]:
+def protecting_headers(headers: _Pairs | CacheHeaders) -> dict[str, str]:
     """Return the headers to set, by lower-case name, so that no shared cache stores a response; often none.
 
     The app's directives are kept and `private` is added, except for directives with a quote that has no end. Directives
@@ -77,7 +75,7 @@ def protecting_headers(headers: _Pairs | CacheHeaders) -> Mapping[str, str]:
     """
     said = read_cache_headers(headers)
     if not said.directives:  # the usual case
-        return _PRIVATE
+        return {"cache-control": "private"}
     protecting = {name: _with_private(said.directives.get(name, ())) for name in _unprotected(said)}
     for name, directives in said.directives.items():
         if name != "cache-control" and not _is_targeted(name) and _allows_sharing(name, directives):

@@ -52,8 +52,8 @@ def with_changes(
     if name is not None:
         is_text = isinstance(name, str)
     result += [_pair("set-cookie", cookie.header(), is_text=is_text) for cookie in cookies]
-    if left:
-        result += [_pair(name, value, is_text=is_text) for name, value in left.items()]
+    for name, value in left.items():
+        result.append(_pair(name, value, is_text=is_text))
     return result
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, MutableMapping
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 from weakref import ref
 
 ROUTE_KEY = "passerby.route"  # in a scope or environ: the pattern, once the framework's own objects are gone
@@ -90,7 +90,8 @@ def _route_in_scope(scope: Mapping[str, Any]) -> str | None:
     The scope has only the last route, without the prefixes of mounts and routers. The prefixes are read from the path,
     where a part that equals the value of a parameter is replaced by the parameter.
     """
-    route, values = scope.get("route"), cast("Mapping[str, Any]", scope["path_params"])
+    route = scope.get("route")
+    values: Mapping[str, Any] = scope["path_params"]
     leaf = getattr(route, "path_format", None)
     if not isinstance(leaf, str) or not hasattr(route, "endpoint"):  # a mount: another app found the page, or a file
         return None
