@@ -107,7 +107,7 @@ def _attach(scope: Scope, tracker: Tracker) -> None:
 
 def _with_cookies(message: Message, lifecycle: RequestLifecycle, tracker: Tracker) -> Message:
     headers: Iterable[tuple[bytes, bytes]] = message.get("headers", ())
-    if type(headers) is not list and not isinstance(headers, Sequence):  # an iterator can be read only once
+    if not isinstance(headers, (list, Sequence)):  # an iterator can be read only once
         headers = list(headers)
         message = {**message, "headers": headers}
     changes = lifecycle.before_response(tracker, message.get("status", 101), headers)

@@ -124,7 +124,7 @@ class RequestLifecycle:
                 return UNCHANGED
             changes = UNCHANGED
             if self._session_reader.has_cookies(session):
-                if type(headers) is not list:
+                if not isinstance(headers, list):
                     headers = list(headers)
                 if self._session_reader.can_reclaim_id(session, status, headers):
                     if not 200 <= status < 300:  # an error page may still be rendered by code that reads the ID

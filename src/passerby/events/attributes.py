@@ -165,7 +165,7 @@ class _Copier:
             elif not key.isascii():
                 key = replace_surrogates(key)
             size += len(key)
-            kind = type(value)
+            kind = _type_of(value)
             if kind is str:
                 size += len(value)
                 copy[key] = value if value.isascii() else replace_surrogates(value)

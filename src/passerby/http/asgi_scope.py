@@ -77,7 +77,7 @@ class ScopeRequest(RequestInfo):
             self._mount_below(root_path.rstrip("/"))
         headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
         # The specification allows any iterable. The app reads it again.
-        if type(headers) is not list and not hasattr(headers, "__len__"):
+        if not (isinstance(headers, list) or hasattr(headers, "__len__")):
             headers = scope["headers"] = list(headers)
         by_name = dict(headers)
         self._headers: dict[bytes, bytes] = by_name if len(headers) == len(by_name) else _joined(headers)

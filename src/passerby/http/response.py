@@ -39,7 +39,7 @@ def with_changes(
     cookies, replaced = changes
     lengths = set(map(len, replaced))
     left = dict(replaced)
-    name: str | bytes | None = None
+    name: Any = None
     for name, value in headers:
         if len(name) in lengths:
             lowered = (name if isinstance(name, str) else name.decode("latin-1")).lower()

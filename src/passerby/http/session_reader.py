@@ -116,7 +116,7 @@ class SessionReader:
         """
         if session.request is None:
             return UNCHANGED
-        if type(headers) is not list:
+        if not isinstance(headers, list):
             headers = list(headers)
         if self._context.redirects_to_https(session.request, status, headers):
             session.withhold("plain http")
@@ -149,7 +149,7 @@ class SessionReader:
         request = session.request
         if request is None:
             return []
-        if type(headers) is not list:
+        if not isinstance(headers, list):
             headers = list(headers)
         secure, is_insecure = self._context.security(request)
         wanted = self._wanted_cookies(session, now, secure, renew)
