@@ -96,7 +96,7 @@ class TrackingMiddleware:
 def _attach(scope: Scope, tracker: Tracker) -> None:
     """Set `request.state.tracker`, whatever kind of state the app or another middleware has set."""
     state = scope.get("state")
-    if isinstance(state, MutableMapping):
+    if type(state) is dict or isinstance(state, MutableMapping):
         state["tracker"] = tracker
     elif state is None:
         scope["state"] = {"tracker": tracker}
@@ -107,7 +107,7 @@ def _attach(scope: Scope, tracker: Tracker) -> None:
 
 def _with_cookies(message: Message, lifecycle: RequestLifecycle, tracker: Tracker) -> Message:
     headers: Iterable[tuple[bytes, bytes]] = message.get("headers", ())
-    if not isinstance(headers, Sequence):  # an iterator can be read only once
+    if not isinstance(headers, (list, Sequence)):  # an iterator can be read only once
         headers = list(headers)
         message = {**message, "headers": headers}
     changes = lifecycle.before_response(tracker, message.get("status", 101), headers)

@@ -58,7 +58,8 @@ reset_current: Callable[[Any], None] = _current.reset
 
 def set_current(tracker: Tracker) -> Any:
     """Make a tracker the current one. Returns the token for `reset_current`."""
-    tracker.nest(active_tracker())
+    outer = _current.get()
+    tracker.nest(outer if outer is not None and _is_open(outer) else None)
     return _current.set(tracker)
 
 

@@ -124,7 +124,8 @@ class RequestLifecycle:
                 return UNCHANGED
             changes = UNCHANGED
             if self._session_reader.has_cookies(session):
-                headers = list(headers)
+                if not isinstance(headers, list):
+                    headers = list(headers)
                 if self._session_reader.can_reclaim_id(session, status, headers):
                     if not 200 <= status < 300:  # an error page may still be rendered by code that reads the ID
                         self._reclaim_id(session)
@@ -213,8 +214,9 @@ class RequestLifecycle:
 
     def _reclaim_id(self, session: Session) -> None:
         """Return an unused ID to the pool."""
-        is_issued = self._client.browser_ids.issuer is not None
-        if is_issued and session.has_new_id and not session.is_id_used and session.browser_id is not None:
+        if not session.has_new_id or session.is_id_used or self._client.browser_ids.issuer is None:
+            return
+        if session.browser_id is not None:
             self._put_back(session.browser_id)
             session.unassign()
 

@@ -108,8 +108,9 @@ class Tracker:
             extension_data: the app's attributes; at most 50 after flattening.
             options: see `Options`.
         """
-        receipt = self._capture.capture("page_view", None, event_data, extension_data, options)
-        self._capture.builder.mark_page_view()
+        capture = self._capture
+        receipt = capture.capture("page_view", None, event_data, extension_data, options)
+        capture.builder.mark_page_view()
         return receipt
 
     def event(

@@ -47,6 +47,8 @@ def find_running_tests() -> str | None:
     if utils is not None and "saved_data" in vars(getattr(utils, "_TestState", object)):
         return "Django's test environment is set up"
     signals: Any = sys.modules.get("unittest.signals")
+    if signals is None:
+        return None
     results: Any = getattr(signals, "_results", None)  # where a runner registers its results, for Ctrl-C
     return "unittest is running" if getattr(results, "data", None) else None
 

@@ -236,7 +236,9 @@ def _check_identity(data: dict[str, Any]) -> None:
         raise ValidationError('identifiers: expected a list of dicts such as {"id": "123", "provider": "CRM"}')
     if "dob" in data and not _is_real_minute(data["dob"]):
         raise ValidationError('Incorrect value for "dob". Format the value according to ISO 8601.', code="IV-0002")
+    lacks_provider = False
     for identifier in identifiers:
+        lacks_provider |= "provider" in identifier and identifier["provider"] is None
         if identifier.get("expiry_date") not in (None, "") and not _is_real_minute(identifier["expiry_date"]):
             raise ValidationError(
                 'Incorrect value for "expiryDate". Format the value according to ISO 8601.', code="IV-0004"
@@ -244,7 +246,7 @@ def _check_identity(data: dict[str, Any]) -> None:
     email = data.get("email")
     if email is not None and email != "" and not (isinstance(email, str) and _is_email(email)):
         raise ValidationError('Incorrect value for "email". Set the value to a valid email address.', code="IV-0003")
-    if any("provider" in one and one["provider"] is None for one in identifiers):
+    if lacks_provider:
         raise ValidationError(
             "identify needs to know by which provider Sitecore CDP knows the user ID: set identity_provider"
         )

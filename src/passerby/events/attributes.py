@@ -158,21 +158,25 @@ class _Copier:
         items = values.items() if _type_of(values) is dict else bounded_items(values, self.name)
         self._grow(8 * len(items), depth)
         copy: dict[str, Any] = {}
+        size = self.size  # a local variable, because this runs for every value of every event
         for key, value in items:
             if type(key) is not str:
                 key = self._key(key)
             elif not key.isascii():
                 key = replace_surrogates(key)
-            self.size += len(key)
+            size += len(key)
             kind = _type_of(value)
             if kind is str:
-                self.size += len(value)
+                size += len(value)
                 copy[key] = value if value.isascii() else replace_surrogates(value)
             elif kind in _SCALARS or (kind is int and -_INT64 <= value < _INT64) or (kind is float and isfinite(value)):
                 copy[key] = value
             else:
+                self.size = size
                 copy[key] = self._other(value, depth - 1)
-        if self.size > self.max_size:
+                size = self.size
+        self.size = size
+        if size > self.max_size:
             self._refuse_size()
         return copy
 

@@ -16,7 +16,7 @@ from ..logs import get_logger
 from ..values.app_values import unwrap
 from ..values.callbacks import discard_awaitable
 from .attributes import plain, read_attributes
-from .context import IpPolicy, RedactUrl, external_referrer, language_of, page_of
+from .context import IpPolicy, RedactUrl, external_referrer, language_of, page_of, with_page
 from .event import Context, Event, EventKind, new_event_id
 from .identity import CAMEL_CASE, read_identity, refuse_secrets, user_id_in
 from .options import (
@@ -41,6 +41,7 @@ _CAMEL_CASE: Mapping[EventKind, Mapping[str, str]] = {
     "alias": {},
 }
 _URLS = ("url", "referrer")  # event data that destinations read as URLs
+_SPECIAL = {kind: frozenset((*names, "point_of_sale", *_URLS)) for kind, names in _CAMEL_CASE.items()}
 
 
 PageName = Callable[[RequestInfo], "str | None"]
@@ -168,14 +169,8 @@ class EventBuilder:
         named = checked_type(type) if kind == "event" else type
         data = read_identity(event_data) if kind == "identity" else plain(event_data, "event data")
         extension, nested = read_attributes(extension_data, "extension data")
-        for camel, snake in _CAMEL_CASE[kind].items():
-            if camel in data:
-                data[snake] = data.pop(camel)
-        given_point_of_sale = data.pop("point_of_sale", None)
-        for name in _URLS:
-            if isinstance(data.get(name), str):
-                data[name] = without_user_info(data[name])
-        overrides = options.get("context")
+        given_point_of_sale = None if data.keys().isdisjoint(_SPECIAL[kind]) else _convert_special(kind, data)
+        overrides = options.get("context") if options else None
         given = {} if overrides is None else read_context(overrides)
         context = self.context(given)
         before = user_id = self._session.user_id
@@ -186,7 +181,10 @@ class EventBuilder:
         elif kind == "alias":
             self._check_alias(data["previous_id"])
         context = self._fill_in(kind, data, context, given)
-        moment, event_id, integrations = options.get("timestamp"), options.get("event_id"), options.get("integrations")
+        moment = event_id = integrations = None
+        if options:
+            moment, event_id = options.get("timestamp"), options.get("event_id")
+            integrations = options.get("integrations")
         return Event(
             new_event_id() if event_id is None else checked_event_id(event_id),
             kind,
@@ -239,27 +237,42 @@ class EventBuilder:
         if not self._inputs.defaults.infer_from_request:
             return context
         if data.get("page") is None and context.path is not None:
-            data["page"] = page = self._name_of_page(context, given)
-            if page is not None and page != page_of(context.path):
-                context = context._replace(page=page)
+            named = self._name_of_page(given)
+            data["page"] = page = page_of(context.path) if named is None else named or page_of("/")
+            if named is not None and (("/" in named) or page != page_of(context.path)):
+                context = with_page(context, page, context.language)
         request = self._session.request
         if data.get("language") is None and (locale := self.locale(context, given)) is not None:
             data["language"] = language = language_of(locale)
-            if language != language_of(context.locale):
-                context = context._replace(language=language)
+            if locale != context.locale and language != language_of(context.locale):
+                context = with_page(context, context.page, language)
         if kind == "page_view" and not self.has_page_view and not data.get("referrer") and request is not None:
             data["referrer"] = external_referrer(context, request.host)
         return context
 
-    def _name_of_page(self, context: Context, given: Mapping[str, Any]) -> str | None:
-        """Return the page's name: the result of the app's callable, else its route, else the last part of its path."""
+    def _name_of_page(self, given: Mapping[str, Any]) -> str | None:
+        """Return the page's name: the result of the app's callable, else its route.
+
+        It is empty for the root, and None if the last part of the path names the page.
+        """
         request, rule = self._session.request, self._inputs.defaults.page_name
-        if request is None or not given.keys().isdisjoint(("path", "url")):
-            return page_of(context.path)
+        if request is None or (given and not given.keys().isdisjoint(("path", "url"))):
+            return None
         name = _call(rule, request) if callable(rule) else None
         if name is None and rule != "path" and (route := request.route) is not None:
             name = named_route(route)
-        return name or page_of("/" if name == "" else context.path)
+        return name
+
+
+def _convert_special(kind: EventKind, data: dict[str, Any]) -> Any:
+    """Convert names in camelCase, and URLs, in place. Remove the point of sale, and return it."""
+    for camel, snake in _CAMEL_CASE[kind].items():
+        if camel in data:
+            data[snake] = data.pop(camel)
+    for name in _URLS:
+        if isinstance(data.get(name), str):
+            data[name] = without_user_info(data[name])
+    return data.pop("point_of_sale", None)
 
 
 def _call(find: PageName, request: RequestInfo) -> str | None:

@@ -57,7 +57,7 @@ def context_of(request: RequestInfo, proxies: Proxies, ip_policy: IpPolicy = "tr
     header = request.header
     query = request.raw_query
     said = _remembered(_read_query, cut(query, _MAX_QUERY)) if query else _NO_QUERY
-    path = cut(masked_path(_whole_parts(_without_inner_user_info(proxies.path(request)))), _MAX_URL)
+    path = _remembered(_stored_path, proxies.path(request))
     address = None if ip_policy == "drop" else proxies.client_ip(request)
     languages, referrer = header("accept-language"), header("referer")
     return Context(  # by position, which is the order of its fields and takes half the time
@@ -66,7 +66,7 @@ def context_of(request: RequestInfo, proxies: Proxies, ip_policy: IpPolicy = "tr
         preferred_locale(languages[:_MAX_USER_AGENT]) if languages else None,
         _url(proxies.scheme(request), proxies.authority(request) or request.server_authority, path, said.kept),
         path,
-        _referrer(referrer) if referrer else None,
+        _remembered(_stored_referrer, referrer) if referrer else None,
         said.campaign,
         said.variant,
         bot,
@@ -114,11 +114,19 @@ def page_of(path: str | None) -> str | None:
     That is the last part of the path, still percent-encoded, and ``"Home Page"`` for the root. Unlike there, a slash at
     the end does not make the name empty.
     """
-    if path is None:
-        return None
+    return None if path is None else _remembered(_last_part, path)
+
+
+@lru_cache(maxsize=1024)
+def _last_part(path: str) -> str:
     parts = [part for part in path.split("/") if part]
     # A masked part does not name a page, so the part before it is used.
     return next((part for part in reversed(parts) if part != MASK), MASK if parts else "Home Page")
+
+
+def with_page(context: Context, page: str | None, language: str | None) -> Context:
+    """Return the context with another name and language of the page."""
+    return Context(*context[:-2], page, language)  # the last two fields; a fourth of the time of `_replace`
 
 
 def own_data(event: Event) -> dict[str, Any]:
@@ -304,7 +312,14 @@ def _url(scheme: str, host: str, path: str, query: str) -> str | None:
     return cut(f"{url}?{query}" if query else url, _MAX_URL)
 
 
-def _referrer(header: str) -> str | None:
+@lru_cache(maxsize=1024)
+def _stored_path(path: str) -> str:
+    """Return a path as it is stored: without user information and secrets, and not too long."""
+    return cut(masked_path(_whole_parts(_without_inner_user_info(path))), _MAX_URL)
+
+
+@lru_cache(maxsize=1024)
+def _stored_referrer(header: str) -> str | None:
     url = clean(header[:_MAX_QUERY]).partition("?")[0].partition("#")[0]
     return cut(masked_url(_whole_parts(url)), _MAX_URL) or None
 

@@ -28,7 +28,9 @@ CAMEL_CASE = {"firstName": "first_name", "lastName": "last_name", "postalCode": 
 
 _FIELDS = frozenset(IdentityData.__annotations__) - frozenset(PageViewData.__annotations__) - {"identifiers"}
 _ONLY_DICT = frozenset({dict})
+_TEXT_OR_INTEGER = frozenset({str, int})
 _OF_THE_PAGE = frozenset({"channel", "currency", "language", "page"})  # not about the person
+_NO_TRAITS = _OF_THE_PAGE | {"identifiers"}
 
 
 def checked_user_id(user_id: object, browser_id: str | None) -> str:
@@ -190,7 +192,7 @@ def is_unchanged(now: StoredIdentity, before: StoredIdentity | None) -> bool:
 
 def _traits_in(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the traits in identity data, including unknown names."""
-    return {name: value for name, value in data.items() if name not in _OF_THE_PAGE and name != "identifiers"}
+    return {name: value for name, value in data.items() if name not in _NO_TRAITS}
 
 
 def _is_list_of_objects(value: Any) -> TypeGuard[list[dict[str, Any]]]:
@@ -199,7 +201,9 @@ def _is_list_of_objects(value: Any) -> TypeGuard[list[dict[str, Any]]]:
 
 def _with_minutes(event_data: Mapping[str, Any]) -> dict[str, Any]:
     given = bounded_items(event_data, "event data")
-    data = {name: _minutes(value) if name == "dob" else value for name, value in given}
+    data: dict[Any, Any] = dict(given)
+    if "dob" in data:
+        data["dob"] = _minutes(data["dob"])
     identifiers: Any = data.get("identifiers")
     if type(identifiers) in (list, tuple):
         data["identifiers"] = list(map(_identifier_with_minutes, identifiers))
@@ -210,12 +214,16 @@ def _identifier_with_minutes(identifier: Any) -> Any:
     if not is_mapping(identifier):
         return identifier
     given = bounded_items(identifier, "identifiers")
-    read = {"id": _whole, "expiryDate": _minutes, "expiry_date": _minutes}
-    return {name: read[name](value) if type(name) is str and name in read else value for name, value in given}
+    return {
+        name: _IDENTIFIER_READERS[name](value) if type(name) is str and name in _IDENTIFIER_READERS else value
+        for name, value in given
+    }
 
 
 def _whole(value: Any) -> Any:
     """Convert a whole Decimal, such as a database key, to an integer. Return anything else unchanged."""
+    if type(value) in _TEXT_OR_INTEGER:
+        return value
     found = unwrap(value)
     is_whole = isinstance(found, Decimal) and found.is_finite() and abs(found) < 2**63 and found == int(found)
     return int(found) if is_whole else value
@@ -227,3 +235,6 @@ def _minutes(value: Any) -> Any:
     if isinstance(moment, datetime):
         return moment.replace(tzinfo=None).isoformat(timespec="minutes")
     return f"{moment.isoformat()}T00:00" if isinstance(moment, date) else value
+
+
+_IDENTIFIER_READERS = {"id": _whole, "expiryDate": _minutes, "expiry_date": _minutes}

@@ -74,6 +74,8 @@ _TOKEN_FORMS = re.compile(
     re.ASCII | re.DOTALL,
 ).fullmatch
 
+_SHORTEST_SECRET = 11  # characters: a social security number
+
 _NOT_DIGITS = re.compile(r"[^\d+]")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
@@ -85,6 +87,11 @@ def check_traits(traits: Mapping[str, Any]) -> None:
         traits: plain values by name, nested or not.
     """
     for name, value in traits.items():
+        if type(value) is str and type(name) is str and len(name) <= _SHORT and _known_name(name) is None:
+            first = value[:1]
+            is_harmless = len(value) < _SHORTEST_SECRET or (" " < first <= "~" and first not in _BEGINNINGS)
+            if is_harmless:  # as nearly all text is
+                continue
         found = _secret_in(str(name), value)
         if found is not None:
             trait, what = found
@@ -192,7 +199,7 @@ def _formed_secret(value: Any) -> str | None:
     if type(value) is float:
         return None
     text = (value if type(value) is str else str(value)).strip()
-    if len(text) < 11 or text[0] not in _BEGINNINGS:
+    if len(text) < _SHORTEST_SECRET or text[0] not in _BEGINNINGS:
         return None
     if _is_ssn(text):
         return "a social security number"

@@ -17,7 +17,7 @@ from .request_info import (
     header_text,
     server_authority_of,
 )
-from .route import keep_scope_route
+from .route import SCOPE_KEYS, keep_scope_route
 from .url import escape, path_in
 
 _SHARED = 256  # bytes; only shorter header values are cached
@@ -28,6 +28,8 @@ _SINGLE = frozenset({
     b"content-length", b"content-type", b"origin", b"referer", b"sec-fetch-dest", b"sec-fetch-mode", b"sec-fetch-site",
     b"sec-fetch-user", b"sec-gpc", b"user-agent", b"x-requested-with",
 })  # fmt: skip
+
+_KEPT = ("scheme", "client", "query_string", "raw_path", "path", "server", *SCOPE_KEYS)  # after the request
 
 _ASGI_NAMES = HeaderNames(lambda name: name.lower().encode("latin-1"))
 
@@ -41,6 +43,11 @@ def _asgi_names(names: frozenset[str]) -> frozenset[bytes]:
 def _shared_text(value: bytes) -> str:
     """Decode a header's value. Values that many requests share, such as a user agent, are kept in memory once."""
     return header_text(value)
+
+
+@lru_cache(maxsize=1024)
+def _shared_path(raw: bytes) -> str:
+    return path_in(escape(raw))
 
 
 class ScopeRequest(RequestInfo):
@@ -58,20 +65,22 @@ class ScopeRequest(RequestInfo):
         self.proxies: Proxies | None = None
         self.framework_origin: FrameworkOrigin | None = None
         self.forwarded: tuple[Proxies, str | None, Any] | None = None
-        self.is_websocket: bool = scope["type"] == "websocket"
-        self.method: str = "GET" if self.is_websocket else scope["method"]
-        self.path: str = scope["path"]
-        self.app_path: str = self.path
+        is_websocket = scope["type"] == "websocket"
+        path: str = scope["path"]
+        self.is_websocket: bool = is_websocket
+        self.method: str = "GET" if is_websocket else scope["method"]
+        self.path: str = path
+        self.app_path: str = path
         self._prefix = ""
         root_path = (scope.get("root_path") or "") if root_path is None else root_path
         if root_path:
             self._mount_below(root_path.rstrip("/"))
         headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
-        if not hasattr(headers, "__len__"):  # the specification allows any iterable; the app reads it again
+        # The specification allows any iterable. The app reads it again.
+        if not (isinstance(headers, list) or hasattr(headers, "__len__")):
             headers = scope["headers"] = list(headers)
-        self._headers: dict[bytes, bytes] = dict(headers)
-        if len(headers) > len(self._headers):
-            self._headers = _joined(headers)
+        by_name = dict(headers)
+        self._headers: dict[bytes, bytes] = by_name if len(headers) == len(by_name) else _joined(headers)
 
     def _mount_below(self, prefix: str) -> None:
         """Add the prefix to the path. Some servers include it in the path already."""
@@ -84,8 +93,7 @@ class ScopeRequest(RequestInfo):
 
     @property
     def scheme(self) -> str:
-        scheme: str = self.native.get("scheme", "http")
-        return scheme
+        return self.native.get("scheme") or "http"
 
     @property
     def query_string(self) -> str:
@@ -97,7 +105,7 @@ class ScopeRequest(RequestInfo):
     @property
     def raw_query(self) -> str:
         query: bytes | str = self.native.get("query_string") or b""
-        return escape(query.encode("utf-8", "replace") if isinstance(query, str) else query)
+        return escape(query.encode("utf-8", "replace") if isinstance(query, str) else query) if query else ""
 
     @property
     def peer(self) -> str | None:
@@ -124,9 +132,8 @@ class ScopeRequest(RequestInfo):
         return _shared_text(value) if len(value) <= _SHARED else header_text(value)
 
     def detach(self) -> None:
-        native, get = self.native, self.native.get
-        self.native = {"scheme": self.scheme, "client": get("client"), "query_string": get("query_string")}
-        self.native |= {"raw_path": get("raw_path"), "path": get("path"), "server": get("server")}
+        native = self.native
+        self.native = dict(zip(_KEPT, map(native.get, _KEPT), strict=True))
         keep_scope_route(native, self.native)
 
     def has_any_header(self, names: frozenset[str]) -> bool:
@@ -135,8 +142,9 @@ class ScopeRequest(RequestInfo):
     @property
     def raw_path(self) -> str:
         raw: bytes | None = self.native.get("raw_path")
-        path = path_in(escape(raw)) if raw else quote(self.native["path"], safe=PATH_SAFE)
-        return self._prefix + path
+        if not raw:
+            return self._prefix + quote(self.native["path"], safe=PATH_SAFE)
+        return self._prefix + (_shared_path(raw) if len(raw) <= _SHARED else path_in(escape(raw)))
 
     @property
     def cookie_header(self) -> str:

@@ -28,6 +28,9 @@ _AGES = frozenset({"max-age", "stale-while-revalidate", "stale-if-error", "cache
 _NEUTRAL = {"surrogate-control": "no-store", "edge-control": "no-store", "x-accel-expires": "0"}
 _NEUTRAL["x-litespeed-cache-control"] = "no-cache"
 
+# The last seven characters of the names of all caching headers. Most other headers end differently.
+_ENDS, _BYTE_ENDS = frozenset({"control", "expires"}), frozenset({b"control", b"expires"})
+
 
 class _Directive(NamedTuple):
     """One directive of a header.
@@ -43,31 +46,36 @@ class _Directive(NamedTuple):
     text: str
 
 
-class _CacheHeaders(NamedTuple):
+class CacheHeaders(NamedTuple):
     """The caching headers of a response: the directives by header, and the dates of Expires."""
 
     directives: Mapping[str, Sequence[_Directive]]
     expires: Sequence[str]
 
 
-def may_be_shared(headers: _Pairs) -> bool:
+_SILENT = CacheHeaders({}, ())
+
+
+def may_be_shared(headers: _Pairs | CacheHeaders) -> bool:
     """Return whether the app declares that a shared cache may store and reuse a response (RFC 9111, section 3)."""
-    return _may_be_shared(_read(headers))
+    return _may_be_shared(read_cache_headers(headers))
 
 
-def is_protected(headers: _Pairs) -> bool:
+def is_protected(headers: _Pairs | CacheHeaders) -> bool:
     """Return whether the app itself forbids shared caches to store a response."""
-    said = _read(headers)
+    said = read_cache_headers(headers)
     return not _may_be_shared(said) and not _unprotected(said)
 
 
-def protecting_headers(headers: _Pairs) -> dict[str, str]:
+def protecting_headers(headers: _Pairs | CacheHeaders) -> dict[str, str]:
     """Return the headers to set, by lower-case name, so that no shared cache stores a response; often none.
 
     The app's directives are kept and `private` is added, except for directives with a quote that has no end. Directives
     that allow sharing are removed.
     """
-    said = _read(headers)
+    said = read_cache_headers(headers)
+    if not said.directives:  # the usual case
+        return {"cache-control": "private"}
     protecting = {name: _with_private(said.directives.get(name, ())) for name in _unprotected(said)}
     for name, directives in said.directives.items():
         if name != "cache-control" and not _is_targeted(name) and _allows_sharing(name, directives):
@@ -75,16 +83,22 @@ def protecting_headers(headers: _Pairs) -> dict[str, str]:
     return protecting
 
 
-def _read(headers: _Pairs) -> _CacheHeaders:
+def read_cache_headers(headers: _Pairs | CacheHeaders) -> CacheHeaders:
+    """Read the caching headers out of a response's headers, for several questions about them."""
+    if isinstance(headers, CacheHeaders):
+        return headers
     directives: dict[str, list[_Directive]] = {}
     expires: list[str] = []
     for key, value in headers:
+        end = key[-7:].lower()
+        if end not in (_BYTE_ENDS if isinstance(end, bytes) else _ENDS):
+            continue
         name = _text(key).lower()
         if name == "expires":
             expires.append(_text(value))
         elif name in _NEUTRAL or name.endswith("cache-control"):
             directives.setdefault(name, []).extend(_parse(_text(value)))
-    return _CacheHeaders(directives, expires)
+    return CacheHeaders(directives, expires) if directives or expires else _SILENT
 
 
 def _parse(value: str) -> list[_Directive]:
@@ -96,7 +110,9 @@ def _parse(value: str) -> list[_Directive]:
     return parsed
 
 
-def _may_be_shared(said: _CacheHeaders) -> bool:
+def _may_be_shared(said: CacheHeaders) -> bool:
+    if not said.directives:
+        return any(map(_is_in_future, said.expires))
     directives = said.directives.get("cache-control", ())
     if any(_allows_sharing(name, listed) for name, listed in said.directives.items()):
         return True
@@ -122,7 +138,7 @@ def _allows_sharing(name: str, directives: Sequence[_Directive]) -> bool:
     )
 
 
-def _unprotected(said: _CacheHeaders) -> list[str]:
+def _unprotected(said: CacheHeaders) -> list[str]:
     """Return the names of the headers that need `private` before the response may carry a cookie.
 
     A cache with a targeted header of its own ignores Cache-Control (RFC 9213, section 2.2).

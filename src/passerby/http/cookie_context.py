@@ -42,7 +42,14 @@ class CookieContext:
 
     def secure(self, request: RequestInfo) -> bool:
         """Return whether cookies set on the response are marked Secure."""
-        return self._attributes.secure_for(self._scheme(request), request.host)
+        scheme = self._scheme(request)
+        return self._attributes.secure_for(scheme, request.host if scheme == "http" else "")
+
+    def security(self, request: RequestInfo) -> tuple[bool, bool]:
+        """Return `secure` and `is_insecure`."""
+        if self._scheme(request) == "https":
+            return self._attributes.secure_for("https", ""), False
+        return self.secure(request), self.is_insecure(request)
 
     def obstacle(self, request: RequestInfo) -> Obstacle | None:
         """Return why a new visitor's cookie would not be kept, or would replace one that the browser did not send."""
@@ -69,14 +76,14 @@ class CookieContext:
     def _obstacle_between_sites(self, request: RequestInfo) -> Obstacle | None:
         header = request.header
         site = header("sec-fetch-site")
-        destination = header("sec-fetch-dest")
         if not site:  # an old browser, plain http, or no browser
             origin = header("origin")
             return "cross-site" if origin and not self._is_own(origin, request) else None
         if site.strip().lower() != "cross-site":
             # This may be a frame in a page of another site.
             is_third_party = header("sec-fetch-storage-access") in ("none", "inactive")
-            return "frame" if is_third_party and destination in _FRAMES else None
+            return "frame" if is_third_party and header("sec-fetch-dest") in _FRAMES else None
+        destination = header("sec-fetch-dest")
         if destination in _FRAMES:
             return "frame"
         is_navigation = (

@@ -148,15 +148,11 @@ class Policy:
         self._opt_out = None if opt_out is None else CookieFinder(opt_out)
         self.assigns_ids = assigns_ids
         self._consent = consent
+        self.asks_consent: bool = consent is not None
         self._respects_gpc = gpc == "respect"
         self._bots = bots
         self._ignored_paths = frozenset(ignored_paths)
         self._ignored_folders = tuple(path.rstrip("/") + "/" for path in self._ignored_paths)
-
-    @property
-    def asks_consent(self) -> bool:
-        """Whether a consent callable is configured."""
-        return self._consent is not None
 
     def decide(self, request: RequestInfo) -> Decision:
         """Decide for one request."""

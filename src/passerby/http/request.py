@@ -118,7 +118,7 @@ def header_of(headers: Iterable[tuple[Any, Any]], name: str) -> list[str]:
     """Return the values of all headers of a name, from pairs of text or of bytes."""
     values: list[str] = []
     for key, value in headers:
-        if _text(key).lower() == name:
+        if len(key) == len(name) and _text(key).lower() == name:
             values.append(_text(value))
     return values
 

@@ -36,17 +36,25 @@ def with_changes(
     If the list is empty, new headers are text if `is_text` is true, else bytes.
     """
     result: list[tuple[Any, Any]] = []
-    left = dict(changes.headers)
+    cookies, replaced = changes
+    lengths = set(map(len, replaced))
+    left = dict(replaced)
+    name: Any = None
     for name, value in headers:
+        if len(name) in lengths:
+            lowered = (name if isinstance(name, str) else name.decode("latin-1")).lower()
+            if lowered in replaced:
+                if lowered in left:
+                    said = left.pop(lowered)
+                    result.append((name, said if isinstance(name, str) else said.encode("latin-1")))
+                continue
+        result.append((name, value))
+    if name is not None:
         is_text = isinstance(name, str)
-        lowered = (name if is_text else name.decode("latin-1")).lower() if left or changes.headers else ""
-        if lowered not in changes.headers:
-            result.append((name, value))
-        elif lowered in left:
-            said = left.pop(lowered)
-            result.append((name, said if is_text else said.encode("latin-1")))
-    result += [_pair("set-cookie", cookie.header(), is_text=is_text) for cookie in changes.cookies]
-    return result + [_pair(name, value, is_text=is_text) for name, value in left.items()]
+    result += [_pair("set-cookie", cookie.header(), is_text=is_text) for cookie in cookies]
+    for name, value in left.items():
+        result.append(_pair(name, value, is_text=is_text))
+    return result
 
 
 def apply_changes(response: Any, changes: ResponseChanges, *, is_text: bool = False) -> None:

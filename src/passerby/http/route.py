@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, MutableMapping
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 from weakref import ref
 
 ROUTE_KEY = "passerby.route"  # in a scope or environ: the pattern, once the framework's own objects are gone
 REQUEST_KEY = "passerby.request"  # a weak reference to the request object of Django
 LANGUAGE_KEY = "passerby.language"  # a function that is given that object and gives the language of the page, or None
 
-_SCOPE_KEYS = ("path", "path_params", "route", "app_root_path", "root_path")
+SCOPE_KEYS = ("path_params", "route", "app_root_path", "root_path")  # what `route_of` reads in a scope with a route
 
 _is_regex = re.compile(r"[\^$\\]|\(\?").search
 _find_converters = re.compile(r"<(?:[^<>]*:)?([A-Za-z_]\w*)>|\{([A-Za-z_]\w*)(?::\w+)?\}").sub
@@ -38,7 +38,7 @@ def route_of(native: Mapping[str, Any]) -> str | None:
     if request is not None:
         rule = getattr(request, "url_rule", None)
         return None if rule is None else rule.rule
-    if "path_params" in native:
+    if native.get("path_params") is not None:
         return _route_in_scope(native)
     return native.get("path_template")  # Litestar
 
@@ -50,20 +50,19 @@ def keep_request(native: MutableMapping[str, Any], request: Any) -> None:
 
 
 def keep_scope_route(scope: Mapping[str, Any], kept: MutableMapping[str, Any]) -> None:
-    """Copy what `route_of` needs from a scope that is about to be released."""
-    if "path_params" in scope:
-        for name in _SCOPE_KEYS:
-            if name in scope:
-                kept[name] = scope[name]
-    elif (route := route_of(scope)) is not None:
+    """Keep the route of a scope that is about to be released. `kept` has its path and its `SCOPE_KEYS` already."""
+    if kept["path_params"] is None and (route := route_of(scope)) is not None:
         kept[ROUTE_KEY] = route
 
 
 def language_in(native: Mapping[str, Any]) -> str | None:
     """Return the language the framework has chosen for the page, such as ``"de-at"``, or None."""
-    find, reference = native.get(LANGUAGE_KEY), native.get(REQUEST_KEY)
+    find = native.get(LANGUAGE_KEY)
+    if find is None:
+        return None
+    reference = native.get(REQUEST_KEY)
     request = None if reference is None else reference()
-    return None if find is None or request is None else find(request)
+    return None if request is None else find(request)
 
 
 def named_route(route: str) -> str | None:
@@ -91,15 +90,20 @@ def _route_in_scope(scope: Mapping[str, Any]) -> str | None:
     The scope has only the last route, without the prefixes of mounts and routers. The prefixes are read from the path,
     where a part that equals the value of a parameter is replaced by the parameter.
     """
-    route, values = scope.get("route"), cast("Mapping[str, Any]", scope["path_params"])
+    route = scope.get("route")
+    values: Mapping[str, Any] = scope["path_params"]
     leaf = getattr(route, "path_format", None)
     if not isinstance(leaf, str) or not hasattr(route, "endpoint"):  # a mount: another app found the page, or a file
         return None
-    if _takes_any_path(getattr(route, "path", leaf)):
+    pattern = getattr(route, "path", leaf)
+    if ":" in pattern and _takes_any_path(pattern):
         return None
     path: str = scope["path"]
-    root = scope.get("app_root_path", scope.get("root_path")) or ""
-    parts = path.removeprefix(root).split("/")
+    root: str | None = scope.get("app_root_path")
+    path = path.removeprefix((scope.get("root_path") if root is None else root) or "")
+    if path == leaf and not values and leaf.startswith("/"):  # neither mounted nor with parameters
+        return leaf
+    parts = path.split("/")
     behind = leaf.split("/")[1:]
     before = parts[: len(parts) - len(behind)]
     names = {str(value): name for name, value in values.items() if f"{{{name}}}" not in leaf}

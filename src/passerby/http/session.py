@@ -213,12 +213,16 @@ class Session:
 
     def identify(self, user_id: str, remembered: StoredIdentity | None) -> None:
         """Set the user. With `remembered`, the identity is also stored in the cookie."""
-        if remembered is None:
-            self._push_state(self._state()._replace(user_id=user_id))
-        else:
-            self._push_state(
-                self._state()._replace(user_id=user_id, stored_identity=remembered, identity_change=remembered)
+        self._push_state(
+            _SessionState(
+                user_id,
+                self.stored_identity if remembered is None else remembered,
+                self._identity_change if remembered is None else remembered,
+                self._browser_id,
+                self.has_new_id,
+                self._is_rotated,
             )
+        )
 
     def make_identity_undo(self, number: int = 1) -> Callable[[], None]:
         """Return a function that undoes the next `number` identity changes and keeps all later ones."""

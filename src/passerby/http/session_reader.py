@@ -8,7 +8,14 @@ from logging import Logger
 from typing import Any
 
 from ..logs import get_logger
-from .caching import CacheControl, is_protected, may_be_shared, protecting_headers
+from .caching import (
+    CacheControl,
+    CacheHeaders,
+    is_protected,
+    may_be_shared,
+    protecting_headers,
+    read_cache_headers,
+)
 from .cookie_context import CookieContext
 from .page import is_page, may_be_page
 from .policy import UNREAD, Policy
@@ -107,19 +114,26 @@ class SessionReader:
 
         A response with a cookie gets `Cache-Control: private`, or a cache could send one visitor's cookies to another.
         """
-        headers = list(headers)
         if session.request is None:
             return UNCHANGED
+        if not isinstance(headers, list):
+            headers = list(headers)
         if self._context.redirects_to_https(session.request, status, headers):
             session.withhold("plain http")
             return UNCHANGED
-        cookies = self.cookies(session, headers, now, session.renews_cookie)
+        caching = read_cache_headers(headers)
+        cookies = self.cookies(session, headers, now, session.renews_cookie, caching)
         if not cookies or session.request.is_websocket:  # no cache keeps what opens a websocket
             return ResponseChanges(cookies)
-        return ResponseChanges(cookies, protecting_headers(headers))
+        return ResponseChanges(cookies, protecting_headers(caching))
 
     def cookies(
-        self, session: Session, headers: Iterable[tuple[Any, Any]], now: float, renew: bool = False
+        self,
+        session: Session,
+        headers: Iterable[tuple[Any, Any]],
+        now: float,
+        renew: bool = False,
+        caching: CacheHeaders | None = None,
     ) -> list[SetCookie]:
         """Return the cookies to add to a response with these headers.
 
@@ -130,27 +144,34 @@ class SessionReader:
             headers: the response's headers, as pairs of text or bytes.
             now: seconds since 1970.
             renew: set the browser-ID cookie again even if it is fresh.
+            caching: what the headers say about caching, if it was read before.
         """
         request = session.request
         if request is None:
             return []
-        headers = list(headers)
-        wanted = self._wanted_cookies(session, now, self._context.secure(request), renew)
+        if not isinstance(headers, list):
+            headers = list(headers)
+        secure, is_insecure = self._context.security(request)
+        wanted = self._wanted_cookies(session, now, secure, renew)
         if not wanted:
             return []
-        if self._context.is_insecure(request):
+        if is_insecure:
             session.withhold("plain http")
             return []
-        if self._may_be_cached(headers):
+        if self._may_be_cached(headers if caching is None else caching):
             session.withhold("shared cache")
             return []
-        taken = {value.partition("=")[0].strip() for value in header_of(headers, "set-cookie")}
-        if self._browser_id_cookie.name in taken:  # the app's own value must not be signed by us
-            taken.add(self._browser_id_cookie.signature_name)
-        cookies = [cookie for cookie in wanted if cookie.name not in taken]
-        if session.has_new_id and any(cookie.name == self._browser_id_cookie.name for cookie in cookies):
-            session.mark_used()
-        return cookies
+        lines = header_of(headers, "set-cookie")
+        if lines:
+            taken = {value.partition("=")[0].strip() for value in lines}
+            if self._browser_id_cookie.name in taken:  # the app's own value must not be signed by us
+                taken.add(self._browser_id_cookie.signature_name)
+            wanted = [cookie for cookie in wanted if cookie.name not in taken]
+        if session.has_new_id:
+            for cookie in wanted:
+                if cookie.name == self._browser_id_cookie.name:
+                    session.mark_used()
+        return wanted
 
     def stale_cookies(self, headers: Iterable[tuple[Any, Any]]) -> list[str]:
         """Return the names of our cookies that an earlier request has set on a reused response.
@@ -201,7 +222,7 @@ class SessionReader:
         is_renewed = session.parsed_browser_id.needs_renewal or session.renews_cookie
         return session.has_new_id or is_renewed or session.is_identity_changed or session.is_consent_withdrawn
 
-    def _may_be_cached(self, headers: Sequence[tuple[Any, Any]]) -> bool:
+    def _may_be_cached(self, headers: Iterable[tuple[Any, Any]] | CacheHeaders) -> bool:
         """Return whether a shared cache may store a response, even with additional headers."""
         if self._cache_control == "override":
             return False
@@ -217,6 +238,8 @@ class SessionReader:
         wanted: list[SetCookie] = []
         if session.browser_id is not None and (session.has_new_id or renew or self._renews_now(session)):
             wanted += self._browser_id_cookie.write(session.browser_id, secure=secure)
+        if not session.is_identity_changed:
+            return wanted
         if self._identity_cookie is not None and session.identity_change is not None and session.browser_id is not None:
             remembered = session.identity_change._replace(log_outs=session.log_outs)
             wanted.append(self._identity_cookie.write(session.browser_id, remembered, secure=secure))

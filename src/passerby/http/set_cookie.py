@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice
 from typing import Literal, NamedTuple
 
@@ -51,15 +52,27 @@ class SetCookie(NamedTuple):
 
     def header(self) -> str:
         """Return the value of a Set-Cookie header."""
-        text = f"{self.name}={self.value}; Max-Age={self.max_age}; Path={self.path}"
-        text += f"; SameSite={self.same_site.capitalize()}"
-        if self.domain:
-            text += f"; Domain={self.domain}"
-        if self.secure:
-            text += "; Secure"
-        if self.http_only:
-            text += "; HttpOnly"
-        return text + "; Partitioned" if self.partitioned else text
+        return f"{self.name}={self.value}{_attributes_text(*self[2:])}"
+
+
+@lru_cache(maxsize=64)  # an app has few of them
+def _attributes_text(
+    max_age: int,
+    path: str,
+    domain: str | None,
+    same_site: SameSite,
+    secure: bool,
+    http_only: bool,
+    partitioned: bool,
+) -> str:
+    text = f"; Max-Age={max_age}; Path={path}; SameSite={same_site.capitalize()}"
+    if domain:
+        text += f"; Domain={domain}"
+    if secure:
+        text += "; Secure"
+    if http_only:
+        text += "; HttpOnly"
+    return text + "; Partitioned" if partitioned else text
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,8 @@ class BrowserIdCookie:
         values = self._ids.find(header)
         if not values:
             return _NOTHING
+        if self._signer is None and len(values) == 1:
+            return self._plain(values[0]) if len(values[0]) == self._length else ParsedBrowserId(None, is_present=True)
         signatures = self._signatures.find(header) if self._signer is not None else []
         if len(values) == len(signatures) == 1 and len(signatures[0]) <= _LONGEST_SIGNATURE:
             signed = self._signed(values[0], signatures[0]) if len(values[0]) == self._length else None
@@ -111,12 +113,10 @@ class BrowserIdCookie:
         return self._read_uncommon(values, signatures, now)
 
     def _read_uncommon(self, values: Sequence[str], signatures: Sequence[str], now: float) -> ParsedBrowserId:
-        """Read anything but the usual case of one valid value with one fresh signature.
+        """Read anything but the usual case of one valid value, with one fresh signature if there are keys.
 
         Other hosts of the domain, and other paths, may have set cookies of the same name.
         """
-        if self._signer is None and len(values) == 1:
-            return self._plain(values[0]) if len(values[0]) == self._length else ParsedBrowserId(None, is_present=True)
         is_unread = max(len(values), len(signatures)) >= MOST_COOKIES
         values = [value for value in dict.fromkeys(values) if len(value) == self._length]
         if self._signer is None:

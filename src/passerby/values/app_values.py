@@ -236,6 +236,8 @@ def id_text(value: Any) -> str | None:
 
     Text, whole numbers (also Decimal) and UUIDs of any library are IDs.
     """
+    if type(value) is str:
+        return value.strip()
     found = unwrap(value)
     if isinstance(found, Decimal):
         found = int(found) if found.is_finite() and abs(found) < 2**64 and found == int(found) else None
