@@ -63,7 +63,7 @@ PLAIN = [
 
 # What our own mistakes would be logged as.
 MISHAPS = (
-    *("internal error", "nothing is tracked", "cannot ", "the delivery thread failed", "callable raised"),
+    *("internal error", "nothing is tracked", "cannot ", "the delivery thread failed", "consent callable raised"),
     *("RuntimeWarning", "ResourceWarning"),
 )
 
