@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain, islice, product
 from math import inf
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from itsdangerous import BadData, BadSignature, TimestampSigner, URLSafeSerializer
 
@@ -205,32 +205,55 @@ class StoredIdentity(NamedTuple):
         return "<StoredIdentity>"  # without personal data
 
 
-class IdentityCookie:
-    """Reads and writes the signed, HttpOnly cookie with the user ID, bound to the browser ID.
-
-    Written only when an identity changes, never renewed on other requests, so that a parallel response cannot restore a
-    logged-out user. A late response that identifies the user again has a lower log-out count and is ignored.
+class _SignedCookie:
+    """A signed, HttpOnly cookie whose content begins with the browser ID.
 
     Args:
         name: the cookie's name.
         attributes: the attributes of the cookie.
         secret_keys: keys for the signature, the newest first.
-        max_age: seconds for which an identity is kept.
+        max_age: seconds for which its content counts.
     """
 
+    _SALT: ClassVar[str]  # separates its signatures from those of other cookies
+
     def __init__(
-        self,
-        name: str,
-        attributes: CookieAttributes,
-        secret_keys: Sequence[str | bytes],
-        max_age: float = inf,
+        self, name: str, attributes: CookieAttributes, secret_keys: Sequence[str | bytes], max_age: float = inf
     ) -> None:
         self.name = name
         self._cookies = CookieFinder(name)
         self._attributes = attributes
         self._max_age = max_age
-        self._serializer = _serializer(secret_keys, "passerby.identity")
+        self._serializer = URLSafeSerializer(
+            _oldest_first(secret_keys), salt=self._SALT, signer_kwargs={"digest_method": hashlib.sha256}
+        )
         self._loads: Callable[[str], Any] = lru_cache(_CACHED)(self._load)
+
+    def expire(self, *, secure: bool) -> SetCookie:
+        """Make the cookie that deletes this one."""
+        return self._attributes.make(self.name, "", secure=secure, http_only=True, max_age=0)
+
+    def _make(self, content: Sequence[object], *, secure: bool) -> SetCookie:
+        value = str(self._serializer.dumps(content))
+        max_age = int(min(self._attributes.max_age, self._max_age))
+        return self._attributes.make(self.name, value, secure=secure, http_only=True, max_age=max_age)
+
+    def _load(self, value: str) -> Any:
+        """Return the content of a value, or None if the signature is wrong."""
+        try:
+            return self._serializer.loads(value)
+        except BadData:
+            return None
+
+
+class IdentityCookie(_SignedCookie):
+    """Reads and writes the signed, HttpOnly cookie with the user ID, bound to the browser ID.
+
+    Written only when an identity changes, never renewed on other requests, so that a parallel response cannot restore a
+    logged-out user. A late response that identifies the user again has a lower log-out count and is ignored.
+    """
+
+    _SALT = "passerby.identity"
 
     def read(self, header: str, browser_id: str, now: float = 0.0, log_outs: int = 0) -> StoredIdentity | None:
         """Return the identity stored for this browser, or None.
@@ -253,50 +276,25 @@ class IdentityCookie:
 
     def write(self, browser_id: str, remembered: StoredIdentity, *, secure: bool) -> SetCookie:
         """Make the cookie that stores a user ID for this browser."""
-        value = self._serializer.dumps([browser_id, *remembered])
-        max_age = int(min(self._attributes.max_age, self._max_age))
-        return self._attributes.make(self.name, str(value), secure=secure, http_only=True, max_age=max_age)
-
-    def expire(self, *, secure: bool) -> SetCookie:
-        """Make the cookie that deletes the user ID."""
-        return self._attributes.make(self.name, "", secure=secure, http_only=True, max_age=0)
+        return self._make([browser_id, *remembered], secure=secure)
 
     def _load(self, value: str) -> tuple[str, str, str, int, int] | None:
-        match _loaded(self._serializer, value):
+        match super()._load(value):
             case [str() as browser_id, str() as user_id, str() as digest, int() as sent_at, int() as log_outs]:
                 return browser_id, user_id, digest, sent_at, log_outs
             case _:
                 return None
 
 
-class LogOutCookie:
+class LogOutCookie(_SignedCookie):
     """Reads and writes the signed, HttpOnly cookie that counts the log-outs of a browser.
 
     A response that began before a log-out may arrive after it and set the identity cookie again. Therefore the count is
     in a separate cookie, which such a response does not change.
-
-    Args:
-        name: the cookie's name.
-        attributes: the attributes of the cookie.
-        secret_keys: keys for the signature, the newest first.
-        max_age: seconds for which it is kept; older identities are ignored in any case.
     """
 
+    _SALT = "passerby.log-out"
     ROTATED = -1  # in place of a count: the browser has a new ID, and this one must not return
-
-    def __init__(
-        self,
-        name: str,
-        attributes: CookieAttributes,
-        secret_keys: Sequence[str | bytes],
-        max_age: float = inf,
-    ) -> None:
-        self.name = name
-        self._cookies = CookieFinder(name)
-        self._attributes = attributes
-        self._max_age = int(min(attributes.max_age, max_age))
-        self._serializer = _serializer(secret_keys, "passerby.log-out")
-        self._loads: Callable[[str], Any] = lru_cache(_CACHED)(self._load)
 
     def read(self, header: str, browser_id: str) -> int | None:
         """Return the log-out count of this browser, `ROTATED`, or None if there was no log-out."""
@@ -306,15 +304,10 @@ class LogOutCookie:
 
     def write(self, browser_id: str, count: int, *, secure: bool) -> SetCookie:
         """Make the cookie with the log-out count of a browser, or `ROTATED`."""
-        value = str(self._serializer.dumps([browser_id, count]))
-        return self._attributes.make(self.name, value, secure=secure, http_only=True, max_age=self._max_age)
-
-    def expire(self, *, secure: bool) -> SetCookie:
-        """Make the cookie that deletes the count."""
-        return self._attributes.make(self.name, "", secure=secure, http_only=True, max_age=0)
+        return self._make([browser_id, count], secure=secure)
 
     def _load(self, value: str) -> tuple[str, int] | None:
-        match _loaded(self._serializer, value):
+        match super()._load(value):
             case [str() as browser_id, int() as count]:
                 return browser_id, count
             case _:
@@ -330,17 +323,6 @@ def _signed_values(cookies: CookieFinder, header: str, longest: int) -> Iterator
     """Return the values of a name that may have a valid signature, without duplicates."""
     values = dict.fromkeys(cookies.find(header))
     return islice((value for value in values if len(value) <= longest and _may_be_signed(value)), _MOST_TRIES)
-
-
-def _serializer(secret_keys: Sequence[str | bytes], salt: str) -> URLSafeSerializer:
-    return URLSafeSerializer(_oldest_first(secret_keys), salt=salt, signer_kwargs={"digest_method": hashlib.sha256})
-
-
-def _loaded(serializer: URLSafeSerializer, value: str) -> Any:
-    try:
-        return serializer.loads(value)
-    except BadData:
-        return None
 
 
 def _attributes_of(line: str) -> frozenset[str]:
