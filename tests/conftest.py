@@ -83,7 +83,8 @@ def make_tracking(collector: CollectorServer) -> Iterator[MakeTracking]:
 LIVE = ("delivery/", "conformance/", "test_tracking.py")
 
 
-# These compare plain values, or repeat on a larger scale what the tests beside them try: no Python differs in that.
+# These compare plain values, try commands and pages, or repeat on a larger scale what the tests beside them try. They
+# run on one Python, since what differs between Pythons (sockets, threads, asyncio, SQLite) is tried by the others.
 ONCE = (
     "conformance/",
     "demo/",

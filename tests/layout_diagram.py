@@ -72,10 +72,8 @@ def table() -> str:
 
 
 def page_as_generated() -> str:
-    text = PAGE.read_text(encoding="utf-8")
-    for pattern, part in ((_diagram, diagram()), (_table, table())):
-        text = pattern.sub(part.replace("\\", r"\\"), text)
-    return text
+    text = _diagram.sub(lambda _: diagram(), PAGE.read_text(encoding="utf-8"))
+    return _table.sub(lambda _: table(), text)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ class BrowserIds:
 
     Args:
         issuer: the destination that issues browser IDs, if there is one.
-        form: the format of browser IDs without an issuer.
+        id_format: the format of browser IDs without an issuer.
         outbox: the outbox.
         plan: when to retry.
         spare: the number of IDs kept ready without visitors; 0 fetches none in advance.
@@ -35,14 +35,14 @@ class BrowserIds:
     def __init__(
         self,
         issuer: BrowserIdIssuer | None,
-        form: BrowserIdFormat,
+        id_format: BrowserIdFormat,
         outbox: Outbox,
         plan: RetryPlan,
         spare: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.issuer: BrowserIdIssuer | None = issuer
-        self._form = form
+        self._id_format = id_format
         self._outbox = outbox
         self._plan = plan
         self._clock = clock
@@ -54,7 +54,7 @@ class BrowserIds:
         self.pool.reset_after_fork()
         self._fetcher = BrowserIdFetcher(
             self.issuer,
-            self._form,
+            self._id_format,
             self.pool,
             self._outbox,
             self._plan,
@@ -68,7 +68,7 @@ class BrowserIds:
     def take(self) -> str | None:
         """Take an ID for a new visitor, or None if the issuer has to be asked. In a dry run it is not asked."""
         if self.issuer is None or (dry_run_mode.check_is_on() and dry_run_mode.blocks(self.issuer.origin)):
-            return self._form.generate()
+            return self._id_format.generate()
         return self.pool.take()
 
     def counts(self) -> BrowserIdCounts | None:

@@ -36,7 +36,7 @@ class BrowserIdFetcher:
 
     Args:
         issuer: the destination that issues browser IDs; None if passerby generates them.
-        form: the format of generated IDs.
+        id_format: the format of generated IDs.
         pool: the pool of ready IDs.
         outbox: stores unused IDs of other processes, and the IDs of sessions.
         plan: when to retry.
@@ -48,7 +48,7 @@ class BrowserIdFetcher:
     def __init__(
         self,
         issuer: BrowserIdIssuer | None,
-        form: BrowserIdFormat,
+        id_format: BrowserIdFormat,
         pool: BrowserIdPool,
         outbox: Outbox,
         plan: RetryPlan,
@@ -57,7 +57,7 @@ class BrowserIdFetcher:
         on_change: Callable[[], None],
     ) -> None:
         self._issuer = issuer
-        self._form = form
+        self._id_format = id_format
         self._pool = pool
         self._outbox = outbox
         self._plan = plan
@@ -165,7 +165,7 @@ class BrowserIdFetcher:
 
     async def _find(self, visitor: str) -> str:
         if self._issuer is None:
-            return self.link(visitor, self._form.generate())
+            return self.link(visitor, self._id_format.generate())
         return self.link(visitor, self._pool.take() or await self._fetch_limited(self._issuer))
 
     async def _fetch_limited(self, issuer: BrowserIdIssuer) -> str:

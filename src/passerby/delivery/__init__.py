@@ -193,6 +193,7 @@ class Delivery:
         self._outbox.close(max(0.1, until - self._clock()))
         if self._recorded == recorded:
             self._worker.stop(0.0)  # the outbox may have woken it at the moment of the close
+        # Compared again: an event may have been tracked just before this stop, which forgot that it woke the thread.
         if self._recorded != recorded and self._outbox.waiting() > left:  # an event was tracked after the flush
             self.start()
         return left

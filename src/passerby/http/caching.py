@@ -70,8 +70,8 @@ def is_protected(headers: _Pairs | CacheHeaders) -> bool:
 def protecting_headers(headers: _Pairs | CacheHeaders) -> dict[str, str]:
     """Return the headers to set, by lower-case name, so that no shared cache stores a response; often none.
 
-    The app's directives are kept and `private` is added, except for directives with a quote that has no end. Directives
-    that allow sharing are removed.
+    The app's directives are kept and `private` is added. Directives that allow sharing are removed, and those with a
+    quote that has no end.
     """
     said = read_cache_headers(headers)
     if not said.directives:  # the usual case
