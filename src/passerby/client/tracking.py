@@ -324,9 +324,7 @@ class Tracking:
                 self._remove_stale(response)
             if session.needs_id:
                 raise RemoteTimeout if timed_out else BrowserIdUnavailable
-            if (
-                not session.waits_for_storage
-            ):  # otherwise the middleware sets the cookies, on the final response of this request
+            if not session.waits_for_storage:  # else the middleware sets the cookies, on the final response
                 self._change(session, response)
         except ValidationError as error:
             self._client.drop("invalid", (), error)
