@@ -72,13 +72,13 @@ class DryRun:
         self._decide(False)
 
     def enter(self) -> tuple[object, ...]:
-        """Start it. Returns the previous state for `end`."""
+        """Start it. Returns the previous state for `restore`."""
         before = (self._is_on, self._is_decided, self._mark, self._is_child)
         self.start()
         return before
 
     def restore(self, before: Any) -> None:
-        """Restore the state that `begin` returned."""
+        """Restore the state that `enter` returned."""
         self._is_on, self._is_decided, self._mark, self._is_child = before
 
     def check_is_on(self) -> bool:
