@@ -82,6 +82,7 @@ def _make_collector(options: Namespace, arrivals: RequestQueue) -> CollectorServ
         options.host,
         accept_any_browser_id=options.accept_any_browser_id,
         client_keys=options.client_key,
+        context_ids=options.context_id,
         write_keys=options.write_key,
         workspaces=options.workspace,
         api_keys=options.api_key,
