@@ -105,6 +105,7 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         help="valid client keys; others are refused (default: all are valid)",
     )
     for option, metavar, what in (
+        ("--context-id", "ID", "the context IDs of Sitecore's edge"),
         ("--write-key", "KEY", "Customer.io's write keys"),
         ("--workspace", "ID", "Datalyr's workspaces"),
         ("--api-key", "KEY", "Datalyr's API keys"),
