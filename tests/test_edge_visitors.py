@@ -274,7 +274,7 @@ class TestBots:
             await page({"content-type": "text/html"})(scope, receive, send)
 
         site = make_site(form, view=view, bots="tag")
-        await site.visit(**{"user-agent": self.AGENT})
+        await site.visit(None, "/", **{"user-agent": self.AGENT})
         assert await site.tracking.aflush(PATIENCE) == 0
         assert [event["type"] for event in collector.events] == ["VIEW"]
         assert site.tracking.stats().destinations["sitecore"].dropped == {"bot": 3}
