@@ -135,6 +135,12 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="directory of the outbox, which is kept (default: a temporary one, removed when it is empty)",
     )
+    parser.add_argument(
+        "--sitecore",
+        choices=("engage", "edge"),
+        default="engage",
+        help="form of Sitecore's API: the Engage SDK's, or that of the Cloud and Content SDKs (default: %(default)s)",
+    )
 
 
 # For each command the function that adds its arguments, and the last text of its help.
