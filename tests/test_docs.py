@@ -106,7 +106,7 @@ def test_the_examples_of_tracking_run() -> None:
         assert tracking.close(PATIENCE) == 0
 
         assert {str(type(one).__name__) for one in receipts[0].outcomes.values()} == {"Delivered"}
-        assert {event["type"] for event in collector.events} == {"VIEW", "ADD", "IDENTITY", "REFUND"}
+        assert {event["type"] for event in collector.events} == {"VIEW", "ADD", "IDENTITY", "FORM", "REFUND"}
         assert {message["type"] for message in collector.messages("customerio")} == {
             *("page", "track", "identify", "group", "alias")
         }
