@@ -179,6 +179,8 @@ class SharedCookie:
         old: earlier cookies with the browser ID.
         guest: the name of the cookie with the guest ID, if there is one.
         old_guest: the name of an earlier cookie with the guest ID.
+        keeps_guest: whether the guest ID is kept in its cookie. Otherwise the cookie is only deleted, with the browser
+            ID to which it belongs.
         bot: the name of a cookie that is set, and not empty, if the visitor is a bot.
     """
 
@@ -188,6 +190,7 @@ class SharedCookie:
     old: tuple[OldCookie, ...] = ()
     guest: str | None = None
     old_guest: str | None = None
+    keeps_guest: bool = False
     bot: str | None = None
 
 

@@ -139,12 +139,12 @@ class EdgeForm:
         old = [OldCookie(self.account, wins=True)]
         if adopt_engage_cookie is not None:
             old.append(OldCookie(f"bid_{checked_account(adopt_engage_cookie, 'adopt_engage_cookie')}"))
-        keeps_guest = checked_switch(personalize_cookie, "personalize_cookie")
         self.cookie: SharedCookie = SharedCookie(
             "sc_cid",
             old=tuple(old),
-            guest="sc_cid_personalize" if keeps_guest else None,
-            old_guest=f"{self.account}_personalize" if keeps_guest else None,
+            guest="sc_cid_personalize",
+            old_guest=f"{self.account}_personalize",
+            keeps_guest=checked_switch(personalize_cookie, "personalize_cookie"),
             bot="sc_bot",
         )
         own = {"x-sitecore-contextid": self._context_id} if self._is_content else {}

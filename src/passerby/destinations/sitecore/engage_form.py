@@ -77,11 +77,15 @@ class EngageForm:
         self._include_utm_parameters = include_utm_parameters is None or not is_empty(include_utm_parameters)
         self._requested_at = checked_switch(requested_at, "requested_at")
         self.account: str = f"bid_{self._client_key}"
-        old: tuple[OldCookie, ...] = ()
+        self.cookie: SharedCookie = SharedCookie(self.account)
         if adopt_edge_cookie is not None:
-            context_id = checked_account(adopt_edge_cookie, "adopt_edge_cookie")
-            old = (OldCookie(f"sc_{context_id}"), OldCookie("sc_cid"))
-        self.cookie: SharedCookie = SharedCookie(self.account, old=old)
+            edge = f"sc_{checked_account(adopt_edge_cookie, 'adopt_edge_cookie')}"
+            self.cookie = SharedCookie(
+                self.account,
+                old=(OldCookie(edge), OldCookie("sc_cid")),
+                guest="sc_cid_personalize",
+                old_guest=f"{edge}_personalize",
+            )
         self._get_headers = {"X-Library-Version": PROTOCOL_VERSION}
         self._post_headers = {"Content-Type": "application/json", **self._get_headers}
 
