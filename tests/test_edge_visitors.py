@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
@@ -12,11 +13,13 @@ import flask
 import pytest
 from django.http import HttpResponse
 from starlette.responses import Response
+from werkzeug.local import LocalProxy
 
 import tests.django_site  # noqa: F401 - sets Django up
-from passerby import Sitecore, Tracking
+from passerby import RemoteError, Sitecore, Tracking, ValidationError
 from passerby.asgi import TrackingMiddleware
 from passerby.collector import CollectorServer
+from passerby.collector.faults import ScriptedResponse
 from passerby.http.response import headers_of
 from tests.making import (
     BROWSER_ID,
@@ -301,6 +304,34 @@ class TestGuestId:
         asked = [one for one in collector.requests if "/v1/personalize" in one.path]
         assert value_of(lines["sc_cid_personalize"]) == asked[0].json["guestRef"] != ""
 
+    async def test_its_request_takes_at_most_half_of_the_time(
+        self, make_site: MakeSite, collector: CollectorServer
+    ) -> None:
+        """It is asked for first, and the personalisation is done without it."""
+        tracking = make_site(personalize_cookie=True).tracking
+        collector.script("show", [ScriptedResponse(status=None, delay=PATIENCE)])
+        tracker = tracking.tracker_for(make_scope("/", NAVIGATION | cookie_header(sc_cid=BROWSER_ID)))
+        began = time.monotonic()
+        assert await tracker.personalize({"friendly_id": "exp"}, 3.0) is not None
+        assert 1.4 < time.monotonic() - began < 3.0
+        collector.clear_faults()
+
+    @pytest.mark.parametrize("wrong", [{"timeout": -1}, {"data": {"friendly_id": None}}, {"data": 5}])
+    async def test_what_is_wrong_is_found_before_anything_is_asked(
+        self, make_site: MakeSite, collector: CollectorServer, wrong: dict[str, Any]
+    ) -> None:
+        given: dict[str, Any] = {"data": {"friendly_id": "exp"}} | wrong
+        for on_invalid in ("raise", "drop"):
+            tracking = make_site(personalize_cookie=True, on_invalid=on_invalid).tracking
+            tracker = tracking.tracker_for(make_scope("/", NAVIGATION | cookie_header(sc_cid=BROWSER_ID)))
+            if on_invalid == "drop":
+                assert await tracker.personalize(**given) is None
+                assert tracker.personalize_sync(**given) is None
+            else:
+                with pytest.raises(ValidationError):
+                    await tracker.personalize(**given)
+        assert not [one for one in collector.requests if "show.json" in one.path]
+
     @pytest.mark.parametrize("personalize_cookie", [True, False])
     async def test_a_new_browser_id_leaves_no_guest_id_of_another(
         self, make_site: MakeSite, personalize_cookie: bool
@@ -431,6 +462,43 @@ class TestBots:
         assert ids_at(collector) == {self.BOT_ID}
         assert not [one for one in collector.requests if "create.json" in one.path], "no ID is asked for"
 
+    async def test_it_gets_no_personalisation(self, make_site: MakeSite, collector: CollectorServer) -> None:
+        site = make_site(bots="tag", personalize_cookie=True, browser_id_pool_size=0)
+        tracker = site.tracking.tracker_for(make_scope("/", NAVIGATION | {"user-agent": self.AGENT}))
+        assert await tracker.personalize({"friendly_id": "exp"}, PATIENCE) is None
+        assert tracker.personalize_sync({"friendly_id": "exp"}, PATIENCE) is None
+        with pytest.raises(RemoteError, match="guest ID: this visitor is a bot"):
+            await tracker.guest_id(PATIENCE)
+        assert not [one for one in collector.requests if one.method == "POST" or "show.json" in one.path]
+
+    @pytest.mark.parametrize(
+        ("headers", "count"),
+        [
+            ({"sec-fetch-dest": "document"}, 1),
+            ({"sec-fetch-dest": "iframe"}, 0),
+            ({"hx-request": "true"}, 0),
+            ({"sec-purpose": "prefetch"}, 0),
+        ],
+    )
+    async def test_a_browser_that_is_a_bot_has_the_pages_that_it_shows(
+        self, make_site: MakeSite, headers: dict[str, str], count: int
+    ) -> None:
+        site = make_site(bots="tag")
+        await site.visit(cookie_header(sc_bot="1"), **headers)
+        assert site.tracking.stats().destinations["sitecore"].recorded == count
+
+    async def test_its_id_is_made_from_the_whole_user_agent(
+        self, make_site: MakeSite, collector: CollectorServer
+    ) -> None:
+        """As in the SDK, and in `bot_page_view`."""
+        agent = "Googlebot " + "x" * 600
+        site = make_site(bots="tag")
+        await site.visit(None, "/", **{"user-agent": agent})
+        site.tracking.bot_page_view(agent, None, make_scope("/"))
+        assert await site.tracking.aflush(PATIENCE) == 0
+        assert len(collector.events) == 2
+        assert len(ids_at(collector)) == 1
+
 
 class TestDefectsOfTheSdks:
     """One for each defect of the vendor's SDKs that passerby must not share."""
@@ -497,6 +565,21 @@ class TestDefectsOfTheSdks:
         assert await site.tracking.aflush(PATIENCE) == 0
         sent = [one.path.partition("siteId=")[2] for one in collector.requests if "/events?" in one.path]
         assert sent == ["north", "south", "north"]
+
+    async def test_a_site_may_be_a_proxy_and_is_no_long_text(
+        self, make_site: MakeSite, collector: CollectorServer
+    ) -> None:
+        site = make_site(site_name=lambda request: LocalProxy(lambda: "north"))
+        await site.visit(cookie_header(sc_cid=BROWSER_ID))
+        assert await site.tracking.aflush(PATIENCE) == 0
+        assert [one.path.partition("siteId=")[2] for one in collector.requests if "/events?" in one.path] == ["north"]
+        for form, name in (("edge", "siteName"), ("engage", "pointOfSale")):
+            tracker = make_site(form).tracking.tracker_for(make_scope("/", NAVIGATION))
+            tracker.point_of_sale = "s" * 256
+            with pytest.raises(ValidationError, match=f"{name}: found 256 characters, expected at most 255"):
+                tracker.page_view()
+            with pytest.raises(ValidationError, match=f"{name}: found 256 characters, expected at most 255"):
+                await tracker.personalize({"friendly_id": "exp"})
 
     @pytest.mark.parametrize("target", ["/?utm_source=%E0%A4%A", "/?a=%", "/%zz?utm_source=%ff"])
     async def test_malformed_escapes_raise_nothing(

@@ -25,9 +25,9 @@ from .checks import (
     check_identifiers,
     check_providers,
     check_site,
+    check_site_of_call,
     checked_account,
     is_email,
-    is_given,
     is_real_day,
     is_real_minute,
 )
@@ -160,8 +160,7 @@ class EdgeForm:
 
     def check(self, event: Event, name: str) -> None:
         """Raise ValidationError with the vendor's code and words, in the vendor's order."""
-        if not is_given(event.point_of_sale):
-            raise ValidationError('"siteName" is required.', code=self._words.site_name)
+        self._check_site(event.point_of_sale)
         if event.kind == "identity":
             self._check_identity(event.data)
         elif event.kind == "event":
@@ -171,6 +170,9 @@ class EdgeForm:
                 '"extensionData" supports maximum 50 attributes. Reduce the number of attributes.',
                 code=self._words.extension,
             )
+
+    def _check_site(self, site: str | None) -> None:
+        check_site_of_call(site, ValidationError('"siteName" is required.', code=self._words.site_name), "siteName")
 
     def _check_identity(self, data: dict[str, Any]) -> None:
         words = self._words
@@ -198,9 +200,8 @@ class EdgeForm:
     def encode(self, event: Event) -> OutgoingRequest:
         """Return the POST request of an event."""
         body = event_body(event, "", "", self._include_utm_parameters)
-        searched = body.pop("searchData", None) or body.pop("search_data", None)
-        if event.kind == "page_view":
-            searched = event.data.get("search_data")
+        given = [body.pop(name, None) for name in ("searchData", "search_data")]
+        searched = event.data.get("search_data") if event.kind == "page_view" else given[0] or given[1]
         if searched:
             body["sc_search"] = {"data": searched, "metadata": {"ut_api_version": "1.0"}}
         if event.kind == "identity" and "dob" in body:
@@ -229,8 +230,7 @@ class EdgeForm:
         site = asked.pop("pointOfSale", None) or request.point_of_sale
         if not str(asked.get("friendlyId") or "").strip():
             raise ValidationError('"friendlyId" is required.', code=self._words.friendly_id)
-        if not is_given(site):
-            raise ValidationError('"siteName" is required.', code=self._words.site_name)
+        self._check_site(site)
         body = personalization_body(asked, request.browser_id)
         body |= {"clientKey": "", "pointOfSale": "", "guestRef": request.guest_id or ""}
         parameters = _personalization_parameters(request.params, asked.get("geo"), request.context)

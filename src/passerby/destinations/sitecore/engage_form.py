@@ -22,10 +22,10 @@ from .checks import (
     check_identifiers,
     check_providers,
     check_site,
+    check_site_of_call,
     checked_account,
     is_email,
     is_empty,
-    is_given,
     is_real_minute,
 )
 
@@ -91,8 +91,7 @@ class EngageForm:
 
     def check(self, event: Event, name: str) -> None:
         """Raise ValidationError with the vendor's code and words, in the vendor's order."""
-        if not is_given(event.point_of_sale):
-            raise ValidationError('"pointOfSale" is required.', code="MV-0003")
+        _check_point_of_sale(event.point_of_sale)
         if event.kind == "identity":
             _check_identity(event.data)
         elif event.kind == "event":
@@ -123,14 +122,17 @@ class EngageForm:
         if not str(asked.get("friendlyId") or "").strip():
             raise ValidationError('"friendlyId" is required.', code="MV-0008")
         point_of_sale = asked.pop("pointOfSale", None) or request.point_of_sale
-        if not is_given(point_of_sale):
-            raise ValidationError('"pointOfSale" is required.', code="MV-0003")
+        _check_point_of_sale(point_of_sale)
         body = personalization_body(asked, request.browser_id)
         if "params" in asked:
             body["params"] = asked["params"]
         body |= {"clientKey": self._client_key, "pointOfSale": point_of_sale}
         call = OutgoingRequest("POST", f"{self.base}/v2/callFlows", self._post_headers, json.dumps(body))
         return Query(call, read_personalization)
+
+
+def _check_point_of_sale(value: str | None) -> None:
+    check_site_of_call(value, ValidationError('"pointOfSale" is required.', code="MV-0003"), "pointOfSale")
 
 
 def _check_identity(data: dict[str, Any]) -> None:
