@@ -210,11 +210,15 @@ _EDGE: Mapping[str, Any] = {
 }
 
 
+def _is_given(value: object, default: object) -> bool:
+    """Return whether a setting is another value than its default. Objects of the app are not compared: it may raise."""
+    return value is not default and not (type(value) in (bool, int, str) and value == default)
+
+
 def _is_edge(options: Mapping[str, Any]) -> bool:
     """Return whether the settings are those of the edge form. Raises SettingsError if they are mixed."""
     of_engage, of_edge = (
-        [name for name, default in form.items() if options[name] is not default and options[name] != default]
-        for form in (_ENGAGE, _EDGE)
+        [name for name, default in form.items() if _is_given(options[name], default)] for form in (_ENGAGE, _EDGE)
     )
     if of_engage and of_edge:
         raise SettingsError(

@@ -28,6 +28,7 @@ from .checks import (
     check_site_of_call,
     checked_account,
     is_email,
+    is_empty,
     is_real_day,
     is_real_minute,
 )
@@ -115,12 +116,13 @@ class EdgeForm:
         personalize_cookie: object,
         adopt_engage_cookie: str | None,
     ) -> None:
-        if dialect not in get_args(EdgeDialect):
-            raise SettingsError('expected "content" or "cloud"', setting="dialect")
+        if not isinstance(dialect, str) or dialect not in get_args(EdgeDialect):
+            found = repr(dialect)[:100] if isinstance(dialect, str) else type(dialect).__name__
+            raise SettingsError(f'found {found}, expected "content" or "cloud"', setting="dialect")
         self._words = words = _WORDS[str(dialect)]
         self._is_content = dialect == "content"
         setting, code = words.context_id
-        if not context_id or (isinstance(context_id, str) and not context_id.strip()):
+        if is_empty(context_id) or (isinstance(context_id, str) and not context_id.strip()):
             raise SettingsError(f'"{setting}" is required.', code=code, setting="edge_context_id")
         if site_name is None or (isinstance(site_name, str) and not site_name.strip()):
             raise SettingsError('"siteName" is required.', code=words.site_name, setting="site_name")
@@ -134,7 +136,7 @@ class EdgeForm:
         )
         self._context_id = checked_account(context_id, "edge_context_id")
         self._site_name = site_name if isinstance(site_name, str) else None
-        self._include_utm_parameters = include_utm_parameters is None or bool(include_utm_parameters)
+        self._include_utm_parameters = include_utm_parameters is None or not is_empty(include_utm_parameters)
         self.account: str = f"sc_{self._context_id}"
         old = [OldCookie(self.account, wins=True)]
         if adopt_engage_cookie is not None:
