@@ -223,6 +223,12 @@ class TestRequests:
         edge(dialect=dialect).check(told)
         assert body(told, dialect=dialect)["dob"] == sent
 
+    @pytest.mark.parametrize("stored", ["1990-12-31", "1990-12-31T00:00"])
+    def test_one_recorded_before_the_change_to_the_engage_form_is_sent_in_its_form(self, stored: str) -> None:
+        told = event("identity", data={"identifiers": [{"id": "1", "provider": "CRM"}], "dob": stored})
+        call = Sitecore(client_key="key", target_url=URL, point_of_sale="shop").encode([told])
+        assert json.loads(call.body or b"")["dob"] == "1990-12-31T00:00"
+
     def test_utm_parameters_can_be_left_out(self) -> None:
         told = event(context=Context(campaign={"utm_source": "x"}))
         assert body(told)["utm_source"] == "x"
