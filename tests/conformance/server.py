@@ -59,7 +59,7 @@ class Server:
 
     def __init__(self, case: Case) -> None:
         self._scripts = case.server
-        self._is_closed = not str((case.settings or {}).get("targetURL", "")).startswith("{MOCK}")
+        self._is_closed = not case.target.startswith("{MOCK}")
         self._given: dict[str, int] = {}
 
     def next(self, route: str) -> Answer:

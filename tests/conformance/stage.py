@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -62,14 +62,14 @@ class Stage:
         return text.replace("{MOCK}", base).replace("{CLOSED}", f"http://127.0.0.1:{self._closed.getsockname()[1]}")
 
 
-def received(collector: CollectorServer, base: str) -> list[JSON]:
+def received(collector: CollectorServer, base: str, headers: Collection[str] = COMPARED_HEADERS) -> list[JSON]:
     """The requests that a case sent to its base URL."""
     prefix = base.removeprefix(collector.url)
     return [
         {
             "method": one.method,
             "path": one.path.removeprefix(prefix),
-            "headers": {name: one.headers.get(name) for name in COMPARED_HEADERS},
+            "headers": {name: one.headers.get(name) for name in headers},
             "body": one.json,
         }
         for one in collector.requests
