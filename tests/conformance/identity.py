@@ -62,14 +62,14 @@ class Identity:
             raise Refused(self.codes["identifiers"] if "absent-data" in self.on else ANY_ERROR)
         if identifiers in ([], ""):
             raise Refused(self.codes["identifiers"])
-        if not isinstance(identifiers, list):
-            raise Refused(self.codes["identifiers"] if "types-checked" in self.on else ANY_ERROR)
-        if None in identifiers and "types-checked" not in self.on:
-            raise Refused(ANY_ERROR)
-        if any(not isinstance(one, dict) for one in identifiers) and "types-checked" in self.on:
+        if "types-checked" in self.on and not isinstance(identifiers, list):
+            raise Refused(self.codes["identifiers"])
+        if "types-checked" in self.on and any(not isinstance(one, dict) for one in identifiers):
             raise Refused(OWN_ERROR)
         if "dob" in data and not self._is_birthday(data["dob"]):
             raise Refused(self.codes["dob"])
+        if not isinstance(identifiers, list) or None in identifiers:
+            raise Refused(ANY_ERROR)
         for one in identifiers:
             self._check_expiry(one if isinstance(one, dict) else {})
         self._check_email(data.get("email"))

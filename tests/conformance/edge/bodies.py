@@ -11,13 +11,14 @@ from uuid import UUID
 
 from ..body_parts import BodyParts, Page, is_filled
 from ..case import JSON
-from ..identity import EMAIL, Identity
+from ..identity import BLANK, Identity
 from ..javascript import is_truthy, to_json
 from ..recorded import ANY_ERROR
 from ..refusal import OWN_ERROR, Refused
 from .refusal import coded
 
 DAY = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
+LONG_ENDING = re.compile(rf"[^{BLANK}@]+@[^{BLANK}@]+\.[^{BLANK}@]{{2,}}")
 LONGEST_EMAIL = 320
 REQUESTED_AT = "<requestedAt>"
 SPECIAL = ("channel", "currency", "language", "page", "extensionData", "searchData")
@@ -38,7 +39,7 @@ class EdgeIdentity(Identity):
     def _is_email(self, text: str) -> bool:
         if self.sdk == "cloud":
             return super()._is_email(text)
-        return len(text) <= LONGEST_EMAIL and bool(EMAIL.fullmatch(text)) and len(text.rpartition(".")[2]) > 1
+        return len(text) <= LONGEST_EMAIL and LONG_ENDING.fullmatch(text) is not None
 
 
 class EdgeBodies(BodyParts):

@@ -39,7 +39,7 @@ def _visit_of(case: EdgeCase, recorded: JSON) -> JSON:
     steps = [_step_of(call, entry) for call, entry in _entries(case, recorded)]
     if steps and _is_refusal_of_settings(steps[0], recorded):
         steps = steps[:1]
-    lines: list[str] = recorded.get("response_set_cookie", recorded.get("set_cookie", []))
+    lines: list[str] = recorded.get("response_set_cookie") or recorded.get("set_cookie") or []
     lines = lines + recorded.get("cookie_writes", [])
     before = case.set_cookie_before
     return {

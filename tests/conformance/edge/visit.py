@@ -116,9 +116,8 @@ class Visit:
         yield from ()
 
     def _set_cookies(self, chosen: JSON) -> Steps:
-        if self._is_bot:
-            return
-        yield from self._set_id(chosen)
+        if not self._is_bot:
+            yield from self._set_id(chosen)
         if is_truthy(chosen.get("enablePersonalizeCookie")):
             # From here on it is the request that was initialised last.
             visit = self.process.visit or self
@@ -279,7 +278,7 @@ class Visit:
     def _change_arguments(self, visit: Visit, args: JSON) -> None:
         """Write the campaign into the caller's parameters, unless they were copied for the place."""
         data = args["data"]
-        if isinstance(data.get("params"), dict) and not data.get("geo"):
+        if data.get("params") and not data.get("geo"):
             data["params"] = visit._bodies().params_of(data)
 
     def _getGuestIdServer(self, call: str, args: JSON) -> Any:  # noqa: N802

@@ -24,6 +24,7 @@ SOFTWARE = {
     "cloud": f"@sitecore-cloudsdk/events {CLOUD_VERSION}",
     "content": f"@sitecore-content-sdk/events {CONTENT_VERSION}",
 }
+KEPT_IN_PATH = KEPT_IN_QUERY.replace("`", "").replace("{", "").replace("}", "")
 ANSWERS = UNSCRIPTED | {"personalize": {"status": 200, "body": {}}, "cdn": {"status": 200, "raw": ""}}
 
 
@@ -64,7 +65,9 @@ class EdgeWire(Wire):
         return "/v1/events/v1.2/browser/create.json" + self._query(client_key="")
 
     def show_path(self, browser_id: str) -> str:
-        return f"/v1/events/v1.2/browser/{browser_id}/show.json" + self._query(client_key="", api_token="")
+        return f"/v1/events/v1.2/browser/{quote(browser_id, safe=KEPT_IN_PATH)}/show.json" + self._query(
+            client_key="", api_token=""
+        )
 
     @property
     def script_path(self) -> str:
@@ -131,6 +134,7 @@ class EdgeWire(Wire):
             return None
         if answer.status == 204:
             return ""
-        if answer.json is None and "raw" in answer.script and "json" not in str(answer.script.get("headers")):
-            return None if answer.script["raw"] == "null" else answer.script["raw"]
+        is_text = "raw" in answer.script and "json" not in str(answer.script.get("headers"))
+        if is_text and (answer.json is None or answer.script["raw"] == "null"):
+            return answer.script["raw"]
         return answer.json
