@@ -529,7 +529,7 @@ class TestSpelling:
         [
             ({"cookie_path": "shop"}, "<cookie_path>: expected a path"),
             ({"colour": "red"}, "<colour>: found no setting of that name; there are secret_key, "),
-            ({"sitecore": {"client_key": "key"}}, "<sitecore.target_url>: found none, expected one"),
+            ({"sitecore": {"client_key": "key"}}, '<sitecore.target_url>: [MV-0002] "targetURL" is required.'),
             ({"sitecore": {"clientKey": "key"}}, "<sitecore.clientKey>: found no setting of that name; there are "),
             (
                 {"sitecore": {"client_key": "", "target_url": "https://api.example.com"}},
@@ -552,7 +552,11 @@ class TestSpelling:
         ("variable", "value", "words"),
         [
             ("PASSERBY_COOKIE_PATH", "shop", "PASSERBY_COOKIE_PATH: expected a path"),
-            ("PASSERBY_SITECORE_TARGET_URL", "ftp://x", "PASSERBY_SITECORE_CLIENT_KEY: found none, expected one"),
+            (
+                "PASSERBY_SITECORE_TARGET_URL",
+                "ftp://x",
+                'PASSERBY_SITECORE_CLIENT_KEY: [MV-0001] "clientKey" is required.',
+            ),
             ("PASSERBY_SITECORE_COLOUR", "red", "PASSERBY_SITECORE_COLOUR: found no setting of that name"),
             ("PASSERBY_CUSTOMERIO_EU_REGION", "eu", "PASSERBY_CUSTOMERIO_EU_WRITE_KEY: found none, expected one"),
             ("PASSERBY_CUSTOMERIO_EU_WRITE_KEY", "a b", "PASSERBY_CUSTOMERIO_EU_WRITE_KEY: expected the source's API"),

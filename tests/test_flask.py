@@ -494,7 +494,7 @@ class TestSettings:
             (
                 {"sitecore": {"client_key": "key"}},
                 {},
-                'app.config["PASSERBY"]["sitecore"]["target_url"]: found none, expected one',
+                'app.config["PASSERBY"]["sitecore"]["target_url"]: [MV-0002] "targetURL" is required.',
             ),
             ({"secret_key": "short"}, {}, 'app.config["PASSERBY"]["secret_key"]: expected text or bytes of at least 8'),
         ],

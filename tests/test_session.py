@@ -7,22 +7,29 @@ from typing import Any
 
 import pytest
 
+from passerby.http.cookie_set import CookieSet
 from passerby.http.policy import Policy
 from passerby.http.proxies import TrustedProxies
 from passerby.http.session import Session, session_of
 from passerby.http.session_reader import SessionReader
 from passerby.http.set_cookie import CookieAttributes
 from passerby.http.visitor_cookies import BrowserIdCookie, IdentityCookie, LogOutCookie, StoredIdentity
+from passerby.values.browser_id import IssuedId
 from tests.making import BROWSER_ID, KEY, NAVIGATION, OTHER_ID, by_name, cookie_header, request, sent_back
 
 NOW = 1_767_225_600.0
 
 
-def session_reader(policy: Policy | None = None, keys: tuple[str, ...] = (KEY,), **options: Any) -> SessionReader:
+def session_reader(
+    policy: Policy | None = None, keys: tuple[str, ...] = (KEY,), *, counts_log_outs: bool = False, **options: Any
+) -> SessionReader:
     attributes = CookieAttributes()
     return SessionReader(
-        BrowserIdCookie("bid_key", attributes, keys, **options),
-        IdentityCookie("bid_key_uid", attributes, keys) if keys else None,
+        CookieSet(
+            BrowserIdCookie("bid_key", attributes, keys, **options),
+            IdentityCookie("bid_key_uid", attributes, keys) if keys else None,
+            LogOutCookie("bid_key_out", attributes, keys) if counts_log_outs else None,
+        ),
         policy or Policy(),
         TrustedProxies(),
     )
@@ -40,7 +47,7 @@ def names(reader: SessionReader, session: Session, headers: Any = (), **options:
 
 def signed(reader: SessionReader, browser_id: str = BROWSER_ID) -> dict[str, str]:
     session = opened(reader)
-    session.assign(browser_id)
+    session.assign(IssuedId(browser_id))
     return sent_back(one.header() for one in reader.cookies(session, (), time.time()))
 
 
@@ -49,7 +56,7 @@ def test_a_new_visitor_needs_an_id() -> None:
     session = opened(reader)
     assert session.needs_id
     assert names(reader, session) == []
-    session.assign(BROWSER_ID)
+    session.assign(IssuedId(BROWSER_ID))
     assert (session.needs_id, session.is_id_used) == (False, False)
     assert (names(reader, session), session.is_id_used) == (["bid_key", "bid_key_sig"], True)
 
@@ -86,9 +93,7 @@ def test_the_identity_is_remembered_and_forgotten() -> None:
 
 
 def test_who_logs_in_after_a_log_out_in_one_request_is_remembered() -> None:
-    attributes, keys = CookieAttributes(), (KEY,)
-    reader = session_reader()
-    reader._log_out_cookie = LogOutCookie("bid_key_out", attributes, keys)
+    reader = session_reader(counts_log_outs=True)
     cookies = signed(reader)
     for count in (1, 2, 3):
         session = opened(reader, cookies)
@@ -102,8 +107,7 @@ def test_who_logs_in_after_a_log_out_in_one_request_is_remembered() -> None:
 
 
 def test_consent_that_is_withdrawn_takes_the_mark_of_a_log_out_away_too() -> None:
-    reader = session_reader(Policy(consent=lambda info: False))
-    reader._log_out_cookie = LogOutCookie("bid_key_out", CookieAttributes(), (KEY,))
+    reader = session_reader(Policy(consent=lambda info: False), counts_log_outs=True)
     assert "bid_key_out" not in names(reader, opened(reader, cookie_header(bid_key=BROWSER_ID)))
     lines = reader.cookies(opened(reader, cookie_header(bid_key=BROWSER_ID, bid_key_out="x")), (), time.time())
     assert [(one.name, one.max_age) for one in lines][-1] == ("bid_key_out", 0)
@@ -139,7 +143,7 @@ def test_nothing_is_taken_away_on_a_response_that_is_shared() -> None:
 def test_what_the_app_sets_itself(name: Any) -> None:
     reader = session_reader()
     session = opened(reader)
-    session.assign(BROWSER_ID)
+    session.assign(IssuedId(BROWSER_ID))
     session.identify("user_123", StoredIdentity("user_123", "digest", 1))
     value = b"bid_key=x" if isinstance(name, bytes) else "bid_key=x"
     header = b"Set-Cookie" if isinstance(name, bytes) else "Set-Cookie"
@@ -159,7 +163,7 @@ def test_leaving_without_a_new_id_takes_everything_away() -> None:
 
 def test_an_id_may_be_taken_back() -> None:
     session = opened(session_reader())
-    session.assign(BROWSER_ID)
+    session.assign(IssuedId(BROWSER_ID))
     session.unassign()
     assert (session.browser_id, session.has_new_id) == (None, False)
 

@@ -17,6 +17,7 @@ import pytest
 
 from passerby import Dropped, Receipt, RequestInfo, Tracker, ValidationError, current_tracker
 from passerby.client.current import reset_current, set_current
+from passerby.destinations import PersonalizationRequest
 from passerby.destinations.sitecore import Sitecore
 from passerby.events.attributes import flatten
 from passerby.events.context import context_of
@@ -26,6 +27,7 @@ from passerby.http.policy import PAGE, Decision
 from passerby.http.proxies import TrustedProxies
 from passerby.http.session import Session, session_of
 from passerby.http.visitor_cookies import ParsedBrowserId, StoredIdentity
+from passerby.values.browser_id import IssuedId
 from tests.making import BROWSER_ID, NAVIGATION, OTHER_ID, request
 
 MARKER = "a-value-that-nobody-may-see"
@@ -54,6 +56,7 @@ class FakeClient:
         self.released: list[str] = []
         self.cleared: list[str] = []
         self.on_invalid = "raise"
+        self.keeps_guest_id = False
         self.point_of_sale_of: Callable[[Session], Any] = lambda session: "shop"
         self._sitecore = Sitecore(client_key="key", target_url="http://localhost")
 
@@ -62,15 +65,15 @@ class FakeClient:
 
     def assign(self, session: Session) -> None:
         if self.ready:
-            session.assign(self.ready.pop(0))
+            session.assign(IssuedId(self.ready.pop(0)))
 
     @property
     def common_data(self) -> list[tuple[str, str]]:
         named = [(name, getattr(self.defaults, name)) for name in ("channel", "currency", "language")]
         return [(name, value) for name, value in named if value is not None]
 
-    def link(self, visitor: str, browser_id: str) -> str:
-        return self.links.setdefault(visitor, browser_id)
+    def link(self, visitor: str, issued: IssuedId) -> str:
+        return self.links.setdefault(visitor, issued.browser_id)
 
     def context(self, session: Session) -> Context:
         return NO_CONTEXT if session.request is None else context_of(session.request, TrustedProxies())
@@ -115,10 +118,11 @@ class FakeClient:
         return answer
 
     def ask_personalization(
-        self, data: dict[str, Any], browser_id: str | None, point_of_sale: str | None, timeout: float | None
+        self, asked: PersonalizationRequest, timeout: float | None
     ) -> Future[dict[str, Any] | None]:
         answer: Future[dict[str, Any] | None] = Future()
-        answer.set_result({"data": data, "browser_id": browser_id, "pos": point_of_sale, "timeout": timeout})
+        known = {"browser_id": asked.browser_id, "pos": asked.point_of_sale}
+        answer.set_result({"data": dict(asked.data), "timeout": timeout, **known})
         return answer
 
 
@@ -321,7 +325,7 @@ class TestIds:
         uses: list[Callable[[Tracker], object]] = [lambda one: one.browser_id, lambda one: one.page_view()]
         for use in uses:
             tracker = visiting(client)
-            tracker.session.assign(OTHER_ID)
+            tracker.session.assign(IssuedId(OTHER_ID))
             assert not tracker.session.is_id_used
             use(tracker)
             assert tracker.session.is_id_used

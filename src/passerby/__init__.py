@@ -1,6 +1,7 @@
 """Server-side visitor tracking for Python web apps: one cookie, one thread of events, delivered."""
 
 from .client.current import current_tracker
+from .client.edge import EdgeSDK, init_cloud_sdk, init_content_sdk
 from .client.engage import init_server
 from .client.receipt import Receipt
 from .client.sites import Sites
@@ -30,6 +31,7 @@ __all__ = [
     "Dead",
     "Delivered",
     "Dropped",
+    "EdgeSDK",
     "PasserbyError",
     "Pending",
     "Receipt",
@@ -46,5 +48,7 @@ __all__ = [
     "ValidationError",
     "Webhook",
     "current_tracker",
+    "init_cloud_sdk",
+    "init_content_sdk",
     "init_server",
 ]

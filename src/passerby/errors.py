@@ -61,19 +61,20 @@ class ValidationError(PasserbyError):
 class BrowserIdUnavailable(PasserbyError):
     """No browser ID is available: the service returned no usable one, or its breaker is open."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "Unable to set the cookie because the browser ID could not be retrieved from the server. "
-            "Try again later, or use try-catch blocks to handle this error.",
-            code="IE-0004",
-        )
+    def __init__(
+        self,
+        message: str = "Unable to set the cookie because the browser ID could not be retrieved from the server. "
+        "Try again later, or use try-catch blocks to handle this error.",
+        code: str = "IE-0004",
+    ) -> None:
+        super().__init__(message, code)
 
 
 class RemoteTimeout(PasserbyError):
     """A response did not arrive within the given time."""
 
-    def __init__(self) -> None:
-        super().__init__("Timeout exceeded. The server did not respond within the allotted time.", code="IE-0003")
+    def __init__(self, code: str = "IE-0003") -> None:
+        super().__init__("Timeout exceeded. The server did not respond within the allotted time.", code)
 
 
 class RemoteError(PasserbyError):

@@ -28,6 +28,7 @@ from passerby.asgi import TrackingMiddleware
 from passerby.browser_ids.pool import BrowserIdCounts
 from passerby.collector import CollectorServer
 from passerby.delivery.loop import WorkerLoop
+from passerby.destinations import Query
 from tests.making import PATIENCE
 
 from .conftest import QUICK, MakeTracking
@@ -330,14 +331,15 @@ def test_questions_asked_as_it_closes_are_all_answered(make_tracking: MakeTracki
     tracking = make_tracking(collector.url)
     issuer = tracking._client.browser_ids.issuer
     assert issuer is not None
-    asked: list[Future[str]] = []
+    new_id: Query[Any] = issuer.new_id_query()
+    asked: list[Future[Any]] = []
     for _ in range(10):
         tracking.start()
         closing = threading.Thread(target=tracking.close, args=(0.2,))
         closing.start()
         while closing.is_alive():
             with suppress(RemoteError):
-                asked.append(tracking._delivery.run_query(issuer.new_id_query(), 1.0))
+                asked.append(tracking._delivery.run_query(new_id, 1.0))
             time.sleep(0.0002)
 
     errors = [answer.exception(PATIENCE) for answer in asked]

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from passerby.browser_ids.pool import MAX_SIZE, BrowserIdCounts, BrowserIdPool
+from passerby.values.browser_id import IssuedId
 
 
 class Clock:
@@ -35,7 +36,7 @@ class Filled:
             self.pool.expect()
         for _ in range(missing):
             self.serial += 1
-            self.pool.add(f"ID {self.serial}")
+            self.pool.add(IssuedId(f"ID {self.serial}"))
         return missing
 
 
@@ -60,7 +61,7 @@ def test_ids_are_taken_in_their_order_and_each_once() -> None:
     filled = Filled()
     filled.fill()
 
-    assert [filled.pool.take() for _ in range(3)] == ["ID 1", "ID 2", None]
+    assert [filled.pool.take() for _ in range(3)] == [IssuedId("ID 1"), IssuedId("ID 2"), None]
     assert filled.demands == 3, "whoever fills the pool hears of each"
     assert filled.pool.counts == BrowserIdCounts(made=2, assigned=2, returned=0, ready=0, failed=0)
 
@@ -105,7 +106,7 @@ def test_without_spare_ids_none_is_made_ahead() -> None:
 
     waiter = filled.pool.wait()
     assert filled.fill() == 1
-    assert waiter.result(0) == "ID 1"
+    assert waiter.result(0) == IssuedId("ID 1")
     assert filled.pool.counts == BrowserIdCounts(made=1, assigned=1, returned=0, ready=0, failed=0)
 
 
@@ -115,7 +116,7 @@ def test_who_waits_is_served_in_turn_and_asked_for() -> None:
 
     assert filled.demands == 3
     assert filled.fill() == 5, "one for each who waits, and the spare ones"
-    assert [waiter.result(0) for waiter in waiters] == ["ID 1", "ID 2", "ID 3"]
+    assert [waiter.result(0) for waiter in waiters] == [IssuedId("ID 1"), IssuedId("ID 2"), IssuedId("ID 3")]
     assert filled.pool.counts == BrowserIdCounts(made=5, assigned=3, returned=0, ready=2, failed=0)
 
 
@@ -125,7 +126,7 @@ def test_who_gave_up_waiting_gets_nothing_and_costs_nothing() -> None:
     assert gone.cancel()
 
     assert filled.fill() == 1
-    assert patient.result(0) == "ID 1"
+    assert patient.result(0) == IssuedId("ID 1")
 
 
 def test_an_id_that_comes_too_late_is_kept_for_the_next() -> None:
@@ -133,9 +134,9 @@ def test_an_id_that_comes_too_late_is_kept_for_the_next() -> None:
     waiter = filled.pool.wait()
     filled.pool.expect()
     waiter.cancel()
-    filled.pool.add("late")
+    filled.pool.add(IssuedId("late"))
 
-    assert filled.pool.take() == "late"
+    assert filled.pool.take() == IssuedId("late")
 
 
 def test_a_failure_lets_all_who_wait_go_on_without() -> None:
@@ -178,9 +179,9 @@ def test_who_comes_to_wait_gets_the_id_that_is_ready() -> None:
     filled = Filled(spare=0)
     filled.pool.wait()
     filled.fill()
-    filled.pool.put_back("ID 1")
+    filled.pool.put_back(IssuedId("ID 1"))
 
-    assert filled.pool.wait().result(0) == "ID 1"
+    assert filled.pool.wait().result(0) == IssuedId("ID 1")
     assert filled.pool.missing() == 0
 
 
@@ -208,7 +209,7 @@ def test_a_pool_begun_afresh_holds_nothing_of_the_parents() -> None:
 
 def test_threads_never_get_the_same_id() -> None:
     filled = Filled()
-    got: list[str] = []
+    got: list[IssuedId] = []
     done = threading.Event()
 
     def come() -> None:
@@ -240,19 +241,19 @@ def test_what_others_left_unused_is_claimed_before_more_is_made() -> None:
     filled = Filled(spare=3)
     filled.pool.expect(3)
 
-    filled.pool.claim(["old 1", "old 2"], 3)
+    filled.pool.claim([IssuedId("old 1"), IssuedId("old 2")], 3)
 
     assert filled.fill() == 1
-    assert [filled.pool.take() for _ in range(3)] == ["old 1", "old 2", "ID 1"]
+    assert [filled.pool.take() for _ in range(3)] == [IssuedId("old 1"), IssuedId("old 2"), IssuedId("ID 1")]
     assert filled.pool.counts == BrowserIdCounts(made=1, assigned=3, returned=0, ready=0, failed=0, claimed=2)
 
 
 def test_what_is_ready_is_left_to_others_at_the_end() -> None:
     filled = Filled()
     filled.fill()
-    assert filled.pool.take() == "ID 1"
+    assert filled.pool.take() == IssuedId("ID 1")
 
-    assert filled.pool.drain() == ["ID 2"]
+    assert filled.pool.drain() == [IssuedId("ID 2")]
 
     assert filled.pool.take() is None
     assert filled.pool.counts == BrowserIdCounts(made=2, assigned=1, returned=0, ready=0, failed=0, kept=1)

@@ -351,11 +351,23 @@ def events_of(destination: Destination) -> list[Event]:
         "page_view": {"page": "Home"},
         "event": {"total": 5},
         "identity": {"identifiers": [{"id": "u1", "provider": "CRM"}], "email": "ada@shop.example"},
+        "form": {"form_id": "f1", "interaction": "VIEWED"},
+        "screen": {"total": 5},
         "group": {"group_id": "g1", "traits": {}},
         "alias": {"previous_id": "u0"},
     }
     return [
-        Event("id", kind, "ORDER" if kind == "event" else None, 1.5, BROWSER_ID, BROWSER_ID, "u1", data[kind], {})
+        Event(
+            "id",
+            kind,
+            "ORDER" if kind in ("event", "form", "screen") else None,
+            1.5,
+            BROWSER_ID,
+            BROWSER_ID,
+            "u1",
+            data[kind],
+            {},
+        )
         for kind in sorted(destination.kinds)
     ]
 

@@ -12,6 +12,8 @@ from passerby import Delivered, RemoteError, SettingsError, Sitecore, Validation
 from passerby.destinations import (
     BrowserIdIssuer,
     DestinationResponse,
+    IssuedId,
+    PersonalizationRequest,
     PersonalizationSource,
     PointOfSaleSource,
     Rejected,
@@ -225,7 +227,7 @@ class TestAnswers:
     def test_a_new_browser_id(self) -> None:
         question = sitecore(client_key="a+b").new_id_query()
         assert question.request.url == f"{URL}/v1.2/browser/create.json?client_key=a%2Bb&message={{}}"
-        assert question.parse(answer(200, {"ref": BROWSER_ID})) == BROWSER_ID
+        assert question.parse(answer(200, {"ref": BROWSER_ID})) == IssuedId(BROWSER_ID)
 
     @pytest.mark.parametrize(
         ("status", "value"),
@@ -254,7 +256,11 @@ class TestAnswers:
 
 class TestPersonalize:
     def asked(self, data: dict[str, Any], pos: Any = "shop") -> dict[str, Any]:
-        call = sitecore().personalize_query(data, BROWSER_ID, pos).request
+        call = (
+            sitecore()
+            .personalize_query(PersonalizationRequest(data, data.get("params"), BROWSER_ID, None, pos))
+            .request
+        )
         assert call.url == f"{URL}/v2/callFlows"
         assert call.body is not None
         made = json.loads(call.body)
@@ -286,7 +292,7 @@ class TestPersonalize:
         assert caught.value.code == code
 
     def test_the_answer(self) -> None:
-        question = sitecore().personalize_query({"friendly_id": "f"}, None, "shop")
+        question = sitecore().personalize_query(PersonalizationRequest({"friendly_id": "f"}, point_of_sale="shop"))
         assert question.parse(answer(200, {"offer": 1})) == {"offer": 1}
         assert question.parse(answer(200)) is None
         assert question.parse(answer(500)) is None

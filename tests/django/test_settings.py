@@ -178,7 +178,7 @@ def test_settings_have_the_names_they_have_everywhere() -> None:
     settings: dict[str, Any] = {"channel": "WEB", "currency": "EUR", "cookie_max_age": 60, "gpc": "ignore"}
     with override_settings(PASSERBY=wrong(**settings, secret_key="a key of some length")):
         made = get_tracking()
-    other = Tracking(Sitecore(**SITECORE), **settings, secret_key="a key of some length")  # type: ignore[arg-type]
+    other = Tracking(Sitecore(**SITECORE), **settings, secret_key="a key of some length")  # type: ignore[call-overload]
     assert isinstance(made, Tracking)
     assert repr(made) == repr(other) == "<Tracking to sitecore>"
     assert made._settings == other._settings

@@ -11,7 +11,7 @@ from ..delivery.dry_run import dry_run_mode
 from ..delivery.sender import RetryPlan
 from ..destinations import BrowserIdIssuer
 from ..outbox import Outbox
-from ..values.browser_id import BrowserIdFormat
+from ..values.browser_id import BrowserIdFormat, IssuedId
 from .fetcher import BrowserIdFetcher
 from .pool import BrowserIdCounts, BrowserIdPool
 
@@ -65,21 +65,21 @@ class BrowserIds:
 
     # What the app's threads call.
 
-    def take(self) -> str | None:
+    def take(self) -> IssuedId | None:
         """Take an ID for a new visitor, or None if the issuer has to be asked. In a dry run it is not asked."""
         if self.issuer is None or (dry_run_mode.check_is_on() and dry_run_mode.blocks(self.issuer.origin)):
-            return self._id_format.generate()
+            return IssuedId(self._id_format.generate())
         return self.pool.take()
 
     def counts(self) -> BrowserIdCounts | None:
         """Return the counts of issued IDs, or None if there is no issuer."""
         return None if self.issuer is None else self.pool.counts
 
-    def link(self, visitor: str, browser_id: str) -> str:
+    def link(self, visitor: str, issued: IssuedId) -> str:
         """Assign an ID to the events of a session without one. Returns their ID, which may be an earlier one."""
-        return self._fetcher.link(visitor, browser_id)
+        return self._fetcher.link(visitor, issued)
 
-    def wait(self) -> Future[str | None] | None:
+    def wait(self) -> Future[IssuedId | None] | None:
         """Return a future for the next ID, or None if waiting is useless because the service does not respond."""
         if self.issuer is None or self._fetcher.breaker.is_open:
             return None

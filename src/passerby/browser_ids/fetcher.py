@@ -16,7 +16,7 @@ from ..destinations.responses import classify_status
 from ..errors import RemoteError
 from ..logs import get_logger
 from ..outbox import Outbox
-from ..values.browser_id import BrowserIdFormat
+from ..values.browser_id import BrowserIdFormat, IssuedId
 from .pool import BrowserIdPool
 
 log: Logger = get_logger("passerby.delivery")
@@ -102,17 +102,18 @@ class BrowserIdFetcher:
         if not found.cancelled():
             found.exception()  # otherwise asyncio logs it as never retrieved if all waiters were cancelled
 
-    def link(self, visitor: str, browser_id: str) -> str:
+    def link(self, visitor: str, issued: IssuedId) -> str:
         """Assign an ID to the events of a session without one. Returns their ID, which may be an earlier one."""
-        linked = self._outbox.link(visitor, browser_id)
-        if linked != browser_id and self._issuer is not None:
-            self._pool.put_back(browser_id)
+        linked = self._outbox.link(visitor, issued.browser_id)
+        if linked != issued.browser_id and self._issuer is not None:
+            self._pool.put_back(issued)
         return linked
 
     def return_unused(self) -> None:
         """Give the ready IDs back for other processes, or for this one after a restart."""
         if self._issuer is not None and self._outbox.is_durable:
-            self._outbox.put_back_browser_ids(_pool_key(self._issuer), self._pool.drain())
+            left = [issued.as_text() for issued in self._pool.drain()]
+            self._outbox.put_back_browser_ids(_pool_key(self._issuer), left)
 
     def _begin_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -128,7 +129,7 @@ class BrowserIdFetcher:
         finally:
             if claiming.done() and not claiming.cancelled():  # also if this task has been cancelled meanwhile
                 claimed = claiming.result()
-            self._pool.claim(claimed, number)
+            self._pool.claim(list(map(IssuedId.read, claimed)), number)
             self._on_change()
 
     async def _fetch_for_pool(self, issuer: BrowserIdIssuer) -> None:
@@ -142,13 +143,13 @@ class BrowserIdFetcher:
         finally:
             self._on_change()
 
-    async def _fetch(self, issuer: BrowserIdIssuer) -> str:
+    async def _fetch(self, issuer: BrowserIdIssuer) -> IssuedId:
         """Fetch an ID from the service, and report the result to its breaker."""
         response: DestinationResponse | None = None
         try:
             question = issuer.new_id_query()
             response = await self._perform(question.request, self._plan.timeout)
-            browser_id = question.parse(response)
+            issued: IssuedId | str = question.parse(response)
         except (TransportError, RemoteError) as error:
             result = classify_status(response) if response is not None else None
             self.breaker.on_failure(self._clock(), str(error), getattr(result, "after", None))
@@ -161,14 +162,14 @@ class BrowserIdFetcher:
             self.breaker.on_abandoned()
             raise
         self.breaker.on_success()
-        return browser_id
+        return issued if isinstance(issued, IssuedId) else IssuedId(issued)
 
     async def _find(self, visitor: str) -> str:
         if self._issuer is None:
-            return self.link(visitor, self._id_format.generate())
+            return self.link(visitor, IssuedId(self._id_format.generate()))
         return self.link(visitor, self._pool.take() or await self._fetch_limited(self._issuer))
 
-    async def _fetch_limited(self, issuer: BrowserIdIssuer) -> str:
+    async def _fetch_limited(self, issuer: BrowserIdIssuer) -> IssuedId:
         """Fetch an ID for a session whose events wait. Limits concurrency: a batch may contain many such sessions."""
         loop = asyncio.get_running_loop()
         if self._semaphore_loop is not loop:  # the worker was restarted, and a semaphore belongs to one loop
@@ -176,14 +177,14 @@ class BrowserIdFetcher:
         async with self._semaphore:
             return await self._fetch_if_allowed(issuer)
 
-    async def _fetch_if_allowed(self, issuer: BrowserIdIssuer) -> str:
+    async def _fetch_if_allowed(self, issuer: BrowserIdIssuer) -> IssuedId:
         now = self._clock()
         if not self.breaker.slots(now, 1):
             raise NoBrowserId("no browser ID available", max(0.0, self.breaker.next_attempt_at() - now))
         self.breaker.begin()
         self._pool.expect()
         try:
-            browser_id = await self._fetch(issuer)
+            issued = await self._fetch(issuer)
         except (TransportError, RemoteError):
             self._pool.fail()
             raise NoBrowserId("no browser ID available") from None
@@ -191,7 +192,7 @@ class BrowserIdFetcher:
             self._pool.fail()
             raise
         self._pool.count_direct()
-        return browser_id
+        return issued
 
 
 def _pool_key(issuer: BrowserIdIssuer) -> str:

@@ -14,6 +14,8 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 
+from ..values.browser_id import IssuedId
+
 SPARE = 2  # IDs kept ready without visitors
 MAX_SIZE = 200
 WINDOW = 2.0  # seconds over which new visitors are counted
@@ -64,41 +66,41 @@ class BrowserIdPool:
 
     def reset_after_fork(self) -> None:
         """Empty the pool: in a forked child the ready IDs belong to the parent."""
-        self._ready: deque[str] = deque()
-        self._waiters: deque[Future[str | None]] = deque()
+        self._ready: deque[IssuedId] = deque()
+        self._waiters: deque[Future[IssuedId | None]] = deque()
         self._taken: deque[float] = deque(maxlen=MAX_SIZE * 4)
         self._low = self._spare  # refill when only this many are ready
         self._in_flight = 0
         self._made = self._assigned = self._returned = self._failed = self._claimed = self._kept = 0
 
-    def take(self) -> str | None:
+    def take(self) -> IssuedId | None:
         """Take an ID, or return None if none is ready. Never waits."""
         try:
-            browser_id = self._ready.popleft()
+            issued = self._ready.popleft()
         except IndexError:
-            browser_id = None
+            issued = None
         else:
             self._count()
         if len(self._ready) <= self._low:
             self._on_demand()
-        return browser_id
+        return issued
 
-    def wait(self) -> Future[str | None]:
+    def wait(self) -> Future[IssuedId | None]:
         """Return a future for the next ID. Its result is None if none could be fetched."""
-        waiter: Future[str | None] = Future()
+        waiter: Future[IssuedId | None] = Future()
         self._waiters.append(waiter)
         with suppress(IndexError):  # one may have been returned meanwhile
             self._hand_out(self._ready.popleft())
         self._on_demand()
         return waiter
 
-    def put_back(self, browser_id: str) -> None:
+    def put_back(self, issued: IssuedId) -> None:
         """Return an ID that was not used."""
         self._assigned -= 1
         self._returned += 1
         with suppress(IndexError):  # its visitor does not count for the size of the pool
             self._taken.pop()
-        self._hand_out(browser_id)
+        self._hand_out(issued)
 
     @property
     def counts(self) -> BrowserIdCounts:
@@ -116,22 +118,22 @@ class BrowserIdPool:
         """Note that IDs are being fetched."""
         self._in_flight += number
 
-    def add(self, browser_id: str) -> None:
+    def add(self, issued: IssuedId) -> None:
         """Add a fetched ID."""
         self._in_flight -= 1
         self._made += 1
-        self._hand_out(browser_id)
+        self._hand_out(issued)
 
-    def claim(self, browser_ids: Sequence[str], asked: int) -> None:
+    def claim(self, claimed: Sequence[IssuedId], asked: int) -> None:
         """Add claimed IDs. `asked` were expected; the others have to be fetched."""
         self._in_flight -= asked
-        self._claimed += len(browser_ids)
-        for browser_id in browser_ids:
-            self._hand_out(browser_id)
+        self._claimed += len(claimed)
+        for issued in claimed:
+            self._hand_out(issued)
 
-    def drain(self) -> list[str]:
+    def drain(self) -> list[IssuedId]:
         """Remove and return all ready IDs, so that other processes can use them."""
-        drained: list[str] = []
+        drained: list[IssuedId] = []
         with suppress(IndexError):
             while True:
                 drained.append(self._ready.popleft())
@@ -167,11 +169,11 @@ class BrowserIdPool:
         self._assigned += 1
         self._taken.append(self._clock())
 
-    def _hand_out(self, browser_id: str) -> None:
+    def _hand_out(self, issued: IssuedId) -> None:
         while self._waiters:
             waiter = self._waiters.popleft()
             if waiter.set_running_or_notify_cancel():
                 self._count()
-                waiter.set_result(browser_id)
+                waiter.set_result(issued)
                 return
-        self._ready.append(browser_id)
+        self._ready.append(issued)

@@ -13,11 +13,19 @@ from ..events.identity import is_another_person, is_unchanged, make_stored_ident
 from ..events.options import Options, check_names, choose_destinations
 from ..http.session import Session
 from ..logs import get_logger
+from ..values.browser_id import IssuedId
 from ..values.outcome import Dropped, Outcome
 from .contract import ClientProtocol
 from .receipt import Receipt
 
 log: Logger = get_logger("passerby")
+
+_TAKERS: Mapping[EventKind, str] = {
+    "form": "Sitecore(...)",
+    "screen": "CustomerIO(...) or Segment(...)",
+    "group": "CustomerIO(...) or Datalyr(...)",
+    "alias": "CustomerIO(...) or Datalyr(...)",
+}
 
 
 class EventCapture:
@@ -73,8 +81,9 @@ class EventCapture:
             if session.browser_id is None and session.decision.assign != "never":
                 self._assign()
             event = self.builder.build(kind, type, event_data, extension_data, options, self.visitor_key())
-            if session.decision.refusal is not None:
-                return client.drop(session.decision.refusal, destinations)
+            decision = session.decision
+            if decision.refusal is not None or (decision.bot and kind != "page_view"):
+                return client.drop(decision.refusal or "bot", destinations)
             session.mark_tracked()
             receipt = Receipt(event.id, destinations)
             if kind == "identity":
@@ -93,9 +102,8 @@ class EventCapture:
         takers = self._client.destinations_for[kind]
         found = tuple(name for name in names if name in takers)
         if names and not found:
-            advice = (
-                f"choose {', '.join(takers)}" if takers else "add CustomerIO(...) or Datalyr(...) to the destinations"
-            )
+            lacking = _TAKERS.get(kind, "another one")
+            advice = f"choose {', '.join(takers)}" if takers else f"add {lacking} to the destinations"
             raise ValidationError(f"{kind}: found only destinations that do not take it, {', '.join(names)}; {advice}")
         return found
 
@@ -147,18 +155,19 @@ class EventCapture:
         except Exception:
             log.exception("cannot request a browser ID; the visitor continues without")
 
-    def adopt_id(self, browser_id: str) -> None:
+    def adopt_id(self, issued: IssuedId) -> None:
         """Assign a new browser ID, also to the events recorded before."""
         if self._visitor is not None:
-            browser_id = self._client.link(self._visitor, browser_id)
-        self._session.assign(browser_id)
+            linked = self._client.link(self._visitor, issued)
+            issued = issued if linked == issued.browser_id else IssuedId(linked)
+        self._session.assign(issued)
 
     def _assign(self) -> None:
         """Assign an ID, if one is ready."""
         session = self._session
         self._client.assign(session)
-        if session.browser_id is not None:
-            self.adopt_id(session.browser_id)
+        if session.issued_id is not None:
+            self.adopt_id(session.issued_id)
 
     def visitor_key(self) -> str:
         """Return the key by which this visitor's events are kept in order."""

@@ -11,7 +11,13 @@ from typing import Any, get_args
 from ..browser_ids.browser_ids import BrowserIds
 from ..delivery import Delivery
 from ..delivery.dry_run import DRY_RUN, dry_run_mode
-from ..destinations import Destination, PersonalizationSource, PointOfSaleSource, SharedCookie
+from ..destinations import (
+    Destination,
+    PersonalizationRequest,
+    PersonalizationSource,
+    PointOfSaleSource,
+    SharedCookie,
+)
 from ..errors import RemoteError, SettingsError, ValidationError
 from ..events.builder import Defaults
 from ..events.context import context_of, redacted
@@ -21,6 +27,7 @@ from ..http.proxies import TrustedProxies
 from ..http.session import Session
 from ..logs import get_logger
 from ..outbox import DeadLetter, Outbox
+from ..values.browser_id import IssuedId
 from ..values.callbacks import discard_awaitable
 from ..values.outcome import Dropped
 from .on_commit import Transactions
@@ -67,6 +74,7 @@ class Client:
         common_data: Sequence[tuple[str, str]],
     ) -> None:
         self.cookie: SharedCookie = cookie
+        self.keeps_guest_id: bool = cookie.guest is not None
         self.browser_ids: BrowserIds = browser_ids
         self.delivery: Delivery = delivery
         self.store_wait: StoreWait = store_wait
@@ -95,13 +103,13 @@ class Client:
 
     def assign(self, session: Session) -> None:
         """Assign an ID to a session if one is ready. Never waits."""
-        browser_id = self.browser_ids.take()
-        if browser_id is not None:
-            session.assign(browser_id)
+        issued = self.browser_ids.take()
+        if issued is not None:
+            session.assign(issued)
 
-    def link(self, visitor: str, browser_id: str) -> str:
+    def link(self, visitor: str, issued: IssuedId) -> str:
         """Assign an ID to the events recorded before it was known. Returns their ID, which may be an earlier one."""
-        return self.browser_ids.link(visitor, browser_id)
+        return self.browser_ids.link(visitor, issued)
 
     def context(self, session: Session) -> Context:
         """Return the context of a session's request."""
@@ -242,10 +250,10 @@ class Client:
         )
 
     def ask_personalization(
-        self, data: dict[str, Any], browser_id: str | None, point_of_sale: str | None, timeout: float | None
+        self, request: PersonalizationRequest, timeout: float | None
     ) -> Future[dict[str, Any] | None]:
         """Request a personalisation."""
-        question = self._checked_personalization().personalize_query(data, browser_id, point_of_sale)
+        question = self._checked_personalization().personalize_query(request)
         return self.delivery.run_query(question, checked_timeout(timeout))
 
     def dead_letters(self) -> list[DeadLetter]:

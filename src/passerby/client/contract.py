@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol
 
+from ..destinations import PersonalizationRequest
 from ..errors import ValidationError
 from ..events.builder import EventInputs
 from ..events.event import Event, EventKind
 from ..http.session import Session
+from ..values.browser_id import IssuedId
 from .receipt import Receipt
 
 
@@ -20,6 +22,11 @@ class ClientProtocol(EventInputs, Protocol):
     def destination_names(self) -> tuple[str, ...]: ...
 
     @property
+    def keeps_guest_id(self) -> bool:
+        """Whether the guest ID is kept in a cookie, and used for personalisation."""
+        ...
+
+    @property
     def destinations_for(self) -> Mapping[EventKind, tuple[str, ...]]:
         """The names of the destinations that accept each kind of event."""
         ...
@@ -28,7 +35,7 @@ class ClientProtocol(EventInputs, Protocol):
         """Assign a browser ID to the session if one is ready. Never waits."""
         ...
 
-    def link(self, visitor: str, browser_id: str) -> str:
+    def link(self, visitor: str, issued: IssuedId) -> str:
         """Assign an ID to the events recorded before it was known. Returns their ID, which may be an earlier one."""
         ...
 
@@ -69,7 +76,7 @@ class ClientProtocol(EventInputs, Protocol):
         ...
 
     def ask_personalization(
-        self, data: dict[str, Any], browser_id: str | None, point_of_sale: str | None, timeout: float | None
+        self, request: PersonalizationRequest, timeout: float | None
     ) -> Future[dict[str, Any] | None]:
         """Request a personalisation."""
         ...

@@ -21,6 +21,7 @@ def init_server(
     force_server_cookie_mode: bool = False,
     include_utm_parameters: bool | None = True,
     requested_at: bool = True,
+    adopt_edge_cookie: str | None = None,
     **settings: Unpack[SettingsValues],
 ) -> Tracking:
     """Make a `Tracking` for Sitecore CDP, with the arguments of the Engage SDK's `initServer`.
@@ -34,6 +35,7 @@ def init_server(
             otherwise.
         include_utm_parameters: whether page views carry the URL's utm parameters.
         requested_at: whether events carry the time at which they happened.
+        adopt_edge_cookie: the context ID of an earlier Cloud or Content SDK, whose visitors keep their browser IDs.
         settings: see `passerby.settings.settings.Settings`, `cookie_domain` and `cookie_path` among them.
 
     Raises:
@@ -45,14 +47,29 @@ def init_server(
         point_of_sale=point_of_sale,
         include_utm_parameters=include_utm_parameters,
         requested_at=requested_at,
+        adopt_edge_cookie=adopt_edge_cookie,
     )
-    settings["set_cookie"] = bool(force_server_cookie_mode)
-    seconds = _seconds(cookie_expiry_days)
+    return Tracking(sitecore, **cookie_settings(settings, force_server_cookie_mode, cookie_expiry_days))
+
+
+def cookie_settings(settings: SettingsValues, sets_cookie: object, expiry_days: object) -> SettingsValues:
+    """Return settings with those of the cookie that Sitecore's SDKs name differently.
+
+    Args:
+        settings: the others.
+        sets_cookie: whether the server sets the cookie.
+        expiry_days: how long it lives, in days; None for the default.
+
+    Raises:
+        SettingsError: that is no number.
+    """
+    settings["set_cookie"] = bool(sets_cookie)
+    seconds = _seconds(expiry_days)
     if seconds is not None:
         settings["cookie_max_age"] = seconds
     if settings.get("cookie_path") is None:
         settings.pop("cookie_path", None)
-    return Tracking(sitecore, **settings)
+    return settings
 
 
 def _seconds(days: object) -> int | None:

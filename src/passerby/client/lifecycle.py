@@ -17,6 +17,7 @@ from ..http.session import Session
 from ..http.session_reader import SessionReader
 from ..http.visitor_cookies import ParsedBrowserId
 from ..logs import get_logger
+from ..values.browser_id import IssuedId
 from .client import Client
 from .current import deactivate
 from .tracker import Tracker
@@ -199,38 +200,38 @@ class RequestLifecycle:
     def _patience(self, timeout: float | None) -> float:
         return self._browser_id_timeout if timeout is None else timeout
 
-    def _request_id(self) -> Future[str | None] | None:
+    def _request_id(self) -> Future[IssuedId | None] | None:
         try:
             return self._client.browser_ids.wait()
         except Exception:
             log.exception("cannot request a browser ID; the visitor continues without")
             return None
 
-    def _cancel_request(self, waiter: Future[str | None]) -> None:
+    def _cancel_request(self, waiter: Future[IssuedId | None]) -> None:
         """Stop waiting for an ID. One that has just arrived is returned to the pool."""
-        browser_id = None if waiter.cancel() else waiter.result()
-        if browser_id is not None:
-            self._put_back(browser_id)
+        issued = None if waiter.cancel() else waiter.result()
+        if issued is not None:
+            self._put_back(issued)
 
     def _reclaim_id(self, session: Session) -> None:
         """Return an unused ID to the pool."""
         if not session.has_new_id or session.is_id_used or self._client.browser_ids.issuer is None:
             return
-        if session.browser_id is not None:
-            self._put_back(session.browser_id)
+        if session.issued_id is not None:
+            self._put_back(session.issued_id)
             session.unassign()
 
-    def _put_back(self, browser_id: str) -> None:
+    def _put_back(self, issued: IssuedId) -> None:
         try:
-            self._client.browser_ids.pool.put_back(browser_id)
+            self._client.browser_ids.pool.put_back(issued)
         except Exception:
             log.exception("cannot return an unused browser ID")
 
-    def _use_result(self, tracker: Tracker, waiter: Future[str | None]) -> bool:
+    def _use_result(self, tracker: Tracker, waiter: Future[IssuedId | None]) -> bool:
         """Use the ID of a waiter, or cancel it if there is none yet."""
         if not waiter.done() and waiter.cancel():
             return False
-        browser_id = waiter.result()  # available now or in a moment
-        if browser_id is not None:
-            tracker.adopt_id(browser_id)
+        issued = waiter.result()  # available now or in a moment
+        if issued is not None:
+            tracker.adopt_id(issued)
         return True

@@ -15,6 +15,7 @@ from ..destinations.contract import check_destination
 from ..errors import SettingsError
 from ..events.builder import Defaults
 from ..http.cookie_context import CookieContext
+from ..http.cookie_set import CookieSet, GuestCookie
 from ..http.policy import Policy
 from ..http.proxies import TrustedProxies
 from ..http.session_reader import SessionReader
@@ -80,21 +81,28 @@ def make_session_reader(settings: Settings, shared: SharedCookie | None, proxies
     is_readable = shared is not None  # by the browser SDK
     shared = shared or SharedCookie(settings.cookie_name)
     keys, attributes = settings.secret_keys, settings.cookie_attributes.for_name(shared.name)
+    guest = None if shared.guest is None else GuestCookie(shared.guest, attributes, shared.old_guest)
     # If only passerby writes the ID, it has a signature. Without one it may have been chosen by an attacker.
     has_other_writers = is_readable or not settings.set_cookie
-    cookie = BrowserIdCookie(
-        shared.name,
-        attributes,
-        keys,
-        readable=is_readable,
-        cookie_renew_after=settings.cookie_renew_after,
-        on_bad_signature=settings.on_bad_signature,
-        on_missing_signature=settings.on_missing_signature or ("adopt" if has_other_writers else "reissue"),
-        id_format=shared.id_format,
-    )
-    max_age = settings.identity_max_age
-    identity = IdentityCookie(f"{shared.name}_uid", attributes, keys, max_age) if keys else None
-    log_out = LogOutCookie(f"{shared.name}_out", attributes, keys, max_age) if keys else None
+
+    def make_cookies(name: str, wins: bool = False) -> CookieSet:
+        attributes = settings.cookie_attributes.for_name(name)
+        cookie = BrowserIdCookie(
+            name,
+            attributes,
+            keys,
+            readable=is_readable,
+            cookie_renew_after=settings.cookie_renew_after,
+            on_bad_signature=settings.on_bad_signature,
+            on_missing_signature=settings.on_missing_signature or ("adopt" if has_other_writers else "reissue"),
+            id_format=shared.id_format,
+        )
+        if not keys:
+            return CookieSet(cookie, wins=wins)
+        identity = IdentityCookie(f"{name}_uid", attributes, keys, settings.identity_max_age)
+        log_out = LogOutCookie(f"{name}_out", attributes, keys, settings.identity_max_age)
+        return CookieSet(cookie, identity, log_out, wins)
+
     # Where the browser SDK sets the cookie, no page waits for an ID.
     context = CookieContext(attributes, proxies) if settings.set_cookie else None
     policy = Policy(
@@ -105,8 +113,11 @@ def make_session_reader(settings: Settings, shared: SharedCookie | None, proxies
         assigns_ids=settings.set_cookie,
         opt_out=shared.opt_out,
         context=context,
+        bot_cookie=shared.bot,
+        id_format=shared.id_format,
     )
-    return SessionReader(cookie, identity, policy, proxies, log_out, settings.cache_control)
+    old = [make_cookies(one.name, one.wins) for one in shared.old]
+    return SessionReader(make_cookies(shared.name), policy, proxies, settings.cache_control, old, guest)
 
 
 def _defaults(settings: Settings) -> Defaults:

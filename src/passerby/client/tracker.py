@@ -8,17 +8,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from logging import Logger
 from typing import Any, Unpack
 
-from ..errors import RemoteError, ValidationError
+from ..destinations import PersonalizationRequest
+from ..errors import RemoteError, RemoteTimeout, ValidationError
 from ..events.attributes import plain
 from ..events.context import language_of
-from ..events.event import IdentityData, PageViewData
+from ..events.event import EventKind, IdentityData, PageViewData
 from ..events.identity import checked_id, checked_user_id, identity_of
-from ..events.options import Options, read_personalization
+from ..events.options import Options, form_data, read_personalization
 from ..http.session import Session
 from ..logs import get_logger
+from ..values.browser_id import IssuedId, is_uuid
 from .capture import EventCapture
 from .contract import ClientProtocol
 from .receipt import Receipt
@@ -166,6 +169,37 @@ class Tracker:
             return self._client.drop("invalid", self._client.destination_names, error)
         return self._capture.capture("identity", None, data, extension, options)
 
+    def form(
+        self, form_id: str, interaction: str, component_instance_id: str | None = None, **options: Unpack[Options]
+    ) -> Receipt:
+        """Track that the visitor has seen or submitted a form.
+
+        Sitecore gets an event of the type FORM, other destinations one such as "Form Submitted".
+
+        Args:
+            form_id: the form's ID.
+            interaction: ``"VIEWED"`` or ``"SUBMITTED"``; other texts are sent too, in upper case.
+            component_instance_id: the ID of the form on its page, if the form is a component of Sitecore.
+            options: see `Options`.
+        """
+        try:
+            data = form_data(form_id, interaction, component_instance_id)
+        except ValidationError as error:
+            return self._drop_invalid("form", error)
+        return self._capture.capture("form", f"Form {data['interaction'].capitalize()}", data, None, options)
+
+    def screen(self, name: str, properties: Mapping[str, Any] | None = None, **options: Unpack[Options]) -> Receipt:
+        """Track that a screen of an app was shown, which is what a page is on the web.
+
+        It is sent only to destinations that support screens, such as Customer.io.
+
+        Args:
+            name: the screen's name.
+            properties: its properties.
+            options: see `Options`.
+        """
+        return self._capture.capture("screen", name, properties, None, options)
+
     def group(self, group_id: object, traits: Mapping[str, Any] | None = None, **options: Unpack[Options]) -> Receipt:
         """Track that the visitor belongs to a group, such as a company or a team.
 
@@ -182,9 +216,7 @@ class Tracker:
                 "traits": plain(traits, "traits"),
             }
         except ValidationError as error:
-            return self._client.drop(
-                "invalid", self._client.destinations_for["group"] or self._client.destination_names, error
-            )
+            return self._drop_invalid("group", error)
         return self._capture.capture("group", None, data, None, options)
 
     def alias(self, previous_id: object, **options: Unpack[Options]) -> Receipt:
@@ -199,10 +231,13 @@ class Tracker:
         try:
             data = {"previous_id": checked_id(previous_id, "previous ID", "by which the person was known before")}
         except ValidationError as error:
-            return self._client.drop(
-                "invalid", self._client.destinations_for["alias"] or self._client.destination_names, error
-            )
+            return self._drop_invalid("alias", error)
         return self._capture.capture("alias", None, data, None, options)
+
+    def _drop_invalid(self, kind: EventKind, error: ValidationError) -> Receipt:
+        """Count a dropped event of a kind that not all destinations take."""
+        destinations = self._client.destinations_for[kind] or self._client.destination_names
+        return self._client.drop("invalid", destinations, error)
 
     def reset(self) -> None:
         """Log out: remove the user ID, keep the browser ID."""
@@ -248,24 +283,40 @@ class Tracker:
             return 0
 
     async def guest_id(self, timeout: float | None = None) -> str:
-        """Request the guest ID of this browser from Sitecore CDP.
+        """Return the guest ID of this browser. It is requested from Sitecore unless it is known.
+
+        It is known if the destination keeps it in a cookie.
 
         Raises:
             RemoteTimeout: no response within `timeout` seconds.
             RemoteError: the browser is unknown there, or the service could not be reached.
         """
-        return await asyncio.wrap_future(self._client.ask_guest_id(self.browser_id, timeout))
+        known, browser_id = self._known_guest_id, self.browser_id
+        if known is not None:
+            return known
+        return self._learn(browser_id, await asyncio.wrap_future(self._client.ask_guest_id(browser_id, timeout)))
 
     def guest_id_sync(self, timeout: float | None = None) -> str:
         """The same as `guest_id`, for sync code."""
-        return self._client.ask_guest_id(self.browser_id, timeout).result()
+        known, browser_id = self._known_guest_id, self.browser_id
+        return known or self._learn(browser_id, self._client.ask_guest_id(browser_id, timeout).result())
+
+    @property
+    def _known_guest_id(self) -> str | None:
+        return self.session.guest_id if self._client.keeps_guest_id else None
+
+    def _learn(self, browser_id: str | None, guest_id: str) -> str:
+        """Note the answer of the service, unless it is no ID that fits into a cookie."""
+        if browser_id is not None and is_uuid(guest_id):
+            self.session.learn_guest_id(browser_id, guest_id)
+        return guest_id
 
     async def personalize(self, data: Mapping[str, Any], timeout: float | None = None) -> dict[str, Any] | None:
         """Request a personalisation from Sitecore. Waits for the network.
 
         Args:
             data: `friendly_id`, and optionally `channel`, `currency`, `language`, `email`, `identifier`, `params`,
-                `point_of_sale`.
+                `point_of_sale`; in the edge form also `geo` and `page_variant_ids`.
             timeout: in seconds, for the whole response.
 
         Returns:
@@ -276,6 +327,9 @@ class Tracker:
             RemoteTimeout: no response in time.
         """
         try:
+            if self._needs_guest_id():
+                with suppress(RemoteError, RemoteTimeout):
+                    await self.guest_id(timeout)
             answer = self._ask_personalization(data, timeout)
             return None if answer is None else await asyncio.wrap_future(answer)
         except RemoteError as error:
@@ -285,11 +339,20 @@ class Tracker:
     def personalize_sync(self, data: Mapping[str, Any], timeout: float | None = None) -> dict[str, Any] | None:
         """The same as `personalize`, for sync code."""
         try:
+            if self._needs_guest_id():
+                with suppress(RemoteError, RemoteTimeout):
+                    self.guest_id_sync(timeout)
             answer = self._ask_personalization(data, timeout)
             return None if answer is None else answer.result()
         except RemoteError as error:
             log.warning("personalisation failed: %s", error)
             return None
+
+    def _needs_guest_id(self) -> bool:
+        """Return whether a personalisation needs a guest ID that is not known yet."""
+        session = self.session
+        is_wanted = self._client.keeps_guest_id and session.decision.refusal is None
+        return is_wanted and session.guest_id is None and session.browser_id is not None
 
     def _ask_personalization(
         self, data: Mapping[str, Any], timeout: float | None
@@ -297,19 +360,23 @@ class Tracker:
         if self.session.decision.refusal is not None:
             return None
         try:
-            asked = read_personalization(data)
+            asked, params = read_personalization(data)
             builder = self._capture.builder
-            locale = builder.locale(builder.context({}), {})
+            context = builder.context({})
+            locale = builder.locale(context, {})
             if asked.get("language") is None and self._client.defaults.infer_from_request and locale is not None:
                 asked["language"] = language_of(locale)
-            return self._client.ask_personalization(asked, self.browser_id, self.point_of_sale, timeout)
+            request = PersonalizationRequest(
+                asked, params, self.browser_id, self.session.guest_id, self.point_of_sale, context
+            )
+            return self._client.ask_personalization(request, timeout)
         except ValidationError as error:
             self._client.drop("invalid", (), error)
             return None
 
-    def adopt_id(self, browser_id: str) -> None:
+    def adopt_id(self, issued: IssuedId) -> None:
         """Assign a new browser ID, also to the events recorded before."""
         if self._made is None:
-            self.session.assign(browser_id)
+            self.session.assign(issued)
         else:
-            self._made.adopt_id(browser_id)
+            self._made.adopt_id(issued)

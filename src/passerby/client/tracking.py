@@ -20,7 +20,7 @@ from ..http.policy import INVALID, OUTSIDE
 from ..http.proxies import TrustedProxies
 from ..http.request import TRACKER_KEY, EnvironRequest, RequestInfo, read_request
 from ..http.response import apply_changes, headers_of, remove_cookies
-from ..http.session import Session, session_of
+from ..http.session import Session, bot_session, session_of
 from ..http.visitor_cookies import ParsedBrowserId
 from ..logs import get_logger, log_loss
 from ..outbox import DeadLetter
@@ -237,6 +237,20 @@ class Tracking:
         """Track an event of a request's visitor; see `Tracker.event`."""
         tracker = self._find_tracker(request)
         return self._refused if tracker is None else tracker.event(type, event_data, extension_data)
+
+    def form(self, form_id: str, interaction: str, request: Any, component_instance_id: str | None = None) -> Receipt:
+        """Track what a request's visitor does with a form; see `Tracker.form`."""
+        tracker = self._find_tracker(request)
+        return self._refused if tracker is None else tracker.form(form_id, interaction, component_instance_id)
+
+    def bot_page_view(self, user_agent: str, event_data: Mapping[str, Any] | None, request: Any) -> Receipt:
+        """Track a page view of a bot with this user agent, which is one visitor; see the setting `bots`."""
+        try:
+            session = bot_session(read_request(request), self._client.cookie.id_format.derive(str(user_agent)))
+            tracker = Tracker(self._client, session)
+            return tracker.page_view(event_data, context={"user_agent": user_agent})
+        except ValidationError as error:
+            return self._client.drop("invalid", self._client.destination_names, error)
 
     async def personalize(
         self, data: Mapping[str, Any], request: Any, timeout: float | None = None

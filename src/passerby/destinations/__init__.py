@@ -11,10 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
+from ..events.event import NO_CONTEXT, Context
 from ..events.event import Event as Event
 from ..events.event import EventKind as EventKind
 from ..http.request import RequestInfo
 from ..values.browser_id import PLAIN_UUID, BrowserIdFormat
+from ..values.browser_id import IssuedId as IssuedId
 from ..values.outcome import Delivered
 
 T_co = TypeVar("T_co", covariant=True)
@@ -154,6 +156,19 @@ class Destination(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class OldCookie:
+    """An earlier cookie with the browser ID. Its ID is moved into the current cookie, and the old one is deleted.
+
+    Attributes:
+        name: the cookie's name.
+        wins: whether its ID replaces that of a current cookie. Otherwise it is used only without a valid current one.
+    """
+
+    name: str
+    wins: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SharedCookie:
     """The browser ID's cookie of a system's browser SDK, which passerby shares.
 
@@ -161,11 +176,19 @@ class SharedCookie:
         name: the cookie's name.
         id_format: the format of the IDs.
         opt_out: the name of the cookie that is "true" if the visitor has opted out, if there is one.
+        old: earlier cookies with the browser ID.
+        guest: the name of the cookie with the guest ID, if there is one.
+        old_guest: the name of an earlier cookie with the guest ID.
+        bot: the name of a cookie that is set, and not empty, if the visitor is a bot.
     """
 
     name: str
     id_format: BrowserIdFormat = PLAIN_UUID
     opt_out: str | None = None
+    old: tuple[OldCookie, ...] = ()
+    guest: str | None = None
+    old_guest: str | None = None
+    bot: str | None = None
 
 
 @runtime_checkable
@@ -197,9 +220,30 @@ class BrowserIdIssuer(Protocol):
         """A name that differs between accounts, such as that of the browser SDK's cookie."""
         ...
 
-    def new_id_query(self) -> Query[str]:
-        """Return the query for a new browser ID."""
+    def new_id_query(self) -> Query[str] | Query[IssuedId]:
+        """Return the query for a new browser ID, with its guest ID if the service gives one."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class PersonalizationRequest:
+    """What is known of a visitor for whom a personalisation is requested.
+
+    Attributes:
+        data: the data given by the app, plain values, with flattened `params`.
+        params: the `params` before flattening.
+        browser_id: the browser ID, if there is one.
+        guest_id: the guest ID, if it is known.
+        point_of_sale: the point of sale, or the site, of the request.
+        context: the data of the visitor's request.
+    """
+
+    data: Mapping[str, Any] = field(repr=False)
+    params: Mapping[str, Any] | None = field(default=None, repr=False)
+    browser_id: str | None = field(default=None, repr=False)
+    guest_id: str | None = field(default=None, repr=False)
+    point_of_sale: str | None = None
+    context: Context = field(default=NO_CONTEXT, repr=False)
 
 
 @runtime_checkable
@@ -210,9 +254,7 @@ class PersonalizationSource(Protocol):
         """Return the query for the guest ID of a browser ID."""
         ...
 
-    def personalize_query(
-        self, data: dict[str, Any], browser_id: str | None, point_of_sale: str | None
-    ) -> Query[dict[str, Any] | None]:
+    def personalize_query(self, request: PersonalizationRequest) -> Query[dict[str, Any] | None]:
         """Return the query for a personalisation. Raises ValidationError if required data is missing."""
         ...
 

@@ -60,7 +60,7 @@ class Datalyr:
         SettingsError: a setting is missing, wrong, or does not fit another one.
     """
 
-    kinds: frozenset[EventKind] = frozenset(get_args(EventKind))
+    kinds: frozenset[EventKind] = frozenset(get_args(EventKind)) - {"screen"}
 
     def __init__(
         self,
@@ -175,6 +175,7 @@ class Datalyr:
 
 _NAMES: Mapping[EventKind, str] = {"identity": "$identify", "group": "$group", "alias": "$alias"}
 _OWN_NAMES = frozenset(_NAMES.values())
+_NAMED: frozenset[EventKind] = frozenset({"event", "form"})  # by their type
 _OF_PEOPLE: frozenset[EventKind] = frozenset({"identity", "group"})
 
 
@@ -248,7 +249,7 @@ def _own_ids(event: Event) -> Mapping[str, str | None]:
 
 
 def _name_of(event: Event, names: Mapping[EventKind, str]) -> str | None:
-    return event.type if event.kind == "event" else names[event.kind]
+    return event.type if event.kind in _NAMED else names[event.kind]
 
 
 def _traits(event: Event) -> dict[str, Any]:
@@ -285,6 +286,7 @@ _PROPERTIES: Mapping[EventKind, Callable[[Event], dict[str, Any]]] = {
     "page_view": _page_view,
     "identity": _traits,
     "event": _event,
+    "form": _event,
     "group": _group,
     "alias": _alias,
 }

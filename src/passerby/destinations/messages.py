@@ -155,6 +155,10 @@ def _track(event: Event, page: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "track", "event": event.type, "properties": own_data(event) | event.attributes}
 
 
+def _screen(event: Event, page: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "screen", "name": event.type, "properties": own_data(event) | event.attributes}
+
+
 def _page(event: Event, page: Mapping[str, Any]) -> dict[str, Any]:
     data = own_data(event)
     name, category = data.pop("page", None), data.get("category")
@@ -173,6 +177,8 @@ _MESSAGES: Mapping[EventKind, Callable[[Event, Mapping[str, Any]], dict[str, Any
     "page_view": _page,
     "identity": _identify,
     "event": _track,
+    "form": _track,
+    "screen": _screen,
     "group": _group,
     "alias": _alias,
 }

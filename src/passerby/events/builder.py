@@ -34,14 +34,24 @@ from .redaction import MAX_READ, masked_path
 log: Logger = get_logger("passerby")
 
 _CAMEL_CASE: Mapping[EventKind, Mapping[str, str]] = {
-    "page_view": {"pointOfSale": "point_of_sale", "pageVariantId": "page_variant_id"},
+    "page_view": {
+        "pointOfSale": "point_of_sale",
+        "pageVariantId": "page_variant_id",
+        "searchData": "search_data",
+        "includeUTMParameters": "include_utm_parameters",
+    },
     "event": {"pointOfSale": "point_of_sale"},
     "identity": {"pointOfSale": "point_of_sale", **CAMEL_CASE},
+    "form": {},
+    "screen": {},
     "group": {},
     "alias": {},
 }
+_WITHOUT_COMMON_DATA = frozenset[EventKind]({"form", "screen", "group", "alias"})
+_NAMED_BY_CALL = frozenset[EventKind]({"event", "screen"})
 _URLS = ("url", "referrer")  # event data that destinations read as URLs
 _SPECIAL = {kind: frozenset((*names, "point_of_sale", *_URLS)) for kind, names in _CAMEL_CASE.items()}
+_SPECIAL["page_view"] |= {"include_utm_parameters"}
 
 
 PageName = Callable[[RequestInfo], "str | None"]
@@ -160,13 +170,13 @@ class EventBuilder:
 
         Args:
             kind: the tracking call.
-            type: the type of an `event` call.
+            type: the type of an `event` call, or the name of a screen or a form's event.
             event_data: the event data passed to the call.
             extension_data: the extension data passed to the call.
             options: the options passed to the call, with checked names.
             visitor: the key by which the visitor's events are kept in order.
         """
-        named = checked_type(type) if kind == "event" else type
+        named = checked_type(type) if kind in _NAMED_BY_CALL else type
         data = read_identity(event_data) if kind == "identity" else plain(event_data, "event data")
         extension, nested = read_attributes(extension_data, "extension data")
         given_point_of_sale = None if data.keys().isdisjoint(_SPECIAL[kind]) else _convert_special(kind, data)
@@ -180,6 +190,10 @@ class EventBuilder:
             self._refuse_secrets({}, data["traits"])
         elif kind == "alias":
             self._check_alias(data["previous_id"])
+        if kind == "page_view" and "include_utm_parameters" in data:
+            includes = data.pop("include_utm_parameters")
+            if not (includes or includes is None):
+                context = context._replace(campaign=None, campaign_decoded_twice=None)
         context = self._fill_in(kind, data, context, given)
         moment = event_id = integrations = None
         if options:
@@ -229,7 +243,7 @@ class EventBuilder:
 
         Returns the context, with the page's name if it is not derived from the path.
         """
-        if kind in ("group", "alias"):
+        if kind in _WITHOUT_COMMON_DATA:
             return context
         for name, value in self._inputs.common_data:
             if name not in data:

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, TypedDict
 
 from .attributes import iso_utc
 
-EventKind = Literal["page_view", "identity", "event", "group", "alias"]
+EventKind = Literal["page_view", "identity", "event", "form", "screen", "group", "alias"]
 
 COMMON_KINDS: frozenset[EventKind] = frozenset({"page_view", "identity", "event"})  # supported by every system
 
@@ -29,7 +29,7 @@ class Context(NamedTuple):
         referrer: the Referer header without its query and user information.
         campaign: the query's utm parameters, names in lower case, values decoded once.
         variant: the first `variantid` of the query, a Sitecore page variant.
-        bot: whether the visitor is a known bot (only with ``bots="tag"``).
+        bot: whether the visitor is a known bot (only with ``bots="tag"``, for page views).
         campaign_decoded_twice: the same utm parameters as Sitecore's SDK decodes them, if different.
         page: the inferred name of the page, if it is not the last part of the path.
         language: the language of the page, if the app has chosen another one than that of the locale.
@@ -61,13 +61,14 @@ class Event(NamedTuple):
     Attributes:
         id: UUIDv7, the same for all attempts; sent in each destination's field for it.
         kind: the tracking call.
-        type: the type given to `event`; None for page views and identities, which each destination names itself.
+        type: the type given to `event`, the name of a screen, or a name for a form's event such as "Form Submitted";
+            None for the other kinds, which each destination names itself.
         time: when it happened, in seconds since 1970 UTC.
         browser_id: the browser's ID, or None if there was none yet; then one is assigned when the event is sent.
         visitor: the key by which events are kept in order: the browser ID, or a temporary key for this session.
         user_id: the user ID, if known.
-        data: the event data, plain values; known names are in snake_case. For a group its `group_id` and `traits`, for
-            an alias the `previous_id`.
+        data: the event data, plain values; known names are in snake_case. For a form its `form_id`, `interaction` and
+            `component_instance_id`, for a group its `group_id` and `traits`, for an alias the `previous_id`.
         extension: the app's attributes, flattened.
         context: the data of the request.
         point_of_sale: as decided when the event was tracked.
@@ -143,6 +144,8 @@ class PageViewData(TypedDict, total=False):
     point_of_sale: str | None
     referrer: str | None
     page_variant_id: str | None
+    include_utm_parameters: bool | None
+    search_data: Mapping[str, Any] | None
 
 
 class Identifier(TypedDict, total=False):

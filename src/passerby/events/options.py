@@ -112,6 +112,20 @@ def checked_point_of_sale(value: object) -> str | None:
     raise ValidationError('"pointOfSale" cannot be empty.', code="MV-0009")
 
 
+@wrap_read_errors("form")
+def form_data(form_id: object, interaction: object, component_instance_id: object) -> dict[str, Any]:
+    """Return the data of a form's event. Raises ValidationError unless all are text, the last one text or None."""
+    named = {"form_id": unwrap(form_id), "interaction": unwrap(interaction)}
+    instance = unwrap(component_instance_id)
+    if instance is not None:
+        named["component_instance_id"] = instance
+    for name, value in named.items():
+        if not (isinstance(value, str) and value.strip()):
+            found = "empty text" if isinstance(value, str) else type(value).__name__
+            raise ValidationError(f"form: {name} is {found}, expected text")
+    return named | {"interaction": named["interaction"].upper()}
+
+
 @wrap_read_errors("timeout")
 def checked_timeout(timeout: object) -> float | None:
     """Return a timeout in seconds; raises ValidationError IV-0006 unless it is None or a number of at least 0."""
@@ -171,16 +185,20 @@ def override(context: Context, given: Mapping[str, Any], redact: RedactUrl | Non
 
 
 @wrap_read_errors("personalize data")
-def read_personalization(data: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the data of a personalisation request as plain values, with flattened `params`. Raises ValidationError."""
+def read_personalization(data: Mapping[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Return the data of a personalisation request as plain values, with flattened `params`, and these unflattened.
+
+    Raises ValidationError.
+    """
     if data is None or not is_mapping(data):
-        return plain(data, "personalize data")
+        return plain(data, "personalize data"), None
     given = dict(bounded_items(data, "personalize data"))
     params = given.pop("params", None)
     asked = plain(given, "personalize data")
-    if not is_absent(params) and (not is_mapping(params) or params):
-        asked["params"] = read_extension(params, "params")
-    return asked
+    if is_absent(params) or (is_mapping(params) and not params):
+        return asked, None
+    asked["params"] = read_extension(params, "params")
+    return asked, plain(params, "params")
 
 
 def _known(name: str) -> str:

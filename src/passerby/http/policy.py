@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from ..logs import get_logger
 from ..values.app_values import unwrap
+from ..values.browser_id import PLAIN_UUID, BrowserIdFormat
 from ..values.callbacks import discard_awaitable
 from .cookie_context import CookieContext, Obstacle
 from .request import RequestInfo, header_of
@@ -111,7 +112,7 @@ _ON_TRACKING = Decision(assign="when tracked")
 _NEVER = Decision(assign="never")
 _GPC = Decision("gpc", "never")
 _BOT_DROPPED = Decision("bot", "never", bot=True)
-_BOT_TAGGED = Decision(assign="never", bot=True)
+BOT = Decision(assign="never", bot=True)  # its page views are sent, marked as such
 _DENIED = Decision("consent", "never", expires_cookies=True)
 _OPTED_OUT = Decision("opt-out", "never")
 UNREAD = Decision("cookie-header", "never")  # the cookies that identify the visitor are not read
@@ -130,6 +131,8 @@ class Policy:
         ignored_paths: paths, with everything below them, that are no pages. Visitors get no ID there unless an event is
             tracked. They are matched below the prefix under which the app is mounted.
         opt_out: the name of a cookie that is "true" if the visitor has opted out.
+        bot_cookie: the name of a cookie that is not empty if the visitor is a bot.
+        id_format: the format of browser IDs.
         assigns_ids: whether a page gives its visitor an ID; False where the browser SDK does.
         context: decides whether the browser would keep the cookie; None skips this check.
     """
@@ -143,8 +146,12 @@ class Policy:
         assigns_ids: bool = True,
         opt_out: str | None = None,
         context: CookieContext | None = None,
+        bot_cookie: str | None = None,
+        id_format: BrowserIdFormat = PLAIN_UUID,
     ) -> None:
         self._context = context
+        self._bot_cookie = None if bot_cookie is None else CookieFinder(bot_cookie)
+        self._id_format = id_format
         self._opt_out = None if opt_out is None else CookieFinder(opt_out)
         self.assigns_ids = assigns_ids
         self._consent = consent
@@ -168,13 +175,20 @@ class Policy:
             return _GPC
         if self._bots != "keep":
             agent = header("user-agent")
-            if agent and is_known_bot(agent[:_MAX_USER_AGENT]):
-                return _BOT_DROPPED if self._bots == "drop" else _BOT_TAGGED
+            if (agent and is_known_bot(agent[:_MAX_USER_AGENT])) or self._is_marked_as_bot(request):
+                return _BOT_DROPPED if self._bots == "drop" else BOT
         if tells_more and is_prefetch(request):
             return _NEVER
         if tells_more and is_fragment(request):
             return _ON_TRACKING
         return PAGE if self.assigns_ids and self._is_page(request) else _ON_TRACKING
+
+    def bot_id(self, request: RequestInfo) -> str:
+        """Return the browser ID of a bot, which is the same for all requests with its user agent."""
+        return self._id_format.derive((request.header("user-agent") or "")[:_MAX_USER_AGENT])
+
+    def _is_marked_as_bot(self, request: RequestInfo) -> bool:
+        return self._bot_cookie is not None and any(self._bot_cookie.find(request.cookie_header))
 
     def decide_without_id(self, request: RequestInfo, decision: Decision) -> Decision:
         """Adapt a decision to a request without a browser ID.
@@ -188,13 +202,16 @@ class Policy:
             return decision
         return Decision(assign="never", withheld=obstacle if decision.assign == "at once" else None)
 
-    def is_document(self, request: RequestInfo) -> bool:
+    def is_document(self, request: RequestInfo, bot: bool = False) -> bool:
         """Return whether the request is a navigation to a page that its visitor sees: no frame, fragment or prefetch.
 
-        A page that a script loads in place of the previous one, as HTMX, Turbo and Inertia do, counts too.
+        A page that a script loads in place of the previous one, as HTMX, Turbo and Inertia do, counts too. For a bot
+        every page that it requests counts, since few say what they accept.
         """
         if request.method != "GET" or self._is_ignored(request):
             return False
+        if bot:
+            return True
         header = request.header
         if request.has_any_header(_HINT_HEADERS):
             if is_prefetch(request) or is_fragment(request):

@@ -8,8 +8,9 @@ from logging import Logger
 from typing import Final, Literal, NamedTuple
 
 from ..logs import get_logger
+from ..values.browser_id import IssuedId
 from .cookie_context import Obstacle
-from .policy import BROKEN, PAGE, Decision, Policy
+from .policy import BOT, BROKEN, PAGE, Decision, Policy
 from .request import RequestInfo
 from .visitor_cookies import ParsedBrowserId, StoredIdentity
 
@@ -43,6 +44,7 @@ class Session:
         log_outs: the number of log-outs of this browser, including those of this request.
         known_log_outs: the number of log-outs in the browser's cookie; None if it has none.
         has_new_id: whether the browser ID was assigned in this request and is not in a cookie yet.
+        has_new_guest: whether the guest ID became known in this request and is not in a cookie yet.
         is_active: whether the app is handling the request now.
         waits_for_storage: whether the response will wait until events are stored.
         unstored_events: the number of events it will wait for.
@@ -57,12 +59,14 @@ class Session:
     __slots__ = (
         "_browser_id",
         "_decision",
+        "_guest",
         "_identity_change",
         "_is_rotated",
         "_policy",
         "_states",
         "_user_id",
         "has_events",
+        "has_new_guest",
         "has_new_id",
         "is_active",
         "is_id_used",
@@ -104,7 +108,10 @@ class Session:
         self.is_ignored: bool = False
         self.unstored_events: int = 0
         self.response_body: object = None
+        self.has_new_guest: bool = False
         self._browser_id = parsed_browser_id.browser_id
+        # With the browser ID to which it belongs, so that no other one ever gets it.
+        self._guest: IssuedId | None = None
         self._user_id = remembered.user_id if remembered is not None else user_id
         self._identity_change: StoredIdentity | str = _UNCHANGED
         self._decision = decision
@@ -112,6 +119,8 @@ class Session:
         self._is_rotated = False
         # The states in this request, the first of before any identity; None for what was taken back.
         self._states: list[_SessionState | None] = []
+        if decision is not None:
+            self._apply(decision)
 
     @property
     def decision(self) -> Decision:
@@ -133,6 +142,27 @@ class Session:
         if self._decision is None:
             self._decide()
         return self._user_id
+
+    @property
+    def guest_id(self) -> str | None:
+        """The guest ID that belongs to the browser ID, if it is known."""
+        guest = self._guest
+        return guest.guest_id if guest is not None and guest.browser_id == self.browser_id else None
+
+    @property
+    def issued_id(self) -> IssuedId | None:
+        """The browser ID with its guest ID, or None if there is no browser ID."""
+        browser_id = self.browser_id
+        return None if browser_id is None else IssuedId(browser_id, self.guest_id)
+
+    def read_guest_id(self, guest_id: str | None, needs_move: bool) -> None:
+        """Note the guest ID of the request's cookies, and whether it has to be moved into the current cookie."""
+        if guest_id is not None and self._browser_id is not None:
+            self._guest, self.has_new_guest = IssuedId(self._browser_id, guest_id), needs_move
+
+    def learn_guest_id(self, browser_id: str, guest_id: str) -> None:
+        """Note the guest ID of a browser ID, as the service gives it."""
+        self._guest, self.has_new_guest = IssuedId(browser_id, guest_id), True
 
     @property
     def is_consent_withdrawn(self) -> bool:
@@ -199,17 +229,19 @@ class Session:
         """Whether the browser ID was rotated, and there is no new one yet for the response."""
         return self._is_rotated and self._browser_id is None and self.decision.sets_cookies
 
-    def assign(self, browser_id: str) -> None:
+    def assign(self, issued: IssuedId) -> None:
         """Assign a new ID to the browser."""
-        self._browser_id = browser_id
+        self._browser_id = issued.browser_id
+        self._guest = issued
         self.has_new_id = True
+        self.has_new_guest = issued.guest_id is not None
         if self._states:
             self._states[-1] = self._state()
 
     def unassign(self) -> None:
         """Remove the assigned ID, which may then be used for another visitor."""
-        self._browser_id = None
-        self.has_new_id = False
+        self._browser_id = self._guest = None
+        self.has_new_id = self.has_new_guest = False
 
     def identify(self, user_id: str, remembered: StoredIdentity | None) -> None:
         """Set the user. With `remembered`, the identity is also stored in the cookie."""
@@ -282,9 +314,18 @@ class Session:
             log.exception("cannot decide what is allowed in a request; nothing is tracked in it")
             self._decision = BROKEN
         self.withheld_reason = self._decision.withheld
-        if self._decision.refusal is not None:
-            self._browser_id = self._user_id = self.stored_identity = None
-            self.parsed_browser_id = self.parsed_browser_id._replace(browser_id=None, needs_renewal=False)
+        self._apply(self._decision)
+
+    def _apply(self, decision: Decision) -> None:
+        """Ignore what the cookies say of a visitor who is not tracked, or is a bot, which has an ID of its own."""
+        if decision.refusal is None and not decision.bot:
+            return
+        if decision.refusal is not None:
+            self._browser_id = None
+        elif self._policy is not None and self.request is not None:
+            self._browser_id = self._policy.bot_id(self.request)
+        self._user_id = self.stored_identity = None
+        self.parsed_browser_id = self.parsed_browser_id._replace(browser_id=None, needs_renewal=False)
 
     @property
     def cookie_header(self) -> str:
@@ -315,6 +356,11 @@ class Session:
     def is_identity_cleared(self) -> bool:
         """Whether the identity cookie must be deleted."""
         return self._identity_change is _CLEARED
+
+
+def bot_session(request: RequestInfo, browser_id: str) -> Session:
+    """Make a session of a bot in a request, whatever its cookies say."""
+    return Session(request, BOT, ParsedBrowserId(browser_id), None)
 
 
 def session_of(browser_id: str, user_id: str | None = None) -> Session:

@@ -17,6 +17,7 @@ from .caching import (
     read_cache_headers,
 )
 from .cookie_context import CookieContext
+from .cookie_set import CookieSet, GuestCookie, VisitorCookies
 from .page import is_page, may_be_page
 from .policy import UNREAD, Policy
 from .proxies import TrustedProxies
@@ -25,7 +26,7 @@ from .request_info import MAX_HEADER
 from .response import UNCHANGED, ResponseChanges
 from .session import Session
 from .set_cookie import SetCookie
-from .visitor_cookies import BrowserIdCookie, IdentityCookie, LogOutCookie, ParsedBrowserId
+from .visitor_cookies import LogOutCookie, ParsedBrowserId
 
 log: Logger = get_logger("passerby")
 
@@ -36,12 +37,12 @@ class SessionReader:
     """Reads sessions from requests and decides which cookies the responses set.
 
     Args:
-        browser_id_cookie: the cookie with the browser ID.
-        identity_cookie: the cookie with the user ID, or None without a secret key.
+        cookies: the current cookies.
         policy: decides what is allowed.
         proxies: the proxies whose forwarded headers are trusted.
-        log_out_cookie: the cookie that counts log-outs, or None without a secret key.
         cache_control: how to treat shared caches, see `passerby.settings.settings.Settings`.
+        old_cookies: earlier cookies, whose visitors are moved into the current ones.
+        guest_cookie: the cookie with the guest ID, if there is one.
 
     Attributes:
         unread_cookies: the number of requests whose cookies were not read.
@@ -49,21 +50,24 @@ class SessionReader:
 
     def __init__(
         self,
-        browser_id_cookie: BrowserIdCookie,
-        identity_cookie: IdentityCookie | None,
+        cookies: CookieSet,
         policy: Policy,
         proxies: TrustedProxies,
-        log_out_cookie: LogOutCookie | None = None,
         cache_control: CacheControl = "private",
+        old_cookies: Sequence[CookieSet] = (),
+        guest_cookie: GuestCookie | None = None,
     ) -> None:
-        self._log_out_cookie = log_out_cookie
         self.unread_cookies: int = 0
         self._unread = count(1)
-        self._browser_id_cookie = browser_id_cookie
-        self._identity_cookie = identity_cookie
+        self._cookies = cookies
+        self._browser_id_cookie = cookies.browser_id
+        self._identity_cookie = cookies.identity
+        self._log_out_cookie = cookies.log_out
+        self._old_cookies = tuple(old_cookies)
+        self._guest_cookie = guest_cookie
         self._policy = policy
         self._proxies = proxies
-        self._context = CookieContext(browser_id_cookie.attributes, proxies)
+        self._context = CookieContext(cookies.browser_id.attributes, proxies)
         self._cache_control = cache_control
 
     def read(self, request: RequestInfo, now: float) -> Session:
@@ -79,23 +83,35 @@ class SessionReader:
                 decision = self._policy.decide_without_id(request, decision)
             return Session(request, decision, _NO_COOKIE, None, self._policy)
         if decision is not None and decision.refusal is not None:
-            present = self._browser_id_cookie.name in header
+            present = self._has_own_cookies(header)
             return Session(request, decision, ParsedBrowserId(None, is_present=present), None)
-        parsed_browser_id = self._browser_id_cookie.read(header, now)
+        visitor = self._cookies.read(header, now)
+        if self._old_cookies:
+            visitor = self._read_old(header, visitor, now)
+        parsed_browser_id = visitor.browser_id
         if parsed_browser_id.is_unread:
             return self._read_without_cookies(request)
-        log_outs = remembered = None
-        if self._log_out_cookie is not None and parsed_browser_id.browser_id and self._log_out_cookie.name in header:
-            log_outs = self._log_out_cookie.read(header, parsed_browser_id.browser_id)
-            if log_outs == LogOutCookie.ROTATED:
-                log_outs = None
-                if not parsed_browser_id.needs_renewal:  # else the browser SDK may have written it
-                    parsed_browser_id = ParsedBrowserId(None, is_present=True)
         if decision is not None and parsed_browser_id.browser_id is None:
             decision = self._policy.decide_without_id(request, decision)
-        if self._identity_cookie is not None and parsed_browser_id.browser_id and self._identity_cookie.name in header:
-            remembered = self._identity_cookie.read(header, parsed_browser_id.browser_id, now, log_outs or 0)
-        return Session(request, decision, parsed_browser_id, remembered, self._policy, log_outs=log_outs)
+        session = Session(
+            request, decision, parsed_browser_id, visitor.stored_identity, self._policy, log_outs=visitor.log_outs
+        )
+        if self._guest_cookie is not None and parsed_browser_id.browser_id is not None:
+            session.read_guest_id(*self._guest_cookie.read(header))
+        return session
+
+    def _read_old(self, header: str, current: VisitorCookies, now: float) -> VisitorCookies:
+        """Return the visitor of an old cookie if its ID is to be used, else the current one."""
+        for cookies in self._old_cookies:
+            if cookies.browser_id.name in header and (cookies.wins or current.browser_id.browser_id is None):
+                old = cookies.read(header, now)
+                if old.browser_id.browser_id is not None:
+                    return old._replace(browser_id=old.browser_id._replace(needs_renewal=True, is_old=True))
+        return current
+
+    def _has_own_cookies(self, header: str) -> bool:
+        """Return whether a raw Cookie header may have a browser ID of ours."""
+        return any(cookies.browser_id.name in header for cookies in (self._cookies, *self._old_cookies))
 
     def _read_without_cookies(self, request: RequestInfo) -> Session:
         """Return a session for a request whose cookies are not read. It gets no ID, or each request would get one."""
@@ -192,12 +208,12 @@ class SessionReader:
         Not for a new visitor if a shared cache may store it: without a cookie every page would have a new visitor.
         """
         request, decision = session.request, session.decision
-        if request is None or session.is_ignored or decision.refusal is not None or decision.bot:
+        if request is None or session.is_ignored or decision.refusal is not None:
             return False
         headers = list(headers)
-        if not (is_page(request, status, headers) and self._policy.is_document(request)):
+        if not (is_page(request, status, headers) and self._policy.is_document(request, decision.bot)):
             return False
-        if session.parsed_browser_id.browser_id is not None:
+        if session.parsed_browser_id.browser_id is not None or decision.bot:
             return True
         return self._policy.assigns_ids and decision.sets_cookies and not self._may_be_cached(headers)
 
@@ -220,7 +236,8 @@ class SessionReader:
     def has_cookies(self, session: Session) -> bool:
         """Return whether the response may set any cookie; usually it does not."""
         is_renewed = session.parsed_browser_id.needs_renewal or session.renews_cookie
-        return session.has_new_id or is_renewed or session.is_identity_changed or session.is_consent_withdrawn
+        is_changed = session.is_identity_changed or session.has_new_guest
+        return session.has_new_id or is_renewed or is_changed or session.is_consent_withdrawn
 
     def _may_be_cached(self, headers: Iterable[tuple[Any, Any]] | CacheHeaders) -> bool:
         """Return whether a shared cache may store a response, even with additional headers."""
@@ -236,14 +253,50 @@ class SessionReader:
         if not session.decision.sets_cookies:  # deleting an identity is always allowed
             return self._expire_identity(session, secure)
         wanted: list[SetCookie] = []
-        if session.browser_id is not None and (session.has_new_id or renew or self._renews_now(session)):
+        moves = self._moves_now(session)
+        renews = session.has_new_id or renew or moves or self._renews_now(session)
+        if session.browser_id is not None and renews:
             wanted += self._browser_id_cookie.write(session.browser_id, secure=secure)
+        wanted += self._guest_cookies(session, secure, renews)
+        if moves:
+            wanted += self._move_cookies(session, secure)
         if not session.is_identity_changed:
             return wanted
         if self._identity_cookie is not None and session.identity_change is not None and session.browser_id is not None:
             remembered = session.identity_change._replace(log_outs=session.log_outs)
             wanted.append(self._identity_cookie.write(session.browser_id, remembered, secure=secure))
         return wanted + self._expire_identity(session, secure) + self._log_out_cookies(session, secure)
+
+    def _moves_now(self, session: Session) -> bool:
+        """Return whether the cookies of an old visitor are moved into the current ones with this response."""
+        is_due = session.is_identity_changed or session.has_new_id or self._renews_now(session)
+        return session.parsed_browser_id.is_old and is_due
+
+    def _move_cookies(self, session: Session, secure: bool) -> list[SetCookie]:
+        """Delete the old cookies, and store what they said about the user, unless it has changed."""
+        wanted: list[SetCookie] = []
+        browser_id, stored = session.browser_id, session.stored_identity
+        is_same = browser_id is not None and browser_id == session.parsed_browser_id.browser_id
+        if is_same and browser_id is not None and not session.is_identity_changed:
+            if stored is not None and self._identity_cookie is not None:
+                wanted.append(self._identity_cookie.write(browser_id, stored, secure=secure))
+            if session.known_log_outs is not None and self._log_out_cookie is not None:
+                wanted.append(self._log_out_cookie.write(browser_id, session.known_log_outs, secure=secure))
+        for cookies in self._old_cookies:
+            wanted += cookies.expire(session.cookie_header, secure=secure)
+        return wanted
+
+    def _guest_cookies(self, session: Session, secure: bool, renews: bool) -> list[SetCookie]:
+        """Return the cookie with the guest ID if it is new or old, and delete the one of another browser ID."""
+        if self._guest_cookie is None:
+            return []
+        header = session.cookie_header
+        if session.guest_id is None:
+            return self._guest_cookie.expire(header, secure=secure) if session.has_new_id else []
+        if not (renews or session.has_new_guest):
+            return []
+        cookie = self._guest_cookie.write(session.guest_id, secure=secure)
+        return [cookie, *self._guest_cookie.expire(header, secure=secure, only_old=True)]
 
     def _log_out_cookies(self, session: Session, secure: bool) -> list[SetCookie]:
         """Return the cookie that keeps late responses from undoing a log-out or a new browser ID."""
@@ -275,6 +328,10 @@ class SessionReader:
         if not session.parsed_browser_id.is_present:
             return []
         wanted = self._browser_id_cookie.expire(secure=secure)
+        for cookies in self._old_cookies:
+            wanted += cookies.expire(session.cookie_header, secure=secure)
+        if self._guest_cookie is not None:
+            wanted += self._guest_cookie.expire(session.cookie_header, secure=secure)
         if self._identity_cookie is not None:
             wanted.append(self._identity_cookie.expire(secure=secure))
         mark = self._log_out_cookie

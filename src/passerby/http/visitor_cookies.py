@@ -41,12 +41,14 @@ class ParsedBrowserId(NamedTuple):
         needs_renewal: whether to set the cookie again, because it is unsigned or old.
         is_present: whether there was a cookie of the name at all, valid or not.
         is_unread: whether there were too many cookies to try them all, so that the valid one may be among the others.
+        is_old: whether the ID is that of an old cookie, from which it has to be moved into the current one.
     """
 
     browser_id: str | None
     needs_renewal: bool = False
     is_present: bool = False
     is_unread: bool = False
+    is_old: bool = False
 
 
 _NOTHING = ParsedBrowserId(None)

@@ -52,6 +52,15 @@ class CapturedEvents:
         """Assert that exactly one custom event of this type matches, and return it."""
         return self._assert_one("event", type, fields, type)
 
+    def assert_form(self, form_id: str, interaction: str | None = None, **fields: Any) -> Event:
+        """Assert that exactly one call for this form, and this interaction if one is given, matches, and return it."""
+        named = {"form_id": form_id} if interaction is None else {"form_id": form_id, "interaction": interaction}
+        return self._assert_one("form", "form", {**named, **fields})
+
+    def assert_screen(self, name: str, **fields: Any) -> Event:
+        """Assert that exactly one screen of this name matches, and return it."""
+        return self._assert_one("screen", f"screen {name}", fields, name)
+
     def assert_group(self, group_id: str, **fields: Any) -> Event:
         """Assert that exactly one call for this group matches, and return it."""
         return self._assert_one("group", "group", {"group_id": group_id, **fields})
@@ -100,7 +109,7 @@ class CapturedEvents:
         return found[0]
 
     def _find(self, kind: EventKind, fields: Mapping[str, Any], type: str | None) -> list[Event]:
-        alike = (event for event in self.events if event.kind == kind and event.type == type)
+        alike = (event for event in self.events if event.kind == kind and type in (None, event.type))
         return [event for event in alike if all(_field(event, name) == value for name, value in fields.items())]
 
     def _all(self) -> str:
@@ -115,6 +124,9 @@ _NAME_FIELD = {"page_view": "page", "group": "group_id", "alias": "previous_id"}
 def _short(event: Event) -> str:
     if event.kind == "event":
         return event.type or ""
+    if event.kind in ("form", "screen"):
+        name = event.type if event.kind == "screen" else f"{event.data['form_id']} {event.data['interaction']}"
+        return f"{event.kind} {name}"
     name = event.user_id if event.kind == "identity" else event.data.get(_NAME_FIELD[event.kind])
     return f"{event.kind.replace('_', ' ')} {name or ''}".rstrip()
 
