@@ -44,7 +44,7 @@ class Bodies(BodyParts):
         body = self._view(data) if call == "pageView" else self._event(data, args) if call == "event" else {}
         common: JSON = {"browser_id": "", "client_key": self.page.client_key, "pos": self._point_of_sale(data)}
         common |= self._where(data)
-        if call == "event" and "own-fields-kept" in self.on and _is_of_another_event(data, args.get("type")):
+        if call == "event" and "own-fields-kept" in self.on and is_of_another_event(data, args.get("type")):
             raise Refused(OWN_ERROR)
         if call == "identity":
             body |= self._identity.body(data)
@@ -111,6 +111,6 @@ class Bodies(BodyParts):
         return body | self._person(data)
 
 
-def _is_of_another_event(data: JSON, kind: Any) -> bool:
+def is_of_another_event(data: JSON, kind: Any) -> bool:
     spelt = {re.sub(r"[\W_]", "", name).lower() for name in data}
     return bool(OWN_FIELDS & spelt) or (isinstance(kind, str) and re.sub(r"[\W_]", "", kind).lower() == "identity")

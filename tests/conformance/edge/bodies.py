@@ -9,10 +9,11 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
+from ..bodies import is_of_another_event
 from ..body_parts import BodyParts, Page, is_filled
 from ..case import JSON
 from ..identity import BLANK, Identity
-from ..javascript import is_truthy, to_json
+from ..javascript import is_truthy, to_json, well_formed
 from ..recorded import ANY_ERROR
 from ..refusal import OWN_ERROR, Refused
 from .refusal import coded
@@ -21,6 +22,21 @@ DAY = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 LONG_ENDING = re.compile(rf"[^{BLANK}@]+@[^{BLANK}@]+\.[^{BLANK}@]{{2,}}")
 LONGEST_EMAIL = 320
 REQUESTED_AT = "<requestedAt>"
+SNAKE_CASE = {
+    "pageView": {
+        "page_variant_id": "pageVariantId", "point_of_sale": "pointOfSale", "extension_data": "extensionData",
+        "search_data": "searchData", "include_utm_parameters": "includeUTMParameters",
+    },
+    "identity": {
+        "first_name": "firstName", "last_name": "lastName", "postal_code": "postalCode", "point_of_sale": "pointOfSale",
+        "extension_data": "extensionData",
+    },
+    "event": {"point_of_sale": "pointOfSale", "extension_data": "extensionData", "search_data": "searchData"},
+    "personalize": {
+        "friendly_id": "friendlyId", "page_variant_ids": "pageVariantIds", "point_of_sale": "pointOfSale",
+    },
+    "botPageView": {"user_agent": "userAgent"},
+}  # fmt: skip
 SPECIAL = ("channel", "currency", "language", "page", "extensionData", "searchData")
 
 
@@ -34,7 +50,15 @@ class EdgeIdentity(Identity):
 
     def _is_birthday(self, value: Any) -> bool:
         is_minute, is_day = self._is_minute(value), isinstance(value, str) and _is_day(value)
+        if "either-birthday" in self.on:
+            return is_minute or is_day
         return is_day if self.sdk == "content" else is_minute
+
+    def _minutes(self, name: str, value: Any) -> Any:
+        written = super()._minutes(name, value)
+        if name == "dob" and "either-birthday" in self.on and isinstance(written, str):
+            return written[:10] if self.sdk == "content" else f"{written}T00:00"[:16]
+        return written
 
     def _is_email(self, text: str) -> bool:
         if self.sdk == "cloud":
@@ -44,6 +68,8 @@ class EdgeIdentity(Identity):
 
 class EdgeBodies(BodyParts):
     """Makes the bodies of calls, without the browser's ID, with some differences switched on."""
+
+    snake_case = SNAKE_CASE
 
     def __init__(self, page: Page, on: Collection[str], sdk: str) -> None:
         super().__init__(page, on)
@@ -56,7 +82,8 @@ class EdgeBodies(BodyParts):
             return self._form(args) if call == "form" else self._bot_view(args)
         data = args.get("data")
         if call == "pageView":
-            return self._view(self._data(call, data)) | ({"ext": {}} if "data" not in args else {})
+            is_bare = "data" not in args and "no-empty-ext" not in self.on
+            return self._view(self._data(call, data)) | ({"ext": {}} if is_bare else {})
         if data is None and "absent-data" not in self.on:
             raise Refused(ANY_ERROR)
         if call == "personalize":
@@ -64,7 +91,16 @@ class EdgeBodies(BodyParts):
         return self._identity_of(self._data(call, data)) if call == "identity" else self._event(self._data(call, data))
 
     def _data(self, call: str, data: Any) -> JSON:
-        return self._renamed(call, self._checked(self._mapping(data if data is not None else {})))
+        mapping = self._renamed(call, self._mapping(data if data is not None else {}))
+        beside = ("extensionData", "params") if call != "event" else ("extensionData", "type")
+        apart = {name: mapping[name] for name in beside if name in mapping}
+        rest = self._checked({name: value for name, value in mapping.items() if name not in apart})
+        return rest | {name: self._checked_apart(value) for name, value in apart.items()}
+
+    def _checked_apart(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return self._checked(value)
+        return well_formed(value) if "text-well-formed" in self.on else value
 
     def _common(self, data: JSON) -> JSON:
         return self._nobody() | self._where(data)
@@ -86,12 +122,23 @@ class EdgeBodies(BodyParts):
         return body | self._common(data) | ({"ext": flat} if flat else {})
 
     def _event(self, data: JSON) -> JSON:
+        kind = data.get("type")
+        if "event-type-required" in self.on and not is_filled(kind):
+            raise Refused(OWN_ERROR)
+        others = {name: value for name, value in data.items() if name != "type"}
+        if "own-fields-kept" in self.on and is_of_another_event(others, kind):
+            raise Refused(OWN_ERROR)
         flat = self._flattened(data)
-        body = {name: to_json(value) for name, value in data.items() if name not in SPECIAL}
+        special = (*SPECIAL, "pointOfSale") if "site-of-a-call" in self.on else SPECIAL
+        body = {name: to_json(value) for name, value in data.items() if name not in special}
         return body | ({"ext": flat} if flat else {}) | _search(data) | self._common(data)
 
     def _form(self, args: Mapping[str, Any]) -> JSON:
-        interaction = args.get("interactionType")
+        interaction, instance = args.get("interactionType"), args.get("componentInstanceId")
+        if "form-checked" in self.on:
+            named = [args.get("formId"), interaction, *([] if instance is None else [instance])]
+            if not all(map(is_filled, named)):
+                raise Refused(OWN_ERROR)
         if not isinstance(interaction, str):
             raise Refused(ANY_ERROR)
         names = ("componentInstanceId", "formId")
@@ -99,15 +146,26 @@ class EdgeBodies(BodyParts):
         return {"type": "FORM", "ext": ext | {"interactionType": interaction.upper()}} | self._nobody()
 
     def _bot_view(self, args: Mapping[str, Any]) -> JSON:
-        data = self._mapping(args.get("data"))
+        data = self._data("botPageView", args.get("data"))
         agent = data.get("userAgent")
         if not isinstance(agent, str):
             raise Refused(ANY_ERROR)
+        return self.bot_view({name: data[name] for name in ("page", "language") if name in data}, agent)
+
+    def bot_view(self, data: JSON, agent: str) -> JSON:
+        """The page view of a bot, of which only page and language are told, and a variant."""
         flat: JSON = {"sourceUserAgent": agent}
-        self._with_variant(None, flat)
+        self._with_variant(data.get("pageVariantId"), flat)
         where = self._common({name: data[name] for name in ("page", "language") if name in data})
         body = {"type": "VIEW", "channel": "bot", "ext": flat} | self._utm_parameters()
         return body | where | {"browser_id": bot_id(agent)}
+
+    def view_of_bot(self, args: Mapping[str, Any], agent: str) -> JSON:
+        """The page view of a bot that is tracked like a person's; raises Refused for what is wrong in it."""
+        data = self._data("pageView", args.get("data"))
+        view = self._view(data)
+        bot = self.bot_view(data, agent)
+        return {name: value for name, value in bot.items() if name in view or not name.startswith("utm_")}
 
     def _personalize(self, data: JSON) -> JSON:
         friendly = data.get("friendlyId")
@@ -135,16 +193,20 @@ class EdgeBodies(BodyParts):
         geo = data.get("geo")
         if geo:
             params["geo"] = geo
-        query = self.page.url.partition("#")[0].partition("?")[2]
-        if "utm_" in query and not is_truthy(params.get("utm")):
+        if not is_truthy(params.get("utm")) and self._has_utm():
             params["utm"] = {name.removeprefix("utm_"): value for name, value in self._utm_parameters().items()}
         return params
+
+    def _has_utm(self) -> bool:
+        if "utm-of-any-case" in self.on:
+            return bool(self._utm_parameters())
+        return "utm_" in self.page.url.partition("#")[0].partition("?")[2]
 
     def _check_person(self, data: JSON) -> None:
         identifier = data.get("identifier")
         texts = [data.get("email"), identifier.get("id") if isinstance(identifier, dict) else None]
-        if any(is_truthy(text) and not isinstance(text, str) for text in texts):
-            raise Refused(OWN_ERROR if "types-checked" in self.on else ANY_ERROR)
+        if "numbers-are-ids" not in self.on and any(is_truthy(text) and not isinstance(text, str) for text in texts):
+            raise Refused(ANY_ERROR)
 
     def _flattened(self, data: JSON) -> JSON:
         flat = self._flatten(self._mapping(data.get("extensionData")))

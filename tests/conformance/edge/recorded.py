@@ -11,6 +11,7 @@ in the response as it leaves; `kept` are those that were there before. Settings 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from ..case import JSON
@@ -44,10 +45,15 @@ def _visit_of(case: EdgeCase, recorded: JSON) -> JSON:
     before = case.set_cookie_before
     return {
         "steps": [step for step in steps if step["call"] not in UNSEEN],
-        "cookies": [parse_set_cookie(line) for line in lines if line not in before],
+        "cookies": in_order(parse_set_cookie(line) for line in lines if line not in before),
         "kept": [line for line in before if line in lines or not lines],
         "request_cookie": recorded.get("request_cookie_after", case.cookie_header),
     }
+
+
+def in_order(cookies: Iterable[JSON]) -> list[JSON]:
+    """Cookies in the order of their names: in which they are set is all the same."""
+    return sorted(cookies, key=lambda cookie: str(cookie["name"]))
 
 
 def _entries(case: EdgeCase, recorded: JSON) -> list[tuple[str, JSON]]:

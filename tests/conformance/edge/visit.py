@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from ..body_parts import Page, language_of
 from ..case import JSON
-from ..cookies import cookie_of, read_cookie, write_cookie
+from ..cookies import UUID, cookie_of, read_cookie, write_cookie
+from ..identity import FIELDS
 from ..javascript import is_truthy, to_json
 from ..recorded import ANY_ERROR, parse_set_cookie
-from ..refusal import Refused
+from ..refusal import OWN_ERROR, Refused
+from ..secrets import holds_secret
 from ..server import Answer
 from ..wire import Visitor
 from .bodies import EdgeBodies
 from .case import EdgeCase
-from .recorded import ANSWERING_HERE, UNSEEN
+from .recorded import ANSWERING_HERE, UNSEEN, in_order
 from .refusal import coded
 from .settings import check_settings
 from .wire import EdgeWire
@@ -28,6 +30,7 @@ Steps = Generator[float, None, Any]
 
 ID = "sc_cid"
 GUEST = "sc_cid_personalize"
+SENDING = ("pageView", "identity", "event", "form", "botPageView")
 CORE_CALLS = ("getBrowserId", "getGuestId", "getGuestIdServer")
 BOTS = ("Googlebot", "GPTBot")
 
@@ -47,8 +50,12 @@ class Visit:
         self.steps: list[JSON] = []
         self.failure: JSON | None = None
         self.is_ready = False
+        self.is_processing = False
+        self.is_new = True
         self.outcome: JSON = {}
-        self.wire = EdgeWire(case, Visitor(None), on, process.server, process.sent, case.chosen)
+        self.visitor = Visitor(self._first_id() if "request-untouched" in on else None)
+        self.guest_id: str | None = None
+        self.wire = EdgeWire(case, self.visitor, on, process.server, process.sent, case.chosen)
 
     def run(self) -> Generator[float, None, None]:
         """Make the calls; yields how long it waits."""
@@ -57,9 +64,10 @@ class Visit:
             if is_over:
                 break
         before = self.case.set_cookie_before
-        self.outcome = {
+        known = self.visitor.browser_id if self.is_ready and not self._is_tagged else None
+        self.outcome = ({"known_id": known} if known and "request-untouched" in self.on else {}) | {
             "steps": [step for step in self.steps if step["call"] not in UNSEEN],
-            "cookies": [parse_set_cookie(line) for line in self.response if line not in before],
+            "cookies": in_order(parse_set_cookie(line) for line in self.response if line not in before),
             "kept": [line for line in before if line in self.response],
             "request_cookie": self.request_cookie,
         }
@@ -76,23 +84,32 @@ class Visit:
                 self._settle()
             else:
                 self._check_ready(call)
-                answer = getattr(self, f"_{call}")(call, args)
-                step["result"] = {"answer": answer} if call in ANSWERING_HERE else {}
+                step["result"] = self._make(call, args) if call in ANSWERING_HERE else {}
+                if call not in ANSWERING_HERE:
+                    getattr(self, f"_{call}")(call, args)
         except Refused as refused:
             step["error"] = refused.error
         if self.case.is_in_browser:
             step["held"] = len(self.queue)
-        if given != args:
+        if given != args and "arguments-untouched" not in self.on:
             step["args_after"] = to_json(args)
         self.steps.append(step)
         return call == "initialize" and not self.is_ready
+
+    def _make(self, call: str, args: JSON) -> JSON:
+        if self._is_tagged and call in ("identity", "event", "form"):
+            self._body(call, args)
+            return {"dropped": "bot"}
+        came = getattr(self, f"_{call}")(call, args)
+        return came if call in SENDING and came is not None else {"answer": came}
 
     # Initialising.
 
     def _initialize(self, args: JSON) -> Steps:
         chosen = self.case.chosen_of(args["settings"]) if "settings" in args else self.case.chosen
         check_settings(self.case, chosen, self.on)
-        if self.case.sdk == "content" and "analytics" not in self.case.packages and self.case.packages:
+        is_lacking = "analytics" not in self.case.packages and "events" in self.case.packages
+        if self.case.sdk == "content" and is_lacking and "ready-when-made" not in self.on:
             raise Refused(coded("content", "events without analytics"))
         self.is_ready = True
         self.process.chosen = self.wire.chosen = chosen
@@ -103,7 +120,7 @@ class Visit:
         try:
             yield from self._set_cookies(chosen)
         except Refused as refused:
-            self.failure = refused.error
+            self.failure = None if "failures-pass" in self.on else refused.error
             if self.case.sdk == "cloud" and self.case.is_in_browser:
                 return
             raise
@@ -111,29 +128,38 @@ class Visit:
 
     def _load_script(self) -> Steps:
         personalize = self.case.personalize_settings or {}
-        if self.case.is_in_browser and is_truthy(personalize.get("webPersonalization")):
+        is_wanted = is_truthy(personalize.get("webPersonalization")) and "no-script" not in self.on
+        if self.case.is_in_browser and is_wanted:
             self.wire.call("GET", self.wire.script_path, "cdn")
         yield from ()
 
     def _set_cookies(self, chosen: JSON) -> Steps:
+        if self._is_tagged:
+            return
         if not self._is_bot:
             yield from self._set_id(chosen)
         if is_truthy(chosen.get("enablePersonalizeCookie")):
             # From here on it is the request that was initialised last.
-            visit = self.process.visit or self
+            visit = self if "visits-apart" in self.on else self.process.visit or self
             yield from visit._set_guest(chosen)
 
     def _set_id(self, chosen: JSON) -> Steps:
         legacy = f"sc_{chosen.get('contextId')}"
         old, known = self._read(legacy), self._read(ID)
+        if "empty-cookies-replaced" in self.on:
+            old, known = old or None, known or None
         is_known = is_truthy(known) if self.case.sdk == "content" else known is not None
-        self.process.guest_id = None if self.case.sdk == "content" else self.process.guest_id
+        is_apart = self.case.sdk == "content" or "visits-apart" in self.on
+        self.process.guest_id = None if is_apart else self.process.guest_id
+        if "request-untouched" in self.on and self.visitor.browser_id is not None and old is None:
+            known, is_known = self.visitor.browser_id, True
         if old is not None:
             self._set_all([self._line(ID, old), self._expired(legacy)])
             self._rename(legacy, ID)
         elif is_known:
             if not self.case.is_in_browser:
                 self._set(self._line(ID, str(known)))
+            self.is_new = False
         else:
             limit = self._timeout(chosen) if "timeout" in chosen else None
             answer = self.wire.call("GET", self.wire.create_path, "create")
@@ -146,14 +172,25 @@ class Visit:
         if browser_id is None:
             raise Refused(coded(self.case.sdk, "no browser ID"))
         self.process.guest_id = answer.json.get("customer_ref")
+        self.visitor.browser_id = browser_id
+        if "guest-when-known" in self.on:
+            self._know_guest(answer)
         line = self._line(ID, browser_id)
         self._set(line)
         self._append(line)
 
+    def _know_guest(self, answer: Answer) -> None:
+        ref = answer.json.get("customer_ref")
+        self.guest_id = ref if isinstance(ref, str) and UUID.fullmatch(ref) else None
+
     def _set_guest(self, chosen: JSON) -> Steps:
         legacy = f"sc_{chosen.get('contextId')}_personalize"
         old, known = self._read(legacy), self._read(GUEST)
-        if old is not None:
+        if "empty-cookies-replaced" in self.on:
+            old, known = old or None, known or None
+        if "guest-when-needed" in self.on:
+            self._set_known_guest(legacy, old, known)
+        elif old is not None:
             self._set_all([self._line(GUEST, old), self._expired(legacy)])
             self._rename(legacy, ID if self.case.sdk == "cloud" else GUEST)
         elif known is not None:
@@ -166,6 +203,22 @@ class Visit:
             yield answer.seconds(with_body=True)
             self._take_guest(self._guest_in(answer))
 
+    def _set_known_guest(self, legacy: str, old: str | None, known: str | None) -> None:
+        """Set what is known of the guest, of the visitor's own browser ID; nothing is asked for."""
+        if not self.is_new:
+            self.guest_id = old or known
+        if self.guest_id is None:
+            if self.is_new:
+                for name in (GUEST, legacy):
+                    self._expire_if_there(name)
+            return
+        self._set(self._line(GUEST, self.guest_id))
+        self._expire_if_there(legacy)
+
+    def _expire_if_there(self, name: str) -> None:
+        if name in str(self.request_cookie):
+            self._set(self._expired(name))
+
     def _take_guest(self, guest_id: str) -> None:
         line = self._line(GUEST, guest_id)
         self._set(line)
@@ -177,9 +230,11 @@ class Visit:
             raise Refused(ANY_ERROR)
         if not answer.is_good:
             words = [str(found.get(name, "undefined")) for name in ("error_msg", "moreInfo")]
+            if "guest-errors-in-words" in self.on and "undefined" in words:
+                raise Refused(OWN_ERROR)
             raise Refused({"code": None, "text": ", for more info: ".join(words)})
         if not isinstance(found.get("customer"), dict):
-            raise Refused(ANY_ERROR)
+            raise Refused(OWN_ERROR if "guest-errors-in-words" in self.on else ANY_ERROR)
         if not is_truthy(found["customer"].get("ref")):
             raise Refused(coded(self.case.sdk, "no guest ID"))
         return str(found["customer"]["ref"])
@@ -199,7 +254,9 @@ class Visit:
 
     def _set(self, line: str) -> None:
         """Set one cookie: Cloud replaces the header, Content adds to a list, or to the end of a text."""
-        if self.case.is_in_browser:
+        if "cookies-appended" in self.on:
+            self._add(line)
+        elif self.case.is_in_browser:
             self.response.append(line)
         elif self.case.sdk == "cloud" or not self.response:
             self._replace([line], is_one_text=True)
@@ -209,10 +266,19 @@ class Visit:
             self._replace([*self.response, line], is_one_text=False)
 
     def _set_all(self, lines: list[str]) -> None:
-        if self.case.is_in_browser:
+        if "cookies-appended" in self.on:
+            for line in lines:
+                self._add(line)
+        elif self.case.is_in_browser:
             self.response += lines
         else:
             self._replace(lines, is_one_text=False)
+
+    def _add(self, line: str) -> None:
+        name = line.partition("=")[0]
+        earlier = [one.partition("=")[0] for one in self.response]
+        if name not in earlier:
+            self.response = [*self.response, line]
 
     def _replace(self, lines: list[str], *, is_one_text: bool) -> None:
         self.response = lines
@@ -220,17 +286,21 @@ class Visit:
 
     def _rename(self, old: str, new: str) -> None:
         """Rename a cookie in the request, or what begins like it and stands before it."""
-        if not self.case.is_in_browser:
+        if not self.case.is_in_browser and "request-untouched" not in self.on:
             self.request_cookie = str(self.request_cookie).replace(old, new, 1)
 
     def _append(self, line: str) -> None:
-        if not self.case.is_in_browser:
+        if not self.case.is_in_browser and "request-untouched" not in self.on:
             self.request_cookie = f"{self.request_cookie}; {line}" if self.request_cookie else line
 
     # The calls.
 
     def _check_ready(self, call: str) -> None:
         sdk = self.case.sdk
+        if "ready-when-made" in self.on:
+            if self.failure is not None and (sdk == "content" or self.case.is_in_browser):
+                raise Refused(self.failure)
+            return
         where = " in browser" if self.case.is_in_browser else ""
         package = "personalize" if call == "personalize" else "events"
         if sdk == "content":
@@ -247,33 +317,59 @@ class Visit:
             raise Refused(self.failure)
 
     def _pageView(self, call: str, args: JSON) -> Any:  # noqa: N802 - the SDK's name, as all below
-        if self._is_bot:
+        if self._is_bot and not self._is_tagged:
             return None
         visit = self._current
         body = visit._body(call, args)
         visit.referrer = None  # the next page view of this page has none
-        return self._send(body)
+        return self._send(body, args)
 
     def _identity(self, call: str, args: JSON) -> Any:
-        return self._send(self._current._body(call, args))
+        body = self._current._body(call, args)
+        if "secrets-refused" in self.on and self._holds_secret(args):
+            raise Refused(OWN_ERROR)
+        return self._send(body, args)
+
+    def _holds_secret(self, args: JSON) -> bool:
+        data = args.get("data") or {}
+        of_person = {theirs: data[ours] for ours, theirs in FIELDS.items() if ours in data}
+        return holds_secret("", of_person) or holds_secret("", data.get("extensionData"))
 
     def _event(self, call: str, args: JSON) -> Any:
-        return self._send(self._current._body(call, args))
+        return self._send(self._current._body(call, args), args)
 
     def _form(self, call: str, args: JSON) -> Any:
-        return self._send(self._current._body(call, args))
+        return self._send(self._current._body(call, args), args)
 
     def _botPageView(self, call: str, args: JSON) -> Any:  # noqa: N802
-        return self._send(self._current._body(call, args))
+        return self._send(self._current._body(call, args), args)
 
     def _personalize(self, call: str, args: JSON) -> Any:
+        if self._is_tagged:
+            return None
         visit = self._current
         body = visit._body(call, args)
         limit = self._timeout(args["opts"]) if "timeout" in (args.get("opts") or {}) else None
         self._change_arguments(visit, args)
+        if "guest-when-needed" in self.on:
+            body["guestRef"] = self._needed_guest()
+        self._choose_site(args)
         answer = self.wire.call("POST", self.wire.personalize_path, "personalize", body)
         self.wire.check_time(answer, limit)
+        if "personalize-errors" in self.on and not (answer.is_good and isinstance(answer.json, dict)):
+            return None
         return self.wire.answer_to_caller(answer)
+
+    def _needed_guest(self) -> str:
+        """The guest ID, which is asked for where it is kept and not known yet."""
+        is_kept = is_truthy(self.case.chosen.get("enablePersonalizeCookie"))
+        if self.guest_id is None and is_kept and self.visitor.browser_id is not None:
+            answer = self.wire.call("GET", self.wire.show_path(self.visitor.browser_id), "show")
+            try:
+                self.guest_id = self._guest_in(answer)
+            except Refused:
+                return ""
+        return self.guest_id or ""
 
     def _change_arguments(self, visit: Visit, args: JSON) -> None:
         """Write the campaign into the caller's parameters, unless they were copied for the place."""
@@ -304,12 +400,14 @@ class Visit:
 
     def _processEventQueue(self, call: str, args: JSON) -> None:  # noqa: N802
         """Send what waits, in the background: the queue is there until that is done."""
-        for body, _ in self.queue:
-            self._send(body)
+        for body, given in self.queue:
+            self._send(body, given)
         self.is_processing = True
+        if "queue-exact" in self.on:
+            self._settle()
 
     def _settle(self) -> None:
-        if getattr(self, "is_processing", False):
+        if self.is_processing:
             self.queue.clear()
             self.is_processing = False
 
@@ -318,10 +416,18 @@ class Visit:
     @property
     def _current(self) -> Visit:
         """Whose request it is: Content takes that which was initialised last."""
-        return (self.process.visit or self) if self.case.sdk == "content" else self
+        is_shared = self.case.sdk == "content" and "visits-apart" not in self.on
+        return (self.process.visit or self) if is_shared else self
+
+    def _first_id(self) -> str | None:
+        """The browser ID that a request has: the older cookie wins."""
+        names = (f"sc_{self.case.chosen.get('contextId')}", ID)
+        return next(filter(None, map(self._read, names)), None)
 
     @property
     def _known_id(self) -> str:
+        if "request-untouched" in self.on:
+            return self.visitor.browser_id or ""
         known = self._read(ID)
         if known is None and self.case.is_in_browser:
             written = [parse_set_cookie(line) for line in self.response]
@@ -329,8 +435,9 @@ class Visit:
         return known or ""
 
     @property
-    def _guest_id(self) -> str:
-        return self._read(GUEST) or ""
+    def _is_tagged(self) -> bool:
+        """Whether it is a bot for passerby."""
+        return self._is_bot and "bots-are-no-persons" in self.on
 
     @property
     def _is_bot(self) -> bool:
@@ -345,24 +452,37 @@ class Visit:
         return EdgeBodies(page, self.on, self.case.sdk)
 
     def _body(self, call: str, args: JSON) -> JSON:
+        if self._is_tagged and call == "pageView":
+            return self._bodies().view_of_bot(args, self.case.user_agent or "")
         body = self._bodies().make(call, args)
         for name in ("browser_id", "browserId"):
             if name in body and not body[name]:
                 body[name] = self._known_id
         if "guestRef" in body:
-            body["guestRef"] = self._guest_id
+            body["guestRef"] = self._read(GUEST) or ""
         return body
 
-    def _send(self, body: JSON) -> Any:
-        self.wire.chosen = self.process.chosen or {}
-        return self.wire.send(body)["answer"]
+    def _send(self, body: JSON, args: JSON) -> JSON:
+        if "visits-apart" not in self.on:
+            self.wire.chosen = self.process.chosen or {}
+        self._choose_site(args)
+        return self.wire.send(body)
+
+    def _choose_site(self, args: JSON) -> None:
+        """The site of the settings, or of the call's data."""
+        data = args.get("data")
+        given = data.get("pointOfSale", data.get("point_of_sale")) if isinstance(data, dict) else None
+        is_chosen = isinstance(given, str) and given.strip() and "site-of-a-call" in self.on
+        self.wire.site = str(given if is_chosen else self.wire.chosen.get("siteName"))
 
     def _timeout(self, settings: JSON) -> float | None:
         """The time limit in seconds; raises Refused for what is none."""
         timeout = settings["timeout"]
+        is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+        if "timeout-in-seconds" in self.on and (timeout is None or (is_number and timeout >= 0)):
+            return None if timeout is None else float(timeout) / 1000
         if self.case.sdk == "content" and not is_truthy(timeout):
             return None
-        is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
         if is_number and timeout >= 0 and float(timeout).is_integer():
             return float(timeout) / 1000
         raise Refused(coded(self.case.sdk, "timeout"))

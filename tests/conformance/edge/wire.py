@@ -8,8 +8,10 @@ from typing import Any
 from urllib.parse import quote
 
 from ..case import JSON
+from ..cookies import UUID
 from ..javascript import is_truthy
-from ..server import UNSCRIPTED, Answer, Server
+from ..server import ISSUED, UNSCRIPTED, Answer, Server
+from ..settings import base_url
 from ..wire import KEPT_IN_QUERY, Visitor, Wire
 from .case import EdgeCase
 from .recorded import HEADERS
@@ -50,15 +52,16 @@ class EdgeWire(Wire):
         self._chosen = chosen
         target = str(chosen.get("edgeUrl", ""))
         target = target.strip() if self.case.sdk == "content" else target
-        self.base = re.sub(r"^\{\w+\}", "", target)
+        self.base = re.sub(r"^\{\w+\}", "", base_url(target, self.on))
+        self.site = str(chosen.get("siteName"))
 
     @property
     def events_path(self) -> str:
-        return "/v1/events/v1.2/events" + self._query(siteId=self.chosen.get("siteName"))
+        return "/v1/events/v1.2/events" + self._query(siteId=self.site)
 
     @property
     def personalize_path(self) -> str:
-        return "/v1/personalize" + self._query(siteId=self.chosen.get("siteName"))
+        return "/v1/personalize" + self._query(siteId=self.site)
 
     @property
     def create_path(self) -> str:
@@ -80,6 +83,9 @@ class EdgeWire(Wire):
     def id_in(self, answer: Answer) -> str | None:
         """The browser ID of an answer, if there is one for the SDK."""
         ref = answer.json.get("ref") if isinstance(answer.json, dict) else None
+        if "browser-id-checked" in self.on:
+            is_id = isinstance(ref, str) and (ref == ISSUED or UUID.fullmatch(ref) is not None)
+            return ref if answer.is_good and is_id else None
         if self.case.sdk == "content" and not answer.is_good:
             return None
         return str(ref) if is_truthy(ref) else None
@@ -108,8 +114,14 @@ class EdgeWire(Wire):
             headers["x-client-software-id"] = SOFTWARE[self.case.sdk]
         if route == "personalize":
             headers["x-sc-correlation-id"] = CORRELATION
-            headers["user-agent"] = None if self.case.is_in_browser else self.case.user_agent
+            headers["user-agent"] = self._user_agent
         return headers
+
+    @property
+    def _user_agent(self) -> str | None:
+        agent = self.case.user_agent
+        is_left_out = "user-agent-in-ascii" in self.on and not (agent or "").isascii()
+        return None if is_left_out or (self.case.is_in_browser and "server-issues-cookie" not in self.on) else agent
 
     def _version_for(self, route: str) -> str:
         if self.case.sdk == "cloud":
@@ -128,7 +140,7 @@ class EdgeWire(Wire):
 
     def answer_to_caller(self, answer: Answer) -> Any:
         """What a call gives back."""
-        if self.case.sdk == "cloud":
+        if self.case.sdk == "cloud" or "answers-are-json" in self.on:
             return answer.json
         if not answer.is_good:
             return None
