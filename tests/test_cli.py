@@ -179,6 +179,17 @@ def test_collect_keeps_everything_in_a_file(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o077 == 0
 
 
+def test_collect_accepts_only_the_context_ids_that_it_is_given() -> None:
+    with running("collect", "--port", "0", "--context-id", "a", "b") as collect:
+        url = collect.wait_for(r"Collecting on (\S+)")[1]
+        create = f"{url}/v1/events/v1.2/browser/create.json"
+        answers = [get(create, headers={"x-sitecore-contextid": one}).status_code for one in "abc"]
+        collect.wait_for("create +- +401 refused: The context ID is not one of this service")
+        assert collect.end() == 0
+
+    assert answers == [200, 200, 401]
+
+
 def test_collect_survives_a_reader_that_left() -> None:
     command = subprocess.Popen(
         [sys.executable, "-W", "error", "-m", "passerby.cli.main", "collect", "--port", "0", "--accept-any-browser-id"],

@@ -106,25 +106,35 @@ def test_the_examples_of_tracking_run() -> None:
         assert tracking.close(PATIENCE) == 0
 
         assert {str(type(one).__name__) for one in receipts[0].outcomes.values()} == {"Delivered"}
-        assert {event["type"] for event in collector.events} == {"VIEW", "ADD", "IDENTITY", "REFUND"}
+        assert {event["type"] for event in collector.events} == {"VIEW", "ADD", "IDENTITY", "FORM", "REFUND"}
         assert {message["type"] for message in collector.messages("customerio")} == {
-            *("page", "track", "identify", "group", "alias")
+            *("page", "track", "identify", "screen", "group", "alias")
         }
         assert all(one.is_balanced for one in tracking.stats().destinations.values())
 
 
-def test_the_example_for_engage_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    (example,) = examples(read("engage.md"))
+@pytest.mark.parametrize(
+    ("number", "name", "types"),
+    [
+        (0, "init_server", ["VIEW", "IDENTITY", "ADD"]),
+        (1, "init_content_sdk", ["VIEW", "IDENTITY", "ADD", "FORM"]),
+    ],
+)
+def test_the_examples_for_sitecores_sdks_run(
+    monkeypatch: pytest.MonkeyPatch, number: int, name: str, types: list[str]
+) -> None:
+    example = examples(read("engage.md"))[number]
     with CollectorServer() as collector:
-        made: list[Tracking] = []
-        make: Callable[..., Tracking] = passerby.init_server
+        made: list[Any] = []
+        make: Callable[..., Any] = getattr(passerby, name)
+        own = {"client_key": "key", "target_url": collector.url} if number == 0 else {"edge_url": collector.url}
+        own |= {} if number == 0 else {"context_id": "ctx1"}
 
-        def init(**settings: Any) -> Tracking:
-            settings |= {"client_key": "key", "target_url": collector.url, "browser_id_timeout": PATIENCE}
-            made.append(make(**settings))
+        def init(**settings: Any) -> Any:
+            made.append(make(**(settings | own | {"browser_id_timeout": PATIENCE})))
             return made[0]
 
-        monkeypatch.setattr(passerby, "init_server", init)
+        monkeypatch.setattr(passerby, name, init)
 
         async def show(request: Request) -> Response:
             response = JSONResponse({})
@@ -134,9 +144,11 @@ def test_the_example_for_engage_runs(monkeypatch: pytest.MonkeyPatch) -> None:
             return response
 
         with TestClient(Starlette(routes=[Route("/", show)]), "https://shop.example", headers=NAVIGATION) as client:
-            assert client.get("/").status_code == 200
-        assert made[0].close(PATIENCE) == 0
-        assert [event["type"] for event in collector.events] == ["VIEW", "IDENTITY", "ADD"]
+            answered = client.get("/")
+            assert answered.status_code == 200
+            assert answered.cookies
+        assert getattr(made[0], "tracking", made[0]).close(PATIENCE) == 0
+        assert [event["type"] for event in collector.events] == types
 
 
 def test_the_ways_to_write_settings_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,10 @@ def calls_full_of(text: str) -> Iterator[Call]:
         yield Call("/v1.2/events", json.dumps(event).encode(), headers)
     message = quote(json.dumps({"type": text[:200], "browser_id": text[:200], "page": text[:200]}))
     yield Call(f"/v1.2/event/create.json?client_key={_in_query(text)}&message={message}", b"", headers, "GET")
+    at_edge = {**headers, "x-sitecore-contextid": "context"}
+    bot = {"type": text, "browser_id": text, "channel": "bot", "page": text}
+    yield Call(f"/v1/events/v1.2/events?siteId={_in_query(text)}", json.dumps(bot).encode(), at_edge)
+    yield Call(f"/v1/personalize?siteId={_in_query(text)}", json.dumps({"friendlyId": text}).encode(), at_edge)
     for body in _customerio_bodies(text):
         yield Call("/v1/batch", json.dumps(body).encode(), {**headers, **basic})
     for body in _datalyr_bodies(text):

@@ -9,6 +9,7 @@ import pytest
 
 from passerby.collector import CollectorServer
 from passerby.collector.api_request import ROUTES
+from passerby.collector.stream_api import guest_id_of
 
 from .conftest import MakeEvent
 
@@ -235,6 +236,8 @@ def test_people_and_a_person_with_the_timeline(client: httpx.Client, make_event:
             "first": view["time"],
             "last": latest["time"],
             "events": 2,
+            "sites": ["shop.example"],
+            "is_bot": False,
         }
     ]
     assert {name: ada[name] for name in found["users"][0]} == found["users"][0]
@@ -251,7 +254,10 @@ def test_people_and_a_person_with_the_timeline(client: httpx.Client, make_event:
         "user_id": None,
         "is_identity": False,
         "reattributed": True,
+        "site": "shop.example",
+        "is_bot": False,
     }
+    assert ada["guest_ids"] == [guest_id_of(identity["browser_id"])]
     assert (latest["name"], latest["user_id"], latest["is_identity"], latest["reattributed"]) == (
         "IDENTITY",
         "ada",

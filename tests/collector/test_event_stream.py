@@ -88,7 +88,7 @@ def test_a_page_hears_what_arrived_and_what_arrives(
     assert (later["number"], later["position"], later["summary"], later["accepted"]) == (3, 0, "after", True)
     assert set(later) == {
         *("number", "position", "time", "system", "type", "visitor", "user", "summary", "occurred_at", "id", "status"),
-        *("accepted", "refusal", "is_failed", "repeated", "is_event"),
+        *("accepted", "refusal", "is_failed", "repeated", "is_event", "site", "guest", "is_bot"),
     }
 
 

@@ -40,12 +40,26 @@ def test_script_is_for_one_route_only(collector: CollectorServer, client: httpx.
     assert client.get("/moved").status_code == 404
 
 
-@pytest.mark.parametrize("path", [CREATE, "/v1.2/browser/x/show.json", "/v2/callFlows", "/moved"])
-def test_every_route_can_be_scripted(collector: CollectorServer, client: httpx.Client, path: str) -> None:
-    for route in ("create", "show", "callflows", "other"):
-        collector.script(route, [ScriptedResponse(status=418, body={"route": route})])
+@pytest.mark.parametrize(
+    ("path", "route"),
+    [
+        (CREATE, "create"),
+        ("/v1.2/browser/x/show.json", "show"),
+        ("/v2/callFlows", "callflows"),
+        ("/v1/events/v1.2/events?siteId=shop", "events"),
+        ("/v1/events/v1.2/browser/create.json?client_key=", "create"),
+        ("/v1/events/v1.2/browser/x/show.json", "show"),
+        ("/v1/personalize?siteId=shop", "personalize"),
+        ("/v1/personalize/cdn-url", "cdn"),
+        ("/moved", "other"),
+    ],
+)
+def test_every_route_can_be_scripted(collector: CollectorServer, client: httpx.Client, path: str, route: str) -> None:
+    for each in ROUTES:
+        collector.script(each, [ScriptedResponse(status=418, body={"route": each})])
+    answer = client.get(path)
 
-    assert client.get(path).status_code == 418
+    assert (answer.status_code, answer.json()) == (418, {"route": route})
 
 
 def test_fail_ends_by_itself(collector: CollectorServer, client: httpx.Client) -> None:

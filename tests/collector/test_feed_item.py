@@ -12,9 +12,12 @@ from passerby.collector.api_request import Route
 from passerby.collector.faults import BY_FAULT
 from passerby.collector.feed_item import FeedItem, items_of, items_with_content, with_repeated
 from passerby.collector.parsed_event import LONGEST
+from passerby.collector.stream_api import guest_id_of
 
 ROUTES: dict[str, Route] = {
     "/v1.2/events": "events",
+    "/v1/events/v1.2/events?siteId=shop%20one": "events",
+    "/v1/personalize?siteId=shop": "personalize",
     "/v1/batch": "pipelines",
     "/v1/track": "pipelines",
     "/events": "datalyr",
@@ -55,6 +58,9 @@ def test_an_event_to_sitecore() -> None:
         is_failed=False,
         repeated=False,
         is_event=True,
+        site=None,
+        guest=guest_id_of("b1"),
+        is_bot=False,
     )
 
 
@@ -188,3 +194,44 @@ def test_an_item_comes_with_what_it_was_made_of() -> None:
     ((_, nothing),) = items_with_content(received("/nowhere", b"", accepted=False, refusal="no"))
 
     assert (one, other, both, nothing) == (page, seven, [page, seven], None)
+
+
+def test_an_event_at_sitecores_edge() -> None:
+    event = {"type": "VIEW", "browser_id": "b1", "page": "Home", "pos": "", "channel": "bot"}
+    item = only("/v1/events/v1.2/events?siteId=shop%20one", event, status=201)
+
+    assert (item.system, item.type, item.visitor, item.site, item.is_bot) == (
+        "sitecore",
+        "VIEW",
+        "b1",
+        "shop one",
+        True,
+    )
+    assert item.guest == guest_id_of("b1")
+
+
+def test_the_site_of_an_event_is_its_point_of_sale_if_its_address_names_none() -> None:
+    assert only("/v1.2/events", {"type": "VIEW", "browser_id": "b1", "pos": "shop.example"}).site == "shop.example"
+    assert (
+        only("/v1.2/events", {"type": "VIEW", "browser_id": "b1", "pos": ["x"] * 900}).site
+        == str(["x"] * 900)[:LONGEST]
+    )
+    assert only("/v1/events/v1.2/events?siteId=shop%20one", {"pos": "shop.example"}).site == "shop one"
+
+
+def test_a_personalisation_at_sitecores_edge() -> None:
+    item = only("/v1/personalize?siteId=shop", {"friendlyId": "exp_1"}, accepted=False)
+
+    assert (item.system, item.type, item.site, item.is_event, item.accepted) == (
+        "sitecore",
+        "personalize",
+        "shop",
+        False,
+        True,
+    )
+
+
+def test_only_sitecore_has_guests_and_sites() -> None:
+    item = only("/v1/track", {"event": "Order", "anonymousId": "b1", "pos": "shop", "channel": "bot"})
+
+    assert (item.visitor, item.guest, item.site, item.is_bot) == ("b1", None, None, False)

@@ -10,12 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from passerby.collector.api_request import ROUTES, ApiRequest, ApiResponse
-from passerby.collector.stream_api import MORE_INFO, StreamApi, guest_id_of
+from passerby.collector.stream_api import MORE_INFO, NO_SCRIPT, StreamApi, guest_id_of
 
 KNOWN = "7ed103bd-08c2-47f4-8f69-91141ca3200d"
 OTHER = "a38b230c-11eb-4cf9-8d5d-274e9f344925"
 EVENT = {"type": "VIEW", "browser_id": KNOWN, "client_key": "key", "page": "Home"}
 SHOW = f"/v1.2/browser/{KNOWN}/show.json?client_key=key&api_token=key"
+
+
+PATHS = [
+    *("/v1.2/events", "/v1.2/event/create.json", "/v1.2/browser/x/show.json", "/v2/callFlows"),
+    *("/v1/events/v1.2/events", "/v1/events/v1.2/browser/create.json", "/v1/personalize", "/v1/personalize/cdn-url"),
+]
 
 
 def ask(method: str, path: str, body: object = None) -> ApiResponse:
@@ -42,6 +48,11 @@ def assert_refused(answer: ApiResponse, status: int, reason: str) -> None:
         (SHOW, "show"),
         ("/v1.2/browser//show.json", "show"),
         ("/v2/callFlows", "callflows"),
+        ("/v1/events/v1.2/browser/create.json?client_key=", "create"),
+        (f"//v1/events/v1.2/browser/{KNOWN}/show.json", "show"),
+        ("/proxy/v1/personalize?siteId=2", "personalize"),
+        ("/v1/personalize/cdn-url?client_key=", "cdn"),
+        ("/v1/search", "other"),
         ("/v1.2/events/", "other"),
         ("/v1.2/browser/a/b/show.json", "other"),
         ("/x?y=/v1.2/events", "other"),
@@ -50,6 +61,34 @@ def assert_refused(answer: ApiResponse, status: int, reason: str) -> None:
 )
 def test_route_is_found_at_the_end_of_the_path(path: str, route: str) -> None:
     assert ApiRequest("GET", path, b"").route == route
+
+
+@pytest.mark.parametrize(
+    ("path", "is_edge", "context_id", "site"),
+    [
+        ("/v1/events/v1.2/events?sitecoreContextId=a%20b&siteId=c%26d", True, "a b", "c&d"),
+        ("//v1/events/v1.2/events?sitecoreContextId=&siteId=a&siteId=", True, "in the header", ""),
+        ("/v1/events/v1.2/event/create.json", True, "in the header", ""),
+        ("/v1/events/v1.2/browser/x/show.json", True, "in the header", ""),
+        ("/v1/personalize?siteId=a#b", True, "in the header", "a#b"),
+        ("/v1/personalize/cdn-url", True, "in the header", ""),
+        ("/v1.2/events?siteId=a", False, "in the header", ""),
+        ("/stream/v1.2/browser/create.json", False, "in the header", ""),
+        ("/v2/callFlows?siteId=a", False, "in the header", ""),
+        ("/v1/events/v1.2/events/?siteId=a", False, "in the header", ""),
+        ("/v1/events?siteId=a", False, "in the header", ""),
+    ],
+)
+def test_the_form_of_the_edge(path: str, is_edge: bool, context_id: str, site: str) -> None:
+    request = ApiRequest("GET", path, b"", {"x-sitecore-contextid": "in the header"})
+
+    assert (request.is_edge, request.context_id, request.site) == (is_edge, context_id, site)
+
+
+def test_a_blank_context_id_is_missing() -> None:
+    path = "/v1/events/v1.2/browser/create.json?sitecoreContextId=%20"
+
+    assert_refused(ask("GET", path), 401, "The context ID is missing")
 
 
 def test_create_issues_a_browser_id_and_a_guest_id() -> None:
@@ -216,8 +255,8 @@ def test_unknown_path_is_refused() -> None:
     path=st.builds(
         "{}{}{}".format,
         st.text(st.characters(max_codepoint=255)),
-        st.sampled_from(["/v1.2/events", "/v1.2/event/create.json", "/v1.2/browser/x/show.json", "/v2/callFlows"]),
-        st.text(st.characters(max_codepoint=255)).map("?message=".__add__),
+        st.sampled_from(PATHS),
+        st.text(st.characters(max_codepoint=255)).map(lambda text: f"?sitecoreContextId=1&siteId=2&message={text}"),
     ),
     body=st.binary()
     | st.recursive(st.none() | st.text(), lambda inner: st.dictionaries(st.text(), inner)).map(
@@ -229,4 +268,4 @@ def test_whatever_comes_has_an_answer_in_json(method: str, path: str, body: byte
 
     assert ApiRequest(method, path, body).route in ROUTES
     assert 200 <= answer.status < 500
-    assert json.loads(json.dumps(answer.body))
+    assert json.loads(json.dumps(answer.body)) or answer.text == NO_SCRIPT

@@ -298,6 +298,7 @@ def test_who_is_who_can_be_asked_over_the_control_path(make: Make, strict_collec
     [
         ({}, {"PASSERBY_SITECORE_TARGET_URL"}),
         ({"PASSERBY_SITECORE_CLIENT_KEY": "key"}, {"PASSERBY_SITECORE_TARGET_URL"}),
+        ({"PASSERBY_SITECORE_EDGE_CONTEXT_ID": "id"}, {"PASSERBY_SITECORE_EDGE_URL"}),
         ({"PASSERBY_CUSTOMERIO_WRITE_KEY": "old"}, {"PASSERBY_CUSTOMERIO_TARGET_URL"}),
         (
             {"PASSERBY_SITECORE_CLIENT_KEY": "key", "PASSERBY_CUSTOMERIO_EU_WRITE_KEY": "old"},

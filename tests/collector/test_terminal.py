@@ -57,6 +57,13 @@ def test_line_of_a_refused_request_names_its_route() -> None:
     assert line == "create            -         401 refused: The client key is missing"
 
 
+def test_line_of_a_bot() -> None:
+    event = {"type": "VIEW", "browser_id": BROWSER_ID, "channel": "bot"}
+
+    assert said({**event, "page": "Home"}).endswith("  Home (bot)")
+    assert said(event).endswith("  (bot)")
+
+
 def test_line_of_a_reset() -> None:
     event = {"type": "VIEW", "browser_id": BROWSER_ID}
 
@@ -68,7 +75,7 @@ def test_line_of_rubbish_that_was_welcomed() -> None:
     assert said([], accepted=False) == "events            -         201 refused: unreadable"
 
 
-@pytest.mark.parametrize("route", ["create", "show", "callflows"])
+@pytest.mark.parametrize("route", ["create", "show", "callflows", "personalize", "cdn"])
 def test_no_line_for_what_is_no_event(route: Route) -> None:
     assert lines_of(received(route=route, accepted=False)) == []
 

@@ -75,8 +75,8 @@ def browsing(origin: str) -> Generator[httpx.Client]:
         yield client
 
 
-def browser_id_of(browser: httpx.Client) -> str:
-    return browser.cookies["bid_demo"]
+def browser_id_of(browser: httpx.Client, cookie: str = "bid_demo") -> str:
+    return browser.cookies[cookie]
 
 
 def shown(answer: httpx.Response, what: str) -> str:

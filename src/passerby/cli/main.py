@@ -105,6 +105,7 @@ def _add_collect(parser: argparse.ArgumentParser) -> None:
         help="valid client keys; others are refused (default: all are valid)",
     )
     for option, metavar, what in (
+        ("--context-id", "ID", "the context IDs of Sitecore's edge"),
         ("--write-key", "KEY", "Customer.io's write keys"),
         ("--workspace", "ID", "Datalyr's workspaces"),
         ("--api-key", "KEY", "Datalyr's API keys"),
@@ -133,6 +134,12 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
         "--outbox",
         metavar="DIR",
         help="directory of the outbox, which is kept (default: a temporary one, removed when it is empty)",
+    )
+    parser.add_argument(
+        "--sitecore",
+        choices=("engage", "edge"),
+        default="engage",
+        help="form of Sitecore's API: the Engage SDK's, or that of the Cloud and Content SDKs (default: %(default)s)",
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 from ..destinations.sitecore import EDGE_URL, EdgeDialect, PointOfSale, Sitecore
 from ..errors import BrowserIdUnavailable, RemoteTimeout, ValidationError
@@ -74,8 +74,7 @@ class EdgeSDK:
     def event(self, request: Any, data: Mapping[str, Any]) -> Receipt:
         """Track an event; `data` has its `type`, its attributes, `search_data` and `extension_data`."""
         fields, extension = _split(data)
-        type_: Any = fields.pop("type", None) if isinstance(fields, dict) else None
-        return self.tracking.event(type_, fields, request, extension)
+        return self.tracking.event(_take(fields, "type"), fields, request, extension)
 
     def form(
         self, request: Any, form_id: str, interaction_type: str, component_instance_id: str | None = None
@@ -89,9 +88,9 @@ class EdgeSDK:
         With the setting ``bots="tag"`` and automatic page views it is not needed.
         """
         fields, _ = _split(data)
-        given = fields if isinstance(fields, dict) else {}
-        agent: Any = given.get("user_agent", given.get("userAgent"))
-        return self.tracking.bot_page_view(agent, {name: given.get(name) for name in ("page", "language")}, request)
+        agent = _take(fields, "user_agent", "userAgent")
+        shown = {name: _take(fields, name) for name in ("page", "language")}
+        return self.tracking.bot_page_view(agent, shown, request)
 
     async def personalize(
         self, request: Any, data: Mapping[str, Any], timeout: float | None = None
@@ -124,7 +123,7 @@ class EdgeSDK:
             return self.tracking.tracker_for(request).guest_id_sync(timeout)
 
     @contextmanager
-    def _own_codes(self) -> Iterator[None]:
+    def _own_codes(self) -> Generator[None]:
         """Give errors the codes of the SDK; those of `Tracking` are the Engage SDK's."""
         is_cloud = self._dialect == "cloud"
         try:
@@ -261,3 +260,11 @@ def _split(data: Any) -> tuple[Any, Any]:
     extension = fields.pop("extension_data", None)
     given = fields.pop("extensionData", None)
     return fields, given if extension is None else extension
+
+
+def _take(fields: Any, *names: str) -> Any:
+    """Remove and return the first of these fields that is there."""
+    if not isinstance(fields, dict):
+        return None
+    given = cast("dict[str, Any]", fields)
+    return next((given.pop(name) for name in names if name in given), None)

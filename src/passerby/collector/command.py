@@ -32,6 +32,8 @@ RequestQueue = SimpleQueue[CollectedRequest | None]  # None: stop
 
 OUTBOX = variable_of("outbox")
 TARGET_URL = variable_of("sitecore.target_url")  # the setting by which the app finds the collector
+EDGE_URL = variable_of("sitecore.edge_url")  # the same with the edge form
+EDGE_CONTEXT_ID = variable_of("sitecore.edge_context_id")
 OTHER_DESTINATIONS = re.compile(r"(PASSERBY_(?:CUSTOMERIO|DATALYR)_(?:.+_)?)(?:WRITE_KEY|WORKSPACE_ID|API_KEY)")
 APP_EXIT_TIMEOUT = 10.0  # seconds in which the app must exit
 SIGNAL_CHECK_INTERVAL = 0.25  # seconds after which the main thread looks for signals
@@ -82,6 +84,7 @@ def _make_collector(options: Namespace, arrivals: RequestQueue) -> CollectorServ
         options.host,
         accept_any_browser_id=options.accept_any_browser_id,
         client_keys=options.client_key,
+        context_ids=options.context_id,
         write_keys=options.write_key,
         workspaces=options.workspace,
         api_keys=options.api_key,
@@ -171,7 +174,8 @@ def addresses(environ: Mapping[str, str], url: str) -> dict[str, str]:
     own = own_variables(environ)
     others = [found[1] for name in own if (found := OTHER_DESTINATIONS.fullmatch(name)) is not None]
     is_sitecore_there = any(name.startswith("PASSERBY_SITECORE_") for name in own)
-    sitecore = [TARGET_URL] if is_sitecore_there or not others else []
+    sitecore_url = EDGE_URL if EDGE_CONTEXT_ID in own else TARGET_URL
+    sitecore = [sitecore_url] if is_sitecore_there or not others else []
     return dict.fromkeys([COLLECTOR_URL, *sitecore, *(f"{prefix}TARGET_URL" for prefix in others)], url)
 
 

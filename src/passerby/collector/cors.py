@@ -1,9 +1,9 @@
-"""Pages of any origin may call the Stream API, as the vendor's browser SDK does.
+"""Pages of any origin may call the Stream API and the edge, as the vendor's browser SDKs do.
 
-It posts JSON with a header `X-Library-Version` to the address of the service, without credentials. A browser sends
-such a request only if a preflight response allows the origin, method and headers, and shows the response only if the
-response allows it too. So the real service must allow both for every origin. Its exact headers are not known. Nothing
-else of the collector is open to other origins, in particular not the admin API.
+They post JSON with headers such as `X-Library-Version` to the address of the service, without credentials. A browser
+sends such a request only if a preflight response allows the origin, method and headers, and shows the response only if
+the response allows it too. So the real service must allow both for every origin. Its exact headers are not known.
+Nothing else of the collector is open to other origins, in particular not the admin API.
 """
 
 from __future__ import annotations
@@ -11,15 +11,21 @@ from __future__ import annotations
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .api_request import Route, route_of
+from .api_request import SYSTEM_OF_ROUTE, Route, route_of
 from .request_handler import wire_path
 
-CORS_ROUTES: frozenset[Route] = frozenset({"create", "events", "show", "callflows"})
-HEADERS = ("content-type", "x-library-version", "x-client-software-id")
+CORS_ROUTES: frozenset[Route] = frozenset(route for route, system in SYSTEM_OF_ROUTE.items() if system == "sitecore")
+HEADERS = (
+    "content-type",
+    "x-library-version",
+    "x-client-software-id",
+    "x-sitecore-contextid",
+    "x-sc-correlation-id",
+)
 
 
 class StreamApiCors:
-    """Adds CORS headers to the Stream API, and answers preflight requests."""
+    """Adds CORS headers to the Stream API and the edge, and answers preflight requests."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

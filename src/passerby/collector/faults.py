@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 from .api_request import ROUTES, Route
 from .json_object import JSONObject, as_list
 
-RouteOrAll = Literal["create", "events", "show", "callflows", "pipelines", "datalyr", "other", "all"]
+RouteOrAll = Route | Literal["all"]
 
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 HEADER_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*\Z")

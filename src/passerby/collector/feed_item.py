@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from . import pipelines_api
-from .api_request import EVENT_ROUTES, SYSTEM_OF_ROUTE, System
+from .api_request import EVENT_ROUTES, SYSTEM_OF_ROUTE, System, site_in
 from .collected_request import CollectedRequest
 from .json_object import JSONObject, as_object, parse_object
 from .parsed_event import ParsedEvent, parse_event, shortened
+from .stream_api import guest_id_of
 
 UNREADABLE = "unreadable"
 
 FeedPosition = tuple[int, int]  # the number of a request, and a position in it
+SystemOrOther = System | Literal["other"]
 Content = JSONObject | list[JSONObject] | None
 
 
@@ -37,12 +39,15 @@ class FeedItem(NamedTuple):
         is_failed: whether a fault answered it with an error or a reset.
         repeated: whether an event of this ID was accepted before.
         is_event: whether its route carries events or messages.
+        site: at Sitecore the site name or point of sale.
+        guest: at Sitecore the guest ID of the browser ID.
+        is_bot: whether it is of a bot, as Sitecore counts bots.
     """
 
     number: int
     position: int
     time: float
-    system: System | Literal["other"]
+    system: SystemOrOther
     type: str
     visitor: str | None
     user: str | None
@@ -55,6 +60,9 @@ class FeedItem(NamedTuple):
     is_failed: bool
     repeated: bool
     is_event: bool
+    site: str | None
+    guest: str | None
+    is_bot: bool
 
     @property
     def position_in_feed(self) -> FeedPosition:
@@ -75,7 +83,7 @@ def items_with_content(received: CollectedRequest) -> list[tuple[FeedItem, Conte
     if system is None or is_refused or not messages:
         return [(_single_item(received, messages), messages[0] if len(messages) == 1 else messages or None)]
     return [
-        (_item(received, position, parse_event(system, message), reason), message)
+        (_item(received, position, parse_event(system, message, received.path), reason), message)
         for position, (message, reason) in enumerate(_with_refusals(received, messages))
     ]
 
@@ -91,17 +99,19 @@ def _single_item(received: CollectedRequest, messages: list[JSONObject]) -> Feed
         refusal = UNREADABLE
     system = SYSTEM_OF_ROUTE.get(received.route)
     if system is not None and len(messages) == 1:
-        return _item(received, 0, parse_event(system, messages[0]), refusal)
+        return _item(received, 0, parse_event(system, messages[0], received.path), refusal)
     summary = f"{len(messages):,} messages" if messages else ""
-    return _item(received, 0, ParsedEvent(visitor=_issued_browser_id(received), summary=summary), refusal)
+    parsed = ParsedEvent(visitor=_issued_browser_id(received), summary=summary, site=site_in(received.path) or None)
+    return _item(received, 0, parsed, refusal)
 
 
 def _item(received: CollectedRequest, position: int, parsed: ParsedEvent, refusal: str | None) -> FeedItem:
+    system: SystemOrOther = SYSTEM_OF_ROUTE.get(received.route, "other")
     return FeedItem(
         number=received.number,
         position=position,
         time=received.time,
-        system=SYSTEM_OF_ROUTE.get(received.route, "other"),
+        system=system,
         type=shortened(parsed.type) or received.route,
         visitor=shortened(parsed.visitor),
         user=shortened(parsed.user),
@@ -114,6 +124,9 @@ def _item(received: CollectedRequest, position: int, parsed: ParsedEvent, refusa
         is_failed=received.is_failed,
         repeated=False,
         is_event=received.route in EVENT_ROUTES,
+        site=shortened(parsed.site),
+        guest=guest_id_of(parsed.visitor) if system == "sitecore" and parsed.visitor else None,
+        is_bot=parsed.is_bot,
     )
 
 

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from . import datalyr_api
-from .api_request import MessageSystem, System
+from .api_request import MessageSystem, System, site_in
 from .json_object import JSONObject, as_list, as_object
+from .stream_api import BOT
 
 LONGEST = 256  # characters that are shown; longer than any ID that a service accepts
 
@@ -47,6 +48,8 @@ class ParsedEvent(NamedTuple):
         traits: of an identity.
         key: identifies the user; at Sitecore it includes the provider of the identifier.
         aliases: other IDs of the user: the previous ID of an alias, further identifiers.
+        site: at Sitecore the site name in the address of the event, or its point of sale.
+        is_bot: whether it is of a bot, as Sitecore counts bots.
     """
 
     type: str | None = None
@@ -60,11 +63,13 @@ class ParsedEvent(NamedTuple):
     traits: JSONObject | None = None
     key: str | None = None
     aliases: tuple[str, ...] = ()
+    site: str | None = None
+    is_bot: bool = False
 
 
-def parse_event(system: System, message: JSONObject) -> ParsedEvent:
-    """Parse an event or message of a system."""
-    return _READERS[system](message)
+def parse_event(system: System, message: JSONObject, path: str = "") -> ParsedEvent:
+    """Parse an event or message of a system, which came to `path`."""
+    return _sitecore(message, path) if system == "sitecore" else _READERS[system](message)
 
 
 def id_of(system: MessageSystem, message: JSONObject) -> str | None:
@@ -79,7 +84,7 @@ def shortened(text: str | None) -> str | None:
     return None if text is None else text[:LONGEST]
 
 
-def _sitecore(event: JSONObject) -> ParsedEvent:
+def _sitecore(event: JSONObject, path: str) -> ParsedEvent:
     kind = _text(event.get("type"))
     identifiers = [as_object(one) for one in as_list(event.get("identifiers"))] if kind == "IDENTITY" else []
     named = [(one.get("provider", ""), str(one["id"])) for one in identifiers if _text(one.get("id"))]
@@ -95,6 +100,8 @@ def _sitecore(event: JSONObject) -> ParsedEvent:
         traits=_guest_traits(event) if named else None,
         key=keys[0] if keys else None,
         aliases=keys[1:],
+        site=site_in(path) or _text(event.get("pos")),
+        is_bot=event.get("channel") == BOT,
     )
 
 
@@ -137,7 +144,7 @@ def _datalyr(event: JSONObject) -> ParsedEvent:
     )
 
 
-_READERS = {"sitecore": _sitecore, "customerio": _customerio, "datalyr": _datalyr}
+_READERS = {"customerio": _customerio, "datalyr": _datalyr}
 
 
 def _guest_traits(identity: JSONObject) -> JSONObject:

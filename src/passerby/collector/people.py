@@ -33,6 +33,8 @@ class TimelineEntry(NamedTuple):
         user_id: the user ID in the event.
         is_identity: whether it identifies the visitor.
         reattributed: whether it was anonymous and was attributed to the person later.
+        site: at Sitecore the site name or point of sale.
+        is_bot: whether it is of a bot, as Sitecore counts bots.
     """
 
     number: int
@@ -44,6 +46,8 @@ class TimelineEntry(NamedTuple):
     user_id: str | None
     is_identity: bool
     reattributed: bool = False
+    site: str | None = None
+    is_bot: bool = False
 
 
 @dataclass(slots=True)
@@ -69,6 +73,16 @@ class Person:
     def forget_timeline(self) -> None:
         """Remove the events and the browsers, before they are assigned again."""
         self.timeline, self.anonymous_ids = [], []
+
+    @property
+    def sites(self) -> list[str]:
+        """The sites of the events, in the order of their first event."""
+        return list(dict.fromkeys(entry.site for entry in self.timeline if entry.site is not None))
+
+    @property
+    def is_bot(self) -> bool:
+        """Whether an event is of a bot."""
+        return any(entry.is_bot for entry in self.timeline)
 
     @property
     def event_names(self) -> list[str]:
@@ -101,7 +115,7 @@ class People:
         for number, message in enumerate(messages, 1):
             self.add(message, number)
 
-    def add(self, message: JSONObject, number: int, position: int = 0, time: float = 0.0) -> None:
+    def add(self, message: JSONObject, number: int, position: int = 0, time: float = 0.0, path: str = "") -> None:
         """Add a message.
 
         Args:
@@ -109,8 +123,9 @@ class People:
             number: of the request in which it arrived.
             position: in that request.
             time: when it arrived.
+            path: to which it came, with the query.
         """
-        parsed = parse_event(self._system, message)
+        parsed = parse_event(self._system, message, path)
         entry = TimelineEntry(
             number,
             position,
@@ -120,6 +135,8 @@ class People:
             parsed.visitor,
             parsed.user,
             parsed.is_identity,
+            site=shortened(parsed.site),
+            is_bot=parsed.is_bot,
         )
         self._owned.append(_OwnedEntry(entry, self._record(parsed)))
         self._is_assigned = False

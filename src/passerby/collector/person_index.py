@@ -17,11 +17,12 @@ from .json_object import JSONObject
 from .parsed_event import shortened
 from .people import People, Person, TimelineEntry
 from .store import Store
+from .stream_api import guest_id_of
 
 ROWS = 1_000  # read at once
 MOST_PEOPLE = 1_000  # listed of each kind
 MOST_ENTRIES = 5_000  # of a timeline
-MOST_IDS = 20  # browsers named of a person
+MOST_IDS = 20  # browsers, guests or sites named of a person
 SURROGATE = re.compile("[\ud800-\udfff]")  # JSON may contain them, a URL may not
 REPLACED = "\N{REPLACEMENT CHARACTER}"
 
@@ -42,12 +43,12 @@ class PersonIndex:
         Args:
             system: the system that received their events.
             limit: how many of each, at most `MOST_PEOPLE`.
-            text: words that name, email or IDs must all contain; the totals count only matches.
+            text: words that name, email, IDs or sites must all contain; the totals count only matches.
         """
         group, words = self._groups[system], text.lower().split()
         with group.lock:
             people = group.update()
-            users, anonymous = _matching(people.users, words), _matching(people.anonymous, words)
+            users, anonymous = (_matching(each, words, system) for each in (people.users, people.anonymous))
             return {
                 "users": _latest(users, limit),
                 "anonymous": _latest(anonymous, limit),
@@ -60,7 +61,7 @@ class PersonIndex:
         group = self._groups[system]
         with group.lock:
             found = _find(group.update(), kind, name)
-            return None if found is None else _detailed(found, limit)
+            return None if found is None else {**_detailed(found, limit), "guest_ids": _guests_of(found, system)}
 
 
 class _SystemIndex:
@@ -79,7 +80,7 @@ class _SystemIndex:
             self._clears, self._people, self._after = self._store.clears, People(self._system), (0, 0)
         while taken := self._store.accepted(self._system, self._after, ROWS):
             for one in taken:
-                self._people.add(one.message, one.number, one.position, one.time)
+                self._people.add(one.message, one.number, one.position, one.time, one.path)
             self._after = taken[-1].number, taken[-1].position
         return self._people
 
@@ -103,12 +104,22 @@ def _as_in_url(name: str) -> str:
     return SURROGATE.sub(REPLACED, name)
 
 
-def _matching(people: Sequence[Person], words: Sequence[str]) -> Sequence[Person]:
-    return [one for one in people if all(word in _search_text(one) for word in words)] if words else people
+def _matching(people: Sequence[Person], words: Sequence[str], system: System) -> Sequence[Person]:
+    if not words:
+        return people
+    texts = ((one, _search_text(one, system)) for one in people)
+    return [one for one, text in texts if all(word in text for word in words)]
 
 
-def _search_text(person: Person) -> str:
-    texts = (_name_in(person.traits), _text_in(person.traits, "email"), *_ids_of(person, "any"))
+def _guests_of(person: Person, system: System) -> list[str]:
+    """The guest IDs of the browsers that are named."""
+    names = person.anonymous_ids[-MOST_IDS:] if system == "sitecore" else ()
+    return [guest_id_of(name) for name in names if name]
+
+
+def _search_text(person: Person, system: System) -> str:
+    named = (_name_in(person.traits), _text_in(person.traits, "email"), "bot" if person.is_bot else None)
+    texts = (*named, *_ids_of(person, "any"), *_guests_of(person, system), *person.sites)
     return "\n".join(filter(None, texts)).lower()
 
 
@@ -129,6 +140,8 @@ def _brief(person: Person) -> JSONObject:
         "first": min(times, default=None),
         "last": max(times, default=None),
         "events": len(times),
+        "sites": person.sites[:MOST_IDS],
+        "is_bot": person.is_bot,
     }
 
 

@@ -31,7 +31,7 @@ from .stream_api import StreamApi
 
 
 class CollectorServer:
-    """Emulates Sitecore's Stream API, Customer.io's Data Pipelines and Datalyr, and stores what arrives.
+    """Emulates Sitecore's Stream API and edge, Customer.io's Data Pipelines and Datalyr, and stores what arrives.
 
     with CollectorServer() as collector:
         tracking = Tracking(Sitecore(client_key="key", target_url=collector.url))
@@ -45,6 +45,7 @@ class CollectorServer:
         *,
         accept_any_browser_id: bool = False,
         client_keys: Collection[str] = (),  # empty: all keys are valid; also below
+        context_ids: Collection[str] = (),  # of Sitecore's edge
         write_keys: Collection[str] = (),  # of Customer.io
         workspaces: Collection[str] = (),  # of Datalyr
         api_keys: Collection[str] = (),  # of Datalyr
@@ -61,7 +62,7 @@ class CollectorServer:
         self.accept_any_browser_id = accept_any_browser_id
         self._store = Store(db)
         self._faults = Faults()
-        api = StreamApi(is_known=self._accepts_events_of, client_keys=client_keys)
+        api = StreamApi(is_known=self._accepts_events_of, client_keys=client_keys, context_ids=context_ids)
         apis = Apis(api, PipelinesApi(write_keys), DatalyrApi(workspaces, api_keys))
         handler = RequestHandler(apis, self._store, self._faults, on_received)
         feed = Feed(self._store)
@@ -103,7 +104,7 @@ class CollectorServer:
 
     @property
     def url(self) -> str:
-        """The `target_url` for destinations."""
+        """The `target_url`, or `edge_url`, for destinations."""
         return self._thread.url
 
     @property
@@ -139,7 +140,7 @@ class CollectorServer:
         """The people of "sitecore", "customerio" or "datalyr"."""
         people = People(system)
         for one in self._store.accepted(system):
-            people.add(one.message, one.number, one.position, one.time)
+            people.add(one.message, one.number, one.position, one.time, one.path)
         return people
 
     def wait_for_messages(self, system: MessageSystem, count: int, timeout: float = 5.0) -> list[JSONObject]:

@@ -23,11 +23,11 @@ REQUESTS = f"SELECT {COLUMNS} FROM requests WHERE number >= ? ORDER BY number LI
 EVENTS = "SELECT number, time, event FROM events JOIN requests USING (number) WHERE number > ? ORDER BY number"
 MESSAGES = "SELECT message FROM messages WHERE system = ? ORDER BY number, position"
 ACCEPTED_EVENTS = """
-SELECT number, 0, time, event FROM events JOIN requests USING (number)
+SELECT number, 0, time, path, event FROM events JOIN requests USING (number)
 WHERE number > ? ORDER BY number LIMIT ?
 """
 ACCEPTED_MESSAGES = """
-SELECT number, position, time, message FROM messages JOIN requests USING (number)
+SELECT number, position, time, path, message FROM messages JOIN requests USING (number)
 WHERE system = ? AND (number, position) > (?, ?) ORDER BY number, position LIMIT ?
 """
 BEFORE_LATEST = "SELECT min(number) FROM (SELECT number FROM requests ORDER BY number DESC LIMIT ?)"
@@ -42,6 +42,7 @@ class AcceptedMessage(NamedTuple):
     number: int
     position: int
     time: float
+    path: str
     message: JSONObject
 
 
@@ -138,7 +139,8 @@ class Store:
         else:
             rows = self._read(ACCEPTED_MESSAGES, system, *after, limit)
         return [
-            AcceptedMessage(number, position, time, json.loads(message)) for number, position, time, message in rows
+            AcceptedMessage(number, position, time, path, json.loads(message))
+            for number, position, time, path, message in rows
         ]
 
     def first_accepted(self, system: MessageSystem, ids: Sequence[str]) -> dict[str, tuple[int, int]]:

@@ -50,4 +50,4 @@ def _description(item: FeedItem) -> str:
         return f"connection reset: {'response lost' if item.refusal is None else escaped(item.refusal)}"
     if item.refusal is not None:
         return f"{item.status} refused: {escaped(item.refusal)}"
-    return escaped(item.summary)
+    return f"{escaped(item.summary)} (bot)".lstrip() if item.is_bot else escaped(item.summary)

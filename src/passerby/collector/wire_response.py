@@ -26,8 +26,9 @@ class WireResponse:
     @classmethod
     def make(cls, response: ApiResponse, scripted: ScriptedResponse) -> WireResponse:
         """Combine the service's response and the scripted one, which replaces it if it has a status."""
-        content_type = "application/json"
-        content = json.dumps(response.body).encode()
+        content_type, content = "application/json", json.dumps(response.body).encode()
+        if response.text is not None:
+            content_type, content = "text/plain; charset=utf-8", response.text.encode()
         if scripted.status is not None:
             content_type, content = scripted.content_type, scripted.content
         if response.status in (204, 304):

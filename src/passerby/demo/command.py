@@ -9,7 +9,7 @@ from argparse import Namespace
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Literal, TextIO
 
 from .. import CustomerIO, Datalyr, SettingsError, Sitecore, Tracking
 from ..cli.outbox.location import CommandError
@@ -24,6 +24,8 @@ from .outbox import DemoOutbox
 from .shop import make_shop
 from .shopper import ACCOUNT
 from .side_by_side import COLLECTOR_PAGE, SIDE_BY_SIDE
+
+SitecoreForm = Literal["engage", "edge"]
 
 HOST = "127.0.0.1"
 FLUSH_TIMEOUT = 1.0  # seconds; short, as the shop has already been shut down
@@ -55,11 +57,17 @@ def run(options: Namespace, out: TextIO, err: TextIO) -> int:
     return 0
 
 
-def make_tracking(collector_url: str, outbox: str) -> Tracking:
-    """Make the `Tracking` of the shop, as an app would."""
+def make_tracking(collector_url: str, outbox: str, sitecore: SitecoreForm = "engage") -> Tracking:
+    """Make the `Tracking` of the shop, as an app would.
+
+    Args:
+        collector_url: where the collector listens.
+        outbox: the setting of this name.
+        sitecore: the form of Sitecore's API.
+    """
     return Tracking(
         # Sitecore issues the browser IDs here, so they cannot be those of Datalyr's browser SDK: no share_visitors.
-        Sitecore(client_key="demo", target_url=collector_url, point_of_sale="milestone.example"),
+        _make_edge(collector_url) if sitecore == "edge" else _make_engage(collector_url),
         CustomerIO(write_key="demo", target_url=collector_url),
         Datalyr(workspace_id="demo", target_url=collector_url),
         # A new key for each run: the collector is new too, so returning browsers are new visitors.
@@ -70,6 +78,14 @@ def make_tracking(collector_url: str, outbox: str) -> Tracking:
         currency="EUR",
         ignored_paths=(*IGNORED_PATHS, SIDE_BY_SIDE),
     )
+
+
+def _make_engage(collector_url: str) -> Sitecore:
+    return Sitecore(client_key="demo", target_url=collector_url, point_of_sale="milestone.example")
+
+
+def _make_edge(collector_url: str) -> Sitecore:
+    return Sitecore(edge_context_id="demo", edge_url=collector_url, site_name="milestone")
 
 
 @contextmanager
@@ -90,7 +106,7 @@ def _open_demo(options: Namespace, arrivals: RequestQueue) -> Generator[Demo]:
         )
         start(stack.enter_context(closing(collector)), "--collector-port")
         addresses = Urls(shop_port, collector.port)
-        tracking = stack.enter_context(closing(make_tracking(collector.url, outbox.setting)))
+        tracking = stack.enter_context(closing(make_tracking(collector.url, outbox.setting, options.sitecore)))
         in_use.append(tracking)
         app = make_shop(tracking, addresses)
         shop = ServerThread(app, host=HOST, port=shop_port, name="passerby shop", bound=bound)

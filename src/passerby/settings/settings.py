@@ -102,7 +102,8 @@ class Settings:
     """Whether `Sec-GPC: 1` counts as a refusal."""
     bots: BotPolicy = setting("drop", Choice(BotPolicy))
     """What to do with known bots, probes and scanners: `"drop"` sets no cookie, drops their events and counts them;
-    `"tag"` marks their events; `"keep"` treats them as people."""
+    `"tag"` sends their page views, marked and under an ID made from the user agent, and drops their other events;
+    `"keep"` treats them as people."""
     ip: IpPolicy = setting("truncate", Choice(IpPolicy))
     """How the visitor's IP address is stored."""
     ignored_paths: Sequence[str] = setting(IGNORED_PATHS, TextList())

@@ -73,8 +73,9 @@ export function makeFilter({ text = "", visitor = "", system = "", type = "", ou
 }
 
 function includesAll(item, words) {
-    const { type, summary, system, visitor, user, id, refusal, status } = item;
-    const text = [type, summary, system, visitor, user, id, refusal, status ?? "reset"].join(" ").toLowerCase();
+    const { type, summary, system, visitor, user, id, refusal, status, site, guest, is_bot: isBot } = item;
+    const texts = [type, summary, system, visitor, user, id, refusal, status ?? "reset", site, guest, isBot ? "bot" : ""];
+    const text = texts.join(" ").toLowerCase();
     return words.every((word) => text.includes(word));
 }
 

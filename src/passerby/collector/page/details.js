@@ -131,6 +131,9 @@ function facts(request, item) {
     if (item?.summary) add("Summary", item.summary);
     const link = item && (item.visitor || item.user) ? threadLink(item, item.visitor ?? item.user) : "";
     if (item?.visitor) add("Visitor", chip(item.visitor, { known: Boolean(item.user) }));
+    if (item?.guest) add("Guest", make("code", { text: item.guest }));
+    if (item?.is_bot) add("Bot", "Sitecore counts this as a bot's");
+    if (item?.site) add("Site", item.site);
     if (item?.user) add("User", make("code", { text: item.user }));
     if (link) add("Thread", link);
     add("Arrived", exactly(request.time));

@@ -16,6 +16,8 @@ const OWNERS = {
     create: "Sitecore",
     show: "Sitecore",
     callflows: "Sitecore",
+    personalize: "Sitecore",
+    cdn: "Sitecore",
     pipelines: "Customer.io",
     datalyr: "Datalyr",
 };

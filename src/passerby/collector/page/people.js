@@ -69,15 +69,16 @@ function group(name) {
     };
 }
 
-const signOf = ({ name, email, anonymous_ids: ids, devices, events }) =>
-    JSON.stringify([name, email, ids, devices, events]);
+const signOf = ({ name, email, anonymous_ids: ids, devices, events, is_bot: isBot }) =>
+    JSON.stringify([name, email, ids, devices, events, isBot]);
 
 function item(person) {
     const key = keyOf(person);
     const isKnown = person.user_id !== null;
     const devices = person.anonymous_ids.filter(Boolean); // the latest
     const events = many(person.events, "event");
-    const facts = isKnown ? `${many(person.devices, "device")}, ${events}` : events;
+    const seen = isKnown ? `${many(person.devices, "device")}, ${events}` : events;
+    const facts = person.is_bot ? `bot, ${seen}` : seen;
     const marks = make("span", { class: "person-marks" });
     const mark = isKnown ? "chip-dot is-known" : "chip-dot";
     for (const id of devices.slice(0, 4)) marks.append(make("span", { class: mark, hue: hueOf(id) }));

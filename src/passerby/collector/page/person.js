@@ -17,11 +17,12 @@ export function calledBy({ name, email, user_id: userId, anonymous_ids: anonymou
 /** The head of a person. */
 export function head(person) {
     const isKnown = person.user_id !== null;
-    const name = isKnown ? calledBy(person) : "Anonymous";
+    const name = isKnown ? calledBy(person) : person.is_bot ? "Bot" : "Anonymous";
     const lines = new Set([person.email, person.user_id].filter((line) => line && line !== name));
     const box = make("div", { class: "head" }, make("h2", { id: "person-name", text: name }));
     for (const text of lines) box.append(make("p", { class: "head-line", text }));
     box.append(devices(person, isKnown));
+    if (person.guest_ids.length > 0 || person.sites.length > 0) box.append(atSitecore(person));
     if (Object.keys(person.traits).length > 0) box.append(traits(person.traits));
     return box;
 }
@@ -35,6 +36,13 @@ function devices({ anonymous_ids: anonymousIds, devices: count, events }, known)
         line.append(" ", chip(id, { tag: "a", href, known, "aria-label": `${id}, show in the stream` }));
     }
     return line;
+}
+
+function atSitecore({ guest_ids: guestIds, sites }) {
+    const list = make("dl", { class: "facts", id: "person-facts" });
+    for (const id of guestIds) list.append(make("dt", { text: "Guest" }), make("dd", {}, make("code", { text: id })));
+    for (const site of sites) list.append(make("dt", { text: "Site" }), make("dd", { text: site }));
+    return list;
 }
 
 function traits(values) {

@@ -5,7 +5,13 @@ import { make } from "./dom.js";
 import { duration, exactly, hueOf, shortId, systemName, when } from "./words.js";
 
 // The purpose of requests without an event, by route.
-const PURPOSES = { create: "a new browser ID", show: "the guest of a browser ID", callflows: "a personalisation" };
+const PURPOSES = {
+    create: "a new browser ID",
+    show: "the guest of a browser ID",
+    callflows: "a personalisation",
+    personalize: "a personalisation",
+    cdn: "the address of the personalisation script",
+};
 const LATE = 60; // seconds between an event's own time and its arrival that are worth a word
 
 /** A visitor as a small coloured mark; solid if identified. */
@@ -45,6 +51,7 @@ export function makeRow(item, place) {
     time.textContent = when(item.time);
     time.title = exactly(item.time);
     system.textContent = systemName(item.system);
+    if (item.site) system.title = `site ${item.site}`;
     type.textContent = type.title = item.type;
     fillWho(who, item);
     fillWhat(what, item);
@@ -70,11 +77,15 @@ function fillWhat(what, item) {
     const summary = what.firstElementChild;
     summary.textContent = item.summary || PURPOSES[item.type] || item.type;
     if (outcomeOf(item) === "refused") what.append(make("span", { class: "refusal", text: item.refusal }));
+    if (item.is_bot) what.append(botTag());
     if (item.repeated) what.append(tag("repeated", "This event was accepted before"));
     if (item.occurred_at !== null && item.time - item.occurred_at > LATE) {
         what.append(tag(`${duration(item.time - item.occurred_at)} late`, `It happened ${exactly(item.occurred_at)}`));
     }
 }
+
+/** The label of what a bot did. */
+export const botTag = () => tag("bot", "Sitecore counts this as a bot's");
 
 /** A small label. */
 export function tag(text, title) {

@@ -4,7 +4,7 @@ import { arrange, byId, make, oncePerFrame, say, show } from "./dom.js";
 import { layLanes } from "./lanes.js";
 import { calledBy, head } from "./person.js";
 import { rove } from "./roving.js";
-import { chip, tag } from "./row.js";
+import { botTag, chip, tag } from "./row.js";
 import { drawThread, widthOf } from "./thread.js";
 import { clockTime, dayName, dayOf, exactly, many, number } from "./words.js";
 
@@ -48,7 +48,8 @@ export class Timeline {
         this._layout = layLanes(person, this._limit);
         this._scroller.style.setProperty("--gutter", `${widthOf(this._layout.columns)}px`);
         this._scroller.classList.toggle("has-devices", person.devices > 1);
-        const sign = JSON.stringify([key, person.traits, person.anonymous_ids, person.devices, person.events]);
+        const { traits, anonymous_ids: ids, devices, events, sites, is_bot: isBot } = person;
+        const sign = JSON.stringify([key, traits, ids, devices, events, sites, isBot]);
         arrange(byId("person-head"), [{ key: "head", sign, make: () => head(person) }]);
         arrange(this._list, [...this._wanted(isSame)]);
         this._roving.refresh();
@@ -164,6 +165,7 @@ function makeEntry(row, person, hasDevices, isNew) {
     const content = make("div", { class: "entry-content" });
     if (milestone !== null) content.append(milestoneText(milestone, person));
     content.append(opener(entry));
+    if (entry.is_bot) content.append(" ", botTag());
     if (entry.reattributed) {
         const title = `Sent anonymously; later attributed to ${calledBy(person)}`;
         content.append(" ", tag("re-attributed", title));

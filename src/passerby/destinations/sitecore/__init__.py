@@ -61,7 +61,7 @@ class Sitecore:
             MV-001, MV-002, IV-001.
     """
 
-    kinds: frozenset[EventKind] = COMMON_KINDS | {"form"}
+    kinds: frozenset[EventKind] = COMMON_KINDS | frozenset[EventKind]({"form"})
     batch_size = 1
     batch_bytes = 0
 
