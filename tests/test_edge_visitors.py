@@ -271,6 +271,7 @@ class TestBots:
             tracker.event("ADD")
             tracker.form("f1", "viewed")
             tracker.identity({"identifiers": [{"id": "1", "provider": "CRM"}]})
+            assert await tracker.personalize({"friendly_id": "exp_1"}) is None
             await page({"content-type": "text/html"})(scope, receive, send)
 
         site = make_site(form, view=view, bots="tag")
@@ -278,6 +279,7 @@ class TestBots:
         assert await site.tracking.aflush(PATIENCE) == 0
         assert [event["type"] for event in collector.events] == ["VIEW"]
         assert site.tracking.stats().destinations["sitecore"].dropped == {"bot": 3}
+        assert {one.route for one in collector.requests} <= {"create", "events"}
 
     async def test_with_consent_to_ask_for_a_bot_is_the_same(
         self, make_site: MakeSite, collector: CollectorServer

@@ -351,13 +351,15 @@ class Tracker:
     def _needs_guest_id(self) -> bool:
         """Return whether a personalisation needs a guest ID that is not known yet."""
         session = self.session
-        is_wanted = self._client.keeps_guest_id and session.decision.refusal is None
+        decision = session.decision
+        is_wanted = self._client.keeps_guest_id and decision.refusal is None and not decision.bot
         return is_wanted and session.guest_id is None and session.browser_id is not None
 
     def _ask_personalization(
         self, data: Mapping[str, Any], timeout: float | None
     ) -> Future[dict[str, Any] | None] | None:
-        if self.session.decision.refusal is not None:
+        decision = self.session.decision
+        if decision.refusal is not None or decision.bot:
             return None
         try:
             asked, params = read_personalization(data)
