@@ -154,7 +154,9 @@ class TestRequests:
         assert (told["a"], "search_data" in told, "searchData" in told) == (1, False, False)
         told = body(event(data={"search_data": searched}))
         assert told["sc_search"]["data"] == searched
-        assert "sc_search" not in body(event(data={"search_data": {}}))
+        assert body(event(data={"search_data": {}}))["sc_search"]["data"] == {}
+        assert "sc_search" not in body(event(data={"search_data": ""}))
+        assert "sc_search" not in body(event("event", "ADD", data={spelling: None}))
 
     def test_a_form(self) -> None:
         data = {"form_id": "f1", "interaction": "SUBMITTED", "component_instance_id": "c1"}
@@ -245,6 +247,11 @@ class TestChecks:
         for dialect, expected in (("cloud", cloud), ("content", content)):
             with pytest.raises(ValidationError, match=re.escape(expected)):
                 edge(dialect=dialect).check(told)
+
+    @pytest.mark.parametrize("email", ["a@b.cd", "a@b.c.d", "a@b.cd.e", f"{'a' * 314}@b.com"])
+    def test_what_both_of_them_accept(self, email: str) -> None:
+        edge(dialect="cloud").check(identity(email=email))
+        edge().check(identity(email=email))
 
     @pytest.mark.parametrize("email", ["a@b.c", f"{'a' * 315}@b.com"])
     def test_what_only_one_of_them_refuses(self, email: str) -> None:

@@ -193,15 +193,17 @@ class EdgeForm:
     def _is_email(self, text: str) -> bool:
         if not is_email(text):
             return False
-        return not self._is_content or (len(text) <= 320 and len(text) - text.rindex(".") > 2)
+        return not self._is_content or (len(text) <= 320 and "." in text.rpartition("@")[2][1:-2])
 
     def encode(self, event: Event) -> OutgoingRequest:
         """Return the POST request of an event."""
         body = event_body(event, "", "", self._include_utm_parameters)
-        searched = body.pop("searchData", None) or body.pop("search_data", None)
+        given = body.pop("searchData", None), body.pop("search_data", None)
         if event.kind == "page_view":
-            searched = event.data.get("search_data")
-        if searched:
+            given = (event.data.get("search_data"),)
+        # As in the SDKs an empty object counts.
+        searched = next((one for one in given if one or isinstance(one, dict | list)), None)
+        if searched is not None:
             body["sc_search"] = {"data": searched, "metadata": {"ut_api_version": "1.0"}}
         if event.kind == "identity" and "dob" in body:
             body["dob"] = self._date_of_birth(body["dob"])
