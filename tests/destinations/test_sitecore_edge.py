@@ -288,6 +288,14 @@ class TestQueries:
         assert query.request.url == URL + path
         assert query.parse(answer(200, {"customer": {"ref": "g"}})) == "g"
 
+    @pytest.mark.parametrize(
+        ("dialect", "words"), [("cloud", "[IE-0011] Unable to set"), ("content", "[IE-006] Unable to set")]
+    )
+    def test_an_empty_guest_id(self, dialect: str, words: str) -> None:
+        with pytest.raises(RemoteError) as raised:
+            edge(dialect=dialect).guest_query(BROWSER_ID).parse(answer(200, {"customer": {"ref": ""}}))
+        assert str(raised.value).startswith(words)
+
     def test_a_personalisation(self) -> None:
         given = {"channel": "WEB", "friendly_id": "exp", "page_variant_ids": ["a", "b"], "geo": {"city": "Oslo"}}
         context = Context(user_agent="Mozilla/5.0", campaign={"utm_source": "x"})

@@ -12,10 +12,10 @@ from typing import Any, Literal, get_args
 from urllib.parse import quote, urlencode
 from uuid import uuid4
 
-from ...errors import SettingsError, ValidationError
+from ...errors import RemoteError, SettingsError, ValidationError
 from ...events.event import Context, Event
 from ...values import json
-from .. import IssuedId, OldCookie, OutgoingRequest, PersonalizationRequest, Query, SharedCookie
+from .. import DestinationResponse, IssuedId, OldCookie, OutgoingRequest, PersonalizationRequest, Query, SharedCookie
 from ..target import checked_switch, checked_target
 from .answers import read_guest_id, read_issued_id, read_personalization
 from .bodies import event_body, personalization_body, personalization_data
@@ -34,6 +34,13 @@ from .checks import (
 
 EDGE_URL = "https://edge-platform.sitecorecloud.io"  # the vendor's default
 
+# Said where no ID is given: with the name of the cookie, what is missing, and the setting to check.
+NO_ID = (
+    'Unable to set the "{}" cookie because the {} could not be retrieved from the server. Make sure to set the correct '
+    'values for "{}" and "siteName". If the issue persists, try again later or use try-catch blocks to handle this '
+    "error."
+)
+
 EdgeDialect = Literal["content", "cloud"]
 
 
@@ -50,6 +57,7 @@ class _Words:
     email: str
     expiry_date: str
     extension: str
+    guest_id: tuple[str, str]  # message, code
     software: str
     version: str
     query_version: str
@@ -66,6 +74,10 @@ _WORDS = {
         email="IV-0003",
         expiry_date="IV-0004",
         extension="IV-0005",
+        guest_id=(
+            NO_ID.format("sc_{SitecoreEdgeContextId}_personalize", "guest ID", "sitecoreEdgeContextId"),
+            "IE-0011",
+        ),
         software="@sitecore-cloudsdk/events 0.6.1",
         version="0.6.1",
         query_version="0.6.1",
@@ -80,6 +92,7 @@ _WORDS = {
         email="IV-004",
         expiry_date="IV-005",
         extension="IV-006",
+        guest_id=(NO_ID.format("sc_cid_personalize", "visitor ID", "contextId"), "IE-006"),
         software="@sitecore-content-sdk/events 2.1.2",
         version="2.1.2",
         query_version="2.1.0",
@@ -198,9 +211,9 @@ class EdgeForm:
     def encode(self, event: Event) -> OutgoingRequest:
         """Return the POST request of an event."""
         body = event_body(event, "", "", self._include_utm_parameters)
-        given = body.pop("searchData", None), body.pop("search_data", None)
+        given = [body.pop("searchData", None), body.pop("search_data", None)]
         if event.kind == "page_view":
-            given = (event.data.get("search_data"),)
+            given = [event.data.get("search_data")]
         # As in the SDKs an empty object counts.
         searched = next((one for one in given if one or isinstance(one, dict | list)), None)
         if searched is not None:
@@ -223,7 +236,13 @@ class EdgeForm:
         """Return the query for the guest ID."""
         path = f"v1/events/v1.2/browser/{quote(browser_id, safe='')}/show.json"
         url = f"{self.base}/{path}?{self._account_parameter()}client_key=&api_token="
-        return Query(OutgoingRequest("GET", url, self._show_headers), read_guest_id)
+        return Query(OutgoingRequest("GET", url, self._show_headers), self._read_guest_id)
+
+    def _read_guest_id(self, response: DestinationResponse) -> str:
+        guest_id = read_guest_id(response)
+        if guest_id:
+            return guest_id
+        raise RemoteError(*self._words.guest_id)
 
     def personalize_query(self, request: PersonalizationRequest) -> Query[dict[str, Any] | None]:
         """Return the query for a personalisation. Raises ValidationError without a friendly ID or a site name."""
