@@ -123,12 +123,15 @@ class BodyParts:
             flat["pageVariantId"] = to_json(variant)
         return had_attributes
 
+    def _identifies(self, value: Any) -> bool:
+        return is_filled(value)
+
     def _person(self, data: JSON) -> JSON:
         person: JSON = {}
-        if is_filled(data.get("email")):
+        if self._identifies(data.get("email")):
             person["email"] = data["email"]
         identifier = data.get("identifier")
-        if isinstance(identifier, dict) and is_filled(identifier.get("id")):
+        if isinstance(identifier, dict) and self._identifies(identifier.get("id")):
             person["identifiers"] = to_json(identifier)
         return person or {"browserId": ""}
 

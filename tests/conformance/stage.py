@@ -44,17 +44,21 @@ class Stage:
         self._closed.close()
 
     @contextmanager
-    def collector_for(self, case: Served) -> Iterator[tuple[CollectorServer, str]]:
-        """A collector that answers as the case says, and the base URL of the case on it."""
+    def collector_for(
+        self, case: Served, answers: Mapping[str, JSON] = UNSCRIPTED
+    ) -> Iterator[tuple[CollectorServer, str]]:
+        """A collector that answers as the case says, and the base URL of the case on it.
+
+        Args:
+            case: what is answered in turn, by route.
+            answers: what is answered on the other routes.
+        """
         turn = next(self._turns)
         collector = self._collectors[turn % len(self._collectors)]
         base = f"{collector.url}/case-{turn}"
-        unscripted = {route: [answer] for route, answer in UNSCRIPTED.items() if route != "create"}
-        for route, answers in (unscripted | dict(case.server)).items():
-            # TODO
-            from passerby.collector.api_request import ROUTES
-
-            collector.script(route if route in ROUTES else "other", [_scripted(answer, base) for answer in answers])  # type: ignore[arg-type]
+        unscripted = {route: [answer] for route, answer in answers.items() if route != "create"}
+        for route, scripted in (unscripted | dict(case.server)).items():
+            collector.script(route, [_scripted(answer, base) for answer in scripted])  # type: ignore[arg-type]
         yield collector, base
         collector.clear_faults()
 

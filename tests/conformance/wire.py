@@ -61,7 +61,7 @@ class Wire:
             is_last = self.server.is_last("events")
             answer = self.call("POST", self.events_path, "events", body)
             if answer.is_good:
-                return {"answer": answer.json}
+                return {"answer": self._answer_of(answer)}
             if answer.status is not None and answer.status not in RETRIED:
                 return {"dead": True}
             if is_last or answer.asks_to_wait:

@@ -202,6 +202,9 @@ class EdgeBodies(BodyParts):
             return bool(self._utm_parameters())
         return "utm_" in self.page.url.partition("#")[0].partition("?")[2]
 
+    def _identifies(self, value: Any) -> bool:
+        return super()._identifies(value) or ("numbers-are-ids" in self.on and type(value) is int)
+
     def _check_person(self, data: JSON) -> None:
         identifier = data.get("identifier")
         texts = [data.get("email"), identifier.get("id") if isinstance(identifier, dict) else None]

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..case import JSON, Case, given
 from ..javascript import decode
+from ..wire import HURRY
 
 CLOUD = {"sitecoreEdgeContextId": "contextId", "siteName": "siteName", "sitecoreEdgeUrl": "edgeUrl"}
 COOKIES = ("cookieDomain", "cookieExpiryDays", "cookiePath", "timeout")
@@ -66,8 +67,19 @@ class EdgeCase(Case):
         return self.request.get("shape") in SHAPES or self.response.get("shape") in SHAPES
 
     @property
+    def headers(self) -> dict[str, str]:
+        named = {"user-agent": str(self.request["user_agent"])} if "user_agent" in self.request else {}
+        return super().headers | named
+
+    @property
+    def is_in_a_hurry(self) -> bool:
+        """Whether a time limit is so short that it is chance whether the call still goes out."""
+        limits = [self.chosen.get("timeout"), *((args.get("opts") or {}).get("timeout") for _, args in self.steps)]
+        return any(isinstance(limit, int | float) and 0 <= limit / 1000 <= HURRY for limit in limits)
+
+    @property
     def user_agent(self) -> str | None:
-        agent = self.headers.get("user-agent", self.request.get("user_agent"))
+        agent = self.headers.get("user-agent")
         return None if agent is None else str(agent)
 
     @property

@@ -28,8 +28,8 @@ DIFFERENCES = (
     ),
     Difference(
         "cookies-appended",
-        "Cloud replaces all Set-Cookie headers of the response, its own first one too; Content glues what it sets to the "
-        "end of a single one, or replaces all where it moves older cookies",
+        "Cloud replaces all Set-Cookie headers of the response, its own first one too; Content glues what it sets to "
+        "the end of a single one, or replaces all where it moves older cookies",
         "appends each of its cookies as a header, once, and leaves the app's",
         "an app's session cookie must survive, and so must the browser ID beside the guest ID",
     ),
@@ -83,8 +83,8 @@ DIFFERENCES = (
     ),
     Difference(
         "guest-when-needed",
-        "ask for the guest ID of a returning visitor at initialisation, without a time limit, and fail if that fails; keep "
-        "the guest ID of another browser ID; send the guest cookie with personalisations",
+        "ask for the guest ID of a returning visitor at initialisation, without a time limit, and fail if that fails; "
+        "keep the guest ID of another browser ID",
         "asks for it when it is needed, keeps it with its browser ID only, and sends what it knows",
         "a page must not wait for what it may not need, nor fail without it",
     ),
@@ -96,8 +96,8 @@ DIFFERENCES = (
     ),
     Difference(
         "request-untouched",
-        "append the new cookies with their attributes to the request's Cookie header, and rename older ones in it, Cloud an "
-        "older guest cookie to `sc_cid`",
+        "append the new cookies with their attributes to the request's Cookie header, and rename older ones in it, "
+        "Cloud an older guest cookie to `sc_cid`",
         "leaves the request alone; its tracker knows the ID, an older cookie's first",
         "the app should see the cookies the browser sent, and all events of a visit should have one ID",
     ),

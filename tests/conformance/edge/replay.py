@@ -13,7 +13,6 @@ from passerby import Receipt
 from passerby.asgi import TrackingMiddleware
 from passerby.client.edge import EdgeSDK, init_cloud_sdk, init_content_sdk
 from passerby.collector import CollectorServer
-from passerby.http.request import TRACKER_KEY
 
 from ..case import JSON
 from ..javascript import to_json
@@ -25,6 +24,7 @@ from .calls import EdgeCalls
 from .case import EdgeCase
 from .neutral import requests_to
 from .recorded import ANSWERING_HERE, UNSEEN, in_order
+from .wire import ANSWERS
 
 SETTINGS = {
     "cloud": {
@@ -54,7 +54,7 @@ EDGE_CONDITIONS = {name: value for name, value in CONDITIONS.items() if name != 
 
 def replay(case: EdgeCase, stage: Stage, expected: JSON) -> JSON:
     """What passerby does in a case. What is expected says only how long to wait."""
-    with stage.collector_for(case) as (collector, base):
+    with stage.collector_for(case, ANSWERS) as (collector, base):
         return asyncio.run(Replay(case, stage, collector, base, expected).run())
 
 
@@ -82,7 +82,11 @@ class Replay:
         finally:
             for sdk in self.made:
                 sdk.tracking.close(0)
-        outcome = {"visits": [visit.outcome() for visit in visits], "sent": self.sent(), "is_balanced": is_balanced}
+        outcome: JSON = {
+            "visits": [visit.outcome() for visit in visits],
+            "sent": self.sent(),
+            "is_balanced": is_balanced,
+        }
         return self._name_issued(outcome)
 
     async def _perform(self, visits: list[VisitReplay]) -> None:
@@ -231,11 +235,15 @@ class VisitReplay:
         before = self.case.set_cookie_before
         lines = [value.decode("latin-1") for name, value in self.response.raw_headers if name == b"set-cookie"]
         cookies = [value.decode("latin-1") for name, value in self.scope["headers"] if name == b"cookie"]
-        tracker = self.scope.get(TRACKER_KEY)
         return {
             "steps": [step for step in self.steps if step["call"] not in UNSEEN],
             "cookies": in_order(parse_set_cookie(line) for line in lines if line not in before),
             "kept": [line for line in lines if line in before],
             "request_cookie": cookies[0].encode("latin-1").decode() if cookies else None,
-            "known_id": tracker.browser_id if tracker is not None else None,
-        }
+        } | self._known_id()
+
+    def _known_id(self) -> JSON:
+        """What the request's tracker knows, where that is asked for."""
+        if "known_id" not in self.expected or not self.replay.made:
+            return {}
+        return {"known_id": self.replay.made[0].tracking.tracker_for(self.scope).browser_id}

@@ -11,6 +11,7 @@ from ..node_process import NodeProcess
 from ..stage import Stage
 from .case import EdgeCase
 from .neutral import requests_to
+from .wire import ANSWERS
 
 RUNNER = Path(__file__).with_name("edge_runner.cjs")
 
@@ -24,7 +25,7 @@ class EdgeVendor(NodeProcess):
     def record(self, line: JSON, stage: Stage) -> EdgeCase:
         """The case of these inputs, with what the packages make of them; `line` is a sequence of calls."""
         case = EdgeCase.from_json(line | {"outcome": {}})
-        with stage.collector_for(case) as (collector, base):
+        with stage.collector_for(case, ANSWERS) as (collector, base):
             answered = self.ask(line | {"settings": filled_in(line["settings"], stage, base)})
             outcome = json.loads(answered.replace(base, "{MOCK}"))
             outcome["sent"] = [_written_down(one) for one in requests_to(case, collector, base)]

@@ -41,7 +41,7 @@ class Visit:
     def __init__(self, case: EdgeCase, process: Process, on: Collection[str]) -> None:
         self.case = case
         self.process = process
-        self.on = on
+        self.on = frozenset(on)
         self.request_cookie = case.cookie_header
         self.response: list[str] = list(case.set_cookie_before)
         self.is_one_text = isinstance(case.response.get("set_cookie"), str)
@@ -75,7 +75,7 @@ class Visit:
     def _step(self, call: str, args: JSON) -> Generator[float, None, bool]:
         """Make one call; whether it was the last, because the settings are refused."""
         step: JSON = {"call": call, "error": None, "result": {}}
-        given = copy.deepcopy(args)
+        given, args = args, copy.deepcopy(args)
         try:
             if call == "initialize":
                 yield from self._initialize(args)
@@ -91,7 +91,7 @@ class Visit:
             step["error"] = refused.error
         if self.case.is_in_browser:
             step["held"] = len(self.queue)
-        if given != args and "arguments-untouched" not in self.on:
+        if to_json(given) != to_json(args) and "arguments-untouched" not in self.on:
             step["args_after"] = to_json(args)
         self.steps.append(step)
         return call == "initialize" and not self.is_ready
@@ -112,7 +112,11 @@ class Visit:
         if self.case.sdk == "content" and is_lacking and "ready-when-made" not in self.on:
             raise Refused(coded("content", "events without analytics"))
         self.is_ready = True
-        self.process.chosen = self.wire.chosen = chosen
+        if "visits-apart" in self.on:
+            chosen = self.case.chosen if "settings" not in args else chosen
+            self.process.chosen = chosen  # those of this object, for its cookies
+        else:
+            self.process.chosen = self.wire.chosen = chosen
         self.process.visit = self
         if not is_truthy(chosen.get("enableCookie")):
             yield from self._load_script()
@@ -121,7 +125,7 @@ class Visit:
             yield from self._set_cookies(chosen)
         except Refused as refused:
             self.failure = None if "failures-pass" in self.on else refused.error
-            if self.case.sdk == "cloud" and self.case.is_in_browser:
+            if self.case.is_in_browser and (self.case.sdk == "cloud" or "server-issues-cookie" in self.on):
                 return
             raise
         yield from self._load_script()
@@ -154,6 +158,7 @@ class Visit:
         if "request-untouched" in self.on and self.visitor.browser_id is not None and old is None:
             known, is_known = self.visitor.browser_id, True
         if old is not None:
+            self.is_new = False
             self._set_all([self._line(ID, old), self._expired(legacy)])
             self._rename(legacy, ID)
         elif is_known:
@@ -248,7 +253,8 @@ class Visit:
         return write_cookie(cookie_of(self.process.chosen or {}, name, value, self.on))
 
     def _expired(self, name: str) -> str:
-        if self.case.sdk == "content" and self.case.is_in_browser:
+        is_in_page = self.case.is_in_browser and "server-issues-cookie" not in self.on
+        if self.case.sdk == "content" and is_in_page:
             return f"{name}=; Path=/; Expires=Thu, 01 Jan 1970 00:00:01 GMT;"
         return write_cookie(cookie_of(self.process.chosen or {}, name, "", self.on) | {"max-age": "0"})
 
@@ -366,9 +372,10 @@ class Visit:
         if self.guest_id is None and is_kept and self.visitor.browser_id is not None:
             answer = self.wire.call("GET", self.wire.show_path(self.visitor.browser_id), "show")
             try:
-                self.guest_id = self._guest_in(answer)
+                found = self._guest_in(answer)
             except Refused:
                 return ""
+            self.guest_id = found if UUID.fullmatch(found) else None
         return self.guest_id or ""
 
     def _change_arguments(self, visit: Visit, args: JSON) -> None:
@@ -444,7 +451,9 @@ class Visit:
         if self.case.sdk != "content":
             return False
         agent = self.case.user_agent or ""
-        return any(name in agent for name in BOTS) or is_truthy(self._read("sc_bot"))
+        return any(name in agent for name in BOTS) or is_truthy(
+            read_cookie(self.request_cookie, "sc_bot", self.on & {"cookie-header-syntax"})
+        )
 
     def _bodies(self) -> EdgeBodies:
         page = Page(url=self.case.url, infers=self.case.is_in_browser, referrer=self.referrer)
