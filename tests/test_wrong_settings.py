@@ -159,9 +159,10 @@ WRONG_TARGETS = [
 @pytest.mark.parametrize("target", WRONG_TARGETS)
 @pytest.mark.parametrize("kind", [kind for kind in MAKERS if kind != "webhook"])
 def test_where_nothing_is_to_be_sent(kind: str, target: str) -> None:
+    setting = "edge_url" if kind == "edge" else "target_url"
     with pytest.raises(SettingsError) as caught:
-        MAKERS[kind](target_url=target)
-    assert caught.value.setting == "target_url"
+        MAKERS[kind](**{setting: target})
+    assert caught.value.setting == setting
     assert "secret" not in str(caught.value).replace("secrets", "")
 
 

@@ -127,12 +127,11 @@ class EdgeForm:
             raise SettingsError('"siteName" is required.', code=words.site_name, setting="site_name")
         check_site(site_name, "site_name")
         setting, code, expected = words.url
-        self.base: str = checked_target(
-            EDGE_URL if edge_url is None else edge_url,
-            SettingsError(
-                f'Incorrect value for "{setting}". Set the value to {expected}', code=code, setting="edge_url"
-            ),
-        )
+        wrong = SettingsError(f'Incorrect value for "{setting}". Set the value to {expected}', code, "edge_url")
+        try:
+            self.base: str = checked_target(EDGE_URL if edge_url is None else edge_url, wrong)
+        except SettingsError as error:
+            raise error if error is wrong else error.spelled(lambda setting: "edge_url") from None
         self._context_id = checked_account(context_id, "edge_context_id")
         self._site_name = site_name if isinstance(site_name, str) else None
         self._include_utm_parameters = include_utm_parameters is None or not is_empty(include_utm_parameters)
