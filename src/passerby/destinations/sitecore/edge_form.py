@@ -27,6 +27,7 @@ from .checks import (
     check_site,
     checked_account,
     is_email,
+    is_empty,
     is_given,
     is_real_day,
     is_real_minute,
@@ -128,26 +129,25 @@ class EdgeForm:
         personalize_cookie: object,
         adopt_engage_cookie: str | None,
     ) -> None:
-        if dialect not in get_args(EdgeDialect):
+        if not isinstance(dialect, str) or dialect not in get_args(EdgeDialect):
             raise SettingsError('expected "content" or "cloud"', setting="dialect")
-        self._words = words = _WORDS[str(dialect)]
+        self._words = words = _WORDS[dialect]
         self._is_content = dialect == "content"
         setting, code = words.context_id
-        if not context_id or (isinstance(context_id, str) and not context_id.strip()):
+        if is_empty(context_id) or (isinstance(context_id, str) and not context_id.strip()):
             raise SettingsError(f'"{setting}" is required.', code=code, setting="edge_context_id")
-        if site_name is None or (isinstance(site_name, str) and not site_name.strip()):
+        if is_empty(site_name) or (isinstance(site_name, str) and not site_name.strip()):
             raise SettingsError('"siteName" is required.', code=words.site_name, setting="site_name")
         check_site(site_name, "site_name")
         setting, code, expected = words.url
-        self.base: str = checked_target(
-            EDGE_URL if edge_url is None else edge_url,
-            SettingsError(
-                f'Incorrect value for "{setting}". Set the value to {expected}', code=code, setting="edge_url"
-            ),
-        )
+        wrong = SettingsError(f'Incorrect value for "{setting}". Set the value to {expected}', code, "edge_url")
+        try:
+            self.base: str = checked_target(EDGE_URL if edge_url is None else edge_url, wrong)
+        except SettingsError as error:
+            raise error if error is wrong else error.spelled(lambda setting: "edge_url") from None
         self._context_id = checked_account(context_id, "edge_context_id")
         self._site_name = site_name if isinstance(site_name, str) else None
-        self._include_utm_parameters = include_utm_parameters is None or bool(include_utm_parameters)
+        self._include_utm_parameters = include_utm_parameters is None or not is_empty(include_utm_parameters)
         self.account: str = f"sc_{self._context_id}"
         old = [OldCookie(self.account, wins=True)]
         if adopt_engage_cookie is not None:
