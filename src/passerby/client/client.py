@@ -74,7 +74,7 @@ class Client:
         common_data: Sequence[tuple[str, str]],
     ) -> None:
         self.cookie: SharedCookie = cookie
-        self.keeps_guest_id: bool = cookie.guest is not None
+        self.keeps_guest_id: bool = cookie.keeps_guest
         self.browser_ids: BrowserIds = browser_ids
         self.delivery: Delivery = delivery
         self.store_wait: StoreWait = store_wait

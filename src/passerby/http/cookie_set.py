@@ -16,10 +16,14 @@ class GuestCookie:
         name: the cookie's name.
         attributes: the attributes of the cookie.
         old_name: the name of an earlier cookie, whose ID is moved into this one.
+        is_ours: whether passerby sets the cookie; otherwise only the browser SDK does.
     """
 
-    def __init__(self, name: str, attributes: CookieAttributes, old_name: str | None = None) -> None:
+    def __init__(
+        self, name: str, attributes: CookieAttributes, old_name: str | None = None, is_ours: bool = True
+    ) -> None:
         self.name = name
+        self.is_ours: bool = is_ours
         self.old_name = old_name
         self._attributes = attributes
         self._finders = [CookieFinder(each) for each in (old_name, name) if each is not None]

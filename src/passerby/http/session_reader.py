@@ -288,7 +288,7 @@ class SessionReader:
 
     def _guest_cookies(self, session: Session, secure: bool, renews: bool) -> list[SetCookie]:
         """Return the cookie with the guest ID if it is new or old, and delete the one of another browser ID."""
-        if self._guest_cookie is None:
+        if self._guest_cookie is None or not self._guest_cookie.is_ours:
             return []
         header = session.cookie_header
         if session.guest_id is None:

@@ -156,7 +156,8 @@ class EdgeForm:
         self.cookie: SharedCookie = SharedCookie(
             "sc_cid",
             old=tuple(old),
-            guest="sc_cid_personalize" if keeps_guest else None,
+            guest="sc_cid_personalize",
+            keeps_guest=keeps_guest,
             old_guest=f"{self.account}_personalize" if keeps_guest else None,
             bot="sc_bot",
         )
