@@ -54,7 +54,7 @@ class Visit:
         self.is_new = True
         self.outcome: JSON = {}
         self.visitor = Visitor(self._first_id() if "request-untouched" in on else None)
-        self.guest_id: str | None = None
+        self.guest_id = self._read(GUEST) or None if self.visitor.browser_id is not None else None
         self.wire = EdgeWire(case, self.visitor, on, process.server, process.sent, case.chosen)
 
     def run(self) -> Generator[float, None, None]:
@@ -211,7 +211,7 @@ class Visit:
     def _set_known_guest(self, legacy: str, old: str | None, known: str | None) -> None:
         """Set what is known of the guest, of the visitor's own browser ID; nothing is asked for."""
         if not self.is_new:
-            self.guest_id = old or known
+            self.guest_id = old or self.guest_id
         if self.guest_id is None:
             if self.is_new:
                 for name in (GUEST, legacy):
