@@ -156,6 +156,7 @@ class TestRequests:
         assert told["sc_search"]["data"] == searched
         assert body(event(data={"search_data": {}}))["sc_search"]["data"] == {}
         assert "sc_search" not in body(event(data={"search_data": ""}))
+        assert "sc_search" not in body(event(data={"search_data": searched}, context=Context(bot=True)))
         assert "sc_search" not in body(event("event", "ADD", data={spelling: None}))
 
     def test_a_form(self) -> None:

@@ -214,7 +214,7 @@ class EdgeForm:
         body = event_body(event, "", "", self._include_utm_parameters)
         given = [body.pop("searchData", None), body.pop("search_data", None)]
         if event.kind == "page_view":
-            given = [event.data.get("search_data")]
+            given = [] if event.context.bot else [event.data.get("search_data")]
         # As in the SDKs an empty object counts.
         searched = next((one for one in given if one or isinstance(one, dict | list)), None)
         if searched is not None:
