@@ -291,6 +291,18 @@ class TestGuestId:
         assert value_of(lines["sc_cid_personalize"]) == OTHER_ID
         assert "Max-Age=0" in lines["sc_ctx1_personalize"]
 
+    async def test_the_cookie_of_the_browser_sdk_is_read(self, make_site: MakeSite, collector: CollectorServer) -> None:
+        """It may keep the guest ID where passerby does not."""
+
+        async def view(scope: Any, receive: Any, send: Any) -> None:
+            await scope["state"]["tracker"].personalize({"friendly_id": "exp_1"})
+            await page({"content-type": "text/html"})(scope, receive, send)
+
+        lines = by_name(await make_site(view=view).visit(cookie_header(sc_cid=BROWSER_ID, sc_cid_personalize=OTHER_ID)))
+        (asked,) = (one for one in collector.requests if one.route == "personalize")
+        assert asked.json["guestRef"] == OTHER_ID
+        assert "sc_cid_personalize" not in lines
+
     async def test_a_new_browser_id_takes_no_guest_id_along(self, make_site: MakeSite) -> None:
         async def rotate(scope: Any, receive: Any, send: Any) -> None:
             scope["state"]["tracker"].rotate()
@@ -434,6 +446,7 @@ class TestBots:
             tracker.event("ADD")
             tracker.form("f1", "viewed")
             tracker.identity({"identifiers": [{"id": "1", "provider": "CRM"}]})
+            assert await tracker.personalize({"friendly_id": "exp_1"}) is None
             await page({"content-type": "text/html"})(scope, receive, send)
 
         site = make_site(form, view=view, bots="tag")
@@ -441,6 +454,7 @@ class TestBots:
         assert await site.tracking.aflush(PATIENCE) == 0
         assert [event["type"] for event in collector.events] == ["VIEW"]
         assert site.tracking.stats().destinations["sitecore"].dropped == {"bot": 3}
+        assert {one.route for one in collector.requests} <= {"create", "events"}
 
     async def test_with_consent_to_ask_for_a_bot_is_the_same(
         self, make_site: MakeSite, collector: CollectorServer

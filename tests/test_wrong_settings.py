@@ -20,15 +20,24 @@ from passerby.settings.settings import SettingsValues, make_settings
 
 URL = "https://api.example.com"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+EDGE: Any = Sitecore  # called with settings that its overloads refuse
 MAKERS: dict[str, Callable[..., Any]] = {
     "sitecore": lambda **own: Sitecore(**{"client_key": "key", "target_url": URL} | own),
+    "edge": lambda **own: EDGE(**{"edge_context_id": "ctx1", "site_name": "shop"} | own),
     "customerio": lambda **own: CustomerIO(**{"write_key": "key"} | own),
     "datalyr": lambda **own: Datalyr(**{"workspace_id": "ws"} | own),
     "segment": lambda **own: Segment(**{"write_key": "key"} | own),
     "webhook": lambda **own: Webhook(**{"url": URL, "secret": SECRET} | own),
 }
 OWN = {
-    "sitecore": ["client_key", "target_url", "point_of_sale", "include_utm_parameters", "requested_at", "name"],
+    "sitecore": [
+        *("client_key", "target_url", "point_of_sale", "include_utm_parameters", "requested_at", "adopt_edge_cookie"),
+        "name",
+    ],
+    "edge": [
+        *("edge_context_id", "site_name", "edge_url", "dialect", "personalize_cookie", "adopt_engage_cookie"),
+        *("include_utm_parameters", "name"),
+    ],
     "customerio": ["write_key", "region", "target_url", "gzip", "strict", "name"],
     "datalyr": ["workspace_id", "api_key", "form", "target_url", "page_view_name", "share_visitors", "name"],
     "segment": ["write_key", "target_url", "gzip", "name"],
@@ -86,7 +95,7 @@ def test_the_outbox(value: Any) -> None:
 @given(value=VALUES)
 def test_settings_of_destinations(kind: str, name: str, value: Any) -> None:
     is_refused_or_taken(lambda: MAKERS[kind](**{name: value}))
-    is_refused_or_taken(lambda: Tracking.from_mapping({kind: {name: value}}))
+    is_refused_or_taken(lambda: Tracking.from_mapping({"sitecore" if kind == "edge" else kind: {name: value}}))
 
 
 @pytest.mark.parametrize(
@@ -166,9 +175,10 @@ WRONG_TARGETS = [
 @pytest.mark.parametrize("target", WRONG_TARGETS)
 @pytest.mark.parametrize("kind", [kind for kind in MAKERS if kind != "webhook"])
 def test_where_nothing_is_to_be_sent(kind: str, target: str) -> None:
+    setting = "edge_url" if kind == "edge" else "target_url"
     with pytest.raises(SettingsError) as caught:
-        MAKERS[kind](target_url=target)
-    assert caught.value.setting == "target_url"
+        MAKERS[kind](**{setting: target})
+    assert caught.value.setting == setting
     assert "secret" not in str(caught.value).replace("secrets", "")
 
 

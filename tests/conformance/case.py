@@ -55,6 +55,11 @@ class Case:
         return (self.settings or {}).get("clientKey")
 
     @property
+    def target(self) -> str:
+        """The address of the service, with {MOCK} or {CLOSED} in it."""
+        return str((self.settings or {}).get("targetURL", ""))
+
+    @property
     def cookie_name(self) -> str:
         return f"bid_{self.client_key}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from passerby import (
@@ -30,7 +30,8 @@ class Absent:
 
 
 ABSENT = Absent()
-BY_CODE: dict[str, type[PasserbyError]] = {"IE-0003": RemoteTimeout, "IE-0004": BrowserIdUnavailable}
+Kinds = Mapping[str, type[PasserbyError]]
+BY_CODE: Kinds = {"IE-0003": RemoteTimeout, "IE-0004": BrowserIdUnavailable}
 
 
 def compare(expected: JSON, got: JSON) -> list[str]:
@@ -62,7 +63,9 @@ def _compare_steps(where: str, expected: JSON, got: JSON) -> Iterator[str]:
         yield from differences_of(f"{where} held events", expected["held"], got["held"])
 
 
-def compare_errors(where: str, expected: Error, got: Error, kind: type[PasserbyError]) -> Iterator[str]:
+def compare_errors(
+    where: str, expected: Error, got: Error, kind: type[PasserbyError], kinds: Kinds = BY_CODE
+) -> Iterator[str]:
     """Compare code, text and class; where the SDK fails with an engine's error, any error of passerby's own will do."""
     if expected is None or got is None:
         if expected != got:
@@ -72,7 +75,7 @@ def compare_errors(where: str, expected: Error, got: Error, kind: type[PasserbyE
         if not issubclass(got["class"], PasserbyError):
             yield _differ(where, "an error of passerby", got)
         return
-    wanted = BY_CODE.get(expected["code"] or "", kind)
+    wanted = kinds.get(expected["code"] or "", kind)
     if got["code"] != expected["code"] or not issubclass(got["class"], wanted):
         yield _differ(where, f"{wanted.__name__} {expected}", got)
     elif expected["text"] is not None and expected["text"] != got["text"]:

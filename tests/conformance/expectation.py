@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from .case import JSON, Case
 from .comparison import ABSENT, canonical, shown
-from .differences import ALL, DIFFERENCES
+from .differences import ALL, BY_NAME
 from .recorded import ANY_ERROR, ANYTHING, recorded_outcome
 from .reference import run_reference
 from .wire import HURRY
+
+C = TypeVar("C", bound=Case)
 
 
 @dataclass(frozen=True)
@@ -42,17 +45,23 @@ def is_in_a_hurry(case: Case) -> bool:
 
 
 def _expect(case: Case) -> Expectation:
-    ours = run_reference(case, ALL)
     if case.is_for_javascript_only:
-        return Expectation(ours, ("javascript-only",))
-    theirs = run_reference(case, ())
+        return Expectation(run_reference(case, ALL), ("javascript-only",))
+    return expectation_of(case, recorded_outcome(case), run_reference, tuple(BY_NAME))
+
+
+def expectation_of(
+    case: C, recorded: JSON, run: Callable[[C, Collection[str]], JSON], names: Sequence[str]
+) -> Expectation:
+    """What a reference, run without differences and with all of them, makes of a recorded outcome."""
+    theirs, ours = run(case, ()), run(case, frozenset(names))
     if theirs == ours:
-        return Expectation(recorded_outcome(case))
+        return Expectation(recorded)
     # Those that matter; where two of them come to the same, those that would matter alone.
-    applied = tuple(one.name for one in DIFFERENCES if run_reference(case, ALL - {one.name}) != ours)
-    applied = applied or tuple(one.name for one in DIFFERENCES if run_reference(case, {one.name}) != theirs)
+    applied = tuple(name for name in names if run(case, frozenset(names) - {name}) != ours)
+    applied = applied or tuple(name for name in names if run(case, {name}) != theirs)
     merge = Merge()
-    outcome = merge.merge("", theirs, recorded_outcome(case), ours)
+    outcome = merge.merge("", theirs, recorded, ours)
     return Expectation(outcome, applied, tuple(merge.conflicts))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +25,13 @@ MINUTE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2})")
 
 class Identity:
     """Checks identities and makes their bodies, with some differences switched on."""
+
+    codes: Mapping[str, JSON] = {
+        "identifiers": coded("MV-0004"),
+        "dob": coded("IV-0002"),
+        "email": coded("IV-0003"),
+        "expiryDate": coded("IV-0004"),
+    }
 
     def __init__(self, on: Collection[str]) -> None:
         self.on = on
@@ -52,17 +59,17 @@ class Identity:
     def _check(self, data: JSON) -> None:
         identifiers = data.get("identifiers")
         if identifiers is None:
-            raise Refused(coded("MV-0004") if "absent-data" in self.on else ANY_ERROR)
+            raise Refused(self.codes["identifiers"] if "absent-data" in self.on else ANY_ERROR)
         if identifiers in ([], ""):
-            raise Refused(coded("MV-0004"))
-        if not isinstance(identifiers, list):
-            raise Refused(coded("MV-0004") if "types-checked" in self.on else ANY_ERROR)
-        if None in identifiers and "types-checked" not in self.on:
-            raise Refused(ANY_ERROR)
-        if any(not isinstance(one, dict) for one in identifiers) and "types-checked" in self.on:
+            raise Refused(self.codes["identifiers"])
+        if "types-checked" in self.on and not isinstance(identifiers, list):
+            raise Refused(self.codes["identifiers"])
+        if "types-checked" in self.on and any(not isinstance(one, dict) for one in identifiers):
             raise Refused(OWN_ERROR)
-        if "dob" in data and not self._is_minute(data["dob"]):
-            raise Refused(coded("IV-0002"))
+        if "dob" in data and not self._is_birthday(data["dob"]):
+            raise Refused(self.codes["dob"])
+        if not isinstance(identifiers, list) or None in identifiers:
+            raise Refused(ANY_ERROR)
         for one in identifiers:
             self._check_expiry(one if isinstance(one, dict) else {})
         self._check_email(data.get("email"))
@@ -72,16 +79,22 @@ class Identity:
     def _check_expiry(self, one: JSON) -> None:
         expiry = one.get("expiryDate", one.get("expiry_date") if "snake-case-names" in self.on else None)
         if self._is_given(expiry) and not self._is_minute(expiry):
-            raise Refused(coded("IV-0004"))
+            raise Refused(self.codes["expiryDate"])
 
     def _check_email(self, email: Any) -> None:
         text = ",".join(map(str, email)) if isinstance(email, list) and "types-checked" not in self.on else email
-        if self._is_given(email) and not (isinstance(text, str) and EMAIL.fullmatch(text)):
-            raise Refused(coded("IV-0003"))
+        if self._is_given(email) and not (isinstance(text, str) and self._is_email(text)):
+            raise Refused(self.codes["email"])
+
+    def _is_email(self, text: str) -> bool:
+        return EMAIL.fullmatch(text) is not None
 
     def _is_given(self, value: Any) -> bool:
         """Whether there is something to be checked."""
         return value not in (None, "") if "types-checked" in self.on else is_truthy(value)
+
+    def _is_birthday(self, value: Any) -> bool:
+        return self._is_minute(value)
 
     def _is_minute(self, value: Any) -> bool:
         if isinstance(value, datetime):

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
-from .bodies import Bodies, Page, language_of
+from .bodies import Bodies
+from .body_parts import Page, language_of
 from .case import JSON, Case
 from .cookies import cookie_of, read_cookie, write_cookie
 from .identity import FIELDS

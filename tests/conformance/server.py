@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,9 +58,10 @@ class Answer:
 class Server:
     """Gives a case's answers, each in turn, the last one again and again."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, unscripted: Mapping[str, JSON] = UNSCRIPTED) -> None:
         self._scripts = case.server
-        self._is_closed = not str((case.settings or {}).get("targetURL", "")).startswith("{MOCK}")
+        self._unscripted = unscripted
+        self._is_closed = not case.target.startswith("{MOCK}")
         self._given: dict[str, int] = {}
 
     def next(self, route: str) -> Answer:
@@ -73,5 +75,5 @@ class Server:
     def _at(self, route: str, position: int) -> JSON:
         if self._is_closed:
             return {"refused": True}
-        script = self._scripts.get(route) or [UNSCRIPTED[route]]
+        script = self._scripts.get(route) or [self._unscripted[route]]
         return script[min(position, len(script) - 1)]

@@ -35,7 +35,9 @@ def check_settings(settings: JSON | None, on: Collection[str]) -> None:
         if not point_of_sale.strip():
             raise Refused(coded("MV-0009"))
     _check_target(str(settings["targetURL"]), on)
-    _check_own(settings, on)
+    if "client-key-checked" in on and not TOKEN.fullmatch(str(settings["clientKey"])):
+        raise Refused(OWN_ERROR)
+    check_cookie_settings(settings, on)
 
 
 def base_url(target: str, on: Collection[str]) -> str:
@@ -43,13 +45,18 @@ def base_url(target: str, on: Collection[str]) -> str:
 
 
 def _check_target(target: str, on: Collection[str]) -> None:
+    check_address(target, on, coded("IV-0001"))
+
+
+def check_address(target: str, on: Collection[str], error: JSON) -> None:
+    """Raise Refused, with this error if the address is none."""
     is_right = is_url(target)
-    if "target-url-checked" in on and not target.startswith(("{MOCK}", "{CLOSED}", "{SINK}")):
+    if "target-url-checked" in on and not target.strip().startswith(("{MOCK}", "{CLOSED}", "{SINK}")):
         is_right = is_right and _is_plain_address(target.strip())
         if is_right and target.strip().startswith("http:") and not _is_local(urlsplit(target.strip()).hostname or ""):
             raise Refused(OWN_ERROR)
-    if not is_right and not target.startswith("{"):
-        raise Refused(coded("IV-0001"))
+    if not is_right and not target.strip().startswith("{"):
+        raise Refused(error)
 
 
 def _is_plain_address(target: str) -> bool:
@@ -64,9 +71,8 @@ def _is_local(host: str) -> bool:
     return address.is_private or address.is_loopback or address.is_link_local
 
 
-def _check_own(settings: JSON, on: Collection[str]) -> None:
-    if "client-key-checked" in on and not TOKEN.fullmatch(str(settings["clientKey"])):
-        raise Refused(OWN_ERROR)
+def check_cookie_settings(settings: JSON, on: Collection[str]) -> None:
+    """Raise Refused for a domain, a path or an age that passerby does not take."""
     domain = settings.get("cookieDomain")
     is_domain = DOMAIN.fullmatch(str(domain)) and not re.fullmatch("[0-9.]+", str(domain))
     if "cookie-domain-checked" in on and is_truthy(domain) and not is_domain:

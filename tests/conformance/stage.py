@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -44,14 +44,21 @@ class Stage:
         self._closed.close()
 
     @contextmanager
-    def collector_for(self, case: Served) -> Iterator[tuple[CollectorServer, str]]:
-        """A collector that answers as the case says, and the base URL of the case on it."""
+    def collector_for(
+        self, case: Served, answers: Mapping[str, JSON] = UNSCRIPTED
+    ) -> Iterator[tuple[CollectorServer, str]]:
+        """A collector that answers as the case says, and the base URL of the case on it.
+
+        Args:
+            case: what is answered in turn, by route.
+            answers: what is answered on the other routes.
+        """
         turn = next(self._turns)
         collector = self._collectors[turn % len(self._collectors)]
         base = f"{collector.url}/case-{turn}"
-        unscripted = {route: [answer] for route, answer in UNSCRIPTED.items() if route != "create"}
-        for route, answers in (unscripted | dict(case.server)).items():
-            collector.script(route, [_scripted(answer, base) for answer in answers])  # type: ignore[arg-type]
+        unscripted = {route: [answer] for route, answer in answers.items() if route != "create"}
+        for route, scripted in (unscripted | dict(case.server)).items():
+            collector.script(route, [_scripted(answer, base) for answer in scripted])  # type: ignore[arg-type]
         yield collector, base
         collector.clear_faults()
 
@@ -62,14 +69,14 @@ class Stage:
         return text.replace("{MOCK}", base).replace("{CLOSED}", f"http://127.0.0.1:{self._closed.getsockname()[1]}")
 
 
-def received(collector: CollectorServer, base: str) -> list[JSON]:
+def received(collector: CollectorServer, base: str, headers: Collection[str] = COMPARED_HEADERS) -> list[JSON]:
     """The requests that a case sent to its base URL."""
     prefix = base.removeprefix(collector.url)
     return [
         {
             "method": one.method,
             "path": one.path.removeprefix(prefix),
-            "headers": {name: one.headers.get(name) for name in COMPARED_HEADERS},
+            "headers": {name: one.headers.get(name) for name in headers},
             "body": one.json,
         }
         for one in collector.requests

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote, urldefrag, urljoin
 
 from .case import JSON, Case
@@ -34,6 +35,8 @@ class Visitor:
 class Wire:
     """Sends what a visitor's calls come to; `sent` is what has gone out."""
 
+    too_late = coded("IE-0003")
+
     def __init__(self, case: Case, visitor: Visitor, on: Collection[str]) -> None:
         settings = case.settings or {}
         self.client_key = str(settings.get("clientKey"))
@@ -48,7 +51,7 @@ class Wire:
         if "events-get-an-id" in self.on and not self._find_id(body):
             return PENDING
         if "events-retried" not in self.on:
-            return {"answer": self.call("POST", "/v1.2/events", "events", body).json}
+            return {"answer": self._answer_of(self.call("POST", self.events_path, "events", body))}
         return self._send_until_settled(body)
 
     def _send_until_settled(self, body: JSON) -> JSON:
@@ -56,9 +59,9 @@ class Wire:
             return PENDING
         while True:
             is_last = self.server.is_last("events")
-            answer = self.call("POST", "/v1.2/events", "events", body)
+            answer = self.call("POST", self.events_path, "events", body)
             if answer.is_good:
-                return {"answer": answer.json}
+                return {"answer": self._answer_of(answer)}
             if answer.status is not None and answer.status not in RETRIED:
                 return {"dead": True}
             if is_last or answer.asks_to_wait:
@@ -110,6 +113,17 @@ class Wire:
         return (str(ref) if is_truthy(ref) else None), answer
 
     @property
+    def events_path(self) -> str:
+        return "/v1.2/events"
+
+    def _answer_of(self, answer: Answer) -> Any:
+        """What a call gives back."""
+        return answer.json
+
+    def _headers(self, method: str, route: str, body: JSON | None) -> JSON:
+        return {"content-type": None if body is None else "application/json", **VERSION}
+
+    @property
     def key_in_url(self) -> str:
         """The client key as it stands in a URL."""
         return quote(self.client_key, safe="/" if "client-key-checked" in self.on else KEPT_IN_QUERY)
@@ -121,7 +135,7 @@ class Wire:
     def _call(self, method: str, path: str, route: str, body: JSON | None = None) -> Answer:
         answer = self.server.next(route)
         if not answer.script.get("refused"):
-            headers = {"content-type": None if body is None else "application/json", **VERSION}
+            headers = self._headers(method, route, body)
             self.sent.append({"method": method, "path": _resolved(path), "headers": headers, "body": body})
         return answer
 
@@ -133,7 +147,7 @@ class Wire:
     def check_time(self, answer: Answer, limit: float | None) -> None:
         takes = answer.seconds(with_body="timeout-covers-body" in self.on)
         if answer.status is not None and limit is not None and (takes > limit or limit < HURRY):
-            raise Refused(coded("IE-0003"))
+            raise Refused(self.too_late)
 
 
 def _resolved(path: str) -> str:

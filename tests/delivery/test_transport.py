@@ -145,6 +145,24 @@ async def test_what_is_sent_and_what_comes_back(connection: Connection) -> None:
     assert f"localhost:{port}" in head.decode()
 
 
+async def test_a_call_replaces_headers_of_every_call(connection: Connection) -> None:
+    heads: list[str] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(2):
+            heads.append((await read_request(reader))[0].decode())
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    async with serving(talk) as port:
+        for body in (b"{}", None):
+            call = call_to(port)
+            await connection.perform(replace(call, headers={"user-agent": "A visitor's"}, body=body), PATIENCE)
+
+    for head in heads:
+        named = [line for line in head.split("\r\n") if line.lower().startswith("user-agent:")]
+        assert named == ["user-agent: A visitor's"]
+
+
 async def test_a_connection_is_kept_for_the_next_call(connection: Connection) -> None:
     connections = 0
     ok = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"

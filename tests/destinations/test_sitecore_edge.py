@@ -154,7 +154,10 @@ class TestRequests:
         assert (told["a"], "search_data" in told, "searchData" in told) == (1, False, False)
         told = body(event(data={"search_data": searched}))
         assert told["sc_search"]["data"] == searched
-        assert "sc_search" not in body(event(data={"search_data": {}}))
+        assert body(event(data={"search_data": {}}))["sc_search"]["data"] == {}
+        assert "sc_search" not in body(event(data={"search_data": ""}))
+        assert "sc_search" not in body(event(data={"search_data": searched}, context=Context(bot=True)))
+        assert "sc_search" not in body(event("event", "ADD", data={spelling: None}))
 
     def test_search_data_in_both_spellings_is_sent_once(self) -> None:
         sent = body(event("event", "SEARCH", data={"search_data": {"q": "a"}, "searchData": {"q": "b"}}))
@@ -265,6 +268,11 @@ class TestChecks:
             with pytest.raises(ValidationError, match=re.escape(expected)):
                 edge(dialect=dialect).check(told)
 
+    @pytest.mark.parametrize("email", ["a@b.cd", "a@b.c.d", "a@b.cd.e", f"{'a' * 314}@b.com"])
+    def test_what_both_of_them_accept(self, email: str) -> None:
+        edge(dialect="cloud").check(identity(email=email))
+        edge().check(identity(email=email))
+
     @pytest.mark.parametrize("email", ["a@b.c", f"{'a' * 315}@b.com"])
     def test_what_only_one_of_them_refuses(self, email: str) -> None:
         edge(dialect="cloud").check(identity(email=email))
@@ -299,6 +307,14 @@ class TestQueries:
         path = f"/v1/events/v1.2/browser/{BROWSER_ID}/show.json?sitecoreContextId=ctx1&client_key=&api_token="
         assert query.request.url == URL + path
         assert query.parse(answer(200, {"customer": {"ref": "g"}})) == "g"
+
+    @pytest.mark.parametrize(
+        ("dialect", "words"), [("cloud", "[IE-0011] Unable to set"), ("content", "[IE-006] Unable to set")]
+    )
+    def test_an_empty_guest_id(self, dialect: str, words: str) -> None:
+        with pytest.raises(RemoteError) as raised:
+            edge(dialect=dialect).guest_query(BROWSER_ID).parse(answer(200, {"customer": {"ref": ""}}))
+        assert str(raised.value).startswith(words)
 
     def test_a_personalisation(self) -> None:
         given = {"channel": "WEB", "friendly_id": "exp", "page_variant_ids": ["a", "b"], "geo": {"city": "Oslo"}}

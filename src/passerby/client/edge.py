@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Unpack, cast
 
 from ..destinations.sitecore import EDGE_URL, EdgeDialect, PointOfSale, Sitecore
+from ..destinations.sitecore.edge_form import NO_ID
 from ..errors import BrowserIdUnavailable, RemoteTimeout, ValidationError
 from ..settings.settings import SettingsValues
 from ..values.app_values import bounded_items, is_mapping
@@ -143,13 +144,8 @@ class EdgeSDK:
             ) from None
 
 
-_NO_ID = (
-    'Unable to set the "{}" cookie because the {} could not be retrieved from the server. Make sure to set the correct '
-    'values for "{}" and "siteName". If the issue persists, try again later or use try-catch blocks to handle this '
-    "error."
-)
-_NO_ID_CLOUD = (_NO_ID.format("sc_{SitecoreEdgeContextId}", "browser ID", "sitecoreEdgeContextId"), "IE-0003")
-_NO_ID_CONTENT = (_NO_ID.format("sc_cid", "client ID", "contextId"), "IE-005")
+_NO_ID_CLOUD = (NO_ID.format("sc_{SitecoreEdgeContextId}", "browser ID", "sitecoreEdgeContextId"), "IE-0003")
+_NO_ID_CONTENT = (NO_ID.format("sc_cid", "client ID", "contextId"), "IE-005")
 
 
 def init_cloud_sdk(

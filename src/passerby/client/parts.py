@@ -82,7 +82,7 @@ def make_session_reader(settings: Settings, shared: SharedCookie | None, proxies
     shared = shared or SharedCookie(settings.cookie_name)
     keys, attributes = settings.secret_keys, settings.cookie_attributes.for_name(shared.name)
     guest = (
-        None if shared.guest is None else (GuestCookie(shared.guest, attributes, shared.old_guest, shared.keeps_guest))
+        None if shared.guest is None else GuestCookie(shared.guest, attributes, shared.old_guest, shared.keeps_guest)
     )
     # If only passerby writes the ID, it has a signature. Without one it may have been chosen by an attacker.
     has_other_writers = is_readable or not settings.set_cookie

@@ -170,7 +170,7 @@ class HttpStream:
         if self._writer is None:
             raise ConnectionClosed
         if call.body is None:
-            headers = [*self._headers.items(), *call.headers.items()]
+            headers = self._headers_of(call)
             text = self._http.send(h11.Request(method=call.method, target=target, headers=headers)) or b""
         else:
             text = b"%bContent-Length: %d\r\n\r\n%b" % (self._write_head(call, target), len(call.body), call.body)
@@ -182,11 +182,17 @@ class HttpStream:
         if self._written is not None and self._written[0] == key:
             self._http.send(self._written[1].request)
             return self._written[1].text
-        headers = [*self._headers.items(), *call.headers.items(), ("Content-Length", "0")]
+        headers = [*self._headers_of(call), ("Content-Length", "0")]
         request = h11.Request(method=call.method, target=target, headers=headers)
         text = (self._http.send(request) or b"").removesuffix(_NO_LENGTH)
         self._written = key, _PreparedHead(request, text)
         return text
+
+    def _headers_of(self, call: OutgoingRequest) -> list[tuple[str, str]]:
+        """Return the headers of a request; its own replace those of every request."""
+        own = {name.lower() for name in call.headers}
+        common = [(name, value) for name, value in self._headers.items() if name.lower() not in own]
+        return [*common, *call.headers.items()]
 
     async def _read_head(self) -> _Head:
         self._pieces = self._received = 0

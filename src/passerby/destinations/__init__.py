@@ -178,10 +178,10 @@ class SharedCookie:
         id_format: the format of the IDs.
         opt_out: the name of the cookie that is "true" if the visitor has opted out, if there is one.
         old: earlier cookies with the browser ID.
-        guest: the name of the cookie with the guest ID, if there is one.
+        guest: the name of the cookie with the guest ID, if there is one. The browser SDK may set it too.
         old_guest: the name of an earlier cookie with the guest ID.
-        keeps_guest: whether the guest ID is kept in its cookie. Otherwise the cookie is only deleted, with the browser
-            ID to which it belongs.
+        keeps_guest: whether passerby sets the cookie with the guest ID. Otherwise it reads the cookie, and deletes it
+            when the visitor gets another browser ID.
         bot: the name of a cookie that is set, and not empty, if the visitor is a bot.
     """
 

@@ -23,7 +23,8 @@ class GuestCookie:
         name: the cookie's name.
         attributes: the attributes of the cookie.
         old_name: the name of an earlier cookie, whose ID is moved into this one.
-        is_kept: whether it is read and written. Otherwise it is the browser SDK's alone, and only deleted.
+        is_kept: whether passerby writes it, and moves an earlier one. Otherwise it is the browser SDK's: it is read,
+            and deleted with its browser ID.
     """
 
     def __init__(
@@ -31,13 +32,14 @@ class GuestCookie:
     ) -> None:
         self.name = name
         self.old_name = old_name
-        self.is_kept = is_kept
+        self.is_kept: bool = is_kept
         self._attributes = attributes
-        self._finders = [CookieFinder(each) for each in (old_name, name) if each is not None]
+        readable = (old_name, name) if is_kept else (name,)
+        self._finders = [CookieFinder(each) for each in readable if each is not None]
 
     def read(self, header: str, *, only_old: bool = False) -> tuple[str | None, bool]:
         """Return the guest ID of a raw Cookie header, or None, and whether it comes from the old cookie."""
-        for finder in self._finders if self.is_kept else ():
+        for finder in self._finders:
             if only_old and finder.name != self.old_name:
                 continue
             guest_id = next(filter(is_uuid, finder.find(header)), None)

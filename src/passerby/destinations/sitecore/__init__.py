@@ -210,15 +210,10 @@ _EDGE: Mapping[str, Any] = {
 }
 
 
-def _is_given(value: object, default: object) -> bool:
-    """Return whether a setting is another value than its default. Objects of the app are not compared: it may raise."""
-    return value is not default and not (type(value) in (bool, int, str) and value == default)
-
-
 def _is_edge(options: Mapping[str, Any]) -> bool:
     """Return whether the settings are those of the edge form. Raises SettingsError if they are mixed."""
     of_engage, of_edge = (
-        [name for name, default in form.items() if _is_given(options[name], default)] for form in (_ENGAGE, _EDGE)
+        [name for name, default in form.items() if not _is_same(options[name], default)] for form in (_ENGAGE, _EDGE)
     )
     if of_engage and of_edge:
         raise SettingsError(
@@ -227,6 +222,11 @@ def _is_edge(options: Mapping[str, Any]) -> bool:
             setting=of_edge[0],
         )
     return bool(of_edge)
+
+
+def _is_same(value: object, default: object) -> bool:
+    """Return whether a value is the default. One of another type is not compared: it may raise anything."""
+    return value is default or (type(value) is type(default) and value == default)
 
 
 __all__ = ["EDGE_URL", "EdgeDialect", "PointOfSale", "Sitecore"]

@@ -12,10 +12,10 @@ from typing import Any, Literal, get_args
 from urllib.parse import quote, urlencode
 from uuid import uuid4
 
-from ...errors import SettingsError, ValidationError
+from ...errors import RemoteError, SettingsError, ValidationError
 from ...events.event import Context, Event
 from ...values import json
-from .. import IssuedId, OldCookie, OutgoingRequest, PersonalizationRequest, Query, SharedCookie
+from .. import DestinationResponse, IssuedId, OldCookie, OutgoingRequest, PersonalizationRequest, Query, SharedCookie
 from ..target import checked_switch, checked_target
 from .answers import read_guest_id, read_issued_id, read_personalization
 from .bodies import event_body, personalization_body, personalization_data
@@ -35,6 +35,13 @@ from .checks import (
 
 EDGE_URL = "https://edge-platform.sitecorecloud.io"  # the vendor's default
 
+# Said where no ID is given: with the name of the cookie, what is missing, and the setting to check.
+NO_ID = (
+    'Unable to set the "{}" cookie because the {} could not be retrieved from the server. Make sure to set the correct '
+    'values for "{}" and "siteName". If the issue persists, try again later or use try-catch blocks to handle this '
+    "error."
+)
+
 EdgeDialect = Literal["content", "cloud"]
 
 
@@ -51,6 +58,7 @@ class _Words:
     email: str
     expiry_date: str
     extension: str
+    guest_id: tuple[str, str]  # message, code
     software: str
     version: str
     query_version: str
@@ -67,6 +75,10 @@ _WORDS = {
         email="IV-0003",
         expiry_date="IV-0004",
         extension="IV-0005",
+        guest_id=(
+            NO_ID.format("sc_{SitecoreEdgeContextId}_personalize", "guest ID", "sitecoreEdgeContextId"),
+            "IE-0011",
+        ),
         software="@sitecore-cloudsdk/events 0.6.1",
         version="0.6.1",
         query_version="0.6.1",
@@ -81,6 +93,7 @@ _WORDS = {
         email="IV-004",
         expiry_date="IV-005",
         extension="IV-006",
+        guest_id=(NO_ID.format("sc_cid_personalize", "visitor ID", "contextId"), "IE-006"),
         software="@sitecore-content-sdk/events 2.1.2",
         version="2.1.2",
         query_version="2.1.0",
@@ -119,21 +132,20 @@ class EdgeForm:
         if not isinstance(dialect, str) or dialect not in get_args(EdgeDialect):
             found = repr(dialect)[:100] if isinstance(dialect, str) else type(dialect).__name__
             raise SettingsError(f'found {found}, expected "content" or "cloud"', setting="dialect")
-        self._words = words = _WORDS[str(dialect)]
+        self._words = words = _WORDS[dialect]
         self._is_content = dialect == "content"
         setting, code = words.context_id
         if is_empty(context_id) or (isinstance(context_id, str) and not context_id.strip()):
             raise SettingsError(f'"{setting}" is required.', code=code, setting="edge_context_id")
-        if site_name is None or (isinstance(site_name, str) and not site_name.strip()):
+        if is_empty(site_name) or (isinstance(site_name, str) and not site_name.strip()):
             raise SettingsError('"siteName" is required.', code=words.site_name, setting="site_name")
         check_site(site_name, "site_name")
         setting, code, expected = words.url
-        self.base: str = checked_target(
-            EDGE_URL if edge_url is None else edge_url,
-            SettingsError(
-                f'Incorrect value for "{setting}". Set the value to {expected}', code=code, setting="edge_url"
-            ),
-        )
+        wrong = SettingsError(f'Incorrect value for "{setting}". Set the value to {expected}', code, "edge_url")
+        try:
+            self.base: str = checked_target(EDGE_URL if edge_url is None else edge_url, wrong)
+        except SettingsError as error:
+            raise error if error is wrong else error.spelled(lambda setting: "edge_url") from None
         self._context_id = checked_account(context_id, "edge_context_id")
         self._site_name = site_name if isinstance(site_name, str) else None
         self._include_utm_parameters = include_utm_parameters is None or not is_empty(include_utm_parameters)
@@ -197,14 +209,17 @@ class EdgeForm:
     def _is_email(self, text: str) -> bool:
         if not is_email(text):
             return False
-        return not self._is_content or (len(text) <= 320 and len(text) - text.rindex(".") > 2)
+        return not self._is_content or (len(text) <= 320 and "." in text.rpartition("@")[2][1:-2])
 
     def encode(self, event: Event) -> OutgoingRequest:
         """Return the POST request of an event."""
         body = event_body(event, "", "", self._include_utm_parameters)
         given = [body.pop(name, None) for name in ("searchData", "search_data")]
-        searched = event.data.get("search_data") if event.kind == "page_view" else given[0] or given[1]
-        if searched:
+        if event.kind == "page_view":
+            given = [] if event.context.bot else [event.data.get("search_data")]
+        # As in the SDKs an empty object counts.
+        searched = next((one for one in given if one or isinstance(one, dict | list)), None)
+        if searched is not None:
             body["sc_search"] = {"data": searched, "metadata": {"ut_api_version": "1.0"}}
         if event.kind == "identity" and "dob" in body:
             body["dob"] = self._date_of_birth(body["dob"])
@@ -224,7 +239,13 @@ class EdgeForm:
         """Return the query for the guest ID."""
         path = f"v1/events/v1.2/browser/{quote(browser_id, safe='')}/show.json"
         url = f"{self.base}/{path}?{self._account_parameter()}client_key=&api_token="
-        return Query(OutgoingRequest("GET", url, self._show_headers), read_guest_id)
+        return Query(OutgoingRequest("GET", url, self._show_headers), self._read_guest_id)
+
+    def _read_guest_id(self, response: DestinationResponse) -> str:
+        guest_id = read_guest_id(response)
+        if guest_id:
+            return guest_id
+        raise RemoteError(*self._words.guest_id)
 
     def personalize_query(self, request: PersonalizationRequest) -> Query[dict[str, Any] | None]:
         """Return the query for a personalisation. Raises ValidationError without a friendly ID or a site name."""
