@@ -226,6 +226,8 @@ class SessionReader:
         signatures, if it has exactly our attributes. So it is with the guest ID, and with the deletion of old cookies.
         """
         lines = {line.partition("=")[0].strip(): line for line in header_of(headers, "set-cookie")}
+        if not lines:
+            return []
         cookie = self._browser_id_cookie
         left = [one.name for one in (self._identity_cookie, self._log_out_cookie) if one is not None]
         if cookie.signature_name in lines or (cookie.name in lines and cookie.has_written(lines[cookie.name])):
