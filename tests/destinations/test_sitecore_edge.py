@@ -337,6 +337,12 @@ class TestQueries:
         assert call.headers["User-Agent"] == "Mozilla/5.0"
         assert asked.params == {"cart": {"total": 5}}, "what the app gave is not changed"
 
+    def test_blanks_around_a_user_agent_are_no_part_of_a_header(self) -> None:
+        asked = PersonalizationRequest(
+            {"friendly_id": "exp"}, point_of_sale="shop", context=Context(user_agent=" Mine/1 ")
+        )
+        assert edge().personalize_query(asked).request.headers["User-Agent"] == "Mine/1"
+
     def test_a_user_agent_that_fits_no_header_is_left_out(self) -> None:
         asked = PersonalizationRequest({"friendly_id": "f"}, point_of_sale="s", context=Context(user_agent="a\r\nb: c"))
         assert "User-Agent" not in edge().personalize_query(asked).request.headers

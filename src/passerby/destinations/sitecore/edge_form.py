@@ -266,7 +266,7 @@ class EdgeForm:
             "Content-Type": "application/json",
             "x-sc-correlation-id": uuid4().hex,
         }
-        agent = request.context.user_agent
+        agent = (request.context.user_agent or "").strip()
         if agent and agent.isascii() and agent.isprintable():
             headers["User-Agent"] = agent
         url = f"{self.base}/v1/personalize?{self._parameters(site)}"
