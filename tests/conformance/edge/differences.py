@@ -284,6 +284,12 @@ DIFFERENCES = (
         "other sites' queries hold what is not ours to store",
     ),
     Difference(
+        "page-without-slash",
+        'name a page whose path ends with a slash ""',
+        "names it by the last part of the path",
+        "that is how many Python frameworks write their paths",
+    ),
+    Difference(
         "server-issues-cookie",
         "have the page's script ask for an ID",
         "has the middleware issue it on the page's own response",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Collection, Generator
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from ..cookies import UUID, cookie_of, read_cookie, write_cookie
 from ..identity import FIELDS
 from ..javascript import is_truthy, to_json
 from ..recorded import ANY_ERROR, parse_set_cookie
+from ..reference import host_of
 from ..refusal import OWN_ERROR, Refused
 from ..secrets import holds_secret
 from ..server import Answer
@@ -98,7 +100,9 @@ class Visit:
 
     def _make(self, call: str, args: JSON) -> JSON:
         if self._is_tagged and call in ("identity", "event", "form"):
-            self._body(call, args)
+            self._bodies().read(call, args)
+            if call == "identity" and "secrets-refused" in self.on and self._holds_secret(args):
+                raise Refused(OWN_ERROR)
             return {"dropped": "bot"}
         came = getattr(self, f"_{call}")(call, args)
         return came if call in SENDING and came is not None else {"answer": came}
@@ -203,7 +207,7 @@ class Visit:
                 self._set(self._line(GUEST, known))
         elif is_truthy(self.process.guest_id):
             self._take_guest(str(self.process.guest_id))
-        elif is_truthy(browser_id := self._read(ID)):
+        elif (browser_id := self._read(ID)) or (browser_id is not None and self.case.sdk == "content"):
             answer = self.wire.call("GET", self.wire.show_path(str(browser_id)), "show")
             yield answer.seconds(with_body=True)
             self._take_guest(self._guest_in(answer))
@@ -354,11 +358,12 @@ class Visit:
         if self._is_tagged:
             return None
         visit = self._current
+        guest_id = self._needed_guest() if "guest-when-needed" in self.on else None
         body = visit._body(call, args)
         limit = self._timeout(args["opts"]) if "timeout" in (args.get("opts") or {}) else None
         self._change_arguments(visit, args)
-        if "guest-when-needed" in self.on:
-            body["guestRef"] = self._needed_guest()
+        if guest_id is not None:
+            body["guestRef"] = guest_id
         self._choose_site(args)
         answer = self.wire.call("POST", self.wire.personalize_path, "personalize", body)
         self.wire.check_time(answer, limit)
@@ -497,4 +502,7 @@ class Visit:
         raise Refused(coded(self.case.sdk, "timeout"))
 
     def _inferred_referrer(self) -> str | None:
-        return str(self.case.request.get("referrer") or "") or None if self.case.is_in_browser else None
+        referrer = str(self.case.request.get("referrer") or "") if self.case.is_in_browser else ""
+        if not referrer or host_of(referrer) == host_of(self.case.url):
+            return None
+        return re.split("[?#]", referrer)[0] if "referrer-without-query" in self.on else referrer
