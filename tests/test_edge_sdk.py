@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from django.utils.functional import SimpleLazyObject
 
 from passerby import (
     BrowserIdUnavailable,
@@ -120,6 +121,26 @@ class TestFunctions:
         for function in (sdk.page_view, sdk.identity, sdk.event):
             with pytest.raises(ValidationError):
                 function(visitor(), data)
+
+    def test_data_that_cannot_be_read_is_refused(self, make_sdk: MakeSDK, dialect: str) -> None:
+        sdk, data = make_sdk(dialect), cast("Any", SimpleLazyObject(lambda: 1 / 0))
+        for function in (sdk.page_view, sdk.identity, sdk.event, sdk.bot_page_view):
+            with pytest.raises(ValidationError):
+                function(visitor(), data)
+
+    @pytest.mark.parametrize("data", [5, {"user_agent": 5}, {"user_agent": object()}, {"user_agent": "x" * 40_000}])
+    def test_a_bot_has_a_user_agent_of_text(self, make_sdk: MakeSDK, dialect: str, data: Any) -> None:
+        with pytest.raises(ValidationError):
+            make_sdk(dialect).bot_page_view(visitor(), data)
+
+    def test_a_bot_without_a_user_agent_and_one_that_is_no_utf8(
+        self, make_sdk: MakeSDK, collector: CollectorServer, dialect: str
+    ) -> None:
+        sdk = make_sdk(dialect)
+        for data in ({}, {"user_agent": None}, {"user_agent": ""}, {"user_agent": "\ud800"}):
+            sdk.bot_page_view(visitor(), data)
+        assert sdk.tracking.flush(PATIENCE) == 0
+        assert len({event["browser_id"] for event in collector.events}) == 2
 
     def test_an_event_without_a_type_is_refused(self, make_sdk: MakeSDK, dialect: str) -> None:
         with pytest.raises(ValidationError, match="event type: found none"):

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
+import flask
 import pytest
+from django.http import HttpResponse
+from starlette.responses import Response
+from werkzeug.local import LocalProxy
 
-from passerby import Sitecore, Tracking
+import tests.django_site  # noqa: F401 - sets Django up
+from passerby import RemoteError, Sitecore, Tracking, ValidationError
 from passerby.asgi import TrackingMiddleware
 from passerby.collector import CollectorServer
+from passerby.collector.faults import ScriptedResponse
+from passerby.http.response import headers_of
 from tests.making import (
     BROWSER_ID,
     KEY,
@@ -23,6 +31,7 @@ from tests.making import (
     call,
     cookie_header,
     let_go,
+    make_environ,
     make_scope,
     page,
     sent_back,
@@ -118,6 +127,62 @@ class TestCookies:
         lines = by_name(await site.visit(cookie_header(**cookies)))
         assert cookies.keys() <= lines.keys()
         assert all("Max-Age=0" in line for line in lines.values())
+
+    async def test_an_older_cookie_that_cannot_be_deleted_does_not_undo_what_follows(self, make_site: MakeSite) -> None:
+        """Another host of the domain may have set it. The user stays logged in, and a new browser ID stays."""
+        kept, seen = cookie_header(sc_ctx1=BROWSER_ID), list[tuple[str | None, str | None]]()
+
+        async def view(scope: Any, receive: Any, send: Any) -> None:
+            tracker = scope["state"]["tracker"]
+            seen.append((tracker.browser_id, tracker.user_id))
+            if scope["path"] == "/login":
+                tracker.identify("user_1")
+            elif scope["path"] == "/leave":
+                tracker.rotate()
+            await page({"content-type": "text/html"})(scope, receive, send)
+
+        site = make_site(view=view, identity_provider="CRM")
+        kept = with_cookies(kept, await site.visit(kept, "/login"))
+        assert await site.visit(kept) == []
+        lines = await site.visit(kept, "/leave")
+        await site.visit(with_cookies(kept, lines))
+        new_id = value_of(by_name(lines)["sc_cid"])
+        assert seen == [(BROWSER_ID, None), (BROWSER_ID, "user_1"), (BROWSER_ID, "user_1"), (new_id, None)]
+
+    async def test_a_log_out_counts_for_an_older_cookie_too(self, make_site: MakeSite) -> None:
+        """Its browser ID is the same, and the current cookie has got lost."""
+        first = make_site("engage", view=identifying("user_1"), identity_provider="CRM")
+        cookies = sent_back(await first.visit())
+
+        async def log_out(scope: Any, receive: Any, send: Any) -> None:
+            scope["state"]["tracker"].reset()
+            await page({"content-type": "text/html"})(scope, receive, send)
+
+        lines = by_name(await make_site("edge", view=log_out, adopt_engage_cookie="key").visit(cookies))
+        seen: list[str | None] = []
+        mark = cookie_header(sc_cid_out=value_of(lines["sc_cid_out"]))
+        both = cookie_header(**dict(pairs_of(cookies) + pairs_of(mark)))
+        await make_site("edge", view=reading(seen), adopt_engage_cookie="key").visit(both)
+        assert seen == [None]
+
+    async def test_with_a_new_browser_id_the_older_cookies_go(self, make_site: MakeSite) -> None:
+        async def rotate(scope: Any, receive: Any, send: Any) -> None:
+            scope["state"]["tracker"].rotate()
+            await page()(scope, receive, send)
+
+        site = make_site(view=rotate, adopt_engage_cookie="key")
+        lines = by_name(await site.visit(cookie_header(sc_cid=BROWSER_ID, bid_key=OTHER_ID)))
+        assert value_of(lines["sc_cid"]) not in (BROWSER_ID, OTHER_ID)
+        assert "Max-Age=0" in lines["bid_key"]
+
+    async def test_cookies_that_are_not_read_are_not_replaced_by_older_ones(
+        self, make_site: MakeSite, collector: CollectorServer
+    ) -> None:
+        site = make_site(adopt_engage_cookie="key")
+        many = "; ".join(["sc_cid=x"] * 200 + [f"bid_key={BROWSER_ID}", f"sc_ctx1={OTHER_ID}"])
+        assert await site.visit({"cookie": many}) == []
+        assert await site.tracking.aflush(PATIENCE) == 0
+        assert collector.events == []
 
 
 class TestChangeOfForm:
@@ -251,6 +316,94 @@ class TestGuestId:
         asked = [one for one in collector.requests if "/v1/personalize" in one.path]
         assert value_of(lines["sc_cid_personalize"]) == asked[0].json["guestRef"] != ""
 
+    async def test_its_request_takes_at_most_half_of_the_time(
+        self, make_site: MakeSite, collector: CollectorServer
+    ) -> None:
+        """It is asked for first, and the personalisation is done without it."""
+        tracking = make_site(personalize_cookie=True).tracking
+        collector.script("show", [ScriptedResponse(status=None, delay=PATIENCE)])
+        tracker = tracking.tracker_for(make_scope("/", NAVIGATION | cookie_header(sc_cid=BROWSER_ID)))
+        began = time.monotonic()
+        assert await tracker.personalize({"friendly_id": "exp"}, 3.0) is not None
+        assert 1.4 < time.monotonic() - began < 3.0
+        collector.clear_faults()
+
+    @pytest.mark.parametrize("wrong", [{"timeout": -1}, {"data": {"friendly_id": None}}, {"data": 5}])
+    async def test_what_is_wrong_is_found_before_anything_is_asked(
+        self, make_site: MakeSite, collector: CollectorServer, wrong: dict[str, Any]
+    ) -> None:
+        given: dict[str, Any] = {"data": {"friendly_id": "exp"}} | wrong
+        for on_invalid in ("raise", "drop"):
+            tracking = make_site(personalize_cookie=True, on_invalid=on_invalid).tracking
+            tracker = tracking.tracker_for(make_scope("/", NAVIGATION | cookie_header(sc_cid=BROWSER_ID)))
+            if on_invalid == "drop":
+                assert await tracker.personalize(**given) is None
+                assert tracker.personalize_sync(**given) is None
+            else:
+                with pytest.raises(ValidationError):
+                    await tracker.personalize(**given)
+        assert not [one for one in collector.requests if "show.json" in one.path]
+
+    @pytest.mark.parametrize("personalize_cookie", [True, False])
+    async def test_a_new_browser_id_leaves_no_guest_id_of_another(
+        self, make_site: MakeSite, personalize_cookie: bool
+    ) -> None:
+        """The browser SDK may have written it, and would send it for the next person."""
+
+        async def rotate(scope: Any, receive: Any, send: Any) -> None:
+            scope["state"]["tracker"].rotate()
+            await page()(scope, receive, send)
+
+        site = make_site(view=rotate, personalize_cookie=personalize_cookie)
+        cookies = cookie_header(sc_cid=BROWSER_ID, sc_cid_personalize=OTHER_ID, sc_ctx1_personalize=OTHER_ID)
+        lines = by_name(await site.visit(cookies))
+        assert value_of(lines["sc_cid_personalize"]) != OTHER_ID
+        assert "Max-Age=0" in lines["sc_ctx1_personalize"]
+
+    @pytest.mark.parametrize("form", ["edge", "engage"])
+    async def test_an_id_that_takes_the_place_of_another_does_not_get_its_guest_id(
+        self, make_site: MakeSite, form: str
+    ) -> None:
+        own = {"personalize_cookie": True, "adopt_engage_cookie": "key"} if form == "edge" else {}
+        site = make_site(form, **(own or {"adopt_edge_cookie": "ctx1"}))
+        cookies = {"bid_key" if form == "edge" else "sc_ctx1": BROWSER_ID}
+        lines = by_name(await site.visit(cookie_header(**cookies, sc_cid_personalize=OTHER_ID)))
+        assert "Max-Age=0" in lines["sc_cid_personalize"]
+
+    async def test_the_older_cookie_that_wins_has_a_guest_id_of_its_own(self, make_site: MakeSite) -> None:
+        guest = str(uuid4())
+        cookies = cookie_header(sc_ctx1=BROWSER_ID, sc_cid=OTHER_ID, sc_cid_personalize=guest)
+        lines = by_name(await make_site(personalize_cookie=True).visit(cookies))
+        assert (value_of(lines["sc_cid"]), value_of(lines["sc_cid_personalize"])) == (BROWSER_ID, "")
+
+    async def test_a_request_that_is_no_page_moves_no_guest_id(self, make_site: MakeSite) -> None:
+        site = make_site(personalize_cookie=True, secret_key=None)
+        image = {"sec-fetch-dest": "image", "sec-fetch-mode": "no-cors", "accept": "image/*"}
+        assert await site.visit(cookie_header(sc_cid=BROWSER_ID, sc_ctx1_personalize=OTHER_ID), **image) == []
+
+    async def test_the_apps_own_browser_id_gets_no_guest_id_of_ours(self, make_site: MakeSite) -> None:
+        own = f"sc_cid={BROWSER_ID}; Path=/"
+        site = make_site(view=page({"content-type": "text/html", "set-cookie": own}), personalize_cookie=True)
+        assert await site.visit() == [own]
+
+    @pytest.mark.parametrize("secret_key", [KEY, None], ids=["signed", "unsigned"])
+    @pytest.mark.parametrize("kind", ["list", "starlette", "flask", "django"])
+    async def test_a_response_that_is_used_again_carries_no_guest_id_to_the_next(
+        self, make_site: MakeSite, kind: str, secret_key: str | None
+    ) -> None:
+        tracking = make_site(personalize_cookie=True, secret_key=secret_key).tracking
+        response = {"list": list, "starlette": Response, "flask": flask.Response, "django": HttpResponse}[kind]()
+        make = make_scope if kind in ("list", "starlette") else make_environ
+        cookies = cookie_header(sc_ctx1=str(uuid4()), sc_ctx1_personalize=str(uuid4()))
+        first = make("/", NAVIGATION | cookies)
+        await tracking.handle_cookie(first, response)
+        guest = value_of(lines_of(response)["sc_cid_personalize"])
+        await tracking.handle_cookie(make("/", NAVIGATION | cookie_header(sc_cid=BROWSER_ID)), response)
+        lines = lines_of(response)
+        assert value_of(lines["sc_cid"]) == BROWSER_ID
+        assert guest not in str(lines)
+        assert not [name for name in lines if name.startswith("sc_ctx1")], "the deletions were the other's too"
+
 
 class TestBots:
     AGENT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
@@ -296,10 +449,69 @@ class TestBots:
     async def test_with_consent_to_ask_for_a_bot_is_the_same(
         self, make_site: MakeSite, collector: CollectorServer
     ) -> None:
-        site = make_site(bots="tag", consent=lambda request: True)
-        await site.visit(cookie_header(sc_cid=BROWSER_ID), **{"user-agent": self.AGENT})
+        guests: list[str | None] = []
+
+        async def view(scope: Any, receive: Any, send: Any) -> None:
+            guests.append(scope["state"]["tracker"].session.guest_id)
+            await page({"content-type": "text/html"})(scope, receive, send)
+
+        site = make_site(view=view, bots="tag", consent=lambda request: True, personalize_cookie=True)
+        cookies = cookie_header(sc_cid=BROWSER_ID, sc_cid_personalize=OTHER_ID)
+        await site.visit(cookies, **{"user-agent": self.AGENT})
         assert await site.tracking.aflush(PATIENCE) == 0
         assert ids_at(collector) == {self.BOT_ID}
+        assert guests == [None], "that of a person"
+
+    async def test_a_bot_keeps_its_id_when_the_app_rotates(
+        self, make_site: MakeSite, collector: CollectorServer
+    ) -> None:
+        async def view(scope: Any, receive: Any, send: Any) -> None:
+            assert scope["state"]["tracker"].browser_id == self.BOT_ID
+            scope["state"]["tracker"].rotate()
+            await page({"content-type": "text/html"})(scope, receive, send)
+
+        site = make_site(view=view, bots="tag", browser_id_pool_size=0)
+        assert await site.visit(cookie_header(sc_cid=BROWSER_ID), **{"user-agent": self.AGENT}) == []
+        assert await site.tracking.aflush(PATIENCE) == 0
+        assert ids_at(collector) == {self.BOT_ID}
+        assert not [one for one in collector.requests if "create.json" in one.path], "no ID is asked for"
+
+    async def test_it_gets_no_personalisation(self, make_site: MakeSite, collector: CollectorServer) -> None:
+        site = make_site(bots="tag", personalize_cookie=True, browser_id_pool_size=0)
+        tracker = site.tracking.tracker_for(make_scope("/", NAVIGATION | {"user-agent": self.AGENT}))
+        assert await tracker.personalize({"friendly_id": "exp"}, PATIENCE) is None
+        assert tracker.personalize_sync({"friendly_id": "exp"}, PATIENCE) is None
+        with pytest.raises(RemoteError, match="guest ID: this visitor is a bot"):
+            await tracker.guest_id(PATIENCE)
+        assert not [one for one in collector.requests if one.method == "POST" or "show.json" in one.path]
+
+    @pytest.mark.parametrize(
+        ("headers", "count"),
+        [
+            ({"sec-fetch-dest": "document"}, 1),
+            ({"sec-fetch-dest": "iframe"}, 0),
+            ({"hx-request": "true"}, 0),
+            ({"sec-purpose": "prefetch"}, 0),
+        ],
+    )
+    async def test_a_browser_that_is_a_bot_has_the_pages_that_it_shows(
+        self, make_site: MakeSite, headers: dict[str, str], count: int
+    ) -> None:
+        site = make_site(bots="tag")
+        await site.visit(cookie_header(sc_bot="1"), **headers)
+        assert site.tracking.stats().destinations["sitecore"].recorded == count
+
+    async def test_its_id_is_made_from_the_whole_user_agent(
+        self, make_site: MakeSite, collector: CollectorServer
+    ) -> None:
+        """As in the SDK, and in `bot_page_view`."""
+        agent = "Googlebot " + "x" * 600
+        site = make_site(bots="tag")
+        await site.visit(None, "/", **{"user-agent": agent})
+        site.tracking.bot_page_view(agent, None, make_scope("/"))
+        assert await site.tracking.aflush(PATIENCE) == 0
+        assert len(collector.events) == 2
+        assert len(ids_at(collector)) == 1
 
 
 class TestDefectsOfTheSdks:
@@ -368,6 +580,21 @@ class TestDefectsOfTheSdks:
         sent = [one.path.partition("siteId=")[2] for one in collector.requests if "/events?" in one.path]
         assert sent == ["north", "south", "north"]
 
+    async def test_a_site_may_be_a_proxy_and_is_no_long_text(
+        self, make_site: MakeSite, collector: CollectorServer
+    ) -> None:
+        site = make_site(site_name=lambda request: LocalProxy(lambda: "north"))
+        await site.visit(cookie_header(sc_cid=BROWSER_ID))
+        assert await site.tracking.aflush(PATIENCE) == 0
+        assert [one.path.partition("siteId=")[2] for one in collector.requests if "/events?" in one.path] == ["north"]
+        for form, name in (("edge", "siteName"), ("engage", "pointOfSale")):
+            tracker = make_site(form).tracking.tracker_for(make_scope("/", NAVIGATION))
+            tracker.point_of_sale = "s" * 256
+            with pytest.raises(ValidationError, match=f"{name}: found 256 characters, expected at most 255"):
+                tracker.page_view()
+            with pytest.raises(ValidationError, match=f"{name}: found 256 characters, expected at most 255"):
+                await tracker.personalize({"friendly_id": "exp"})
+
     @pytest.mark.parametrize("target", ["/?utm_source=%E0%A4%A", "/?a=%", "/%zz?utm_source=%ff"])
     async def test_malformed_escapes_raise_nothing(
         self, make_site: MakeSite, collector: CollectorServer, target: str
@@ -400,6 +627,17 @@ def reading(seen: list[str | None]) -> Any:
         await page({"content-type": "text/html"})(scope, receive, send)
 
     return view
+
+
+def with_cookies(header: dict[str, str], lines: list[str]) -> dict[str, str]:
+    """What a browser sends next that deletes nothing."""
+    set_now = [(name, value_of(line)) for name, line in by_name(lines).items() if "Max-Age=0" not in line]
+    return cookie_header(**dict(pairs_of(header) + set_now))
+
+
+def lines_of(response: Any) -> dict[str, str]:
+    lines = [value for name, value in headers_of(response) if name.lower() in (b"set-cookie", "set-cookie")]
+    return by_name(line.decode() if isinstance(line, bytes) else line for line in lines)
 
 
 def pairs_of(header: dict[str, str]) -> list[tuple[str, str]]:

@@ -117,6 +117,9 @@ class FakeClient:
         answer.set_result(f"guest of {browser_id} within {timeout}")
         return answer
 
+    def check_personalization(self, request: PersonalizationRequest) -> None:
+        pass
+
     def ask_personalization(
         self, asked: PersonalizationRequest, timeout: float | None
     ) -> Future[dict[str, Any] | None]:
@@ -761,6 +764,18 @@ class TestBadInput:
     ) -> None:
         tracker.event("ADD", {"value": value}, {"value": value})
         assert client.events[0].data["value"] in (None, "\ufffd")
+
+    def test_so_it_is_with_the_names_of_forms_and_screens(self, tracker: Tracker, client: FakeClient) -> None:
+        tracker.form("\ud800", "\ud800")
+        tracker.screen("\ud800")
+        form, screen = client.events
+        assert form.data == {"form_id": "\ufffd", "interaction": "\ufffd"}
+        assert (form.type, screen.type) == ("Form \ufffd", "\ufffd")
+
+    @pytest.mark.parametrize("name", [None, "", " ", 5])
+    def test_a_screen_has_a_name(self, tracker: Tracker, name: Any) -> None:
+        with pytest.raises(ValidationError, match="screen: found no name"):
+            tracker.screen(name)
 
 
 class TestRefusals:

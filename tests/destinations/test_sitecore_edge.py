@@ -159,6 +159,19 @@ class TestRequests:
         assert "sc_search" not in body(event(data={"search_data": searched}, context=Context(bot=True)))
         assert "sc_search" not in body(event("event", "ADD", data={spelling: None}))
 
+    def test_search_data_in_both_spellings_is_sent_once(self) -> None:
+        sent = body(event("event", "SEARCH", data={"search_data": {"q": "a"}, "searchData": {"q": "b"}}))
+        assert sent["sc_search"]["data"] == {"q": "b"}
+        assert not {"search_data", "searchData"} & sent.keys()
+
+    @pytest.mark.parametrize("kind", ["event", "identity"])
+    def test_other_events_of_bots_stay_what_they_are(self, kind: Any) -> None:
+        """The app may say that a visitor is a bot, and an earlier version sent all that bots did."""
+        data = {"identifiers": [{"id": "1", "provider": "CRM"}]} if kind == "identity" else {}
+        sent = body(event(kind, "ADD" if kind == "event" else None, data=data, context=Context(bot=True)))
+        assert (sent["type"], sent["ext"]) == ("ADD" if kind == "event" else "IDENTITY", {"bot": True})
+        assert "channel" not in sent
+
     def test_a_form(self) -> None:
         data = {"form_id": "f1", "interaction": "SUBMITTED", "component_instance_id": "c1"}
         told = body(event("form", "Form Submitted", data=data))

@@ -27,6 +27,7 @@ from ..http.proxies import TrustedProxies
 from ..http.session import Session
 from ..logs import get_logger
 from ..outbox import DeadLetter, Outbox
+from ..values.app_values import unwrap
 from ..values.browser_id import IssuedId
 from ..values.callbacks import discard_awaitable
 from ..values.outcome import Dropped
@@ -37,6 +38,8 @@ from .store_wait import StoreWait
 from .withheld_cookies import WithheldCookies
 
 log: Logger = get_logger("passerby")
+
+_IN_EDGE_FORM = "in Sitecore's edge form it is site_name"
 
 
 class Client:
@@ -127,16 +130,18 @@ class Client:
         if session.request is None:
             return None
         try:
-            answer = chosen(session.request)
+            answer = unwrap(chosen(session.request))
             if discard_awaitable(answer):
-                log.error("the point_of_sale callable returned an awaitable, expected text or None")
+                log.error("the point_of_sale callable returned an awaitable, expected text or None; %s", _IN_EDGE_FORM)
                 return None
             return None if answer == "" else checked_point_of_sale(answer)
         except ValidationError:
-            log.error("the point_of_sale callable returned a wrong type, expected text or None")
+            log.error("the point_of_sale callable returned a wrong type, expected text or None; %s", _IN_EDGE_FORM)
             return None
         except Exception:
-            log.exception("the point_of_sale callable raised an exception; this request has no point of sale")
+            log.exception(
+                "the point_of_sale callable raised an exception; this request has no point of sale; %s", _IN_EDGE_FORM
+            )
             return None
 
     def check(self, event: Event, destinations: Sequence[str]) -> None:
@@ -248,6 +253,10 @@ class Client:
         return self.delivery.run_query(
             self._checked_personalization().guest_query(browser_id), checked_timeout(timeout)
         )
+
+    def check_personalization(self, request: PersonalizationRequest) -> None:
+        """Raise ValidationError if required data of a personalisation is missing."""
+        self._checked_personalization().personalize_query(request)
 
     def ask_personalization(
         self, request: PersonalizationRequest, timeout: float | None

@@ -75,6 +75,10 @@ class ClientProtocol(EventInputs, Protocol):
         """Request the guest ID of a browser ID."""
         ...
 
+    def check_personalization(self, request: PersonalizationRequest) -> None:
+        """Raise ValidationError if required data of a personalisation is missing."""
+        ...
+
     def ask_personalization(
         self, request: PersonalizationRequest, timeout: float | None
     ) -> Future[dict[str, Any] | None]:

@@ -89,6 +89,8 @@ class EdgeSDK:
         With the setting ``bots="tag"`` and automatic page views it is not needed.
         """
         fields, _ = _split(data)
+        if type(fields) not in (dict, type(None)):
+            return self.tracking.bot_page_view(None, fields, request)  # which refuses it
         agent = _take(fields, "user_agent", "userAgent")
         shown = {name: _take(fields, name) for name in ("page", "language")}
         return self.tracking.bot_page_view(agent, shown, request)
@@ -247,9 +249,9 @@ def _make(
 
 def _split(data: Any) -> tuple[Any, Any]:
     """Return the fields and the extension data of one mapping. Anything else is returned as it is, to be refused."""
-    if not is_mapping(data):
-        return data, None
     try:
+        if not is_mapping(data):
+            return data, None
         fields = dict(bounded_items(data, "event data"))
     except Exception:  # raised by the app's mapping; the tracking call refuses it
         return data, None
@@ -260,7 +262,7 @@ def _split(data: Any) -> tuple[Any, Any]:
 
 def _take(fields: Any, *names: str) -> Any:
     """Remove and return the first of these fields that is there."""
-    if not isinstance(fields, dict):
+    if type(fields) is not dict:  # not `isinstance`, which may call an object of the app
         return None
     given = cast("dict[str, Any]", fields)
     return next((given.pop(name) for name in names if name in given), None)

@@ -6,9 +6,11 @@ It does no I/O of its own: events go through `client.capture` to the client, and
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
 from logging import Logger
 from typing import Any, Unpack
 
@@ -18,7 +20,7 @@ from ..events.attributes import plain
 from ..events.context import language_of
 from ..events.event import EventKind, IdentityData, PageViewData
 from ..events.identity import checked_id, checked_user_id, identity_of
-from ..events.options import Options, form_data, read_personalization
+from ..events.options import Options, checked_timeout, form_data, read_personalization
 from ..http.session import Session
 from ..logs import get_logger
 from ..values.browser_id import IssuedId, is_uuid
@@ -291,6 +293,7 @@ class Tracker:
             RemoteTimeout: no response within `timeout` seconds.
             RemoteError: the browser is unknown there, or the service could not be reached.
         """
+        self._refuse_bot()
         known, browser_id = self._known_guest_id, self.browser_id
         if known is not None:
             return known
@@ -298,8 +301,13 @@ class Tracker:
 
     def guest_id_sync(self, timeout: float | None = None) -> str:
         """The same as `guest_id`, for sync code."""
+        self._refuse_bot()
         known, browser_id = self._known_guest_id, self.browser_id
         return known or self._learn(browser_id, self._client.ask_guest_id(browser_id, timeout).result())
+
+    def _refuse_bot(self) -> None:
+        if self.session.decision.bot:
+            raise RemoteError("guest ID: this visitor is a bot, which has none")
 
     @property
     def _known_guest_id(self) -> str | None:
@@ -317,33 +325,43 @@ class Tracker:
         Args:
             data: `friendly_id`, and optionally `channel`, `currency`, `language`, `email`, `identifier`, `params`,
                 `point_of_sale`; in the edge form also `geo` and `page_variant_ids`.
-            timeout: in seconds, for the whole response.
+            timeout: in seconds, for all requests together.
 
         Returns:
-            The response of the experience, or None if it failed or consent is missing.
+            The response of the experience, or None if it failed, consent is missing, or the visitor is a known bot.
 
         Raises:
             ValidationError: friendly ID or point of sale is missing.
             RemoteTimeout: no response in time.
         """
+        read = self._read_personalization(data, timeout)
+        if read is None:
+            return None
+        request, left = read
         try:
             if self._needs_guest_id():
+                began = time.monotonic()
                 with suppress(RemoteError, RemoteTimeout):
-                    await self.guest_id(timeout)
-            answer = self._ask_personalization(data, timeout)
-            return None if answer is None else await asyncio.wrap_future(answer)
+                    await self.guest_id(_half_of(left))
+                left = _rest_of(left, began)
+            return await asyncio.wrap_future(self._ask_personalization(request, left))
         except RemoteError as error:
             log.warning("personalisation failed: %s", error)
             return None
 
     def personalize_sync(self, data: Mapping[str, Any], timeout: float | None = None) -> dict[str, Any] | None:
         """The same as `personalize`, for sync code."""
+        read = self._read_personalization(data, timeout)
+        if read is None:
+            return None
+        request, left = read
         try:
             if self._needs_guest_id():
+                began = time.monotonic()
                 with suppress(RemoteError, RemoteTimeout):
-                    self.guest_id_sync(timeout)
-            answer = self._ask_personalization(data, timeout)
-            return None if answer is None else answer.result()
+                    self.guest_id_sync(_half_of(left))
+                left = _rest_of(left, began)
+            return self._ask_personalization(request, left).result()
         except RemoteError as error:
             log.warning("personalisation failed: %s", error)
             return None
@@ -351,17 +369,17 @@ class Tracker:
     def _needs_guest_id(self) -> bool:
         """Return whether a personalisation needs a guest ID that is not known yet."""
         session = self.session
-        decision = session.decision
-        is_wanted = self._client.keeps_guest_id and decision.refusal is None and not decision.bot
-        return is_wanted and session.guest_id is None and session.browser_id is not None
+        return self._client.keeps_guest_id and session.guest_id is None and session.browser_id is not None
 
-    def _ask_personalization(
+    def _read_personalization(
         self, data: Mapping[str, Any], timeout: float | None
-    ) -> Future[dict[str, Any] | None] | None:
+    ) -> tuple[PersonalizationRequest, float | None] | None:
+        """Return the checked request of a personalisation and its timeout, or None if nothing is asked."""
         decision = self.session.decision
         if decision.refusal is not None or decision.bot:
             return None
         try:
+            seconds = checked_timeout(timeout)
             asked, params = read_personalization(data)
             builder = self._capture.builder
             context = builder.context({})
@@ -371,10 +389,16 @@ class Tracker:
             request = PersonalizationRequest(
                 asked, params, self.browser_id, self.session.guest_id, self.point_of_sale, context
             )
-            return self._client.ask_personalization(request, timeout)
+            self._client.check_personalization(request)
         except ValidationError as error:
             self._client.drop("invalid", (), error)
             return None
+        return request, seconds
+
+    def _ask_personalization(
+        self, request: PersonalizationRequest, timeout: float | None
+    ) -> Future[dict[str, Any] | None]:
+        return self._client.ask_personalization(replace(request, guest_id=self.session.guest_id), timeout)
 
     def adopt_id(self, issued: IssuedId) -> None:
         """Assign a new browser ID, also to the events recorded before."""
@@ -382,3 +406,13 @@ class Tracker:
             self.session.assign(issued)
         else:
             self._made.adopt_id(issued)
+
+
+def _half_of(seconds: float | None) -> float | None:
+    """Return the time for a request that another one follows, which is the one that counts."""
+    return None if seconds is None else seconds / 2
+
+
+def _rest_of(seconds: float | None, began: float) -> float | None:
+    """Return what is left of the time for two requests, of which the first began at this moment."""
+    return None if seconds is None else max(0.0, seconds - (time.monotonic() - began))

@@ -14,7 +14,7 @@ from ..destinations import Destination
 from ..destinations.target import COLLECTOR_URL, collector_url
 from ..errors import BrowserIdUnavailable, RemoteTimeout, SettingsError, ValidationError
 from ..events.identity import checked_browser_id, checked_user_id
-from ..events.options import checked_timeout
+from ..events.options import checked_timeout, read_context
 from ..http.caching import CacheControl
 from ..http.policy import INVALID, OUTSIDE
 from ..http.proxies import TrustedProxies
@@ -243,12 +243,13 @@ class Tracking:
         tracker = self._find_tracker(request)
         return self._refused if tracker is None else tracker.form(form_id, interaction, component_instance_id)
 
-    def bot_page_view(self, user_agent: str, event_data: Mapping[str, Any] | None, request: Any) -> Receipt:
+    def bot_page_view(self, user_agent: str | None, event_data: Mapping[str, Any] | None, request: Any) -> Receipt:
         """Track a page view of a bot with this user agent, which is one visitor; see the setting `bots`."""
         try:
-            session = bot_session(read_request(request), self._client.cookie.id_format.derive(str(user_agent)))
-            tracker = Tracker(self._client, session)
-            return tracker.page_view(event_data, context={"user_agent": user_agent})
+            given = read_context({"user_agent": user_agent})
+            browser_id = self._client.cookie.id_format.derive(given["user_agent"] or "")
+            tracker = Tracker(self._client, bot_session(read_request(request), browser_id))
+            return tracker.page_view(event_data, context=given)
         except ValidationError as error:
             return self._client.drop("invalid", self._client.destination_names, error)
 

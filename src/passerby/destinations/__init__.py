@@ -178,8 +178,9 @@ class SharedCookie:
         opt_out: the name of the cookie that is "true" if the visitor has opted out, if there is one.
         old: earlier cookies with the browser ID.
         guest: the name of the cookie with the guest ID, if there is one. The browser SDK may set it too.
-        keeps_guest: whether passerby sets the cookie with the guest ID; otherwise it only reads it.
         old_guest: the name of an earlier cookie with the guest ID.
+        keeps_guest: whether passerby sets the cookie with the guest ID. Otherwise it reads the cookie, and deletes it
+            when the visitor gets another browser ID.
         bot: the name of a cookie that is set, and not empty, if the visitor is a bot.
     """
 
@@ -188,8 +189,8 @@ class SharedCookie:
     opt_out: str | None = None
     old: tuple[OldCookie, ...] = ()
     guest: str | None = None
-    keeps_guest: bool = False
     old_guest: str | None = None
+    keeps_guest: bool = False
     bot: str | None = None
 
 

@@ -48,7 +48,6 @@ _CAMEL_CASE: Mapping[EventKind, Mapping[str, str]] = {
     "alias": {},
 }
 _WITHOUT_COMMON_DATA = frozenset[EventKind]({"form", "screen", "group", "alias"})
-_NAMED_BY_CALL = frozenset[EventKind]({"event", "screen"})
 _URLS = ("url", "referrer")  # event data that destinations read as URLs
 _SPECIAL = {kind: frozenset((*names, "point_of_sale", *_URLS)) for kind, names in _CAMEL_CASE.items()}
 _SPECIAL["page_view"] |= {"include_utm_parameters"}
@@ -176,7 +175,11 @@ class EventBuilder:
             options: the options passed to the call, with checked names.
             visitor: the key by which the visitor's events are kept in order.
         """
-        named = checked_type(type) if kind in _NAMED_BY_CALL else type
+        named = type
+        if kind == "event":
+            named = checked_type(type)
+        elif kind == "screen":
+            named = checked_type(type, 'screen: found no name, expected text such as "Cart"')
         data = read_identity(event_data) if kind == "identity" else plain(event_data, "event data")
         extension, nested = read_attributes(extension_data, "extension data")
         given_point_of_sale = None if data.keys().isdisjoint(_SPECIAL[kind]) else _convert_special(kind, data)

@@ -88,19 +88,19 @@ def checked_event_id(event_id: object) -> str:
     raise ValidationError("event_id: expected printable text of 1 to 128 characters, or a UUID")
 
 
-def checked_type(value: object) -> str:
-    """Return an event's type as text. Raises ValidationError unless it is text and not empty."""
+def checked_type(value: object, what: str = 'event type: found none, expected text such as "ADD"') -> str:
+    """Return an event's type as text. Raises ValidationError with `what` unless it is text and not empty."""
     if type(value) is str and value.isascii() and value.strip():  # as nearly all are
         return value
-    return _read_type(value)
+    return _read_type(value, what)
 
 
 @wrap_read_errors("event type")
-def _read_type(value: object) -> str:
+def _read_type(value: object, what: str) -> str:
     text = unwrap(value)
     if isinstance(text, str) and text.strip():
         return replace_surrogates(text)
-    raise ValidationError('event type: found none, expected text such as "ADD"')
+    raise ValidationError(what)
 
 
 @wrap_read_errors("point of sale")
@@ -123,7 +123,8 @@ def form_data(form_id: object, interaction: object, component_instance_id: objec
         if not (isinstance(value, str) and value.strip()):
             found = "empty text" if isinstance(value, str) else type(value).__name__
             raise ValidationError(f"form: {name} is {found}, expected text")
-    return named | {"interaction": named["interaction"].upper()}
+    texts = {name: replace_surrogates(value) for name, value in named.items()}
+    return texts | {"interaction": texts["interaction"].upper()}
 
 
 @wrap_read_errors("timeout")

@@ -6,7 +6,14 @@ from typing import NamedTuple
 
 from ..values.browser_id import is_uuid
 from .set_cookie import CookieAttributes, CookieFinder, SetCookie
-from .visitor_cookies import BrowserIdCookie, IdentityCookie, LogOutCookie, ParsedBrowserId, StoredIdentity
+from .visitor_cookies import (
+    BrowserIdCookie,
+    IdentityCookie,
+    LogOutCookie,
+    ParsedBrowserId,
+    StoredIdentity,
+    is_same_cookie,
+)
 
 
 class GuestCookie:
@@ -16,21 +23,25 @@ class GuestCookie:
         name: the cookie's name.
         attributes: the attributes of the cookie.
         old_name: the name of an earlier cookie, whose ID is moved into this one.
-        is_ours: whether passerby sets the cookie; otherwise only the browser SDK does.
+        is_kept: whether passerby writes it, and moves an earlier one. Otherwise it is the browser SDK's: it is read,
+            and deleted with its browser ID.
     """
 
     def __init__(
-        self, name: str, attributes: CookieAttributes, old_name: str | None = None, is_ours: bool = True
+        self, name: str, attributes: CookieAttributes, old_name: str | None = None, is_kept: bool = True
     ) -> None:
         self.name = name
-        self.is_ours: bool = is_ours
         self.old_name = old_name
+        self.is_kept: bool = is_kept
         self._attributes = attributes
-        self._finders = [CookieFinder(each) for each in (old_name, name) if each is not None]
+        readable = (old_name, name) if is_kept else (name,)
+        self._finders = [CookieFinder(each) for each in readable if each is not None]
 
-    def read(self, header: str) -> tuple[str | None, bool]:
+    def read(self, header: str, *, only_old: bool = False) -> tuple[str | None, bool]:
         """Return the guest ID of a raw Cookie header, or None, and whether it comes from the old cookie."""
         for finder in self._finders:
+            if only_old and finder.name != self.old_name:
+                continue
             guest_id = next(filter(is_uuid, finder.find(header)), None)
             if guest_id is not None:
                 return guest_id, finder.name == self.old_name
@@ -42,12 +53,18 @@ class GuestCookie:
 
     def expire(self, header: str, *, secure: bool, only_old: bool = False) -> list[SetCookie]:
         """Make the cookies that delete the guest IDs of a raw Cookie header."""
-        names = [self.old_name] if only_old else [self.old_name, self.name]
-        return [
-            self._attributes.make(name, "", secure=secure, http_only=False, max_age=0)
-            for name in names
-            if name is not None and name in header
-        ]
+        made = self.expire_all(secure=secure)
+        return [one for one in made if one.name in header and not (only_old and one.name == self.name)]
+
+    def expire_all(self, *, secure: bool) -> list[SetCookie]:
+        """Make the cookies that delete all guest IDs."""
+        names = [name for name in (self.old_name, self.name) if name is not None]
+        return [self._attributes.make(name, "", secure=secure, http_only=False, max_age=0) for name in names]
+
+    def has_written(self, line: str) -> bool:
+        """Return whether a Set-Cookie header was made by `write`, for any browser."""
+        value = line.partition(";")[0].partition("=")[2].strip(' "')
+        return is_uuid(value) and is_same_cookie(self.write(value, secure=True), line)
 
 
 class CookieSet(NamedTuple):
@@ -85,9 +102,12 @@ class CookieSet(NamedTuple):
 
     def expire(self, header: str, *, secure: bool) -> list[SetCookie]:
         """Make the cookies that delete those of a raw Cookie header."""
-        made = self.browser_id.expire(secure=secure)
-        made += [one.expire(secure=secure) for one in (self.identity, self.log_out) if one is not None]
-        return [cookie for cookie in made if cookie.name in header]
+        return [cookie for cookie in self.expire_all(secure=secure) if cookie.name in header]
+
+    def expire_all(self, *, secure: bool) -> list[SetCookie]:
+        """Make the cookies that delete all of these."""
+        others = [one.expire(secure=secure) for one in (self.identity, self.log_out) if one is not None]
+        return self.browser_id.expire(secure=secure) + others
 
 
 class VisitorCookies(NamedTuple):

@@ -185,7 +185,7 @@ class Policy:
 
     def bot_id(self, request: RequestInfo) -> str:
         """Return the browser ID of a bot, which is the same for all requests with its user agent."""
-        return self._id_format.derive((request.header("user-agent") or "")[:_MAX_USER_AGENT])
+        return self._id_format.derive(request.header("user-agent") or "")
 
     def _is_marked_as_bot(self, request: RequestInfo) -> bool:
         return self._bot_cookie is not None and any(self._bot_cookie.find(request.cookie_header))
@@ -205,13 +205,11 @@ class Policy:
     def is_document(self, request: RequestInfo, bot: bool = False) -> bool:
         """Return whether the request is a navigation to a page that its visitor sees: no frame, fragment or prefetch.
 
-        A page that a script loads in place of the previous one, as HTMX, Turbo and Inertia do, counts too. For a bot
-        every page that it requests counts, since few say what they accept.
+        A page that a script loads in place of the previous one, as HTMX, Turbo and Inertia do, counts too. Few bots
+        say what they accept, so theirs counts without that.
         """
         if request.method != "GET" or self._is_ignored(request):
             return False
-        if bot:
-            return True
         header = request.header
         if request.has_any_header(_HINT_HEADERS):
             if is_prefetch(request) or is_fragment(request):
@@ -220,7 +218,7 @@ class Policy:
                 return True
         destination = header("sec-fetch-dest")  # browsers send it to https and localhost only
         if not destination:
-            return "text/html" in (header("accept") or "")
+            return bot or "text/html" in (header("accept") or "")
         return destination == "document" or (
             destination == "empty" and (header("accept") or "").endswith(_TURBO_ACCEPTS)
         )

@@ -45,6 +45,7 @@ class Session:
         known_log_outs: the number of log-outs in the browser's cookie; None if it has none.
         has_new_id: whether the browser ID was assigned in this request and is not in a cookie yet.
         has_new_guest: whether the guest ID became known in this request and is not in a cookie yet.
+        has_old_guest: whether the guest ID is that of an old cookie, from which it has to be moved.
         is_active: whether the app is handling the request now.
         waits_for_storage: whether the response will wait until events are stored.
         unstored_events: the number of events it will wait for.
@@ -68,6 +69,7 @@ class Session:
         "has_events",
         "has_new_guest",
         "has_new_id",
+        "has_old_guest",
         "is_active",
         "is_id_used",
         "is_ignored",
@@ -109,6 +111,7 @@ class Session:
         self.unstored_events: int = 0
         self.response_body: object = None
         self.has_new_guest: bool = False
+        self.has_old_guest: bool = False
         self._browser_id = parsed_browser_id.browser_id
         # With the browser ID to which it belongs, so that no other one ever gets it.
         self._guest: IssuedId | None = None
@@ -155,10 +158,9 @@ class Session:
         browser_id = self.browser_id
         return None if browser_id is None else IssuedId(browser_id, self.guest_id)
 
-    def read_guest_id(self, guest_id: str | None, needs_move: bool) -> None:
-        """Note the guest ID of the request's cookies, and whether it has to be moved into the current cookie."""
-        if guest_id is not None and self._browser_id is not None:
-            self._guest, self.has_new_guest = IssuedId(self._browser_id, guest_id), needs_move
+    def read_guest_id(self, browser_id: str, guest_id: str, is_old: bool) -> None:
+        """Note the IDs of the request's cookies, and whether the guest ID has to be moved into the current cookie."""
+        self._guest, self.has_old_guest = IssuedId(browser_id, guest_id), is_old
 
     def learn_guest_id(self, browser_id: str, guest_id: str) -> None:
         """Note the guest ID of a browser ID, as the service gives it."""
@@ -275,8 +277,11 @@ class Session:
         self._push_state(self._state()._replace(user_id=None, stored_identity=None, identity_change=_CLEARED))
 
     def rotate(self) -> None:
-        """Remove the user ID and the browser ID, because another person will use this browser."""
-        self._push_state(_SessionState(None, None, _CLEARED, None, has_new_id=False, is_rotated=True))
+        """Remove the user ID and the browser ID, because another person will use this browser. A bot keeps its ID."""
+        if self.decision.bot:
+            self.reset()
+        else:
+            self._push_state(_SessionState(None, None, _CLEARED, None, has_new_id=False, is_rotated=True))
 
     def _state(self) -> _SessionState:
         return _SessionState(

@@ -26,7 +26,7 @@ from .request_info import MAX_HEADER
 from .response import UNCHANGED, ResponseChanges
 from .session import Session
 from .set_cookie import SetCookie
-from .visitor_cookies import LogOutCookie, ParsedBrowserId
+from .visitor_cookies import LogOutCookie, ParsedBrowserId, is_same_cookie
 
 log: Logger = get_logger("passerby")
 
@@ -86,7 +86,7 @@ class SessionReader:
             present = self._has_own_cookies(header)
             return Session(request, decision, ParsedBrowserId(None, is_present=present), None)
         visitor = self._cookies.read(header, now)
-        if self._old_cookies:
+        if self._old_cookies and not visitor.browser_id.is_unread:
             visitor = self._read_old(header, visitor, now)
         parsed_browser_id = visitor.browser_id
         if parsed_browser_id.is_unread:
@@ -97,17 +97,38 @@ class SessionReader:
             request, decision, parsed_browser_id, visitor.stored_identity, self._policy, log_outs=visitor.log_outs
         )
         if self._guest_cookie is not None and parsed_browser_id.browser_id is not None:
-            session.read_guest_id(*self._guest_cookie.read(header))
+            # The current cookie belongs to the current browser ID, not to one that takes its place.
+            guest_id, is_old = self._guest_cookie.read(header, only_old=parsed_browser_id.is_old)
+            if guest_id is not None:
+                session.read_guest_id(parsed_browser_id.browser_id, guest_id, is_old)
         return session
 
     def _read_old(self, header: str, current: VisitorCookies, now: float) -> VisitorCookies:
-        """Return the visitor of an old cookie if its ID is to be used, else the current one."""
+        """Return the visitor of an old cookie if its ID is to be used, else the current one.
+
+        The browser may keep an old cookie for ever, if another host of the domain has set it. Therefore an ID that was
+        moved before is that of the current cookies, and one that was replaced by a new one does not return.
+        """
+        known = current.browser_id.browser_id
         for cookies in self._old_cookies:
-            if cookies.browser_id.name in header and (cookies.wins or current.browser_id.browser_id is None):
-                old = cookies.read(header, now)
-                if old.browser_id.browser_id is not None:
-                    return old._replace(browser_id=old.browser_id._replace(needs_renewal=True, is_old=True))
+            if cookies.browser_id.name not in header or not (cookies.wins or known is None):
+                continue
+            old = cookies.read(header, now)
+            browser_id = old.browser_id.browser_id
+            log_outs = None if browser_id is None else self._log_outs_of(header, browser_id)
+            if browser_id is None or log_outs == LogOutCookie.ROTATED:
+                continue
+            if browser_id == known:
+                return current
+            if log_outs is not None and log_outs > (old.log_outs or 0):
+                old = old._replace(stored_identity=None, log_outs=log_outs)
+            return old._replace(browser_id=old.browser_id._replace(needs_renewal=True, is_old=True))
         return current
+
+    def _log_outs_of(self, header: str, browser_id: str) -> int | None:
+        """Return what the current log-out cookie says of a browser ID."""
+        cookie = self._log_out_cookie
+        return cookie.read(header, browser_id) if cookie is not None and cookie.name in header else None
 
     def _has_own_cookies(self, header: str) -> bool:
         """Return whether a raw Cookie header may have a browser ID of ours."""
@@ -182,6 +203,8 @@ class SessionReader:
             taken = {value.partition("=")[0].strip() for value in lines}
             if self._browser_id_cookie.name in taken:  # the app's own value must not be signed by us
                 taken.add(self._browser_id_cookie.signature_name)
+                if self._guest_cookie is not None:  # nor get the guest ID of another one
+                    taken.add(self._guest_cookie.name)
             wanted = [cookie for cookie in wanted if cookie.name not in taken]
         if session.has_new_id:
             for cookie in wanted:
@@ -193,14 +216,20 @@ class SessionReader:
         """Return the names of our cookies that an earlier request has set on a reused response.
 
         The app may set the browser ID's cookie itself. The cookie is ours if its signature is set too, or without
-        signatures, if it has exactly our attributes.
+        signatures, if it has exactly our attributes. So it is with the guest ID, and with the deletion of old cookies.
         """
         lines = {line.partition("=")[0].strip(): line for line in header_of(headers, "set-cookie")}
         cookie = self._browser_id_cookie
         left = [one.name for one in (self._identity_cookie, self._log_out_cookie) if one is not None]
         if cookie.signature_name in lines or (cookie.name in lines and cookie.has_written(lines[cookie.name])):
             left += [cookie.name, cookie.signature_name]
-        return [name for name in left if name in lines]
+        old = [made for cookies in self._old_cookies for made in cookies.expire_all(secure=True)]
+        if self._guest_cookie is not None:
+            old += self._guest_cookie.expire_all(secure=True)
+            if self._guest_cookie.has_written(lines.get(self._guest_cookie.name, "")):
+                left.append(self._guest_cookie.name)
+        left += [made.name for made in old if is_same_cookie(made, lines.get(made.name, ""))]
+        return [name for name in dict.fromkeys(left) if name in lines]
 
     def is_page_view(self, session: Session, status: int, headers: Iterable[tuple[Any, Any]]) -> bool:
         """Return whether a response is a page that its visitor sees, and whose page view may be sent.
@@ -236,7 +265,7 @@ class SessionReader:
     def has_cookies(self, session: Session) -> bool:
         """Return whether the response may set any cookie; usually it does not."""
         is_renewed = session.parsed_browser_id.needs_renewal or session.renews_cookie
-        is_changed = session.is_identity_changed or session.has_new_guest
+        is_changed = session.is_identity_changed or session.has_new_guest or session.has_old_guest
         return session.has_new_id or is_renewed or is_changed or session.is_consent_withdrawn
 
     def _may_be_cached(self, headers: Iterable[tuple[Any, Any]] | CacheHeaders) -> bool:
@@ -257,9 +286,11 @@ class SessionReader:
         renews = session.has_new_id or renew or moves or self._renews_now(session)
         if session.browser_id is not None and renews:
             wanted += self._browser_id_cookie.write(session.browser_id, secure=secure)
-        wanted += self._guest_cookies(session, secure, renews)
+        wanted += self._guest_cookies(session, secure, renews, moves)
         if moves:
             wanted += self._move_cookies(session, secure)
+        elif session.has_new_id:  # what is left of an earlier visitor must not return
+            wanted += self._expire_old(session, secure)
         if not session.is_identity_changed:
             return wanted
         if self._identity_cookie is not None and session.identity_change is not None and session.browser_id is not None:
@@ -282,18 +313,21 @@ class SessionReader:
                 wanted.append(self._identity_cookie.write(browser_id, stored, secure=secure))
             if session.known_log_outs is not None and self._log_out_cookie is not None:
                 wanted.append(self._log_out_cookie.write(browser_id, session.known_log_outs, secure=secure))
-        for cookies in self._old_cookies:
-            wanted += cookies.expire(session.cookie_header, secure=secure)
-        return wanted
+        return wanted + self._expire_old(session, secure)
 
-    def _guest_cookies(self, session: Session, secure: bool, renews: bool) -> list[SetCookie]:
+    def _expire_old(self, session: Session, secure: bool) -> list[SetCookie]:
+        header = session.cookie_header
+        return [made for cookies in self._old_cookies for made in cookies.expire(header, secure=secure)]
+
+    def _guest_cookies(self, session: Session, secure: bool, renews: bool, moves: bool) -> list[SetCookie]:
         """Return the cookie with the guest ID if it is new or old, and delete the one of another browser ID."""
-        if self._guest_cookie is None or not self._guest_cookie.is_ours:
+        if self._guest_cookie is None:
             return []
         header = session.cookie_header
-        if session.guest_id is None:
-            return self._guest_cookie.expire(header, secure=secure) if session.has_new_id else []
-        if not (renews or session.has_new_guest):
+        if session.guest_id is None or not self._guest_cookie.is_kept:
+            return self._guest_cookie.expire(header, secure=secure) if session.has_new_id or moves else []
+        is_moved = session.has_old_guest and session.decision.assign == "at once"
+        if not (renews or session.has_new_guest or is_moved):
             return []
         cookie = self._guest_cookie.write(session.guest_id, secure=secure)
         return [cookie, *self._guest_cookie.expire(header, secure=secure, only_old=True)]
@@ -328,8 +362,7 @@ class SessionReader:
         if not session.parsed_browser_id.is_present:
             return []
         wanted = self._browser_id_cookie.expire(secure=secure)
-        for cookies in self._old_cookies:
-            wanted += cookies.expire(session.cookie_header, secure=secure)
+        wanted += self._expire_old(session, secure)
         if self._guest_cookie is not None:
             wanted += self._guest_cookie.expire(session.cookie_header, secure=secure)
         if self._identity_cookie is not None:

@@ -164,7 +164,7 @@ class BrowserIdCookie:
         """Return whether a Set-Cookie header was made by `write` or `expire`, for any browser."""
         value = line.partition(";")[0].partition("=")[2].strip(' "')
         made = self.write(value, secure=True) if self.id_format.matches(value) else self.expire(secure=True)
-        return _attributes_of(made[0].header()) == _attributes_of(line)
+        return is_same_cookie(made[0], line)
 
     def _parse_plain(self, value: str) -> ParsedBrowserId:
         return ParsedBrowserId(value if self.id_format.matches(value) else None, is_present=True)
@@ -325,6 +325,11 @@ def _signed_values(cookies: CookieFinder, header: str, longest: int) -> Iterator
     """Return the values of a name that may have a valid signature, without duplicates."""
     values = dict.fromkeys(cookies.find(header))
     return islice((value for value in values if len(value) <= longest and _may_be_signed(value)), _MOST_TRIES)
+
+
+def is_same_cookie(cookie: SetCookie, line: str) -> bool:
+    """Return whether a Set-Cookie header sets this cookie, in whichever way a framework has written it."""
+    return _attributes_of(cookie.header()) == _attributes_of(line)
 
 
 def _attributes_of(line: str) -> frozenset[str]:

@@ -62,7 +62,7 @@ class BrowserIdFormat:
 
     def derive(self, text: str) -> str:
         """Return the ID that a text always gives: the first 16 bytes of its SHA-256, written as a UUID."""
-        return f"{self.prefix}{UUID(bytes=sha256(text.encode()).digest()[:16])}"
+        return f"{self.prefix}{UUID(bytes=sha256(text.encode(errors='replace')).digest()[:16])}"
 
     def matches(self, text: object) -> bool:
         """Return whether a value is an ID of this format."""

@@ -33,10 +33,14 @@ def event_body(
     own = {"browser_id": event.browser_id, "client_key": client_key, "pos": point_of_sale}
     if event.kind == "form":
         return {"type": "FORM", "ext": _form_extension(event.data), **own}
+    if event.kind != "page_view":
+        body = _BODIES[event.kind](event)
+        if event.context.bot:  # as the app says, or an earlier version that sent all events of bots
+            body["ext"] = {**body.get("ext", {}), "bot": True}
+        return _with_common(body, event.data) | own
     if event.context.bot:
         return _bot_body(event, include_utm_parameters) | own
-    body = _view_body(event, include_utm_parameters) if event.kind == "page_view" else _BODIES[event.kind](event)
-    return _with_common(body, event.data) | own
+    return _with_common(_view_body(event, include_utm_parameters), event.data) | own
 
 
 def _with_common(body: dict[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:

@@ -59,6 +59,20 @@ def check_site(value: object, setting: str) -> None:
         check_function(value, setting, "text or a plain function that makes it from a request")
 
 
+def check_site_of_call(site: str | None, required: ValidationError, name: str) -> None:
+    """Raise ValidationError unless the point of sale or the site name of a call is text of a usual length.
+
+    Args:
+        site: what was chosen.
+        required: raised if there is none.
+        name: the vendor's name of it.
+    """
+    if not is_given(site):
+        raise required
+    if site is not None and len(site) > _MAX_SITE:
+        raise ValidationError(f"{name}: found {len(site)} characters, expected at most {_MAX_SITE}")
+
+
 def is_real_minute(text: object) -> bool:
     """Return whether a text is a valid YYYY-MM-DDThh:mm. The year 0000, not supported by Python, was a leap year."""
     return isinstance(text, str) and _is_minute(text) is not None and _is_real(text)

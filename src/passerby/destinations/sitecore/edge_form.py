@@ -25,10 +25,10 @@ from .checks import (
     check_identifiers,
     check_providers,
     check_site,
+    check_site_of_call,
     checked_account,
     is_email,
     is_empty,
-    is_given,
     is_real_day,
     is_real_minute,
 )
@@ -152,13 +152,12 @@ class EdgeForm:
         old = [OldCookie(self.account, wins=True)]
         if adopt_engage_cookie is not None:
             old.append(OldCookie(f"bid_{checked_account(adopt_engage_cookie, 'adopt_engage_cookie')}"))
-        keeps_guest = checked_switch(personalize_cookie, "personalize_cookie")
         self.cookie: SharedCookie = SharedCookie(
             "sc_cid",
             old=tuple(old),
             guest="sc_cid_personalize",
-            keeps_guest=keeps_guest,
-            old_guest=f"{self.account}_personalize" if keeps_guest else None,
+            old_guest=f"{self.account}_personalize",
+            keeps_guest=checked_switch(personalize_cookie, "personalize_cookie"),
             bot="sc_bot",
         )
         own = {"x-sitecore-contextid": self._context_id} if self._is_content else {}
@@ -174,8 +173,7 @@ class EdgeForm:
 
     def check(self, event: Event, name: str) -> None:
         """Raise ValidationError with the vendor's code and words, in the vendor's order."""
-        if not is_given(event.point_of_sale):
-            raise ValidationError('"siteName" is required.', code=self._words.site_name)
+        self._check_site(event.point_of_sale)
         if event.kind == "identity":
             self._check_identity(event.data)
         elif event.kind == "event":
@@ -185,6 +183,9 @@ class EdgeForm:
                 '"extensionData" supports maximum 50 attributes. Reduce the number of attributes.',
                 code=self._words.extension,
             )
+
+    def _check_site(self, site: str | None) -> None:
+        check_site_of_call(site, ValidationError('"siteName" is required.', code=self._words.site_name), "siteName")
 
     def _check_identity(self, data: dict[str, Any]) -> None:
         words = self._words
@@ -212,7 +213,7 @@ class EdgeForm:
     def encode(self, event: Event) -> OutgoingRequest:
         """Return the POST request of an event."""
         body = event_body(event, "", "", self._include_utm_parameters)
-        given = [body.pop("searchData", None), body.pop("search_data", None)]
+        given = [body.pop(name, None) for name in ("searchData", "search_data")]
         if event.kind == "page_view":
             given = [] if event.context.bot else [event.data.get("search_data")]
         # As in the SDKs an empty object counts.
@@ -251,8 +252,7 @@ class EdgeForm:
         site = asked.pop("pointOfSale", None) or request.point_of_sale
         if not str(asked.get("friendlyId") or "").strip():
             raise ValidationError('"friendlyId" is required.', code=self._words.friendly_id)
-        if not is_given(site):
-            raise ValidationError('"siteName" is required.', code=self._words.site_name)
+        self._check_site(site)
         body = personalization_body(asked, request.browser_id)
         body |= {"clientKey": "", "pointOfSale": "", "guestRef": request.guest_id or ""}
         parameters = _personalization_parameters(request.params, asked.get("geo"), request.context)

@@ -22,10 +22,10 @@ from .checks import (
     check_identifiers,
     check_providers,
     check_site,
+    check_site_of_call,
     checked_account,
     is_email,
     is_empty,
-    is_given,
     is_real_minute,
 )
 
@@ -77,18 +77,21 @@ class EngageForm:
         self._include_utm_parameters = include_utm_parameters is None or not is_empty(include_utm_parameters)
         self._requested_at = checked_switch(requested_at, "requested_at")
         self.account: str = f"bid_{self._client_key}"
-        old: tuple[OldCookie, ...] = ()
+        self.cookie: SharedCookie = SharedCookie(self.account)
         if adopt_edge_cookie is not None:
-            context_id = checked_account(adopt_edge_cookie, "adopt_edge_cookie")
-            old = (OldCookie(f"sc_{context_id}"), OldCookie("sc_cid"))
-        self.cookie: SharedCookie = SharedCookie(self.account, old=old)
+            edge = f"sc_{checked_account(adopt_edge_cookie, 'adopt_edge_cookie')}"
+            self.cookie = SharedCookie(
+                self.account,
+                old=(OldCookie(edge), OldCookie("sc_cid")),
+                guest="sc_cid_personalize",
+                old_guest=f"{edge}_personalize",
+            )
         self._get_headers = {"X-Library-Version": PROTOCOL_VERSION}
         self._post_headers = {"Content-Type": "application/json", **self._get_headers}
 
     def check(self, event: Event, name: str) -> None:
         """Raise ValidationError with the vendor's code and words, in the vendor's order."""
-        if not is_given(event.point_of_sale):
-            raise ValidationError('"pointOfSale" is required.', code="MV-0003")
+        _check_point_of_sale(event.point_of_sale)
         if event.kind == "identity":
             _check_identity(event.data)
         elif event.kind == "event":
@@ -119,14 +122,17 @@ class EngageForm:
         if not str(asked.get("friendlyId") or "").strip():
             raise ValidationError('"friendlyId" is required.', code="MV-0008")
         point_of_sale = asked.pop("pointOfSale", None) or request.point_of_sale
-        if not is_given(point_of_sale):
-            raise ValidationError('"pointOfSale" is required.', code="MV-0003")
+        _check_point_of_sale(point_of_sale)
         body = personalization_body(asked, request.browser_id)
         if "params" in asked:
             body["params"] = asked["params"]
         body |= {"clientKey": self._client_key, "pointOfSale": point_of_sale}
         call = OutgoingRequest("POST", f"{self.base}/v2/callFlows", self._post_headers, json.dumps(body))
         return Query(call, read_personalization)
+
+
+def _check_point_of_sale(value: str | None) -> None:
+    check_site_of_call(value, ValidationError('"pointOfSale" is required.', code="MV-0003"), "pointOfSale")
 
 
 def _check_identity(data: dict[str, Any]) -> None:
