@@ -83,7 +83,10 @@ class EdgeBodies(BodyParts):
         data = args.get("data")
         if call == "pageView":
             is_bare = "data" not in args and "no-empty-ext" not in self.on
-            return self._view(self._data(call, data)) | ({"ext": {}} if is_bare else {})
+            view = self._view(self._data(call, data))
+            if data is None and "data" in args and "absent-data" not in self.on:
+                view.pop("ext", None)
+            return ({"ext": {}} if is_bare else {}) | view
         if data is None and "absent-data" not in self.on:
             raise Refused(ANY_ERROR)
         if call == "personalize":
