@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 from urllib.parse import quote, urlencode
 from uuid import uuid4
 
@@ -217,7 +217,7 @@ class EdgeForm:
         if event.kind == "page_view":
             given = [] if event.context.bot else [event.data.get("search_data")]
         # As in the SDKs an empty object counts.
-        searched = next((one for one in given if one or isinstance(one, dict | list)), None)
+        searched = next((one for one in given if one or isinstance(cast("object", one), dict | list)), None)
         if searched is not None:
             body["sc_search"] = {"data": searched, "metadata": {"ut_api_version": "1.0"}}
         if event.kind == "identity" and "dob" in body:
