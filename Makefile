@@ -16,6 +16,7 @@ BESIDE_COLLECTOR := $(BIN)/passerby collect --port 0 --accept-any-browser-id --
 PARALLEL := -n auto --dist worksteal
 SOURCES := $(wildcard src tests benchmarks chaos examples)
 VECTORS := $(firstword $(wildcard ../shared/vectors/engage.jsonl) tests/conformance/engage.jsonl)
+EDGE_VECTORS := $(firstword $(wildcard ../shared/vectors/sitecore_edge.jsonl) tests/conformance/edge/sitecore_edge.jsonl)
 CUSTOMERIO := tests/conformance/customerio/customerio.jsonl
 CUSTOMERIO_VECTORS := $(firstword $(wildcard ../shared/vectors/customerio.jsonl) $(CUSTOMERIO))
 
@@ -85,6 +86,7 @@ coverage: $(VENV)/test.stamp
 
 conformance: $(VENV)/test.stamp
 	$(BIN)/python -m tests.conformance $(VECTORS)
+	$(BIN)/python -m tests.conformance $(EDGE_VECTORS)
 	$(BIN)/python -m tests.conformance $(CUSTOMERIO_VECTORS)
 
 bench: env

@@ -42,6 +42,7 @@ from tests import identity_table as identities
 from tests import layout_diagram, settings_table
 from tests.conformance.customerio.differences import DIFFERENCES as FROM_CUSTOMERIO
 from tests.conformance.differences import DIFFERENCES as FROM_ENGAGE
+from tests.conformance.edge.differences import DIFFERENCES as FROM_EDGE
 from tests.conformance.segment.differences import DIFFERENCES as FROM_SEGMENT
 from tests.imports import source_files
 from tests.making import KEY, NAVIGATION, PATIENCE
@@ -305,10 +306,11 @@ def test_the_options_of_the_collector_are_all_there() -> None:
     ("name", "differences", "command"),
     [
         ("differences", FROM_ENGAGE, "engage"),
+        ("edge differences", FROM_EDGE, "edge"),
         ("customerio differences", FROM_CUSTOMERIO, "customerio"),
         ("segment differences", FROM_SEGMENT, "segment"),
     ],
-    ids=["engage", "customerio", "segment"],
+    ids=["engage", "edge", "customerio", "segment"],
 )
 def test_the_tables_of_differences_are_those_that_are_checked(name: str, differences: Any, command: str) -> None:
     expected = [[one.sdk, one.passerby, one.reason] for one in differences]

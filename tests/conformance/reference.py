@@ -85,7 +85,7 @@ class Reference:
 
     def _inferred_referrer(self) -> str | None:
         referrer = str(self.case.request.get("referrer") or "") if self.case.is_in_browser else ""
-        if not referrer or _host(referrer) == _host(self.case.url):
+        if not referrer or host_of(referrer) == host_of(self.case.url):
             return None
         return re.split("[?#]", referrer)[0] if "referrer-without-query" in self.on else referrer
 
@@ -272,7 +272,7 @@ class Reference:
             self.cookies.append(parse_set_cookie(write_cookie(cookie_of(self.settings, name, browser_id, self.on))))
 
 
-def _host(url: str) -> str:
+def host_of(url: str) -> str:
     found = re.match(r"[a-z][a-z0-9+.-]*://(?:[^/?#@]*@)?([^/?#:]*)", url, re.IGNORECASE)
     return found[1].lower() if found else ""
 

@@ -83,12 +83,25 @@ class EdgeBodies(BodyParts):
         data = args.get("data")
         if call == "pageView":
             is_bare = "data" not in args and "no-empty-ext" not in self.on
-            return self._view(self._data(call, data)) | ({"ext": {}} if is_bare else {})
+            view = self._view(self._data(call, data))
+            if data is None and "data" in args and "absent-data" not in self.on:
+                view.pop("ext", None)
+            return ({"ext": {}} if is_bare else {}) | view
         if data is None and "absent-data" not in self.on:
             raise Refused(ANY_ERROR)
         if call == "personalize":
             return self._personalize(self._data(call, data))
         return self._identity_of(self._data(call, data)) if call == "identity" else self._event(self._data(call, data))
+
+    def read(self, call: str, args: Mapping[str, Any]) -> None:
+        """Raise Refused for what cannot be read as the data of a call, whatever Sitecore says of it."""
+        if call == "form":
+            self._form(args)
+            return
+        data = self._data(call, args.get("data"))
+        if call == "event" and "event-type-required" in self.on and not is_filled(data.get("type")):
+            raise Refused(OWN_ERROR)
+        self._mapping(data.get("extensionData"))
 
     def _data(self, call: str, data: Any) -> JSON:
         mapping = self._renamed(call, self._mapping(data if data is not None else {}))

@@ -89,6 +89,12 @@ DIFFERENCES = (
         "a page must not wait for what it may not need, nor fail without it",
     ),
     Difference(
+        "stale-cookies-deleted",
+        "leave cookies behind that belong to no visitor: older ones that are no ID, guest IDs of other browser IDs",
+        "deletes them with a new browser ID or one that is moved",
+        "what is left of an earlier visitor must not come back",
+    ),
+    Difference(
         "guest-when-known",
         "forget the guest ID of a new visitor unless its cookie is switched on",
         "sends it with a personalisation of the same request",
@@ -129,7 +135,7 @@ DIFFERENCES = (
         "events-get-an-id",
         'send events of visitors without a cookie with the browser ID ""',
         "gets an ID from Sitecore when such an event is sent",
-        "an event of nobody is of no use",
+        "an event without a visitor is of no use",
     ),
     Difference(
         "answers-are-json",
@@ -143,6 +149,12 @@ DIFFERENCES = (
         "events, forms and personalisations as a person's; it moves their guest cookies",
         "with `bots=\"tag\"` sends page views as a bot's, and drops and counts the rest; no cookie is set",
         "visits of persons are billed, and a bot is none",
+    ),
+    Difference(
+        "clients-are-no-bots",
+        "Content takes HTTP clients such as curl and python-requests for bots",
+        "does not",
+        "a developer who tests with curl should see what a browser gets",
     ),
     Difference(
         "site-of-a-call",
@@ -282,6 +294,12 @@ DIFFERENCES = (
         "send the page's referrer whole",
         "sends it without query and fragment, where it was not given by the app",
         "other sites' queries hold what is not ours to store",
+    ),
+    Difference(
+        "page-without-slash",
+        'name a page whose path ends with a slash ""',
+        "names it by the last part of the path",
+        "that is how many Python frameworks write their paths",
     ),
     Difference(
         "server-issues-cookie",

@@ -5,6 +5,7 @@
 const http = require('node:http');
 const readline = require('node:readline');
 
+const QUEUE = 'EventQueue';
 const NUMBERS = { NaN, Infinity, '-Infinity': -Infinity };
 
 function decode(value) {
@@ -101,8 +102,66 @@ function openContent(job, request, response) {
   };
 }
 
+function openPage(request) {
+  const stored = new Map();
+  const writes = [];
+  let cookie = request.cookie ?? '';
+  const document = {
+    referrer: request.referrer ?? '',
+    documentElement: { lang: request.lang ?? '' },
+    get cookie() {
+      return cookie;
+    },
+    set cookie(line) {
+      writes.push(line);
+      const pair = line.split(';')[0];
+      cookie = [...cookie.split('; ').filter((one) => one && one.split('=')[0] !== pair.split('=')[0]), pair].join('; ');
+    },
+  };
+  const sessionStorage = {
+    getItem: (name) => stored.get(name) ?? null,
+    setItem: (name, value) => stored.set(name, String(value)),
+    removeItem: (name) => stored.delete(name),
+  };
+  const location = new URL(request.url ?? 'https://shop.example/');
+  Object.assign(globalThis, { document, sessionStorage, location, window: { document, sessionStorage, location } });
+  return { writes, queue: () => (stored.has(QUEUE) ? JSON.parse(stored.get(QUEUE)) : null) };
+}
+
+function closePage() {
+  for (const name of ['document', 'sessionStorage', 'location', 'window']) delete globalThis[name];
+}
+
+function openCloudInPage(job) {
+  const { CloudSDK, getBrowserId } = require('@sitecore-cloudsdk/core/browser');
+  const events = require('@sitecore-cloudsdk/events/browser');
+  return {
+    initialize: () => CloudSDK(decode(job.settings)).addEvents().initialize(),
+    getBrowserId,
+    pageView: (args) => events.pageView(args.data),
+    identity: (args) => events.identity(args.data),
+    event: (args) => events.event(args.data),
+    form: (args) => events.form(args.formId, args.interactionType, args.componentInstanceId),
+  };
+}
+
+async function runInPage(job) {
+  const page = openPage(job.request);
+  const sdk = openCloudInPage(job);
+  const outcome = { threw: null, steps: [] };
+  for (const step of job.args.steps) {
+    const came = await outcomeOf(() => sdk[step.call](decode(step.args ?? {})));
+    outcome.steps.push({ call: step.call, ...came, queue: page.queue() });
+  }
+  outcome.cookie_writes = page.writes;
+  outcome.document_cookie = document.cookie;
+  closePage();
+  return outcome;
+}
+
 async function run(job) {
   forget();
+  if (job.call === 'browser') return runInPage(job);
   const request = { url: job.request.url, headers: { ...job.request.headers } };
   const before = request.headers.cookie;
   const { response, lines } = makeResponse(job.response);

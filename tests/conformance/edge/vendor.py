@@ -41,7 +41,7 @@ def filled_in(value: Any, stage: Stage, base: str) -> Any:
 
 def as_sequence(line: JSON) -> JSON:
     """A recorded case's inputs as a sequence of calls."""
-    if line["call"] == "sequence":
+    if line["call"] in ("sequence", "browser"):
         return line
     first: list[JSON] = [] if line.get("no_init") else [{"call": "initialize"}]
     steps = first if line["call"] == "initialize" else [*first, {"call": line["call"], "args": line.get("args", {})}]

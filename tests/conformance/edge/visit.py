@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Collection, Generator
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from ..cookies import UUID, cookie_of, read_cookie, write_cookie
 from ..identity import FIELDS
 from ..javascript import is_truthy, to_json
 from ..recorded import ANY_ERROR, parse_set_cookie
+from ..reference import host_of
 from ..refusal import OWN_ERROR, Refused
 from ..secrets import holds_secret
 from ..server import Answer
@@ -32,7 +34,9 @@ ID = "sc_cid"
 GUEST = "sc_cid_personalize"
 SENDING = ("pageView", "identity", "event", "form", "botPageView")
 CORE_CALLS = ("getBrowserId", "getGuestId", "getGuestIdServer")
-BOTS = ("Googlebot", "GPTBot")
+# Of the bots that both know, and of the clients that only the Content SDK's library takes for such, those of the cases.
+BOTS = re.compile(r"bot\b|crawl|spider", re.IGNORECASE)
+CLIENTS = re.compile(r"^(curl|wget|python|go-http-client|java|okhttp|axios)\b", re.IGNORECASE)
 
 
 class Visit:
@@ -52,9 +56,10 @@ class Visit:
         self.is_ready = False
         self.is_processing = False
         self.is_new = True
+        self.is_moved = False
         self.outcome: JSON = {}
         self.visitor = Visitor(self._first_id() if "request-untouched" in on else None)
-        self.guest_id = self._read(GUEST) or None if self.visitor.browser_id is not None else None
+        self.guest_id = self._first_guest() if self.visitor.browser_id is not None else None
         self.wire = EdgeWire(case, self.visitor, on, process.server, process.sent, case.chosen)
 
     def run(self) -> Generator[float, None, None]:
@@ -98,7 +103,9 @@ class Visit:
 
     def _make(self, call: str, args: JSON) -> JSON:
         if self._is_tagged and call in ("identity", "event", "form"):
-            self._body(call, args)
+            self._bodies().read(call, args)
+            if call == "identity" and "secrets-refused" in self.on and self._holds_secret(args):
+                raise Refused(OWN_ERROR)
             return {"dropped": "bot"}
         came = getattr(self, f"_{call}")(call, args)
         return came if call in SENDING and came is not None else {"answer": came}
@@ -142,6 +149,8 @@ class Visit:
             return
         if not self._is_bot:
             yield from self._set_id(chosen)
+        if "stale-cookies-deleted" in self.on:
+            self._delete_stale(chosen)
         if is_truthy(chosen.get("enablePersonalizeCookie")):
             # From here on it is the request that was initialised last.
             visit = self if "visits-apart" in self.on else self.process.visit or self
@@ -152,13 +161,15 @@ class Visit:
         old, known = self._read(legacy), self._read(ID)
         if "empty-cookies-replaced" in self.on:
             old, known = old or None, known or None
+        if "stale-cookies-deleted" in self.on and old == known:
+            old = None  # moved before
         is_known = is_truthy(known) if self.case.sdk == "content" else known is not None
         is_apart = self.case.sdk == "content" or "visits-apart" in self.on
         self.process.guest_id = None if is_apart else self.process.guest_id
         if "request-untouched" in self.on and self.visitor.browser_id is not None and old is None:
             known, is_known = self.visitor.browser_id, True
         if old is not None:
-            self.is_new = False
+            self.is_new, self.is_moved = False, True
             self._set_all([self._line(ID, old), self._expired(legacy)])
             self._rename(legacy, ID)
         elif is_known:
@@ -191,10 +202,8 @@ class Visit:
     def _set_guest(self, chosen: JSON) -> Steps:
         legacy = f"sc_{chosen.get('contextId')}_personalize"
         old, known = self._read(legacy), self._read(GUEST)
-        if "empty-cookies-replaced" in self.on:
-            old, known = old or None, known or None
         if "guest-when-needed" in self.on:
-            self._set_known_guest(legacy, old, known)
+            self._set_known_guest(legacy)
         elif old is not None:
             self._set_all([self._line(GUEST, old), self._expired(legacy)])
             self._rename(legacy, ID if self.case.sdk == "cloud" else GUEST)
@@ -203,22 +212,26 @@ class Visit:
                 self._set(self._line(GUEST, known))
         elif is_truthy(self.process.guest_id):
             self._take_guest(str(self.process.guest_id))
-        elif is_truthy(browser_id := self._read(ID)):
-            answer = self.wire.call("GET", self.wire.show_path(str(browser_id)), "show")
+        elif (browser_id := self._read(ID)) is not None:
+            answer = self.wire.call("GET", self.wire.show_path(browser_id), "show")
             yield answer.seconds(with_body=True)
             self._take_guest(self._guest_in(answer))
 
-    def _set_known_guest(self, legacy: str, old: str | None, known: str | None) -> None:
+    def _set_known_guest(self, legacy: str) -> None:
         """Set what is known of the guest, of the visitor's own browser ID; nothing is asked for."""
-        if not self.is_new:
-            self.guest_id = old or self.guest_id
-        if self.guest_id is None:
-            if self.is_new:
-                for name in (GUEST, legacy):
-                    self._expire_if_there(name)
-            return
-        self._set(self._line(GUEST, self.guest_id))
-        self._expire_if_there(legacy)
+        if self.guest_id is not None:
+            self._set(self._line(GUEST, self.guest_id))
+            self._expire_if_there(legacy)
+
+    def _delete_stale(self, chosen: JSON) -> None:
+        """Delete what is left of an earlier visitor of this browser."""
+        legacy = f"sc_{chosen.get('contextId')}"
+        if self.is_new:
+            self._expire_if_there(legacy)
+        is_kept = is_truthy(chosen.get("enablePersonalizeCookie"))
+        if (self.is_new or self.is_moved) and (self.guest_id is None or not is_kept):
+            for name in (GUEST, f"{legacy}_personalize"):
+                self._expire_if_there(name)
 
     def _expire_if_there(self, name: str) -> None:
         if name in str(self.request_cookie):
@@ -431,6 +444,15 @@ class Visit:
         names = (f"sc_{self.case.chosen.get('contextId')}", ID)
         return next(filter(None, map(self._read, names)), None)
 
+    def _first_guest(self) -> str | None:
+        """The guest ID that a request has, of the browser ID that it has: an older cookie's wins where it is moved."""
+        legacy = f"sc_{self.case.chosen.get('contextId')}"
+        older = self._read(legacy)
+        names = [GUEST] if not older or older == self._read(ID) else []
+        if is_truthy(self.case.chosen.get("enablePersonalizeCookie")):
+            names.insert(0, f"{legacy}_personalize")
+        return next(filter(None, map(self._read, names)), None)
+
     @property
     def _known_id(self) -> str:
         if "request-untouched" in self.on:
@@ -451,8 +473,11 @@ class Visit:
         if self.case.sdk != "content":
             return False
         agent = self.case.user_agent or ""
-        return any(name in agent for name in BOTS) or is_truthy(
-            read_cookie(self.request_cookie, "sc_bot", self.on & {"cookie-header-syntax"})
+        is_client = CLIENTS.search(agent) is not None and "clients-are-no-bots" not in self.on
+        return (
+            is_client
+            or BOTS.search(agent) is not None
+            or is_truthy(read_cookie(self.request_cookie, "sc_bot", self.on & {"cookie-header-syntax"}))
         )
 
     def _bodies(self) -> EdgeBodies:
@@ -497,4 +522,7 @@ class Visit:
         raise Refused(coded(self.case.sdk, "timeout"))
 
     def _inferred_referrer(self) -> str | None:
-        return str(self.case.request.get("referrer") or "") or None if self.case.is_in_browser else None
+        referrer = str(self.case.request.get("referrer") or "") if self.case.is_in_browser else ""
+        if not referrer or host_of(referrer) == host_of(self.case.url):
+            return None
+        return re.split("[?#]", referrer)[0] if "referrer-without-query" in self.on else referrer
