@@ -150,7 +150,7 @@ class EdgeForm:
         self._site_name = site_name if isinstance(site_name, str) else None
         self._include_utm_parameters = include_utm_parameters is None or not is_empty(include_utm_parameters)
         self.account: str = f"sc_{self._context_id}"
-        old = [OldCookie(self.account, wins=True)]
+        old = [OldCookie(self.account, wins=True)] if self.account != "sc_cid" else []
         if adopt_engage_cookie is not None:
             old.append(OldCookie(f"bid_{checked_account(adopt_engage_cookie, 'adopt_engage_cookie')}"))
         self.cookie: SharedCookie = SharedCookie(
