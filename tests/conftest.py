@@ -15,6 +15,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 
 from passerby import Sitecore, Tracking
 from passerby.collector import CollectorServer
@@ -26,6 +27,10 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 # Times differ from machine to machine and are never an assertion; a failure says how to repeat it.
 hypothesis.settings.register_profile("passerby", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("passerby")
+
+# httpx gives up after five seconds unless it is told otherwise, and a machine may stand still for longer.
+for _step in ("connect", "read", "write", "pool"):
+    setattr(DEFAULT_TIMEOUT_CONFIG, _step, PATIENCE)
 
 # A shell that starts tests in the background has Ctrl-C ignored by them, and by all processes that they begin.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -69,7 +74,7 @@ def make_tracking(collector: CollectorServer) -> Iterator[MakeTracking]:
         address: dict[str, Any] = {"client_key": "key", "target_url": collector.url, "point_of_sale": "shop"}
         address |= {name: settings.pop(name) for name in ("point_of_sale", "requested_at") if name in settings}
         usual: dict[str, Any] = {"secret_key": KEY, "channel": "WEB", "currency": "EUR"}
-        usual |= {"browser_id_timeout": PATIENCE, "retry_base": 0.02}
+        usual |= {"browser_id_timeout": PATIENCE, "request_timeout": PATIENCE, "retry_base": 0.02}
         made.append(Tracking(Sitecore(**address), **(usual | settings)))
         return made[-1]
 

@@ -57,10 +57,10 @@ def test_a_hostile_user_agent_costs_little(piece: str) -> None:
     def cost(agent: str) -> float:
         infos = [request("/", {"user-agent": f"{number} {agent}"}) for number in range(200)]
         is_known_bot.cache_clear()
-        started = time.perf_counter()
+        started = time.thread_time()
         for info in infos:
             assert Policy().decide(info) == PAGE
-        return time.perf_counter() - started
+        return time.thread_time() - started
 
     hostile = (piece * 16_384)[:16_384] if piece != "cubot" else "cubot " * 2_000
     assert min(cost(hostile) for _ in range(3)) < 20 * min(cost((CHROME * 5)[:512]) for _ in range(3))
