@@ -113,11 +113,11 @@ class Client:
 
     def context(self, session: Session) -> Context:
         """Return the context of a session's request."""
-        if session.request is None:
+        request, defaults = session.request, self.defaults
+        if request is None:
             return NO_CONTEXT
-        proxies = session.request.proxies or self._proxies
-        context = context_of(session.request, proxies, self.defaults.ip, session.decision.bot)
-        return context if self.defaults.redact_url is None else redacted(context, self.defaults.redact_url)
+        context = context_of(request, request.proxies or self._proxies, defaults.ip, session.decision.bot)
+        return context if defaults.redact_url is None else redacted(context, defaults.redact_url)
 
     def point_of_sale(self, session: Session) -> str | None:
         """Return the point of sale of a session's request."""
@@ -154,16 +154,33 @@ class Client:
         undo: Callable[[], None] | None = None,
     ) -> None:
         """Check an event for its destinations and record it. In a database transaction it is recorded on commit."""
-        self.check(event, destinations)
+        for name in destinations:
+            self._destinations[name].check(event)
         for watcher in dry_run_mode.observers:
             watcher.on_captured(event, destinations)
-        if self.transactions is not None and self.transactions.defer(
-            lambda: self._record_after_commit(session, event, destinations, receipt, held),
-            lambda: self._roll_back(event, destinations, receipt, undo),
+        if self.transactions is not None and self._defer(
+            self.transactions, session, event, destinations, receipt, held, undo
         ):
             return
         self._record(event, destinations, receipt, held)
-        self._wait_stored(session)
+        if not session.add_unstored():
+            self.store_wait.wait_at_once()
+
+    def _defer(
+        self,
+        transactions: Transactions,
+        session: Session,
+        event: Event,
+        destinations: Sequence[str],
+        receipt: Receipt,
+        held: bool,
+        undo: Callable[[], None] | None,
+    ) -> bool:
+        """Record an event when the open database transaction is committed. Returns False if none is open."""
+        return transactions.defer(
+            lambda: self._record_after_commit(session, event, destinations, receipt, held),
+            lambda: self._roll_back(event, destinations, receipt, undo),
+        )
 
     def _wait_stored(self, session: Session) -> None:
         """Wait until an event is stored: before the response starts, or without a response, before the call returns."""

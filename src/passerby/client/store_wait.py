@@ -66,7 +66,7 @@ class StoreWait:
 
         An event loop must not block: there the app can await `Receipt.stored`.
         """
-        if not _is_in_event_loop():
+        if self._outbox.is_durable and not _is_in_event_loop():
             recorded = self.start(1)
             if recorded is not None:
                 self.wait_sync(recorded, 1)

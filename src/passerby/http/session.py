@@ -119,8 +119,8 @@ class Session:
         self._is_rotated = False
         # The states in this request, the first of before any identity; None for what was taken back.
         self._states: list[_SessionState | None] = []
-        if decision is not None:
-            self._apply(decision)
+        if decision is not None and (decision.refusal is not None or decision.bot):
+            self._ignore_cookies(decision)
 
     @property
     def decision(self) -> Decision:
@@ -304,22 +304,20 @@ class Session:
 
     def _decide(self) -> None:
         try:
-            if self._policy is None or self.request is None:
-                self._decision = PAGE
-            else:
-                self._decision = self._policy.decide(self.request)
+            decision = PAGE
+            if self._policy is not None and self.request is not None:
+                decision = self._policy.decide(self.request)
                 if self.parsed_browser_id.browser_id is None:
-                    self._decision = self._policy.decide_without_id(self.request, self._decision)
+                    decision = self._policy.decide_without_id(self.request, decision)
         except Exception:  # an internal error must not break the page
             log.exception("cannot decide what is allowed in a request; nothing is tracked in it")
-            self._decision = BROKEN
-        self.withheld_reason = self._decision.withheld
-        self._apply(self._decision)
+            decision = BROKEN
+        self._decision, self.withheld_reason = decision, decision.withheld
+        if decision.refusal is not None or decision.bot:
+            self._ignore_cookies(decision)
 
-    def _apply(self, decision: Decision) -> None:
+    def _ignore_cookies(self, decision: Decision) -> None:
         """Ignore what the cookies say of a visitor who is not tracked, or is a bot, which has an ID of its own."""
-        if decision.refusal is None and not decision.bot:
-            return
         if decision.refusal is not None:
             self._browser_id = None
         elif self._policy is not None and self.request is not None:

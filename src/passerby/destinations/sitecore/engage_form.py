@@ -87,7 +87,8 @@ class EngageForm:
 
     def check(self, event: Event, name: str) -> None:
         """Raise ValidationError with the vendor's code and words, in the vendor's order."""
-        if not is_given(event.point_of_sale):
+        point_of_sale = event.point_of_sale
+        if not (isinstance(point_of_sale, str) and point_of_sale.strip()):
             raise ValidationError('"pointOfSale" is required.', code="MV-0003")
         if event.kind == "identity":
             _check_identity(event.data)
@@ -130,7 +131,7 @@ class EngageForm:
 
 
 def _check_identity(data: dict[str, Any]) -> None:
-    identifiers = check_identifiers(data, ValidationError('"identifiers" is required.', code="MV-0004"))
+    identifiers = check_identifiers(data, "MV-0004")
     if "dob" in data and not is_real_minute(data["dob"]):
         raise ValidationError('Incorrect value for "dob". Format the value according to ISO 8601.', code="IV-0002")
     for identifier in identifiers:
