@@ -58,7 +58,7 @@ def plain(value: Any, name: str, max_size: int = MAX_SIZE, not_a_number: float |
     if value is None:
         return {}
     try:
-        if type(value) is not dict and not is_mapping(value):
+        if _type_of(value) is not dict and not is_mapping(value):
             raise ValidationError(_no_mapping(value, name))
         return _Copier(name, max_size, not_a_number).mapping(value, MAX_DEPTH)
     except ValidationError:

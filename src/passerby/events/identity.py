@@ -107,9 +107,8 @@ def read_identity(event_data: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def identifiers_in(data: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the identifiers of identity data, or none if they are not a list of mappings."""
-    identifiers: Any = data.get("identifiers")
-    is_list_of_objects = type(identifiers) is list and _ONLY_DICT.issuperset(map(type, identifiers))
-    return identifiers if is_list_of_objects else []
+    identifiers: list[dict[str, Any]] | None = data.get("identifiers")  # or anything else
+    return identifiers if type(identifiers) is list and _ONLY_DICT.issuperset(map(type, identifiers)) else []
 
 
 def refuse_secrets(

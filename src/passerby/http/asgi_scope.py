@@ -10,14 +10,12 @@ from urllib.parse import quote
 from .request_info import (
     MAX_HEADER,
     PATH_SAFE,
-    FrameworkOrigin,
     HeaderNames,
-    Proxies,
     RequestInfo,
     header_text,
     server_authority_of,
 )
-from .route import SCOPE_KEYS, keep_scope_route
+from .route import SCOPE_KEYS, keep_route
 from .url import escape, path_in
 
 _SHARED = 256  # bytes; only shorter header values are cached
@@ -58,23 +56,18 @@ class ScopeRequest(RequestInfo):
         root_path: the prefix below which the app is mounted, if it is not the one in the scope.
     """
 
-    __slots__ = ("_headers", "_prefix")
+    _prefix: str = ""
 
     def __init__(self, scope: MutableMapping[str, Any], root_path: str | None = None) -> None:
         self.native: MutableMapping[str, Any] = scope
-        self.proxies: Proxies | None = None
-        self.framework_origin: FrameworkOrigin | None = None
-        self.forwarded: tuple[Proxies, str | None, Any] | None = None
-        is_websocket = scope["type"] == "websocket"
-        path: str = scope["path"]
-        self.is_websocket: bool = is_websocket
-        self.method: str = "GET" if is_websocket else scope["method"]
-        self.path: str = path
-        self.app_path: str = path
-        self._prefix = ""
-        root_path = (scope.get("root_path") or "") if root_path is None else root_path
-        if root_path:
-            self._mount_below(root_path.rstrip("/"))
+        if scope["type"] == "websocket":
+            self.is_websocket, self.method = True, "GET"
+        else:
+            self.method = scope["method"]
+        self.path = self.app_path = scope["path"]
+        prefix: str | None = scope.get("root_path") if root_path is None else root_path
+        if prefix:
+            self._mount_below(prefix.rstrip("/"))
         headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
         # The specification allows any iterable. The app reads it again.
         if not (isinstance(headers, list) or hasattr(headers, "__len__")):
@@ -133,8 +126,9 @@ class ScopeRequest(RequestInfo):
 
     def detach(self) -> None:
         native = self.native
-        self.native = dict(zip(_KEPT, map(native.get, _KEPT), strict=True))
-        keep_scope_route(native, self.native)
+        kept = self.native = dict(zip(_KEPT, map(native.get, _KEPT), strict=True))
+        if kept["path_params"] is None:
+            keep_route(native, kept)
 
     def has_any_header(self, names: frozenset[str]) -> bool:
         return not self._headers.keys().isdisjoint(_asgi_names(names))

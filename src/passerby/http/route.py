@@ -49,9 +49,9 @@ def keep_request(native: MutableMapping[str, Any], request: Any) -> None:
         native[REQUEST_KEY] = ref(request)
 
 
-def keep_scope_route(scope: Mapping[str, Any], kept: MutableMapping[str, Any]) -> None:
-    """Keep the route of a scope that is about to be released. `kept` has its path and its `SCOPE_KEYS` already."""
-    if kept["path_params"] is None and (route := route_of(scope)) is not None:
+def keep_route(native: Mapping[str, Any], kept: MutableMapping[str, Any]) -> None:
+    """Keep the route of a scope or environ that is about to be released."""
+    if (route := route_of(native)) is not None:
         kept[ROUTE_KEY] = route
 
 

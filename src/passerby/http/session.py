@@ -43,6 +43,8 @@ class Session:
         stored_identity: the identity in the identity cookie.
         log_outs: the number of log-outs of this browser, including those of this request.
         known_log_outs: the number of log-outs in the browser's cookie; None if it has none.
+        is_consent_withdrawn: whether consent was withdrawn, so that existing cookies must be deleted.
+        is_identity_changed: whether the identity cookie must be changed or deleted.
         has_new_id: whether the browser ID was assigned in this request and is not in a cookie yet.
         has_new_guest: whether the guest ID became known in this request and is not in a cookie yet.
         is_active: whether the app is handling the request now.
@@ -53,35 +55,31 @@ class Session:
         has_events: whether an event was recorded.
         renews_cookie: whether to set the browser-ID cookie again even if it is fresh.
         withheld_reason: the reason why the response gets no cookie although it should, if there is one.
+        is_rotated: whether the browser got, or gets, another ID in this request, because another person will use it.
         is_ignored: whether the settings exclude the requested page, such as Django's admin.
     """
 
-    __slots__ = (
-        "_browser_id",
-        "_decision",
-        "_guest",
-        "_identity_change",
-        "_is_rotated",
-        "_policy",
-        "_states",
-        "_user_id",
-        "has_events",
-        "has_new_guest",
-        "has_new_id",
-        "is_active",
-        "is_id_used",
-        "is_ignored",
-        "known_log_outs",
-        "log_outs",
-        "parsed_browser_id",
-        "renews_cookie",
-        "request",
-        "response_body",
-        "stored_identity",
-        "unstored_events",
-        "waits_for_storage",
-        "withheld_reason",
-    )
+    # Most sessions change few of these.
+    known_log_outs: int | None = None
+    log_outs: int = 0
+    has_new_id: bool = False
+    has_new_guest: bool = False
+    is_id_used: bool = False
+    has_events: bool = False
+    renews_cookie: bool = False
+    withheld_reason: WithheldReason | None = None
+    is_active: bool = False
+    is_consent_withdrawn: bool = False
+    is_identity_changed: bool = False
+    is_ignored: bool = False
+    is_rotated: bool = False
+    waits_for_storage: bool = False
+    unstored_events: int = 0
+    response_body: object = None
+    _guest: IssuedId | None = None  # with the browser ID to which it belongs, so that no other one ever gets it
+    _identity_change: StoredIdentity | str = _UNCHANGED
+    # The states in this request, the first of before any identity; None for what was taken back.
+    _states: list[_SessionState | None] | None = None
 
     def __init__(
         self,
@@ -94,33 +92,16 @@ class Session:
         log_outs: int | None = None,
     ) -> None:
         self.request: RequestInfo | None = request
-        self.known_log_outs: int | None = log_outs
-        self.log_outs: int = log_outs or 0
         self.parsed_browser_id: ParsedBrowserId = parsed_browser_id
         self.stored_identity: StoredIdentity | None = remembered
-        self.has_new_id: bool = False
-        self.is_id_used: bool = False
-        self.has_events: bool = False
-        self.renews_cookie: bool = False
-        self.withheld_reason: WithheldReason | None = None if decision is None else decision.withheld
-        self.is_active: bool = False
-        self.waits_for_storage: bool = False
-        self.is_ignored: bool = False
-        self.unstored_events: int = 0
-        self.response_body: object = None
-        self.has_new_guest: bool = False
         self._browser_id = parsed_browser_id.browser_id
-        # With the browser ID to which it belongs, so that no other one ever gets it.
-        self._guest: IssuedId | None = None
         self._user_id = remembered.user_id if remembered is not None else user_id
-        self._identity_change: StoredIdentity | str = _UNCHANGED
         self._decision = decision
         self._policy = policy
-        self._is_rotated = False
-        # The states in this request, the first of before any identity; None for what was taken back.
-        self._states: list[_SessionState | None] = []
-        if decision is not None and (decision.refusal is not None or decision.bot):
-            self._ignore_cookies(decision)
+        if log_outs is not None:
+            self.known_log_outs = self.log_outs = log_outs
+        if decision is not None:
+            self._apply(decision)
 
     @property
     def decision(self) -> Decision:
@@ -163,11 +144,6 @@ class Session:
     def learn_guest_id(self, browser_id: str, guest_id: str) -> None:
         """Note the guest ID of a browser ID, as the service gives it."""
         self._guest, self.has_new_guest = IssuedId(browser_id, guest_id), True
-
-    @property
-    def is_consent_withdrawn(self) -> bool:
-        """Whether consent was withdrawn, so that existing cookies must be deleted."""
-        return self._decision is not None and self._decision.expires_cookies
 
     def withhold(self, reason: WithheldReason) -> None:
         """Note why the response gets no cookie although it should."""
@@ -227,7 +203,7 @@ class Session:
     @property
     def needs_new_id(self) -> bool:
         """Whether the browser ID was rotated, and there is no new one yet for the response."""
-        return self._is_rotated and self._browser_id is None and self.decision.sets_cookies
+        return self.is_rotated and self._browser_id is None and self.decision.sets_cookies
 
     def assign(self, issued: IssuedId) -> None:
         """Assign a new ID to the browser."""
@@ -252,18 +228,19 @@ class Session:
                 self._identity_change if remembered is None else remembered,
                 self._browser_id,
                 self.has_new_id,
-                self._is_rotated,
+                self.is_rotated,
             )
         )
 
     def make_identity_undo(self, number: int = 1) -> Callable[[], None]:
         """Return a function that undoes the next `number` identity changes and keeps all later ones."""
-        place = max(1, len(self._states))
+        place = max(1, len(self._states or ()))
 
         def take_back() -> None:
-            for taken in range(place, min(place + number, len(self._states))):
-                self._states[taken] = None
-            left = [state for state in self._states if state is not None]
+            states = self._states or []
+            for taken in range(place, min(place + number, len(states))):
+                states[taken] = None
+            left = [state for state in states if state is not None]
             if left:
                 self._restore(left[-1])
 
@@ -285,7 +262,7 @@ class Session:
             self._identity_change,
             self._browser_id,
             self.has_new_id,
-            self._is_rotated,
+            self.is_rotated,
         )
 
     def _push_state(self, state: _SessionState) -> None:
@@ -300,7 +277,8 @@ class Session:
             state.stored_identity,
             state.identity_change,
         )
-        self._browser_id, self.has_new_id, self._is_rotated = state.browser_id, state.has_new_id, state.is_rotated
+        self._browser_id, self.has_new_id, self.is_rotated = state.browser_id, state.has_new_id, state.is_rotated
+        self.is_identity_changed = state.identity_change is not _UNCHANGED
 
     def _decide(self) -> None:
         try:
@@ -312,12 +290,15 @@ class Session:
         except Exception:  # an internal error must not break the page
             log.exception("cannot decide what is allowed in a request; nothing is tracked in it")
             decision = BROKEN
-        self._decision, self.withheld_reason = decision, decision.withheld
-        if decision.refusal is not None or decision.bot:
-            self._ignore_cookies(decision)
+        self._decision = decision
+        if decision is not PAGE:
+            self._apply(decision)
 
-    def _ignore_cookies(self, decision: Decision) -> None:
+    def _apply(self, decision: Decision) -> None:
         """Ignore what the cookies say of a visitor who is not tracked, or is a bot, which has an ID of its own."""
+        self.withheld_reason, self.is_consent_withdrawn = decision.withheld, decision.expires_cookies
+        if decision.refusal is None and not decision.bot:
+            return
         if decision.refusal is not None:
             self._browser_id = None
         elif self._policy is not None and self.request is not None:
@@ -333,7 +314,7 @@ class Session:
     @property
     def has_stale_id(self) -> bool:
         """Whether the browser's cookie has an ID that was rotated, and there is no new one yet."""
-        return self._is_rotated and self._browser_id is None and self.parsed_browser_id.is_present
+        return self.is_rotated and self._browser_id is None and self.parsed_browser_id.is_present
 
     @property
     def identity_change(self) -> StoredIdentity | None:
@@ -341,14 +322,9 @@ class Session:
         return self._identity_change if isinstance(self._identity_change, StoredIdentity) else None
 
     @property
-    def is_identity_changed(self) -> bool:
-        """Whether the identity cookie must be changed or deleted."""
-        return self._identity_change is not _UNCHANGED
-
-    @property
     def was_identified(self) -> bool:
         """Whether the visitor was identified in this request, even if the identity was removed again."""
-        return any(state is not None and state.stored_identity is not None for state in self._states)
+        return any(state is not None and state.stored_identity is not None for state in self._states or ())
 
     @property
     def is_identity_cleared(self) -> bool:

@@ -85,17 +85,15 @@ class SessionReader:
         if decision is not None and decision.refusal is not None:
             present = self._has_own_cookies(header)
             return Session(request, decision, ParsedBrowserId(None, is_present=present), None)
-        visitor = self._cookies.read(header, now)
+        parsed_browser_id, stored, log_outs = self._cookies.read(header, now)
         if self._old_cookies:
-            visitor = self._read_old(header, visitor, now)
-        parsed_browser_id = visitor.browser_id
+            current = (parsed_browser_id, stored, log_outs)
+            parsed_browser_id, stored, log_outs = self._read_old(header, current, now)
         if parsed_browser_id.is_unread:
             return self._read_without_cookies(request)
         if decision is not None and parsed_browser_id.browser_id is None:
             decision = self._policy.decide_without_id(request, decision)
-        session = Session(
-            request, decision, parsed_browser_id, visitor.stored_identity, self._policy, log_outs=visitor.log_outs
-        )
+        session = Session(request, decision, parsed_browser_id, stored, self._policy, log_outs=log_outs)
         if self._guest_cookie is not None and parsed_browser_id.browser_id is not None:
             session.read_guest_id(*self._guest_cookie.read(header))
         return session
@@ -103,10 +101,10 @@ class SessionReader:
     def _read_old(self, header: str, current: VisitorCookies, now: float) -> VisitorCookies:
         """Return the visitor of an old cookie if its ID is to be used, else the current one."""
         for cookies in self._old_cookies:
-            if cookies.browser_id.name in header and (cookies.wins or current.browser_id.browser_id is None):
-                old = cookies.read(header, now)
-                if old.browser_id.browser_id is not None:
-                    return old._replace(browser_id=old.browser_id._replace(needs_renewal=True, is_old=True))
+            if cookies.browser_id.name in header and (cookies.wins or current[0].browser_id is None):
+                old, stored, log_outs = cookies.read(header, now)
+                if old.browser_id is not None:
+                    return old._replace(needs_renewal=True, is_old=True), stored, log_outs
         return current
 
     def _has_own_cookies(self, header: str) -> bool:
@@ -134,7 +132,7 @@ class SessionReader:
             return UNCHANGED
         if not isinstance(headers, list):
             headers = list(headers)
-        if self._context.redirects_to_https(session.request, status, headers):
+        if 300 <= status < 400 and self._context.redirects_to_https(session.request, headers):
             session.withhold("plain http")
             return UNCHANGED
         caching = read_cache_headers(headers)
@@ -235,9 +233,14 @@ class SessionReader:
 
     def has_cookies(self, session: Session) -> bool:
         """Return whether the response may set any cookie; usually it does not."""
-        is_renewed = session.parsed_browser_id.needs_renewal or session.renews_cookie
-        is_changed = session.is_identity_changed or session.has_new_guest
-        return session.has_new_id or is_renewed or is_changed or session.is_consent_withdrawn
+        return (
+            session.has_new_id
+            or session.parsed_browser_id.needs_renewal
+            or session.renews_cookie
+            or session.is_identity_changed
+            or session.has_new_guest
+            or session.is_consent_withdrawn
+        )
 
     def _may_be_cached(self, headers: Iterable[tuple[Any, Any]] | CacheHeaders) -> bool:
         """Return whether a shared cache may store a response, even with additional headers."""
@@ -248,16 +251,17 @@ class SessionReader:
     def _wanted_cookies(self, session: Session, now: float, secure: bool, renew: bool) -> list[SetCookie]:
         if session.is_consent_withdrawn:
             return self._expire_all(session, secure)
-        if session.has_stale_id:
+        if session.is_rotated and session.has_stale_id:
             return self._expire_all(session, secure, self._log_out_cookies(session, secure))
         if not session.decision.sets_cookies:  # deleting an identity is always allowed
             return self._expire_identity(session, secure)
         wanted: list[SetCookie] = []
-        moves = self._moves_now(session)
+        moves = session.parsed_browser_id.is_old and self._is_moved(session)
         renews = session.has_new_id or renew or moves or self._renews_now(session)
         if session.browser_id is not None and renews:
             wanted += self._browser_id_cookie.write(session.browser_id, secure=secure)
-        wanted += self._guest_cookies(session, secure, renews)
+        if self._guest_cookie is not None:
+            wanted += self._guest_cookies(self._guest_cookie, session, secure, renews)
         if moves:
             wanted += self._move_cookies(session, secure)
         if not session.is_identity_changed:
@@ -267,10 +271,9 @@ class SessionReader:
             wanted.append(self._identity_cookie.write(session.browser_id, remembered, secure=secure))
         return wanted + self._expire_identity(session, secure) + self._log_out_cookies(session, secure)
 
-    def _moves_now(self, session: Session) -> bool:
+    def _is_moved(self, session: Session) -> bool:
         """Return whether the cookies of an old visitor are moved into the current ones with this response."""
-        is_due = session.is_identity_changed or session.has_new_id or self._renews_now(session)
-        return session.parsed_browser_id.is_old and is_due
+        return session.is_identity_changed or session.has_new_id or self._renews_now(session)
 
     def _move_cookies(self, session: Session, secure: bool) -> list[SetCookie]:
         """Delete the old cookies, and store what they said about the user, unless it has changed."""
@@ -286,17 +289,15 @@ class SessionReader:
             wanted += cookies.expire(session.cookie_header, secure=secure)
         return wanted
 
-    def _guest_cookies(self, session: Session, secure: bool, renews: bool) -> list[SetCookie]:
+    def _guest_cookies(self, cookie: GuestCookie, session: Session, secure: bool, renews: bool) -> list[SetCookie]:
         """Return the cookie with the guest ID if it is new or old, and delete the one of another browser ID."""
-        if self._guest_cookie is None:
-            return []
         header = session.cookie_header
         if session.guest_id is None:
-            return self._guest_cookie.expire(header, secure=secure) if session.has_new_id else []
+            return cookie.expire(header, secure=secure) if session.has_new_id else []
         if not (renews or session.has_new_guest):
             return []
-        cookie = self._guest_cookie.write(session.guest_id, secure=secure)
-        return [cookie, *self._guest_cookie.expire(header, secure=secure, only_old=True)]
+        made = cookie.write(session.guest_id, secure=secure)
+        return [made, *cookie.expire(header, secure=secure, only_old=True)]
 
     def _log_out_cookies(self, session: Session, secure: bool) -> list[SetCookie]:
         """Return the cookie that keeps late responses from undoing a log-out or a new browser ID."""
