@@ -83,7 +83,7 @@ class EventCapture:
             if browser_id is None and decision.assign != "never":
                 browser_id = self._assign()
             visitor = self._visitor or browser_id or self.visitor_key()
-            event = self.builder.build(kind, type, event_data, extension_data, options, visitor)
+            event = self.builder.build(kind, type, event_data, extension_data, options, browser_id, visitor)
             if decision.refusal is not None or (decision.bot and kind != "page_view"):
                 return client.drop(decision.refusal or "bot", destinations)
             session.mark_tracked()

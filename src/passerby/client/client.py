@@ -163,8 +163,8 @@ class Client:
         ):
             return
         self._record(event, destinations, receipt, held)
-        if not session.add_unstored():
-            self.store_wait.wait_at_once()
+        if self.store_wait.is_needed:
+            self._wait_stored(session)
 
     def _defer(
         self,
@@ -202,7 +202,8 @@ class Client:
         """Record an event after the commit. Its call has returned, so errors are only logged."""
         try:
             self._record(event, destinations, receipt, held)
-            self._wait_stored(session)
+            if self.store_wait.is_needed:
+                self._wait_stored(session)
         except ValidationError:
             self._drop(destinations, receipt, Dropped("full"))
         except Exception:
@@ -251,7 +252,8 @@ class Client:
 
         def act_now() -> int:
             number = act(visitor)
-            self._wait_stored(session)
+            if self.store_wait.is_needed:
+                self._wait_stored(session)
             return number
 
         if self.transactions is not None and self.transactions.defer(act_now, lambda: None):

@@ -57,7 +57,8 @@ class RequestLifecycle:
         tracker: Tracker | None = native.get(TRACKER_KEY)
         if tracker is None:
             tracker = native[TRACKER_KEY] = self.make_tracker(request)
-        tracker.session.await_storage()
+        if self._client.store_wait.is_needed:
+            tracker.session.await_storage()
         native[HANDLED_KEY] = True
         return tracker
 

@@ -19,12 +19,14 @@ class StoreWait:
         timeout: the longest wait in seconds; None for no limit.
 
     Attributes:
+        is_needed: whether events are stored outside of this process's memory, so that there is something to wait for.
         store_timeouts: the number of events that were not stored in time. They may be stored later.
     """
 
     def __init__(self, outbox: Outbox, timeout: float | None) -> None:
         self._outbox = outbox
         self._timeout = timeout
+        self.is_needed: bool = outbox.is_durable
         self.store_timeouts: int = 0
 
     def start(self, number: int) -> Future[None] | None:
@@ -66,7 +68,7 @@ class StoreWait:
 
         An event loop must not block: there the app can await `Receipt.stored`.
         """
-        if self._outbox.is_durable and not _is_in_event_loop():
+        if not _is_in_event_loop():
             recorded = self.start(1)
             if recorded is not None:
                 self.wait_sync(recorded, 1)

@@ -77,8 +77,6 @@ def read_extension(value: Any, name: str) -> dict[str, Any]:
 
 def read_attributes(value: Any, name: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Copy the app's attributes. Return them flattened, and also nested if that is different."""
-    if value is None:
-        return {}, None
     if type(value) is not dict and _is_absent(value, name):
         return {}, None
     given = plain(value, name, not_a_number=_NOT_A_NUMBER)

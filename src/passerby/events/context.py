@@ -248,11 +248,11 @@ def external_referrer(context: Context, host: str) -> str | None:
     """Return the referrer if it is another site's page."""
     if not context.referrer:
         return None
-    name = _remembered(_host_of, context.referrer)
+    name = _host_of(context.referrer)
     return context.referrer if name is not None and name.rstrip(".") != host.rstrip(".") else None
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)  # a referrer has up to 2,048 characters
 def _host_of(url: str) -> str | None:
     try:
         return urlsplit(url).hostname

@@ -65,16 +65,12 @@ def language_in(native: Mapping[str, Any]) -> str | None:
     return None if request is None else find(request)
 
 
+@lru_cache(maxsize=1024)
 def named_route(route: str) -> str | None:
     """Return the page name for a pattern, such as ``"products/{slug}"``; ``""`` for the root.
 
     None if the pattern does not name a page: it matches any path, or contains no word.
     """
-    return _named(route)
-
-
-@lru_cache(maxsize=1024)
-def _named(route: str) -> str | None:
     if _takes_any_path(route):
         return None
     plain = _without_regex(route) if _is_regex(route) else route

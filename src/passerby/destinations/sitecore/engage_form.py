@@ -94,7 +94,8 @@ class EngageForm:
             _check_identity(event.data)
         elif event.kind == "event":
             check_event_data(event, name)
-        check_attribute_count(event.extension)
+        if event.extension:
+            check_attribute_count(event.extension)
 
     def encode(self, event: Event) -> OutgoingRequest:
         """Return the POST request of an event."""
