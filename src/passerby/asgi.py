@@ -33,11 +33,9 @@ class TrackingMiddleware:
         self._with_cookies = _STARTS if websocket_cookies else _STARTS[:1]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self.app(scope, receive, self._send_of_lifespan(send))
-            return
-        if scope["type"] not in ("http", "websocket"):
-            await self.app(scope, receive, send)
+        kind = scope["type"]
+        if kind not in ("http", "websocket"):
+            await self.app(scope, receive, self._send_of_lifespan(send) if kind == "lifespan" else send)
             return
         request = ScopeRequest(scope)
         handled = handled_tracker(request)

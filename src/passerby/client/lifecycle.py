@@ -57,8 +57,7 @@ class RequestLifecycle:
         tracker: Tracker | None = native.get(TRACKER_KEY)
         if tracker is None:
             tracker = native[TRACKER_KEY] = self.make_tracker(request)
-        if self._client.store_wait.is_needed:
-            tracker.session.await_storage()
+        tracker.session.await_storage()
         native[HANDLED_KEY] = True
         return tracker
 

@@ -85,7 +85,7 @@ class DryRun:
     def check_is_on(self) -> bool:
         """Return `is_on`, after checking whether tests are running in this process."""
         if self._is_decided or sys.modules.keys().isdisjoint(MODULES_OF_TESTS):
-            return self._is_on
+            return self._is_on  # nearly always
         if not self._is_on or self._is_child:
             mark = find_running_tests()
             if mark is not None:

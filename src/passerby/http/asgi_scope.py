@@ -10,7 +10,9 @@ from urllib.parse import quote
 from .request_info import (
     MAX_HEADER,
     PATH_SAFE,
+    FrameworkOrigin,
     HeaderNames,
+    Proxies,
     RequestInfo,
     header_text,
     server_authority_of,
@@ -56,15 +58,18 @@ class ScopeRequest(RequestInfo):
         root_path: the prefix below which the app is mounted, if it is not the one in the scope.
     """
 
-    _prefix: str = ""
+    __slots__ = ("_headers", "_prefix")
 
     def __init__(self, scope: MutableMapping[str, Any], root_path: str | None = None) -> None:
         self.native: MutableMapping[str, Any] = scope
-        if scope["type"] == "websocket":
-            self.is_websocket, self.method = True, "GET"
-        else:
-            self.method = scope["method"]
-        self.path = self.app_path = scope["path"]
+        self.proxies: Proxies | None = None
+        self.framework_origin: FrameworkOrigin | None = None
+        self.forwarded: tuple[Proxies, str | None, Any] | None = None
+        self.is_websocket: bool = scope["type"] == "websocket"
+        self.method: str = "GET" if self.is_websocket else scope["method"]
+        self.path: str = scope["path"]
+        self.app_path: str = self.path
+        self._prefix = ""
         prefix: str | None = scope.get("root_path") if root_path is None else root_path
         if prefix:
             self._mount_below(prefix.rstrip("/"))

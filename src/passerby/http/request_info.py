@@ -82,16 +82,16 @@ class RequestInfo(ABC):
         forwarded: a cache for `TrustedProxies`.
     """
 
+    __slots__ = ("app_path", "forwarded", "framework_origin", "is_websocket", "method", "native", "path", "proxies")
+
+    is_websocket: bool
     method: str
     path: str
     app_path: str
     native: MutableMapping[str, Any]
-
-    # Set only in few requests.
-    is_websocket: bool = False
-    proxies: Proxies | None = None
-    framework_origin: FrameworkOrigin | None = None
-    forwarded: tuple[Proxies, str | None, Any] | None = None
+    proxies: Proxies | None
+    framework_origin: FrameworkOrigin | None
+    forwarded: tuple[Proxies, str | None, Any] | None
 
     def trust(self, proxies: Proxies) -> None:
         """Go by what these proxies forward; if none of these is trusted, by those that were trusted before."""

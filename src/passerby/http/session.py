@@ -59,27 +59,34 @@ class Session:
         is_ignored: whether the settings exclude the requested page, such as Django's admin.
     """
 
-    # Most sessions change few of these.
-    known_log_outs: int | None = None
-    log_outs: int = 0
-    has_new_id: bool = False
-    has_new_guest: bool = False
-    is_id_used: bool = False
-    has_events: bool = False
-    renews_cookie: bool = False
-    withheld_reason: WithheldReason | None = None
-    is_active: bool = False
-    is_consent_withdrawn: bool = False
-    is_identity_changed: bool = False
-    is_ignored: bool = False
-    is_rotated: bool = False
-    waits_for_storage: bool = False
-    unstored_events: int = 0
-    response_body: object = None
-    _guest: IssuedId | None = None  # with the browser ID to which it belongs, so that no other one ever gets it
-    _identity_change: StoredIdentity | str = _UNCHANGED
-    # The states in this request, the first of before any identity; None for what was taken back.
-    _states: list[_SessionState | None] | None = None
+    __slots__ = (
+        "_browser_id",
+        "_decision",
+        "_guest",
+        "_identity_change",
+        "_policy",
+        "_states",
+        "_user_id",
+        "has_events",
+        "has_new_guest",
+        "has_new_id",
+        "is_active",
+        "is_consent_withdrawn",
+        "is_id_used",
+        "is_identity_changed",
+        "is_ignored",
+        "is_rotated",
+        "known_log_outs",
+        "log_outs",
+        "parsed_browser_id",
+        "renews_cookie",
+        "request",
+        "response_body",
+        "stored_identity",
+        "unstored_events",
+        "waits_for_storage",
+        "withheld_reason",
+    )
 
     def __init__(
         self,
@@ -98,8 +105,28 @@ class Session:
         self._user_id = remembered.user_id if remembered is not None else user_id
         self._decision = decision
         self._policy = policy
-        if log_outs is not None:
-            self.known_log_outs = self.log_outs = log_outs
+        self.known_log_outs: int | None = log_outs
+        self.log_outs: int = log_outs or 0
+        self.has_new_id: bool = False
+        self.has_new_guest: bool = False
+        self.is_id_used: bool = False
+        self.has_events: bool = False
+        self.renews_cookie: bool = False
+        self.withheld_reason: WithheldReason | None = None
+        self.is_active: bool = False
+        self.is_consent_withdrawn: bool = False
+        self.is_identity_changed: bool = False
+        self.is_ignored: bool = False
+        self.is_rotated: bool = False
+        self.waits_for_storage: bool = False
+        self.unstored_events: int = 0
+        self.response_body: object = None
+        self._guest: IssuedId | None = (
+            None  # with the browser ID to which it belongs, so that no other one ever gets it
+        )
+        self._identity_change: StoredIdentity | str = _UNCHANGED
+        # The states in this request, the first of before any identity; None for what was taken back.
+        self._states: list[_SessionState | None] | None = None
         if decision is not None:
             self._apply(decision)
 

@@ -10,7 +10,9 @@ from urllib.parse import quote, unquote_to_bytes
 from .request_info import (
     MAX_HEADER,
     PATH_SAFE,
+    FrameworkOrigin,
     HeaderNames,
+    Proxies,
     RequestInfo,
     header_text,
     server_authority_of,
@@ -76,8 +78,14 @@ class EnvironRequest(RequestInfo):
         is_decoded: whether its paths are decoded text, as Django leaves them, and not bytes read as latin-1.
     """
 
+    __slots__ = ("_is_decoded",)
+
     def __init__(self, environ: MutableMapping[str, Any], is_decoded: bool = False) -> None:
         self.native: MutableMapping[str, Any] = environ
+        self.proxies: Proxies | None = None
+        self.framework_origin: FrameworkOrigin | None = None
+        self.forwarded: tuple[Proxies, str | None, Any] | None = None
+        self.is_websocket: bool = False
         self.method: str = environ.get("REQUEST_METHOD", "GET")
         self._is_decoded = is_decoded
         prefix, path = environ.get("SCRIPT_NAME") or "", environ.get("PATH_INFO") or ""
