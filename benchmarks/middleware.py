@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from passerby import Tracking
 from passerby.asgi import TrackingMiddleware
+from passerby.values.browser_id import IssuedId
 
 from .measure import Cpu, Result, Spread, cpu_of, pairwise, take_turns
 from .traffic import COOKIE_NAME, PATH, receive, scope_with, silent_tracking
@@ -212,4 +213,4 @@ def _fill_pool(tracking: Tracking, count: int) -> None:
     pool = tracking._client.browser_ids.pool
     for _ in range(count):
         pool.expect()
-        pool.add(str(uuid4()))
+        pool.add(IssuedId(str(uuid4())))

@@ -33,11 +33,9 @@ class TrackingMiddleware:
         self._with_cookies = _STARTS if websocket_cookies else _STARTS[:1]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self.app(scope, receive, self._send_of_lifespan(send))
-            return
-        if scope["type"] not in ("http", "websocket"):
-            await self.app(scope, receive, send)
+        kind = scope["type"]
+        if kind not in ("http", "websocket"):
+            await self.app(scope, receive, self._send_of_lifespan(send) if kind == "lifespan" else send)
             return
         request = ScopeRequest(scope)
         handled = handled_tracker(request)
@@ -47,15 +45,19 @@ class TrackingMiddleware:
             return
         lifecycle = self.tracking.for_request(request)
         tracker = lifecycle.start(request)
-        _attach(scope, tracker)
+        state = scope.get("state")
+        if type(state) is dict:
+            state["tracker"] = tracker
+        else:
+            _attach(scope, tracker)
         if tracker.session.needs_id:
             await lifecycle.await_browser_id(tracker)
         token = set_current(tracker)
         try:
             await self.app(scope, receive, self._send_of_request(lifecycle, tracker, send))
         except Exception:  # an outer middleware or the server sends the response, or it has been sent
-            if (recorded := lifecycle.stored_future(tracker)) is not None:
-                await lifecycle.wait_stored_async(tracker, recorded)
+            if (unstored := tracker.session.start_response()) and (recorded := lifecycle.stored_future(unstored)):
+                await lifecycle.wait_stored_async(unstored, recorded)
             raise
         finally:
             reset_current(token)
@@ -64,14 +66,15 @@ class TrackingMiddleware:
     def _send_of_request(self, lifecycle: RequestLifecycle, tracker: Tracker, send: Send) -> Send:
         # A coroutine function, because adapters such as asgiref's check for one.
         async def send_in_turn(message: Message) -> None:
-            if message["type"] in _STARTS:
-                if message["type"] in self._with_cookies:
-                    if tracker.session.needs_new_id:
+            kind = message["type"]
+            if kind in _STARTS:
+                if kind in self._with_cookies:
+                    if tracker.session.is_rotated and tracker.session.needs_new_id:
                         await lifecycle.await_browser_id(tracker)
                     message = _with_cookies(message, lifecycle, tracker)
-                recorded = lifecycle.stored_future(tracker)
-                if recorded is not None:
-                    await lifecycle.wait_stored_async(tracker, recorded)
+                unstored = tracker.session.start_response()
+                if unstored and (recorded := lifecycle.stored_future(unstored)) is not None:
+                    await lifecycle.wait_stored_async(unstored, recorded)
             await send(message)
 
         return send_in_turn
@@ -96,7 +99,7 @@ class TrackingMiddleware:
 def _attach(scope: Scope, tracker: Tracker) -> None:
     """Set `request.state.tracker`, whatever kind of state the app or another middleware has set."""
     state = scope.get("state")
-    if type(state) is dict or isinstance(state, MutableMapping):
+    if isinstance(state, MutableMapping):
         state["tracker"] = tracker
     elif state is None:
         scope["state"] = {"tracker": tracker}

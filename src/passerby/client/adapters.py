@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from ..http.request import HANDLED_KEY, TRACKER_KEY, RequestInfo
-from .current import active_tracker
+from .current import active, is_open
 from .tracker import Tracker
 
 _SOURCES = ("asgi.scope", "wsgi_environ")  # keys of the original scope and environ in a2wsgi; clients cannot set them
@@ -26,8 +26,10 @@ def handled_tracker(request: RequestInfo) -> Tracker | None:
     if HANDLED_KEY in native:
         marked: Tracker | None = native.get(TRACKER_KEY)
         return marked
-    outer = active_tracker()
-    if outer is None or not (_comes_from(native, outer) or _is_adapted(request, outer.session.request)):
+    outer = active.get()
+    if outer is None or not is_open(outer):
+        return None
+    if not (_comes_from(native, outer) or _is_adapted(request, outer.session.request)):
         return None
     native[TRACKER_KEY] = outer
     native[HANDLED_KEY] = True

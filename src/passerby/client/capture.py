@@ -70,18 +70,20 @@ class EventCapture:
         takers = client.destinations_for[kind]
         destinations: Sequence[str] = takers or client.destination_names
         try:
+            chosen = None
             if options:
                 check_names(options)
-            chosen = options.get("destinations")
+                chosen = options.get("destinations")
             if chosen is not None:
                 destinations = choose_destinations(chosen, client.destination_names)
             if chosen is not None or not takers:
                 destinations = self._accepting(destinations, kind)
             session = self._session
-            if session.browser_id is None and session.decision.assign != "never":
-                self._assign()
-            event = self.builder.build(kind, type, event_data, extension_data, options, self.visitor_key())
-            decision = session.decision
+            decision, browser_id = session.decision, session.browser_id
+            if browser_id is None and decision.assign != "never":
+                browser_id = self._assign()
+            visitor = self._visitor or browser_id or self.visitor_key()
+            event = self.builder.build(kind, type, event_data, extension_data, options, browser_id, visitor)
             if decision.refusal is not None or (decision.bot and kind != "page_view"):
                 return client.drop(decision.refusal or "bot", destinations)
             session.mark_tracked()
@@ -162,12 +164,13 @@ class EventCapture:
             issued = issued if linked == issued.browser_id else IssuedId(linked)
         self._session.assign(issued)
 
-    def _assign(self) -> None:
-        """Assign an ID, if one is ready."""
+    def _assign(self) -> str | None:
+        """Assign an ID, if one is ready. Returns the browser ID."""
         session = self._session
         self._client.assign(session)
-        if session.issued_id is not None:
+        if self._visitor is not None and session.issued_id is not None:
             self.adopt_id(session.issued_id)
+        return session.browser_id
 
     def visitor_key(self) -> str:
         """Return the key by which this visitor's events are kept in order."""

@@ -116,11 +116,11 @@ class Client:
 
     def context(self, session: Session) -> Context:
         """Return the context of a session's request."""
-        if session.request is None:
+        request, defaults = session.request, self.defaults
+        if request is None:
             return NO_CONTEXT
-        proxies = session.request.proxies or self._proxies
-        context = context_of(session.request, proxies, self.defaults.ip, session.decision.bot)
-        return context if self.defaults.redact_url is None else redacted(context, self.defaults.redact_url)
+        context = context_of(request, request.proxies or self._proxies, defaults.ip, session.decision.bot)
+        return context if defaults.redact_url is None else redacted(context, defaults.redact_url)
 
     def point_of_sale(self, session: Session) -> str | None:
         """Return the point of sale of a session's request."""
@@ -159,16 +159,33 @@ class Client:
         undo: Callable[[], None] | None = None,
     ) -> None:
         """Check an event for its destinations and record it. In a database transaction it is recorded on commit."""
-        self.check(event, destinations)
+        for name in destinations:
+            self._destinations[name].check(event)
         for watcher in dry_run_mode.observers:
             watcher.on_captured(event, destinations)
-        if self.transactions is not None and self.transactions.defer(
-            lambda: self._record_after_commit(session, event, destinations, receipt, held),
-            lambda: self._roll_back(event, destinations, receipt, undo),
+        if self.transactions is not None and self._defer(
+            self.transactions, session, event, destinations, receipt, held, undo
         ):
             return
         self._record(event, destinations, receipt, held)
-        self._wait_stored(session)
+        if self.store_wait.is_needed:
+            self._wait_stored(session)
+
+    def _defer(
+        self,
+        transactions: Transactions,
+        session: Session,
+        event: Event,
+        destinations: Sequence[str],
+        receipt: Receipt,
+        held: bool,
+        undo: Callable[[], None] | None,
+    ) -> bool:
+        """Record an event when the open database transaction is committed. Returns False if none is open."""
+        return transactions.defer(
+            lambda: self._record_after_commit(session, event, destinations, receipt, held),
+            lambda: self._roll_back(event, destinations, receipt, undo),
+        )
 
     def _wait_stored(self, session: Session) -> None:
         """Wait until an event is stored: before the response starts, or without a response, before the call returns."""
@@ -190,7 +207,8 @@ class Client:
         """Record an event after the commit. Its call has returned, so errors are only logged."""
         try:
             self._record(event, destinations, receipt, held)
-            self._wait_stored(session)
+            if self.store_wait.is_needed:
+                self._wait_stored(session)
         except ValidationError:
             self._drop(destinations, receipt, Dropped("full"))
         except Exception:
@@ -239,7 +257,8 @@ class Client:
 
         def act_now() -> int:
             number = act(visitor)
-            self._wait_stored(session)
+            if self.store_wait.is_needed:
+                self._wait_stored(session)
             return number
 
         if self.transactions is not None and self.transactions.defer(act_now, lambda: None):

@@ -9,7 +9,8 @@ from typing import Any
 from ..http.request import TRACKER_KEY
 from .tracker import Tracker
 
-_current: ContextVar[Tracker | None] = ContextVar("passerby_tracker", default=None)
+# The current tracker. Its request may have ended.
+active: ContextVar[Tracker | None] = ContextVar("passerby_tracker", default=None)
 _finders: list[Callable[[], Tracker | None]] = []
 
 
@@ -19,7 +20,7 @@ def current_tracker() -> Tracker:
     Raises:
         LookupError: there is no request, or no middleware has seen it.
     """
-    tracker = _current.get()
+    tracker = active.get()
     for find in _finders:
         found = find()
         if found is not None and not _is_within(tracker, found):
@@ -44,41 +45,37 @@ def register_finder(find: Callable[[], Tracker | None]) -> None:
 
 def context_tracker() -> Tracker | None:
     """Return the tracker in the context variable, whether or not its request has ended."""
-    return _current.get()
+    return active.get()
 
 
-def active_tracker() -> Tracker | None:
-    """Return the tracker of the request in which this runs, unless the request has ended."""
-    tracker = _current.get()
-    return tracker if tracker is not None and _is_open(tracker) else None
-
-
-reset_current: Callable[[Any], None] = _current.reset
+reset_current: Callable[[Any], None] = active.reset
 
 
 def set_current(tracker: Tracker) -> Any:
     """Make a tracker the current one. Returns the token for `reset_current`."""
-    outer = _current.get()
-    tracker.nest(outer if outer is not None and _is_open(outer) else None)
-    return _current.set(tracker)
+    outer = active.get()
+    if outer is not None or tracker.outer is not None:
+        tracker.nest(outer if outer is not None and is_open(outer) else None)
+    return active.set(tracker)
 
 
 def activate(tracker: Tracker) -> None:
     """Make a tracker the current one, until `deactivate`, which may be called in another context."""
-    outer = _current.get()
+    outer = active.get()
     # After a nested request the outer one is current again, but not a finished one that is still set in this thread.
     tracker.nest(outer if outer is not None and outer.session.is_active else None)
     tracker.session.start_handling()
-    _current.set(tracker)
+    active.set(tracker)
 
 
 def deactivate(tracker: Tracker) -> None:
     """Restore the outer tracker, if this one is still the current one."""
-    if _current.get() is tracker:
-        _current.set(tracker.outer)
+    if active.get() is tracker:
+        active.set(tracker.outer)
 
 
-def _is_open(tracker: Tracker) -> bool:
+def is_open(tracker: Tracker) -> bool:
+    """Return whether the request of a tracker has not ended."""
     request = tracker.session.request
     return request is not None and TRACKER_KEY in request.native  # a finished request is detached
 

@@ -70,7 +70,7 @@ class RequestLifecycle:
         """
         try:
             session = self._session_reader.read(request, time.time())
-            if assigns_id and session.needs_id:
+            if assigns_id and session.parsed_browser_id.browser_id is None and session.needs_id:
                 self._client.assign(session)
         except Exception:
             log.exception("cannot read a request; nothing is tracked in it")
@@ -139,37 +139,41 @@ class RequestLifecycle:
             log.exception("cannot make cookies; the response is sent without them")
             return UNCHANGED
 
-    def stored_future(self, tracker: Tracker) -> Future[None] | None:
-        """Return the future for which the response waits before it starts, if any; see `wait_stored_async`."""
-        unstored = tracker.session.start_response()
-        if not unstored:
-            return None
+    def stored_future(self, unstored: int) -> Future[None] | None:
+        """Return the future for which the response waits before it starts, if any; see `wait_stored_async`.
+
+        Args:
+            unstored: the number of events for which it waits: the result of `Session.start_response`, if not 0.
+        """
         try:
             return self._client.store_wait.start(unstored)
         except Exception:
             log.exception("cannot wait until the events of a request are stored; its response starts anyway")
             return None
 
-    async def wait_stored_async(self, tracker: Tracker, recorded: Future[None]) -> None:
+    async def wait_stored_async(self, unstored: int, recorded: Future[None]) -> None:
         """Wait until the events of a request are stored, for at most `store_timeout` seconds."""
         try:
-            await self._client.store_wait.wait_async(recorded, tracker.session.unstored_events)
+            await self._client.store_wait.wait_async(recorded, unstored)
         except RuntimeError:
             log.exception("cannot wait for events outside asyncio; the response starts before they are stored")
 
     def wait_stored(self, tracker: Tracker) -> None:
-        """The same as `stored_future` and `wait_stored_async`, for sync code."""
-        recorded = self.stored_future(tracker)
+        """Start a response: the same as `stored_future` and `wait_stored_async`, for sync code."""
+        unstored = tracker.session.start_response()
+        recorded = self.stored_future(unstored) if unstored else None
         if recorded is not None:
-            self._client.store_wait.wait_sync(recorded, tracker.session.unstored_events)
+            self._client.store_wait.wait_sync(recorded, unstored)
 
     def finish(self, tracker: Tracker) -> None:
         """Finish a request. An unused ID is returned to the pool."""
         session = tracker.session
-        session.finish_handling()
+        if session.is_active:
+            session.finish_handling()
         if session.request is not None:
             session.request.detach()
-        self._reclaim_id(session)
+        if session.has_new_id:
+            self._reclaim_id(session)
 
     def finish_with_body(self, tracker: Tracker, body: object) -> None:
         """Finish a request when the server releases the response's body, which may track events until then.
@@ -214,8 +218,8 @@ class RequestLifecycle:
             self._put_back(issued)
 
     def _reclaim_id(self, session: Session) -> None:
-        """Return an unused ID to the pool."""
-        if not session.has_new_id or session.is_id_used or self._client.browser_ids.issuer is None:
+        """Return the assigned ID to the pool, if it is not used."""
+        if session.is_id_used or self._client.browser_ids.issuer is None:
             return
         if session.issued_id is not None:
             self._put_back(session.issued_id)

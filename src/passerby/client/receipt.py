@@ -42,12 +42,14 @@ class Receipt:
     def on_stored(self) -> None:
         """Note that the outbox has stored the event. Called by the outbox, in any thread."""
         self._stored = True
-        self._wake()
+        if self._waiters:
+            self._wake()
 
     def on_settled(self, destination: str, outcome: Outcome) -> None:
         """Note the outcome of a destination. Called by the outbox, in any thread."""
         self._outcomes[destination] = outcome  # atomic, because several threads may call this
-        self._wake()
+        if self._waiters:
+            self._wake()
 
     @property
     def outcomes(self) -> Mapping[str, Outcome]:
@@ -107,8 +109,6 @@ class Receipt:
         return waiter
 
     def _wake(self) -> None:
-        if not self._waiters:
-            return
         for for_storage, waiter in list(self._waiters):
             if self._is_settled or (for_storage and self._stored):
                 try:

@@ -19,12 +19,14 @@ class StoreWait:
         timeout: the longest wait in seconds; None for no limit.
 
     Attributes:
+        is_needed: whether events are stored outside of this process's memory, so that there is something to wait for.
         store_timeouts: the number of events that were not stored in time. They may be stored later.
     """
 
     def __init__(self, outbox: Outbox, timeout: float | None) -> None:
         self._outbox = outbox
         self._timeout = timeout
+        self.is_needed: bool = outbox.is_durable
         self.store_timeouts: int = 0
 
     def start(self, number: int) -> Future[None] | None:

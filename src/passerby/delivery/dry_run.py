@@ -6,6 +6,7 @@ There is one for the whole process, since tests do not know which `Tracking` an 
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 from ..events.event import Event
 from ..http.request import is_local_host, is_loopback
 from ..logs import get_logger, log_loss
-from .test_run import find_parent_test, find_runner, find_running_tests
+from .test_run import MODULES_OF_TESTS, find_parent_test, find_runner, find_running_tests
 
 log: Logger = get_logger("passerby")
 
@@ -83,16 +84,22 @@ class DryRun:
 
     def check_is_on(self) -> bool:
         """Return `is_on`, after checking whether tests are running in this process."""
-        if not self._is_decided and (not self._is_on or self._is_child):
-            self._notice(find_running_tests())
+        if self._is_decided or sys.modules.keys().isdisjoint(MODULES_OF_TESTS):
+            return self._is_on  # nearly always
+        if not self._is_on or self._is_child:
+            mark = find_running_tests()
+            if mark is not None:
+                self._notice(mark)
         return self._is_on
 
     def detect_tests(self) -> None:
         """Detect a test run by all signs. Called when an app starts."""
         if self._is_decided or (self._is_on and not self._is_child):
             return
-        self._notice(find_runner() or find_running_tests())
-        if not self._is_on and (mark := find_parent_test()) is not None:
+        mark = find_runner() or find_running_tests()
+        if mark is not None:
+            self._notice(mark)
+        elif not self._is_on and (mark := find_parent_test()) is not None:
             self._is_on, self._is_child, self._mark = True, True, mark
 
     def blocks(self, url: str) -> bool:
@@ -113,9 +120,8 @@ class DryRun:
         self._is_on, self._is_decided = is_on, True
         self._mark, self._is_child = None, False
 
-    def _notice(self, mark: str | None) -> None:
-        if mark is not None:
-            self._is_on, self._is_child, self._mark = True, False, mark
+    def _notice(self, mark: str) -> None:
+        self._is_on, self._is_child, self._mark = True, False, mark
 
     def _warn(self, host: str) -> None:
         if self._mark is None or self._has_warned:

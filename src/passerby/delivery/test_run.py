@@ -24,6 +24,7 @@ _RUNNERS = {
 }
 # Packages that only run tests when run by `python -m`.
 _PACKAGES = frozenset({"pytest", "unittest", "doctest", "nose2", "nose", "stestr", "testtools", "subunit", "behave"})
+MODULES_OF_TESTS = ("django.test.utils", "unittest.signals")  # without them no tests run, but apps import them too
 _REWRITING = "_pytest.assertion.rewrite"  # pytest installs its import hook before it imports the app
 
 
@@ -42,7 +43,10 @@ def find_runner() -> str | None:
 
 
 def find_running_tests() -> str | None:
-    """Return the sign that tests are running in this process now, or None. Called often, so it checks little."""
+    """Return the sign that tests are running in this process now, or None. Called often, so it checks little.
+
+    There is none unless one of `MODULES_OF_TESTS` is imported.
+    """
     utils: Any = sys.modules.get("django.test.utils")
     if utils is not None and "saved_data" in vars(getattr(utils, "_TestState", object)):
         return "Django's test environment is set up"

@@ -106,9 +106,9 @@ class TrackingMiddleware:
         if tracker.session.needs_new_id:
             await lifecycle.await_browser_id(tracker)
         response = self._respond(request, lifecycle, tracker, response)
-        recorded = lifecycle.stored_future(tracker)
-        if recorded is not None:
-            await lifecycle.wait_stored_async(tracker, recorded)
+        unstored = tracker.session.start_response()
+        if unstored and (recorded := lifecycle.stored_future(unstored)) is not None:
+            await lifecycle.wait_stored_async(unstored, recorded)
         return _finish(lifecycle, tracker, response)
 
     def _respond(

@@ -58,7 +58,7 @@ def plain(value: Any, name: str, max_size: int = MAX_SIZE, not_a_number: float |
     if value is None:
         return {}
     try:
-        if not is_mapping(value):
+        if _type_of(value) is not dict and not is_mapping(value):
             raise ValidationError(_no_mapping(value, name))
         return _Copier(name, max_size, not_a_number).mapping(value, MAX_DEPTH)
     except ValidationError:
@@ -77,8 +77,6 @@ def read_extension(value: Any, name: str) -> dict[str, Any]:
 
 def read_attributes(value: Any, name: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Copy the app's attributes. Return them flattened, and also nested if that is different."""
-    if value is None:
-        return {}, None
     if type(value) is not dict and _is_absent(value, name):
         return {}, None
     given = plain(value, name, not_a_number=_NOT_A_NUMBER)
@@ -156,9 +154,12 @@ class _Copier:
 
     def mapping(self, values: Mapping[Any, Any], depth: int) -> dict[str, Any]:
         items = values.items() if _type_of(values) is dict else bounded_items(values, self.name)
-        self._grow(8 * len(items), depth)
+        if depth <= 0:
+            self._refuse_depth()
+        size = self.size + 8 * len(items)  # a local variable, because this runs for every value of every event
+        if size > self.max_size:
+            self._refuse_size()
         copy: dict[str, Any] = {}
-        size = self.size  # a local variable, because this runs for every value of every event
         for key, value in items:
             if type(key) is not str:
                 key = self._key(key)
@@ -271,12 +272,15 @@ class _Copier:
 
     def _grow(self, size: int, depth: int) -> None:
         if depth <= 0:
-            raise ValidationError(
-                f"{self.name}: nested more than {MAX_DEPTH} levels deep (or within itself); pass flatter data"
-            )
+            self._refuse_depth()
         self.size += size
         if self.size > self.max_size:
             self._refuse_size()
+
+    def _refuse_depth(self) -> None:
+        raise ValidationError(
+            f"{self.name}: nested more than {MAX_DEPTH} levels deep (or within itself); pass flatter data"
+        )
 
     def _refuse_size(self) -> None:
         raise ValidationError(

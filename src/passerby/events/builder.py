@@ -163,6 +163,7 @@ class EventBuilder:
         event_data: Mapping[str, Any] | None,
         extension_data: Mapping[str, Any] | None,
         options: Options,
+        browser_id: str | None,
         visitor: str,
     ) -> Event:
         """Build the event of a call. Raises ValidationError for data that no destination could accept.
@@ -173,6 +174,7 @@ class EventBuilder:
             event_data: the event data passed to the call.
             extension_data: the extension data passed to the call.
             options: the options passed to the call, with checked names.
+            browser_id: the visitor's browser ID, if there is one yet.
             visitor: the key by which the visitor's events are kept in order.
         """
         named = type
@@ -181,14 +183,17 @@ class EventBuilder:
         elif kind == "screen":
             named = checked_type(type, 'screen: found no name, expected text such as "Cart"')
         data = read_identity(event_data) if kind == "identity" else plain(event_data, "event data")
-        extension, nested = read_attributes(extension_data, "extension data")
+        extension: dict[str, Any] = {}
+        nested: dict[str, Any] | None = None
+        if extension_data is not None:
+            extension, nested = read_attributes(extension_data, "extension data")
         given_point_of_sale = None if data.keys().isdisjoint(_SPECIAL[kind]) else _convert_special(kind, data)
         overrides = options.get("context") if options else None
         given = {} if overrides is None else read_context(overrides)
         context = self.context(given)
         before = user_id = self._session.user_id
         if kind == "identity":
-            user_id = self._resolve_identity(data, extension, nested)
+            user_id = self._resolve_identity(data, extension, nested, browser_id)
         elif kind == "group":
             self._refuse_secrets({}, data["traits"])
         elif kind == "alias":
@@ -207,7 +212,7 @@ class EventBuilder:
             kind,
             named,
             self._inputs.now() if moment is None else seconds_of(moment),
-            self._session.browser_id,
+            browser_id,
             visitor,
             user_id,
             data,
@@ -220,14 +225,14 @@ class EventBuilder:
         )
 
     def _resolve_identity(
-        self, data: dict[str, Any], extension: dict[str, Any], nested: dict[str, Any] | None
+        self, data: dict[str, Any], extension: dict[str, Any], nested: dict[str, Any] | None, browser_id: str | None
     ) -> str | None:
         """Return the user ID of identity data, secrets refused or hashed. Without identifiers it is unchanged."""
         self._refuse_secrets(data, extension, nested)
         if not data.get("identifiers"):
             return self._session.user_id
         # None of them may be a valid user ID. The person may be another one than before.
-        return user_id_in(data, self._inputs.defaults.identity_provider, self._session.browser_id)
+        return user_id_in(data, self._inputs.defaults.identity_provider, browser_id)
 
     def _refuse_secrets(self, data: dict[str, Any], flat: dict[str, Any], given: dict[str, Any] | None = None) -> None:
         defaults = self._inputs.defaults

@@ -57,14 +57,17 @@ def context_of(request: RequestInfo, proxies: Proxies, ip_policy: IpPolicy = "tr
     header = request.header
     query = request.raw_query
     said = _remembered(_read_query, cut(query, _MAX_QUERY)) if query else _NO_QUERY
-    path = _remembered(_stored_path, proxies.path(request))
-    address = None if ip_policy == "drop" else proxies.client_ip(request)
+    scheme, host, written_path = proxies.address(request)
+    path = _remembered(_stored_path, written_path)
+    ip = None if ip_policy == "drop" else proxies.client_ip(request)
     languages, referrer = header("accept-language"), header("referer")
+    host = host or request.server_authority
+    url = None if not host else f"{scheme}://{host}{path}?{said.kept}" if said.kept else f"{scheme}://{host}{path}"
     return Context(  # by position, which is the order of its fields and takes half the time
-        None if address is None else truncate_ip(address) if ip_policy == "truncate" else read_address(address),
+        None if ip is None else truncate_ip(ip) if ip_policy == "truncate" else read_address(ip),
         (header("user-agent") or "")[:_MAX_USER_AGENT] or None,
         preferred_locale(languages[:_MAX_USER_AGENT]) if languages else None,
-        _url(proxies.scheme(request), proxies.authority(request) or request.server_authority, path, said.kept),
+        url if url is None or len(url) <= _MAX_URL else cut(url, _MAX_URL),
         path,
         _remembered(_stored_referrer, referrer) if referrer else None,
         said.campaign,
@@ -114,10 +117,12 @@ def page_of(path: str | None) -> str | None:
     That is the last part of the path, still percent-encoded, and ``"Home Page"`` for the root. Unlike there, a slash at
     the end does not make the name empty.
     """
-    return None if path is None else _remembered(_last_part, path)
+    if path is None:
+        return None
+    last = path.rpartition("/")[2]
+    return last if last and last != MASK else _last_part(path)
 
 
-@lru_cache(maxsize=1024)
 def _last_part(path: str) -> str:
     parts = [part for part in path.split("/") if part]
     # A masked part does not name a page, so the part before it is used.
@@ -243,11 +248,11 @@ def external_referrer(context: Context, host: str) -> str | None:
     """Return the referrer if it is another site's page."""
     if not context.referrer:
         return None
-    name = _remembered(_host_of, context.referrer)
+    name = _host_of(context.referrer)
     return context.referrer if name is not None and name.rstrip(".") != host.rstrip(".") else None
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)  # a referrer has up to 2,048 characters
 def _host_of(url: str) -> str | None:
     try:
         return urlsplit(url).hostname
@@ -303,13 +308,6 @@ def _decode_twice(query: str) -> tuple[dict[str, str], str | None]:
 def _worth_reading(query: str) -> bool:
     lower = query.lower()
     return any(mark in lower for mark in ("%", "utm_", "variantid", "cl", "raid", "li_fat"))
-
-
-def _url(scheme: str, host: str, path: str, query: str) -> str | None:
-    if not host:
-        return None
-    url = f"{scheme}://{host}{path}"
-    return cut(f"{url}?{query}" if query else url, _MAX_URL)
 
 
 @lru_cache(maxsize=1024)

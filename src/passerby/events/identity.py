@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, TypeGuard, cast
+from typing import Any
 
 from ..errors import ValidationError
 from ..http.visitor_cookies import StoredIdentity
@@ -107,8 +107,8 @@ def read_identity(event_data: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def identifiers_in(data: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the identifiers of identity data, or none if they are not a list of mappings."""
-    identifiers: Any = data.get("identifiers")
-    return identifiers if _is_list_of_objects(identifiers) else []
+    identifiers: list[dict[str, Any]] | None = data.get("identifiers")  # or anything else
+    return identifiers if type(identifiers) is list and _ONLY_DICT.issuperset(map(type, identifiers)) else []
 
 
 def refuse_secrets(
@@ -130,8 +130,9 @@ def refuse_secrets(
     """
     person = _traits_in(data)
     if refuses_secrets:
-        for one in (person, flat, given or {}):
-            check_traits(one)
+        for one in (person, flat, given):
+            if one:
+                check_traits(one)
     if not hashed:
         return
     names = frozenset(map(snake_case, hashed))
@@ -193,10 +194,6 @@ def is_unchanged(now: StoredIdentity, before: StoredIdentity | None) -> bool:
 def _traits_in(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the traits in identity data, including unknown names."""
     return {name: value for name, value in data.items() if name not in _NO_TRAITS}
-
-
-def _is_list_of_objects(value: Any) -> TypeGuard[list[dict[str, Any]]]:
-    return type(value) is list and _ONLY_DICT.issuperset(map(type, cast("list[object]", value)))
 
 
 def _with_minutes(event_data: Mapping[str, Any]) -> dict[str, Any]:

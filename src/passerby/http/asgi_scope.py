@@ -17,7 +17,7 @@ from .request_info import (
     header_text,
     server_authority_of,
 )
-from .route import SCOPE_KEYS, keep_scope_route
+from .route import SCOPE_KEYS, keep_route
 from .url import escape, path_in
 
 _SHARED = 256  # bytes; only shorter header values are cached
@@ -65,16 +65,14 @@ class ScopeRequest(RequestInfo):
         self.proxies: Proxies | None = None
         self.framework_origin: FrameworkOrigin | None = None
         self.forwarded: tuple[Proxies, str | None, Any] | None = None
-        is_websocket = scope["type"] == "websocket"
-        path: str = scope["path"]
-        self.is_websocket: bool = is_websocket
-        self.method: str = "GET" if is_websocket else scope["method"]
-        self.path: str = path
-        self.app_path: str = path
+        self.is_websocket: bool = scope["type"] == "websocket"
+        self.method: str = "GET" if self.is_websocket else scope["method"]
+        self.path: str = scope["path"]
+        self.app_path: str = self.path
         self._prefix = ""
-        root_path = (scope.get("root_path") or "") if root_path is None else root_path
-        if root_path:
-            self._mount_below(root_path.rstrip("/"))
+        prefix: str | None = scope.get("root_path") if root_path is None else root_path
+        if prefix:
+            self._mount_below(prefix.rstrip("/"))
         headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
         # The specification allows any iterable. The app reads it again.
         if not (isinstance(headers, list) or hasattr(headers, "__len__")):
@@ -133,8 +131,9 @@ class ScopeRequest(RequestInfo):
 
     def detach(self) -> None:
         native = self.native
-        self.native = dict(zip(_KEPT, map(native.get, _KEPT), strict=True))
-        keep_scope_route(native, self.native)
+        kept = self.native = dict(zip(_KEPT, map(native.get, _KEPT), strict=True))
+        if kept["path_params"] is None:
+            keep_route(native, kept)
 
     def has_any_header(self, names: frozenset[str]) -> bool:
         return not self._headers.keys().isdisjoint(_asgi_names(names))

@@ -58,6 +58,8 @@ _SILENT = CacheHeaders({}, ())
 
 def may_be_shared(headers: _Pairs | CacheHeaders) -> bool:
     """Return whether the app declares that a shared cache may store and reuse a response (RFC 9111, section 3)."""
+    if headers is _SILENT:  # the usual case
+        return False
     return _may_be_shared(read_cache_headers(headers))
 
 
@@ -73,9 +75,9 @@ def protecting_headers(headers: _Pairs | CacheHeaders) -> dict[str, str]:
     The app's directives are kept and `private` is added. Directives that allow sharing are removed, and those with a
     quote that has no end.
     """
-    said = read_cache_headers(headers)
-    if not said.directives:  # the usual case
+    if headers is _SILENT:  # the usual case
         return {"cache-control": "private"}
+    said = read_cache_headers(headers)
     protecting = {name: _with_private(said.directives.get(name, ())) for name in _unprotected(said)}
     for name, directives in said.directives.items():
         if name != "cache-control" and not _is_targeted(name) and _allows_sharing(name, directives):

@@ -47,7 +47,7 @@ class CookieContext:
 
     def security(self, request: RequestInfo) -> tuple[bool, bool]:
         """Return `secure` and `is_insecure`."""
-        if self._scheme(request) == "https":
+        if (request.proxies or self._proxies).scheme(request) == "https":
             return self._attributes.secure_for("https", ""), False
         return self.secure(request), self.is_insecure(request)
 
@@ -59,13 +59,14 @@ class CookieContext:
 
     def is_insecure(self, request: RequestInfo) -> bool:
         """Return whether browsers refuse the cookie: it is marked Secure and the visitor uses plain http."""
-        if self._scheme(request) == "https" or not self.secure(request) or _is_this_machine(request.host):
+        is_https = (request.proxies or self._proxies).scheme(request) == "https"
+        if is_https or not self.secure(request) or _is_this_machine(request.host):
             return False
         return not (request.has_any_header(_SIGNS_OF_HTTPS) and _is_https_at_the_browser(request))
 
-    def redirects_to_https(self, request: RequestInfo, status: int, headers: Iterable[tuple[Any, Any]]) -> bool:
-        """Return whether a response redirects plain http to the same page with https. Cookies are set there."""
-        if not 300 <= status < 400 or self._scheme(request) == "https" or not self.secure(request):
+    def redirects_to_https(self, request: RequestInfo, headers: Iterable[tuple[Any, Any]]) -> bool:
+        """Return whether a redirect leads from plain http to the same page with https. Cookies are set there."""
+        if self._scheme(request) == "https" or not self.secure(request):
             return False
         for location in header_of(headers, "location"):
             if location[:8].lower() == "https://":

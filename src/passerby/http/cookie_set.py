@@ -67,6 +67,11 @@ class GuestCookie:
         return is_uuid(value) and is_same_cookie(self.write(value, secure=True), line)
 
 
+# What the cookies of a request say about its visitor: the parsed browser-ID cookie, the content of the identity cookie
+# if there is one for this browser, and the log-out count of the browser if there was a log-out.
+VisitorCookies = tuple[ParsedBrowserId, StoredIdentity | None, int | None]
+
+
 class CookieSet(NamedTuple):
     """The cookies of one browser.
 
@@ -87,18 +92,18 @@ class CookieSet(NamedTuple):
         parsed = self.browser_id.read(header, now)
         browser_id = parsed.browser_id
         if browser_id is None:
-            return VisitorCookies(parsed)
+            return parsed, None, None
         log_outs = None
         if self.log_out is not None and self.log_out.name in header:
             log_outs = self.log_out.read(header, browser_id)
             if log_outs == LogOutCookie.ROTATED:
                 log_outs = None
                 if not parsed.needs_renewal:  # else the browser SDK may have written it
-                    return VisitorCookies(ParsedBrowserId(None, is_present=True))
+                    return ParsedBrowserId(None, is_present=True), None, None
         stored = None
         if self.identity is not None and self.identity.name in header:
             stored = self.identity.read(header, browser_id, now, log_outs or 0)
-        return VisitorCookies(parsed, stored, log_outs)
+        return parsed, stored, log_outs
 
     def expire(self, header: str, *, secure: bool) -> list[SetCookie]:
         """Make the cookies that delete those of a raw Cookie header."""
@@ -108,17 +113,3 @@ class CookieSet(NamedTuple):
         """Make the cookies that delete all of these."""
         others = [one.expire(secure=secure) for one in (self.identity, self.log_out) if one is not None]
         return self.browser_id.expire(secure=secure) + others
-
-
-class VisitorCookies(NamedTuple):
-    """What the cookies of a request say about its visitor.
-
-    Attributes:
-        browser_id: the parsed browser-ID cookie.
-        stored_identity: the content of the identity cookie, if there is one for this browser.
-        log_outs: the log-out count of the browser, or None if there was no log-out.
-    """
-
-    browser_id: ParsedBrowserId
-    stored_identity: StoredIdentity | None = None
-    log_outs: int | None = None

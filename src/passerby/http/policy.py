@@ -175,7 +175,9 @@ class Policy:
             return _GPC
         if self._bots != "keep":
             agent = header("user-agent")
-            if (agent and is_known_bot(agent[:_MAX_USER_AGENT])) or self._is_marked_as_bot(request):
+            if (agent and is_known_bot(agent[:_MAX_USER_AGENT])) or (
+                self._bot_cookie is not None and any(self._bot_cookie.find(request.cookie_header))
+            ):
                 return _BOT_DROPPED if self._bots == "drop" else BOT
         if tells_more and is_prefetch(request):
             return _NEVER
@@ -186,9 +188,6 @@ class Policy:
     def bot_id(self, request: RequestInfo) -> str:
         """Return the browser ID of a bot, which is the same for all requests with its user agent."""
         return self._id_format.derive(request.header("user-agent") or "")
-
-    def _is_marked_as_bot(self, request: RequestInfo) -> bool:
-        return self._bot_cookie is not None and any(self._bot_cookie.find(request.cookie_header))
 
     def decide_without_id(self, request: RequestInfo, decision: Decision) -> Decision:
         """Adapt a decision to a request without a browser ID.
@@ -243,7 +242,10 @@ class Policy:
         return request.app_path in self._ignored_paths or request.app_path.startswith(self._ignored_folders)
 
     def _is_page(self, request: RequestInfo) -> bool:
-        if request.method in ("HEAD", "OPTIONS", "TRACE") or request.is_websocket or self._is_ignored(request):
+        path = request.app_path
+        if request.method in ("HEAD", "OPTIONS", "TRACE") or request.is_websocket:
+            return False
+        if path in self._ignored_paths or path.startswith(self._ignored_folders):
             return False
         destination = request.header("sec-fetch-dest")
         if destination:

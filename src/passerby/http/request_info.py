@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, MutableMapping
 from typing import Any, NamedTuple, Protocol
 
-from .route import language_in, route_of
+from .route import LANGUAGE_KEY, language_in, route_of
 from .url import join_authority, read_authority, split_authority
 
 MAX_HEADER = 16_384  # characters of one header that are read; browsers send no longer ones
@@ -45,6 +45,10 @@ class Proxies(Protocol):
 
     def path(self, request: RequestInfo) -> str:
         """Return the path the visitor used, percent-encoded."""
+        ...
+
+    def address(self, request: RequestInfo) -> tuple[str, str, str]:
+        """Return scheme, host and path of the page's URL, as `scheme`, `authority` and `path` do, in one call."""
         ...
 
     def client_ip(self, request: RequestInfo) -> str | None:
@@ -163,7 +167,7 @@ class RequestInfo(ABC):
     @property
     def language(self) -> str | None:
         """The language the framework has chosen for the page; None if it has not, and after the request."""
-        return language_in(self.native)
+        return language_in(self.native) if LANGUAGE_KEY in self.native else None
 
     @abstractmethod
     def detach(self) -> None:
@@ -187,7 +191,7 @@ class RequestInfo(ABC):
     @property
     def host(self) -> str:
         """The public host name without its port, in lower case; empty if there is none."""
-        return split_authority(self.authority)[0]
+        return split_authority(self.named_authority if self.proxies is None else self.proxies.authority(self))[0]
 
     @property
     def cookies(self) -> dict[str, str]:

@@ -49,9 +49,9 @@ def keep_request(native: MutableMapping[str, Any], request: Any) -> None:
         native[REQUEST_KEY] = ref(request)
 
 
-def keep_scope_route(scope: Mapping[str, Any], kept: MutableMapping[str, Any]) -> None:
-    """Keep the route of a scope that is about to be released. `kept` has its path and its `SCOPE_KEYS` already."""
-    if kept["path_params"] is None and (route := route_of(scope)) is not None:
+def keep_route(native: Mapping[str, Any], kept: MutableMapping[str, Any]) -> None:
+    """Keep the route of a scope or environ that is about to be released."""
+    if (route := route_of(native)) is not None:
         kept[ROUTE_KEY] = route
 
 
@@ -65,16 +65,12 @@ def language_in(native: Mapping[str, Any]) -> str | None:
     return None if request is None else find(request)
 
 
+@lru_cache(maxsize=1024)
 def named_route(route: str) -> str | None:
     """Return the page name for a pattern, such as ``"products/{slug}"``; ``""`` for the root.
 
     None if the pattern does not name a page: it matches any path, or contains no word.
     """
-    return _named(route)
-
-
-@lru_cache(maxsize=1024)
-def _named(route: str) -> str | None:
     if _takes_any_path(route):
         return None
     plain = _without_regex(route) if _is_regex(route) else route

@@ -44,6 +44,8 @@ class Session:
         stored_identity: the identity in the identity cookie.
         log_outs: the number of log-outs of this browser, including those of this request.
         known_log_outs: the number of log-outs in the browser's cookie; None if it has none.
+        is_consent_withdrawn: whether consent was withdrawn, so that existing cookies must be deleted.
+        is_identity_changed: whether the identity cookie must be changed or deleted.
         has_new_id: whether the browser ID was assigned in this request and is not in a cookie yet.
         has_new_guest: whether the guest ID became known in this request and is not in a cookie yet.
         has_old_guest: whether the guest ID is that of an old cookie, from which it has to be moved.
@@ -55,6 +57,7 @@ class Session:
         has_events: whether an event was recorded.
         renews_cookie: whether to set the browser-ID cookie again even if it is fresh.
         withheld_reason: the reason why the response gets no cookie although it should, if there is one.
+        is_rotated: whether the browser got, or gets, another ID in this request, because another person will use it.
         is_ignored: whether the settings exclude the requested page, such as Django's admin.
     """
 
@@ -63,7 +66,6 @@ class Session:
         "_decision",
         "_guests",
         "_identity_change",
-        "_is_rotated",
         "_policy",
         "_states",
         "_user_id",
@@ -72,8 +74,11 @@ class Session:
         "has_new_id",
         "has_old_guest",
         "is_active",
+        "is_consent_withdrawn",
         "is_id_used",
+        "is_identity_changed",
         "is_ignored",
+        "is_rotated",
         "known_log_outs",
         "log_outs",
         "parsed_browser_id",
@@ -97,32 +102,34 @@ class Session:
         log_outs: int | None = None,
     ) -> None:
         self.request: RequestInfo | None = request
-        self.known_log_outs: int | None = log_outs
-        self.log_outs: int = log_outs or 0
         self.parsed_browser_id: ParsedBrowserId = parsed_browser_id
         self.stored_identity: StoredIdentity | None = remembered
+        self._browser_id = parsed_browser_id.browser_id
+        self._user_id = remembered.user_id if remembered is not None else user_id
+        self._decision = decision
+        self._policy = policy
+        self.known_log_outs: int | None = log_outs
+        self.log_outs: int = log_outs or 0
         self.has_new_id: bool = False
+        self.has_new_guest: bool = False
         self.is_id_used: bool = False
         self.has_events: bool = False
         self.renews_cookie: bool = False
-        self.withheld_reason: WithheldReason | None = None if decision is None else decision.withheld
+        self.withheld_reason: WithheldReason | None = None
         self.is_active: bool = False
-        self.waits_for_storage: bool = False
+        self.is_consent_withdrawn: bool = False
+        self.is_identity_changed: bool = False
         self.is_ignored: bool = False
+        self.is_rotated: bool = False
+        self.waits_for_storage: bool = False
         self.unstored_events: int = 0
         self.response_body: object = None
-        self.has_new_guest: bool = False
         self.has_old_guest: bool = False
-        self._browser_id = parsed_browser_id.browser_id
         # By the browser IDs to which they belong, so that no other one ever gets them.
         self._guests: Mapping[str, str] = _NO_GUESTS
-        self._user_id = remembered.user_id if remembered is not None else user_id
         self._identity_change: StoredIdentity | str = _UNCHANGED
-        self._decision = decision
-        self._policy = policy
-        self._is_rotated = False
         # The states in this request, the first of before any identity; None for what was taken back.
-        self._states: list[_SessionState | None] = []
+        self._states: list[_SessionState | None] | None = None
         if decision is not None:
             self._apply(decision)
 
@@ -170,11 +177,6 @@ class Session:
 
     def _add_guest(self, browser_id: str, guest_id: str) -> None:
         self._guests = {**self._guests, browser_id: guest_id}
-
-    @property
-    def is_consent_withdrawn(self) -> bool:
-        """Whether consent was withdrawn, so that existing cookies must be deleted."""
-        return self._decision is not None and self._decision.expires_cookies
 
     def withhold(self, reason: WithheldReason) -> None:
         """Note why the response gets no cookie although it should."""
@@ -234,7 +236,7 @@ class Session:
     @property
     def needs_new_id(self) -> bool:
         """Whether the browser ID was rotated, and there is no new one yet for the response."""
-        return self._is_rotated and self._browser_id is None and self.decision.sets_cookies
+        return self.is_rotated and self._browser_id is None and self.decision.sets_cookies
 
     def assign(self, issued: IssuedId) -> None:
         """Assign a new ID to the browser."""
@@ -260,18 +262,19 @@ class Session:
                 self._identity_change if remembered is None else remembered,
                 self._browser_id,
                 self.has_new_id,
-                self._is_rotated,
+                self.is_rotated,
             )
         )
 
     def make_identity_undo(self, number: int = 1) -> Callable[[], None]:
         """Return a function that undoes the next `number` identity changes and keeps all later ones."""
-        place = max(1, len(self._states))
+        place = max(1, len(self._states or ()))
 
         def take_back() -> None:
-            for taken in range(place, min(place + number, len(self._states))):
-                self._states[taken] = None
-            left = [state for state in self._states if state is not None]
+            states = self._states or []
+            for taken in range(place, min(place + number, len(states))):
+                states[taken] = None
+            left = [state for state in states if state is not None]
             if left:
                 self._restore(left[-1])
 
@@ -296,7 +299,7 @@ class Session:
             self._identity_change,
             self._browser_id,
             self.has_new_id,
-            self._is_rotated,
+            self.is_rotated,
         )
 
     def _push_state(self, state: _SessionState) -> None:
@@ -311,24 +314,26 @@ class Session:
             state.stored_identity,
             state.identity_change,
         )
-        self._browser_id, self.has_new_id, self._is_rotated = state.browser_id, state.has_new_id, state.is_rotated
+        self._browser_id, self.has_new_id, self.is_rotated = state.browser_id, state.has_new_id, state.is_rotated
+        self.is_identity_changed = state.identity_change is not _UNCHANGED
 
     def _decide(self) -> None:
         try:
-            if self._policy is None or self.request is None:
-                self._decision = PAGE
-            else:
-                self._decision = self._policy.decide(self.request)
+            decision = PAGE
+            if self._policy is not None and self.request is not None:
+                decision = self._policy.decide(self.request)
                 if self.parsed_browser_id.browser_id is None:
-                    self._decision = self._policy.decide_without_id(self.request, self._decision)
+                    decision = self._policy.decide_without_id(self.request, decision)
         except Exception:  # an internal error must not break the page
             log.exception("cannot decide what is allowed in a request; nothing is tracked in it")
-            self._decision = BROKEN
-        self.withheld_reason = self._decision.withheld
-        self._apply(self._decision)
+            decision = BROKEN
+        self._decision = decision
+        if decision is not PAGE:
+            self._apply(decision)
 
     def _apply(self, decision: Decision) -> None:
         """Ignore what the cookies say of a visitor who is not tracked, or is a bot, which has an ID of its own."""
+        self.withheld_reason, self.is_consent_withdrawn = decision.withheld, decision.expires_cookies
         if decision.refusal is None and not decision.bot:
             return
         if decision.refusal is not None:
@@ -346,7 +351,7 @@ class Session:
     @property
     def has_stale_id(self) -> bool:
         """Whether the browser's cookie has an ID that was rotated, and there is no new one yet."""
-        return self._is_rotated and self._browser_id is None and self.parsed_browser_id.is_present
+        return self.is_rotated and self._browser_id is None and self.parsed_browser_id.is_present
 
     @property
     def identity_change(self) -> StoredIdentity | None:
@@ -354,14 +359,9 @@ class Session:
         return self._identity_change if isinstance(self._identity_change, StoredIdentity) else None
 
     @property
-    def is_identity_changed(self) -> bool:
-        """Whether the identity cookie must be changed or deleted."""
-        return self._identity_change is not _UNCHANGED
-
-    @property
     def was_identified(self) -> bool:
         """Whether the visitor was identified in this request, even if the identity was removed again."""
-        return any(state is not None and state.stored_identity is not None for state in self._states)
+        return any(state is not None and state.stored_identity is not None for state in self._states or ())
 
     @property
     def is_identity_cleared(self) -> bool:

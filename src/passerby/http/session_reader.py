@@ -85,17 +85,15 @@ class SessionReader:
         if decision is not None and decision.refusal is not None:
             present = self._has_own_cookies(header)
             return Session(request, decision, ParsedBrowserId(None, is_present=present), None)
-        visitor = self._cookies.read(header, now)
-        if self._old_cookies and not visitor.browser_id.is_unread:
-            visitor = self._read_old(header, visitor, now)
-        parsed_browser_id = visitor.browser_id
+        parsed_browser_id, stored, log_outs = self._cookies.read(header, now)
+        if self._old_cookies and not parsed_browser_id.is_unread:
+            current = (parsed_browser_id, stored, log_outs)
+            parsed_browser_id, stored, log_outs = self._read_old(header, current, now)
         if parsed_browser_id.is_unread:
             return self._read_without_cookies(request)
         if decision is not None and parsed_browser_id.browser_id is None:
             decision = self._policy.decide_without_id(request, decision)
-        session = Session(
-            request, decision, parsed_browser_id, visitor.stored_identity, self._policy, log_outs=visitor.log_outs
-        )
+        session = Session(request, decision, parsed_browser_id, stored, self._policy, log_outs=log_outs)
         if self._guest_cookie is not None and parsed_browser_id.browser_id is not None:
             # The current cookie belongs to the current browser ID, not to one that takes its place.
             guest_id, is_old = self._guest_cookie.read(header, only_old=parsed_browser_id.is_old)
@@ -110,12 +108,12 @@ class SessionReader:
         moved before is that of the current cookies, and one that was replaced by a new one does not return. One without
         a signature does not replace one with a signature, or every host of the domain could change it.
         """
-        known = current.browser_id.browser_id
+        known = current[0].browser_id
         for cookies in self._old_cookies:
             if cookies.browser_id.name not in header or not (cookies.wins or known is None):
                 continue
-            old = cookies.read(header, now)
-            browser_id = old.browser_id.browser_id
+            old, stored, old_log_outs = cookies.read(header, now)
+            browser_id = old.browser_id
             log_outs = None if browser_id is None else self._log_outs_of(header, browser_id)
             if browser_id is None or log_outs == LogOutCookie.ROTATED:
                 continue
@@ -127,9 +125,9 @@ class SessionReader:
                 and not cookies.browser_id.protects(header, browser_id)
             ):
                 continue
-            if log_outs is not None and log_outs > (old.log_outs or 0):
-                old = old._replace(stored_identity=None, log_outs=log_outs)
-            return old._replace(browser_id=old.browser_id._replace(needs_renewal=True, is_old=True))
+            if log_outs is not None and log_outs > (old_log_outs or 0):
+                stored, old_log_outs = None, log_outs
+            return old._replace(needs_renewal=True, is_old=True), stored, old_log_outs
         return current
 
     def _log_outs_of(self, header: str, browser_id: str) -> int | None:
@@ -162,7 +160,7 @@ class SessionReader:
             return UNCHANGED
         if not isinstance(headers, list):
             headers = list(headers)
-        if self._context.redirects_to_https(session.request, status, headers):
+        if 300 <= status < 400 and self._context.redirects_to_https(session.request, headers):
             session.withhold("plain http")
             return UNCHANGED
         caching = read_cache_headers(headers)
@@ -273,9 +271,15 @@ class SessionReader:
 
     def has_cookies(self, session: Session) -> bool:
         """Return whether the response may set any cookie; usually it does not."""
-        is_renewed = session.parsed_browser_id.needs_renewal or session.renews_cookie
-        is_changed = session.is_identity_changed or session.has_new_guest or session.has_old_guest
-        return session.has_new_id or is_renewed or is_changed or session.is_consent_withdrawn
+        return (
+            session.has_new_id
+            or session.parsed_browser_id.needs_renewal
+            or session.renews_cookie
+            or session.is_identity_changed
+            or session.has_new_guest
+            or session.has_old_guest
+            or session.is_consent_withdrawn
+        )
 
     def _may_be_cached(self, headers: Iterable[tuple[Any, Any]] | CacheHeaders) -> bool:
         """Return whether a shared cache may store a response, even with additional headers."""
@@ -286,16 +290,17 @@ class SessionReader:
     def _wanted_cookies(self, session: Session, now: float, secure: bool, renew: bool) -> list[SetCookie]:
         if session.is_consent_withdrawn:
             return self._expire_all(session, secure)
-        if session.has_stale_id:
+        if session.is_rotated and session.has_stale_id:
             return self._expire_all(session, secure, self._log_out_cookies(session, secure))
         if not session.decision.sets_cookies:  # deleting an identity is always allowed
             return self._expire_identity(session, secure)
         wanted: list[SetCookie] = []
-        moves = self._moves_now(session)
+        moves = session.parsed_browser_id.is_old and self._is_moved(session)
         renews = session.has_new_id or renew or moves or self._renews_now(session)
         if session.browser_id is not None and renews:
             wanted += self._browser_id_cookie.write(session.browser_id, secure=secure)
-        wanted += self._guest_cookies(session, secure, renews, moves)
+        if self._guest_cookie is not None:
+            wanted += self._guest_cookies(self._guest_cookie, session, secure, renews, moves)
         if moves:
             wanted += self._move_cookies(session, secure)
         elif session.has_new_id:  # what is left of an earlier visitor must not return
@@ -307,10 +312,9 @@ class SessionReader:
             wanted.append(self._identity_cookie.write(session.browser_id, remembered, secure=secure))
         return wanted + self._expire_identity(session, secure) + self._log_out_cookies(session, secure)
 
-    def _moves_now(self, session: Session) -> bool:
+    def _is_moved(self, session: Session) -> bool:
         """Return whether the cookies of an old visitor are moved into the current ones with this response."""
-        is_due = session.is_identity_changed or session.has_new_id or self._renews_now(session)
-        return session.parsed_browser_id.is_old and is_due
+        return session.is_identity_changed or session.has_new_id or self._renews_now(session)
 
     def _move_cookies(self, session: Session, secure: bool) -> list[SetCookie]:
         """Delete the old cookies, and store what they said about the user, unless it has changed."""
@@ -328,18 +332,18 @@ class SessionReader:
         header = session.cookie_header
         return [made for cookies in self._old_cookies for made in cookies.expire(header, secure=secure)]
 
-    def _guest_cookies(self, session: Session, secure: bool, renews: bool, moves: bool) -> list[SetCookie]:
+    def _guest_cookies(
+        self, cookie: GuestCookie, session: Session, secure: bool, renews: bool, moves: bool
+    ) -> list[SetCookie]:
         """Return the cookie with the guest ID if it is new or old, and delete the one of another browser ID."""
-        if self._guest_cookie is None:
-            return []
         header = session.cookie_header
-        if session.guest_id is None or not self._guest_cookie.is_kept:
-            return self._guest_cookie.expire(header, secure=secure) if session.has_new_id or moves else []
+        if session.guest_id is None or not cookie.is_kept:
+            return cookie.expire(header, secure=secure) if session.has_new_id or moves else []
         is_moved = session.has_old_guest and session.decision.assign == "at once"
         if not (renews or session.has_new_guest or is_moved):
             return []
-        cookie = self._guest_cookie.write(session.guest_id, secure=secure)
-        return [cookie, *self._guest_cookie.expire(header, secure=secure, only_old=True)]
+        made = cookie.write(session.guest_id, secure=secure)
+        return [made, *cookie.expire(header, secure=secure, only_old=True)]
 
     def _log_out_cookies(self, session: Session, secure: bool) -> list[SetCookie]:
         """Return the cookie that keeps late responses from undoing a log-out or a new browser ID."""

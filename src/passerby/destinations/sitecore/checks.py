@@ -91,10 +91,10 @@ def _is_real(text: str) -> bool:
     return True
 
 
-def check_identifiers(data: Mapping[str, Any], missing: ValidationError) -> list[dict[str, Any]]:
-    """Return the identifiers of an identity. Raises `missing` without any, ValidationError if none is usable."""
+def check_identifiers(data: Mapping[str, Any], code: str) -> list[dict[str, Any]]:
+    """Return the identifiers of an identity. Raises ValidationError if none is usable; with the code without any."""
     if not data.get("identifiers") or not isinstance(data["identifiers"], list):
-        raise missing
+        raise ValidationError('"identifiers" is required.', code=code)
     identifiers = identifiers_in(data)
     if not identifiers:
         raise ValidationError('identifiers: expected a list of dicts such as {"id": "123", "provider": "CRM"}')

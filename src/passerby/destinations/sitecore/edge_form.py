@@ -190,7 +190,7 @@ class EdgeForm:
 
     def _check_identity(self, data: dict[str, Any]) -> None:
         words = self._words
-        identifiers = check_identifiers(data, ValidationError('"identifiers" is required.', code=words.identifiers))
+        identifiers = check_identifiers(data, words.identifiers)
         # Each of the two SDKs accepts one of these forms and refuses the other's.
         if "dob" in data and not (is_real_minute(data["dob"]) or is_real_day(data["dob"])):
             raise ValidationError('Incorrect value for "dob". Format the value according to ISO 8601.', code=words.dob)

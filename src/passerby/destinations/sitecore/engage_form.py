@@ -97,7 +97,8 @@ class EngageForm:
             _check_identity(event.data)
         elif event.kind == "event":
             check_event_data(event, name)
-        check_attribute_count(event.extension)
+        if event.extension:
+            check_attribute_count(event.extension)
 
     def encode(self, event: Event) -> OutgoingRequest:
         """Return the POST request of an event."""
@@ -139,7 +140,7 @@ def _check_point_of_sale(value: str | None) -> None:
 
 
 def _check_identity(data: dict[str, Any]) -> None:
-    identifiers = check_identifiers(data, ValidationError('"identifiers" is required.', code="MV-0004"))
+    identifiers = check_identifiers(data, "MV-0004")
     if "dob" in data and not is_real_minute(data["dob"]):
         raise ValidationError('Incorrect value for "dob". Format the value according to ISO 8601.', code="IV-0002")
     for identifier in identifiers:
