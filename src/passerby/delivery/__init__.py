@@ -221,7 +221,8 @@ class Delivery:
 
     def wake_now(self) -> None:
         """Wake the worker now."""
-        self._worker.wake_now()
+        if self._worker.start():
+            self._worker.wake_now()
 
     def wake_in_loop(self) -> None:
         """Wake the worker; called in its loop."""
@@ -333,11 +334,15 @@ class Delivery:
         """Start or wake the thread for an event of this process, also after a close."""
         self._recorded += 1
         self._is_closed = False
-        self._worker.wake_for_events()
+        self._wake_for_events()
 
     def _wake_unless_closed(self) -> None:
         """Wake the thread for events that the outbox found, unless it found them as it closed."""
         if not self._is_closed:
+            self._wake_for_events()
+
+    def _wake_for_events(self) -> None:
+        if self._worker.start():
             self._worker.wake_for_events()
 
     async def _run_query(self, question: Query[T], timeout: float) -> T:

@@ -84,8 +84,6 @@ class Worker:
     def wake_for_events(self) -> None:
         """Wake the loop because there are events to send. Cheap while it is awake, or cannot send any.
 
-        Starts the thread unless it is running: last, because it may end until then.
-
         The caller first adds its events, then sets the flag for events, then checks whether the loop sleeps. The loop
         first sets the flag for sleeping, then checks for events. So in any order at least one sees the other.
         """
@@ -93,17 +91,15 @@ class Worker:
         if self._sleeps_for_events:
             self._sleeps_for_events = self._is_sleeping = False
             self.call(self._set_wake)
-        if self._thread is None:
-            self._begin()
+        self.start()  # in case it has ended since the caller looked
 
     def wake_now(self) -> None:
-        """Wake the loop now, even if it cannot send events. Starts the thread unless it is running."""
+        """Wake the loop now, even if it cannot send events."""
         self._is_woken = True
         if self._is_sleeping:
             self._is_sleeping = self._sleeps_for_events = False  # awake soon: no other thread needs to wake it
             self.call(self._set_wake)
-        if self._thread is None:
-            self._begin()
+        self.start()  # in case it has ended since the caller looked
 
     def before_fork(self) -> None:
         """Wait until the loop sleeps, then hold it.
