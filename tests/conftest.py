@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import gc
 import inspect
 import os
+import re
 import shutil
 import signal
+import ssl
 import threading
 from collections.abc import Generator, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import httpx
+import httpx._transports.default
 import hypothesis
 import pytest
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 
 from passerby import Sitecore, Tracking
 from passerby.collector import CollectorServer
@@ -26,6 +33,21 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 # Times differ from machine to machine and are never an assertion; a failure says how to repeat it.
 hypothesis.settings.register_profile("passerby", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("passerby")
+
+# httpx gives up after five seconds unless it is told otherwise, and a machine may stand still for longer.
+for _step in ("connect", "read", "write", "pool"):
+    setattr(DEFAULT_TIMEOUT_CONFIG, _step, PATIENCE)
+
+# Each client of httpx reads all certificates of the system, which takes as long as ten requests over plain HTTP.
+PLAIN_CONTEXT = httpx.create_ssl_context()
+
+
+def share_context(verify: Any = True, cert: Any = None, trust_env: bool = True) -> ssl.SSLContext:
+    """Stand in for httpx's `create_ssl_context`: one context for all clients that ask for nothing in particular."""
+    return PLAIN_CONTEXT if verify is True and cert is None else httpx.create_ssl_context(verify, cert, trust_env)
+
+
+setattr(httpx._transports.default, "create_ssl_context", share_context)  # noqa: B010 - httpx does not export it
 
 # A shell that starts tests in the background has Ctrl-C ignored by them, and by all processes that they begin.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -69,7 +91,7 @@ def make_tracking(collector: CollectorServer) -> Iterator[MakeTracking]:
         address: dict[str, Any] = {"client_key": "key", "target_url": collector.url, "point_of_sale": "shop"}
         address |= {name: settings.pop(name) for name in ("point_of_sale", "requested_at") if name in settings}
         usual: dict[str, Any] = {"secret_key": KEY, "channel": "WEB", "currency": "EUR"}
-        usual |= {"browser_id_timeout": PATIENCE, "retry_base": 0.02}
+        usual |= {"browser_id_timeout": PATIENCE, "request_timeout": PATIENCE, "retry_base": 0.02}
         made.append(Tracking(Sitecore(**address), **(usual | settings)))
         return made[-1]
 
@@ -83,52 +105,137 @@ def make_tracking(collector: CollectorServer) -> Iterator[MakeTracking]:
 LIVE = ("delivery/", "conformance/", "test_tracking.py")
 
 
-# These compare plain values, try commands and pages, or repeat on a larger scale what the tests beside them try. They
-# run on one Python, since what differs between Pythons (sockets, threads, asyncio, SQLite) is tried by the others.
+# These compare plain values, texts and pages, try commands, or repeat on a larger scale or for another destination or
+# framework what the tests beside them try. They run on one Python. What can differ between Pythons is tried by the
+# others: threads, asyncio, context variables, sockets, signals, forks and the end of a process, SQLite, the garbage
+# collector, imports and types, regular expressions, and what reads URLs, addresses, dates and cookies.
 ONCE = (
+    "browser/",
+    "caches/",
+    "caretaker/test_changing.py",
+    "caretaker/test_looking.py",
+    "caretaker/test_terminal.py",
+    "caretaker/test_unread.py",
+    "collector/test_access_control.py",
+    "collector/test_admin_api.py",
+    "collector/test_beside.py",
+    "collector/test_cors.py",
+    "collector/test_customerio_sdks.py",
+    "collector/test_datalyr_api.py",
+    "collector/test_feed_item.py",
+    "collector/test_health.py",
+    "collector/test_people.py",
+    "collector/test_person_index.py",
+    "collector/test_pipelines_api.py",
+    "collector/test_static.py",
+    "collector/test_stream_api.py",
+    "collector/test_systems.py",
+    "collector/test_terminal.py",
     "conformance/",
     "demo/",
     "destinations/",
+    "django/test_auth.py",
+    "django/test_behind_proxies.py",
+    "django/test_caches.py",
+    "django/test_checks.py",
+    "django/test_commands.py",
+    "django/test_cookies.py",
+    "django/test_page_views.py",
+    "django/test_pages_of_the_site.py",
+    "django/test_settings.py",
+    "django/test_templatetags.py",
+    "doctor/",
     "examples/",
-    "collector/test_beside.py",
+    "faces/test_browser_id_cookie.py",
+    "faces/test_log_out.py",
+    "faces/test_page_names.py",
+    "faces/test_page_views.py",
+    "faces/test_requests.py",
+    "faces/test_user_change.py",
     "outbox/test_acceptance.py",
     "outbox/test_model.py",
     "outbox/test_order.py",
     "outbox/test_sqlite_model.py",
-    "test_caches.py",
-    "test_foreign_errors.py",
-    "caretaker/test_changing.py",
-    "doctor/",
     "stories/",
-    "testing/test_testrun.py",
+    "test_architecture.py",
+    "test_cache_control.py",
+    "test_caches.py",
+    "test_caching.py",
     "test_cli.py",
+    "test_context.py",
+    "test_context_words.py",
+    "test_cookie_context.py",
+    "test_docs.py",
+    "test_foreign_errors.py",
+    "test_identity_digest.py",
+    "test_losses.py",
+    "test_pins.py",
+    "test_proxies.py",
+    "test_readme.py",
+    "test_sensitive.py",
     "test_skips.py",
     "test_wrong_settings.py",
+    "testing/test_testrun.py",
 )
 
 
-def is_below(item: pytest.Item, places: Iterable[str]) -> bool:
-    return item.path.as_posix().startswith(tuple(f"{CONFORMANCE.parent.as_posix()}/{place}" for place in places))
+def is_below(path: Path, places: Iterable[str]) -> bool:
+    return path.as_posix().startswith(tuple(f"{CONFORMANCE.parent.as_posix()}/{place}" for place in places))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Read none of the files whose tests are left out, with `-m "not once"`."""
+    is_left_out = re.search(r"\bnot once\b", config.option.markexpr) and is_below(collection_path, ONCE)
+    return True if is_left_out else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep what is collected out of the garbage collector's sight.
+
+    It would walk through some thousands of tests again and again, and a test that calls it would wait for that.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by where they stand; refuse names that differ from process to process."""
+    is_live = functools.cache(functools.partial(is_below, places=LIVE))
+    is_once = functools.cache(functools.partial(is_below, places=ONCE))
     for item in items:
         if " object at 0x" in item.nodeid:
             raise pytest.UsageError(f"{item.nodeid}: found an address in its name, expected ids= that give plain ones")
-        if is_below(item, LIVE):
+        if is_live(item.path):
             item.add_marker(pytest.mark.passerby_live)
-        if is_below(item, ONCE):
+        if is_once(item.path):
             item.add_marker(pytest.mark.once)
 
 
 @pytest.hookimpl(specname="pytest_collection_modifyitems", trylast=True)
-def pytest_run_long_tests_first(items: list[pytest.Item]) -> None:
+def pytest_run_long_tests_first(items: list[pytest.Item], config: pytest.Config) -> None:
     """Begin with what takes long, so that no process ends with it while the others have nothing left to do.
 
-    The order is random apart from that.
+    Each process is given an equal part of all tests, and so an equal part of those. What needs a browser is together:
+    each process that runs some of it starts one. The order is random apart from that.
     """
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    browser = [item for item in items if item.get_closest_marker("browser")]
+    long = [item for item in items if item.get_closest_marker("long") and not item.get_closest_marker("browser")]
+    heavy = [*long, *browser]
+    light = sorted(items, key=set(heavy).__contains__)[: len(items) - len(heavy)]
+    workers: int = getattr(config, "workerinput", {}).get("workercount", 1)
+    items[:] = chain.from_iterable(
+        [*part(heavy, number, workers), *part(light, number, workers)] for number in range(workers)
+    )
+
+
+def part(items: list[pytest.Item], number: int, parts: int) -> list[pytest.Item]:
+    return items[len(items) * number // parts : len(items) * (number + 1) // parts]
 
 
 # A test keeps a processor busy for half of its time and more, and waits for servers, processes and disks for the rest.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
@@ -20,7 +21,7 @@ BROWSER_ID = "7b0d5b0e-1f5c-4f8e-9a52-2f1d1c7a9d10"
 OTHER_ID = "11111111-2222-4333-8444-555555555555"
 KEY = "a secret key that signs"
 CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
-PATIENCE = 30.0  # seconds; what is waited for comes at once, but for a machine that is busy with much else
+PATIENCE = 60.0  # seconds; what is waited for comes at once, but for a machine that is busy with much else
 POLL = 0.02  # seconds; who looks more often is in the way of what he waits for
 NAVIGATION = {"accept": "text/html", "sec-fetch-dest": "document", "sec-fetch-mode": "navigate", "user-agent": CHROME}
 
@@ -159,6 +160,41 @@ async def eventually_async(holds: Callable[[], object], timeout: float = PATIENC
     async with asyncio.timeout(timeout):
         while not holds():  # noqa: ASYNC110 - what it waits for happens in another thread
             await asyncio.sleep(POLL)
+
+
+class Stopwatch:
+    """Measures how long something takes on a machine that runs: of a moment in which it stands still little counts.
+
+    A thread ticks beside it. What lies between two ticks counts for no longer than a tick usually takes. So a test may
+    say that something ends soon, where what would be wrong ends only somewhat later.
+    """
+
+    TICK = 0.02  # seconds
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._is_over = threading.Event()
+        self._ticking = threading.Thread(target=self._tick, daemon=True)
+
+    def __enter__(self) -> Stopwatch:
+        self._ticking.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._is_over.set()
+        self._ticking.join()
+
+    @property
+    def seconds(self) -> float:
+        """How long the machine has run since the beginning."""
+        return self._seconds
+
+    def _tick(self) -> None:
+        last = time.monotonic()
+        while not self._is_over.wait(self.TICK):
+            now = time.monotonic()
+            self._seconds += min(now - last, 2 * self.TICK)
+            last = now
 
 
 def let_go(tracking: Tracking) -> None:

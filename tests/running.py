@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO
 
-PATIENCE = 30  # seconds, on the slowest machine
+PATIENCE = 60  # seconds, on the slowest machine
 
 
 class Running:

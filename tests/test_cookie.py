@@ -69,10 +69,10 @@ class TestReading:
 
         def cost(text: str) -> float:
             jar = cookie(KEY)
-            started = time.perf_counter()
+            started = time.thread_time()
             for _ in range(20):
                 jar.read(text, 0)
-            return time.perf_counter() - started
+            return time.thread_time() - started
 
         ordinary = f"bid_key={BROWSER_ID}; " + "; ".join(f"cookie{n}={'v' * 20}" for n in range(270))
         hostile = "bid_key=" + (piece * 8192)[:8184]
@@ -85,10 +85,10 @@ class TestReading:
 
         def cost(header: str) -> float:
             jar, identity = cookie(KEY), IdentityCookie("bid_key_uid", PLAIN, [KEY])
-            started = time.perf_counter()
+            started = time.thread_time()
             jar.read(header, 0)
             identity.read(header, BROWSER_ID)
-            return time.perf_counter() - started
+            return time.thread_time() - started
 
         few = f"bid_key={OTHER_ID}; {name}=AAAA.{0:04};" * 4
         many = "".join(f"bid_key={OTHER_ID[:-4]}{n:04}; {name}=AAAA.{n:04};" for n in range(240))

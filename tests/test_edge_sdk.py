@@ -215,7 +215,30 @@ class TestCodes:
 
 def test_the_engage_sdk_takes_visitors_over(collector: CollectorServer) -> None:
     tracking = init_server(
-        client_key="key", target_url=collector.url, point_of_sale="shop", adopt_edge_cookie="ctx1", secret_key=KEY
+        client_key="key",
+        target_url=collector.url,
+        point_of_sale="shop",
+        adopt_edge_cookie="ctx1",
+        secret_key=KEY,
+        force_server_cookie_mode=True,
     )
     assert tracking.tracker_for(visitor()).browser_id == BROWSER_ID
     let_go(tracking)
+
+
+@pytest.mark.parametrize(
+    ("make", "own"),
+    [
+        (init_cloud_sdk, {"sitecore_edge_context_id": "ctx1", "site_name": "shop"}),
+        (init_content_sdk, {"context_id": "ctx1", "site_name": "shop"}),
+        (init_server, {"client_key": "key", "target_url": "https://api.example.com"}),
+    ],
+)
+def test_one_thing_is_not_set_twice(make: Any, own: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match="set_cookie: found it beside the SDK's own setting"):
+        make(**own, set_cookie=True)
+
+
+def test_visitors_are_taken_over_only_where_the_server_sets_the_cookie() -> None:
+    with pytest.raises(SettingsError, match="set_cookie: found False beside the cookie of another Sitecore form"):
+        init_content_sdk(context_id="ctx1", site_name="shop", adopt_engage_cookie="key", secret_key=KEY)

@@ -149,6 +149,16 @@ class TestCookies:
         new_id = value_of(by_name(lines)["sc_cid"])
         assert seen == [(BROWSER_ID, None), (BROWSER_ID, "user_1"), (BROWSER_ID, "user_1"), (new_id, None)]
 
+    @pytest.mark.parametrize("on_bad_signature", ["reissue", "adopt"])
+    async def test_an_older_cookie_without_a_signature_does_not_replace_a_signed_id(
+        self, make_site: MakeSite, on_bad_signature: str
+    ) -> None:
+        """Every host of the domain can set one, and would give the visitor an ID of its choice."""
+        site = make_site(on_bad_signature=on_bad_signature)
+        own = await site.visit()
+        lines = await site.visit(with_cookies(cookie_header(sc_ctx1=OTHER_ID), own))
+        assert [value_of(line) for line in lines[:1]] == ([] if on_bad_signature == "reissue" else [OTHER_ID])
+
     async def test_a_log_out_counts_for_an_older_cookie_too(self, make_site: MakeSite) -> None:
         """Its browser ID is the same, and the current cookie has got lost."""
         first = make_site("engage", view=identifying("user_1"), identity_provider="CRM")

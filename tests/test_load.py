@@ -15,11 +15,12 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from passerby.collector import CollectorServer
+from tests.making import Stopwatch
 
 LONG = os.environ.get("LONG_TESTS") == "1"
 OUTAGE = 10.0 if LONG else 4.0  # seconds
@@ -34,6 +35,14 @@ pytestmark = [pytest.mark.once, pytest.mark.long, pytest.mark.timeout(400)]
 def collector() -> Iterator[CollectorServer]:
     with CollectorServer() as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Measure by one stopwatch how long pages take."""
+    with Stopwatch() as watch:
+        monkeypatch.setattr(Visitor, "watch", watch, raising=False)
+        yield
 
 
 @pytest.fixture
@@ -74,6 +83,7 @@ def port(collector: CollectorServer) -> Iterator[int]:
 class Visitor:
     """A browser: one connection, one cookie jar."""
 
+    watch: ClassVar[Stopwatch]
     port: int
     name: str
     cookies: dict[str, str] = field(default_factory=dict)
@@ -84,9 +94,9 @@ class Visitor:
 
     async def visit(self) -> None:
         """Open a page that tells the next number."""
-        begun = time.perf_counter()
+        begun = self.watch.seconds
         status, _ = await self.get(f"/?who={self.name}&number={self.told}")
-        self.slowest = max(self.slowest, time.perf_counter() - begun)
+        self.slowest = max(self.slowest, self.watch.seconds - begun)
         assert status == 200
         if self.known_since is None and self.cookies:
             self.known_since = self.told

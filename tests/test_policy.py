@@ -48,6 +48,7 @@ def test_what_to_do_with_bots_is_a_setting() -> None:
     assert decide(bot, policy=Policy(bots="keep")) == PAGE
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "piece", ["bo", "Mozilla/5.0 (", "a.", "craw", " ", "\\", "bo-_;/", "archive", "uptim", "cubot"]
 )
@@ -57,10 +58,10 @@ def test_a_hostile_user_agent_costs_little(piece: str) -> None:
     def cost(agent: str) -> float:
         infos = [request("/", {"user-agent": f"{number} {agent}"}) for number in range(200)]
         is_known_bot.cache_clear()
-        started = time.perf_counter()
+        started = time.thread_time()
         for info in infos:
             assert Policy().decide(info) == PAGE
-        return time.perf_counter() - started
+        return time.thread_time() - started
 
     hostile = (piece * 16_384)[:16_384] if piece != "cubot" else "cubot " * 2_000
     assert min(cost(hostile) for _ in range(3)) < 20 * min(cost((CHROME * 5)[:512]) for _ in range(3))

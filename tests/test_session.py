@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -188,6 +189,17 @@ def test_an_identity_may_be_taken_back() -> None:
     bring_back()
     assert session.user_id == "user_1"
     assert names(reader, session) == ["bid_key_uid"]
+
+
+def test_a_new_browser_id_that_is_taken_back_leaves_the_guest_id_of_the_old_one() -> None:
+    session = opened(session_reader(), cookie_header(bid_key=BROWSER_ID))
+    session.read_guest_id(BROWSER_ID, OTHER_ID, is_old=False)
+    take_back = session.make_identity_undo()
+    session.rotate()
+    session.assign(IssuedId(str(uuid4()), guest := str(uuid4())))
+    assert session.guest_id == guest
+    take_back()
+    assert (session.browser_id, session.guest_id) == (BROWSER_ID, OTHER_ID)
 
 
 @pytest.mark.parametrize("then", ["reset", "rotate", "identify"])

@@ -98,6 +98,22 @@ def test_settings_of_destinations(kind: str, name: str, value: Any) -> None:
     is_refused_or_taken(lambda: Tracking.from_mapping({"sitecore" if kind == "edge" else kind: {name: value}}))
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "edge_context_id", "site_name", "edge_url", "dialect", "personalize_cookie", "adopt_engage_cookie",
+        "adopt_edge_cookie", "include_utm_parameters", "requested_at", "client_key",
+    ],
+)  # fmt: skip
+@settings(max_examples=40)
+@given(value=VALUES)
+def test_settings_of_the_edge_form(name: str, value: Any) -> None:
+    own: dict[str, Any] = {"edge_context_id": "ctx1", "site_name": "shop", name: value}
+    make: Any = Sitecore
+    is_refused_or_taken(lambda: make(**own))
+    is_refused_or_taken(lambda: Tracking.from_mapping({"sitecore": own}))
+
+
 @settings(max_examples=40)
 @given(value=VALUES)
 def test_mappings(value: Any) -> None:

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from passerby.collector import CollectorServer
+from tests.making import PATIENCE
 
 MakeEvent = Callable[..., dict[str, Any]]
 
@@ -23,7 +24,7 @@ def collector() -> Iterator[CollectorServer]:
 
 @pytest.fixture
 def client(collector: CollectorServer) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=collector.url, timeout=10) as client:
+    with httpx.Client(base_url=collector.url, timeout=PATIENCE) as client:
         yield client
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from passerby.collector import CollectorServer
 from passerby.collector.access_control import COOKIE, is_loopback_name
+from tests.making import PATIENCE
 
 CREATE = "/v1.2/browser/create.json?client_key=key&message={}"
 FAULTS = "/_collector/faults"
@@ -36,7 +37,7 @@ def test_names_of_others_are_refused(client: httpx.Client, host: str, method: st
 
 
 def test_request_without_host_is_refused(collector: CollectorServer) -> None:
-    with socket.create_connection(("127.0.0.1", collector.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", collector.port), timeout=PATIENCE) as connection:
         connection.sendall(b"GET /_collector/events HTTP/1.0\r\n\r\n")
         answer = connection.recv(65_536)
 
@@ -81,7 +82,7 @@ def guarded() -> Iterator[CollectorServer]:
 @pytest.fixture
 def stranger(guarded: CollectorServer) -> Iterator[httpx.Client]:
     """A client on another machine, as the collector sees it."""
-    with httpx.Client(base_url=guarded.url, headers=ELSEWHERE, timeout=10) as client:
+    with httpx.Client(base_url=guarded.url, headers=ELSEWHERE, timeout=PATIENCE) as client:
         yield client
 
 

@@ -23,7 +23,7 @@ from passerby.collector.store import Store
 from .conftest import MakeEvent
 
 NOTHING = {"accepted": 0, "refused": 0, "failed": 0, "repeated": 0, "lag": None}
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 @pytest.fixture

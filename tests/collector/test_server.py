@@ -16,6 +16,7 @@ import pytest
 
 from passerby.collector import CollectedRequest, CollectorServer
 from passerby.collector.request_handler import MAX_BODY
+from tests.making import PATIENCE
 
 from .conftest import MakeEvent
 
@@ -24,7 +25,7 @@ CREATE = "/v1.2/browser/create.json?client_key=key&message={}"
 
 def say(collector: CollectorServer, request: bytes) -> bytes:
     """Send these very bytes and read until the server is done."""
-    with socket.create_connection(("127.0.0.1", collector.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", collector.port), timeout=PATIENCE) as connection:
         connection.sendall(request)
         return b"".join(iter(lambda: connection.recv(65_536), b""))
 
@@ -216,7 +217,7 @@ def test_stop_does_not_wait_for_those_who_hang(collector: CollectorServer, clien
         collector.stop()
 
         with pytest.raises(httpx.TransportError):
-            hanging.result(timeout=10)
+            hanging.result(timeout=PATIENCE)
 
 
 def test_busy_port_is_an_error(collector: CollectorServer) -> None:

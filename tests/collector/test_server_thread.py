@@ -16,6 +16,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from passerby.collector.server_thread import ServerThread, bind
+from tests.making import PATIENCE
 
 HOST = "127.0.0.1"
 
@@ -53,7 +54,7 @@ def test_request_under_way_is_finished_within_the_grace() -> None:
     seen: list[str] = []
     server = ServerThread(make_app(seen), host=HOST, port=0, name="test", stop_grace=30)
     server.start()
-    with socket.create_connection((HOST, server.port), timeout=30) as connection:
+    with socket.create_connection((HOST, server.port), timeout=PATIENCE) as connection:
         connection.sendall(b"GET /?seconds=0.3 HTTP/1.1\r\nHost: x\r\n\r\n")
         while "request" not in seen:
             time.sleep(0.01)
@@ -100,7 +101,7 @@ def test_thread_that_does_not_end_is_left_to_itself(caplog: pytest.LogCaptureFix
 
     server = ServerThread(app, host=HOST, port=0, name="test", end_timeout=0.3)
     server.start()
-    with socket.create_connection((HOST, server.port), timeout=30) as connection:
+    with socket.create_connection((HOST, server.port), timeout=PATIENCE) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         server.close()
         is_over.set()

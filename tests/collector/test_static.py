@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from passerby.collector import CollectorServer
 from passerby.collector.server_thread import ServerThread
 from passerby.collector.static import FOLDER, MEDIA_TYPES, StaticFiles
+from tests.making import PATIENCE
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 def pages(folder: Path) -> Iterator[httpx.Client]:
     server = ServerThread(Starlette(routes=StaticFiles(folder).routes), host="127.0.0.1", port=0, name="pages")
     server.start()
-    with httpx.Client(base_url=server.url, timeout=10) as client:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE) as client:
         yield client
     server.close()
 

@@ -17,7 +17,7 @@ from tests.making import let_go
 MakeTracking = Callable[..., Tracking]
 
 # A call may take long on a busy machine: one that is given up and made again would be an event that comes twice.
-QUICK: dict[str, Any] = {"retry_base": 0.02, "retry_cap": 0.1, "request_timeout": 25.0, "secret_key": "a key for tests"}
+QUICK: dict[str, Any] = {"retry_base": 0.02, "retry_cap": 0.1, "request_timeout": 50.0, "secret_key": "a key for tests"}
 
 
 @pytest.fixture

@@ -179,7 +179,7 @@ def test_a_wish_that_says_nothing_is_no_wish(
 def test_nobody_waits_for_an_id_while_the_service_wants_to_be_left_alone(
     collector: CollectorServer, make_tracking: MakeTracking, status: int
 ) -> None:
-    collector.fail("create", status=status, headers={"Retry-After": "60"})
+    collector.fail("create", status=status, headers={"Retry-After": "3600"})
     tracking = make_tracking(collector.url)
     tracking.start()
     assert wait_until(lambda: getattr(tracking.stats().browser_ids, "failed", 0) >= 2)
@@ -187,9 +187,9 @@ def test_nobody_waits_for_an_id_while_the_service_wants_to_be_left_alone(
 
     begun = time.monotonic()
     with pytest.raises(BrowserIdUnavailable):
-        tracking.handle_cookie_sync(page_request(), [], 60)
+        tracking.handle_cookie_sync(page_request(), [], 600)
 
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 60
     assert len(collector.requests) == asked
 
 

@@ -29,7 +29,7 @@ from passerby.browser_ids.pool import BrowserIdCounts
 from passerby.collector import CollectorServer
 from passerby.delivery.loop import WorkerLoop
 from passerby.destinations import Query
-from tests.making import PATIENCE
+from tests.making import PATIENCE, Stopwatch, eventually_async
 
 from .conftest import QUICK, MakeTracking
 from .doubles import Plain, assert_ledger, new_id, page_request, wait_until
@@ -54,14 +54,14 @@ def timed(action: Callable[[], object]) -> float:
 
 # Bounds (U5)
 
-LATE = 5.0  # seconds by which a busy machine may be late; what is not waited for would take 120
+LATE = 60.0  # seconds by which a busy machine may be late; what is not waited for would take ten minutes
 
 
 @pytest.mark.parametrize("timeout", [0.0, 0.3, 1.0])
 def test_flush_and_close_end_in_time_though_nobody_answers(
     make_tracking: MakeTracking, black_hole: str, timeout: float
 ) -> None:
-    tracking = make_tracking(black_hole, request_timeout=120.0)
+    tracking = make_tracking(black_hole, request_timeout=600.0)
     tell(tracking, 30)
 
     async def timed_async(action: Callable[[float], Any]) -> float:
@@ -101,7 +101,7 @@ def test_flush_returns_as_soon_as_all_is_delivered(make_tracking: MakeTracking, 
     tracking = make_tracking(collector.url)
     tell(tracking, 50)
 
-    assert timed(lambda: tracking.flush(60)) < 30
+    assert timed(lambda: tracking.flush(600)) < 60
     assert len(collector.events) == 50
 
 
@@ -112,7 +112,7 @@ def test_many_may_flush_at_the_same_time(make_tracking: MakeTracking, collector:
     def tell_and_flush() -> None:
         for _ in range(20):
             tell(tracking)
-            results.append(tracking.flush(100))
+            results.append(tracking.flush(600))
 
     threads = [threading.Thread(target=tell_and_flush) for _ in range(6)]
     begun = time.monotonic()
@@ -121,7 +121,7 @@ def test_many_may_flush_at_the_same_time(make_tracking: MakeTracking, collector:
     for thread in threads:
         thread.join()
 
-    assert time.monotonic() - begun < 25, "nobody waits in vain"
+    assert time.monotonic() - begun < 90, "nobody waits in vain"
     assert len(results) == 120
     assert tracking.flush(PATIENCE) == 0
     assert len(collector.events) == 120
@@ -270,10 +270,9 @@ def test_a_loop_that_cannot_be_made_is_tried_again(
             patch.setattr(place, fail)
             tell(tracking)
             assert wait_until(lambda: not tracking._delivery._worker.is_running)
-            begun = time.monotonic()
-            with pytest.raises(RemoteError, match="cannot be started"):
+            with Stopwatch() as watch, pytest.raises(RemoteError, match="cannot be started"):
                 tracking.for_visitor(new_id()).guest_id_sync(1)
-            assert time.monotonic() - begun < 3.0
+            assert watch.seconds < 3.0
             assert wait_until(tracking._delivery._worker._started.is_set), "nobody waits for it in vain"
         gc.collect()
 
@@ -412,9 +411,11 @@ def test_a_request_that_is_cancelled_while_it_waits_for_an_id_wastes_none(
     tracking = make_tracking(collector.url, browser_id_pool_size=0)
 
     async def give_up() -> None:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(1.5):  # by then the service was asked, on a busy machine too
-                await tracking.handle_cookie(page_request(), [], 30)
+        waiting = asyncio.ensure_future(tracking.handle_cookie(page_request(), [], 30))
+        await eventually_async(lambda: collector.requests)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
 
     asyncio.run(give_up())
 

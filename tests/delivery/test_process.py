@@ -16,20 +16,23 @@ import pytest
 
 from passerby.collector import CollectorServer
 from passerby.outbox.sqlite import SqliteOutbox
+from tests.making import Stopwatch
 
+ROOT = Path(__file__).parents[2]
 PATIENCE = 60  # seconds, on the slowest machine
 
 BEGIN = """
 import atexit, multiprocessing, os, signal, sys, threading, time
-ending = None  # set by scripts that want to know how long passerby held up their exit
-atexit.register(lambda: ending and print(time.monotonic() - ending))  # called after passerby's own
+ending = watch = None  # set by scripts that want to know how long passerby held up their exit
+atexit.register(lambda: watch and print(time.monotonic() - ending, watch.seconds))  # called after passerby's own
 from uuid import uuid4
 from passerby import Sitecore, Tracking
 
 url, close_timeout = sys.argv[1], float(sys.argv[2])
 tracking = Tracking(
     Sitecore(client_key="key", target_url=url, point_of_sale="shop"),
-    secret_key="a key for tests", close_timeout=close_timeout, retry_base=0.05, outbox=os.environ["OUTBOX"],
+    secret_key="a key for tests", close_timeout=close_timeout, retry_base=0.05, request_timeout=60.0,
+    outbox=os.environ["OUTBOX"],
 )
 
 def tell(who, times):
@@ -37,6 +40,13 @@ def tell(who, times):
     for number in range(times):
         tracker.event("STEP", {"who": who, "number": number})
 """
+
+
+# The last line of a script that prints in the end for how long it was held up: by the clock, and while the machine ran.
+MEASURE_EXIT = (
+    f"sys.path.insert(0, {str(ROOT)!r}); from tests.making import Stopwatch; "
+    "ending, watch = time.monotonic(), Stopwatch().__enter__()"
+)
 
 
 @pytest.fixture
@@ -142,14 +152,14 @@ def test_what_was_told_before_an_exception_or_ctrl_c_is_delivered(collector: Col
 
 
 def test_exit_takes_no_longer_than_allowed_and_says_what_is_lost(black_hole: str, tmp_path: Path, outbox: str) -> None:
-    script = Script(
-        tmp_path, "tell('script', 7)\nending = time.monotonic()", black_hole.replace("127.0.0.1", "localhost"), 1.0
-    )
+    script = Script(tmp_path, f"tell('script', 7)\n{MEASURE_EXIT}", black_hole.replace("127.0.0.1", "localhost"), 1.0)
 
     code, out, err = script.end()
 
     assert code == 0
-    assert 0.5 < float(out) <= 1.5
+    elapsed, running = map(float, out.split())
+    assert elapsed > 0.5
+    assert running <= 1.5
     if outbox == "memory":
         assert err.strip() == "7 events were not delivered before exit and are lost with this process"
     else:
@@ -159,13 +169,13 @@ def test_exit_takes_no_longer_than_allowed_and_says_what_is_lost(black_hole: str
 def test_exit_takes_no_longer_with_several_trackings(black_hole: str, tmp_path: Path) -> None:
     script = Script(
         tmp_path,
-        """
+        f"""
         from passerby import CustomerIO
         others = [Tracking(CustomerIO(write_key="key", target_url=url), secret_key="a key for tests") for _ in range(4)]
         for other in others:
             other.for_visitor(str(uuid4())).event("STEP")
         tell("script", 1)
-        ending = time.monotonic()
+        {MEASURE_EXIT}
         """,
         black_hole,
         2.0,
@@ -174,7 +184,9 @@ def test_exit_takes_no_longer_with_several_trackings(black_hole: str, tmp_path: 
     code, out, _ = script.end()
 
     assert code == 0
-    assert 1.0 < float(out) <= 4.0
+    elapsed, running = map(float, out.split())
+    assert elapsed > 1.0
+    assert running <= 4.0
 
 
 def test_a_child_can_log_whatever_its_parent_was_doing(black_hole: str, tmp_path: Path) -> None:
@@ -224,14 +236,14 @@ def test_ctrl_c_ends_the_waiting_at_exit(black_hole: str, tmp_path: Path, outbox
             print('ready', flush=True)
         threading.Thread(target=say_when_it_waits, daemon=True).start()
     """
-    script = Script(tmp_path, text, black_hole, close_timeout=50.0)
+    script = Script(tmp_path, text, black_hole, close_timeout=600.0)
     assert script.wait_for_line() == "ready\n"
     script.process.send_signal(signal.SIGINT)
     begun = time.monotonic()
 
     _, _, err = script.end()
 
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 50
     assert "Traceback" not in err
     if outbox == "memory":
         assert "3 events were not delivered before exit" in err
@@ -393,12 +405,12 @@ def test_a_fork_leaves_the_parents_connections_alone(collector: CollectorServer,
         """,
         by_name(collector),
     )
-    begun = time.monotonic()
 
-    code, out, err = script.end()
+    with Stopwatch() as watch:
+        code, out, err = script.end()
 
     assert (code, out) == (0, "0\n"), err
-    assert time.monotonic() - begun < 9, "no call had to be given up and repeated"
+    assert watch.seconds < 9, "no call had to be given up and repeated"
     assert told(collector) == {"parent": 30}
 
 

@@ -111,6 +111,12 @@ class TestEventsForm:
         assert (made["event_name"], made["distinct_id"], "user_id" in made) == ("purchase", BROWSER_ID, False)
         assert made["properties"] == {"value": 5, "items": [{"id": 1}]}
 
+    def test_the_page_view_of_a_bot_is_marked(self) -> None:
+        made = sent(event("page_view", None, data={"page": "Boot"}, context=CONTEXT._replace(bot=True)))
+        assert made["properties"]["bot"] is True
+        made = sent(event("page_view", None, data={"page": "Boot"}, context=CONTEXT))
+        assert "bot" not in made["properties"]
+
     @pytest.mark.parametrize("name", ["$pageview", "page_view"])
     def test_a_page_view_goes_by_the_name_that_is_set(self, name: str) -> None:
         told = event("page_view", data={"page": "Boot", "title": "Boots", "referrer": None}, context=CONTEXT)

@@ -226,6 +226,12 @@ class TestRequests:
         edge(dialect=dialect).check(told)
         assert body(told, dialect=dialect)["dob"] == sent
 
+    @pytest.mark.parametrize("stored", ["1990-12-31", "1990-12-31T00:00"])
+    def test_one_recorded_before_the_change_to_the_engage_form_is_sent_in_its_form(self, stored: str) -> None:
+        told = event("identity", data={"identifiers": [{"id": "1", "provider": "CRM"}], "dob": stored})
+        call = Sitecore(client_key="key", target_url=URL, point_of_sale="shop").encode([told])
+        assert json.loads(call.body or b"")["dob"] == "1990-12-31T00:00"
+
     def test_utm_parameters_can_be_left_out(self) -> None:
         told = event(context=Context(campaign={"utm_source": "x"}))
         assert body(told)["utm_source"] == "x"
@@ -330,6 +336,12 @@ class TestQueries:
         assert re.fullmatch("[0-9a-f]{32}", call.headers["x-sc-correlation-id"])
         assert call.headers["User-Agent"] == "Mozilla/5.0"
         assert asked.params == {"cart": {"total": 5}}, "what the app gave is not changed"
+
+    def test_blanks_around_a_user_agent_are_no_part_of_a_header(self) -> None:
+        asked = PersonalizationRequest(
+            {"friendly_id": "exp"}, point_of_sale="shop", context=Context(user_agent=" Mine/1 ")
+        )
+        assert edge().personalize_query(asked).request.headers["User-Agent"] == "Mine/1"
 
     def test_a_user_agent_that_fits_no_header_is_left_out(self) -> None:
         asked = PersonalizationRequest({"friendly_id": "f"}, point_of_sale="s", context=Context(user_agent="a\r\nb: c"))

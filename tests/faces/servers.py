@@ -15,7 +15,7 @@ from pathlib import Path
 
 APP = "tests.faces.served:app"
 ROOT = Path(__file__).parents[2]
-PATIENCE = 30  # seconds, on the slowest machine
+PATIENCE = 60  # seconds, on the slowest machine
 
 # Arguments of `python -m`; {port} is where to listen, or {socket}.
 ASGI_SERVERS = {

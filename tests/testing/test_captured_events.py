@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from passerby import Sitecore, Tracker, Tracking
+from passerby import CustomerIO, Sitecore, Tracker, Tracking
 from passerby.testing import CapturedEvents, capture_events, dry_run
 from tests.making import BROWSER_ID
 
@@ -36,6 +36,21 @@ def test_all_assertions(tracker: Tracker, captured_events: CapturedEvents) -> No
     captured_events.assert_no_event("ADD", coupon="Y")
     captured_events.clear()
     captured_events.assert_nothing()
+
+
+def test_forms_and_screens(captured_events: CapturedEvents) -> None:
+    sitecore = Sitecore(client_key="key", target_url=PUBLIC, point_of_sale="shop")
+    tracker = Tracking(sitecore, CustomerIO(write_key="key"), secret_key="a secret key that signs").for_visitor(
+        BROWSER_ID
+    )
+    tracker.form("contact", "submitted", "c1")
+    tracker.screen("Cart", {"items": 3})
+    captured_events.assert_summary("form contact SUBMITTED", "screen Cart")
+    captured_events.assert_form("contact")
+    assert captured_events.assert_form("contact", "submitted", component_instance_id="c1").kind == "form"
+    assert captured_events.assert_screen("Cart", items=3).kind == "screen"
+    with pytest.raises(AssertionError, match="expected one form with form_id='news'"):
+        captured_events.assert_form("news")
 
 
 def test_refused_calls_are_counted(tracker: Tracker, captured_events: CapturedEvents) -> None:

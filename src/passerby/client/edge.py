@@ -103,7 +103,7 @@ class EdgeSDK:
         Args:
             request: the visitor's request.
             data: `friendly_id`, `channel` and other fields.
-            timeout: in seconds, for the whole response.
+            timeout: in seconds, see `passerby.Tracker.personalize`.
         """
         with self._own_codes():
             return await self.tracking.personalize(data, request, timeout)

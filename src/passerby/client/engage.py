@@ -63,6 +63,10 @@ def cookie_settings(settings: SettingsValues, sets_cookie: object, expiry_days: 
     Raises:
         SettingsError: that is no number.
     """
+    if "set_cookie" in settings:
+        raise SettingsError(
+            "found it beside the SDK's own setting for the same, expected one of them", setting="set_cookie"
+        )
     settings["set_cookie"] = bool(sets_cookie)
     seconds = _seconds(expiry_days)
     if seconds is not None:

@@ -84,6 +84,12 @@ def make_session_reader(settings: Settings, shared: SharedCookie | None, proxies
     guest = (
         None if shared.guest is None else GuestCookie(shared.guest, attributes, shared.old_guest, shared.keeps_guest)
     )
+    if not settings.set_cookie and any(not one.wins for one in shared.old):
+        raise SettingsError(
+            "found False beside the cookie of another Sitecore form (adopt_engage_cookie or adopt_edge_cookie), "
+            "expected True: the browser SDK, which sets the cookie otherwise, gives each visitor a new ID",
+            setting="set_cookie",
+        )
     # If only passerby writes the ID, it has a signature. Without one it may have been chosen by an attacker.
     has_other_writers = is_readable or not settings.set_cookie
 

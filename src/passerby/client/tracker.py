@@ -325,7 +325,7 @@ class Tracker:
         Args:
             data: `friendly_id`, and optionally `channel`, `currency`, `language`, `email`, `identifier`, `params`,
                 `point_of_sale`; in the edge form also `geo` and `page_variant_ids`.
-            timeout: in seconds, for all requests together.
+            timeout: in seconds, for all requests together; one for the guest ID gets at most half of it.
 
         Returns:
             The response of the experience, or None if it failed, consent is missing, or the visitor is a known bot.

@@ -64,7 +64,7 @@ class ClientTimeouts:
         self._head = 0
         self._head_since: float | None = self._loop.time()
         self._unread = 0
-        self._unread_since = self._loop.time()
+        self._unread_for = 0.0
         self._next = self._loop.call_later(LOOK_EVERY, self._look)
 
     def add_to_head(self, size: int) -> None:
@@ -86,10 +86,11 @@ class ClientTimeouts:
     def _look(self) -> None:
         now = self._loop.time()
         unread = self._transport.get_write_buffer_size()
-        if not unread or unread != self._unread:
-            self._unread, self._unread_since = unread, now
+        # The time of a process that stood still between two looks is not the client's.
+        self._unread_for = self._unread_for + LOOK_EVERY if unread and unread == self._unread else 0.0
+        self._unread = unread
         is_slow = self._head_since is not None and now - self._head_since > HEAD_TIMEOUT
-        if is_slow or now - self._unread_since > UNREAD_TIMEOUT:
+        if is_slow or self._unread_for > UNREAD_TIMEOUT:
             self._transport.abort()
             return
         self._next = self._loop.call_later(LOOK_EVERY, self._look)

@@ -161,7 +161,8 @@ class OldCookie:
 
     Attributes:
         name: the cookie's name.
-        wins: whether its ID replaces that of a current cookie. Otherwise it is used only without a valid current one.
+        wins: whether its ID replaces that of a current cookie without a signature. Otherwise it is used only without a
+            valid current one.
     """
 
     name: str

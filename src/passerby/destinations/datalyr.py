@@ -279,6 +279,8 @@ def _page_view(event: Event) -> dict[str, Any]:
     said = event.context
     request = (("url", said.url), ("path", said.path), ("referrer", said.referrer))
     facts |= {name: value for name, value in request if value is not None}
+    if said.bot:
+        facts["bot"] = True
     return {**facts, **(said.campaign or {}), **data, **event.attributes}
 
 

@@ -74,7 +74,7 @@ class CookieSet(NamedTuple):
         browser_id: the cookie with the browser ID.
         identity: the cookie with the user ID, or None without a secret key.
         log_out: the cookie that counts log-outs, or None without a secret key.
-        wins: for old cookies, whether their ID replaces that of the current ones.
+        wins: for old cookies, whether their ID replaces that of the current ones, if it has no signature.
     """
 
     browser_id: BrowserIdCookie

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from logging import Logger
 from typing import Final, Literal, NamedTuple
 
@@ -30,6 +30,7 @@ class _SessionState(NamedTuple):
     is_rotated: bool
 
 
+_NO_GUESTS: Final[Mapping[str, str]] = {}
 _UNCHANGED: Final = "unchanged"
 _CLEARED: Final = "forgotten"
 
@@ -60,7 +61,7 @@ class Session:
     __slots__ = (
         "_browser_id",
         "_decision",
-        "_guest",
+        "_guests",
         "_identity_change",
         "_is_rotated",
         "_policy",
@@ -113,8 +114,8 @@ class Session:
         self.has_new_guest: bool = False
         self.has_old_guest: bool = False
         self._browser_id = parsed_browser_id.browser_id
-        # With the browser ID to which it belongs, so that no other one ever gets it.
-        self._guest: IssuedId | None = None
+        # By the browser IDs to which they belong, so that no other one ever gets them.
+        self._guests: Mapping[str, str] = _NO_GUESTS
         self._user_id = remembered.user_id if remembered is not None else user_id
         self._identity_change: StoredIdentity | str = _UNCHANGED
         self._decision = decision
@@ -149,8 +150,7 @@ class Session:
     @property
     def guest_id(self) -> str | None:
         """The guest ID that belongs to the browser ID, if it is known."""
-        guest = self._guest
-        return guest.guest_id if guest is not None and guest.browser_id == self.browser_id else None
+        return self._guests.get(self.browser_id or "")
 
     @property
     def issued_id(self) -> IssuedId | None:
@@ -160,11 +160,16 @@ class Session:
 
     def read_guest_id(self, browser_id: str, guest_id: str, is_old: bool) -> None:
         """Note the IDs of the request's cookies, and whether the guest ID has to be moved into the current cookie."""
-        self._guest, self.has_old_guest = IssuedId(browser_id, guest_id), is_old
+        self._add_guest(browser_id, guest_id)
+        self.has_old_guest = is_old
 
     def learn_guest_id(self, browser_id: str, guest_id: str) -> None:
         """Note the guest ID of a browser ID, as the service gives it."""
-        self._guest, self.has_new_guest = IssuedId(browser_id, guest_id), True
+        self._add_guest(browser_id, guest_id)
+        self.has_new_guest = True
+
+    def _add_guest(self, browser_id: str, guest_id: str) -> None:
+        self._guests = {**self._guests, browser_id: guest_id}
 
     @property
     def is_consent_withdrawn(self) -> bool:
@@ -234,15 +239,16 @@ class Session:
     def assign(self, issued: IssuedId) -> None:
         """Assign a new ID to the browser."""
         self._browser_id = issued.browser_id
-        self._guest = issued
         self.has_new_id = True
         self.has_new_guest = issued.guest_id is not None
+        if issued.guest_id is not None:
+            self._add_guest(issued.browser_id, issued.guest_id)
         if self._states:
             self._states[-1] = self._state()
 
     def unassign(self) -> None:
         """Remove the assigned ID, which may then be used for another visitor."""
-        self._browser_id = self._guest = None
+        self._browser_id = None
         self.has_new_id = self.has_new_guest = False
 
     def identify(self, user_id: str, remembered: StoredIdentity | None) -> None:

@@ -107,7 +107,8 @@ class SessionReader:
         """Return the visitor of an old cookie if its ID is to be used, else the current one.
 
         The browser may keep an old cookie for ever, if another host of the domain has set it. Therefore an ID that was
-        moved before is that of the current cookies, and one that was replaced by a new one does not return.
+        moved before is that of the current cookies, and one that was replaced by a new one does not return. One without
+        a signature does not replace one with a signature, or every host of the domain could change it.
         """
         known = current.browser_id.browser_id
         for cookies in self._old_cookies:
@@ -120,6 +121,12 @@ class SessionReader:
                 continue
             if browser_id == known:
                 return current
+            if (
+                known is not None
+                and self._browser_id_cookie.protects(header, known)
+                and not cookies.browser_id.protects(header, browser_id)
+            ):
+                continue
             if log_outs is not None and log_outs > (old.log_outs or 0):
                 old = old._replace(stored_identity=None, log_outs=log_outs)
             return old._replace(browser_id=old.browser_id._replace(needs_renewal=True, is_old=True))
@@ -219,6 +226,8 @@ class SessionReader:
         signatures, if it has exactly our attributes. So it is with the guest ID, and with the deletion of old cookies.
         """
         lines = {line.partition("=")[0].strip(): line for line in header_of(headers, "set-cookie")}
+        if not lines:
+            return []
         cookie = self._browser_id_cookie
         left = [one.name for one in (self._identity_cookie, self._log_out_cookie) if one is not None]
         if cookie.signature_name in lines or (cookie.name in lines and cookie.has_written(lines[cookie.name])):

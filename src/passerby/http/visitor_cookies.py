@@ -166,6 +166,13 @@ class BrowserIdCookie:
         made = self.write(value, secure=True) if self.id_format.matches(value) else self.expire(secure=True)
         return is_same_cookie(made[0], line)
 
+    def protects(self, header: str, browser_id: str) -> bool:
+        """Return whether a raw Cookie header has a valid signature of an ID, so that no unsigned one replaces it."""
+        if self._signer is None or self._on_bad_signature == "adopt":
+            return False
+        short = [one for one in self._signatures.find(header) if len(one) <= _LONGEST_SIGNATURE and _may_be_signed(one)]
+        return any(self._signed(browser_id, signature) is not None for signature in short[:_MOST_TRIES])
+
     def _parse_plain(self, value: str) -> ParsedBrowserId:
         return ParsedBrowserId(value if self.id_format.matches(value) else None, is_present=True)
 

@@ -54,7 +54,7 @@ class CapturedEvents:
 
     def assert_form(self, form_id: str, interaction: str | None = None, **fields: Any) -> Event:
         """Assert that exactly one call for this form, and this interaction if one is given, matches, and return it."""
-        named = {"form_id": form_id} if interaction is None else {"form_id": form_id, "interaction": interaction}
+        named = {"form_id": form_id} | ({} if interaction is None else {"interaction": interaction.upper()})
         return self._assert_one("form", "form", {**named, **fields})
 
     def assert_screen(self, name: str, **fields: Any) -> Event:

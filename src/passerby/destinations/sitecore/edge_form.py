@@ -130,7 +130,8 @@ class EdgeForm:
         adopt_engage_cookie: str | None,
     ) -> None:
         if not isinstance(dialect, str) or dialect not in get_args(EdgeDialect):
-            raise SettingsError('expected "content" or "cloud"', setting="dialect")
+            found = repr(dialect)[:100] if isinstance(dialect, str) else type(dialect).__name__
+            raise SettingsError(f'found {found}, expected "content" or "cloud"', setting="dialect")
         self._words = words = _WORDS[dialect]
         self._is_content = dialect == "content"
         setting, code = words.context_id
@@ -149,7 +150,7 @@ class EdgeForm:
         self._site_name = site_name if isinstance(site_name, str) else None
         self._include_utm_parameters = include_utm_parameters is None or not is_empty(include_utm_parameters)
         self.account: str = f"sc_{self._context_id}"
-        old = [OldCookie(self.account, wins=True)]
+        old = [OldCookie(self.account, wins=True)] if self.account != "sc_cid" else []
         if adopt_engage_cookie is not None:
             old.append(OldCookie(f"bid_{checked_account(adopt_engage_cookie, 'adopt_engage_cookie')}"))
         self.cookie: SharedCookie = SharedCookie(
@@ -265,7 +266,7 @@ class EdgeForm:
             "Content-Type": "application/json",
             "x-sc-correlation-id": uuid4().hex,
         }
-        agent = request.context.user_agent
+        agent = (request.context.user_agent or "").strip()
         if agent and agent.isascii() and agent.isprintable():
             headers["User-Agent"] = agent
         url = f"{self.base}/v1/personalize?{self._parameters(site)}"

@@ -26,6 +26,7 @@ from .checks import (
     checked_account,
     is_email,
     is_empty,
+    is_real_day,
     is_real_minute,
 )
 
@@ -101,6 +102,8 @@ class EngageForm:
     def encode(self, event: Event) -> OutgoingRequest:
         """Return the POST request of an event."""
         body = event_body(event, self._client_key, event.point_of_sale, self._include_utm_parameters)
+        if event.kind == "identity" and isinstance(body.get("dob"), str) and is_real_day(body["dob"]):
+            body["dob"] += "T00:00"  # recorded in the edge form, which takes both
         if self._requested_at:
             body["requested_at"] = event.timestamp_text
         return OutgoingRequest("POST", f"{self.base}/v1.2/events", self._post_headers, json.dumps(body))
