@@ -50,9 +50,13 @@ def profile(open_profile: OpenProfile) -> BrowserContext:
 
 
 def browser_id_in(page: Page) -> str:
+    return browser_id_in_page(page, "engage.getBrowserId()")
+
+
+def browser_id_in_page(page: Page, call: str) -> str:
     """What the SDK says, as soon as it has started."""
     expect(page.locator("#browser")).to_have_text(SOME_ID)
-    said: str = page.evaluate("engage.getBrowserId()")
+    said: str = page.evaluate(call)
     return said
 
 

@@ -171,6 +171,24 @@ def test_command_passes_what_is_right(tmp_path: Path) -> None:
     assert not run.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "case_id"),
+    [("edge/sitecore_edge.jsonl", "cloud/cookie/returning"), ("edge/sitecore_edge.jsonl", "content/event/minimal"),
+     ("customerio/customerio.jsonl", "python/track/event")],
+)  # fmt: skip
+@pytest.mark.parametrize("has_head", [True, False], ids=["with its first line", "cases only"])
+def test_command_knows_files_by_their_content(tmp_path: Path, name: str, case_id: str, has_head: bool) -> None:
+    lines = (VECTORS.parent / name).read_text(encoding="utf-8").split("\n")
+    chosen = next(line for line in lines if line and json.loads(line).get("id") == case_id)
+    file = tmp_path / "renamed.jsonl"
+    file.write_text("\n".join([lines[0], chosen] if has_head else [chosen]))
+
+    run = run_command(file)
+
+    assert run.stdout.splitlines()[-1] == "1 passed, 0 failed", run.stdout + run.stderr
+    assert run.returncode == 0
+
+
 def test_command_fails_what_is_wrong(tmp_path: Path) -> None:
     file = tmp_path / "wrong.jsonl"
     file.write_text(LINES["pageview/minimal"].replace('"channel":"WEB"', '"channel":"APP"', 1) + "\n")

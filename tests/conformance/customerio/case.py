@@ -103,4 +103,6 @@ def is_of_customerio(path: Path) -> bool:
     """Whether a vectors file was recorded from Customer.io's SDKs."""
     with path.open(encoding="utf-8") as lines:
         first = json.loads(next(lines, "{}"))
-    return "sdk" in first or "customerio" in str(first.get("_about", {}).get("recorded_from", ""))
+    return first.get("sdk") in ("python", "node") or "customerio" in str(
+        first.get("_about", {}).get("recorded_from", "")
+    )

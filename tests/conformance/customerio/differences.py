@@ -18,7 +18,17 @@ from passerby.version import __version__
 from ..case import JSON
 from ..secrets import holds_secret
 from .case import Call, Case
-from .ours import BROWSER, MAX_CALL, cannot_be_written, message_of, moment, size_of, traits_of, written
+from .ours import (
+    BROWSER,
+    MAX_CALL,
+    cannot_be_written,
+    is_unknown_context,
+    message_of,
+    moment,
+    size_of,
+    traits_of,
+    written,
+)
 from .recorded import IN_TURN, is_good
 
 Change = Callable[[Case, JSON], None]
@@ -107,6 +117,23 @@ def _copy_the_category(one: JSON) -> None:
     message = one["message"]
     if message["type"] == "page" and "category" in message:
         message["properties"]["category"] = message["category"]
+    if message["type"] == "screen" and "category" in message:
+        message["properties"] = {"category": message.pop("category"), **message["properties"]}
+
+
+def _know_the_context(case: Case, outcome: JSON) -> None:
+    call = _only(case)
+    if call is None or not isinstance(call.args.get("context"), dict) or not call.args["context"]:
+        return
+    if is_unknown_context(call.args["context"]):
+        _refuse(outcome, 0)
+        return
+    for one in outcome["sent"]:
+        known = message_of(call)["context"]
+        if one["message"]["context"] != known:
+            one["message"]["context"] = known
+            if call.name == "page":
+                one["message"]["properties"] = known.get("page", {}) | one["message"]["properties"]
 
 
 def _tell_the_page(one: JSON) -> None:
@@ -116,7 +143,7 @@ def _tell_the_page(one: JSON) -> None:
 
 
 def _write_ids_as_text(one: JSON) -> None:
-    for name in ("previousId", "groupId"):
+    for name in ("previousId", "groupId", "messageId"):
         if name in one["message"]:
             one["message"][name] = str(one["message"][name])
 
@@ -177,7 +204,7 @@ def _take_zero_and_numbers(case: Case, outcome: JSON) -> None:
         return
     user_id = call.args.get("user_id")
     is_zero = case.sdk == "python" and type(user_id) is int and user_id == 0 and not call.args.get("anonymous_id")
-    is_number = case.sdk == "node" and type(user_id) is int
+    is_number = case.sdk == "node" and int in (type(user_id), type(call.args.get("message_id")))
     if is_zero or is_number:
         _send(case, outcome, 0, call)
 
@@ -187,14 +214,17 @@ def _tell_of_the_browser(case: Case, outcome: JSON) -> None:
     if call is None or outcome["calls"] != ["refused"] or not _has_data(call) or call.name == "alias":
         return
     ids = (call.args.get("user_id"), call.args.get("anonymous_id"), call.args.get("group_id"))
-    is_named = call.name in ("identify", "page") or (call.name == "track" and call.args.get("event"))
+    name = call.args.get({"track": "event", "screen": "name"}.get(call.name, ""))
+    is_named = call.name in ("identify", "page") or (call.name in ("track", "screen") and name)
     if ids == (None, None, None) and is_named and not isinstance(call.args.get("timestamp"), str):
         _send(case, outcome, 0, call)
 
 
 def _require_an_event_name(case: Case, outcome: JSON) -> None:
     call = _only(case)
-    if call is not None and call.name == "track" and not str(call.args.get("event") or "").strip():
+    if call is None or call.name not in ("track", "screen"):
+        return
+    if not str(call.args.get("event" if call.name == "track" else "name") or "").strip():
         _refuse(outcome, 0)
 
 
@@ -420,8 +450,8 @@ DIFFERENCES = (
     ),
     Difference(
         "category-in-properties",
-        "Node copies a page's category into its properties, Python does not",
-        "copies it",
+        "Node copies a page's category into its properties, Python does not; a screen has one beside them",
+        "copies a page's, and has a screen's among its properties only",
         "destinations that know properties only should have it too",
         _each(_copy_the_category),
     ),
@@ -476,8 +506,8 @@ DIFFERENCES = (
     ),
     Difference(
         "any-number-is-an-id",
-        "Python takes 0 for no ID, Node no number at all",
-        "takes every whole number",
+        "Python takes 0 for no ID, Node no number at all, not as a message ID either",
+        "takes every whole number for a person, and a message ID as text",
         "a database key is one",
         _take_zero_and_numbers,
     ),
@@ -517,8 +547,15 @@ DIFFERENCES = (
         _leave_the_callers_data,
     ),
     Difference(
+        "known-context",
+        "send a context as it is, whatever its fields",
+        "refuses a field that it has no place for, adds `search` for a URL's query, and writes a campaign as text",
+        "what is misspelt should be heard of, and every destination should get the same",
+        _know_the_context,
+    ),
+    Difference(
         "event-name-required",
-        "take an empty event name",
+        "take an empty name of an event or a screen",
         "refuses it",
         "an event without a name is none",
         _require_an_event_name,

@@ -57,8 +57,13 @@ contexts = st.fixed_dictionaries(
         "ip": st.sampled_from(["203.0.113.9", "2001:db8::"]),
         "userAgent": st.just("UA"),
         "locale": st.just("de-DE"),
-        "page": st.just({"url": "https://shop.example/a"}),
+        "page": st.sampled_from(
+            [{"url": "https://shop.example/a"}, {"url": "https://shop.example/a?x=1", "path": "/a"}, {"title": "A"}]
+        ),
         "library": st.just({"name": "mine"}),
+        "campaign": st.sampled_from([{"name": "spring", "source": "news"}, {"utm_medium": "email"}, {"medium": 5}]),
+        "timezone": st.just("Europe/Vienna"),
+        "device": st.just({"type": "ios"}),
     },
 )
 integrations = st.sampled_from([{}, {"All": False}, {"All": True, "Mixpanel": {"a": [1]}}])
@@ -76,18 +81,21 @@ def cases(draw: st.DrawFn, sdk: str, call: str) -> JSON:
     given: dict[str, st.SearchStrategy[Any]] = {"context": contexts, "integrations": integrations}
     if sdk == "python":
         given["timestamp"] = times.map(lambda text: {"$py": "datetime", "value": text})
-    given[message] = st.sampled_from(["m1", "0f8fad5b-d9cb-469f-a165-70867728950e"])
+    given[message] = st.sampled_from(["m1", "0f8fad5b-d9cb-469f-a165-70867728950e", 17])
     any_id = numbered if sdk == "python" else ids
     who = draw(st.sampled_from([{user}, {anonymous}, {user, anonymous}, {user}]))
     named: dict[str, st.SearchStrategy[Any]] = {name: any_id if name == user else ids for name in sorted(who)}
     if call in ("identify", "group"):
         given["traits"] = mappings(sdk)
-    if call in ("track", "page"):
+    if call in ("track", "page", "screen"):
         given["properties"] = mappings(sdk)
     if call == "track":
         named["event"] = texts
     if call == "page":
         given |= {"name": texts.filter(bool), "category": texts.filter(bool)}
+    if call == "screen":
+        named["name"] = texts
+        given["category"] = texts.filter(bool)
     if call == "group":
         named[group] = any_id
     if call == "alias":

@@ -18,7 +18,10 @@ from .case import Call
 
 BROWSER = "<the browser's ID>"
 MAX_CALL = 32_768
-_TYPES = {"identify": "identify", "track": "track", "page": "page", "group": "group", "alias": "alias"}
+_FACTS = {"ip": "ip", "useragent": "userAgent", "locale": "locale"}
+_PAGE = {"url": "url", "path": "path", "referrer": "referrer", "referer": "referrer"}
+_CAMPAIGN = ("name", "source", "medium", "term", "content")
+_KNOWN = {*_FACTS, *_PAGE, "page", "campaign", "bot", "variant", "pagevariantid"}
 _RESERVED = {
     "created_at": "createdAt",
     "dob": "birthday",
@@ -32,7 +35,7 @@ def message_of(call: Call) -> JSON:
     """The message of a call whose arguments are right."""
     args = call.args
     message: JSON = {
-        "type": _TYPES[call.name],
+        "type": call.name,
         "messageId": str(args["message_id"]) if call.has_id else "<uuid7>",
         "timestamp": moment(args["timestamp"]) if call.has_time else "<timestamp>",
         "beside the batch": {},
@@ -62,11 +65,13 @@ def _own_fields(call: Call) -> JSON:
         return {"traits": traits} | ({"groupId": str(args["group_id"])} if call.name == "group" else {})
     if call.name == "alias":
         return {"previousId": str(args["previous_id"])}
+    if call.name == "screen":
+        return {"name": args["name"], "properties": written(screen_properties(args))}
     properties = written(args.get("properties") or {})
     if call.name == "track":
         return {"event": args["event"], "properties": properties}
     named = {name: args[name] for name in ("name", "category") if args.get(name) is not None}
-    properties = (args.get("context") or {}).get("page", {}) | properties
+    properties = page_of(args.get("context") or {}) | properties
     return named | {"properties": properties | {name: named[name] for name in named if name == "category"}}
 
 
@@ -82,9 +87,60 @@ def traits_of(given: Mapping[str, Any]) -> JSON:
     return traits
 
 
+def screen_properties(args: Mapping[str, Any]) -> JSON:
+    """A screen's properties, its category among them: passerby's call has no place of its own for it."""
+    category = args.get("category")
+    own: JSON = {} if category is None else {"category": category}
+    return own | dict(args.get("properties") or {})
+
+
 def _context(given: Mapping[str, Any]) -> JSON:
     context: JSON = {"library": {"name": "passerby", "version": __version__}, "channel": "server"}
-    return context | {name: value for name, value in given.items() if name != "library"}
+    said = {theirs: given[ours] for theirs, ours in _told(given, _FACTS).items() if given[ours] is not None}
+    page, campaign = page_of(given), _campaign_of(given)
+    said |= {"page": page} if page else {}
+    said |= {"campaign": campaign} if campaign else {}
+    return context | said | ({"bot": True} if given.get("bot") else {})
+
+
+def page_of(given: Mapping[str, Any]) -> JSON:
+    """What a context says of the page, its query told apart."""
+    beside = {theirs: given[ours] for theirs, ours in _told(given, _PAGE).items()}
+    page = {name: value for name, value in (beside | dict(given.get("page") or {})).items() if value is not None}
+    query = str(page.get("url", "")).partition("?")
+    return page | ({"search": f"?{query[2]}"} if query[1] else {})
+
+
+def _campaign_of(given: Mapping[str, Any]) -> JSON:
+    named = {name.lower().removeprefix("utm_"): value for name, value in (given.get("campaign") or {}).items()}
+    named = {"name" if name == "campaign" else name: value for name, value in named.items()}
+    return {name: str(named[name]) for name in _CAMPAIGN if named.get(name) is not None}
+
+
+def _told(given: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
+    """Fields by their names in a message, with how they are spelt here."""
+    spelt = {_folded(name): name for name in given}
+    return {theirs: spelt[folded] for folded, theirs in names.items() if folded in spelt}
+
+
+def is_unknown_context(given: Mapping[str, Any]) -> bool:
+    """Whether a context has a field that passerby has no place for, or one of another type."""
+    for name, value in given.items():
+        folded = _folded(name)
+        expected = dict if folded in ("page", "campaign") else bool if folded == "bot" else str
+        if name != "library" and folded not in _KNOWN:
+            return True
+        if value is not None and name != "library" and not isinstance(value, expected):
+            return True
+    query = str((given.get("page") or {}).get("url")).partition("?")[2]
+    page = {name: value for name, value in (given.get("page") or {}).items() if name not in _PAGE.values()}
+    campaign = [name.lower() for name in given.get("campaign") or {}]
+    is_odd_campaign = any(name not in _CAMPAIGN and not name.startswith("utm_") for name in campaign)
+    return is_odd_campaign or any(name != "search" or str(value).lstrip("?") != query for name, value in page.items())
+
+
+def _folded(name: str) -> str:
+    return "".join(filter(str.isalnum, name)).lower()
 
 
 def written(value: Any) -> Any:

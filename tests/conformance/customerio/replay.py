@@ -16,7 +16,7 @@ from passerby.collector.collected_request import CollectedRequest
 from ..case import JSON
 from ..stage import Stage
 from .case import Call, Case
-from .ours import BROWSER
+from .ours import BROWSER, screen_properties
 from .recorded import HEADERS, IN_TURN, merged
 
 ENOUGH = 5.0  # seconds for what is expected to happen
@@ -24,7 +24,6 @@ QUIET = 0.02  # seconds in which nothing more is expected to happen
 MAX_REQUEST = 500_000
 _is_time = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z").fullmatch
 _is_uuid7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}").fullmatch
-_CONTEXT = {"ip": "ip", "userAgent": "user_agent", "locale": "locale"}
 
 
 def replay(case: Case, stage: Stage, expected: JSON) -> JSON:
@@ -168,9 +167,14 @@ def _page(tracker: Tracker, args: Mapping[str, Any], options: Any) -> Receipt:
     return tracker.page_view(given, args.get("properties"), **options)
 
 
+def _screen(tracker: Tracker, args: Mapping[str, Any], options: Any) -> Receipt:
+    return tracker.screen(args.get("name"), screen_properties(args), **options)  # type: ignore[arg-type]
+
+
 _PERFORM: dict[str, Any] = {
     "page": _page,
     "group": lambda tracker, args, options: tracker.group(args.get("group_id"), args.get("traits"), **options),
+    "screen": _screen,
     "alias": lambda tracker, args, options: tracker.alias(args.get("previous_id"), **options),
 }
 
@@ -179,7 +183,7 @@ def options_of(args: Mapping[str, Any]) -> JSON:
     """The arguments that all calls take, under passerby's names."""
     options = {
         "timestamp": args.get("timestamp"),
-        "event_id": args.get("message_id"),
+        "event_id": None if args.get("message_id") is None else str(args["message_id"]),
         "integrations": args.get("integrations"),
         "context": context_of(args["context"]) if args.get("context") else None,
     }
@@ -187,7 +191,5 @@ def options_of(args: Mapping[str, Any]) -> JSON:
 
 
 def context_of(context: Mapping[str, Any]) -> JSON:
-    """What a context says that passerby has a field for."""
-    named = {_CONTEXT[name]: value for name, value in context.items() if name in _CONTEXT}
-    page = context.get("page") or {}
-    return named | {name: page[name] for name in ("url", "path", "referrer") if name in page}
+    """The context as it is, but for the library: who sends is not for the app to say."""
+    return {name: value for name, value in context.items() if name != "library"}

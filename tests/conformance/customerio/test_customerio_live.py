@@ -21,7 +21,7 @@ from .recorded import recorded_outcome
 from .test_customerio import FOLDER, VECTORS
 from .vendor import NodePackage, PythonPackage, Vendor, record
 
-CALLS = ("identify", "track", "page", "group", "alias")
+CALLS = ("identify", "track", "page", "screen", "group", "alias")
 
 
 @pytest.fixture(scope="module")

@@ -41,6 +41,8 @@ EDGES: list[JSON] = [
     _case("nobody", "track", {"event": "Order Completed"}),
     _case("no-event", "track", {"user_id": "u1", "event": ""}),
     _case("library", "track", {**_ANY, "context": {"library": {"name": "mine"}}}),
+    _case("context", "track", {**_ANY, "context": {"timezone": "Europe/Vienna"}}),
+    _case("message-id", "track", {**_ANY, "message_id": 17}),
     _case(
         "uuid", "track", {**_ANY, "properties": {"a": {"$py": "uuid", "value": "0f8fad5b-d9cb-469f-a165-70867728950e"}}}
     ),

@@ -28,6 +28,7 @@ _SHARED = {
     "reserved-traits": "sends traits as they are named, `created_at` in whatever form",
     "unknown-values-refused": "drops values of unknown types, and takes bytes for text",
     "callers-data-untouched": "writes into the app's own context dict",
+    "known-context": "sends a context as it is, whatever its fields",
     "event-name-required": "takes an empty event name",
     "alias-of-another": "takes an alias of a user ID for itself",
     "any-number-is-an-id": "takes 0 for no ID",
