@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import gc
 import inspect
 import os
 import shutil
 import signal
+import ssl
 import threading
 from collections.abc import Generator, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import httpx
+import httpx._transports.default
 import hypothesis
 import pytest
 from httpx._config import DEFAULT_TIMEOUT_CONFIG
@@ -31,6 +36,17 @@ hypothesis.settings.load_profile("passerby")
 # httpx gives up after five seconds unless it is told otherwise, and a machine may stand still for longer.
 for _step in ("connect", "read", "write", "pool"):
     setattr(DEFAULT_TIMEOUT_CONFIG, _step, PATIENCE)
+
+# Each client of httpx reads all certificates of the system, which takes as long as ten requests over plain HTTP.
+PLAIN_CONTEXT = httpx.create_ssl_context()
+
+
+def share_context(verify: Any = True, cert: Any = None, trust_env: bool = True) -> ssl.SSLContext:
+    """Stand in for httpx's `create_ssl_context`: one context for all clients that ask for nothing in particular."""
+    return PLAIN_CONTEXT if verify is True and cert is None else httpx.create_ssl_context(verify, cert, trust_env)
+
+
+setattr(httpx._transports.default, "create_ssl_context", share_context)  # noqa: B010 - httpx does not export it
 
 # A shell that starts tests in the background has Ctrl-C ignored by them, and by all processes that they begin.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -112,28 +128,57 @@ ONCE = (
 )
 
 
-def is_below(item: pytest.Item, places: Iterable[str]) -> bool:
-    return item.path.as_posix().startswith(tuple(f"{CONFORMANCE.parent.as_posix()}/{place}" for place in places))
+def is_below(path: Path, places: Iterable[str]) -> bool:
+    return path.as_posix().startswith(tuple(f"{CONFORMANCE.parent.as_posix()}/{place}" for place in places))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep what is collected out of the garbage collector's sight.
+
+    It would walk through some thousands of tests again and again, and a test that calls it would wait for that.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by where they stand; refuse names that differ from process to process."""
+    is_live = functools.cache(functools.partial(is_below, places=LIVE))
+    is_once = functools.cache(functools.partial(is_below, places=ONCE))
     for item in items:
         if " object at 0x" in item.nodeid:
             raise pytest.UsageError(f"{item.nodeid}: found an address in its name, expected ids= that give plain ones")
-        if is_below(item, LIVE):
+        if is_live(item.path):
             item.add_marker(pytest.mark.passerby_live)
-        if is_below(item, ONCE):
+        if is_once(item.path):
             item.add_marker(pytest.mark.once)
 
 
 @pytest.hookimpl(specname="pytest_collection_modifyitems", trylast=True)
-def pytest_run_long_tests_first(items: list[pytest.Item]) -> None:
+def pytest_run_long_tests_first(items: list[pytest.Item], config: pytest.Config) -> None:
     """Begin with what takes long, so that no process ends with it while the others have nothing left to do.
 
-    The order is random apart from that.
+    Each process is given an equal part of all tests, and so an equal part of those. What needs a browser is together:
+    each process that runs some of it starts one. The order is random apart from that.
     """
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    browser = [item for item in items if item.get_closest_marker("browser")]
+    long = [item for item in items if item.get_closest_marker("long") and not item.get_closest_marker("browser")]
+    heavy = [*long, *browser]
+    light = sorted(items, key=set(heavy).__contains__)[: len(items) - len(heavy)]
+    workers: int = getattr(config, "workerinput", {}).get("workercount", 1)
+    items[:] = chain.from_iterable(
+        [*part(heavy, number, workers), *part(light, number, workers)] for number in range(workers)
+    )
+
+
+def part(items: list[pytest.Item], number: int, parts: int) -> list[pytest.Item]:
+    return items[len(items) * number // parts : len(items) * (number + 1) // parts]
 
 
 # A test keeps a processor busy for half of its time and more, and waits for servers, processes and disks for the rest.

@@ -86,6 +86,20 @@ def visit(tracking: Tracking, number: int, hostile: dict[str, Any]) -> None:
 
 def caches() -> list[LruCache]:
     """All that functools remembers for passerby, whether it belongs to a module or to an object."""
+    return list({id(one): one for one in (*caches_of_before(), *tracked_caches())}.values())
+
+
+@functools.cache
+def caches_of_before() -> list[LruCache]:
+    """Those of before the tests began: what tests/conftest.py has frozen is not among the collector's objects."""
+    gc.unfreeze()
+    gc.collect()
+    found = tracked_caches()
+    gc.freeze()
+    return found
+
+
+def tracked_caches() -> list[LruCache]:
     # By the type that it has: a lazy object of a framework would look for its settings to say what it stands for.
     found = (one for one in gc.get_objects() if issubclass(type(one), functools._lru_cache_wrapper))
     return [one for one in found if (getattr(one, "__module__", None) or "").startswith("passerby")]

@@ -22,9 +22,9 @@ in_process = pytest.mark.parametrize("face", FACES)
 pytestmark = pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume synchronous iterators")
 
 
-def program(face: str, tracking: Tracking, headers: dict[str, str]) -> httpx.AsyncClient:
+def program(transport: httpx.AsyncBaseTransport, headers: dict[str, str]) -> httpx.AsyncClient:
     """A client that says nothing of itself, and keeps no cookies between its calls."""
-    return httpx.AsyncClient(base_url=HOST, headers=headers, transport=transport_to(face, tracking))
+    return httpx.AsyncClient(base_url=HOST, headers=headers, transport=transport)
 
 
 def returned(tracking: Tracking) -> int:
@@ -42,8 +42,9 @@ async def test_calls_that_are_no_page_cost_no_ids(
     if path == "/missing" and face.startswith("raw"):
         return  # the app without a framework knows no other paths
     tracking = make_tracking(collector.url)
+    transport = transport_to(face, tracking)
     for _ in range(40):
-        async with program(face, tracking, headers) as client:
+        async with program(transport, headers) as client:
             assert cookies_of(await client.get(path)) == []
     assert returned(tracking) == 40
     assert len(collector.browser_ids) <= FEW
@@ -53,7 +54,7 @@ async def test_calls_that_are_no_page_cost_no_ids(
 @in_process
 async def test_calls_at_once_that_are_no_page_cost_few_ids(face: str, collector: CollectorServer) -> None:
     tracking = make_tracking(collector.url)
-    async with program(face, tracking, SILENT[0]) as client:
+    async with program(transport_to(face, tracking), SILENT[0]) as client:
         for _ in range(10):
             answers = await asyncio.gather(*(client.get("/json") for _ in range(8)))
             assert [cookies_of(answer) for answer in answers] == [[]] * 8
@@ -69,7 +70,7 @@ async def test_a_silent_request_for_a_page_gets_an_id(
 ) -> None:
     """As curl sends it; the app can read the ID in this very request."""
     tracking = make_tracking(collector.url)
-    async with program(face, tracking, headers) as client:
+    async with program(transport_to(face, tracking), headers) as client:
         answer = await client.get("/who")
     assert answer.text.split()[0] == value_of(cookies_of(answer)[0])
     assert returned(tracking) == 0
@@ -80,7 +81,7 @@ async def test_a_silent_request_for_a_page_gets_an_id(
 async def test_what_the_app_has_used_is_set_whatever_it_answers(face: str, collector: CollectorServer) -> None:
     """The log-in answers a silent client; an event depends on the ID, so the cookie must go with it."""
     tracking = make_tracking(collector.url)
-    async with program(face, tracking, SILENT[0]) as client:
+    async with program(transport_to(face, tracking), SILENT[0]) as client:
         answer = await client.post("/login?user=ada")
         assert [line.partition("=")[0] for line in cookies_of(answer)] == [BID, "bid_key_sig", "bid_key_uid"]
     let_go(tracking)
@@ -90,7 +91,7 @@ async def test_what_the_app_has_used_is_set_whatever_it_answers(face: str, colle
 @pytest.mark.parametrize("agent", ["ELB-HealthChecker/2.0", "kube-probe/1.29", "Uptime-Kuma/1.23.11"])
 async def test_a_probe_gets_no_id(face: str, collector: CollectorServer, agent: str) -> None:
     tracking = make_tracking(collector.url)
-    async with program(face, tracking, {"user-agent": agent, "accept": "text/html"}) as client:
+    async with program(transport_to(face, tracking), {"user-agent": agent, "accept": "text/html"}) as client:
         for _ in range(20):
             assert cookies_of(await client.get("/who")) == []
     counts = tracking.stats().browser_ids

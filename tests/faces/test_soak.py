@@ -43,7 +43,8 @@ async def test_requests_leave_nothing_behind(face: str, collector: CollectorServ
                 path = "/stream" if number % 2 else "/"
                 seen += (await browser.get(path)).status_code == 200
 
-    site = Site(collector, lambda: transport_to(face, tracking))
+    transport = transport_to(face, tracking)
+    site = Site(collector, lambda: transport)
     await visit(200)
     threads = threading.active_count()
     before = trackers_alive()
