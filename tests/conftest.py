@@ -7,6 +7,7 @@ import functools
 import gc
 import inspect
 import os
+import re
 import shutil
 import signal
 import ssl
@@ -104,32 +105,88 @@ def make_tracking(collector: CollectorServer) -> Iterator[MakeTracking]:
 LIVE = ("delivery/", "conformance/", "test_tracking.py")
 
 
-# These compare plain values, try commands and pages, or repeat on a larger scale what the tests beside them try. They
-# run on one Python, since what differs between Pythons (sockets, threads, asyncio, SQLite) is tried by the others.
+# These compare plain values, texts and pages, try commands, or repeat on a larger scale or for another destination or
+# framework what the tests beside them try. They run on one Python. What can differ between Pythons is tried by the
+# others: threads, asyncio, context variables, sockets, signals, forks and the end of a process, SQLite, the garbage
+# collector, imports and types, regular expressions, and what reads URLs, addresses, dates and cookies.
 ONCE = (
+    "browser/",
+    "caches/",
+    "caretaker/test_changing.py",
+    "caretaker/test_looking.py",
+    "caretaker/test_terminal.py",
+    "caretaker/test_unread.py",
+    "collector/test_access_control.py",
+    "collector/test_admin_api.py",
+    "collector/test_beside.py",
+    "collector/test_cors.py",
+    "collector/test_customerio_sdks.py",
+    "collector/test_datalyr_api.py",
+    "collector/test_feed_item.py",
+    "collector/test_health.py",
+    "collector/test_people.py",
+    "collector/test_person_index.py",
+    "collector/test_pipelines_api.py",
+    "collector/test_static.py",
+    "collector/test_stream_api.py",
+    "collector/test_systems.py",
+    "collector/test_terminal.py",
     "conformance/",
     "demo/",
     "destinations/",
+    "django/test_auth.py",
+    "django/test_behind_proxies.py",
+    "django/test_caches.py",
+    "django/test_checks.py",
+    "django/test_commands.py",
+    "django/test_cookies.py",
+    "django/test_page_views.py",
+    "django/test_pages_of_the_site.py",
+    "django/test_settings.py",
+    "django/test_templatetags.py",
+    "doctor/",
     "examples/",
-    "collector/test_beside.py",
+    "faces/test_browser_id_cookie.py",
+    "faces/test_log_out.py",
+    "faces/test_page_names.py",
+    "faces/test_page_views.py",
+    "faces/test_requests.py",
+    "faces/test_user_change.py",
     "outbox/test_acceptance.py",
     "outbox/test_model.py",
     "outbox/test_order.py",
     "outbox/test_sqlite_model.py",
-    "test_caches.py",
-    "test_foreign_errors.py",
-    "caretaker/test_changing.py",
-    "doctor/",
     "stories/",
-    "testing/test_testrun.py",
+    "test_architecture.py",
+    "test_cache_control.py",
+    "test_caches.py",
+    "test_caching.py",
     "test_cli.py",
+    "test_context.py",
+    "test_context_words.py",
+    "test_cookie_context.py",
+    "test_docs.py",
+    "test_foreign_errors.py",
+    "test_identity_digest.py",
+    "test_losses.py",
+    "test_pins.py",
+    "test_proxies.py",
+    "test_readme.py",
+    "test_sensitive.py",
     "test_skips.py",
     "test_wrong_settings.py",
+    "testing/test_testrun.py",
 )
 
 
 def is_below(path: Path, places: Iterable[str]) -> bool:
     return path.as_posix().startswith(tuple(f"{CONFORMANCE.parent.as_posix()}/{place}" for place in places))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Read none of the files whose tests are left out, with `-m "not once"`."""
+    is_left_out = re.search(r"\bnot once\b", config.option.markexpr) and is_below(collection_path, ONCE)
+    return True if is_left_out else None
 
 
 @pytest.hookimpl(wrapper=True)

@@ -204,6 +204,7 @@ def test_depth_has_a_limit() -> None:
     assert "nested more than 12 levels" in refusal(nested(100_000))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "data",
     [

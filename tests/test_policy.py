@@ -48,6 +48,7 @@ def test_what_to_do_with_bots_is_a_setting() -> None:
     assert decide(bot, policy=Policy(bots="keep")) == PAGE
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "piece", ["bo", "Mozilla/5.0 (", "a.", "craw", " ", "\\", "bo-_;/", "archive", "uptim", "cubot"]
 )

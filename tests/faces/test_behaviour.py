@@ -42,7 +42,7 @@ BEHIND_SERVERS = [
     pytest.param(
         (face, command),
         id=f"{face}-{name}",
-        marks=[pytest.mark.servers, pytest.mark.smoke if name in ONE_OF_EACH else pytest.mark.long],
+        marks=[pytest.mark.servers, *([] if name in ONE_OF_EACH else [pytest.mark.long])],
     )
     for faces, servers in ((ASGI, ASGI_SERVERS), (WSGI, WSGI_SERVERS))
     for name, command in servers.items()
@@ -76,7 +76,8 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
         if command is None:
             tracking = make_tracking(collector.url)
             tracking.start()
-            yield Site(collector, lambda: transport_to(face, tracking))
+            transport = transport_to(face, tracking)
+            yield Site(collector, lambda: transport)
             tracking.close(1.0)
             return
         with serving(command, face=face, collector=collector.url) as server:
@@ -110,6 +111,7 @@ def cookies_of(response: httpx.Response) -> list[str]:
     return [line for line in response.headers.get_list("set-cookie") if line.startswith(BID)]
 
 
+@pytest.mark.smoke
 @everywhere
 async def test_a_first_visit_and_a_return(site: Site) -> None:
     """U41: the very first request knows the ID that its response sets."""
@@ -199,6 +201,7 @@ async def test_the_user_is_remembered_until_the_log_out(site: Site) -> None:
         await eventually_async(lambda: site.has_arrived(browser_id, "VIEW", "IDENTITY"))
 
 
+@pytest.mark.smoke
 @everywhere
 async def test_visitors_at_once_are_never_mixed(site: Site) -> None:
     """U34."""
@@ -319,6 +322,7 @@ SOME = [param for param in BEHIND_SERVERS if str(param.id).startswith(CHOSEN)]
 ORDERLY = [param for param in BEHIND_SERVERS if not any(name in str(param.id) for name in ("waitress", "granian"))]
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("behind", ORDERLY)
 async def test_a_server_that_ends_loses_nothing(behind: tuple[str, str], collector: CollectorServer) -> None:
     """U1, U5: also with workers that were forked after the app was loaded."""
