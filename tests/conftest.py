@@ -238,8 +238,8 @@ def part(items: list[pytest.Item], number: int, parts: int) -> list[pytest.Item]
     return items[len(items) * number // parts : len(items) * (number + 1) // parts]
 
 
-# A test keeps a processor busy for half of its time and more, and waits for servers, processes and disks for the rest.
-WORKERS_PER_PROCESSOR = 2
+# A test keeps a processor busy for a third of its time, and waits for servers, processes and disks for the rest.
+WORKERS_PER_PROCESSOR = 3
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist, which not everyone has who runs a single test
