@@ -156,7 +156,9 @@ class EdgeBodies(BodyParts):
             raise Refused(ANY_ERROR)
         names = ("componentInstanceId", "formId")
         ext = {name: to_json(args[name]) for name in names if args.get(name) is not None}
-        return {"type": "FORM", "ext": ext | {"interactionType": interaction.upper()}} | self._nobody()
+        is_with_language = self.page.infers and self.page.language and "form-as-on-a-server" not in self.on
+        language: JSON = {"language": self.page.language} if is_with_language else {}
+        return {"type": "FORM", "ext": ext | {"interactionType": interaction.upper()}} | self._nobody() | language
 
     def _bot_view(self, args: Mapping[str, Any]) -> JSON:
         data = self._data("botPageView", args.get("data"))

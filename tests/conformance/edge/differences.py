@@ -211,6 +211,12 @@ DIFFERENCES = (
         "an event of no form is of no use",
     ),
     Difference(
+        "form-as-on-a-server",
+        "send the page's language with a form event in a browser, and not on a server",
+        "does not",
+        "an event of a form has three attributes, and is the same wherever it is tracked",
+    ),
+    Difference(
         "secrets-refused",
         "send what looks like a password, a token or a card number, if it is said of a person",
         "refuses it with its name and without its value, unless `sensitive_traits=\"allow\"` is set",
