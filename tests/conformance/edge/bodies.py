@@ -86,7 +86,7 @@ class EdgeBodies(BodyParts):
             view = self._view(self._data(call, data))
             if data is None and "data" in args and "absent-data" not in self.on:
                 view.pop("ext", None)
-            return ({"ext": {}} if is_bare else {}) | view
+            return view | ({"ext": {}} if is_bare else {})
         if data is None and "absent-data" not in self.on:
             raise Refused(ANY_ERROR)
         if call == "personalize":

@@ -188,9 +188,9 @@ DIFFERENCES = (
     ),
     Difference(
         "no-empty-ext",
-        "send an empty `ext` with a page view without data",
-        "leaves it out",
-        "it says nothing",
+        "send an empty `ext` with a page view without data, also where the URL has a page variant",
+        "sends the variant, and no `ext` without one",
+        "a page view without data is one all the same",
     ),
     Difference(
         "types-checked",
