@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -100,21 +101,11 @@ class Replay:
         await self._settle()
 
     async def _serve_page(self, tracking: Tracking) -> None:
-        """Run the steps of a page where its view would: below the middleware."""
-
-        async def view(scope: Any, receive: Any, send: Any) -> None:
+        async def make_calls() -> None:
             for call, args in self.case.steps:
-                await self._step(tracking, PageCalls(scope["state"]["tracker"]), call, args)
-            await self.response(scope, receive, send)
+                await self._step(tracking, PageCalls(self.scope["state"]["tracker"]), call, args)
 
-        async def receive() -> Any:
-            return {"type": "http.request", "body": b"", "more_body": False}
-
-        async def send(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                self.response.raw_headers = list(message["headers"])
-
-        await TrackingMiddleware(view, tracking=tracking)(self.scope, receive, send)
+        await serve_page(tracking, self.scope, self.response, make_calls)
 
     async def _step(self, tracking: Tracking, calls: ServerCalls | PageCalls, call: str, args: JSON) -> None:
         if call == "wait":
@@ -178,14 +169,7 @@ class Replay:
             "sent": received(self.collector, self.base),
             "is_balanced": is_balanced,
         }
-        return self._name_issued(outcome)
-
-    def _name_issued(self, outcome: JSON) -> JSON:
-        """Put a name in the place of IDs that the collector made up."""
-        scripted = str(self.case.server)
-        issued = [one for one in self.collector.browser_ids[self._issued_before :] if one not in scripted]
-        names = {one: ISSUED if number == 0 else f"{ISSUED[:-1]} {number + 1}>" for number, one in enumerate(issued)}
-        return {name: replaced(value, names) for name, value in outcome.items()} if names else outcome
+        return name_issued(outcome, self.case, self.collector.browser_ids[self._issued_before :])
 
 
 def make_scope(case: Case) -> dict[str, Any]:
@@ -211,6 +195,33 @@ def make_scope(case: Case) -> dict[str, Any]:
         "client": ("192.0.2.1", 50_000),
         "server": ("shop.example", 443),
     }
+
+
+async def serve_page(
+    tracking: Tracking, scope: dict[str, Any], response: Response, make_calls: Callable[[], Awaitable[None]]
+) -> None:
+    """Make the calls of a page where its view would: below the middleware. The response gets the headers in the end."""
+
+    async def view(scope: Any, receive: Any, send: Any) -> None:
+        await make_calls()
+        await response(scope, receive, send)
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            response.raw_headers = list(message["headers"])
+
+    await TrackingMiddleware(view, tracking=tracking)(scope, receive, send)
+
+
+def name_issued(outcome: JSON, case: Case, browser_ids: Sequence[str]) -> JSON:
+    """Put a name in the place of IDs that the collector made up."""
+    scripted = str(case.server)
+    issued = [one for one in browser_ids if one not in scripted]
+    names = {one: ISSUED if number == 0 else f"{ISSUED[:-1]} {number + 1}>" for number, one in enumerate(issued)}
+    return {name: replaced(value, names) for name, value in outcome.items()} if names else outcome
 
 
 def result_of(outcome: Delivered | Dead | Dropped | Pending) -> JSON:

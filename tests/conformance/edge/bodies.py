@@ -86,7 +86,7 @@ class EdgeBodies(BodyParts):
             view = self._view(self._data(call, data))
             if data is None and "data" in args and "absent-data" not in self.on:
                 view.pop("ext", None)
-            return ({"ext": {}} if is_bare else {}) | view
+            return view | ({"ext": {}} if is_bare else {})
         if data is None and "absent-data" not in self.on:
             raise Refused(ANY_ERROR)
         if call == "personalize":
@@ -156,7 +156,9 @@ class EdgeBodies(BodyParts):
             raise Refused(ANY_ERROR)
         names = ("componentInstanceId", "formId")
         ext = {name: to_json(args[name]) for name in names if args.get(name) is not None}
-        return {"type": "FORM", "ext": ext | {"interactionType": interaction.upper()}} | self._nobody()
+        is_with_language = self.page.infers and self.page.language and "form-as-on-a-server" not in self.on
+        language: JSON = {"language": self.page.language} if is_with_language else {}
+        return {"type": "FORM", "ext": ext | {"interactionType": interaction.upper()}} | self._nobody() | language
 
     def _bot_view(self, args: Mapping[str, Any]) -> JSON:
         data = self._data("botPageView", args.get("data"))

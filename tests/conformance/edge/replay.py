@@ -10,15 +10,13 @@ from typing import Any
 from starlette.responses import Response
 
 from passerby import Receipt
-from passerby.asgi import TrackingMiddleware
 from passerby.client.edge import EdgeSDK, init_cloud_sdk, init_content_sdk
 from passerby.collector import CollectorServer
 
 from ..case import JSON
 from ..javascript import to_json
 from ..recorded import parse_set_cookie
-from ..replay import CONDITIONS, ENOUGH, LOOKS, QUIET, error_of, make_scope, replaced, result_of
-from ..server import ISSUED
+from ..replay import CONDITIONS, ENOUGH, LOOKS, QUIET, error_of, make_scope, name_issued, result_of, serve_page
 from ..stage import Stage
 from .calls import EdgeCalls
 from .case import EdgeCase
@@ -87,7 +85,7 @@ class Replay:
             "sent": self.sent(),
             "is_balanced": is_balanced,
         }
-        return self._name_issued(outcome)
+        return name_issued(outcome, self.case, self.collector.browser_ids[self._issued_before :])
 
     async def _perform(self, visits: list[VisitReplay]) -> None:
         sdk: EdgeSDK | None = None
@@ -143,13 +141,6 @@ class Replay:
         default = inspect.signature(MAKERS[self.case.sdk]).parameters[name].default
         return [one | {"host": default} for one in requests]
 
-    def _name_issued(self, outcome: JSON) -> JSON:
-        """Put a name in the place of IDs that the collector made up."""
-        scripted = str(self.case.server)
-        issued = [one for one in self.collector.browser_ids[self._issued_before :] if one not in scripted]
-        names = {one: ISSUED if number == 0 else f"{ISSUED[:-1]} {number + 1}>" for number, one in enumerate(issued)}
-        return {name: replaced(value, names) for name, value in outcome.items()} if names else outcome
-
 
 class VisitReplay:
     """One request of a case."""
@@ -178,21 +169,11 @@ class VisitReplay:
                 await self._step(sdk, call, args)
 
     async def _serve_page(self, sdk: EdgeSDK) -> None:
-        """Make the calls of a page where its view would: below the middleware."""
-
-        async def view(scope: Any, receive: Any, send: Any) -> None:
+        async def make_calls() -> None:
             for call, args in self.case.steps:
                 await self._step(sdk, call, args)
-            await self.response(scope, receive, send)
 
-        async def receive() -> Any:
-            return {"type": "http.request", "body": b"", "more_body": False}
-
-        async def send(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                self.response.raw_headers = list(message["headers"])
-
-        await TrackingMiddleware(view, tracking=sdk.tracking)(self.scope, receive, send)
+        await serve_page(sdk.tracking, self.scope, self.response, make_calls)
 
     async def _step(self, sdk: EdgeSDK, call: str, args: JSON) -> None:
         if call == "wait":

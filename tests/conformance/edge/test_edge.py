@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 
 from ..case import JSON
 from ..comparison import canonical, differences_of
+from ..customerio.test_customerio import leaves_of
 from ..stage import Stage
 from .case import EdgeCase, read_cases
 from .checking import check, expect
@@ -132,11 +132,3 @@ def test_every_single_change_of_an_outcome_is_found(case_id: str, stage: Stage) 
         place[path[-1]] = {"code": "x", "text": "", "class": ValueError} if path[-1] == "error" else "changed"
         assert compare(expected, changed), path
     assert compare(expected, got | {"is_balanced": False})
-
-
-def leaves_of(value: Any, *path: Any) -> Iterator[tuple[Any, ...]]:
-    if isinstance(value, dict | list) and value:
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from leaves_of(item, *path, key)
-    else:
-        yield path

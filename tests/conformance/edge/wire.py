@@ -147,6 +147,4 @@ class EdgeWire(Wire):
         if answer.status == 204:
             return ""
         is_text = "raw" in answer.script and "json" not in str(answer.script.get("headers"))
-        if is_text and (answer.json is None or answer.script["raw"] == "null"):
-            return answer.script["raw"]
-        return answer.json
+        return answer.script["raw"] if is_text else answer.json
