@@ -96,8 +96,10 @@ class Replay:
                 visit.refuse(error_of(error))
             return
         if self.case.is_overlapping:
-            starts = [start for start, _ in self.case.visits]
-            await asyncio.gather(*(visit.run(sdk, start) for visit, start in zip(visits, starts, strict=True)))
+            running: list[asyncio.Task[None]] = []
+            for visit, (start, _) in zip(visits, self.case.visits, strict=True):
+                running.append(asyncio.create_task(visit.run(sdk, start, tuple(running))))
+            await asyncio.gather(*running)
         else:
             for visit in visits:
                 await visit.run(sdk)
@@ -155,12 +157,15 @@ class VisitReplay:
             self.response.raw_headers.append((b"set-cookie", line.encode("latin-1")))
         self.steps: list[JSON] = []
         self.receipts: list[tuple[JSON, Receipt]] = []
+        self._earlier: tuple[asyncio.Task[None], ...] = ()
 
     def refuse(self, error: JSON) -> None:
         """Note that no object could be made."""
         self.steps = [{"call": "initialize", "error": error, "result": {}}]
 
-    async def run(self, sdk: EdgeSDK, start: float = 0.0) -> None:
+    async def run(self, sdk: EdgeSDK, start: float = 0.0, earlier: tuple[asyncio.Task[None], ...] = ()) -> None:
+        """Make the calls, from some seconds on, while the visits that have begun before may be under way."""
+        self._earlier = earlier
         await asyncio.sleep(start)
         if self.case.is_in_browser:
             await self._serve_page(sdk)
@@ -178,6 +183,7 @@ class VisitReplay:
     async def _step(self, sdk: EdgeSDK, call: str, args: JSON) -> None:
         if call == "wait":
             await asyncio.sleep(args["ms"] / 1000)
+            await asyncio.gather(*self._earlier)  # as recorded: over by then, and not so on a slow machine
             return
         step: JSON = {"call": call, "error": None, "result": {}}
         self.steps.append(step)
