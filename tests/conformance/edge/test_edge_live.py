@@ -67,6 +67,7 @@ def test_passerby_does_what_the_packages_do(kind: str, vendor: EdgeVendor, stage
     check_one()
 
 
+@pytest.mark.timeout(600)  # hundreds of cases, each of which takes milliseconds on a quiet machine
 @pytest.mark.parametrize("name", ["sitecore_edge.jsonl", "borders.jsonl"])
 def test_vectors_are_what_the_packages_do(name: str, vendor: EdgeVendor, stage: Stage) -> None:
     checked = 0
