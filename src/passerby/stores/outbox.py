@@ -117,7 +117,10 @@ class Outbox:
         self._watched: dict[str, float] = {}
         self._open: dict[str, int] = {}
         self._counts: Mapping[str, DestinationCounts] = {}
-        self._counted = self._began = self._retry_at = 0.0
+        self._began: float | None = None
+        self._counted = -COUNT_EVERY
+        self._retry_at = 0.0
+        self._can_drain = self._is_held_for_fork = False
         self._poll_every: float | None = None
         self._trouble: str | None = None
         self._is_full = self._has_warned = False
@@ -202,7 +205,7 @@ class Outbox:
         """Return the counts by destination, up to date if the store answers in time."""
         if self._lead.acquire(timeout=timeout):
             try:
-                self._counted = 0.0
+                self._counted = -COUNT_EVERY
                 while self._exchange() and len(self._buffer):
                     pass
             finally:
@@ -213,7 +216,7 @@ class Outbox:
     def state(self) -> str:
         """Return "ok", or why the store does not take events now."""
         began = self._began
-        if began and self._clock() - began > SLOW:
+        if began is not None and self._clock() - began > SLOW:
             return "slow"
         return self._trouble or "ok"
 
@@ -343,7 +346,7 @@ class Outbox:
     def _has_work(self) -> bool:
         now = self._clock()
         if self._trouble is not None and now < self._retry_at:
-            return False
+            return self._can_drain and bool(self._settled or self._in_flight.has_due(now))
         return bool(len(self._buffer) or self._settled or self._unfinished or self._in_flight.has_due(now))
 
     def _pause(self) -> float:
@@ -362,6 +365,13 @@ class Outbox:
         """Exchange one batch; the caller leads. Returns whether it worked."""
         now = self._clock()
         part, number = self._next_part(now)
+        is_done = self._send(part, number, now)
+        if not is_done:
+            # What can be delivered is delivered, though nothing new can be stored.
+            self._can_drain = bool(number) and self._send(BufferedPart(0), 0, now)
+        return is_done
+
+    def _send(self, part: BufferedPart, number: int, now: float) -> bool:
         settled, reports = _take(self._settled), _take(self._reports)
         batch = ExchangeBatch(
             self._writer,
@@ -386,7 +396,7 @@ class Outbox:
             self._note_trouble(error, part, number, now)
             return False
         finally:
-            self._began = 0.0
+            self._began = None
         self._note_result(batch, part, result, now)
         return True
 
@@ -481,11 +491,12 @@ class Outbox:
 
     def before_fork(self) -> None:
         """Let an exchange end before a fork."""
-        self._lead.acquire(timeout=SLOW)
+        self._is_held_for_fork = self._lead.acquire(timeout=SLOW)
 
     def after_fork_in_parent(self) -> None:
         """Go on after a fork."""
-        if self._lead.locked():
+        if self._is_held_for_fork:
+            self._is_held_for_fork = False
             self._lead.release()
 
     def reset_after_fork(self) -> None:

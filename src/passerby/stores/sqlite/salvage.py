@@ -22,6 +22,9 @@ log: Logger = get_logger("passerby.stores")
 _AT_ONCE = 0.03  # seconds of an exchange
 _GONE = 30.0  # seconds after which another process that salvages is taken for gone
 _FIRST = "SELECT seq, token FROM entry WHERE part = ? AND state = 0 AND destination = ? ORDER BY place LIMIT 1"
+_FOUND = """
+CREATE TEMP TABLE IF NOT EXISTS found (seq INTEGER PRIMARY KEY, codec, state, since, attempts, withdrawn, reason)
+"""
 _INSERT = """
 INSERT OR IGNORE INTO entry (seq, destination, sum, codec, part, state, place, head, ready, since, share, attempts,
   withdrawn, reason) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?)
@@ -77,9 +80,7 @@ class Salvage:
     def _run(self, pages: RawPages) -> Iterator[None]:
         """Yield after each page."""
         execute = self._connection.execute
-        execute(
-            "CREATE TEMP TABLE IF NOT EXISTS found (seq INTEGER PRIMARY KEY, codec, state, since, attempts, withdrawn, reason)"
-        )
+        execute(_FOUND)
         execute("DELETE FROM found")
         try:
             for number in range(2, pages.count + 1):
