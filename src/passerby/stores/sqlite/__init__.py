@@ -39,6 +39,7 @@ POLL = 1.0  # seconds, beside the sockets
 POLL_WITHOUT_SOCKETS = 0.1
 _LOG_SIZE = 4 << 20  # bytes of the log from which a deliverer writes it into the file
 _LONGEST_LOG = 16 << 20  # from which anybody does
+_ENOUGH = 64 << 20  # bytes that are free on a disk that is not full
 _LOOK_EVERY = 10  # turns between two looks at the size of the log
 _SEEN_EVERY = 5.0  # seconds between two notes that somebody delivers
 _PAGE = """
@@ -59,6 +60,7 @@ class SqliteStore:
         clock: the store's clock, in seconds; by default one that no change of the clock touches.
         sync: syncs a file, given by its descriptor.
         patience: seconds to wait for a turn.
+        on_connect: called with each new connection, to count what it does.
     """
 
     is_durable: bool = True
@@ -71,6 +73,7 @@ class SqliteStore:
         clock: Callable[[], float] | None = None,
         sync: Callable[[int], None] = sync_file,
         patience: float = PATIENCE,
+        on_connect: Callable[[sqlite3.Connection], object] | None = None,
     ) -> None:
         self.directory: StoreDirectory = StoreDirectory(directory)
         self._synchronous: Synchronous = synchronous
@@ -78,6 +81,7 @@ class SqliteStore:
         self._clock = clock
         self._sync = sync
         self._patience = patience
+        self._on_connect = on_connect
         self._reset()
 
     def _reset(self) -> None:
@@ -88,6 +92,7 @@ class SqliteStore:
         self._version = 0
         self._turns = 0
         self._salvage: Salvage | None = None
+        self._following: Salvage | None = None
         self._is_short_of_space = False
         self._has_looked = False
         self._sockets = WakeSockets(self.directory)
@@ -136,6 +141,8 @@ class SqliteStore:
         except StorageError as error:
             if error.reason != DISK_FULL:
                 raise
+            if self.directory.free_space() > _ENOUGH:
+                raise CorruptDatabase("database damaged (says that the disk is full)") from error
             # A disk that is full must not keep events from being delivered and removed.
             self._is_short_of_space = True
             if not self.directory.release_reserve() or batch.recorded:
@@ -167,6 +174,9 @@ class SqliteStore:
             else:
                 execute("ROLLBACK")
             self._state = state
+            if self._salvage is not None:
+                self._salvage.finish()
+                self._salvage = self._following
             self._keep_log_short(
                 connection, is_deliverer=bool(batch.wanted), must=requests is not None and requests.has_erased
             )
@@ -203,9 +213,7 @@ class SqliteStore:
         """Apply a batch. Returns whether anything has changed."""
         token = state.new_token(batch.number)
         is_repeated = bool(batch.number) and state.number >= batch.number
-        is_salvaging = self._salvage is not None
-        if self._salvage is not None:
-            self._salvage = self._salvage.go_on(connection, state)
+        following = self._salvage.go_on(connection, state) if self._salvage is not None else None
         queue.settle(batch.outcomes)
         for extension in batch.extensions:
             queue.extend(extension)
@@ -228,7 +236,12 @@ class SqliteStore:
             state.values["deliverer"] = state.now
             is_changed = True
         has_parts = batch.number and (batch.recorded or batch.dropped or batch.requests)
-        return is_changed or is_salvaging or bool(has_parts or batch.outcomes or batch.extensions or batch.watched)
+        self._following = following
+        return (
+            is_changed
+            or self._salvage is not None
+            or bool(has_parts or batch.outcomes or batch.extensions or batch.watched)
+        )
 
     @staticmethod
     def _claim(batch: ExchangeBatch, result: ExchangeResult, queue: QueueTransaction, token: int) -> None:
@@ -262,6 +275,8 @@ class SqliteStore:
         self._disconnect()
         self.directory.make_database()
         self._connection = connect(self.directory)
+        if self._on_connect is not None:
+            self._on_connect(self._connection)
         self._identity = self.directory.identity()
         self.directory.reserve()
         if not self._has_looked:

@@ -87,14 +87,19 @@ def connect(directory: StoreDirectory, *, read_only: bool = False) -> sqlite3.Co
             cached_statements=200,
         )
         try:
-            _prepare(connection, read_only=read_only)
+            _prepare(connection, directory.generation(), read_only=read_only)
         except BaseException:
             connection.close()
             raise
     return connection
 
 
-def _prepare(connection: sqlite3.Connection, *, read_only: bool) -> None:
+def _decode(text: bytes) -> str:
+    return text.decode(errors="replace")  # a checksum says later that it is damaged
+
+
+def _prepare(connection: sqlite3.Connection, generation: int, *, read_only: bool) -> None:
+    connection.text_factory = _decode
     execute = connection.execute
     execute("PRAGMA cache_size = -4096")
     if read_only:
@@ -103,7 +108,8 @@ def _prepare(connection: sqlite3.Connection, *, read_only: bool) -> None:
         if not execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             execute("PRAGMA auto_vacuum = INCREMENTAL")
             version = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
-            reader = f"INSERT INTO state VALUES ('min_reader', '{MIN_READER}');"  # noqa: S608 - a number of ours
+            values = f"('min_reader', '{MIN_READER}'), ('generation', '{generation}')"
+            reader = f"INSERT INTO state VALUES {values};"  # noqa: S608 - numbers of ours
             connection.executescript(f"BEGIN IMMEDIATE; {version} {TABLES} {reader} COMMIT;")
         execute("PRAGMA journal_mode = WAL")
         execute("PRAGMA synchronous = NORMAL")  # FULL is a sync of the log after the turn

@@ -148,6 +148,11 @@ class StoreDirectory:
         """Return which file the database is, or None without one."""
         return _identity(self._database_path)
 
+    def free_space(self) -> int:
+        """Return how many bytes the disk has free for this user."""
+        found = os.statvfs(self.path)
+        return found.f_bavail * found.f_frsize
+
     def log_size(self) -> int:
         """Return how many bytes SQLite's log has."""
         try:
@@ -166,6 +171,10 @@ class StoreDirectory:
                     self.database.with_name(DATABASE + ending).rename(aside.with_name(aside.name + ending))
         return aside
 
+    def generation(self) -> int:
+        """Return how many databases were here before this one."""
+        return sum(not path.name.endswith(BESIDE[1:]) for path in self.path.glob(f"{DATABASE}.*"))
+
     def quarantined(self) -> list[Path]:
         """Return the quarantined databases, the oldest first."""
         with suppress(OSError):
@@ -179,9 +188,9 @@ class StoreDirectory:
         path = self.path / "reserve"
         self.check_file(path)
         with suppress(OSError):
-            if not path.exists():
-                with path.open("xb") as file:
-                    file.write(bytes(RESERVE_SIZE))
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(bytes(RESERVE_SIZE))
 
     def release_reserve(self) -> bool:
         """Give the reserved space back to the disk. Returns whether there was any."""

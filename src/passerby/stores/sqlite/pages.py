@@ -63,9 +63,9 @@ class RawPages:
         size = int.from_bytes(header[16:18], "big") if header.startswith(MAGIC) else _PAGE_SIZE
         self._size: int = size if size in (512, 1024, 2048, 4096, 8192, 16384, 32768) else _PAGE_SIZE
         self._in_log: dict[int, list[int]] = {}
+        self._in_file = -(-path.stat().st_size // self._size)
         self._read_log()
-        in_file = -(-path.stat().st_size // self._size)
-        self.count: int = max([in_file, *self._in_log])
+        self.count: int = max([self._in_file, *self._in_log])
 
     def close(self) -> None:
         """Close the files."""
@@ -101,6 +101,12 @@ class RawPages:
                 committed = len(frames) if is_commit else committed
         for number, offset in frames[:committed]:
             self._in_log.setdefault(number, []).append(offset)
+        if committed:
+            # A frame whose header is damaged may be of any page.
+            last = frames[committed - 1][1]
+            lost = (offset for salt, _, offset, _ in found if salt != salts and offset < last)
+            for number, offset in enumerate(lost, max(self._in_log) + self._in_file + 1):
+                self._in_log[number] = [offset]
 
     def _versions(self, number: int) -> Iterator[bytes]:
         for offset in reversed(self._in_log.get(number, ())):

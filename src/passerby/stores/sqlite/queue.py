@@ -36,12 +36,14 @@ from ..contract import (
     RecordedEvent,
     Settlement,
 )
+from .database import CorruptDatabase
 from .state import StoreState
 
 WAITING, HELD, DEAD = 0, 1, 2
 STATES: tuple[EntryState, ...] = ("waiting", "held", "dead")
 SLOTS = 6  # bits for the destinations of an event
 ROOM = 14  # bits between two entries for those of a linked visit
+_MOST_DAMAGED = 2  # rows of a file that are quarantined alone
 _SKIPPED = 50  # heads that are looked at beyond the limit of a claim
 _EXPIRE_AT_ONCE = 200
 
@@ -215,6 +217,9 @@ class QueueTransaction:
                 self.suspects.add(request.destination)
             if len(claimed) >= limit:
                 break
+        self._state.values["damaged"] += sum(reason == DAMAGED for _, reason in unfit)
+        if self._state.values["damaged"] > _MOST_DAMAGED or any(found.event_id is None for found, _ in unfit):
+            raise CorruptDatabase("many rows damaged")  # pages are; salvage reads what is whole in them
         for found, reason in unfit:
             self._set_aside(found, reason)
         return claimed
@@ -283,7 +288,12 @@ class QueueTransaction:
         row = self._state.destinations.get(name)
         query = "SELECT min(ready) FROM entry WHERE destination = ? AND codec = ? AND head = 1"
         heads = [self._execute(query, (row.number, codec)).fetchone()[0] for codec in KNOWN] if row else []
-        return min((head for head in heads if head is not None), default=None)
+        due = min((head for head in heads if head is not None), default=None)
+        if due is None and row is not None and row.counts.waiting:
+            query = "SELECT 1 FROM entry WHERE destination = ? AND head = 1 LIMIT 1"
+            if self._execute(query, (row.number,)).fetchone() is None:
+                raise CorruptDatabase("queue damaged")  # of what waits, something is always a head
+        return due
 
     # Outcomes.
 

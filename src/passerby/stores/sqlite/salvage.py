@@ -48,6 +48,7 @@ class Salvage:
         """Begin again, because what was salvaged was not committed, or is in another file."""
         self._steps: Iterator[None] | None = None
         self._found = 0
+        self._is_read = False
 
     def go_on(self, connection: sqlite3.Connection, state: StoreState) -> Salvage | None:
         """Salvage for a moment, in a transaction. Returns what is to go on with, or None at the end."""
@@ -55,30 +56,32 @@ class Salvage:
         if owner is not None and owner[0] != os.getpid() and state.now - owner[1] < _GONE:
             return self
         state.values["salvager"] = [os.getpid(), state.now]
-        if self._steps is None:
-            try:
-                pages = RawPages(self._path)
-            except FileNotFoundError:  # another process was faster
-                return self._following
-            self._steps = self._run(pages)
+        self._steps = self._steps or self._run()
         self._connection, self._state = connection, state
         until = time.monotonic() + _AT_ONCE
-        for _ in self._steps:
-            if time.monotonic() > until:
-                return self
+        try:
+            for _ in self._steps:
+                if time.monotonic() > until:
+                    return self
+        except FileNotFoundError:  # another process was faster
+            return self._following
         state.values["salvager"] = None
         log.warning("%d events of the damaged file %s wait again", self._found, self._path.name)
-        self._mark_read()
+        self._is_read = True
         return self._following
 
-    def _mark_read(self) -> None:
+    def finish(self) -> None:
+        """Rename the file if all of it is read and committed."""
+        if not self._is_read:
+            return
         for ending in BESIDE:
             path = self._path.with_name(self._path.name + ending)
             with suppress(OSError):
                 path.rename(path.with_name(path.name.replace(".corrupt-", ".salvaged-")))
 
-    def _run(self, pages: RawPages) -> Iterator[None]:
+    def _run(self) -> Iterator[None]:
         """Yield after each page."""
+        pages = RawPages(self._path)
         execute = self._connection.execute
         execute(_FOUND)
         execute("DELETE FROM found")

@@ -98,9 +98,18 @@ class StoreState:
         self.now = self._read_clock() if clock is None else clock
 
     def _create(self) -> dict[str, Any]:
-        # Numbers of events begin with the time, so that those of a file that was lost never come again.
-        values: dict[str, Any] = {"key": os.urandom(16).hex(), "deliverer": None, "expired": 0.0, "links": 0}
-        values |= {"next": int(time.time() * 1000), "writers": 0, "bytes": 0, "entries": 0, "marks": 0, "watched": 0.0}
+        # Numbers of events begin with the time, so that those of a file that was lost never come again. Those of a
+        # damaged one do, from its salvage, and are before the new ones.
+        (generation,) = self._connection.execute("SELECT value FROM state WHERE key = 'generation'").fetchone()
+        first = int(time.time() * 1000) + (int(generation) << 24)
+        values: dict[str, Any] = {
+            "key": os.urandom(16).hex(),
+            "deliverer": None,
+            "damaged": 0,
+            "expired": 0.0,
+            "links": 0,
+        }
+        values |= {"next": first, "writers": 0, "bytes": 0, "entries": 0, "marks": 0, "watched": 0.0}
         return values | {"boot": BOOT, "offset": time.time() - boot_time()}
 
     def _read_clock(self) -> float:
