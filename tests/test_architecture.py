@@ -35,7 +35,8 @@ ORDER = """
     destinations.registry  destinations.messages
     destinations.sitecore  destinations.customerio  destinations.datalyr  destinations.segment  destinations.webhook
     destinations.spec
-    stores  stores.contract  stores.codec  stores.service  stores.memory
+    stores  stores.counts  stores.contract  stores.codec  stores.service
+    stores.memory.entry  stores.memory.queue  stores.memory
     stores.sqlite.directory  stores.sqlite.database  stores.sqlite.state  stores.sqlite.queue  stores.sqlite.requests
     stores.sqlite.pages  stores.sqlite.salvage  stores.sqlite  stores.buffer  stores.inflight  stores.outbox
     outbox  outbox.entry  outbox.shelf  outbox.links  outbox.memory

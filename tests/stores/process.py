@@ -13,7 +13,6 @@ from passerby.stores.contract import (
     ClaimedEvent,
     ClaimRequest,
     CommandKind,
-    DestinationCounts,
     EventStore,
     ExchangeBatch,
     ExchangeResult,
@@ -24,6 +23,7 @@ from passerby.stores.contract import (
     StoreQuery,
     StoreRequest,
 )
+from passerby.stores.counts import DestinationCounts
 
 _numbers = itertools.count(1)
 LEASE = 30.0

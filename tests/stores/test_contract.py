@@ -8,13 +8,13 @@ from passerby.stores import contract
 from passerby.stores.contract import (
     BrowserIdExchange,
     BrowserLink,
-    DestinationCounts,
     EventStore,
     LeaseExtension,
     ServiceReport,
     Settlement,
     StoreQuery,
 )
+from passerby.stores.counts import DestinationCounts
 from passerby.values.outcome import Dead, Delivered, Dropped
 
 from .conftest import MakeStore

@@ -30,6 +30,7 @@ class Waiting:
     event_id: str
     destination: str
     ready: float
+    since: float
     token: str | None = None
     is_withdrawn: bool = False
 
@@ -47,10 +48,12 @@ class Reference:
         self.delivered: dict[str, int] = {}
         self.dropped: dict[str, int] = {}
         self.of: dict[str, str] = {}
+        self.times: dict[str, float] = {}
+        self.purged: dict[str, float] = {}
 
     def record(self, visitor: str, event_id: str, to: tuple[str, ...], *, held: bool) -> None:
         visitor = self.links.get(visitor, visitor)
-        self.of[event_id] = visitor
+        self.of[event_id], self.times[event_id] = visitor, self.clock.now
         for name in to:
             self.recorded[name] = self.recorded.get(name, 0) + 1
         if held:
@@ -60,7 +63,9 @@ class Reference:
 
     def append(self, visitor: str, event_id: str, to: tuple[str, ...]) -> None:
         for name in to:
-            self.lanes.setdefault((name, visitor), []).append(Waiting(event_id, name, self.clock.now))
+            self.lanes.setdefault((name, visitor), []).append(
+                Waiting(event_id, name, self.clock.now, self.times[event_id])
+            )
 
     def claimable(self, destination: str, run: int) -> dict[str, list[str]]:
         """Return what may be claimed, by visitor; all of it, as no limit is reached."""
@@ -100,6 +105,8 @@ class Reference:
         elif kind == "dead":
             lane.remove(entry)
             self.dead.append((claim.destination, self.of[claim.event_id], claim.event_id))
+        elif self.purged.get(self.of[claim.event_id], -1.0) >= entry.since:
+            self.drop(lane, [entry])  # linked since to a browser that was purged
         else:
             entry.token, entry.ready = None, self.clock.now + after
 
@@ -120,6 +127,7 @@ class Reference:
 
     def purge(self, who: str) -> None:
         visitor = self.links.pop(who, who)
+        self.purged |= dict.fromkeys((who, visitor), self.clock.now)
         for (_, each), lane in self.lanes.items():
             if each == visitor:
                 self.drop(lane, [entry for entry in lane if not self.is_claimed(entry)])
@@ -252,7 +260,8 @@ class SqliteMachine(StoreMachine):
         return SqliteStore(Path(self.directory.name), clock=self.clock)
 
     def crash(self) -> None:
-        if hasattr(self, "process"):
+        self.crashes = getattr(self, "crashes", 0) + 1
+        if hasattr(self, "process") and self.crashes < 3:  # what a dead process leaves open stays open here
             self.process.store.reset_after_fork()  # nothing is closed
             self.process = Process(self.make())
             self.last = {}
@@ -264,7 +273,7 @@ class SqliteMachine(StoreMachine):
 
 
 LIMITS = settings(
-    max_examples=400 if is_long() else 25,
+    max_examples=100 if is_long() else 20,
     stateful_step_count=60 if is_long() else 30,
     deadline=None,
     suppress_health_check=list(HealthCheck),

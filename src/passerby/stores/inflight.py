@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from .codec import KNOWN
-from .contract import ClaimedEvent, ClaimRequest, DestinationCounts, LeaseExtension
+from .contract import ClaimedEvent, ClaimRequest, LeaseExtension
+from .counts import DestinationCounts
 
 
 @dataclass(frozen=True, slots=True)

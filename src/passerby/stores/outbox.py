@@ -28,7 +28,6 @@ from .codec import encode
 from .contract import (
     FULL,
     ClaimedEvent,
-    DestinationCounts,
     EventStore,
     ExchangeBatch,
     ExchangeResult,
@@ -40,6 +39,7 @@ from .contract import (
     StoreRequest,
     WhenStoreFull,
 )
+from .counts import DestinationCounts
 from .inflight import DeliveryWish, InFlight
 
 log: Logger = get_logger("passerby.stores")

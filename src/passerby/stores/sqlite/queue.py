@@ -28,7 +28,6 @@ from ..contract import (
     WATCH_AGE,
     ClaimedEvent,
     ClaimRequest,
-    EntryState,
     ExchangeBatch,
     ExchangeResult,
     LeaseExtension,
@@ -36,6 +35,7 @@ from ..contract import (
     RecordedEvent,
     Settlement,
 )
+from ..counts import EntryState
 from .database import CorruptDatabase
 from .state import StoreState
 

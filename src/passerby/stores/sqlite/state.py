@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ...values.json import dumps, loads
-from ..contract import WRITER_AGE, DestinationCounts, StorageError
+from ..contract import WRITER_AGE, StorageError
+from ..counts import DestinationCounts
 from ..service import ServiceState
 from .database import CorruptDatabase
 
