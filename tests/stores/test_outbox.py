@@ -51,7 +51,7 @@ class Listener:
 class FaultyStore:
     """A store that can be made to fail, to lose its reply, or to take its time."""
 
-    is_durable = False
+    is_durable = True
 
     def __init__(self, store: EventStore | None = None) -> None:
         self.inner: EventStore = store or MemoryStore()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .codec import KNOWN
@@ -57,6 +57,8 @@ class InFlight:
 
     def wanted(self) -> list[ClaimRequest]:
         """Return what to ask for."""
+        if not self._wishes:
+            return []
         with self._lock:
             if self._wants_alone and self._claims:
                 return []  # an event that is sent alone waits until nothing else is in flight
@@ -78,8 +80,10 @@ class InFlight:
         due = [each for request in self.wanted() if (each := self._due.get(request.destination)) is not None]
         return min(due, default=None)
 
-    def add(self, claims: Iterable[ClaimedEvent], counts: Mapping[str, DestinationCounts], now: float) -> None:
+    def add(self, claims: Sequence[ClaimedEvent], counts: Mapping[str, DestinationCounts], now: float) -> None:
         """Note what an exchange has claimed, and what it said of what is due."""
+        if not (claims or counts):
+            return
         with self._lock:
             for claim in claims:
                 self._claims[claim.destination, claim.key] = claim, now
@@ -95,6 +99,8 @@ class InFlight:
 
     def extensions(self, now: float) -> list[LeaseExtension]:
         """Return the leases to extend, because half of them is over."""
+        if not self._claims:
+            return []
         with self._lock:
             old = [(key, claim) for key, (claim, at) in self._claims.items() if now - at > self._lease / 2]
             for key, claim in old:

@@ -101,6 +101,7 @@ class Outbox:
 
     def _reset(self) -> None:
         self._pid = os.getpid()
+        self._is_quick = not self._store.is_durable  # in memory an exchange costs less than waking a thread
         self._writer = token_hex(16)
         self._number = self._acknowledged = 0
         self._lead = threading.Lock()
@@ -120,7 +121,7 @@ class Outbox:
         self._began: float | None = None
         self._counted = -COUNT_EVERY
         self._retry_at = 0.0
-        self._can_drain = self._is_held_for_fork = False
+        self._can_drain = self._is_held_for_fork = self._has_news = False
         self._poll_every: float | None = None
         self._trouble: str | None = None
         self._is_full = self._has_warned = False
@@ -162,9 +163,18 @@ class Outbox:
             self._notify(event.id, destinations, Dropped(FULL))
         elif self._in_flight.is_delivering:
             self._track(event.id, len(destinations))
-        if not is_awaited:
+        if not is_awaited and not (self._is_quick and self._exchange_here()):
             self._wake()
         return ticket
+
+    def _exchange_here(self) -> bool:
+        """Exchange in this thread, unless another one does or there is something to deliver. Returns whether it did."""
+        if self._in_flight.is_delivering or self._trouble is not None or not self._lead.acquire(blocking=False):
+            return False
+        try:
+            return self._exchange()
+        finally:
+            self._lead.release()
 
     def drop(self, destinations: Sequence[str], reason: str) -> None:
         """Count an event that is not recorded."""
@@ -199,6 +209,7 @@ class Outbox:
         """Tell an observer what becomes of an event, whoever delivers it, for as long as it is kept."""
         self._observers[event_id] = observer
         self._watched[event_id] = 0.0
+        self._has_news = True
         self._wake()
 
     def counts(self, timeout: float = 1.0) -> Mapping[str, DestinationCounts]:
@@ -278,7 +289,8 @@ class Outbox:
         self._in_flight.wish(wishes)
         if self._poll_every is None:
             with suppress(StorageError):  # it is in trouble; asked again with the next call
-                self._poll_every = self._store.listen(self._ring)
+                self._poll_every = self._store.listen(self._note_news)
+        self._has_news = True
         self._wake()
 
     def settle(
@@ -313,6 +325,11 @@ class Outbox:
         elif self._thread is None and not self._is_closing:
             self._start()
 
+    def _note_news(self) -> None:
+        """Another process has stored something."""
+        self._has_news = True
+        self._ring()
+
     def _ring(self) -> None:
         self._is_asleep = False
         with suppress(RuntimeError):  # it rings already
@@ -333,8 +350,8 @@ class Outbox:
         bell, pid = self._bell, self._pid
         while pid == self._pid and not self._is_closing:
             self._is_asleep = True
-            if not self._has_work():
-                bell.acquire(timeout=self._pause())
+            if not self._has_work() and bell.acquire(timeout=self._pause()) and not self._has_work():
+                continue  # another thread has done what this one was woken for
             self._is_asleep = False
             try:
                 with self._lead:
@@ -347,7 +364,9 @@ class Outbox:
         now = self._clock()
         if self._trouble is not None and now < self._retry_at:
             return self._can_drain and bool(self._settled or self._in_flight.has_due(now))
-        return bool(len(self._buffer) or self._settled or self._unfinished or self._in_flight.has_due(now))
+        return bool(
+            self._has_news or len(self._buffer) or self._settled or self._unfinished or self._in_flight.has_due(now)
+        )
 
     def _pause(self) -> float:
         """Return how long to sleep without being woken."""
@@ -363,7 +382,7 @@ class Outbox:
 
     def _exchange(self) -> bool:
         """Exchange one batch; the caller leads. Returns whether it worked."""
-        now = self._clock()
+        now, self._has_news = self._clock(), False
         part, number = self._next_part(now)
         is_done = self._send(part, number, now)
         if not is_done:
@@ -384,7 +403,7 @@ class Outbox:
             dropped=part.dropped,
             requests=part.requests,
             wanted=self._in_flight.wanted(),
-            watched=[each for each, at in list(self._watched.items()) if now - at >= WATCH_EVERY],
+            watched=self._watched_now(now) if self._watched else (),
             counts=now - self._counted > COUNT_EVERY,
         )
         self._began = now
@@ -399,6 +418,9 @@ class Outbox:
             self._began = None
         self._note_result(batch, part, result, now)
         return True
+
+    def _watched_now(self, now: float) -> list[str]:
+        return [event_id for event_id, at in list(self._watched.items()) if now - at >= WATCH_EVERY]
 
     def _next_part(self, now: float) -> tuple[BufferedPart, int]:
         """Return what to record, and the batch's number. What failed is repeated, but not at every turn."""
@@ -441,8 +463,8 @@ class Outbox:
             self._on_claimed(result.claimed)
 
     def _notify_all(self, batch: ExchangeBatch, part: BufferedPart, result: ExchangeResult) -> None:
-        refused = {event_id for event_id, _, _ in result.dropped}
-        for event in part.events:
+        refused = {event_id for event_id, _, _ in result.dropped} if result.dropped else ()
+        for event in part.events if self._observers else ():
             observer = self._observers.get(event.event_id)
             if observer is not None and event.event_id not in refused:
                 observer.on_stored()

@@ -47,11 +47,11 @@ class DestinationRow:
         self.counts = counts
         self.service = service
 
-    def dump(self) -> bytes:
-        """Return the row as JSON."""
+    def dump(self) -> list[Any]:
+        """Return what is kept of it."""
         counts = self.counts
         numbers = counts.recorded, counts.delivered, counts.waiting, counts.held, counts.dead, counts.unlinked
-        return dumps([self.number, [*numbers, counts.dropped], _service_values(self.service)])
+        return [self.number, [*numbers, counts.dropped], _service_values(self.service)]
 
 
 class StoreState:
@@ -68,7 +68,7 @@ class StoreState:
         answers: the answers to its last batch.
         values: the store's own values, by name.
         destinations: by name.
-        touched: the destinations whose rows are to be written.
+        touched: the destinations that may have changed.
     """
 
     def __init__(self, connection: sqlite3.Connection, writer: str) -> None:
@@ -77,18 +77,13 @@ class StoreState:
         self.touched: set[str] = set()
         self.now: float = 0.0
         try:
-            rows: dict[str, Any] = dict(
-                connection.execute(
-                    "SELECT key, value FROM state WHERE key IN (?, 'store') OR key >= 'destination:' AND key < 'e'",
-                    (f"writer:{writer}",),
-                )
-            )
+            query = "SELECT key, value FROM state WHERE key IN (?, 'store')"
+            rows: dict[str, Any] = dict(connection.execute(query, (f"writer:{writer}",)))
             self.values: dict[str, Any] = loads(rows.pop(_STORE)) if _STORE in rows else self._create()
             self._writer_number, self.number, _, self.answers = loads(rows.pop(f"writer:{writer}", "[0, 0, 0, []]"))
             self.destinations: dict[str, DestinationRow] = {}
-            for key, value in rows.items():
-                number, counts, service = loads(value)
-                self.destinations[key[12:]] = DestinationRow(number, DestinationCounts(*counts), ServiceState(*service))
+            for name, (number, counts, service) in self.values.pop("destinations").items():
+                self.destinations[name] = DestinationRow(number, DestinationCounts(*counts), ServiceState(*service))
             self._names = {row.number: name for name, row in self.destinations.items()}
         except (ValueError, TypeError, KeyError, IndexError) as error:
             raise CorruptDatabase(f"state damaged ({type(error).__name__})") from error
@@ -111,7 +106,7 @@ class StoreState:
             "links": 0,
         }
         values |= {"next": first, "writers": 0, "bytes": 0, "entries": 0, "marks": 0, "watched": 0.0}
-        return values | {"boot": BOOT, "offset": time.time() - boot_time()}
+        return values | {"destinations": {}, "boot": BOOT, "offset": time.time() - boot_time()}
 
     def _read_clock(self) -> float:
         values, wall = self.values, time.time()
@@ -174,9 +169,9 @@ class StoreState:
                 "DELETE FROM state WHERE key >= 'writer:' AND key < 'x' AND json_extract(value, '$[2]') < ?",
                 (self.now - WRITER_AGE,),
             )
-        self.values["beat"], self.values["now"] = time.time(), self.now
+        values, destinations = self.values, {name: row.dump() for name, row in self.destinations.items()}
+        values["beat"], values["now"] = time.time(), self.now
         writer = [self._writer_number, number, self.now, answers]
-        rows = [(_STORE, dumps(self.values)), (f"writer:{self.writer}", dumps(writer))]
-        rows += [(f"destination:{name}", self.destinations[name].dump()) for name in self.touched]
+        rows = [(_STORE, dumps({**values, "destinations": destinations})), (f"writer:{self.writer}", dumps(writer))]
         self._connection.executemany("INSERT OR REPLACE INTO state VALUES (?, CAST(? AS TEXT))", rows)
         self.number, self.answers = number, answers
