@@ -35,10 +35,12 @@ ORDER = """
     destinations.registry  destinations.messages
     destinations.sitecore  destinations.customerio  destinations.datalyr  destinations.segment  destinations.webhook
     destinations.spec
-    stores  stores.counts  stores.contract  stores.codec  stores.service
+    stores  stores.counts  stores.reading  stores.contract  stores.codec  stores.service
     stores.memory.entry  stores.memory.queue  stores.memory
-    stores.sqlite.directory  stores.sqlite.database  stores.sqlite.state  stores.sqlite.queue  stores.sqlite.requests
-    stores.sqlite.pages  stores.sqlite.salvage  stores.sqlite  stores.buffer  stores.inflight  stores.outbox
+    stores.sqlite.directory  stores.sqlite.database  stores.sqlite.state  stores.sqlite.rows  stores.sqlite.notes
+    stores.sqlite.queue  stores.sqlite.claims  stores.sqlite.requests  stores.sqlite.reader  stores.sqlite.pages
+    stores.sqlite.salvage  stores.sqlite
+    stores.buffer  stores.inflight  stores.observers  stores.forks  stores.exchanger  stores.thread  stores.outbox
     outbox  outbox.entry  outbox.shelf  outbox.links  outbox.memory
     outbox.eventtext  outbox.folder  outbox.row  outbox.database  outbox.sharedfile  outbox.board
     outbox.salvage  outbox.reading  outbox.inventory  outbox.fate  outbox.window  outbox.job  outbox.pending

@@ -20,10 +20,10 @@ from passerby.stores.contract import (
     Settlement,
     SettlementKind,
     StoreCommand,
-    StoreQuery,
     StoreRequest,
 )
 from passerby.stores.counts import DestinationCounts
+from passerby.stores.reading import StoreQuery
 
 _numbers = itertools.count(1)
 LEASE = 30.0

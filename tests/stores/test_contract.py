@@ -12,9 +12,9 @@ from passerby.stores.contract import (
     LeaseExtension,
     ServiceReport,
     Settlement,
-    StoreQuery,
 )
 from passerby.stores.counts import DestinationCounts
+from passerby.stores.reading import StoreQuery
 from passerby.values.outcome import Dead, Delivered, Dropped
 
 from .conftest import MakeStore

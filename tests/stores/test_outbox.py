@@ -19,12 +19,11 @@ from passerby.stores.contract import (
     Quotas,
     StorageError,
     StoreCommand,
-    StorePage,
-    StoreQuery,
 )
 from passerby.stores.inflight import DeliveryWish
 from passerby.stores.memory import MemoryStore
 from passerby.stores.outbox import Outbox
+from passerby.stores.reading import StorePage, StoreQuery
 from passerby.stores.sqlite import SqliteStore
 from passerby.values.outcome import Dead, Delivered, Dropped, Outcome
 from tests.making import eventually

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from passerby.stores.contract import ExchangeBatch, ServiceReport, StorageError, StoreQuery
+from passerby.stores.contract import ExchangeBatch, ServiceReport, StorageError
+from passerby.stores.reading import StoreQuery
 from passerby.stores.sqlite import SqliteStore
 from passerby.stores.sqlite.directory import DATABASE, NAME
 from tests.outbox.told import is_long

@@ -48,13 +48,14 @@ class RecordBuffer:
         self._items: deque[RecordedEvent | tuple[StoreRequest, Future[Any]]] = deque()
         self._dropped: dict[tuple[str, str], int] = {}
         self._bytes = 0
+        self._again: deque[RecordedEvent] = deque()
         self._recent: deque[tuple[float, list[RecordedEvent]]] = deque()
         self._waiting: list[tuple[int, Future[None]]] = []
         self.ticket: int = 0
         self.stored: int = 0
 
     def __len__(self) -> int:
-        return len(self._items) + len(self._dropped)
+        return len(self._items) + len(self._again) + len(self._dropped)
 
     def add(self, event: RecordedEvent) -> int:
         """Add an event. Returns its ticket, or 0 if there is no room; then it is counted as dropped."""
@@ -86,6 +87,8 @@ class RecordBuffer:
         """Take what fits into a batch. An event behind a request waits for the next one, to keep the order."""
         with self._lock:
             items, taken, size = self._items, BufferedPart(0), 0
+            while self._again and len(taken.events) < MAX_BATCH:
+                taken.events.append(self._again.popleft())
             while items and len(taken.events) < MAX_BATCH and size < _BATCH_BYTES:
                 item = items[0]
                 if isinstance(item, RecordedEvent):
@@ -132,7 +135,5 @@ class RecordBuffer:
         with self._lock:
             events = [event for _, recent in self._recent for event in recent]
             self._recent.clear()
-            self._items.extendleft(reversed(events))
-            self._bytes += sum(len(event.payload) for event in events)
-            self.ticket += len(events)
+            self._again.extend(events)
         return len(events)

@@ -26,10 +26,9 @@ from ..contract import (
     Quotas,
     RecordedEvent,
     StoreCommand,
-    StorePage,
-    StoreQuery,
     StoreRequest,
 )
+from ..reading import StorePage, StoreQuery
 from .entry import MemoryEntry
 from .queue import MemoryQueue
 

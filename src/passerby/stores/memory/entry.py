@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..contract import LOST_BEFORE_ALONE, ClaimedEvent, RecordedEvent, StoredEntry
+from ..contract import LOST_BEFORE_ALONE, ClaimedEvent, RecordedEvent
 from ..counts import EntryState
+from ..reading import StoredEntry
 
 
 class MemoryEntry:

@@ -241,14 +241,11 @@ class MemoryQueue:
         key = entry.destination, entry.visitor
         lane = self._lanes[key]
         was_head = lane[0] is entry
-        if was_head:
-            lane.popleft()
-        else:
-            lane.remove(entry)
+        lane.remove(entry)
         if not lane:
             del self._lanes[key]
         elif was_head:
-            lane[0].extend(max(lane[0].ready, now) if not lane[0].is_claimed else lane[0].ready)
+            lane[0].extend(max(lane[0].ready, now))
             self._push(lane[0])
 
     def _forget_held(self, entry: MemoryEntry) -> None:

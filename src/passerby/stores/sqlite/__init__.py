@@ -9,24 +9,20 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from logging import Logger
 from typing import Literal
 
 from ...logs import get_logger
-from ..contract import (
-    ExchangeBatch,
-    ExchangeResult,
-    Quotas,
-    StorageError,
-    StoredEntry,
-    StorePage,
-    StoreQuery,
-)
-from .database import DISK_FULL, CorruptDatabase, checkpoint, connect, never_close, translate, translated
+from ..contract import ExchangeBatch, ExchangeResult, Quotas, StorageError
+from ..reading import StorePage, StoreQuery
+from .claims import ClaimTransaction
+from .database import DISK_FULL, CorruptDatabase, checkpoint, connect, give_back_space, never_close, translate
 from .directory import PATIENCE, StoreDirectory, WakeSockets, sync_file
-from .queue import SLOTS, STATES, QueueTransaction
+from .notes import NotesTransaction
+from .queue import QueueTransaction
+from .reader import read_page
 from .requests import RequestTransaction
 from .salvage import Salvage
 from .state import StoreState
@@ -38,16 +34,10 @@ Synchronous = Literal["NORMAL", "FULL"]
 POLL = 1.0  # seconds, beside the sockets
 POLL_WITHOUT_SOCKETS = 0.1
 _LOG_SIZE = 4 << 20  # bytes of the log from which a deliverer writes it into the file
-_LONGEST_LOG = 16 << 20  # from which anybody does
+_LONGEST_LOG = 6 << 20  # from which anybody does
 _ENOUGH = 64 << 20  # bytes that are free on a disk that is not full
 _LOOK_EVERY = 10  # turns between two looks at the size of the log
 _SEEN_EVERY = 5.0  # seconds between two notes that somebody delivers
-_PAGE = """
-SELECT e.seq, e.destination, e.state, v.event_id, v.visitor, v.payload, e.attempts, e.reason, e.since, e.ready
-FROM entry e JOIN event v ON v.id = e.seq >> {slots}
-WHERE e.seq > ?1 AND e.state IN ({states}) AND (?2 IS NULL OR e.destination = ?2) AND (?3 IS NULL OR v.event_id = ?3)
-ORDER BY e.seq LIMIT ?4
-"""
 
 
 class SqliteStore:
@@ -136,24 +126,21 @@ class SqliteStore:
         return result
 
     def _exchange_in_turn(self, batch: ExchangeBatch) -> ExchangeResult:
+        if self._is_short_of_space and batch.recorded and not self.directory.has_space():
+            raise StorageError(DISK_FULL)  # what was reserved is for outcomes
         try:
             return self._transact(batch)
         except StorageError as error:
             if error.reason != DISK_FULL:
                 raise
-            if self.directory.free_space() > _ENOUGH:
+            if self.directory.has_space(_ENOUGH):
                 raise CorruptDatabase("database damaged (says that the disk is full)") from error
             # A disk that is full must not keep events from being delivered and removed.
             self._is_short_of_space = True
             if not self.directory.release_reserve() or batch.recorded:
-                self._make_space()
                 raise
+            checkpoint(self._connect(), "TRUNCATE")
             return self._transact(batch)
-
-    def _make_space(self) -> None:
-        with suppress(StorageError):
-            if self._connection is not None:
-                checkpoint(self._connection, "TRUNCATE")
 
     def _transact(self, batch: ExchangeBatch) -> ExchangeResult:
         connection = self._connect()
@@ -163,10 +150,13 @@ class SqliteStore:
             execute("BEGIN IMMEDIATE")
             state = self._load_state(connection, batch.writer)
             result = ExchangeResult(state.number, state.number)
-            queue = QueueTransaction(connection, state, self._quotas, result)
-            requests = RequestTransaction(connection, state, queue) if batch.requests else None
-            is_changed = self._apply(connection, batch, result, state, queue, requests)
-            self._describe(batch, result, state, queue)
+            notes = NotesTransaction(connection, state, result)
+            queue = QueueTransaction(connection, state, self._quotas, result, notes)
+            claims = ClaimTransaction(connection, state, result, queue)
+            requests = RequestTransaction(connection, state, queue, notes) if batch.requests else None
+            is_changed = self._apply(connection, batch, result, state, queue, claims, requests)
+            notes.watch(batch)
+            self._describe(batch, result, state, claims)
             if is_changed:
                 result.number = max(state.number, batch.number)
                 state.save(result.number, result.answers if batch.number else state.answers)
@@ -177,9 +167,8 @@ class SqliteStore:
             if self._salvage is not None:
                 self._salvage.finish()
                 self._salvage = self._following
-            self._keep_log_short(
-                connection, is_deliverer=bool(batch.wanted), must=requests is not None and requests.has_erased
-            )
+            has_erased = requests is not None and requests.has_erased
+            self._keep_log_short(connection, is_deliverer=bool(batch.wanted), has_erased=has_erased)
         except BaseException as error:
             self._state = None
             if self._salvage is not None:
@@ -208,6 +197,7 @@ class SqliteStore:
         result: ExchangeResult,
         state: StoreState,
         queue: QueueTransaction,
+        claims: ClaimTransaction,
         requests: RequestTransaction | None,
     ) -> bool:
         """Apply a batch. Returns whether anything has changed."""
@@ -222,15 +212,18 @@ class SqliteStore:
             row.service.report(report, state.now, row.counts.recorded)
         if is_repeated:
             result.answers = state.answers
-            result.claimed = queue.claimed_again((request.destination for request in batch.wanted), token)
+            result.claimed = claims.claimed_again((request.destination for request in batch.wanted), token)
         else:
             queue.record(batch.recorded, batch.at)
             for name, reason, number in batch.dropped:
                 state.of(name).counts.drop(None, reason, number)
             if requests is not None:
                 result.answers = [requests.answer(request) for request in batch.requests]
-            self._claim(batch, result, queue, token)
-        queue.watch(batch)
+            if batch.wanted:
+                queue.expire()
+            for wanted in batch.wanted:
+                if not any(claim.is_alone for claim in result.claimed):
+                    claims.claim(wanted, token)
         seen, is_changed = state.values["deliverer"], bool(state.touched)
         if batch.wanted and (seen is None or state.now - seen > _SEEN_EVERY):
             state.values["deliverer"] = state.now
@@ -243,21 +236,13 @@ class SqliteStore:
             or bool(has_parts or batch.outcomes or batch.extensions or batch.watched)
         )
 
-    @staticmethod
-    def _claim(batch: ExchangeBatch, result: ExchangeResult, queue: QueueTransaction, token: int) -> None:
-        if batch.wanted:
-            queue.expire()
-        for wanted in batch.wanted:
-            if not any(claim.is_alone for claim in result.claimed):
-                queue.claim(wanted, token)
-
     def _describe(
-        self, batch: ExchangeBatch, result: ExchangeResult, state: StoreState, queue: QueueTransaction
+        self, batch: ExchangeBatch, result: ExchangeResult, state: StoreState, claims: ClaimTransaction
     ) -> None:
         """Answer with counts, and with what else holds after the batch."""
         names = list(state.destinations) if batch.counts else [request.destination for request in batch.wanted]
         result.counts = {
-            name: state.counts_of(name, queue.next_due(name), suspects=name in queue.suspects) for name in names
+            name: state.counts_of(name, claims.next_due(name), suspects=name in claims.suspects) for name in names
         }
         result.is_full = (
             state.values["entries"] >= self._quotas.max_events or state.values["bytes"] >= self._quotas.max_bytes
@@ -314,20 +299,21 @@ class SqliteStore:
             os.close(self._log)
             self._log = None
 
-    def _keep_log_short(self, connection: sqlite3.Connection, *, is_deliverer: bool, must: bool) -> None:
+    def _keep_log_short(self, connection: sqlite3.Connection, *, is_deliverer: bool, has_erased: bool) -> None:
         """Write the log into the file if it is long; in a turn, as all checkpoints are."""
         self._turns += 1
-        must = must or self._is_short_of_space
-        if self._turns % _LOOK_EVERY and not must:
-            return
-        size = self.directory.log_size()
-        if must:
+        if has_erased:
             checkpoint(connection, "TRUNCATE")
-            if self._is_short_of_space:
-                self._is_short_of_space = False
-                self.directory.reserve()
-        elif size > (_LOG_SIZE if is_deliverer else _LONGEST_LOG):
-            checkpoint(connection, "RESTART" if size > _LONGEST_LOG * 2 else "PASSIVE")
+        elif self._is_short_of_space:
+            with suppress(StorageError):  # the batch is committed; the next one tries again
+                checkpoint(connection, "TRUNCATE")
+                if self.directory.reserve():
+                    self._is_short_of_space = False
+        elif self._turns % _LOOK_EVERY == 0:
+            size = self.directory.log_size()
+            if size > (_LOG_SIZE if is_deliverer else _LONGEST_LOG):
+                checkpoint(connection, "RESTART" if size > _LONGEST_LOG * 2 else "PASSIVE")
+                give_back_space(connection)
 
     def _sync_log(self) -> None:
         """Sync the log; outside a turn, so that nobody waits for it but those whose events it covers."""
@@ -338,42 +324,6 @@ class SqliteStore:
         except OSError as error:
             raise StorageError(os.strerror(error.errno or 5).lower()) from error
 
-    # Reading.
-
     def read(self, query: StoreQuery) -> StorePage:
         """Return a page of entries; holds nobody up."""
-        if self.directory.identity() is None:
-            return StorePage((), None)
-        with self._open_reader() as connection, translated():
-            connection.execute("BEGIN")
-            try:
-                return self._read(connection, query)
-            finally:
-                connection.execute("ROLLBACK")
-
-    @contextmanager
-    def _open_reader(self) -> Generator[sqlite3.Connection]:
-        connection = connect(self.directory, read_only=True)
-        try:
-            yield connection
-        finally:
-            with self.directory.turn(self._patience):
-                connection.close()
-
-    def _read(self, connection: sqlite3.Connection, query: StoreQuery) -> StorePage:
-        state = StoreState(connection, "")
-        state.begin(None if self._clock is None else self._clock())
-        row = None if query.destination is None else state.destinations.get(query.destination)
-        if row is None and query.destination is not None:
-            return StorePage((), None)
-        states = ", ".join(str(STATES.index(each)) for each in query.states)
-        statement = _PAGE.format(slots=SLOTS, states=states)
-        values = query.after, None if row is None else row.number, query.event_id, query.limit + 1
-        found = connection.execute(statement, values).fetchall()
-        entries = [
-            StoredEntry._make(
-                (state.name_of(row[1]), STATES[row[2]], *row[3:8], state.now - row[8], row[9] - state.now)
-            )
-            for row in found[: query.limit]
-        ]
-        return StorePage(entries, found[query.limit - 1][0] if len(found) > query.limit else None)
+        return read_page(self.directory, query, None if self._clock is None else self._clock(), self._patience)

@@ -15,6 +15,7 @@ APPLICATION_ID = 0x70627973  # "pbys"
 SCHEMA_VERSION = 1
 MIN_READER = 1  # the oldest schema version that can use a file of this one
 DISK_FULL = "disk full"
+_MOST_UNUSED = 2_000  # pages that stay for what comes
 
 # state: what every exchange reads and writes, on one page. An entry's `seq` is its event's ID * 64 and its place among
 # the destinations; `place` orders a partition, with room between for the events of a linked visit. Only heads are in
@@ -137,3 +138,11 @@ def checkpoint(connection: sqlite3.Connection, mode: str = "PASSIVE") -> None:
     """Write what is in the log into the file; in a turn."""
     with translated():
         connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+
+
+def give_back_space(connection: sqlite3.Connection) -> None:
+    """Give some of the pages that are not used any more back to the disk; in a turn."""
+    with translated():
+        if connection.execute("PRAGMA freelist_count").fetchone()[0] > _MOST_UNUSED:
+            # One step gives back one page, and `execute` takes but one step of what has no columns.
+            connection.executescript("PRAGMA incremental_vacuum(500)")

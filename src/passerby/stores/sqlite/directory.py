@@ -23,7 +23,7 @@ from ..contract import StorageError
 NAME = "passerby-store"
 DATABASE = "events.sqlite3"
 BESIDE = ("", "-wal", "-shm", "-journal")  # what SQLite makes
-RESERVE_SIZE = 4 << 20  # bytes; enough to settle and remove events on a full disk
+RESERVE_SIZE = 8 << 20  # bytes; more than the log, which has to go into the file, has at most
 PATIENCE = 1.0  # seconds for a turn
 _CORRUPT = re.compile(rf"{re.escape(DATABASE)}\.corrupt-\d+")
 _EARLIER = re.compile(r"\d+-[0-9a-f]+\.sqlite3|shared\.db")
@@ -148,10 +148,10 @@ class StoreDirectory:
         """Return which file the database is, or None without one."""
         return _identity(self._database_path)
 
-    def free_space(self) -> int:
-        """Return how many bytes the disk has free for this user."""
+    def has_space(self, size: int = 3 * RESERVE_SIZE) -> bool:
+        """Return whether the disk has so many bytes free for this user."""
         found = os.statvfs(self.path)
-        return found.f_bavail * found.f_frsize
+        return found.f_bavail * found.f_frsize > size
 
     def log_size(self) -> int:
         """Return how many bytes SQLite's log has."""
@@ -183,14 +183,24 @@ class StoreDirectory:
 
     # The reserve.
 
-    def reserve(self) -> None:
-        """Set aside some space for the time when the disk is full. Without room for it there is none."""
+    def reserve(self) -> bool:
+        """Set aside some space for the time when the disk is full. Returns whether it is; it needs much free space."""
         path = self.path / "reserve"
         self.check_file(path)
-        with suppress(OSError):
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(bytes(RESERVE_SIZE))
+        if path.exists() or not self.has_space():
+            return path.exists()
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(descriptor, 0, RESERVE_SIZE)
+            else:
+                for _ in range(RESERVE_SIZE >> 16):
+                    os.write(descriptor, bytes(1 << 16))
+        except OSError:
+            path.unlink()
+        finally:
+            os.close(descriptor)
+        return path.exists()
 
     def release_reserve(self) -> bool:
         """Give the reserved space back to the disk. Returns whether there was any."""

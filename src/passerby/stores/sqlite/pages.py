@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from ..codec import is_whole
-from .queue import entry_sum, event_sum
+from .rows import entry_sum, event_sum
 
 MAGIC = b"SQLite format 3\0"
 _PAGE_SIZE = 4096

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
-from typing import Any, NamedTuple
-from zlib import crc32
+from collections.abc import Sequence
+from typing import Any
 
-from ...values.json import dumps, loads
-from ...values.outcome import Dead, Delivered, Dropped, Outcome
-from ..codec import KNOWN, is_whole, version_of
+from ...values.json import dumps
+from ...values.outcome import Dead, Delivered, Dropped
+from ..codec import version_of
 from ..contract import (
     DAMAGED,
     EXPIRE_EVERY,
     EXPIRED,
     FULL,
-    LOST_ALONE,
-    LOST_BEFORE_ALONE,
-    MARK_AGE,
     MAX_DEAD,
     MAX_HELD,
-    POISON,
     PURGED,
-    SUPPRESSED,
-    WATCH_AGE,
-    ClaimedEvent,
-    ClaimRequest,
-    ExchangeBatch,
     ExchangeResult,
     LeaseExtension,
     Quotas,
@@ -36,15 +24,13 @@ from ..contract import (
     Settlement,
 )
 from ..counts import EntryState
-from .database import CorruptDatabase
+from .notes import NotesTransaction
+from .rows import SLOTS, ClaimableRow, entry_sum, event_sum, part_of
 from .state import StoreState
 
 WAITING, HELD, DEAD = 0, 1, 2
 STATES: tuple[EntryState, ...] = ("waiting", "held", "dead")
-SLOTS = 6  # bits for the destinations of an event
 ROOM = 14  # bits between two entries for those of a linked visit
-_MOST_DAMAGED = 2  # rows of a file that are quarantined alone
-_SKIPPED = 50  # heads that are looked at beyond the limit of a claim
 _EXPIRE_AT_ONCE = 200
 
 INSERT_EVENT = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -64,40 +50,6 @@ DELETE_EVENT = f"""
 DELETE FROM event WHERE id = ?1 >> {SLOTS}
   AND NOT EXISTS (SELECT 1 FROM entry WHERE seq BETWEEN ?1 >> {SLOTS} << {SLOTS} AND ?1 | 63)
 """  # noqa: S608 - numbers of ours
-_CLAIMABLE = f"""
-SELECT e.seq, e.sum, e.token, e.lost, e.withdrawn, e.attempts, e.since, e.part, e.place,
-  v.event_id, v.visitor, v.user_id, v.browser_id, v.names, v.sum, v.payload, e.ready
-FROM entry e LEFT JOIN event v ON v.id = e.seq >> {SLOTS}
-"""  # noqa: S608 - a number of ours
-_HEADS = (
-    f"{_CLAIMABLE} WHERE e.destination = ? AND e.codec = ? AND e.head = 1 AND e.ready <= ? ORDER BY e.ready LIMIT ?"
-)
-_FOLLOWERS = (
-    f"{_CLAIMABLE} WHERE e.part = ? AND e.state = 0 AND e.destination = ? AND e.place > ? ORDER BY e.place LIMIT ?"
-)
-_CLAIM = "UPDATE entry SET token = ?, ready = ?, attempts = attempts + 1, lost = ? WHERE seq = ?"
-
-
-class ClaimableRow(NamedTuple):
-    """An entry with its event, as read for a claim."""
-
-    seq: int
-    sum: int
-    token: int | None
-    lost: int
-    withdrawn: int
-    attempts: int
-    since: float
-    part: int
-    place: int
-    event_id: str | None
-    visitor: str
-    user_id: str | None
-    browser_id: str | None
-    names: str
-    event_sum: int
-    payload: bytes
-    ready: float
 
 
 class QueueTransaction:
@@ -108,20 +60,25 @@ class QueueTransaction:
         state: what every exchange reads.
         quotas: how much is kept.
         result: gets what is to be answered.
-
-    Attributes:
-        suspects: the destinations at which an event waits to be claimed alone.
+        notes: links and marks.
     """
 
-    def __init__(self, connection: sqlite3.Connection, state: StoreState, quotas: Quotas, result: ExchangeResult):
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        state: StoreState,
+        quotas: Quotas,
+        result: ExchangeResult,
+        notes: NotesTransaction,
+    ) -> None:
         self._connection = connection
         self._execute = connection.execute
         self._state = state
         self._quotas = quotas
         self._result = result
+        self._notes = notes
         self._new_events: list[tuple[Any, ...]] = []
         self._new_entries: list[tuple[Any, ...]] = []
-        self.suspects: set[str] = set()
 
     # Recorded.
 
@@ -129,11 +86,11 @@ class QueueTransaction:
         """Record events; `at` is the time on their clock."""
         state = self._state
         for event in events:
-            browser_id = None if event.is_linked else self.browser_of(event.visitor)
+            browser_id = None if event.is_linked else self._notes.browser_of(event.visitor)
             visitor = browser_id or event.visitor
             since = state.now - max(0.0, at - event.at)
             size, part = len(event.payload), part_of(visitor)
-            reason = self.mark_of(visitor, event.user_id, since)
+            reason = self._notes.mark_of(visitor, event.user_id, since)
             if reason is None and not self._has_room(len(event.destinations), size, part, held=event.held):
                 reason = FULL
             if reason is not None:
@@ -180,121 +137,6 @@ class QueueTransaction:
         values, quotas = self._state.values, self._quotas
         return bool(values["entries"] + number <= quotas.max_events and values["bytes"] + size <= quotas.max_bytes)
 
-    # Claims.
-
-    def claim(self, request: ClaimRequest, token: int) -> None:
-        """Claim what a request wants and the service takes."""
-        state, now = self._state, self._state.now
-        row = state.destinations.get(request.destination)
-        limit = 0 if row is None else row.service.allowed(request.limit, now)
-        if row is None or limit <= 0:
-            return
-        claimed = self._choose(request, row.number, limit)
-        if not claimed:
-            return
-        until = now + request.lease
-        self._connection.executemany(_CLAIM, [(token, until, lost, found.seq) for found, lost in claimed])
-        state.of(request.destination).service.claimed(len(claimed), request.lease, now)
-        self._result.claimed += [self._claimed(request.destination, token, *each) for each in claimed]
-
-    def _choose(self, request: ClaimRequest, number: int, limit: int) -> list[tuple[ClaimableRow, int]]:
-        """Return what to claim, each with the number of leases it has lost."""
-        claimed: list[tuple[ClaimableRow, int]] = []
-        unfit: list[tuple[ClaimableRow, str]] = []
-        for found in self._heads(request, number, limit):
-            lost = found.lost + (found.token is not None)
-            reason = self._unfit(found, number, lost)
-            if reason is not None:
-                unfit.append((found, reason))
-            elif lost < LOST_BEFORE_ALONE:
-                claimed.append((found, lost))
-                if request.run > 1:
-                    claimed += self._followers(found, number, min(request.run - 1, limit - len(claimed)))
-            elif request.takes_alone and not claimed and not self._result.claimed:
-                claimed.append((found, lost))
-                break
-            else:
-                self.suspects.add(request.destination)
-            if len(claimed) >= limit:
-                break
-        self._state.values["damaged"] += sum(reason == DAMAGED for _, reason in unfit)
-        if self._state.values["damaged"] > _MOST_DAMAGED or any(found.event_id is None for found, _ in unfit):
-            raise CorruptDatabase("many rows damaged")  # pages are; salvage reads what is whole in them
-        for found, reason in unfit:
-            self._set_aside(found, reason)
-        return claimed
-
-    @staticmethod
-    def _unfit(found: ClaimableRow, number: int, lost: int) -> str | None:
-        """Return why an entry cannot be claimed any more."""
-        if found.withdrawn:
-            return PURGED
-        if not is_genuine(found, number):
-            return DAMAGED
-        return POISON if lost >= LOST_BEFORE_ALONE + LOST_ALONE else None
-
-    def _set_aside(self, found: ClaimableRow, reason: str) -> None:
-        if reason == POISON:
-            self._kill(found.seq, found.event_id or "", POISON)
-        elif reason == DAMAGED:
-            self.quarantine(found)
-        else:
-            self.drop([found.seq], reason)
-
-    def _heads(self, request: ClaimRequest, number: int, limit: int) -> Iterator[ClaimableRow]:
-        """Yield the heads that are due. SQLite reads no further than the caller."""
-        for codec in request.codecs:
-            values = number, codec, self._state.now, limit + _SKIPPED
-            yield from map(ClaimableRow._make, self._execute(_HEADS, values))
-
-    def _followers(self, head: ClaimableRow, number: int, limit: int) -> list[tuple[ClaimableRow, int]]:
-        """Return what may be claimed together with a head."""
-        found: list[tuple[ClaimableRow, int]] = []
-        codec = version_of(head.payload)
-        for row in map(ClaimableRow._make, self._execute(_FOLLOWERS, (head.part, number, head.place, limit))):
-            is_free = not row.withdrawn and not row.lost and row.ready <= self._state.now
-            if not is_free or not is_genuine(row, number) or version_of(row.payload) != codec:
-                break
-            found.append((row, row.lost + (row.token is not None)))
-        return found
-
-    def _claimed(self, name: str, token: int, row: ClaimableRow, lost: int) -> ClaimedEvent:
-        return ClaimedEvent(
-            name,
-            row.seq,
-            str(token),
-            row.event_id or "",
-            row.visitor,
-            row.browser_id,
-            row.payload,
-            row.attempts + 1,
-            self._state.now - row.since,
-            lost >= LOST_BEFORE_ALONE,
-        )
-
-    def claimed_again(self, names: Iterable[str], token: int) -> list[ClaimedEvent]:
-        """Return what an earlier batch has claimed, because its result was lost."""
-        found: list[ClaimedEvent] = []
-        for name in names:
-            row = self._state.destinations.get(name)
-            if row is not None:
-                query = f"{_CLAIMABLE} WHERE e.destination = ? AND e.state = 0 AND e.token = ? ORDER BY e.place"
-                again = map(ClaimableRow._make, self._execute(query, (row.number, token)))
-                found += [self._claimed(name, token, each._replace(attempts=each.attempts - 1), 0) for each in again]
-        return found
-
-    def next_due(self, name: str) -> float | None:
-        """Return when the next event of a destination is due."""
-        row = self._state.destinations.get(name)
-        query = "SELECT min(ready) FROM entry WHERE destination = ? AND codec = ? AND head = 1"
-        heads = [self._execute(query, (row.number, codec)).fetchone()[0] for codec in KNOWN] if row else []
-        due = min((head for head in heads if head is not None), default=None)
-        if due is None and row is not None and row.counts.waiting:
-            query = "SELECT 1 FROM entry WHERE destination = ? AND head = 1 LIMIT 1"
-            if self._execute(query, (row.number,)).fetchone() is None:
-                raise CorruptDatabase("queue damaged")  # of what waits, something is always a head
-        return due
-
     # Outcomes.
 
     def settle(self, outcomes: Sequence[Settlement]) -> None:
@@ -311,7 +153,7 @@ class QueueTransaction:
         self._remove([(seq, share) for seq, _, share in done])
         for _, outcome, _ in done:
             self._state.of(outcome.claim.destination).counts.move("waiting", "delivered")
-            self._note(outcome.claim.event_id, outcome.claim.destination, Delivered(outcome.response))
+            self._notes.note(outcome.claim.event_id, outcome.claim.destination, Delivered(outcome.response))
         for outcome in outcomes:
             if outcome.kind != "delivered":
                 self._settle_undelivered(outcome)
@@ -325,10 +167,10 @@ class QueueTransaction:
         ).fetchone()
         if found is None:
             self._result.late += 1
-        elif found[0] or (outcome.kind != "dead" and self.mark_of(*found[1:])):
+        elif found[0] or (outcome.kind != "dead" and self._notes.mark_of(*found[1:])):
             self.drop([claim.key], PURGED)
         elif outcome.kind == "dead":
-            self._kill(claim.key, claim.event_id, outcome.reason or "unknown")
+            self.kill(claim.key, claim.event_id, outcome.reason or "unknown")
         else:
             self._execute(
                 "UPDATE entry SET token = NULL, lost = 0, ready = ?, attempts = attempts - ?,"
@@ -344,11 +186,11 @@ class QueueTransaction:
             [(until, claim.key, int(claim.token)) for claim in extension.claims],
         )
 
-    def _kill(self, seq: int, event_id: str, reason: str) -> None:
+    def kill(self, seq: int, event_id: str, reason: str) -> None:
         """Make an entry a dead letter."""
         (number, share) = self._execute("SELECT destination, share FROM entry WHERE seq = ?", (seq,)).fetchone()
         name = self._state.name_of(number) or ""
-        self._note(event_id, name, Dead(reason))
+        self._notes.note(event_id, name, Dead(reason))
         self._execute(PROMOTE, (seq, self._state.now))
         self._execute(
             "UPDATE entry SET state = 2, head = 0, token = NULL, reason = ?, ready = ? WHERE seq = ?",
@@ -376,7 +218,7 @@ class QueueTransaction:
             self._remove([(seq, share)], is_counted=state != DEAD)
             if name is not None and state < len(STATES):
                 self._state.of(name).counts.drop(STATES[state], reason)
-                self._note(event_id or "", name, Dropped(reason))
+                self._notes.note(event_id or "", name, Dropped(reason))
                 self._result.dropped.append((event_id or "", name, reason))
 
     def _remove(self, removed: Sequence[tuple[int, int]], *, is_counted: bool = True) -> None:
@@ -407,81 +249,4 @@ class QueueTransaction:
         for row in self._state.destinations.values():
             old += self._execute(dead, (row.number, now - quotas.dead_letter_age, _EXPIRE_AT_ONCE)).fetchall()
         self.drop([seq for (seq,) in old], EXPIRED)
-        self._execute("DELETE FROM watch WHERE until < ?", (now,))
-        self._execute("DELETE FROM mark WHERE kind = 'erased' AND at < ?", (now - MARK_AGE,))
-
-    # Links, marks, watched.
-
-    def browser_of(self, visit: str) -> str | None:
-        """Return the browser ID of a visit, if one was linked."""
-        found = self._execute("SELECT browser_id FROM link WHERE kind = 'visit' AND key = ?", (visit,)).fetchone()
-        return None if found is None else str(found[0])
-
-    def digest_of(self, who: str) -> bytes:
-        """Return the keyed hash of a visitor or user."""
-        key = bytes.fromhex(self._state.values["key"])
-        return hashlib.blake2b(who.encode("utf-8", "surrogatepass"), key=key, digest_size=16).digest()
-
-    def mark_of(self, visitor: str, user_id: str | None, since: float) -> str | None:
-        """Return why an event is to be dropped, if its visitor or user is marked."""
-        if not self._state.values["marks"]:
-            return None
-        for who in filter(None, (visitor, user_id)):
-            for kind, at in self._execute("SELECT kind, at FROM mark WHERE digest = ?", (self.digest_of(who),)):
-                if kind == SUPPRESSED:
-                    return SUPPRESSED
-                if at >= since:
-                    return PURGED
-        return None
-
-    def watch(self, batch: ExchangeBatch) -> None:
-        """Note the watched events, and answer with what is known of their outcomes."""
-        until = self._state.now + WATCH_AGE
-        for event_id in batch.watched:
-            found = self._execute("SELECT outcomes FROM watch WHERE event_id = ?", (event_id,)).fetchone()
-            outcomes = loads(found[0]) if found else []
-            self._execute("INSERT OR REPLACE INTO watch VALUES (?, ?, ?)", (event_id, until, dumps(outcomes).decode()))
-            self._result.settled += [(event_id, name, _outcome(*outcome)) for name, *outcome in outcomes]
-        if batch.watched:
-            self._state.values["watched"] = until
-
-    def _note(self, event_id: str, name: str, outcome: Outcome) -> None:
-        """Keep the outcome of an event that somebody watches."""
-        if self._state.values["watched"] < self._state.now:
-            return
-        found = self._execute("SELECT outcomes FROM watch WHERE event_id = ?", (event_id,)).fetchone()
-        if found is not None:
-            outcomes = [*loads(found[0]), [name, type(outcome).__name__, *asdict(outcome).values()]]
-            self._execute("UPDATE watch SET outcomes = ? WHERE event_id = ?", (dumps(outcomes).decode(), event_id))
-
-
-def _outcome(kind: str, value: Any = None, *_: Any) -> Outcome:
-    return Delivered(value) if kind == "Delivered" else Dead(value) if kind == "Dead" else Dropped(value)
-
-
-def part_of(visitor: str) -> int:
-    """Return the number of a visitor's partition. Two visitors with the same one would only wait for each other."""
-    digest = hashlib.blake2b(visitor.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
-
-
-def event_sum(event_id: str, visitor: str, user_id: str | None, browser_id: str | None, names: str) -> int:
-    """Return the checksum of an event's columns; its payload has one of its own."""
-    text = f"{event_id}\n{visitor}\n{user_id}\n{browser_id}\n{names}"
-    return crc32(text.encode("utf-8", "surrogatepass"))
-
-
-def entry_sum(seq: int, destination: int) -> int:
-    """Return the checksum of what an entry is."""
-    return crc32(b"%d:%d" % (seq, destination))
-
-
-def is_genuine(row: ClaimableRow, destination: int) -> bool:
-    """Return whether a row is as it was written."""
-    if row.event_id is None or row.sum != entry_sum(row.seq, destination) or not isinstance(row.payload, bytes):
-        return False
-    try:
-        check = event_sum(row.event_id, row.visitor, row.user_id, row.browser_id, row.names)
-    except (UnicodeError, AttributeError):
-        return False
-    return check == row.event_sum and is_whole(row.payload)
+        self._notes.expire()

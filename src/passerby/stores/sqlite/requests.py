@@ -17,7 +17,9 @@ from ..contract import (
     StoreCommand,
     StoreRequest,
 )
-from .queue import ROOM, SLOTS, QueueTransaction, event_sum, part_of
+from .notes import NotesTransaction
+from .queue import ROOM, QueueTransaction
+from .rows import SLOTS, event_sum, part_of
 from .state import StoreState
 
 _FIRST = "SELECT seq FROM entry WHERE part = ? AND state = 0 AND destination = ? ORDER BY place LIMIT 1"
@@ -38,16 +40,20 @@ class RequestTransaction:
         connection: in a transaction.
         state: what every exchange reads.
         queue: the same transaction's events.
+        notes: its links and marks.
 
     Attributes:
         has_erased: whether something was erased, so that nothing of it may stay in the log.
     """
 
-    def __init__(self, connection: sqlite3.Connection, state: StoreState, queue: QueueTransaction) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, state: StoreState, queue: QueueTransaction, notes: NotesTransaction
+    ) -> None:
         self._execute = connection.execute
         self._executemany = connection.executemany
         self._state = state
         self._queue = queue
+        self._notes = notes
         self.has_erased: bool = False
 
     def answer(self, request: StoreRequest) -> Any:
@@ -76,7 +82,7 @@ class RequestTransaction:
                 return self._retry_dead(request)
 
     def _held(self, who: str) -> list[int]:
-        visitor = self._queue.browser_of(who) or who
+        visitor = self._notes.browser_of(who) or who
         query = "SELECT seq FROM entry WHERE part = ? AND state = 1 ORDER BY place"
         return [seq for (seq,) in self._execute(query, (part_of(visitor),)).fetchall()]
 
@@ -125,10 +131,10 @@ class RequestTransaction:
         who, now = command.who, self._state.now
         if not who:
             return 0
-        visitor = self._queue.browser_of(who) or who
+        visitor = self._notes.browser_of(who) or who
         kind = SUPPRESSED if command.kind == "suppress" else "erased"
         for each in {who, visitor}:
-            self._execute("INSERT OR REPLACE INTO mark VALUES (?, ?, ?)", (kind, self._queue.digest_of(each), now))
+            self._execute("INSERT OR REPLACE INTO mark VALUES (?, ?, ?)", (kind, self._notes.digest_of(each), now))
         self._state.values["marks"] += 1
         concerned = 0
         for seq, is_claimed in list(self._of_person(who, visitor)):

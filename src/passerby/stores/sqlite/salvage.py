@@ -14,7 +14,7 @@ from ...logs import get_logger
 from ..codec import version_of
 from .directory import BESIDE
 from .pages import EntryRow, EventRow, RawPages
-from .queue import SLOTS, STATES, entry_sum, part_of
+from .rows import SLOTS, entry_sum, part_of
 from .state import StoreState
 
 log: Logger = get_logger("passerby.stores")
@@ -125,7 +125,7 @@ class Salvage:
         values = entry.seq, row.number, check, entry.codec, part, entry.state, place, now, since, share
         execute(_INSERT, (*values, entry.attempts, entry.withdrawn, entry.reason))
         row.counts.record("waiting" if entry.state != 1 else "held")
-        if entry.state == STATES.index("dead"):
+        if entry.state == 2:  # dead
             row.counts.move("waiting", "dead")
             return
         state.add(1, share)
