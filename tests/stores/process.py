@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -26,6 +27,13 @@ from passerby.stores.counts import DestinationCounts
 from passerby.stores.reading import StoreQuery
 
 _numbers = itertools.count(1)
+
+
+def is_long() -> bool:
+    """Whether there is time for many more rounds."""
+    return os.environ.get("LONG_TESTS") == "1"
+
+
 LEASE = 30.0
 
 

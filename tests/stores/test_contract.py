@@ -22,11 +22,11 @@ from .process import LEASE, Clock, Process, dead_ids, event_of, ids, recorded_of
 
 
 def test_an_event_waits_at_each_of_its_destinations(process: Process) -> None:
-    told = process.put("ada", "a", "b")
+    recorded = process.put("ada", "a", "b")
 
     for name in ("a", "b"):
         assert process.counts(name) == DestinationCounts(recorded=1, waiting=1, next_due=0.0)
-        assert ids(process.claim(name)) == [told]
+        assert ids(process.claim(name)) == [recorded]
     assert process.claim("c") == []
 
 
@@ -51,17 +51,17 @@ def test_several_events_of_one_visitor_in_one_batch_have_one_head(process: Proce
 
 def test_consecutive_events_are_claimed_together_where_asked(process: Process) -> None:
     """Decision "claims": for destinations that batch, several consecutive events of one visitor in one claim."""
-    told = [process.put("ada") for _ in range(5)]
+    recorded = [process.put("ada") for _ in range(5)]
 
     claims = process.claim(run=3)
-    assert ids(claims) == told[:3]
+    assert ids(claims) == recorded[:3]
     assert process.claim(run=3) == []
     process.settle(claims, "delivered")
-    assert ids(process.claim(run=3)) == told[3:]
+    assert ids(process.claim(run=3)) == recorded[3:]
 
 
 def test_what_is_behind_a_part_of_a_run_waits_for_the_rest(process: Process, clock: Clock) -> None:
-    told = [process.put("ada") for _ in range(4)]
+    recorded = [process.put("ada") for _ in range(4)]
     claims = process.claim(run=3)
     process.settle(claims[:1], "delivered")
     assert process.claim() == []
@@ -69,19 +69,19 @@ def test_what_is_behind_a_part_of_a_run_waits_for_the_rest(process: Process, clo
     process.send(outcomes=[Settlement(claims[1], "delivered"), Settlement(claims[2], "retry", 60.0, "busy")])
     assert process.claim() == []
     clock.now += 60.0
-    assert process.deliver_all() == told[2:]
+    assert process.deliver_all() == recorded[2:]
 
 
 def test_a_claim_is_due_again_when_its_lease_ends(process: Process, store: EventStore, clock: Clock) -> None:
     """Decision "claims": being claimed is being due again when the lease ends; no reaper, no coordinator."""
-    told, other = process.put("ada"), Process(store)
+    recorded, other = process.put("ada"), Process(store)
     (first,) = process.claim()
 
     clock.now += LEASE - 0.1
     assert other.claim() == []
     clock.now += 0.2
     (second,) = other.claim()
-    assert (second.event_id, second.attempts) == (told, 2)
+    assert (second.event_id, second.attempts) == (recorded, 2)
     assert second.token != first.token
 
 
@@ -186,13 +186,13 @@ def test_a_retried_event_waits_and_holds_up_its_visitor_only(process: Process, c
 
 
 def test_a_dead_letter_is_kept_with_its_reason(process: Process, store: EventStore) -> None:
-    told = [process.put("ada"), process.put("ada")]
+    recorded = [process.put("ada"), process.put("ada")]
     process.settle(process.claim(), "dead", reason="status 400")
 
     assert process.counts() == DestinationCounts(recorded=2, waiting=1, dead=1, next_due=0.0)
     (letter,) = store.read(StoreQuery(("dead",))).entries
-    assert (letter.event_id, letter.reason, letter.attempts, letter.destination) == (told[0], "status 400", 1, "a")
-    assert process.deliver_all() == told[1:]
+    assert (letter.event_id, letter.reason, letter.attempts, letter.destination) == (recorded[0], "status 400", 1, "a")
+    assert process.deliver_all() == recorded[1:]
 
 
 # Writer and number.
@@ -227,9 +227,9 @@ def test_outcomes_of_a_repeated_batch_are_applied(process: Process) -> None:
 def test_two_writers_do_not_share_numbers(store: EventStore) -> None:
     """Decision "writer": 128 random bits per process and start, anew after a fork."""
     one, other = Process(store), Process(store)
-    told = [one.put("ada"), other.put("ada")]
+    recorded = [one.put("ada"), other.put("ada")]
 
-    assert one.deliver_all() == told
+    assert one.deliver_all() == recorded
 
 
 def test_a_batch_without_number_is_not_remembered(process: Process) -> None:
@@ -409,11 +409,11 @@ def test_a_suppressed_visitor_stays_so(process: Process, clock: Clock) -> None:
 
 def test_what_is_behind_what_was_purged_is_not_held_up(process: Process) -> None:
     process.put("ada", user_id="user 1")
-    told = process.put("ada")
+    recorded = process.put("ada")
     process.settle(process.claim(), "retry", after=60.0)
 
     assert process.command("purge_visitor", "user 1") == 1
-    assert process.deliver_all() == [told]
+    assert process.deliver_all() == [recorded]
 
 
 def test_dead_letters_wait_again_as_if_recorded_now(process: Process, clock: Clock) -> None:
@@ -433,10 +433,10 @@ def test_dead_letters_wait_again_as_if_recorded_now(process: Process, clock: Clo
 
 def test_dead_letters_are_purged_and_bounded(process: Process, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """Decision "quotas": dead_letter_age; counted by reason."""
-    told = [process.put(f"visitor {number}") for number in range(4)]
+    recorded = [process.put(f"visitor {number}") for number in range(4)]
     process.settle(process.claim(), "dead", reason="no")
 
-    assert process.command("purge_dead", event_id=told[0]) == 1
+    assert process.command("purge_dead", event_id=recorded[0]) == 1
     assert process.command("purge_dead", destination="b") == 0
     clock.now += 30 * contract.DAY + 1
     process.claim()
@@ -444,11 +444,11 @@ def test_dead_letters_are_purged_and_bounded(process: Process, clock: Clock, mon
 
 
 def test_send_now_makes_due_what_waits_for_a_later_attempt(process: Process) -> None:
-    told = [process.put("ada"), process.put("ada"), process.put("ben")]
+    recorded = [process.put("ada"), process.put("ada"), process.put("ben")]
     process.settle(process.claim(), "retry", after=60.0)
 
     assert process.command("send_now") == 2
-    assert sorted(process.deliver_all()) == sorted(told)
+    assert sorted(process.deliver_all()) == sorted(recorded)
     assert process.command("send_now") == 0
 
 
@@ -535,22 +535,26 @@ def test_a_pause_that_the_service_asked_for_holds_for_all(process: Process, stor
 
 def test_watched_events_have_outcomes(process: Process, store: EventStore, clock: Clock) -> None:
     """Row "watched": their outcome, whoever delivers; kept 60 s."""
-    told = [process.put(visitor) for visitor in ("ada", "ben", "cyd", "dan")]
-    process.send(watched=told[:3])
+    recorded = [process.put(visitor) for visitor in ("ada", "ben", "cyd", "dan")]
+    process.send(watched=recorded[:3])
     worker = Process(store)
-    ada, ben, *_ = sorted(worker.claim(), key=lambda claim: told.index(claim.event_id))
+    ada, ben, *_ = sorted(worker.claim(), key=lambda claim: recorded.index(claim.event_id))
     worker.settle([ada], "delivered", response={"ref": "1"})
     worker.settle([ben], "dead", reason="no")
     worker.command("purge_visitor", "cyd")
     clock.now += LEASE + 1
     worker.claim()
 
-    expected = [(told[0], "a", Delivered({"ref": "1"})), (told[1], "a", Dead("no")), (told[2], "a", Dropped("purged"))]
-    assert process.send(watched=told).settled == expected
-    assert process.send(watched=told).settled == expected
+    expected = [
+        (recorded[0], "a", Delivered({"ref": "1"})),
+        (recorded[1], "a", Dead("no")),
+        (recorded[2], "a", Dropped("purged")),
+    ]
+    assert process.send(watched=recorded).settled == expected
+    assert process.send(watched=recorded).settled == expected
     clock.now += contract.WATCH_AGE + 60
     worker.claim()
-    assert process.send(watched=told[:1]).settled == []
+    assert process.send(watched=recorded[:1]).settled == []
 
 
 def test_browser_ids_are_given_once(process: Process, store: EventStore) -> None:
@@ -578,7 +582,7 @@ def test_a_deliverer_is_seen(process: Process, clock: Clock) -> None:
 
 
 def test_pages_show_everything_once(process: Process, store: EventStore) -> None:
-    told = [process.put(f"visitor {number}", "a", "b") for number in range(5)]
+    recorded = [process.put(f"visitor {number}", "a", "b") for number in range(5)]
     held = process.hold("ada")
     seen: list[tuple[str, str]] = []
     after: int | None = 0
@@ -586,9 +590,9 @@ def test_pages_show_everything_once(process: Process, store: EventStore) -> None
         page = store.read(StoreQuery(after=after, limit=3))
         seen += [(entry.event_id, entry.destination) for entry in page.entries]
         after = page.next
-    assert seen == [*((each, name) for each in told for name in ("a", "b")), (held, "a")]
+    assert seen == [*((each, name) for each in recorded for name in ("a", "b")), (held, "a")]
     assert [entry.event_id for entry in store.read(StoreQuery(("held",))).entries] == [held]
-    assert [each.destination for each in store.read(StoreQuery(event_id=told[2])).entries] == ["a", "b"]
+    assert [each.destination for each in store.read(StoreQuery(event_id=recorded[2])).entries] == ["a", "b"]
     assert store.read(StoreQuery(destination="nobody")).entries == ()
 
 
@@ -596,7 +600,7 @@ def test_only_known_codec_versions_are_claimed(process: Process) -> None:
     """Decision "two versions at once": a deliverer claims only codec versions that it knows."""
     newer = recorded_of(event_of("ada"))
     process.send(recorded=[newer._replace(payload=b"\x63" + newer.payload[1:])])
-    told = process.put("ben")
-    assert process.deliver_all() == [told]
+    recorded = process.put("ben")
+    assert process.deliver_all() == [recorded]
     assert process.counts().waiting == 1
     assert len(process.claim(codecs=(1, 0x63))) == 1

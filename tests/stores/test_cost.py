@@ -12,10 +12,9 @@ import pytest
 
 from passerby.stores.contract import Quotas
 from passerby.stores.memory import MemoryStore
-from tests.outbox.told import is_long
 
 from .conftest import MakeSqlite
-from .process import Clock, Process, event_of, recorded_of
+from .process import Clock, Process, event_of, is_long, recorded_of
 
 FEW, MANY = (1_000, 100_000) if is_long() else (300, 12_000)
 FACTOR = 2.0  # the goal: flat within 2x
@@ -135,10 +134,10 @@ def test_the_partition_of_a_bot_costs_no_more(make_sqlite: MakeSqlite, clock: Cl
     process = Process(make_sqlite(clock=clock, on_connect=counted.follow))
     for _ in range(40 if is_long() else 5):
         process.record(*[event_of("bot") for _ in range(200)])
-    told = process.put("ada")
+    recorded = process.put("ada")
     few = counted.of(lambda: process.settle(process.claim(limit=1), "delivered"))
     for _ in range(200 if is_long() else 45):
         process.record(*[event_of("bot") for _ in range(200)])
     many = counted.of(lambda: process.settle(process.claim(limit=1), "delivered"))
     assert many <= FACTOR * few
-    assert told in {claim.event_id for claim in process.claim()}
+    assert recorded in {claim.event_id for claim in process.claim()}

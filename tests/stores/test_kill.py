@@ -14,10 +14,9 @@ from pathlib import Path
 import pytest
 
 from passerby.stores.sqlite.directory import DATABASE, NAME
-from tests.outbox.told import is_long
 
 from .conftest import MakeSqlite
-from .process import Process
+from .process import Process, is_long
 
 ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("KILLS", "0")) or (200 if is_long() else 5)

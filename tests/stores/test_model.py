@@ -15,9 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from passerby.stores.contract import ClaimedEvent, EventStore, SettlementKind
 from passerby.stores.memory import MemoryStore
 from passerby.stores.sqlite import SqliteStore
-from tests.outbox.told import is_long
 
-from .process import LEASE, Clock, Process, event_of, recorded_of
+from .process import LEASE, Clock, Process, event_of, is_long, recorded_of
 
 VISITORS = st.sampled_from(["ada", "ben", "visit 1", "visit 2"])
 DESTINATIONS = st.sampled_from([("a",), ("b",), ("a", "b")])

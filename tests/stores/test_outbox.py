@@ -132,12 +132,12 @@ def test_events_of_a_visitor_arrive_in_order(any_store: EventStore, make_outbox:
     """Decision "order": per visitor and destination, the order in which events reached the store."""
     outbox = make_outbox(any_store)
     deliverer = Deliverer(outbox, run=3)
-    told = [record(outbox, f"visitor {number % 3}")[0] for number in range(300)]
+    recorded = [record(outbox, f"visitor {number % 3}")[0] for number in range(300)]
 
     eventually(lambda: len(deliverer.ids) == 300)
     for number in range(3):
-        assert [each for each in deliverer.ids if each in {e.id for e in told[number::3]}] == [
-            event.id for event in told[number::3]
+        assert [each for each in deliverer.ids if each in {e.id for e in recorded[number::3]}] == [
+            event.id for event in recorded[number::3]
         ]
 
 
@@ -385,13 +385,13 @@ def test_close_stores_and_gives_claims_back(make_sqlite: MakeSqlite, make_outbox
     """Decision "who waits for what": close stores; claims given back."""
     outbox = make_outbox(make_sqlite())
     deliverer = Deliverer(outbox, settles=False)
-    told = [record(outbox, "ada")[0].id, record(outbox, "ben")[0].id]
+    recorded = [record(outbox, "ada")[0].id, record(outbox, "ben")[0].id]
     eventually(lambda: len(deliverer.claims) == 2)
-    told.append(record(outbox, "cyd", is_awaited=True)[0].id)
+    recorded.append(record(outbox, "cyd", is_awaited=True)[0].id)
     assert outbox.close(30.0) == 0
 
     claims = Process(make_sqlite()).claim()
-    assert sorted(claim.event_id for claim in claims) == sorted(told)
+    assert sorted(claim.event_id for claim in claims) == sorted(recorded)
     assert {claim.attempts for claim in claims} == {1}
 
 

@@ -19,10 +19,9 @@ from passerby.stores.contract import ExchangeBatch, ServiceReport, StorageError
 from passerby.stores.reading import StoreQuery
 from passerby.stores.sqlite import SqliteStore
 from passerby.stores.sqlite.directory import DATABASE, NAME
-from tests.outbox.told import is_long
 
 from .conftest import MakeSqlite
-from .process import LEASE, Clock, Process, event_of, ids, recorded_of
+from .process import LEASE, Clock, Process, event_of, ids, is_long, recorded_of
 
 MOST_OF_A_PAGE = 8
 HOLD_TURN = """
@@ -49,7 +48,7 @@ def files_of(directory: Path) -> dict[str, bytes]:
 def test_a_later_process_finds_everything(make_sqlite: MakeSqlite, clock: Clock) -> None:
     """Decision "claims" over a crash: what a dead process had claimed is due again."""
     victim = Process(make_sqlite(clock=clock))
-    told = [victim.put("ada"), victim.put("ben"), victim.put("cyd")]
+    recorded = [victim.put("ada"), victim.put("ben"), victim.put("cyd")]
     held = victim.hold("ada")
     claims = victim.claim(limit=1)
     victim.settle(victim.claim(limit=1), "retry", after=60.0)
@@ -58,7 +57,7 @@ def test_a_later_process_finds_everything(make_sqlite: MakeSqlite, clock: Clock)
     heir = Process(make_sqlite(clock=clock))
     assert heir.claim() == []
     clock.now += max(LEASE, 60.0) + 1
-    assert sorted(heir.deliver_all()) == sorted(told)
+    assert sorted(heir.deliver_all()) == sorted(recorded)
     assert heir.command("release", "ada") == 1
     assert heir.deliver_all() == [held]
     assert heir.settle(claims, "dead").late == 1
@@ -211,7 +210,7 @@ def test_reading_holds_nobody_up(make_sqlite: MakeSqlite) -> None:
     """Decision "contract": read holds nobody up, and shows one moment."""
     store = make_sqlite(patience=5.0)
     process = Process(store)
-    told = [process.put(f"visitor {number}") for number in range(50)]
+    recorded = [process.put(f"visitor {number}") for number in range(50)]
     seen: list[int] = []
 
     def read() -> None:
@@ -224,7 +223,7 @@ def test_reading_holds_nobody_up(make_sqlite: MakeSqlite) -> None:
     thread.join()
     assert len(seen) == 20
     assert seen == sorted(seen)
-    assert seen[0] >= len(told)
+    assert seen[0] >= len(recorded)
 
 
 def test_reading_needs_no_file(make_sqlite: MakeSqlite) -> None:
@@ -264,9 +263,9 @@ def test_a_deleted_file_is_begun_anew(make_sqlite: MakeSqlite, directory: Path) 
     other.put("ada")
     for path in (directory / NAME).glob(f"{DATABASE}*"):
         path.unlink()
-    told = [one.put("ben"), other.put("cyd")]
+    recorded = [one.put("ben"), other.put("cyd")]
     assert (one.last.previous, other.last.previous) == (0, 0), "a gap"
-    assert sorted(one.deliver_all()) == sorted(told)
+    assert sorted(one.deliver_all()) == sorted(recorded)
 
 
 def test_a_removed_directory_is_made_again(make_sqlite: MakeSqlite, directory: Path) -> None:
@@ -276,8 +275,8 @@ def test_a_removed_directory_is_made_again(make_sqlite: MakeSqlite, directory: P
     for path in (directory / NAME).iterdir():
         path.unlink()
     (directory / NAME).rmdir()
-    told = [one.put("ben"), other.put("cyd")]
-    assert sorted(other.deliver_all()) == sorted(told)
+    recorded = [one.put("ben"), other.put("cyd")]
+    assert sorted(other.deliver_all()) == sorted(recorded)
 
 
 @pytest.mark.parametrize(
@@ -292,34 +291,34 @@ def test_a_removed_directory_is_made_again(make_sqlite: MakeSqlite, directory: P
 def test_a_damaged_row_is_quarantined_alone(make_sqlite: MakeSqlite, directory: Path, change: str) -> None:
     """Decision "damage", defect 31: a checksum with each payload; a bad row is counted, and the rest goes on."""
     process = Process(make_sqlite())
-    told = [process.put(f"visitor {number}") for number in range(6)]
-    edit(directory, change, told[2])
+    recorded = [process.put(f"visitor {number}") for number in range(6)]
+    edit(directory, change, recorded[2])
 
-    assert process.deliver_all() == [*told[:2], *told[3:]]
+    assert process.deliver_all() == [*recorded[:2], *recorded[3:]]
     assert process.counts().dropped == {"damaged": 1}
 
 
 def test_a_missing_row_has_all_pages_read(make_sqlite: MakeSqlite, directory: Path) -> None:
     process = Process(make_sqlite())
-    told = [process.put(f"visitor {number}") for number in range(6)]
-    edit(directory, "DELETE FROM event WHERE event_id = ?", told[2])
-    assert sorted(deliver_what_is_left(make_sqlite)) == sorted([*told[:2], *told[3:]])
+    recorded = [process.put(f"visitor {number}") for number in range(6)]
+    edit(directory, "DELETE FROM event WHERE event_id = ?", recorded[2])
+    assert sorted(deliver_what_is_left(make_sqlite)) == sorted([*recorded[:2], *recorded[3:]])
 
 
 def test_an_entry_of_another_destination_is_not_delivered_there(make_sqlite: MakeSqlite, directory: Path) -> None:
     """Defect 31: one flipped byte in one row's destination."""
     process = Process(make_sqlite())
     process.put("ada", "b")
-    told = [process.put("ben"), process.put("cyd")]
+    recorded = [process.put("ben"), process.put("cyd")]
     edit(
         directory,
         "UPDATE entry SET destination = 1 WHERE seq >> 6 = (SELECT id FROM event WHERE event_id = ?)",
-        told[0],
+        recorded[0],
     )
 
     process.deliver_all("b")
     assert process.last.counts["b"].waiting == 0
-    assert set(deliver_what_is_left(make_sqlite)) <= set(told)
+    assert set(deliver_what_is_left(make_sqlite)) <= set(recorded)
 
 
 @pytest.mark.parametrize("damage", ["garbage", "empty", "header", "half", "foreign"])
@@ -327,10 +326,10 @@ def test_a_damaged_file_is_set_aside_and_read(make_sqlite: MakeSqlite, directory
     """Decision "damage": quarantined, and a new one begun within one exchange; salvage reads rows from raw pages."""
     victim = make_sqlite()
     process = Process(victim)
-    told = [process.put(f"visitor {number % 20}", "a", "b", size=number * 40) for number in range(150)]
+    recorded = [process.put(f"visitor {number % 20}", "a", "b", size=number * 40) for number in range(150)]
     held = process.hold("visitor 1")
     process.settle(process.claim(), "delivered")
-    done = set(told) - {entry.event_id for entry in victim.read(StoreQuery(destination="a", limit=1000)).entries}
+    done = set(recorded) - {entry.event_id for entry in victim.read(StoreQuery(destination="a", limit=1000)).entries}
     victim.close()
     path = directory / NAME / DATABASE
     data = path.read_bytes()
@@ -346,20 +345,20 @@ def test_a_damaged_file_is_set_aside_and_read(make_sqlite: MakeSqlite, directory
     survivor = Process(make_sqlite())
     new = survivor.put("visitor 1")
     seen = deliver_what_is_left(make_sqlite)
-    whole = [each for each in [*told, held] if each.encode() in damaged]
+    whole = [each for each in [*recorded, held] if each.encode() in damaged]
     assert new in seen
     assert len(seen) == len(set(seen))
     if damage == "header":
-        assert set(seen) == {*told, new} - done
+        assert set(seen) == {*recorded, new} - done
         assert survivor.command("release", "visitor 1") == 1
-    assert len(set(told) & set(seen)) >= 0.8 * len(set(whole) - done - {held})
-    assert [each for each in seen if each != new and each not in told] == []
+    assert len(set(recorded) & set(seen)) >= 0.8 * len(set(whole) - done - {held})
+    assert [each for each in seen if each != new and each not in recorded] == []
 
 
 def test_salvage_keeps_the_order_and_puts_it_before_what_is_new(make_sqlite: MakeSqlite, directory: Path) -> None:
     victim = make_sqlite()
     process = Process(victim)
-    told = [process.put("ada") for _ in range(20)]
+    recorded = [process.put("ada") for _ in range(20)]
     victim.close()
     with (directory / NAME / DATABASE).open("r+b") as file:
         file.write(b"\xff" * 100)
@@ -367,7 +366,7 @@ def test_salvage_keeps_the_order_and_puts_it_before_what_is_new(make_sqlite: Mak
     new = heir.put("ada")
     while is_damaged(heir):
         heir.send()
-    assert heir.deliver_all() == [*told, new]
+    assert heir.deliver_all() == [*recorded, new]
 
 
 @pytest.mark.parametrize("seed", range(200) if is_long() else range(4))
@@ -412,7 +411,7 @@ def test_a_damaged_log_is_read_beyond_the_damage(make_sqlite: MakeSqlite, direct
     """Defect 32: damage in the log; nothing is deleted that was not read."""
     victim = make_sqlite()
     process = Process(victim)
-    told = [process.put(f"visitor {number}") for number in range(40)]
+    recorded = [process.put(f"visitor {number}") for number in range(40)]
     victim.reset_after_fork()
     log = directory / NAME / f"{DATABASE}-wal"
     with log.open("r+b") as file:
@@ -422,7 +421,7 @@ def test_a_damaged_log_is_read_beyond_the_damage(make_sqlite: MakeSqlite, direct
         path.unlink()
 
     seen = deliver_what_is_left(make_sqlite)
-    assert len(set(seen) & set(told)) >= 39, len(seen)
+    assert len(set(seen) & set(recorded)) >= 39, len(seen)
 
 
 def test_a_reader_of_a_damaged_file_says_so(make_sqlite: MakeSqlite, directory: Path) -> None:

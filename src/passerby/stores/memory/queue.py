@@ -62,7 +62,7 @@ class MemoryQueue:
         self.dead: dict[str, dict[int, MemoryEntry]] = {}
         self.counts: dict[str, DestinationCounts] = {}
         self.watched: dict[str, tuple[float, dict[str, Outcome]]] = {}
-        self._lanes: dict[tuple[str, str], deque[MemoryEntry]] = {}
+        self._partitions: dict[tuple[str, str], deque[MemoryEntry]] = {}
         self._heads: dict[str, list[tuple[float, int]]] = {}
         self._users: dict[str, set[int]] = {}
         self._services: dict[str, ServiceState] = {}
@@ -118,9 +118,9 @@ class MemoryQueue:
         return fits()
 
     def _append(self, entry: MemoryEntry) -> None:
-        lane = self._lanes.setdefault((entry.destination, entry.visitor), deque())
-        lane.append(entry)
-        if len(lane) == 1:
+        partition = self._partitions.setdefault((entry.destination, entry.visitor), deque())
+        partition.append(entry)
+        if len(partition) == 1:
             self._push(entry)
 
     def _push(self, entry: MemoryEntry) -> None:
@@ -136,8 +136,8 @@ class MemoryQueue:
         entry = self.entries.get(seq)
         if entry is None or entry.ready != ready or entry.state != "waiting":
             return None
-        lane = self._lanes.get((entry.destination, entry.visitor))
-        return entry if lane and lane[0] is entry else None
+        partition = self._partitions.get((entry.destination, entry.visitor))
+        return entry if partition and partition[0] is entry else None
 
     # Claims and outcomes.
 
@@ -166,9 +166,9 @@ class MemoryQueue:
                     break
                 skipped.append(item)
             else:
-                lane = self._lanes[entry.destination, entry.visitor]
-                for number in range(min(request.run, limit - len(claimed), len(lane))):
-                    follower = lane[number]
+                partition = self._partitions[entry.destination, entry.visitor]
+                for number in range(min(request.run, limit - len(claimed), len(partition))):
+                    follower = partition[number]
                     if number and (follower.ready > now or follower.lost or follower.is_withdrawn):
                         break
                     claimed.append(follower.claim(token, now + request.lease, now))
@@ -196,7 +196,7 @@ class MemoryQueue:
             self.drop(entry, PURGED, result)
         else:
             entry.give_back(now + outcome.after, outcome.reason, attempts=kind == "unsent")
-            if self._lanes[entry.destination, entry.visitor][0] is entry:
+            if self._partitions[entry.destination, entry.visitor][0] is entry:
                 self._push(entry)
 
     def extend(self, extension: LeaseExtension, now: float) -> None:
@@ -239,14 +239,14 @@ class MemoryQueue:
             self._forget_held(entry)
             return
         key = entry.destination, entry.visitor
-        lane = self._lanes[key]
-        was_head = lane[0] is entry
-        lane.remove(entry)
-        if not lane:
-            del self._lanes[key]
+        partition = self._partitions[key]
+        was_head = partition[0] is entry
+        partition.remove(entry)
+        if not partition:
+            del self._partitions[key]
         elif was_head:
-            lane[0].extend(max(lane[0].ready, now))
-            self._push(lane[0])
+            partition[0].extend(max(partition[0].ready, now))
+            self._push(partition[0])
 
     def _forget_held(self, entry: MemoryEntry) -> None:
         queue = self.held[entry.visitor]
@@ -256,7 +256,11 @@ class MemoryQueue:
 
     def send_now(self, now: float) -> int:
         """Make due what waits for a later attempt. Returns the number of partitions."""
-        later = [lane[0] for lane in self._lanes.values() if lane[0].ready > now and not lane[0].is_claimed]
+        later = [
+            partition[0]
+            for partition in self._partitions.values()
+            if partition[0].ready > now and not partition[0].is_claimed
+        ]
         for entry in later:
             entry.extend(now)
             self._push(entry)
@@ -317,15 +321,15 @@ class MemoryQueue:
         for entry in held.values():
             entry.link(browser_id)
         for name in self.counts:
-            own = self._lanes.get((name, browser_id), deque())
-            moved = self._lanes.pop((name, visit), deque())
+            own = self._partitions.get((name, browser_id), deque())
+            moved = self._partitions.pop((name, visit), deque())
             claimed = [entry for entry in [*own, *moved] if entry.is_claimed]
             waiting = [entry for entry in [*moved, *own] if not entry.is_claimed]
             for entry in moved:
                 entry.link(browser_id)
             if moved:
-                self._lanes[name, browser_id] = lane = deque([*claimed, *waiting])
-                self._push(lane[0])
+                self._partitions[name, browser_id] = partition = deque([*claimed, *waiting])
+                self._push(partition[0])
 
     def release(self, visitor: str, now: float) -> int:
         """Let what is held for a visitor wait. Returns the number of events."""
@@ -339,7 +343,7 @@ class MemoryQueue:
 
     def of_person(self, who: str, visitor: str, links: Mapping[tuple[str, str], str]) -> list[MemoryEntry]:
         """Return all entries of a visitor or user; `links` are those of visits."""
-        found = [entry for name in self.counts for entry in self._lanes.get((name, visitor), ())]
+        found = [entry for name in self.counts for entry in self._partitions.get((name, visitor), ())]
         found += [*self.held.get(visitor, {}).values(), *(self.entries[seq] for seq in self._users.get(who, ()))]
         for letters in self.dead.values():
             for entry in letters.values():

@@ -54,7 +54,7 @@ class NotesTransaction:
         until = self._state.now + WATCH_AGE
         for event_id in batch.watched:
             found = self._execute("SELECT outcomes FROM watch WHERE event_id = ?", (event_id,)).fetchone()
-            outcomes = loads(found[0]) if found else []
+            outcomes: list[list[Any]] = loads(found[0]) if found else []
             self._execute("INSERT OR REPLACE INTO watch VALUES (?, ?, ?)", (event_id, until, dumps(outcomes).decode()))
             self._result.settled += [(event_id, name, _outcome(*outcome)) for name, *outcome in outcomes]
         if batch.watched:

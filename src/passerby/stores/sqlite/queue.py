@@ -217,7 +217,7 @@ class QueueTransaction:
             name = self._state.name_of(number)
             self._remove([(seq, share)], is_counted=state != DEAD)
             if name is not None and state < len(STATES):
-                self._state.of(name).counts.drop(STATES[state], reason)
+                self._state.of(name).counts.drop(STATES[int(state)], reason)
                 self._notes.note(event_id or "", name, Dropped(reason))
                 self._result.dropped.append((event_id or "", name, reason))
 

@@ -37,7 +37,9 @@ def read_page(directory: StoreDirectory, query: StoreQuery, clock: float | None,
         with directory.turn(patience):  # the last connection that is closed moves the log into the file
             connection.close()
     entries = tuple(
-        StoredEntry._make((state.name_of(row[1]), STATES[row[2]], *row[3:8], state.now - row[8], row[9] - state.now))
+        StoredEntry._make(
+            (state.name_of(row[1]), STATES[int(row[2])], *row[3:8], state.now - row[8], row[9] - state.now)
+        )
         for row in found[: query.limit]
     )
     return StorePage(entries, found[query.limit - 1][0] if len(found) > query.limit else None)
