@@ -439,6 +439,24 @@ def test_a_forked_child_is_another_writer(make_sqlite: MakeSqlite, make_outbox: 
     assert sorted(found) == ["before", "child", "parent", "parent"]
 
 
+def test_a_fork_that_no_hook_sees_is_noticed_at_the_next_call(
+    make_outbox: MakeOutbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decision "writer": anew after a fork; the process ID is compared."""
+    store = FaultyStore()
+    outbox = make_outbox(store)
+    record(outbox)
+    outbox.when_stored().result(30)
+    writer = store.batches[-1].writer
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    record(outbox)
+    outbox.when_stored().result(30)
+    assert store.batches[-1].writer != writer
+    assert store.batches[-1].number <= 1
+    outbox.close(30.0)
+    monkeypatch.undo()
+
+
 def test_a_child_forked_in_the_middle_of_a_turn_keeps_nobody_waiting(
     make_sqlite: MakeSqlite, make_outbox: MakeOutbox
 ) -> None:

@@ -256,11 +256,8 @@ class MemoryQueue:
 
     def send_now(self, now: float) -> int:
         """Make due what waits for a later attempt. Returns the number of partitions."""
-        later = [
-            partition[0]
-            for partition in self._partitions.values()
-            if partition[0].ready > now and not partition[0].is_claimed
-        ]
+        heads = (partition[0] for partition in self._partitions.values())
+        later = [entry for entry in heads if entry.ready > now and not entry.is_claimed]
         for entry in later:
             entry.extend(now)
             self._push(entry)
