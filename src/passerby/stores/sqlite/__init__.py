@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from logging import Logger
@@ -37,6 +38,7 @@ _LOG_SIZE = 4 << 20  # bytes of the log from which a deliverer writes it into th
 _LONGEST_LOG = 6 << 20  # from which anybody does
 _ENOUGH = 64 << 20  # bytes that are free on a disk that is not full
 _LOOK_EVERY = 10  # turns between two looks at the size of the log
+_REPLACED_AT_MOST_EVERY = 1.0  # seconds; a disk that spoils everything must not be filled with damaged files
 _SEEN_EVERY = 5.0  # seconds between two notes that somebody delivers
 
 
@@ -81,6 +83,7 @@ class SqliteStore:
         self._state: StoreState | None = None
         self._version = 0
         self._turns = 0
+        self._replaced = -_REPLACED_AT_MOST_EVERY
         self._salvage: Salvage | None = None
         self._following: Salvage | None = None
         self._is_short_of_space = False
@@ -274,6 +277,12 @@ class SqliteStore:
         connection, self._connection, self._state = self._connection, None, None
         if connection is not None:
             self._dispose(connection)
+        self._forget_file()
+
+    def _forget_file(self) -> None:
+        """Let go of what belongs to the file besides the connection."""
+        if self._salvage is not None:
+            self._salvage.restart()
         if self._log is not None:
             os.close(self._log)
             self._log = None
@@ -286,18 +295,19 @@ class SqliteStore:
             never_close(connection)
 
     def _replace_database(self, error: CorruptDatabase) -> None:
-        """Set a damaged file aside, and begin a new one; in a turn."""
+        """Set a damaged file aside, and begin a new one; in a turn. Raises StorageError if that has just been done."""
+        if time.monotonic() - self._replaced < _REPLACED_AT_MOST_EVERY:
+            raise error
         identity = self.directory.identity()
+        if self._connection is not None:
+            never_close(self._connection)
+        self._forget_file()
         if identity is not None and self._identity in (None, identity):
-            if self._connection is not None:
-                never_close(self._connection)
             aside = self.directory.quarantine()
+            self._replaced = time.monotonic()
             log.error("%s; it is kept as %s, its events are read from there", error.reason, aside.name)
             self._salvage = Salvage(aside, self._salvage)
         self._connection = self._identity = self._state = None
-        if self._log is not None:
-            os.close(self._log)
-            self._log = None
 
     def _keep_log_short(self, connection: sqlite3.Connection, *, is_deliverer: bool, has_erased: bool) -> None:
         """Write the log into the file if it is long; in a turn, as all checkpoints are."""

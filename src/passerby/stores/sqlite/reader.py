@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from ..contract import StorageError
 from ..reading import StoredEntry, StorePage, StoreQuery
 from .database import connect, translated
 from .directory import StoreDirectory
@@ -34,8 +37,9 @@ def read_page(directory: StoreDirectory, query: StoreQuery, clock: float | None,
             values = query.after, None if row is None else row.number, query.event_id, query.limit + 1
             found = connection.execute(_PAGE.format(slots=SLOTS, states=states), values).fetchall()
     finally:
-        with directory.turn(patience):  # the last connection that is closed moves the log into the file
-            connection.close()
+        with suppress(StorageError), directory.turn(patience):
+            connection.close()  # in a turn, as the last one that is closed moves the log into the file
+        connection.close()
     entries = tuple(
         StoredEntry._make(
             (state.name_of(row[1]), STATES[int(row[2])], *row[3:8], state.now - row[8], row[9] - state.now)
