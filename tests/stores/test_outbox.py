@@ -504,6 +504,22 @@ def test_a_missing_deliverer_is_warned_of_once(make_outbox: MakeOutbox, caplog: 
     assert sum("no process delivers" in each.message for each in caplog.records) == 1
 
 
+def test_a_delivery_that_falls_behind_is_warned_of_once(
+    make_outbox: MakeOutbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Decision "deliver": oldest due event > 10 s while the service answers: one warning, run a worker."""
+    now = [0.0]
+    outbox = make_outbox(MemoryStore(clock=lambda: now[0]), clock=lambda: now[0])
+    deliverer = Deliverer(outbox, settles=False, limit=1)
+    record(outbox, "ada")
+    record(outbox, "ben")
+    eventually(lambda: deliverer.claims)
+    for _ in range(3):
+        now[0] += 11.0
+        outbox.counts()
+    assert sum("falls behind" in each.message for each in caplog.records) == 1
+
+
 def test_two_threads_record_while_others_deliver(any_store: EventStore, make_outbox: MakeOutbox) -> None:
     outbox = make_outbox(any_store)
     deliverer = Deliverer(outbox)

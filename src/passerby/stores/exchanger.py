@@ -21,6 +21,7 @@ SLOW = 1.0  # seconds after which a store is in trouble
 RETRY_AFTER = 0.25  # seconds between two attempts while the store is in trouble
 COUNT_EVERY = 5.0  # seconds between two looks at all counts
 NO_DELIVERER = 60.0  # seconds
+FALLS_BEHIND = 10.0  # seconds
 
 
 class StoreExchanger:
@@ -195,19 +196,23 @@ class StoreExchanger:
         self.is_full, self.late = result.is_full, self.late + result.late
         if batch.counts:
             self.counts, self._counted = result.counts, now
-            self._warn_without_deliverer(result)
+            self._warn_of_delay(result)
         self._in_flight.add(result.claimed, result.counts, now)
         self._observers.notify_all(batch, part, result)
         if result.claimed and self._on_claimed is not None:
             self._on_claimed(result.claimed)
 
-    def _warn_without_deliverer(self, result: ExchangeResult) -> None:
-        overdue = [each.next_due for each in result.counts.values() if each.next_due is not None]
-        is_late = min(overdue, default=0.0) < -NO_DELIVERER
-        is_alone = result.deliverer_age is None or result.deliverer_age > NO_DELIVERER
-        if is_late and is_alone and not self._has_warned:
+    def _warn_of_delay(self, result: ExchangeResult) -> None:
+        """Warn once while events are due for long, although their service answers."""
+        delays = [-each.next_due for each in result.counts.values() if each.next_due and each.breaker == "closed"]
+        delay = max(delays, default=0.0)
+        is_delivered = result.deliverer_age is not None and result.deliverer_age <= NO_DELIVERER
+        is_late = delay > (FALLS_BEHIND if is_delivered else NO_DELIVERER)
+        if is_late and not self._has_warned and is_delivered:
+            log.warning("events are due for %.0f s: delivery falls behind; run a worker, or another one", delay)
+        elif is_late and not self._has_warned:
             log.warning("events are due, and no process delivers them; run a worker, or deliver here")
-        self._has_warned = is_late and is_alone
+        self._has_warned = is_late
 
 
 def _take(queue: deque[Any]) -> list[Any]:

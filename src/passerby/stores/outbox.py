@@ -243,7 +243,7 @@ class Outbox:
     # For delivery.
 
     def deliver(self, wishes: Mapping[str, DeliveryWish], on_claimed: Callable[[Sequence[ClaimedEvent]], None]) -> None:
-        """Claim events from now on, and hand them to a function, which is called in the outbox's thread."""
+        """Claim events from now on, and hand them to a function, which is called in an exchange and must not wait."""
         self._wishes, self._on_claimed = wishes, on_claimed
         self._exchanger.deliver(on_claimed)
         self._in_flight.wish(wishes)
