@@ -397,11 +397,12 @@ def test_random_damage_alters_nothing_and_loses_only_what_it_hits(
     for _ in range(20_000):
         was_left = is_damaged(heir)
         claims = heir.claim(limit=100)
+        was_left = was_left or is_damaged(heir)
         for claim in claims:
             assert claim.payload == payloads[claim.event_id], "altered"
         seen += ids(claims)
         heir.settle(claims, "delivered")
-        if not (claims or was_left or is_damaged(heir)):
+        if not (claims or was_left):
             break
     # Where a page is damaged while it is changed, SQLite may spoil what is beside the damage.
     assert len(set(whole) - set(seen)) <= MOST_OF_A_PAGE, (len(seen), len(whole))
