@@ -443,6 +443,17 @@ def test_dead_letters_are_purged_and_bounded(process: Process, clock: Clock, mon
     assert process.counts() == DestinationCounts(recorded=4, dropped={"purged": 1, "expired": 3})
 
 
+def test_too_many_dead_letters_drop_the_oldest(make_store: MakeStore, clock: Clock) -> None:
+    """Decision "quotas": dead letters, 10,000 a destination; counted by reason."""
+    process = Process(make_store(max_dead=3))
+    recorded = [process.put("ada") for _ in range(5)]
+    for _ in recorded:
+        process.settle(process.claim(), "dead", reason="no")
+        clock.now += 1.0
+    assert dead_ids(process.store) == recorded[2:]
+    assert process.counts() == DestinationCounts(recorded=5, dead=3, dropped={"full": 2})
+
+
 def test_send_now_makes_due_what_waits_for_a_later_attempt(process: Process) -> None:
     recorded = [process.put("ada"), process.put("ada"), process.put("ben")]
     process.settle(process.claim(), "retry", after=60.0)

@@ -18,7 +18,7 @@ import pytest
 from passerby.stores.contract import ExchangeBatch, ServiceReport, StorageError
 from passerby.stores.reading import StoreQuery
 from passerby.stores.sqlite import SqliteStore
-from passerby.stores.sqlite.directory import DATABASE, NAME
+from passerby.stores.sqlite.directory import DATABASE, NAME, StoreDirectory
 
 from .conftest import MakeSqlite
 from .process import LEASE, Clock, Process, event_of, ids, is_long, recorded_of
@@ -108,6 +108,18 @@ def test_files_of_an_earlier_outbox_are_refused(directory: Path, make_sqlite: Ma
     (directory / "4711-0123456789ab.sqlite3").touch()
     with pytest.raises(StorageError, match="unreleased outbox; name another directory"):
         Process(make_sqlite()).put("ada")
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "9p", "virtiofs", "fuse.sshfs"])
+def test_network_file_systems_are_refused(tmp_path: Path, kind: str) -> None:
+    """Decision "platforms": nfs, cifs, 9p, virtiofs, fuse refused by type."""
+    device = tmp_path.stat().st_dev
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"36 35 {os.major(device)}:{os.minor(device)} / /mnt rw - {kind} server:/ rw\n")
+    with pytest.raises(StorageError, match=f"type {kind} has no safe locks; use a local disk"):
+        StoreDirectory(tmp_path / "outbox", mounts).make()
+    mounts.write_text(f"36 35 {os.major(device)}:{os.minor(device)} / /mnt rw shared:1 - ext4 /dev/vda rw\n")
+    StoreDirectory(tmp_path / "outbox", mounts).make()
 
 
 def test_a_file_of_a_newer_version_is_refused_unless_it_allows_us(make_sqlite: MakeSqlite, directory: Path) -> None:

@@ -287,6 +287,8 @@ class Quotas:
         max_events: entries (an event at a destination) that wait or are held.
         max_bytes: of their payloads.
         when_full: "drop_newest" and "raise" take no more; "drop_oldest" makes room.
+        max_held: events held for one visitor.
+        max_dead: dead letters of one destination; the oldest are dropped.
         held_age: seconds after which held events are dropped.
         dead_letter_age: seconds after which dead letters are dropped.
     """
@@ -294,6 +296,8 @@ class Quotas:
     max_events: int = 1_000_000
     max_bytes: int = 1 << 30
     when_full: WhenStoreFull = "drop_newest"
+    max_held: int = MAX_HELD
+    max_dead: int = MAX_DEAD
     held_age: float = DAY
     dead_letter_age: float = 30 * DAY
 

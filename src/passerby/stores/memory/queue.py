@@ -14,8 +14,6 @@ from ..contract import (
     FULL,
     LOST_ALONE,
     LOST_BEFORE_ALONE,
-    MAX_DEAD,
-    MAX_HELD,
     POISON,
     PURGED,
     ClaimedEvent,
@@ -104,7 +102,8 @@ class MemoryQueue:
     def _make_room(self, event: RecordedEvent, visitor: str, result: ExchangeResult) -> bool:
         """Make room for an event. Returns whether there is any."""
         quotas, number, size = self._quotas, len(event.destinations), len(event.payload)
-        if event.held and len({each.event.event_id for each in self.held.get(visitor, {}).values()}) >= MAX_HELD:
+        held = {entry.event.event_id for entry in self.held.get(visitor, {}).values()} if event.held else ()
+        if len(held) >= quotas.max_held:
             return False
 
         def fits() -> bool:
@@ -214,7 +213,7 @@ class MemoryQueue:
         entry.kill(reason, now)
         letters = self.dead.setdefault(entry.destination, {})
         letters[entry.seq] = entry
-        while len(letters) > MAX_DEAD:
+        while len(letters) > self._quotas.max_dead:
             self.drop(next(iter(letters.values())), FULL, result)
 
     def drop(self, entry: MemoryEntry, reason: str, result: ExchangeResult) -> None:

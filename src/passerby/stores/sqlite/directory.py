@@ -21,6 +21,7 @@ from weakref import WeakValueDictionary
 from ..contract import StorageError
 
 NAME = "passerby-store"
+MOUNTS = Path("/proc/self/mountinfo")
 DATABASE = "events.sqlite3"
 BESIDE = ("", "-wal", "-shm", "-journal")  # what SQLite makes
 RESERVE_SIZE = 8 << 20  # bytes; more than the log, which has to go into the file, has at most
@@ -79,15 +80,17 @@ class StoreDirectory:
 
     Args:
         directory: the named directory; made with its parents when the store is first used.
+        mounts: lists the file systems, where the system has such a list.
     """
 
-    def __init__(self, directory: str | os.PathLike[str]) -> None:
+    def __init__(self, directory: str | os.PathLike[str], mounts: Path = MOUNTS) -> None:
         # Absolute from the start, as the app may change its working directory.
         self.outer: Path = Path(directory).expanduser().absolute()
         self.path: Path = self.outer / NAME
         self.database: Path = self.path / DATABASE
         self._lock_path = str(self.path / "turn.lock")
         self._database_path = str(self.database)
+        self._mounts = mounts
         self._lock: _FileLock | None = None
 
     def make(self) -> None:
@@ -96,7 +99,7 @@ class StoreDirectory:
             self.outer.mkdir(mode=0o700, parents=True, exist_ok=True)
             if any(_EARLIER.fullmatch(name) for name in os.listdir(self.outer)):  # noqa: PTH208 - names only
                 raise StorageError("found files of an unreleased outbox; name another directory", is_final=True)
-            kind = _filesystem_of(self.outer)
+            kind = _filesystem_of(self.outer, self._mounts)
             if kind in _NETWORK or kind.startswith("fuse."):
                 raise StorageError(f"a file system of type {kind} has no safe locks; use a local disk", is_final=True)
             with suppress(FileExistsError):
@@ -308,12 +311,12 @@ def _take(descriptor: int, patience: float) -> None:
         pause = min(0.001, pause * 1.5)
 
 
-def _filesystem_of(path: Path) -> str:
+def _filesystem_of(path: Path, mounts: Path) -> str:
     """Return the type of the file system that a directory is on, or "" where that is not known."""
     with suppress(OSError):
         device = path.stat().st_dev
         number = f"{os.major(device)}:{os.minor(device)}"
-        for line in Path("/proc/self/mountinfo").read_text(errors="replace").splitlines():
+        for line in mounts.read_text(errors="replace").splitlines():
             fields = line.split()
             if fields[2] == number:
                 return fields[fields.index("-") + 1]

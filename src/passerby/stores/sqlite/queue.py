@@ -14,8 +14,6 @@ from ..contract import (
     EXPIRE_EVERY,
     EXPIRED,
     FULL,
-    MAX_DEAD,
-    MAX_HELD,
     PURGED,
     ExchangeResult,
     LeaseExtension,
@@ -122,7 +120,7 @@ class QueueTransaction:
         if held:
             self._insert()
             query = f"SELECT count(DISTINCT seq >> {SLOTS}) FROM entry WHERE part = ? AND state = 1"  # noqa: S608
-            if self._execute(query, (part,)).fetchone()[0] >= MAX_HELD:
+            if self._execute(query, (part,)).fetchone()[0] >= self._quotas.max_held:
                 return False
         if self._quotas.when_full == "drop_oldest" and not self._fits(number, size):
             self._insert()
@@ -199,9 +197,9 @@ class QueueTransaction:
         self._state.add(-1, -share)
         counts = self._state.of(name).counts
         counts.move("waiting", "dead")
-        if counts.dead > MAX_DEAD:
+        if counts.dead > self._quotas.max_dead:
             query = "SELECT seq FROM entry WHERE destination = ? AND state = 2 ORDER BY ready LIMIT ?"
-            self.drop([old for (old,) in self._execute(query, (number, counts.dead - MAX_DEAD))], FULL)
+            self.drop([old for (old,) in self._execute(query, (number, counts.dead - self._quotas.max_dead))], FULL)
 
     def drop(self, seqs: Sequence[int], reason: str) -> None:
         """Drop and count entries, in the order of their partitions."""
