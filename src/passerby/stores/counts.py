@@ -42,7 +42,10 @@ class DestinationCounts:
         """Count events that are recorded as waiting or held."""
         self.recorded += number
         self.unlinked += unlinked
-        self._add(state, number)
+        if state == "waiting":
+            self.waiting += number
+        else:
+            self._add(state, number)
 
     def move(self, source: EntryState, target: Literal["waiting", "dead", "delivered"], number: int = 1) -> None:
         """Count events that change from one state to another."""

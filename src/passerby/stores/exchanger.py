@@ -129,7 +129,8 @@ class StoreExchanger:
         return is_done
 
     def _send(self, part: BufferedPart, number: int, now: float) -> bool:
-        settled, reports = _take(self._settled), _take(self._reports)
+        settled = _take(self._settled) if self._settled else []
+        reports = _take(self._reports) if self._reports else []
         batch = ExchangeBatch(
             self._writer,
             number,
@@ -191,8 +192,7 @@ class StoreExchanger:
             self.lost_batches += number
             log.error("the store has lost acknowledged events; the last %d are stored again", number)
         self._acknowledged = result.number
-        if batch.number:
-            self._buffer.note_stored(part, now)
+        self._buffer.note_stored(part, now)
         self.is_full, self.late = result.is_full, self.late + result.late
         if batch.counts:
             self.counts, self._counted = result.counts, now

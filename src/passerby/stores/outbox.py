@@ -43,6 +43,7 @@ log: Logger = get_logger("passerby.stores")
 
 BUFFER_BYTES = 16 << 20
 LEASE = 30.0  # seconds
+_GROUP = 64  # events
 
 
 class Outbox:
@@ -77,7 +78,6 @@ class Outbox:
 
     def _reset(self) -> None:
         self._pid = os.getpid()
-        self._is_quick = not self._store.is_durable  # in memory an exchange costs less than waking a thread
         self._lead = threading.Lock()
         self._buffer = RecordBuffer(self._buffer_bytes)
         self._in_flight = InFlight(self._lease)
@@ -118,22 +118,10 @@ class Outbox:
         ticket = self._buffer.add(recorded)
         if not ticket:
             self._observers.notify(event.id, destinations, Dropped(FULL))
-        if not is_awaited and not (self._is_quick and self._exchange_here()):
+        # What is lost with the process anyway is exchanged in groups while nobody delivers it.
+        if not is_awaited and (self._store.is_durable or self._in_flight.is_delivering or ticket % _GROUP == 1):
             self._wake()
         return ticket
-
-    def _exchange_here(self) -> bool:
-        """Exchange in this thread, unless another one does or there is something to deliver. Returns whether it did."""
-        if (
-            self._in_flight.is_delivering
-            or self._exchanger.trouble is not None
-            or not self._lead.acquire(blocking=False)
-        ):
-            return False
-        try:
-            return self._exchanger.exchange()
-        finally:
-            self._lead.release()
 
     def drop(self, destinations: Sequence[str], reason: str) -> None:
         """Count an event that is not recorded."""

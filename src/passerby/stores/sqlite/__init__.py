@@ -158,7 +158,8 @@ class SqliteStore:
             claims = ClaimTransaction(connection, state, result, queue)
             requests = RequestTransaction(connection, state, queue, notes) if batch.requests else None
             is_changed = self._apply(connection, batch, result, state, queue, claims, requests)
-            notes.watch(batch)
+            if batch.watched:
+                notes.watch(batch)
             self._describe(batch, result, state, claims)
             if is_changed:
                 result.number = max(state.number, batch.number)
@@ -207,7 +208,8 @@ class SqliteStore:
         token = state.new_token(batch.number)
         is_repeated = bool(batch.number) and state.number >= batch.number
         following = self._salvage.go_on(connection, state) if self._salvage is not None else None
-        queue.settle(batch.outcomes)
+        if batch.outcomes:
+            queue.settle(batch.outcomes)
         for extension in batch.extensions:
             queue.extend(extension)
         for report in batch.reports:
@@ -217,7 +219,8 @@ class SqliteStore:
             result.answers = state.answers
             result.claimed = claims.claimed_again((request.destination for request in batch.wanted), token)
         else:
-            queue.record(batch.recorded, batch.at)
+            if batch.recorded:
+                queue.record(batch.recorded, batch.at)
             for name, reason, number in batch.dropped:
                 state.of(name).counts.drop(None, reason, number)
             if requests is not None:
@@ -243,10 +246,11 @@ class SqliteStore:
         self, batch: ExchangeBatch, result: ExchangeResult, state: StoreState, claims: ClaimTransaction
     ) -> None:
         """Answer with counts, and with what else holds after the batch."""
-        names = list(state.destinations) if batch.counts else [request.destination for request in batch.wanted]
-        result.counts = {
-            name: state.counts_of(name, claims.next_due(name), suspects=name in claims.suspects) for name in names
-        }
+        if batch.counts or batch.wanted:
+            names = list(state.destinations) if batch.counts else [request.destination for request in batch.wanted]
+            result.counts = {
+                name: state.counts_of(name, claims.next_due(name), suspects=name in claims.suspects) for name in names
+            }
         result.is_full = (
             state.values["entries"] >= self._quotas.max_events or state.values["bytes"] >= self._quotas.max_bytes
         )

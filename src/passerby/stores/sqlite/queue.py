@@ -88,7 +88,7 @@ class QueueTransaction:
             visitor = browser_id or event.visitor
             since = state.now - max(0.0, at - event.at)
             size, part = len(event.payload), part_of(visitor)
-            reason = self._notes.mark_of(visitor, event.user_id, since)
+            reason = self._notes.mark_of(visitor, event.user_id, since) if state.values["marks"] else None
             if reason is None and not self._has_room(len(event.destinations), size, part, held=event.held):
                 reason = FULL
             if reason is not None:
