@@ -34,8 +34,8 @@ Synchronous = Literal["NORMAL", "FULL"]
 
 POLL = 1.0  # seconds, beside the sockets
 POLL_WITHOUT_SOCKETS = 0.1
-_LOG_SIZE = 4 << 20  # bytes of the log from which a deliverer writes it into the file
-_LONGEST_LOG = 6 << 20  # from which anybody does
+_LOG_SIZE = 8 << 20  # bytes of the log from which a deliverer writes it into the file
+_LONGEST_LOG = 12 << 20  # from which anybody does
 _ENOUGH = 64 << 20  # bytes that are free on a disk that is not full
 _LOOK_EVERY = 10  # turns between two looks at the size of the log
 _REPLACED_AT_MOST_EVERY = 1.0  # seconds; a disk that spoils everything must not be filled with damaged files

@@ -15,6 +15,7 @@ APPLICATION_ID = 0x70627973  # "pbys"
 SCHEMA_VERSION = 1
 MIN_READER = 1  # the oldest schema version that can use a file of this one
 DISK_FULL = "disk full"
+PAGE_SIZE = 2048  # bytes; a commit writes some five pages, whatever their size
 _MOST_UNUSED = 2_000  # pages that stay for what comes
 
 # state: what every exchange reads and writes, on one page. An entry's `seq` is its event's ID * 64 and its place among
@@ -107,6 +108,7 @@ def _prepare(connection: sqlite3.Connection, generation: int, *, read_only: bool
         execute("PRAGMA query_only = ON")
     else:
         if not execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            execute(f"PRAGMA page_size = {PAGE_SIZE}")
             execute("PRAGMA auto_vacuum = INCREMENTAL")
             version = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
             values = f"('min_reader', '{MIN_READER}'), ('generation', '{generation}')"
@@ -115,7 +117,7 @@ def _prepare(connection: sqlite3.Connection, generation: int, *, read_only: bool
         execute("PRAGMA journal_mode = WAL")
         execute("PRAGMA synchronous = NORMAL")  # FULL is a sync of the log after the turn
         execute("PRAGMA wal_autocheckpoint = 0")
-        execute("PRAGMA journal_size_limit = 8388608")
+        execute("PRAGMA journal_size_limit = 12582912")
         execute("PRAGMA secure_delete = ON")
     if execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise CorruptDatabase("another program's file")

@@ -24,7 +24,7 @@ NAME = "passerby-store"
 MOUNTS = Path("/proc/self/mountinfo")
 DATABASE = "events.sqlite3"
 BESIDE = ("", "-wal", "-shm", "-journal")  # what SQLite makes
-RESERVE_SIZE = 8 << 20  # bytes; more than the log, which has to go into the file, has at most
+RESERVE_SIZE = 14 << 20  # bytes; more than the log, which has to go into the file, has at most
 PATIENCE = 1.0  # seconds for a turn
 _CORRUPT = re.compile(rf"{re.escape(DATABASE)}\.corrupt-\d+")
 _EARLIER = re.compile(r"\d+-[0-9a-f]+\.sqlite3|shared\.db")
@@ -151,7 +151,7 @@ class StoreDirectory:
         """Return which file the database is, or None without one."""
         return _identity(self._database_path)
 
-    def has_space(self, size: int = 3 * RESERVE_SIZE) -> bool:
+    def has_space(self, size: int = 2 * RESERVE_SIZE) -> bool:
         """Return whether the disk has so many bytes free for this user."""
         found = os.statvfs(self.path)
         return found.f_bavail * found.f_frsize > size

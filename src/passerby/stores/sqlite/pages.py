@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from ..codec import is_whole
+from .database import PAGE_SIZE
 from .rows import entry_sum, event_sum
 
 MAGIC = b"SQLite format 3\0"
-_PAGE_SIZE = 4096
 _LEAF = 0x0D  # a leaf page of a table
 _WAL_HEADER, _FRAME_HEADER = 32, 24
 _EVENT_COLUMNS, _ENTRY_COLUMNS = 8, 16
@@ -60,8 +60,8 @@ class RawPages:
         with suppress(FileNotFoundError):
             self._log = path.with_name(f"{path.name}-wal").open("rb")
         header = self._file.read(100)
-        size = int.from_bytes(header[16:18], "big") if header.startswith(MAGIC) else _PAGE_SIZE
-        self._size: int = size if size in (512, 1024, 2048, 4096, 8192, 16384, 32768) else _PAGE_SIZE
+        size = int.from_bytes(header[16:18], "big") if header.startswith(MAGIC) else PAGE_SIZE
+        self._size: int = size if size in (512, 1024, 2048, 4096, 8192, 16384, 32768) else PAGE_SIZE
         self._in_log: dict[int, list[int]] = {}
         self._in_file = -(-path.stat().st_size // self._size)
         self._read_log()
