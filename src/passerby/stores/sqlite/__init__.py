@@ -179,7 +179,7 @@ class SqliteStore:
                 self._salvage.restart()
             with suppress(sqlite3.Error):  # some errors end the transaction by themselves
                 execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, sqlite3.Error | UnicodeDecodeError):
                 raise translate(error) from error
             raise
         return result

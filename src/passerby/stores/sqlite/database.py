@@ -58,8 +58,8 @@ class CorruptDatabase(StorageError):
     """What is in the file is not what was written."""
 
 
-def translate(error: sqlite3.Error) -> StorageError:
-    """Return what SQLite raised as a StorageError."""
+def translate(error: sqlite3.Error | UnicodeDecodeError) -> StorageError:
+    """Return what SQLite raised as a StorageError; a message that quotes damage may be no text."""
     code: int = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in _REASONS:
         return StorageError(_REASONS[code])
@@ -73,7 +73,7 @@ def translated() -> Generator[None]:
     try:
         with refusals():
             yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise translate(error) from error
 
 

@@ -170,15 +170,18 @@ class RawPages:
         local = least + (size - least) % (usable - 4)
         local = least if local > usable - 35 else local
         record = bytearray(page[at : at + local])
+        header, kinds = _kinds(record)
+        if header + sum(map(_size_of, kinds)) != size:
+            return None  # a guess that is wrong must not lead through the whole file
         following = int.from_bytes(page[at + local : at + local + 4], "big")
         while len(record) < size and 0 < following <= self.count:
             overflow = next(self._versions(following), b"")
             record += overflow[4 : 4 + size - len(record)]
-            following = int.from_bytes(overflow[:4], "big") if overflow else 0
+            following = int.from_bytes(overflow[:4], "big") if len(overflow) > 4 else 0
         return bytes(record) if len(record) == size else None
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
+def _varint(data: bytes | bytearray, at: int) -> tuple[int, int]:
     value = 0
     for number in range(9):
         byte = data[at + number]
@@ -190,20 +193,32 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     raise ValueError
 
 
-def _values(record: bytes) -> list[Any] | None:
-    """Return the values of a record, or None for what is none of ours."""
+def _kinds(record: bytes | bytearray) -> tuple[int, list[int]]:
+    """Return the size of a record's header, and the kinds of its values. Raises ValueError for none of ours."""
     header, at = _varint(record, 0)
     if not 1 < header <= 64:
-        return None
+        raise ValueError
     kinds: list[int] = []
     while at < header:
         kind, at = _varint(record, at)
+        if kind in (10, 11):
+            raise ValueError
         kinds.append(kind)
+    return header, kinds
+
+
+def _size_of(kind: int) -> int:
+    return (0, 1, 2, 3, 4, 6, 8, 8, 0, 0)[kind] if kind < 12 else (kind - 12) // 2
+
+
+def _values(record: bytes) -> list[Any] | None:
+    """Return the values of a record, or None for damage."""
+    at, kinds = _kinds(record)
     values: list[Any] = []
     for kind in kinds:
-        size = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0)[kind] if kind < 12 else (kind - 12) // 2
+        size = _size_of(kind)
         part = record[at : at + size]
-        if len(part) < size or kind in (10, 11):
+        if len(part) < size:
             return None
         values.append(_value(kind, part))
         at += size
