@@ -15,7 +15,6 @@ from ..codec import is_whole
 from .database import PAGE_SIZE
 from .rows import entry_sum, event_sum
 
-MAGIC = b"SQLite format 3\0"
 _LEAF = 0x0D  # a leaf page of a table
 _WAL_HEADER, _FRAME_HEADER = 32, 24
 _EVENT_COLUMNS, _ENTRY_COLUMNS = 8, 16
@@ -59,13 +58,15 @@ class RawPages:
         self._log: BinaryIO | None = None
         with suppress(FileNotFoundError):
             self._log = path.with_name(f"{path.name}-wal").open("rb")
-        header = self._file.read(100)
-        size = int.from_bytes(header[16:18], "big") if header.startswith(MAGIC) else PAGE_SIZE
-        self._size: int = size if size in (512, 1024, 2048, 4096, 8192, 16384, 32768) else PAGE_SIZE
+        self._size: int = PAGE_SIZE  # whatever the header says: it may be damaged
         self._in_log: dict[int, list[int]] = {}
         self._in_file = -(-path.stat().st_size // self._size)
         self._read_log()
-        self.count: int = max([self._in_file, *self._in_log])
+
+    def numbers(self) -> Iterator[int]:
+        """Yield the numbers of all pages but the first, which has only the schema."""
+        yield from range(2, self._in_file + 1)
+        yield from sorted(number for number in self._in_log if number > self._in_file)
 
     def close(self) -> None:
         """Close the files."""
@@ -174,7 +175,7 @@ class RawPages:
         if header + sum(map(_size_of, kinds)) != size:
             return None  # a guess that is wrong must not lead through the whole file
         following = int.from_bytes(page[at + local : at + local + 4], "big")
-        while len(record) < size and 0 < following <= self.count:
+        while len(record) < size and (0 < following <= self._in_file or following in self._in_log):
             overflow = next(self._versions(following), b"")
             record += overflow[4 : 4 + size - len(record)]
             following = int.from_bytes(overflow[:4], "big") if len(overflow) > 4 else 0

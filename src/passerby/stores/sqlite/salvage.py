@@ -86,11 +86,11 @@ class Salvage:
         execute(_FOUND)
         execute("DELETE FROM found")
         try:
-            for number in range(2, pages.count + 1):
+            for number in pages.numbers():
                 rows = [row for row in pages.rows(number) if isinstance(row, EntryRow)]
                 self._connection.executemany("INSERT OR IGNORE INTO found VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
                 yield
-            for number in range(2, pages.count + 1):
+            for number in pages.numbers():
                 for row in pages.rows(number):
                     if isinstance(row, EventRow):
                         self._restore(row)
