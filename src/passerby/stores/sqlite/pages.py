@@ -6,6 +6,7 @@ its own checksums hold, so a guess does no harm. A page that cannot be read in o
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -95,7 +96,7 @@ class RawPages:
             place += _FRAME_HEADER + self._size
             self._log.seek(place)
         if found and all(salt != salts for salt, *_ in found):  # the log's header is damaged
-            salts = found[0][0]
+            salts = Counter(salt for salt, *_ in found).most_common(1)[0][0]
         for salt, number, offset, is_commit in found:
             if salt == salts and 0 < number < 1 << 31:
                 frames.append((number, offset))
