@@ -16,7 +16,7 @@ from tests.imports import SOURCE, Import, is_within, read_imports, source_files
 # The packages and the modules beside them, in the order of imports: each imports only from those before it.
 PACKAGES = """
     version  errors  logs
-    values  http  events  destinations  outbox  delivery  browser_ids  settings  client  passerby
+    values  http  events  destinations  stores  outbox  delivery  browser_ids  settings  client  passerby
     testing  cli  asgi  wsgi  fastapi  flask  django  collector  demo
 """
 
@@ -38,6 +38,12 @@ ORDER = """
     destinations.sitecore.engage_form  destinations.sitecore.edge_form  destinations.sitecore
     destinations.customerio  destinations.datalyr  destinations.segment  destinations.webhook
     destinations.spec
+    stores  stores.counts  stores.reading  stores.contract  stores.codec  stores.service
+    stores.memory.entry  stores.memory.queue  stores.memory
+    stores.sqlite.directory  stores.sqlite.database  stores.sqlite.state  stores.sqlite.rows  stores.sqlite.notes
+    stores.sqlite.queue  stores.sqlite.claims  stores.sqlite.requests  stores.sqlite.reader  stores.sqlite.pages
+    stores.sqlite.salvage  stores.sqlite
+    stores.buffer  stores.inflight  stores.observers  stores.forks  stores.exchanger  stores.thread  stores.outbox
     outbox  outbox.entry  outbox.shelf  outbox.links  outbox.memory
     outbox.eventtext  outbox.folder  outbox.row  outbox.database  outbox.sharedfile  outbox.board
     outbox.salvage  outbox.reading  outbox.inventory  outbox.fate  outbox.window  outbox.job  outbox.pending
@@ -91,7 +97,7 @@ IMPORTERS = {
     "click": ["flask"],  # it comes with Flask
     "django": ["django"],
     "fastapi": ["demo", "fastapi"],
-    "fcntl": ["outbox.folder"],
+    "fcntl": ["outbox.folder", "stores.sqlite.directory"],
     "flask": ["flask"],
     "h11": ["delivery.http_stream"],  # it comes with httpx
     "httpx": ["delivery.transport"],
@@ -100,7 +106,7 @@ IMPORTERS = {
     "itsdangerous": ["http.visitor_cookies"],
     "orjson": ["values.json"],
     "pytest": ["testing.plugin"],
-    "sqlite3": ["collector", "outbox.database", "outbox.reading", "outbox.sharedfile"],
+    "sqlite3": ["collector", "outbox.database", "outbox.reading", "outbox.sharedfile", "stores.sqlite"],
     "starlette": ["asgi", "collector", "demo", "fastapi"],
     "uvicorn": ["collector", "demo"],
 }

@@ -1,0 +1,139 @@
+"""What the callers of a process want of the store, until the next batch takes it along."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from .contract import FULL, MAX_BATCH, RecordedEvent, StoreRequest
+
+_BATCH_BYTES = 4 << 20
+_RESENT = 2.0  # seconds; so much of what was acknowledged is sent again where a store has lost batches
+
+
+@dataclass(slots=True)
+class BufferedPart:
+    """Some of the buffer, in order: events, then requests.
+
+    Attributes:
+        ticket: of the last item.
+        events: the events.
+        requests: the requests.
+        futures: for their answers.
+        dropped: counts of events that were not recorded.
+    """
+
+    ticket: int
+    events: list[RecordedEvent] = field(default_factory=list[RecordedEvent])
+    requests: list[StoreRequest] = field(default_factory=list[StoreRequest])
+    futures: list[Future[Any]] = field(default_factory=list[Future[Any]])
+    dropped: list[tuple[str, str, int]] = field(default_factory=list[tuple[str, str, int]])
+
+
+class RecordBuffer:
+    """A queue of events and requests, bounded in bytes. Used by all threads.
+
+    A ticket is the number of an item. All up to the ticket `stored` are in the store.
+
+    Args:
+        max_bytes: of the payloads.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._items: deque[RecordedEvent | tuple[StoreRequest, Future[Any]]] = deque()
+        self._dropped: dict[tuple[str, str], int] = {}
+        self._bytes = 0
+        self._again: deque[RecordedEvent] = deque()
+        self._recent: deque[tuple[float, list[RecordedEvent]]] = deque()
+        self._waiting: list[tuple[int, Future[None]]] = []
+        self.ticket: int = 0
+        self.stored: int = 0
+
+    def __len__(self) -> int:
+        return len(self._items) + len(self._again) + len(self._dropped)
+
+    def add(self, event: RecordedEvent) -> int:
+        """Add an event. Returns its ticket, or 0 if there is no room; then it is counted as dropped."""
+        size = len(event.payload)
+        with self._lock:
+            if self._bytes + size <= self._max_bytes:
+                self._bytes += size
+                self._items.append(event)
+                self.ticket += 1
+                return self.ticket
+        for name in event.destinations:
+            self.drop(name, FULL)
+        return 0
+
+    def ask(self, request: StoreRequest) -> Future[Any]:
+        """Add a request. Returns a future for its answer."""
+        answer: Future[Any] = Future()
+        with self._lock:
+            self._items.append((request, answer))
+            self.ticket += 1
+        return answer
+
+    def drop(self, destination: str, reason: str, number: int = 1) -> None:
+        """Count events that were not recorded."""
+        with self._lock:
+            self._dropped[destination, reason] = self._dropped.get((destination, reason), 0) + number
+
+    def take(self) -> BufferedPart:
+        """Take what fits into a batch. An event behind a request waits for the next one, to keep the order."""
+        with self._lock:
+            items, taken, size = self._items, BufferedPart(0), 0
+            while self._again and len(taken.events) < MAX_BATCH:
+                taken.events.append(self._again.popleft())
+            while items and len(taken.events) < MAX_BATCH and size < _BATCH_BYTES:
+                item = items[0]
+                if isinstance(item, RecordedEvent):
+                    if taken.requests:
+                        break
+                    taken.events.append(item)
+                    size += len(item.payload)
+                else:
+                    taken.requests.append(item[0])
+                    taken.futures.append(item[1])
+                items.popleft()
+            self._bytes -= size
+            taken.ticket = self.ticket - len(items)
+            taken.dropped = [(*key, number) for key, number in self._dropped.items()]
+            self._dropped.clear()
+        return taken
+
+    def when_stored(self, ticket: int) -> Future[None]:
+        """Return a future that is done when all up to a ticket is in the store."""
+        future: Future[None] = Future()
+        with self._lock:
+            if ticket > self.stored:
+                self._waiting.append((ticket, future))
+                return future
+        future.set_result(None)
+        return future
+
+    def note_stored(self, part: BufferedPart, now: float) -> None:
+        """Note that a part is in the store."""
+        with self._lock:
+            self.stored = max(self.stored, part.ticket)
+            if part.events:
+                self._recent.append((now, part.events))
+            while self._recent and self._recent[0][0] < now - _RESENT:
+                self._recent.popleft()
+            done = [future for ticket, future in self._waiting if ticket <= self.stored]
+            self._waiting = [each for each in self._waiting if each[0] > self.stored]
+        for future in done:
+            if future.set_running_or_notify_cancel():
+                future.set_result(None)
+
+    def send_again(self) -> int:
+        """Put what was stored in the last moments before what waits. Returns how many events."""
+        with self._lock:
+            events = [event for _, recent in self._recent for event in recent]
+            self._recent.clear()
+            self._again.extend(events)
+        return len(events)

@@ -1,0 +1,106 @@
+"""Who waits for what becomes of events: observers, watched events, and those that a flush waits for."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Protocol
+
+from ..values.outcome import Dead, Delivered, Dropped, Outcome
+from .buffer import BufferedPart
+from .contract import ExchangeBatch, ExchangeResult, Settlement
+
+WATCH_EVERY = 0.05  # seconds
+_TRACKED = 10_000  # events of which a flush knows
+
+
+class StoreObserver(Protocol):
+    """Who wants to know what becomes of an event. It is kept only as long as somebody else keeps it."""
+
+    def on_stored(self) -> None:
+        """The event is in the store."""
+        ...
+
+    def on_settled(self, destination: str, outcome: Outcome) -> None:
+        """A destination's outcome is known."""
+        ...
+
+
+class ObserverRegistry:
+    """The observers of a process's events, by event ID. Used by all threads."""
+
+    def __init__(self) -> None:
+        self._observers: weakref.WeakValueDictionary[str, StoreObserver] = weakref.WeakValueDictionary()
+        self._watched: dict[str, float] = {}
+        self._open: dict[str, int] = {}
+
+    def add(self, event_id: str, observer: StoreObserver | None, destinations: int) -> None:
+        """Note who observes an event, and at how many destinations it is to be settled here."""
+        if observer is not None:
+            self._observers[event_id] = observer
+        if destinations:
+            self._open[event_id] = destinations
+            if len(self._open) > _TRACKED:
+                self._open.pop(next(iter(self._open)), None)
+
+    def watch(self, event_ids: Sequence[str]) -> None:
+        """Ask the store for the outcomes of events from now on."""
+        self._watched |= dict.fromkeys(event_ids, 0.0)
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether somebody waits for an outcome."""
+        return bool(self._watched)
+
+    @property
+    def unsettled(self) -> set[str]:
+        """The events of which not all outcomes are known, the last ten thousand."""
+        return set(self._open)
+
+    def watched_now(self, now: float) -> Sequence[str]:
+        """Return what to ask the store for."""
+        if not self._watched:
+            return ()
+        return [event_id for event_id, at in list(self._watched.items()) if now - at >= WATCH_EVERY]
+
+    def notify_all(self, batch: ExchangeBatch, part: BufferedPart, result: ExchangeResult) -> None:
+        """Tell the observers what an exchange has shown."""
+        refused = {event_id for event_id, _, _ in result.dropped} if result.dropped else ()
+        for event in part.events if self._observers else ():
+            observer = self._observers.get(event.event_id)
+            if observer is not None and event.event_id not in refused:
+                observer.on_stored()
+        for future, answer in zip(part.futures, result.answers, strict=False):
+            if future.set_running_or_notify_cancel():
+                future.set_result(answer)
+        for settlement in batch.outcomes:
+            outcome = _outcome_of(settlement)
+            if outcome is not None:
+                self.notify(settlement.claim.event_id, [settlement.claim.destination], outcome)
+        for event_id, name, reason in result.dropped:
+            self.notify(event_id, [name], Dropped(reason))
+        for event_id, name, outcome in result.settled:
+            self.notify(event_id, [name], outcome)
+        for event_id in batch.watched:
+            if event_id in self._observers or event_id in self._open:
+                self._watched[event_id] = batch.at
+            else:
+                self._watched.pop(event_id, None)
+
+    def notify(self, event_id: str, names: Sequence[str], outcome: Outcome) -> None:
+        """Tell the observer of an event its outcome at some destinations."""
+        left = self._open.get(event_id, 0) - len(names)
+        if left > 0:
+            self._open[event_id] = left
+        else:
+            self._open.pop(event_id, None)
+        observer = self._observers.get(event_id)
+        if observer is not None:
+            for name in names:
+                observer.on_settled(name, outcome)
+
+
+def _outcome_of(settlement: Settlement) -> Outcome | None:
+    if settlement.kind == "delivered":
+        return Delivered(settlement.response)
+    return Dead(settlement.reason or "unknown") if settlement.kind == "dead" else None

@@ -1,0 +1,346 @@
+"""The directory of a store: its files, whose they are, and the lock by which processes take turns.
+
+The lock is a POSIX record lock on a file of its own. A fork does not inherit it, so a child that outlives a killed
+parent keeps nobody waiting. Within a process it excludes nobody, so a thread lock stands before it, one for each file.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import socket
+import stat
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from ..contract import StorageError
+
+NAME = "passerby-store"
+MOUNTS = Path("/proc/self/mountinfo")
+DATABASE = "events.sqlite3"
+BESIDE = ("", "-wal", "-shm", "-journal")  # what SQLite makes
+RESERVE_SIZE = 14 << 20  # bytes; more than the log, which has to go into the file, has at most
+PATIENCE = 1.0  # seconds for a turn
+_CORRUPT = re.compile(rf"{re.escape(DATABASE)}\.corrupt-\d+")
+_EARLIER = re.compile(r"\d+-[0-9a-f]+\.sqlite3|shared\.db")
+_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "virtiofs", "fuse", "afs", "ceph", "glusterfs"}
+_WAKE = "wake-"
+_WAKE_EVERY = 0.01  # seconds
+_LOOK_EVERY = 1.0  # seconds between two looks for sockets
+
+
+class _FileLock:
+    """The thread lock of one lock file, with its descriptor."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.mutex: threading.Lock = threading.Lock()
+        state = os.fstat(descriptor)
+        self.identity: tuple[int, int] = (state.st_dev, state.st_ino)
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
+
+
+_locks: WeakValueDictionary[tuple[int, int, int], _FileLock] = WeakValueDictionary()
+_finding = threading.Lock()
+
+
+class Turn:
+    """Holds a lock while its block runs."""
+
+    __slots__ = ("_lock", "_patience")
+
+    def __init__(self, lock: _FileLock, patience: float) -> None:
+        self._lock = lock
+        self._patience = patience
+
+    def __enter__(self) -> None:
+        lock = self._lock
+        if not lock.mutex.acquire(timeout=self._patience):
+            raise StorageError("waited too long for a turn")
+        try:
+            _take(lock.descriptor, self._patience)
+        except BaseException:
+            lock.mutex.release()
+            raise
+
+    def __exit__(self, *error: object) -> None:
+        fcntl.lockf(self._lock.descriptor, fcntl.LOCK_UN)
+        self._lock.mutex.release()
+
+
+class StoreDirectory:
+    """A sub-directory that passerby makes inside a named one.
+
+    Args:
+        directory: the named directory; made with its parents when the store is first used.
+        mounts: lists the file systems, where the system has such a list.
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], mounts: Path = MOUNTS) -> None:
+        # Absolute from the start, as the app may change its working directory.
+        self.outer: Path = Path(directory).expanduser().absolute()
+        self.path: Path = self.outer / NAME
+        self.database: Path = self.path / DATABASE
+        self._lock_path = str(self.path / "turn.lock")
+        self._database_path = str(self.database)
+        self._mounts = mounts
+        self._lock: _FileLock | None = None
+
+    def make(self) -> None:
+        """Make the directories and the lock file. Raises StorageError."""
+        with refusals():
+            self.outer.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if any(_EARLIER.fullmatch(name) for name in os.listdir(self.outer)):  # noqa: PTH208 - names only
+                raise StorageError("found files of an unreleased outbox; name another directory", is_final=True)
+            kind = _filesystem_of(self.outer, self._mounts)
+            if kind in _NETWORK or kind.startswith("fuse."):
+                raise StorageError(f"a file system of type {kind} has no safe locks; use a local disk", is_final=True)
+            with suppress(FileExistsError):
+                self.path.mkdir(mode=0o700)
+            found = self.path.lstat()
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+                raise StorageError(f"{NAME} is no directory of this user's own with mode 0700", is_final=True)
+            path = Path(self._lock_path)
+            self.check_file(path)
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            with _finding:
+                descriptor = os.open(path, flags, 0o600)
+                opened = _FileLock(descriptor)
+                key = os.getpid(), *opened.identity
+                lock = _locks.setdefault(key, opened)
+                if lock is not opened:
+                    with lock.mutex:  # closing a descriptor releases the lock that is held through another one
+                        del opened
+            self._lock = lock
+
+    def reset_after_fork(self) -> None:
+        """In a forked child: the lock is the parent's."""
+        self._lock = None
+
+    def turn(self, patience: float = PATIENCE) -> Turn:
+        """Return a context manager that holds the lock. It raises StorageError if others have it for too long."""
+        lock = self._lock
+        if lock is None or _identity(self._lock_path) != lock.identity:
+            self.make()  # or the directory was removed
+            lock = self._lock
+        assert lock is not None  # noqa: S101 - made above
+        return Turn(lock, patience)
+
+    def check_file(self, path: Path) -> None:
+        """Raise StorageError for anything but a regular file of this user, if there is one."""
+        with suppress(FileNotFoundError):
+            found = path.lstat()
+            if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink > 1:
+                raise StorageError(f"{path.name} is no regular file of this user alone; remove it", is_final=True)
+
+    def make_database(self) -> None:
+        """Make an empty database file unless there is one. Raises StorageError."""
+        for ending in BESIDE:
+            self.check_file(self.path / (DATABASE + ending))
+        with refusals(), suppress(FileExistsError):
+            os.close(os.open(self.database, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+
+    def identity(self) -> tuple[int, int] | None:
+        """Return which file the database is, or None without one."""
+        return _identity(self._database_path)
+
+    def has_space(self, size: int = 2 * RESERVE_SIZE) -> bool:
+        """Return whether the disk has so many bytes free for this user."""
+        found = os.statvfs(self.path)
+        return found.f_bavail * found.f_frsize > size
+
+    def log_size(self) -> int:
+        """Return how many bytes SQLite's log has."""
+        try:
+            return os.stat(f"{self._database_path}-wal").st_size  # noqa: PTH116 - as above
+        except OSError:
+            return 0
+
+    def quarantine(self) -> Path:
+        """Rename the database and all that belongs to it. Returns its new name."""
+        second = int(time.time())
+        while (aside := self.path / f"{DATABASE}.corrupt-{second}").exists():
+            second += 1
+        with refusals():
+            for ending in BESIDE:
+                with suppress(FileNotFoundError):
+                    self.database.with_name(DATABASE + ending).rename(aside.with_name(aside.name + ending))
+        return aside
+
+    def generation(self) -> int:
+        """Return how many databases were here before this one."""
+        return sum(not path.name.endswith(BESIDE[1:]) for path in self.path.glob(f"{DATABASE}.*"))
+
+    def quarantined(self) -> list[Path]:
+        """Return the quarantined databases, the oldest first."""
+        with suppress(OSError):
+            return sorted(path for path in self.path.iterdir() if _CORRUPT.fullmatch(path.name))
+        return []
+
+    # The reserve.
+
+    def reserve(self) -> bool:
+        """Set aside some space for the time when the disk is full. Returns whether it is; it needs much free space."""
+        path = self.path / "reserve"
+        self.check_file(path)
+        if path.exists() or not self.has_space():
+            return path.exists()
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(descriptor, 0, RESERVE_SIZE)
+            else:
+                for _ in range(RESERVE_SIZE >> 16):
+                    os.write(descriptor, bytes(1 << 16))
+        except OSError:
+            path.unlink()
+        finally:
+            os.close(descriptor)
+        return path.exists()
+
+    def release_reserve(self) -> bool:
+        """Give the reserved space back to the disk. Returns whether there was any."""
+        with suppress(OSError):
+            (self.path / "reserve").unlink()
+            return True
+        return False
+
+
+class WakeSockets:
+    """Unix datagram sockets in the directory, by which a process wakes those that deliver.
+
+    Args:
+        directory: where the sockets are.
+    """
+
+    def __init__(self, directory: StoreDirectory) -> None:
+        self._directory = directory
+        self._sender: socket.socket | None = None
+        self._names: list[str] = []
+        self._looked = self._woken = 0.0
+        self.own: Path | None = None
+
+    def wake(self) -> None:
+        """Wake the other processes that deliver, at most once in 10 ms."""
+        now = time.monotonic()
+        if now - self._woken < _WAKE_EVERY:
+            return
+        self._woken = now
+        if now - self._looked > _LOOK_EVERY:
+            self._looked = now
+            with suppress(OSError):
+                names = (path for path in self._directory.path.iterdir() if path.name.startswith(_WAKE))
+                self._names = [str(path) for path in names if path != self.own]
+        for name in list(self._names):
+            self._send(name)
+
+    def _send(self, name: str) -> None:
+        try:
+            if self._sender is None:
+                self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+                self._sender.setblocking(False)
+            self._sender.sendto(b"", name)
+        except ConnectionRefusedError:  # its process is gone
+            self._names.remove(name)
+            with suppress(OSError):
+                Path(name).unlink()
+        except OSError:  # full, which wakes it as well, or gone
+            pass
+
+    def listen(self, on_wake: Callable[[], None]) -> bool:
+        """Call a function in a thread of its own when woken. Returns False where no socket can be bound."""
+        receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        own = self._directory.path / f"{_WAKE}{os.getpid()}-{id(receiver):x}.sock"
+        try:
+            receiver.bind(str(own))
+            own.chmod(0o600)
+        except OSError:
+            receiver.close()
+            return False
+        self.own = own
+        threading.Thread(target=_receive, args=(receiver, on_wake), name="passerby-wake", daemon=True).start()
+        return True
+
+    def close(self) -> None:
+        """End the listening thread and remove the socket."""
+        own, self.own = self.own, None
+        if own is not None:
+            with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                sender.sendto(b"end", str(own))
+            with suppress(OSError):
+                own.unlink()
+        if self._sender is not None:
+            self._sender.close()
+            self._sender = None
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - half the time; done twice in every turn
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _receive(receiver: socket.socket, on_wake: Callable[[], None]) -> None:
+    with receiver:
+        while receiver.recv(8) != b"end":
+            on_wake()
+
+
+def _take(descriptor: int, patience: float) -> None:
+    """Take the record lock. It is asked for again and again, as waiting for it has no time limit."""
+    pause, until = 0.000_05, time.monotonic() + patience
+    while True:
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except (BlockingIOError, PermissionError):
+            if time.monotonic() > until:
+                raise StorageError("waited too long for a turn") from None
+        except OSError as error:
+            raise StorageError("no locks on this file system", is_final=True) from error
+        time.sleep(pause)
+        pause = min(0.001, pause * 1.5)
+
+
+def _filesystem_of(path: Path, mounts: Path) -> str:
+    """Return the type of the file system that a directory is on, or "" where that is not known."""
+    with suppress(OSError):
+        device = path.stat().st_dev
+        number = f"{os.major(device)}:{os.minor(device)}"
+        for line in mounts.read_text(errors="replace").splitlines():
+            fields = line.split()
+            if fields[2] == number:
+                return fields[fields.index("-") + 1]
+    return ""
+
+
+def sync_file(descriptor: int) -> None:
+    """Have the disk keep what was written to a file."""
+    full = getattr(fcntl, "F_FULLFSYNC", None)
+    if full is not None:  # macOS, whose fsync leaves it in the disk's cache
+        fcntl.fcntl(descriptor, full)
+    else:
+        os.fdatasync(descriptor)
+
+
+@contextmanager
+def refusals() -> Generator[None]:
+    """Raise StorageError for what the system refuses."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(reason_of(error)) from error
+
+
+def reason_of(error: OSError) -> str:
+    """Return the system's reason in a few words, without a path."""
+    return os.strerror(error.errno).lower() if error.errno else "input or output failed"

@@ -1,0 +1,79 @@
+"""What a store remembers beside events: links, marks of erased visitors, outcomes that somebody watches."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from dataclasses import asdict
+from typing import Any
+
+from ...values.json import dumps, loads
+from ...values.outcome import Dead, Delivered, Dropped, Outcome
+from ..contract import MARK_AGE, PURGED, SUPPRESSED, WATCH_AGE, ExchangeBatch, ExchangeResult
+from .state import StoreState
+
+
+class NotesTransaction:
+    """The notes, in a transaction.
+
+    Args:
+        connection: in a transaction.
+        state: what every exchange reads.
+        result: gets what is to be answered.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, state: StoreState, result: ExchangeResult) -> None:
+        self._execute = connection.execute
+        self._state = state
+        self._result = result
+
+    def browser_of(self, visit: str) -> str | None:
+        """Return the browser ID of a visit, if one was linked."""
+        found = self._execute("SELECT browser_id FROM link WHERE kind = 'visit' AND key = ?", (visit,)).fetchone()
+        return None if found is None else str(found[0])
+
+    def digest_of(self, who: str) -> bytes:
+        """Return the keyed hash of a visitor or user."""
+        key = bytes.fromhex(self._state.values["key"])
+        return hashlib.blake2b(who.encode("utf-8", "surrogatepass"), key=key, digest_size=16).digest()
+
+    def mark_of(self, visitor: str, user_id: str | None, since: float) -> str | None:
+        """Return why an event is to be dropped, if its visitor or user is marked."""
+        if not self._state.values["marks"]:
+            return None
+        for who in filter(None, (visitor, user_id)):
+            for kind, at in self._execute("SELECT kind, at FROM mark WHERE digest = ?", (self.digest_of(who),)):
+                if kind == SUPPRESSED:
+                    return SUPPRESSED
+                if at >= since:
+                    return PURGED
+        return None
+
+    def watch(self, batch: ExchangeBatch) -> None:
+        """Note the watched events, and answer with what is known of their outcomes."""
+        until = self._state.now + WATCH_AGE
+        for event_id in batch.watched:
+            found = self._execute("SELECT outcomes FROM watch WHERE event_id = ?", (event_id,)).fetchone()
+            outcomes: list[list[Any]] = loads(found[0]) if found else []
+            self._execute("INSERT OR REPLACE INTO watch VALUES (?, ?, ?)", (event_id, until, dumps(outcomes).decode()))
+            self._result.settled += [(event_id, name, _outcome(*outcome)) for name, *outcome in outcomes]
+        if batch.watched:
+            self._state.values["watched"] = until
+
+    def note(self, event_id: str, name: str, outcome: Outcome) -> None:
+        """Keep the outcome of an event that somebody watches."""
+        if self._state.values["watched"] < self._state.now:
+            return
+        found = self._execute("SELECT outcomes FROM watch WHERE event_id = ?", (event_id,)).fetchone()
+        if found is not None:
+            outcomes = [*loads(found[0]), [name, type(outcome).__name__, *asdict(outcome).values()]]
+            self._execute("UPDATE watch SET outcomes = ? WHERE event_id = ?", (dumps(outcomes).decode(), event_id))
+
+    def expire(self) -> None:
+        """Forget what is too old."""
+        self._execute("DELETE FROM watch WHERE until < ?", (self._state.now,))
+        self._execute("DELETE FROM mark WHERE kind = 'erased' AND at < ?", (self._state.now - MARK_AGE,))
+
+
+def _outcome(kind: str, value: Any = None, *_: Any) -> Outcome:
+    return Delivered(value) if kind == "Delivered" else Dead(value) if kind == "Dead" else Dropped(value)

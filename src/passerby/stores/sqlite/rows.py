@@ -1,0 +1,61 @@
+"""Rows and their checksums, which say whether a row is as it was written."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+from zlib import crc32
+
+from ..codec import is_whole
+
+SLOTS = 6  # bits for the destinations of an event, in the number of an entry
+
+
+class ClaimableRow(NamedTuple):
+    """An entry with its event, as read for a claim."""
+
+    seq: int
+    sum: int
+    token: int | None
+    lost: int
+    withdrawn: int
+    attempts: int
+    since: float
+    part: int
+    place: int
+    event_id: str | None
+    visitor: str
+    user_id: str | None
+    browser_id: str | None
+    names: str
+    event_sum: int
+    payload: bytes
+    ready: float
+
+
+def part_of(visitor: str) -> int:
+    """Return the number of a visitor's partition. Two visitors with the same one would only wait for each other."""
+    digest = hashlib.blake2b(visitor.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def event_sum(event_id: str, visitor: str, user_id: str | None, browser_id: str | None, names: str) -> int:
+    """Return the checksum of an event's columns; its payload has one of its own."""
+    text = f"{event_id}\n{visitor}\n{user_id}\n{browser_id}\n{names}"
+    return crc32(text.encode("utf-8", "surrogatepass"))
+
+
+def entry_sum(seq: int, destination: int) -> int:
+    """Return the checksum of what an entry is."""
+    return crc32(b"%d:%d" % (seq, destination))
+
+
+def is_genuine(row: ClaimableRow, destination: int) -> bool:
+    """Return whether a row is as it was written."""
+    if row.event_id is None or row.sum != entry_sum(row.seq, destination) or not isinstance(row.payload, bytes):
+        return False
+    try:
+        check = event_sum(row.event_id, row.visitor, row.user_id, row.browser_id, row.names)
+    except (UnicodeError, AttributeError):
+        return False
+    return check == row.event_sum and is_whole(row.payload)

@@ -1,0 +1,113 @@
+"""The thread of an outbox: it sleeps until there is something to exchange."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from logging import Logger
+
+from ..logs import get_logger
+from .contract import EventStore, StorageError
+from .exchanger import COUNT_EVERY, StoreExchanger
+from .inflight import InFlight
+from .observers import WATCH_EVERY, ObserverRegistry
+
+log: Logger = get_logger("passerby.stores")
+
+
+class ExchangeThread:
+    """Exchanges what has gathered, in a thread that the first call starts. It is used once.
+
+    Args:
+        exchanger: exchanges batches.
+        in_flight: knows when something is due.
+        observers: know whether somebody waits for an outcome.
+        lead: held by whoever exchanges.
+        clock: a monotonic clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        exchanger: StoreExchanger,
+        in_flight: InFlight,
+        observers: ObserverRegistry,
+        lead: threading.Lock,
+        clock: Callable[[], float],
+    ) -> None:
+        self._exchanger = exchanger
+        self._in_flight = in_flight
+        self._observers = observers
+        self._lead = lead
+        self._clock = clock
+        self._pid = os.getpid()
+        self._bell = threading.Lock()
+        self._bell.acquire()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._is_asleep = self._is_stopped = False
+        self._poll_every: float | None = None
+
+    def listen(self, store: EventStore) -> None:
+        """Wake when another process has stored something."""
+        if self._poll_every is None:
+            with suppress(StorageError):  # it is in trouble; asked again with the next call
+                self._poll_every = store.listen(self._note_news)
+
+    def _note_news(self) -> None:
+        self._exchanger.look_soon()
+        self._ring()
+
+    def wake(self) -> None:
+        """Have the thread look for work; start it if necessary."""
+        if self._is_asleep:
+            self._ring()
+        elif self._thread is None and not self._is_stopped:
+            self._start()
+
+    def _ring(self) -> None:
+        self._is_asleep = False
+        with suppress(RuntimeError):  # it rings already
+            self._bell.release()
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is not None:
+                return
+            thread = threading.Thread(target=self._run, name="passerby-outbox", daemon=True)
+            with suppress(RuntimeError):  # the interpreter ends, or there are too many; the next call tries again
+                thread.start()
+                self._thread = thread
+
+    def stop(self) -> None:
+        """Have the thread end after the exchange under way."""
+        self._is_stopped = True
+        self._ring()
+
+    def join(self, timeout: float) -> None:
+        """Wait until the thread has ended."""
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        exchanger = self._exchanger
+        while self._pid == os.getpid() and not self._is_stopped:
+            self._is_asleep = True
+            if not exchanger.has_work() and self._bell.acquire(timeout=self._pause()) and not exchanger.has_work():
+                continue  # another thread has done what this one was woken for
+            self._is_asleep = False
+            with self._lead:
+                exchanger.exchange()
+
+    def _pause(self) -> float:
+        """Return how long to sleep without being woken."""
+        now = self._clock()
+        times = [COUNT_EVERY if self._poll_every is None else self._poll_every]
+        if self._exchanger.trouble is not None:
+            times.append(self._exchanger.retry_at - now)
+        elif (due := self._in_flight.next_due()) is not None:
+            times.append(due - now)
+        if self._observers.is_watching:
+            times.append(WATCH_EVERY)
+        return max(0.001, min(times))
