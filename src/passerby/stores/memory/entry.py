@@ -21,15 +21,17 @@ class MemoryEntry:
         self.seq = seq
         self.event = event
         self.destination = destination
-        self.visitor = visitor
+        self.visitor: str = visitor
         self.browser_id = browser_id
         self.state: EntryState = "held" if event.held else "waiting"
         self.share: int = len(event.payload) // len(event.destinations)
-        self.since = self.ready = now
+        self.since: float = now
+        self.ready: float = now
         self.token: str | None = None
         self.reason: str | None = None
-        self.attempts = self.lost = 0
-        self.is_withdrawn = False
+        self.attempts: int = 0
+        self.lost: int = 0
+        self.is_withdrawn: bool = False
 
     def claim(self, token: str, until: float, now: float) -> ClaimedEvent:
         """Claim it until a time."""

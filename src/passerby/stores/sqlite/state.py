@@ -43,9 +43,9 @@ class DestinationRow:
     __slots__ = ("counts", "number", "service")
 
     def __init__(self, number: int, counts: DestinationCounts, service: ServiceState) -> None:
-        self.number = number
-        self.counts = counts
-        self.service = service
+        self.number: int = number
+        self.counts: DestinationCounts = counts
+        self.service: ServiceState = service
 
     def dump(self) -> list[Any]:
         """Return what is kept of it."""
@@ -76,6 +76,8 @@ class StoreState:
         self.writer = writer
         self.touched: set[str] = set()
         self.now: float = 0.0
+        self.number: int
+        self.answers: list[Any]
         try:
             query = "SELECT key, value FROM state WHERE key IN (?, 'store')"
             rows: dict[str, Any] = dict(connection.execute(query, (f"writer:{writer}",)))
