@@ -34,19 +34,20 @@ _EXPIRE_AT_ONCE = 200
 INSERT_EVENT = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 INSERT_ENTRY = f"""
 INSERT INTO entry (seq, destination, sum, codec, part, state, place, ready, since, share, head)
-SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?1 << {ROOM}, ?7, ?7, ?8, ?6 = 0 AND NOT EXISTS (
-  SELECT 1 FROM entry WHERE part = ?5 AND state = 0 AND destination = ?2)
+SELECT seq, destination, sum, codec, part, state, seq << {ROOM}, since, since, share, state = 0 AND NOT EXISTS (
+    SELECT 1 FROM entry e WHERE e.part = given.part AND e.state = 0 AND e.destination = given.destination)
+  FROM (SELECT ? AS seq, ? AS destination, ? AS sum, ? AS codec, ? AS part, ? AS state, ? AS since, ? AS share) given
 """  # noqa: S608 - a number of ours
 # The next of a partition becomes its head, before the head goes. Exactly one head is in each: the first.
 PROMOTE = """
-UPDATE entry SET head = 1, ready = max(ready, ?2) WHERE seq = (
+UPDATE entry SET head = 1, ready = max(ready, ?) WHERE seq = (
   SELECT n.seq FROM entry o JOIN entry n ON n.part = o.part AND n.state = 0 AND n.destination = o.destination
-    AND n.seq <> o.seq WHERE o.seq = ?1 AND o.head = 1 ORDER BY n.place LIMIT 1)
+    AND n.seq <> o.seq WHERE o.seq = ? AND o.head = 1 ORDER BY n.place LIMIT 1)
 """
 DELETE_ENTRY = "DELETE FROM entry WHERE seq = ?"
 DELETE_EVENT = f"""
-DELETE FROM event WHERE id = ?1 >> {SLOTS}
-  AND NOT EXISTS (SELECT 1 FROM entry WHERE seq BETWEEN ?1 >> {SLOTS} << {SLOTS} AND ?1 | 63)
+DELETE FROM event WHERE id = ? >> {SLOTS}
+  AND NOT EXISTS (SELECT 1 FROM entry WHERE seq BETWEEN ? >> {SLOTS} << {SLOTS} AND ? | 63)
 """  # noqa: S608 - numbers of ours
 
 
@@ -189,7 +190,7 @@ class QueueTransaction:
         (number, share) = self._execute("SELECT destination, share FROM entry WHERE seq = ?", (seq,)).fetchone()
         name = self._state.name_of(number) or ""
         self._notes.note(event_id, name, Dead(reason))
-        self._execute(PROMOTE, (seq, self._state.now))
+        self._execute(PROMOTE, (self._state.now, seq))
         self._execute(
             "UPDATE entry SET state = 2, head = 0, token = NULL, reason = ?, ready = ? WHERE seq = ?",
             (reason, self._state.now, seq),
@@ -222,9 +223,9 @@ class QueueTransaction:
     def _remove(self, removed: Sequence[tuple[int, int]], *, is_counted: bool = True) -> None:
         """Remove entries, given with their bytes, and events without entries."""
         for seq, share in removed:
-            self._execute(PROMOTE, (seq, self._state.now))
+            self._execute(PROMOTE, (self._state.now, seq))
             self._execute(DELETE_ENTRY, (seq,))
-            self._execute(DELETE_EVENT, (seq,))
+            self._execute(DELETE_EVENT, (seq, seq, seq))
             if is_counted:
                 self._state.add(-1, -share)
 

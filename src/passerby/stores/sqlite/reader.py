@@ -15,8 +15,8 @@ from .state import StoreState
 _PAGE = """
 SELECT e.seq, e.destination, e.state, v.event_id, v.visitor, v.payload, e.attempts, e.reason, e.since, e.ready
 FROM entry e JOIN event v ON v.id = e.seq >> {slots}
-WHERE e.seq > ?1 AND e.state IN ({states}) AND (?2 IS NULL OR e.destination = ?2) AND (?3 IS NULL OR v.event_id = ?3)
-ORDER BY e.seq LIMIT ?4
+WHERE e.seq > ? AND e.state IN ({states}) AND (? IS NULL OR e.destination = ?) AND (? IS NULL OR v.event_id = ?)
+ORDER BY e.seq LIMIT ?
 """
 
 
@@ -34,7 +34,8 @@ def read_page(directory: StoreDirectory, query: StoreQuery, clock: float | None,
             if row is None and query.destination is not None:
                 return StorePage((), None)
             states = ", ".join(str(STATES.index(each)) for each in query.states)
-            values = query.after, None if row is None else row.number, query.event_id, query.limit + 1
+            number, event_id = None if row is None else row.number, query.event_id
+            values = query.after, number, number, event_id, event_id, query.limit + 1
             found = connection.execute(_PAGE.format(slots=SLOTS, states=states), values).fetchall()
     finally:
         with suppress(StorageError), directory.turn(patience):

@@ -24,12 +24,12 @@ from .state import StoreState
 
 _FIRST = "SELECT seq FROM entry WHERE part = ? AND state = 0 AND destination = ? ORDER BY place LIMIT 1"
 _RELEASE = """
-UPDATE entry SET state = 0, place = ?2, ready = ?3, head = NOT EXISTS (SELECT 1 FROM entry o
-  WHERE o.part = entry.part AND o.state = 0 AND o.destination = entry.destination) WHERE seq = ?1
+UPDATE entry SET state = 0, place = ?, ready = ?, head = NOT EXISTS (SELECT 1 FROM entry o
+  WHERE o.part = entry.part AND o.state = 0 AND o.destination = entry.destination) WHERE seq = ?
 """
 _LETTERS = f"""
 SELECT e.seq, e.destination, e.share FROM entry e JOIN event v ON v.id = e.seq >> {SLOTS}
-WHERE e.state = 2 AND e.destination = ? AND (?2 IS NULL OR v.event_id = ?2) ORDER BY e.place
+WHERE e.state = 2 AND e.destination = ? AND (? IS NULL OR v.event_id = ?) ORDER BY e.place
 """  # noqa: S608 - a number of ours
 
 
@@ -89,7 +89,7 @@ class RequestTransaction:
     def _release(self, who: str) -> int:
         held, now = self._held(who), self._state.now
         for seq in held:
-            self._execute(_RELEASE, (seq, self._new_place(), now))
+            self._execute(_RELEASE, (self._new_place(), now, seq))
             self._counts_of(seq).move("held", "waiting")
         return len({seq >> SLOTS for seq in held})
 
@@ -105,25 +105,25 @@ class RequestTransaction:
         rows = self._state.destinations
         names = list(rows) if command.destination is None else [command.destination]
         numbers = [rows[name].number for name in names if name in rows]
-        return [
-            letter for number in numbers for letter in self._execute(_LETTERS, (number, command.event_id)).fetchall()
-        ]
+        wanted = command.event_id, command.event_id
+        return [letter for number in numbers for letter in self._execute(_LETTERS, (number, *wanted)).fetchall()]
 
     def _retry_dead(self, command: StoreCommand) -> int:
         letters, now = self._letters(command), self._state.now
         for seq, _, share in letters:
             self._execute("UPDATE entry SET attempts = 0, lost = 0, since = ? WHERE seq = ?", (now, seq))
-            self._execute(_RELEASE, (seq, self._new_place(), now))
+            self._execute(_RELEASE, (self._new_place(), now, seq))
             self._counts_of(seq).move("dead", "waiting")
             self._state.add(1, share)
         return len(letters)
 
     def _send_now(self) -> int:
-        query = """UPDATE entry SET ready = ?1
-            WHERE destination = ?2 AND codec = ?3 AND head = 1 AND ready > ?1 AND token IS NULL"""
+        query = """UPDATE entry SET ready = ?
+            WHERE destination = ? AND codec = ? AND head = 1 AND ready > ? AND token IS NULL"""
         numbers = [row.number for row in self._state.destinations.values()]
         pairs = [(number, codec) for number in numbers for codec in KNOWN]
-        return sum(self._execute(query, (self._state.now, *pair)).rowcount for pair in pairs)
+        now = self._state.now
+        return sum(self._execute(query, (now, *pair, now)).rowcount for pair in pairs)
 
     # Purge.
 
@@ -199,8 +199,8 @@ class RequestTransaction:
             for event_id, user_id, names in self._execute(query, (number,)).fetchall():
                 check = event_sum(event_id, browser_id, user_id, browser_id, names)
                 self._execute(
-                    "UPDATE event SET visitor = ?1, browser_id = ?1, sum = ?2 WHERE id = ?3",
-                    (browser_id, check, number),
+                    "UPDATE event SET visitor = ?, browser_id = ?, sum = ? WHERE id = ?",
+                    (browser_id, browser_id, check, number),
                 )
 
     def _move_waiting(self, moved: list[int], browser: int, destination: int) -> None:
