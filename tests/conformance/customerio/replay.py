@@ -19,7 +19,7 @@ from .case import Call, Case
 from .ours import BROWSER, screen_properties
 from .recorded import HEADERS, IN_TURN, merged
 
-ENOUGH = 5.0  # seconds for what is expected to happen
+ENOUGH = 30.0  # seconds for what is expected to happen; it comes at once, but for a machine that is busy with much else
 QUIET = 0.02  # seconds in which nothing more is expected to happen
 MAX_REQUEST = 500_000
 _is_time = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z").fullmatch
