@@ -291,7 +291,7 @@ def test_a_watched_event_has_its_outcome_whoever_delivers(make_sqlite: MakeSqlit
     app.when_stored().result(30)
     app.watch(event.id, listener)
     eventually(lambda: make_sqlite().exchange(ExchangeBatch("x", 0, 0.0)).number == 0)
-    app.counts()
+    eventually(lambda: app.counts(30) and app.state == "ok")  # so that the store knows who watches
     Deliverer(worker)
 
     eventually(lambda: listener.heard == ["stored", ("a", Delivered({"ref": event.id}))])
