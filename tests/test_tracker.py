@@ -774,7 +774,7 @@ class TestBadInput:
 
     @pytest.mark.parametrize("name", [None, "", " ", 5])
     def test_a_screen_has_a_name(self, tracker: Tracker, name: Any) -> None:
-        with pytest.raises(ValidationError, match="screen: found no name"):
+        with pytest.raises(ValidationError, match="screen name: found none"):
             tracker.screen(name)
 
 

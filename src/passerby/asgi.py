@@ -45,11 +45,7 @@ class TrackingMiddleware:
             return
         lifecycle = self.tracking.for_request(request)
         tracker = lifecycle.start(request)
-        state = scope.get("state")
-        if type(state) is dict:
-            state["tracker"] = tracker
-        else:
-            _attach(scope, tracker)
+        _attach(scope, tracker)
         if tracker.session.needs_id:
             await lifecycle.await_browser_id(tracker)
         token = set_current(tracker)
@@ -99,7 +95,7 @@ class TrackingMiddleware:
 def _attach(scope: Scope, tracker: Tracker) -> None:
     """Set `request.state.tracker`, whatever kind of state the app or another middleware has set."""
     state = scope.get("state")
-    if isinstance(state, MutableMapping):
+    if type(state) is dict or isinstance(state, MutableMapping):
         state["tracker"] = tracker
     elif state is None:
         scope["state"] = {"tracker": tracker}

@@ -159,8 +159,7 @@ class Client:
         undo: Callable[[], None] | None = None,
     ) -> None:
         """Check an event for its destinations and record it. In a database transaction it is recorded on commit."""
-        for name in destinations:
-            self._destinations[name].check(event)
+        self.check(event, destinations)
         for watcher in dry_run_mode.observers:
             watcher.on_captured(event, destinations)
         if self.transactions is not None and self._defer(
@@ -168,8 +167,7 @@ class Client:
         ):
             return
         self._record(event, destinations, receipt, held)
-        if self.store_wait.is_needed:
-            self._wait_stored(session)
+        self._wait_stored(session)
 
     def _defer(
         self,
@@ -189,7 +187,7 @@ class Client:
 
     def _wait_stored(self, session: Session) -> None:
         """Wait until an event is stored: before the response starts, or without a response, before the call returns."""
-        if not session.add_unstored():
+        if self.store_wait.is_needed and not session.add_unstored():
             self.store_wait.wait_at_once()
 
     def _record(self, event: Event, destinations: Sequence[str], receipt: Receipt, held: bool) -> None:
@@ -207,8 +205,7 @@ class Client:
         """Record an event after the commit. Its call has returned, so errors are only logged."""
         try:
             self._record(event, destinations, receipt, held)
-            if self.store_wait.is_needed:
-                self._wait_stored(session)
+            self._wait_stored(session)
         except ValidationError:
             self._drop(destinations, receipt, Dropped("full"))
         except Exception:
@@ -257,8 +254,7 @@ class Client:
 
         def act_now() -> int:
             number = act(visitor)
-            if self.store_wait.is_needed:
-                self._wait_stored(session)
+            self._wait_stored(session)
             return number
 
         if self.transactions is not None and self.transactions.defer(act_now, lambda: None):

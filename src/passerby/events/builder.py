@@ -181,7 +181,7 @@ class EventBuilder:
         if kind == "event":
             named = checked_type(type)
         elif kind == "screen":
-            named = checked_type(type, 'screen: found no name, expected text such as "Cart"')
+            named = checked_type(type, "screen name", "Cart")
         data = read_identity(event_data) if kind == "identity" else plain(event_data, "event data")
         extension: dict[str, Any] = {}
         nested: dict[str, Any] | None = None

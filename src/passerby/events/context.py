@@ -57,17 +57,15 @@ def context_of(request: RequestInfo, proxies: Proxies, ip_policy: IpPolicy = "tr
     header = request.header
     query = request.raw_query
     said = _remembered(_read_query, cut(query, _MAX_QUERY)) if query else _NO_QUERY
-    scheme, host, written_path = proxies.address(request)
-    path = _remembered(_stored_path, written_path)
+    path = _remembered(_stored_path, proxies.path(request))
     ip = None if ip_policy == "drop" else proxies.client_ip(request)
     languages, referrer = header("accept-language"), header("referer")
-    host = host or request.server_authority
-    url = None if not host else f"{scheme}://{host}{path}?{said.kept}" if said.kept else f"{scheme}://{host}{path}"
+    url = _url(proxies.scheme(request), proxies.authority(request) or request.server_authority, path, said.kept)
     return Context(  # by position, which is the order of its fields and takes half the time
         None if ip is None else truncate_ip(ip) if ip_policy == "truncate" else read_address(ip),
         (header("user-agent") or "")[:_MAX_USER_AGENT] or None,
         preferred_locale(languages[:_MAX_USER_AGENT]) if languages else None,
-        url if url is None or len(url) <= _MAX_URL else cut(url, _MAX_URL),
+        url,
         path,
         _remembered(_stored_referrer, referrer) if referrer else None,
         said.campaign,
@@ -308,6 +306,13 @@ def _decode_twice(query: str) -> tuple[dict[str, str], str | None]:
 def _worth_reading(query: str) -> bool:
     lower = query.lower()
     return any(mark in lower for mark in ("%", "utm_", "variantid", "cl", "raid", "li_fat"))
+
+
+def _url(scheme: str, host: str, path: str, query: str) -> str | None:
+    if not host:
+        return None
+    url = f"{scheme}://{host}{path}"
+    return cut(f"{url}?{query}" if query else url, _MAX_URL)
 
 
 @lru_cache(maxsize=1024)

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 from ..errors import ValidationError
 from ..http.visitor_cookies import StoredIdentity
@@ -107,8 +107,10 @@ def read_identity(event_data: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def identifiers_in(data: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the identifiers of identity data, or none if they are not a list of mappings."""
-    identifiers: list[dict[str, Any]] | None = data.get("identifiers")  # or anything else
-    return identifiers if type(identifiers) is list and _ONLY_DICT.issuperset(map(type, identifiers)) else []
+    given: Any = data.get("identifiers")
+    if type(given) is not list or not _ONLY_DICT.issuperset(map(type, cast("list[object]", given))):
+        return []
+    return cast("list[dict[str, Any]]", given)
 
 
 def refuse_secrets(

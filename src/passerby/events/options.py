@@ -18,7 +18,7 @@ from ..values.app_values import (
     unwrap,
     wrap_read_errors,
 )
-from .attributes import plain, read_extension
+from .attributes import plain, read_attributes
 from .context import RedactUrl, masked_fields
 from .event import Context
 
@@ -88,19 +88,20 @@ def checked_event_id(event_id: object) -> str:
     raise ValidationError("event_id: expected printable text of 1 to 128 characters, or a UUID")
 
 
-def checked_type(value: object, what: str = 'event type: found none, expected text such as "ADD"') -> str:
-    """Return an event's type as text. Raises ValidationError with `what` unless it is text and not empty."""
+def checked_type(value: object, what: str = "event type", example: str = "ADD") -> str:
+    """Return an event's type as text. Raises ValidationError unless it is text and not empty.
+
+    Args:
+        value: the type, or what takes its place.
+        what: its name in error messages.
+        example: a valid one.
+    """
     if type(value) is str and value.isascii() and value.strip():  # as nearly all are
         return value
-    return _read_type(value, what)
-
-
-@wrap_read_errors("event type")
-def _read_type(value: object, what: str) -> str:
-    text = unwrap(value)
+    text = wrap_read_errors(what)(unwrap)(value)
     if isinstance(text, str) and text.strip():
         return replace_surrogates(text)
-    raise ValidationError(what)
+    raise ValidationError(f'{what}: found none, expected text such as "{example}"')
 
 
 @wrap_read_errors("point of sale")
@@ -198,8 +199,8 @@ def read_personalization(data: Mapping[str, Any] | None) -> tuple[dict[str, Any]
     asked = plain(given, "personalize data")
     if is_absent(params) or (is_mapping(params) and not params):
         return asked, None
-    asked["params"] = read_extension(params, "params")
-    return asked, plain(params, "params")
+    flat, nested = read_attributes(params, "params")
+    return asked | {"params": flat}, flat if nested is None else nested
 
 
 def _known(name: str) -> str:

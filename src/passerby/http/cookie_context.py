@@ -47,7 +47,7 @@ class CookieContext:
 
     def security(self, request: RequestInfo) -> tuple[bool, bool]:
         """Return `secure` and `is_insecure`."""
-        if (request.proxies or self._proxies).scheme(request) == "https":
+        if self._scheme(request) == "https":
             return self._attributes.secure_for("https", ""), False
         return self.secure(request), self.is_insecure(request)
 
@@ -59,8 +59,7 @@ class CookieContext:
 
     def is_insecure(self, request: RequestInfo) -> bool:
         """Return whether browsers refuse the cookie: it is marked Secure and the visitor uses plain http."""
-        is_https = (request.proxies or self._proxies).scheme(request) == "https"
-        if is_https or not self.secure(request) or _is_this_machine(request.host):
+        if self._scheme(request) == "https" or not self.secure(request) or _is_this_machine(request.host):
             return False
         return not (request.has_any_header(_SIGNS_OF_HTTPS) and _is_https_at_the_browser(request))
 

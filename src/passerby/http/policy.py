@@ -242,10 +242,7 @@ class Policy:
         return request.app_path in self._ignored_paths or request.app_path.startswith(self._ignored_folders)
 
     def _is_page(self, request: RequestInfo) -> bool:
-        path = request.app_path
-        if request.method in ("HEAD", "OPTIONS", "TRACE") or request.is_websocket:
-            return False
-        if path in self._ignored_paths or path.startswith(self._ignored_folders):
+        if request.method in ("HEAD", "OPTIONS", "TRACE") or request.is_websocket or self._is_ignored(request):
             return False
         destination = request.header("sec-fetch-dest")
         if destination:

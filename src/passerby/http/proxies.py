@@ -84,20 +84,8 @@ class TrustedProxies:
                     return scheme
         return _SCHEMES.get(request.scheme, "http")
 
-    def address(self, request: RequestInfo) -> tuple[str, str, str]:
-        """Return `scheme`, `authority` and `path`."""
-        if self.are_any or request.framework_origin is not None:
-            return self.scheme(request), self.authority(request), self.path(request)
-        return (
-            _SCHEMES.get(request.scheme, "http"),
-            read_authority(request.header("host") or ""),
-            request.raw_path,
-        )
-
     def authority(self, request: RequestInfo) -> str:
         """Return the host, with its port if there is one, that the visitor used; empty if that is not known."""
-        if not self.are_any and request.framework_origin is None:
-            return read_authority(request.header("host") or "")
         named = request.named_authority
         if not self.are_any or (
             request.framework_origin is not None and request.framework_origin.authority is not None

@@ -47,10 +47,6 @@ class Proxies(Protocol):
         """Return the path the visitor used, percent-encoded."""
         ...
 
-    def address(self, request: RequestInfo) -> tuple[str, str, str]:
-        """Return scheme, host and path of the page's URL, as `scheme`, `authority` and `path` do, in one call."""
-        ...
-
     def client_ip(self, request: RequestInfo) -> str | None:
         """Return the visitor's address."""
         ...
@@ -191,7 +187,7 @@ class RequestInfo(ABC):
     @property
     def host(self) -> str:
         """The public host name without its port, in lower case; empty if there is none."""
-        return split_authority(self.named_authority if self.proxies is None else self.proxies.authority(self))[0]
+        return split_authority(self.authority)[0]
 
     @property
     def cookies(self) -> dict[str, str]:

@@ -51,10 +51,7 @@ def with_changes(
         result.append((name, value))
     if name is not None:
         is_text = isinstance(name, str)
-    if is_text:
-        result += [("Set-Cookie", cookie.header()) for cookie in cookies]
-    else:
-        result += [(b"set-cookie", cookie.header().encode("latin-1")) for cookie in cookies]
+    result += [_pair("set-cookie", cookie.header(), is_text=is_text) for cookie in cookies]
     for name, value in left.items():
         result.append(_pair(name, value, is_text=is_text))
     return result

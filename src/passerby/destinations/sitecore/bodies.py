@@ -55,7 +55,7 @@ def _with_common(body: dict[str, Any], data: Mapping[str, Any]) -> dict[str, Any
 
 
 def _bot_body(event: Event, include_utm_parameters: bool) -> dict[str, Any]:
-    """Return the page view of a bot, which is told apart from a person's by its channel, as in the Content SDK."""
+    """Return the page view of a bot, which its channel distinguishes from a person's, as in the Content SDK."""
     body = _view_body(event._replace(extension={}), include_utm_parameters)
     body.pop("referrer", None)
     data = {"channel": "bot", "language": event.data.get("language"), "page": event.data.get("page")}

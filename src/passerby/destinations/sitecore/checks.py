@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...errors import SettingsError, ValidationError
 from ...events.event import Event
@@ -15,7 +15,6 @@ from ...values.callbacks import check_function
 from ..reserved import is_reserved, refuse_reserved
 
 MAX_ID = 128  # characters of a client key or a context ID; Sitecore's have some 30
-MAX_ATTRIBUTES = 50
 _MAX_SITE = 255
 
 _is_cookie_name = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
@@ -35,11 +34,6 @@ def is_empty(setting: object) -> bool:
         return not setting
     except Exception:
         return False
-
-
-def is_given(text: object) -> bool:
-    """Return whether a value is text and not blank."""
-    return isinstance(text, str) and bool(text.strip())
 
 
 def checked_account(value: object, setting: str) -> str:
@@ -67,9 +61,9 @@ def check_site_of_call(site: str | None, required: ValidationError, name: str) -
         required: raised if there is none.
         name: the vendor's name of it.
     """
-    if not is_given(site):
+    if not (isinstance(site, str) and site.strip()):
         raise required
-    if site is not None and len(site) > _MAX_SITE:
+    if len(site) > _MAX_SITE:
         raise ValidationError(f"{name}: found {len(site)} characters, expected at most {_MAX_SITE}")
 
 
@@ -91,18 +85,44 @@ def _is_real(text: str) -> bool:
     return True
 
 
-def check_identifiers(data: Mapping[str, Any], code: str) -> list[dict[str, Any]]:
-    """Return the identifiers of an identity. Raises ValidationError if none is usable; with the code without any."""
+class IdentityCodes(NamedTuple):
+    """The vendor's codes for what is wrong in an identity."""
+
+    identifiers: str
+    dob: str
+    expiry_date: str
+    email: str
+
+
+def check_identity(
+    data: Mapping[str, Any],
+    codes: IdentityCodes,
+    is_date_of_birth: Callable[[object], bool],
+    is_address: Callable[[str], object] = is_email,
+) -> None:
+    """Raise ValidationError with the vendor's code and words, in the vendor's order, if an identity is not valid.
+
+    Args:
+        data: the data of the identity.
+        codes: the vendor's codes.
+        is_date_of_birth: decides which dates of birth are accepted.
+        is_address: decides which email addresses are accepted.
+    """
     if not data.get("identifiers") or not isinstance(data["identifiers"], list):
-        raise ValidationError('"identifiers" is required.', code=code)
+        raise ValidationError('"identifiers" is required.', code=codes.identifiers)
     identifiers = identifiers_in(data)
     if not identifiers:
         raise ValidationError('identifiers: expected a list of dicts such as {"id": "123", "provider": "CRM"}')
-    return identifiers
-
-
-def check_providers(identifiers: list[dict[str, Any]]) -> None:
-    """Raise ValidationError if the user ID of an `identify` call has no provider."""
+    if "dob" in data and not is_date_of_birth(data["dob"]):
+        raise ValidationError('Incorrect value for "dob". Format the value according to ISO 8601.', code=codes.dob)
+    for identifier in identifiers:
+        if identifier.get("expiry_date") not in (None, "") and not is_real_minute(identifier["expiry_date"]):
+            raise ValidationError(
+                'Incorrect value for "expiryDate". Format the value according to ISO 8601.', code=codes.expiry_date
+            )
+    email = data.get("email")
+    if email is not None and email != "" and not (isinstance(email, str) and is_address(email)):
+        raise ValidationError('Incorrect value for "email". Set the value to a valid email address.', code=codes.email)
     if any("provider" in one and one["provider"] is None for one in identifiers):
         raise ValidationError(
             "identify needs to know by which provider Sitecore CDP knows the user ID: set identity_provider"

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 from uuid import uuid4
 
 from ...errors import RemoteError, SettingsError, ValidationError
+from ...events.attributes import MAX_ATTRIBUTES
 from ...events.event import Context, Event
 from ...values import json
 from .. import DestinationResponse, IssuedId, OldCookie, OutgoingRequest, PersonalizationRequest, Query, SharedCookie
@@ -20,10 +21,9 @@ from ..target import checked_switch, checked_target
 from .answers import read_guest_id, read_issued_id, read_personalization
 from .bodies import event_body, personalization_body, personalization_data
 from .checks import (
-    MAX_ATTRIBUTES,
+    IdentityCodes,
     check_event_data,
-    check_identifiers,
-    check_providers,
+    check_identity,
     check_site,
     check_site_of_call,
     checked_account,
@@ -52,11 +52,8 @@ class _Words:
     context_id: tuple[str, str]  # setting, code
     site_name: str
     url: tuple[str, str, str]  # setting, code, the end of the message
-    identifiers: str
+    identity: IdentityCodes
     friendly_id: str
-    dob: str
-    email: str
-    expiry_date: str
     extension: str
     guest_id: tuple[str, str]  # message, code
     software: str
@@ -69,11 +66,8 @@ _WORDS = {
         context_id=("sitecoreEdgeContextId", "MV-0001"),
         site_name="MV-0002",
         url=("sitecoreEdgeUrl", "IV-0001", "a valid URL string."),
-        identifiers="MV-0003",
+        identity=IdentityCodes("MV-0003", dob="IV-0002", expiry_date="IV-0004", email="IV-0003"),
         friendly_id="MV-0004",
-        dob="IV-0002",
-        email="IV-0003",
-        expiry_date="IV-0004",
         extension="IV-0005",
         guest_id=(
             NO_ID.format("sc_{SitecoreEdgeContextId}_personalize", "guest ID", "sitecoreEdgeContextId"),
@@ -87,11 +81,8 @@ _WORDS = {
         context_id=("contextId", "MV-001"),
         site_name="MV-002",
         url=("edgeUrl", "IV-001", "a valid URL."),
-        identifiers="MV-003",
+        identity=IdentityCodes("MV-003", dob="IV-003", expiry_date="IV-005", email="IV-004"),
         friendly_id="MV-004",
-        dob="IV-003",
-        email="IV-004",
-        expiry_date="IV-005",
         extension="IV-006",
         guest_id=(NO_ID.format("sc_cid_personalize", "visitor ID", "contextId"), "IE-006"),
         software="@sitecore-content-sdk/events 2.1.2",
@@ -176,7 +167,7 @@ class EdgeForm:
         """Raise ValidationError with the vendor's code and words, in the vendor's order."""
         self._check_site(event.point_of_sale)
         if event.kind == "identity":
-            self._check_identity(event.data)
+            check_identity(event.data, self._words.identity, self._is_date_of_birth, self._is_email)
         elif event.kind == "event":
             check_event_data(event, name)
         if len(event.extension) > MAX_ATTRIBUTES:
@@ -188,23 +179,10 @@ class EdgeForm:
     def _check_site(self, site: str | None) -> None:
         check_site_of_call(site, ValidationError('"siteName" is required.', code=self._words.site_name), "siteName")
 
-    def _check_identity(self, data: dict[str, Any]) -> None:
-        words = self._words
-        identifiers = check_identifiers(data, words.identifiers)
-        # Each of the two SDKs accepts one of these forms and refuses the other's.
-        if "dob" in data and not (is_real_minute(data["dob"]) or is_real_day(data["dob"])):
-            raise ValidationError('Incorrect value for "dob". Format the value according to ISO 8601.', code=words.dob)
-        for identifier in identifiers:
-            if identifier.get("expiry_date") not in (None, "") and not is_real_minute(identifier["expiry_date"]):
-                raise ValidationError(
-                    'Incorrect value for "expiryDate". Format the value according to ISO 8601.', code=words.expiry_date
-                )
-        email = data.get("email")
-        if email is not None and email != "" and not (isinstance(email, str) and self._is_email(email)):
-            raise ValidationError(
-                'Incorrect value for "email". Set the value to a valid email address.', code=words.email
-            )
-        check_providers(identifiers)
+    @staticmethod
+    def _is_date_of_birth(text: object) -> bool:
+        """Return whether one of the two SDKs accepts a date. Each refuses the other's form."""
+        return is_real_minute(text) or is_real_day(text)
 
     def _is_email(self, text: str) -> bool:
         if not is_email(text):

@@ -18,19 +18,19 @@ from ..target import checked_switch, checked_target
 from .answers import read_guest_id, read_issued_id, read_personalization
 from .bodies import event_body, personalization_body, personalization_data
 from .checks import (
+    IdentityCodes,
     check_event_data,
-    check_identifiers,
-    check_providers,
+    check_identity,
     check_site,
     check_site_of_call,
     checked_account,
-    is_email,
     is_empty,
     is_real_day,
     is_real_minute,
 )
 
 PROTOCOL_VERSION = "1.4.3"  # the Engage SDK whose requests these are
+_CODES = IdentityCodes("MV-0004", dob="IV-0002", expiry_date="IV-0004", email="IV-0003")
 
 
 class EngageForm:
@@ -94,7 +94,7 @@ class EngageForm:
         """Raise ValidationError with the vendor's code and words, in the vendor's order."""
         _check_point_of_sale(event.point_of_sale)
         if event.kind == "identity":
-            _check_identity(event.data)
+            check_identity(event.data, _CODES, is_real_minute)
         elif event.kind == "event":
             check_event_data(event, name)
         if event.extension:
@@ -137,18 +137,3 @@ class EngageForm:
 
 def _check_point_of_sale(value: str | None) -> None:
     check_site_of_call(value, ValidationError('"pointOfSale" is required.', code="MV-0003"), "pointOfSale")
-
-
-def _check_identity(data: dict[str, Any]) -> None:
-    identifiers = check_identifiers(data, "MV-0004")
-    if "dob" in data and not is_real_minute(data["dob"]):
-        raise ValidationError('Incorrect value for "dob". Format the value according to ISO 8601.', code="IV-0002")
-    for identifier in identifiers:
-        if identifier.get("expiry_date") not in (None, "") and not is_real_minute(identifier["expiry_date"]):
-            raise ValidationError(
-                'Incorrect value for "expiryDate". Format the value according to ISO 8601.', code="IV-0004"
-            )
-    email = data.get("email")
-    if email is not None and email != "" and not (isinstance(email, str) and is_email(email)):
-        raise ValidationError('Incorrect value for "email". Set the value to a valid email address.', code="IV-0003")
-    check_providers(identifiers)
