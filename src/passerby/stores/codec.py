@@ -1,7 +1,7 @@
 """Events as bytes: a version, a checksum, and a JSON list.
 
-The first byte is the version, the next four the CRC-32 of what follows. A store keeps payloads as they are; whoever
-claims an event decodes it. Changes within a version only append fields.
+The first byte is the version, the next four the CRC-32 of what follows. A store keeps payloads as they are; the
+process that claims an event decodes it. Changes within a version only append fields.
 """
 
 from __future__ import annotations

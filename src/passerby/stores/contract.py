@@ -29,7 +29,7 @@ atomic, and so is the part with outcomes and claims.
   back; any outcome but delivered then drops the event. What was recorded before the mark is dropped when it arrives
   later. *suppressed* marks drop all that comes. A store keeps marks as keyed hashes.
 * **Counts** always add up: recorded = delivered + waiting + held + dead + dropped.
-* **Watched** event IDs are those that somebody waits for. Their outcomes are kept for `WATCH_AGE`.
+* **Watched** event IDs are those that a caller waits for. Their outcomes are kept for `WATCH_AGE`.
 """
 
 from __future__ import annotations
@@ -232,7 +232,7 @@ class ExchangeBatch:
             which need not be remembered.
         at: the time on the writer's own clock, with which those of recorded events are compared.
         dropped: counts of events that were not recorded: destination, reason, number.
-        watched: the event IDs whose outcomes somebody waits for.
+        watched: the event IDs whose outcomes a caller waits for.
         counts: whether the result shall have the counts.
     """
 

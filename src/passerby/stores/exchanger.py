@@ -31,7 +31,7 @@ class StoreExchanger:
         store: the store.
         buffer: what is to be recorded and asked.
         in_flight: what is wanted and claimed.
-        observers: who is told what became of events.
+        observers: are notified of what became of events.
         clock: a monotonic clock, in seconds.
 
     Attributes:

@@ -15,7 +15,7 @@ _TRACKED = 10_000  # events of which a flush knows
 
 
 class StoreObserver(Protocol):
-    """Who wants to know what becomes of an event. It is kept only as long as somebody else keeps it."""
+    """Is notified of what becomes of an event. The reference to it is weak."""
 
     def on_stored(self) -> None:
         """The event is in the store."""
@@ -49,7 +49,7 @@ class ObserverRegistry:
 
     @property
     def is_watching(self) -> bool:
-        """Whether somebody waits for an outcome."""
+        """Whether a caller waits for an outcome."""
         return bool(self._watched)
 
     @property
@@ -64,7 +64,7 @@ class ObserverRegistry:
         return [event_id for event_id, at in list(self._watched.items()) if now - at >= WATCH_EVERY]
 
     def notify_all(self, batch: ExchangeBatch, part: BufferedPart, result: ExchangeResult) -> None:
-        """Tell the observers what an exchange has shown."""
+        """Notify the observers of what an exchange has shown."""
         refused = {event_id for event_id, _, _ in result.dropped} if result.dropped else ()
         for event in part.events if self._observers else ():
             observer = self._observers.get(event.event_id)
@@ -88,7 +88,7 @@ class ObserverRegistry:
                 self._watched.pop(event_id, None)
 
     def notify(self, event_id: str, names: Sequence[str], outcome: Outcome) -> None:
-        """Tell the observer of an event its outcome at some destinations."""
+        """Notify the observer of an event of its outcome at some destinations."""
         left = self._open.get(event_id, 0) - len(names)
         if left > 0:
             self._open[event_id] = left

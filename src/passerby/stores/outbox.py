@@ -2,7 +2,7 @@
 
 A call appends to a buffer. The outbox's thread, or a caller that waits until its own event is stored, takes all that
 has gathered through one exchange and completes the futures. While the store is in trouble, events gather in the buffer,
-which is bounded in bytes, and nobody waits.
+which is bounded in bytes, and no call waits.
 """
 
 from __future__ import annotations
@@ -55,7 +55,6 @@ class Outbox:
         buffer_bytes: how much waits for the store at most.
         lease: seconds of a claim.
         clock: a monotonic clock, in seconds.
-
     """
 
     def __init__(
@@ -118,7 +117,7 @@ class Outbox:
         ticket = self._buffer.add(recorded)
         if not ticket:
             self._observers.notify(event.id, destinations, Dropped(FULL))
-        # What is lost with the process anyway is exchanged in groups while nobody delivers it.
+        # What is lost with the process anyway is exchanged in groups while it is not delivered here.
         if not is_awaited and (self._store.is_durable or self._in_flight.is_delivering or ticket % _GROUP == 1):
             self._wake()
         return ticket
@@ -153,7 +152,7 @@ class Outbox:
         return True
 
     def watch(self, event_id: str, observer: StoreObserver) -> None:
-        """Tell an observer what becomes of an event, whoever delivers it, for as long as it is kept."""
+        """Notify an observer of what becomes of an event, whichever process delivers it, for as long as it is kept."""
         self._observers.add(event_id, observer, 0)
         self._observers.watch([event_id])
         self._exchanger.look_soon()

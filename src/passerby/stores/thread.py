@@ -23,8 +23,8 @@ class ExchangeThread:
     Args:
         exchanger: exchanges batches.
         in_flight: knows when something is due.
-        observers: know whether somebody waits for an outcome.
-        lead: held by whoever exchanges.
+        observers: know whether a caller waits for an outcome.
+        lead: held by the thread that exchanges.
         clock: a monotonic clock, in seconds.
     """
 

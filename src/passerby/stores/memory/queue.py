@@ -46,7 +46,7 @@ class MemoryQueue:
         dead: dead letters by destination.
         counts: by destination.
         bytes: of the payloads of what waits or is held.
-        watched: until when somebody watches an event, and its outcomes.
+        watched: until when an event is watched, and its outcomes.
     """
 
     def __init__(self, quotas: Quotas, clock: Callable[[], float], is_marked: Callable[[MemoryEntry], bool]) -> None:
@@ -141,6 +141,7 @@ class MemoryQueue:
     # Claims and outcomes.
 
     def claim(self, request: ClaimRequest, token: str, result: ExchangeResult, now: float) -> None:
+        """Claim what a request wants and the service takes."""
         heads = self._heads.get(request.destination, [])
         service = self.service_of(request.destination)
         limit = service.allowed(request.limit, now)
@@ -179,6 +180,7 @@ class MemoryQueue:
             result.claimed += claimed
 
     def settle(self, outcome: Settlement, result: ExchangeResult, now: float) -> None:
+        """Apply an outcome."""
         claim, kind = outcome.claim, outcome.kind
         entry = self.entries.get(claim.key)
         if entry is None or (entry.token != claim.token and kind != "delivered"):
@@ -217,6 +219,7 @@ class MemoryQueue:
             self.drop(next(iter(letters.values())), FULL, result)
 
     def drop(self, entry: MemoryEntry, reason: str, result: ExchangeResult) -> None:
+        """Drop and count an entry."""
         self.counts_of(entry.destination).drop(entry.state, reason)
         self._note(entry, Dropped(reason))
         result.dropped.append((entry.event.event_id, entry.destination, reason))
@@ -263,11 +266,13 @@ class MemoryQueue:
         return len(later)
 
     def letters(self, command: StoreCommand) -> list[MemoryEntry]:
+        """Return the dead letters that a command concerns."""
         names = list(self.dead) if command.destination is None else [command.destination]
         found = (entry for name in names for entry in self.dead.get(name, {}).values())
         return [entry for entry in found if command.event_id in (None, entry.event.event_id)]
 
     def retry_dead(self, entry: MemoryEntry, now: float) -> int:
+        """Let a dead letter wait again. Returns 1."""
         del self.dead[entry.destination][entry.seq]
         self.counts_of(entry.destination).move("dead", "waiting")
         entry.restart(now, afresh=True)
@@ -288,12 +293,15 @@ class MemoryQueue:
             self.watched[entry.event.event_id][1][entry.destination] = outcome
 
     def counts_of(self, name: str) -> DestinationCounts:
+        """Return the counts of a destination."""
         return self.counts.setdefault(name, DestinationCounts())
 
     def service_of(self, name: str) -> ServiceState:
+        """Return the state of a destination's service."""
         return self._services.setdefault(name, ServiceState())
 
     def describe(self, name: str, now: float) -> DestinationCounts:
+        """Return a copy of the counts of a destination, with what holds now."""
         heads, service = self._heads.get(name, []), self.service_of(name)
         while heads and self._find_head(*heads[0]) is None:
             heappop(heads)

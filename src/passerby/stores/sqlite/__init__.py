@@ -20,7 +20,7 @@ from ..contract import ExchangeBatch, ExchangeResult, Quotas, StorageError
 from ..reading import StorePage, StoreQuery
 from .claims import ClaimTransaction
 from .database import DISK_FULL, CorruptDatabase, checkpoint, connect, give_back_space, never_close, translate
-from .directory import PATIENCE, StoreDirectory, WakeSockets, sync_file
+from .directory import PATIENCE, StoreDirectory, WakeSockets, reason_of, sync_file
 from .notes import NotesTransaction
 from .queue import QueueTransaction
 from .reader import read_page
@@ -35,11 +35,11 @@ Synchronous = Literal["NORMAL", "FULL"]
 POLL = 1.0  # seconds, beside the sockets
 POLL_WITHOUT_SOCKETS = 0.1
 _LOG_SIZE = 8 << 20  # bytes of the log from which a deliverer writes it into the file
-_LONGEST_LOG = 12 << 20  # from which anybody does
+_LONGEST_LOG = 12 << 20  # from which any process does
 _ENOUGH = 64 << 20  # bytes that are free on a disk that is not full
 _LOOK_EVERY = 10  # turns between two looks at the size of the log
 _REPLACED_AT_MOST_EVERY = 1.0  # seconds; a disk that spoils everything must not be filled with damaged files
-_SEEN_EVERY = 5.0  # seconds between two notes that somebody delivers
+_SEEN_EVERY = 5.0  # seconds between two notes that a process delivers
 
 
 class SqliteStore:
@@ -185,7 +185,7 @@ class SqliteStore:
         return result
 
     def _load_state(self, connection: sqlite3.Connection, writer: str) -> StoreState:
-        """Read the rows of the state, unless nobody else has written since they were read."""
+        """Read the rows of the state, unless no other process has written since they were read."""
         version = connection.execute("PRAGMA data_version").fetchone()[0]
         state, self._state = self._state, None  # until this transaction is committed
         if state is None or state.writer != writer or version != self._version:
@@ -330,14 +330,14 @@ class SqliteStore:
                 give_back_space(connection)
 
     def _sync_log(self) -> None:
-        """Sync the log; outside a turn, so that nobody waits for it but those whose events it covers."""
+        """Sync the log; outside a turn, so that only those wait for it whose events it covers."""
         try:
             if self._log is None:
                 self._log = os.open(f"{self.directory.database}-wal", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
             self._sync(self._log)
         except OSError as error:
-            raise StorageError(os.strerror(error.errno or 5).lower()) from error
+            raise StorageError(reason_of(error)) from error
 
     def read(self, query: StoreQuery) -> StorePage:
-        """Return a page of entries; holds nobody up."""
+        """Return a page of entries, without making others wait."""
         return read_page(self.directory, query, None if self._clock is None else self._clock(), self._patience)

@@ -1,7 +1,7 @@
 """The directory of a store: its files, whose they are, and the lock by which processes take turns.
 
 The lock is a POSIX record lock on a file of its own. A fork does not inherit it, so a child that outlives a killed
-parent keeps nobody waiting. Within a process it excludes nobody, so a thread lock stands before it, one for each file.
+parent does not hold it. It does not exclude threads of one process, so each file has a thread lock as well.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a store remembers beside events: links, marks of erased visitors, outcomes that somebody watches."""
+"""What a store remembers beside events: links, marks of erased visitors, outcomes of watched events."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class NotesTransaction:
             self._state.values["watched"] = until
 
     def note(self, event_id: str, name: str, outcome: Outcome) -> None:
-        """Keep the outcome of an event that somebody watches."""
+        """Keep the outcome of an event if it is watched."""
         if self._state.values["watched"] < self._state.now:
             return
         found = self._execute("SELECT outcomes FROM watch WHERE event_id = ?", (event_id,)).fetchone()

@@ -1,4 +1,4 @@
-"""What becomes of events in one transaction: recorded, claimed, settled, dropped."""
+"""What becomes of events in one transaction: they are recorded, settled or dropped."""
 
 from __future__ import annotations
 
@@ -23,12 +23,11 @@ from ..contract import (
 )
 from ..counts import EntryState
 from .notes import NotesTransaction
-from .rows import SLOTS, ClaimableRow, entry_sum, event_sum, part_of
+from .rows import LAST_SLOT, ROOM, SLOTS, ClaimableRow, entry_sum, event_sum, part_of
 from .state import StoreState
 
 WAITING, HELD, DEAD = 0, 1, 2
 STATES: tuple[EntryState, ...] = ("waiting", "held", "dead")
-ROOM = 14  # bits between two entries for those of a linked visit
 _EXPIRE_AT_ONCE = 200
 
 INSERT_EVENT = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -47,7 +46,7 @@ UPDATE entry SET head = 1, ready = max(ready, ?) WHERE seq = (
 DELETE_ENTRY = "DELETE FROM entry WHERE seq = ?"
 DELETE_EVENT = f"""
 DELETE FROM event WHERE id = ? >> {SLOTS}
-  AND NOT EXISTS (SELECT 1 FROM entry WHERE seq BETWEEN ? >> {SLOTS} << {SLOTS} AND ? | 63)
+  AND NOT EXISTS (SELECT 1 FROM entry WHERE seq BETWEEN ? >> {SLOTS} << {SLOTS} AND ? | {LAST_SLOT})
 """  # noqa: S608 - numbers of ours
 
 

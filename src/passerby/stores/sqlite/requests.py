@@ -18,8 +18,8 @@ from ..contract import (
     StoreRequest,
 )
 from .notes import NotesTransaction
-from .queue import ROOM, QueueTransaction
-from .rows import SLOTS, event_sum, part_of
+from .queue import QueueTransaction
+from .rows import LAST_SLOT, ROOM, SLOTS, event_sum, part_of
 from .state import StoreState
 
 _FIRST = "SELECT seq FROM entry WHERE part = ? AND state = 0 AND destination = ? ORDER BY place LIMIT 1"
@@ -155,7 +155,8 @@ class RequestTransaction:
         for seq, is_claimed in self._execute(query, (self._state.now, part_of(visitor))):
             seen.add(seq)
             yield seq, bool(is_claimed)
-        query = f"""SELECT {columns} FROM event v JOIN entry ON seq BETWEEN v.id << {SLOTS} AND v.id << {SLOTS} | 63
+        query = f"""SELECT {columns} FROM event v
+            JOIN entry ON seq BETWEEN v.id << {SLOTS} AND v.id << {SLOTS} | {LAST_SLOT}
             WHERE v.user_id = ? ORDER BY seq"""  # noqa: S608
         for seq, is_claimed in self._execute(query, (self._state.now, who)):
             if seq not in seen:

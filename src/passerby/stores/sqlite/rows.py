@@ -9,6 +9,8 @@ from zlib import crc32
 from ..codec import is_whole
 
 SLOTS = 6  # bits for the destinations of an event, in the number of an entry
+LAST_SLOT: int = (1 << SLOTS) - 1
+ROOM = 14  # bits between two entries of a partition, for those of a linked visit
 
 
 class ClaimableRow(NamedTuple):

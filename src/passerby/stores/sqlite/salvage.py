@@ -14,7 +14,7 @@ from ...logs import get_logger
 from ..codec import version_of
 from .directory import BESIDE
 from .pages import EntryRow, EventRow, RawPages
-from .rows import SLOTS, entry_sum, part_of
+from .rows import LAST_SLOT, ROOM, SLOTS, entry_sum, part_of
 from .state import StoreState
 
 log: Logger = get_logger("passerby.stores")
@@ -103,24 +103,24 @@ class Salvage:
         names = event.names.split("\n")
         query = "SELECT * FROM found WHERE seq BETWEEN ? AND ?"
         first = event.id << SLOTS
-        entries = [EntryRow(*row) for row in self._connection.execute(query, (first, first | 63))]
+        entries = [EntryRow(*row) for row in self._connection.execute(query, (first, first | LAST_SLOT))]
         if not entries:
             codec, now = version_of(event.payload), self._state.now
             entries = [EntryRow(first | slot, codec, 0, now, 0, 0, None) for slot in range(len(names))]
         if self._connection.execute("SELECT 1 FROM event WHERE id = ?", (event.id,)).fetchone():
             return
-        restored = [entry for entry in entries if entry.seq & 63 < len(names)]
+        restored = [entry for entry in entries if entry.seq & LAST_SLOT < len(names)]
         if restored:
             self._connection.execute("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?)", event)
             self._found += 1
         for entry in restored:
-            self._restore_entry(event, entry, names[entry.seq & 63], len(event.payload) // len(names))
+            self._restore_entry(event, entry, names[entry.seq & LAST_SLOT], len(event.payload) // len(names))
 
     def _restore_entry(self, event: EventRow, entry: EntryRow, name: str, share: int) -> None:
         execute, state = self._connection.execute, self._state
         row, part = state.of(name), part_of(event.visitor)
         before = execute(_FIRST, (part, row.number)).fetchone()
-        check, place, now = entry_sum(entry.seq, row.number), entry.seq << 14, state.now
+        check, place, now = entry_sum(entry.seq, row.number), entry.seq << ROOM, state.now
         since = min(entry.since, now)
         values = entry.seq, row.number, check, entry.codec, part, entry.state, place, now, since, share
         execute(_INSERT, (*values, entry.attempts, entry.withdrawn, entry.reason))
