@@ -1,31 +1,25 @@
 """The tracker of one visitor during one request, as used by view functions.
 
-It does no I/O of its own: events go through `client.capture` to the client, and questions to the client.
+It does no I/O of its own: events go through `client.capture` to the client, and questions through `client.queries`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from contextlib import suppress
-from dataclasses import replace
 from logging import Logger
 from typing import Any, Unpack
 
-from ..destinations import PersonalizationRequest
-from ..errors import RemoteError, RemoteTimeout, ValidationError
+from ..errors import ValidationError
 from ..events.attributes import plain
-from ..events.context import language_of
 from ..events.event import EventKind, IdentityData, PageViewData
 from ..events.identity import checked_id, checked_user_id, identity_of
-from ..events.options import Options, checked_timeout, form_data, read_personalization
+from ..events.options import Options, form_data
 from ..http.session import Session
 from ..logs import get_logger
-from ..values.browser_id import IssuedId, is_uuid
+from ..values.browser_id import IssuedId
 from .capture import EventCapture
 from .contract import ClientProtocol
+from .queries import VisitorQueries
 from .receipt import Receipt
 
 log: Logger = get_logger("passerby")
@@ -293,31 +287,11 @@ class Tracker:
             RemoteTimeout: no response within `timeout` seconds.
             RemoteError: the browser is unknown there, or the service could not be reached.
         """
-        self._refuse_bot()
-        known, browser_id = self._known_guest_id, self.browser_id
-        if known is not None:
-            return known
-        return self._learn(browser_id, await asyncio.wrap_future(self._client.ask_guest_id(browser_id, timeout)))
+        return await self._queries.guest_id(timeout)
 
     def guest_id_sync(self, timeout: float | None = None) -> str:
         """The same as `guest_id`, for sync code."""
-        self._refuse_bot()
-        known, browser_id = self._known_guest_id, self.browser_id
-        return known or self._learn(browser_id, self._client.ask_guest_id(browser_id, timeout).result())
-
-    def _refuse_bot(self) -> None:
-        if self.session.decision.bot:
-            raise RemoteError("guest ID: this visitor is a bot, which has none")
-
-    @property
-    def _known_guest_id(self) -> str | None:
-        return self.session.guest_id if self._client.keeps_guest_id else None
-
-    def _learn(self, browser_id: str | None, guest_id: str) -> str:
-        """Note the answer of the service, unless it is no ID that fits into a cookie."""
-        if browser_id is not None and is_uuid(guest_id):
-            self.session.learn_guest_id(browser_id, guest_id)
-        return guest_id
+        return self._queries.guest_id_sync(timeout)
 
     async def personalize(self, data: Mapping[str, Any], timeout: float | None = None) -> dict[str, Any] | None:
         """Request a personalisation from Sitecore. Waits for the network.
@@ -334,71 +308,15 @@ class Tracker:
             ValidationError: friendly ID or point of sale is missing.
             RemoteTimeout: no response in time.
         """
-        read = self._read_personalization(data, timeout)
-        if read is None:
-            return None
-        request, left = read
-        try:
-            if self._needs_guest_id():
-                began = time.monotonic()
-                with suppress(RemoteError, RemoteTimeout):
-                    await self.guest_id(_half_of(left))
-                left = _rest_of(left, began)
-            return await asyncio.wrap_future(self._ask_personalization(request, left))
-        except RemoteError as error:
-            log.warning("personalisation failed: %s", error)
-            return None
+        return await self._queries.personalize(data, timeout)
 
     def personalize_sync(self, data: Mapping[str, Any], timeout: float | None = None) -> dict[str, Any] | None:
         """The same as `personalize`, for sync code."""
-        read = self._read_personalization(data, timeout)
-        if read is None:
-            return None
-        request, left = read
-        try:
-            if self._needs_guest_id():
-                began = time.monotonic()
-                with suppress(RemoteError, RemoteTimeout):
-                    self.guest_id_sync(_half_of(left))
-                left = _rest_of(left, began)
-            return self._ask_personalization(request, left).result()
-        except RemoteError as error:
-            log.warning("personalisation failed: %s", error)
-            return None
+        return self._queries.personalize_sync(data, timeout)
 
-    def _needs_guest_id(self) -> bool:
-        """Return whether a personalisation needs a guest ID that is not known yet."""
-        session = self.session
-        return self._client.keeps_guest_id and session.guest_id is None and session.browser_id is not None
-
-    def _read_personalization(
-        self, data: Mapping[str, Any], timeout: float | None
-    ) -> tuple[PersonalizationRequest, float | None] | None:
-        """Return the checked request of a personalisation and its timeout, or None if nothing is asked."""
-        decision = self.session.decision
-        if decision.refusal is not None or decision.bot:
-            return None
-        try:
-            seconds = checked_timeout(timeout)
-            asked, params = read_personalization(data)
-            builder = self._capture.builder
-            context = builder.context({})
-            locale = builder.locale(context, {})
-            if asked.get("language") is None and self._client.defaults.infer_from_request and locale is not None:
-                asked["language"] = language_of(locale)
-            request = PersonalizationRequest(
-                asked, params, self.browser_id, self.session.guest_id, self.point_of_sale, context
-            )
-            self._client.check_personalization(request)
-        except ValidationError as error:
-            self._client.drop("invalid", (), error)
-            return None
-        return request, seconds
-
-    def _ask_personalization(
-        self, request: PersonalizationRequest, timeout: float | None
-    ) -> Future[dict[str, Any] | None]:
-        return self._client.ask_personalization(replace(request, guest_id=self.session.guest_id), timeout)
+    @property
+    def _queries(self) -> VisitorQueries:
+        return VisitorQueries(self._client, self.session, self._capture.builder)
 
     def adopt_id(self, issued: IssuedId) -> None:
         """Assign a new browser ID, also to the events recorded before."""
@@ -406,13 +324,3 @@ class Tracker:
             self.session.assign(issued)
         else:
             self._made.adopt_id(issued)
-
-
-def _half_of(seconds: float | None) -> float | None:
-    """Return the time for a request that another one follows, which is the one that counts."""
-    return None if seconds is None else seconds / 2
-
-
-def _rest_of(seconds: float | None, began: float) -> float | None:
-    """Return what is left of the time for two requests, of which the first began at this moment."""
-    return None if seconds is None else max(0.0, seconds - (time.monotonic() - began))
