@@ -58,8 +58,8 @@ def visitor() -> dict[str, Any]:
 
 
 @pytest.fixture
-def nobody() -> Iterator[str]:
-    """An address at which nobody listens."""
+def dead_url() -> Iterator[str]:
+    """A URL at which no server listens."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -193,9 +193,9 @@ class TestCodes:
         ("dialect", "code", "cookie"),
         [("cloud", "IE-0003", "sc_{SitecoreEdgeContextId}"), ("content", "IE-005", "sc_cid")],
     )
-    async def test_no_browser_id(self, make_sdk: MakeSDK, nobody: str, dialect: str, code: str, cookie: str) -> None:
+    async def test_no_browser_id(self, make_sdk: MakeSDK, dead_url: str, dialect: str, code: str, cookie: str) -> None:
         setting = "sitecore_edge_url" if dialect == "cloud" else "edge_url"
-        sdk = make_sdk(dialect, **{setting: nobody})
+        sdk = make_sdk(dialect, **{setting: dead_url})
         with pytest.raises(BrowserIdUnavailable) as raised:
             await sdk.initialize(make_scope("/", NAVIGATION), [])
         assert str(raised.value).startswith(f'[{code}] Unable to set the "{cookie}" cookie because the ')

@@ -616,9 +616,9 @@ class TestDefectsOfTheSdks:
 
     @pytest.mark.passerby_live
     async def test_a_dead_edge_holds_no_page(self, make_site: MakeSite) -> None:
-        with socket.socket() as nobody:
-            nobody.bind(("127.0.0.1", 0))  # taken, and nobody listens
-            site = make_site(edge_url=f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))  # taken, and not listening
+            site = make_site(edge_url=f"http://127.0.0.1:{listener.getsockname()[1]}")
             assert await site.visit() == []
             assert site.tracking.stats().destinations["sitecore"].pending == 1
 

@@ -254,7 +254,7 @@ def test_held_events_wait_for_their_release_behind_what_waits(process: Process) 
 
     assert process.counts().held == 3
     assert process.command("release", "ada") == 2
-    assert process.command("release", "nobody") == 0
+    assert process.command("release", "unknown") == 0
     assert process.deliver_all() == [waiting, *held]
     assert process.counts() == DestinationCounts(recorded=4, delivered=3, held=1)
 
@@ -545,7 +545,7 @@ def test_a_pause_that_the_service_asked_for_holds_for_all(process: Process, stor
 
 
 def test_watched_events_have_outcomes(process: Process, store: EventStore, clock: Clock) -> None:
-    """Row "watched": their outcome, whoever delivers; kept 60 s."""
+    """Row "watched": their outcome, whichever process delivers; kept 60 s."""
     recorded = [process.put(visitor) for visitor in ("ada", "ben", "cyd", "dan")]
     process.send(watched=recorded[:3])
     worker = Process(store)
@@ -604,7 +604,7 @@ def test_pages_show_everything_once(process: Process, store: EventStore) -> None
     assert seen == [*((each, name) for each in recorded for name in ("a", "b")), (held, "a")]
     assert [entry.event_id for entry in store.read(StoreQuery(("held",))).entries] == [held]
     assert [each.destination for each in store.read(StoreQuery(event_id=recorded[2])).entries] == ["a", "b"]
-    assert store.read(StoreQuery(destination="nobody")).entries == ()
+    assert store.read(StoreQuery(destination="unknown")).entries == ()
 
 
 def test_only_known_codec_versions_are_claimed(process: Process) -> None:

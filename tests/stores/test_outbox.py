@@ -192,10 +192,10 @@ def test_a_lost_reply_stores_nothing_twice(make_outbox: MakeOutbox) -> None:
     assert outbox.counts()["a"].recorded == 1
 
 
-def test_while_the_store_fails_events_gather_and_nobody_waits(
+def test_while_the_store_fails_events_gather_and_no_call_waits(
     make_outbox: MakeOutbox, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Decision "trouble": the buffer; nobody waits before a response meanwhile."""
+    """Decision "trouble": the buffer; no call waits before a response meanwhile."""
     store = FaultyStore()
     outbox = make_outbox(store)
     store.fails = StorageError("not writable")
@@ -285,7 +285,7 @@ def test_a_gap_has_the_last_moments_stored_again(make_outbox: MakeOutbox) -> Non
 
 
 def test_a_watched_event_has_its_outcome_whoever_delivers(make_sqlite: MakeSqlite, make_outbox: MakeOutbox) -> None:
-    """Decision "who waits for what": delivered() is watched IDs, whoever delivers."""
+    """Decision "who waits for what": delivered() is watched IDs, whichever process delivers."""
     app, worker = make_outbox(make_sqlite()), make_outbox(make_sqlite())
     event, listener, _ = record(app)
     app.when_stored().result(30)
@@ -457,7 +457,7 @@ def test_a_fork_that_no_hook_sees_is_noticed_at_the_next_call(
     monkeypatch.undo()
 
 
-def test_a_child_forked_in_the_middle_of_a_turn_keeps_nobody_waiting(
+def test_a_child_forked_in_the_middle_of_a_turn_keeps_no_process_waiting(
     make_sqlite: MakeSqlite, make_outbox: MakeOutbox
 ) -> None:
     """Decision "SQLite's turns": a fork in the middle of a turn does not leave the child holding the lock."""

@@ -163,7 +163,7 @@ def test_a_change_of_the_clock_moves_no_lease(make_sqlite: MakeSqlite, monkeypat
 
 
 def test_waiting_too_long_for_a_turn_is_trouble(make_sqlite: MakeSqlite, directory: Path) -> None:
-    """Decision "SQLite's turns": waiting over 1 s for a turn is trouble; a kill in a turn holds nobody up."""
+    """Decision "SQLite's turns": waiting over 1 s for a turn is trouble; a kill in a turn holds no process up."""
     process = Process(make_sqlite(patience=0.05))
     process.put("ada")
     with subprocess.Popen([sys.executable, "-c", HOLD_TURN, str(directory)], stdout=subprocess.PIPE) as child:
@@ -218,8 +218,8 @@ def test_nothing_of_a_purged_visitor_stays_on_disk(make_sqlite: MakeSqlite, dire
         assert b"user-the-first" not in data, name
 
 
-def test_reading_holds_nobody_up(make_sqlite: MakeSqlite) -> None:
-    """Decision "contract": read holds nobody up, and shows one moment."""
+def test_reading_holds_no_process_up(make_sqlite: MakeSqlite) -> None:
+    """Decision "contract": read holds no process up, and shows one moment."""
     store = make_sqlite(patience=5.0)
     process = Process(store)
     recorded = [process.put(f"visitor {number}") for number in range(50)]

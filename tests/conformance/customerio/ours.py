@@ -104,7 +104,7 @@ def _context(given: Mapping[str, Any]) -> JSON:
 
 
 def page_of(given: Mapping[str, Any]) -> JSON:
-    """What a context says of the page, its query told apart."""
+    """What a context says of the page, with its query in a field of its own."""
     beside = {theirs: given[ours] for theirs, ours in _told(given, _PAGE).items()}
     page = {name: value for name, value in (beside | dict(given.get("page") or {})).items() if value is not None}
     query = str(page.get("url", "")).partition("?")

@@ -116,9 +116,9 @@ class EdgeBodies(BodyParts):
         return well_formed(value) if "text-well-formed" in self.on else value
 
     def _common(self, data: JSON) -> JSON:
-        return self._nobody() | self._where(data)
+        return self._empty_fields() | self._where(data)
 
-    def _nobody(self) -> JSON:
+    def _empty_fields(self) -> JSON:
         return {"browser_id": "", "client_key": "", "pos": "", "requested_at": REQUESTED_AT}
 
     def _view(self, data: JSON) -> JSON:
@@ -158,7 +158,7 @@ class EdgeBodies(BodyParts):
         ext = {name: to_json(args[name]) for name in names if args.get(name) is not None}
         is_with_language = self.page.infers and self.page.language and "form-as-on-a-server" not in self.on
         language: JSON = {"language": self.page.language} if is_with_language else {}
-        return {"type": "FORM", "ext": ext | {"interactionType": interaction.upper()}} | self._nobody() | language
+        return {"type": "FORM", "ext": ext | {"interactionType": interaction.upper()}} | self._empty_fields() | language
 
     def _bot_view(self, args: Mapping[str, Any]) -> JSON:
         data = self._data("botPageView", args.get("data"))
@@ -168,7 +168,7 @@ class EdgeBodies(BodyParts):
         return self.bot_view({name: data[name] for name in ("page", "language") if name in data}, agent)
 
     def bot_view(self, data: JSON, agent: str) -> JSON:
-        """The page view of a bot, of which only page and language are told, and a variant."""
+        """The page view of a bot, which sends only page, language and a variant."""
         flat: JSON = {"sourceUserAgent": agent}
         self._with_variant(data.get("pageVariantId"), flat)
         where = self._common({name: data[name] for name in ("page", "language") if name in data})

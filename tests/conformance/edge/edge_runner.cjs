@@ -1,5 +1,5 @@
 // Runs cases on the vendor's own packages: one JSON object a line in, one a line out. What they send goes to the edge URL
-// of the case's settings, so whoever serves that sees the requests; everything else a case's outcome holds is answered here.
+// of the case's settings, so the server there sees the requests; everything else a case's outcome holds is answered here.
 // The packages keep state for the whole process: each case loads them anew.
 
 const http = require('node:http');
@@ -17,7 +17,7 @@ function decode(value) {
   return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, decode(item)]));
 }
 
-function told(error, when) {
+function thrown(error, when) {
   const code = /^\[([A-Z]{2}-\d+)\]/.exec(error.message);
   return { threw: error.message, error_name: error.name, code: code ? code[1] : null, when };
 }
@@ -28,13 +28,13 @@ async function outcomeOf(call) {
   try {
     promise = call();
   } catch (error) {
-    return told(error, 'sync');
+    return thrown(error, 'sync');
   }
   try {
     const returned = await promise;
     return returned === undefined ? { threw: null } : { threw: null, returned };
   } catch (error) {
-    return told(error, 'async');
+    return thrown(error, 'async');
   }
 }
 
@@ -179,7 +179,7 @@ async function run(job) {
   return outcome;
 }
 
-process.on('unhandledRejection', () => {}); // what nobody can catch is none of ours
+process.on('unhandledRejection', () => {}); // rejections of the packages that no caller can catch
 (async () => {
   for await (const line of readline.createInterface({ input: process.stdin })) {
     process.stdout.write(`${JSON.stringify(await run(JSON.parse(line)))}\n`);

@@ -212,7 +212,7 @@ class VisitReplay:
         expected = self.expected["steps"]
         is_pending = position >= len(expected) or "pending" in expected[position]["result"]
         outcomes = await came.delivered(0 if is_pending else ENOUGH)
-        return result_of(outcomes["sitecore"]) if outcomes else {"dropped": "nobody"}
+        return result_of(outcomes["sitecore"]) if outcomes else {"dropped": "no destination"}
 
     @property
     def _is_blocked(self) -> bool:

@@ -1,4 +1,4 @@
-"""The vendor's own packages beside passerby, on inputs that nobody thought of, and beside the vectors.
+"""The vendor's own packages beside passerby, on generated inputs, and beside the vectors.
 
 Hypothesis makes up the inputs, the packages run them in Node.js and so record a case, which is then checked like every
 other. The inputs are the same in every run of the same modules: hypothesis picks up the texts in those that are loaded.
