@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from passerby.client.receipt import Receipt
 from passerby.events.event import Event, new_event_id
-from passerby.outbox.sqlite import SqliteOutbox
+from passerby.old_outbox.sqlite import SqliteOutbox
 
 from .measure import Result, Spread, cpu_of, pairwise, percentile, take_turns
 
@@ -36,7 +36,7 @@ _NAMES = ("bench",)
 
 BACKLOG = """
 import resource, sys
-from passerby.outbox.sqlite import SqliteOutbox
+from passerby.old_outbox.sqlite import SqliteOutbox
 with open("/proc/self/statm") as file:
     before = int(file.read().split()[1])
 outbox = SqliteOutbox(sys.argv[1], ["bench"])

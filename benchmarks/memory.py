@@ -13,7 +13,7 @@ from uuid import uuid4
 from passerby import Tracking
 from passerby.client.receipt import Receipt
 from passerby.events.event import Event, new_event_id
-from passerby.outbox.memory import MemoryOutbox
+from passerby.old_outbox.memory import MemoryOutbox
 
 from .measure import Result, Spread, cpu_of, pairwise, take_turns
 from .traffic import COOKIE_NAME, scope_with, silent_tracking

@@ -22,10 +22,10 @@ from uuid import uuid4
 
 from passerby.client.receipt import Receipt
 from passerby.events.event import Event, new_event_id
-from passerby.outbox.memory import MemoryOutbox
-from passerby.outbox.sqlite import SqliteOutbox
-from passerby.stores.codec import encode
-from passerby.stores.contract import (
+from passerby.old_outbox.memory import MemoryOutbox
+from passerby.old_outbox.sqlite import SqliteOutbox
+from passerby.outbox.codec import encode
+from passerby.outbox.contract import (
     ClaimRequest,
     EventStore,
     ExchangeBatch,
@@ -33,9 +33,9 @@ from passerby.stores.contract import (
     RecordedEvent,
     Settlement,
 )
-from passerby.stores.memory import MemoryStore
-from passerby.stores.outbox import Outbox
-from passerby.stores.sqlite import SqliteStore
+from passerby.outbox.memory import MemoryStore
+from passerby.outbox.outbox import Outbox
+from passerby.outbox.sqlite import SqliteStore
 
 from .measure import Result, Spread, cpu_of, pairwise, percentile, take_turns
 
@@ -54,8 +54,8 @@ MANY = Quotas(max_events=10_000_000, max_bytes=1 << 40)
 
 BACKLOG = """
 import resource, sys, time
-from passerby.stores.contract import ClaimRequest, ExchangeBatch, Quotas, Settlement
-from passerby.stores.sqlite import SqliteStore
+from passerby.outbox.contract import ClaimRequest, ExchangeBatch, Quotas, Settlement
+from passerby.outbox.sqlite import SqliteStore
 def memory():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * resource.getpagesize()
@@ -326,7 +326,7 @@ def _step(process: Exchanges) -> float:
 
 
 def _purge(process: Exchanges) -> None:
-    from passerby.stores.contract import StoreCommand  # noqa: PLC0415 - with its only use
+    from passerby.outbox.contract import StoreCommand  # noqa: PLC0415 - with its only use
 
     process.send(requests=[StoreCommand("purge_visitor", "nobody")])
 

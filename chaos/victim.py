@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import passerby.outbox.sqlite  # noqa: F401 - before this process becomes nobody, who may not be able to read it
+import passerby.old_outbox.sqlite  # noqa: F401 - before this process becomes nobody, who may not be able to read it
 from passerby import CustomerIO, Datalyr, Receipt, Sitecore, Tracking
 from passerby.asgi import TrackingMiddleware
 from passerby.destinations import Destination

@@ -16,7 +16,7 @@ from tests.imports import SOURCE, Import, is_within, read_imports, source_files
 # The packages and the modules beside them, in the order of imports: each imports only from those before it.
 PACKAGES = """
     version  errors  logs
-    values  http  events  destinations  stores  outbox  delivery  browser_ids  settings  client  passerby
+    values  http  events  destinations  outbox  old_outbox  delivery  browser_ids  settings  client  passerby
     testing  cli  asgi  wsgi  fastapi  flask  django  collector  demo
 """
 
@@ -38,17 +38,17 @@ ORDER = """
     destinations.sitecore.engage_form  destinations.sitecore.edge_form  destinations.sitecore
     destinations.customerio  destinations.datalyr  destinations.segment  destinations.webhook
     destinations.spec
-    stores  stores.counts  stores.reading  stores.contract  stores.codec  stores.service
-    stores.memory.entry  stores.memory.queue  stores.memory
-    stores.sqlite.directory  stores.sqlite.database  stores.sqlite.state  stores.sqlite.rows  stores.sqlite.notes
-    stores.sqlite.queue  stores.sqlite.claims  stores.sqlite.requests  stores.sqlite.reader  stores.sqlite.pages
-    stores.sqlite.salvage  stores.sqlite
-    stores.buffer  stores.inflight  stores.observers  stores.forks  stores.exchanger  stores.thread  stores.outbox
-    outbox  outbox.entry  outbox.shelf  outbox.links  outbox.memory
-    outbox.eventtext  outbox.folder  outbox.row  outbox.database  outbox.sharedfile  outbox.board
-    outbox.salvage  outbox.reading  outbox.inventory  outbox.fate  outbox.window  outbox.job  outbox.pending
-    outbox.stock  outbox.upkeep  outbox.neighbours  outbox.intake  outbox.editing  outbox.adoption
-    outbox.writer  outbox.journal  outbox.crew  outbox.sqlite
+    outbox  outbox.counts  outbox.reading  outbox.contract  outbox.codec  outbox.service
+    outbox.memory.entry  outbox.memory.queue  outbox.memory
+    outbox.sqlite.directory  outbox.sqlite.database  outbox.sqlite.state  outbox.sqlite.rows  outbox.sqlite.notes
+    outbox.sqlite.queue  outbox.sqlite.claims  outbox.sqlite.requests  outbox.sqlite.reader  outbox.sqlite.pages
+    outbox.sqlite.salvage  outbox.sqlite
+    outbox.buffer  outbox.inflight  outbox.observers  outbox.forks  outbox.exchanger  outbox.thread  outbox.outbox
+    old_outbox  old_outbox.entry  old_outbox.shelf  old_outbox.links  old_outbox.memory
+    old_outbox.eventtext  old_outbox.folder  old_outbox.row  old_outbox.database  old_outbox.sharedfile  old_outbox.board
+    old_outbox.salvage  old_outbox.reading  old_outbox.inventory  old_outbox.fate  old_outbox.window  old_outbox.job  old_outbox.pending
+    old_outbox.stock  old_outbox.upkeep  old_outbox.neighbours  old_outbox.intake  old_outbox.editing  old_outbox.adoption
+    old_outbox.writer  old_outbox.journal  old_outbox.crew  old_outbox.sqlite
     delivery.test_run  delivery.dry_run  delivery.errors
     delivery.breaker  delivery.ramp_up  delivery.process  delivery.gil  delivery.loop
     delivery.worker  delivery.connecting  delivery.http_stream  delivery.transport
@@ -97,7 +97,7 @@ IMPORTERS = {
     "click": ["flask"],  # it comes with Flask
     "django": ["django"],
     "fastapi": ["demo", "fastapi"],
-    "fcntl": ["outbox.folder", "stores.sqlite.directory"],
+    "fcntl": ["old_outbox.folder", "outbox.sqlite.directory"],
     "flask": ["flask"],
     "h11": ["delivery.http_stream"],  # it comes with httpx
     "httpx": ["delivery.transport"],
@@ -106,14 +106,14 @@ IMPORTERS = {
     "itsdangerous": ["http.visitor_cookies"],
     "orjson": ["values.json"],
     "pytest": ["testing.plugin"],
-    "sqlite3": ["collector", "outbox.database", "outbox.reading", "outbox.sharedfile", "stores.sqlite"],
+    "sqlite3": ["collector", "old_outbox.database", "old_outbox.reading", "old_outbox.sharedfile", "outbox.sqlite"],
     "starlette": ["asgi", "collector", "demo", "fastapi"],
     "uvicorn": ["collector", "demo"],
 }
 
 # Imports within functions: (module, imported module) and the reason.
 LATE_IMPORTS: dict[tuple[str, str], str] = {
-    ("client.parts", "passerby.outbox.sqlite"): "needs SQLite and file locks, which not every Python and system has",
+    ("client.parts", "passerby.old_outbox.sqlite"): "needs SQLite and file locks, which not every Python and system has",
     ("collector.command", "passerby.collector.outbox_folder"): "needs file locks, which not every system has",
 }
 
@@ -248,7 +248,7 @@ def test_destinations_import_no_other_destination_and_no_delivery() -> None:
     def is_forbidden(found: Import) -> bool:
         own = ".".join(found.module.split(".")[:3])  # a destination may be a package
         is_sibling = found.reaches("passerby.destinations") and not found.reaches(own) and found.target not in shared
-        return is_sibling or found.reaches("passerby.outbox", "passerby.delivery")
+        return is_sibling or found.reaches("passerby.old_outbox", "passerby.delivery")
 
     refuse(
         (found for found in read_imports() if is_in(found.module, ["destinations"]) and is_forbidden(found)),

@@ -36,7 +36,7 @@ from passerby.fastapi import get_tracker
 from passerby.http.caching import may_be_shared
 from passerby.http.policy import Policy
 from passerby.http.session_reader import SessionReader
-from passerby.outbox.memory import MemoryOutbox
+from passerby.old_outbox.memory import MemoryOutbox
 from passerby.testing import CapturedEvents
 from passerby.values.browser_id import is_uuid
 from tests.making import (

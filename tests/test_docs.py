@@ -34,7 +34,7 @@ from passerby.collector.feed import Feed
 from passerby.collector.health import Health
 from passerby.collector.store import Store
 from passerby.django.conf import DjangoSettings
-from passerby.outbox import memory, sqlite
+from passerby.old_outbox import memory, sqlite
 from passerby.settings.setting import types_of
 from passerby.settings.settings import Settings
 from passerby.testing import CapturedEvents

@@ -34,10 +34,10 @@ from flask.testing import FlaskClient
 from passerby import Dropped, SettingsError, Sites, Tracker, Tracking, current_tracker
 from passerby.asgi import TrackingMiddleware
 from passerby.flask import Passerby
-from passerby.outbox.sqlite import SqliteOutbox
+from passerby.old_outbox.sqlite import SqliteOutbox
 from passerby.testing import CapturedEvents
 from tests.making import BROWSER_ID, NAVIGATION, MakeTracking, call, dropped, make_scope, page, value_of
-from tests.outbox.told import Listener, event_of
+from tests.old_outbox.told import Listener, event_of
 
 BID = "bid_key"
 SITECORE = {"client_key": "key", "target_url": "https://api.example.com", "point_of_sale": "shop"}

@@ -25,7 +25,7 @@ NOWHERE = "http://localhost:9"
 LOST = "7 events were not delivered before exit and are lost with this process"
 
 STUCK_DISK = """
-from passerby.outbox.database import Database
+from passerby.old_outbox.database import Database
 write = Database.write
 def write_once(self, *what, **more):
     if ready.is_set():
@@ -165,7 +165,7 @@ def test_a_full_outbox_is_said_by_disabled_loggers_once_a_minute(
         tracking.for_visitor(BROWSER_ID).event("ADD")
 
     assert dropped(tracking) == {"full": 49}
-    assert [record.name for record in caplog.records] == ["passerby.outbox"]
+    assert [record.name for record in caplog.records] == ["passerby.old_outbox"]
     assert caplog.messages[0].startswith("the outbox is full: events for sitecore are dropped and counted")
 
 

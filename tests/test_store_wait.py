@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket
 from passerby import Tracking
 from passerby.asgi import TrackingMiddleware
 from passerby.errors import SettingsError
-from passerby.outbox.database import Database
+from passerby.old_outbox.database import Database
 from passerby.settings.env import read_environment
 from passerby.settings.settings import make_settings
 from passerby.wsgi import TrackingMiddleware as WsgiMiddleware
@@ -34,7 +34,7 @@ from tests.making import (
     make_scope,
     page,
 )
-from tests.outbox.told import put
+from tests.old_outbox.told import put
 
 PATIENCE = 60.0  # seconds, on the slowest machine
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from statistics import median
 
-from passerby.outbox.pending import BATCH
+from passerby.old_outbox.pending import BATCH
 
 from ..finding import Finding
 from ..points import MAY_DUPLICATE, POINTS

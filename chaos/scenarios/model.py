@@ -11,10 +11,10 @@ from typing import Any
 import hypothesis
 from hypothesis.stateful import run_state_machine_as_test
 
-from passerby.outbox.sqlite import SqliteOutbox
-from passerby.outbox.window import SIZE
-from tests.outbox.test_sqlite_model import DurableOutboxAndModel
-from tests.outbox.told import PatientOutbox
+from passerby.old_outbox.sqlite import SqliteOutbox
+from passerby.old_outbox.window import SIZE
+from tests.old_outbox.test_sqlite_model import DurableOutboxAndModel
+from tests.old_outbox.told import PatientOutbox
 
 from ..finding import Finding
 from ..scene import Trial

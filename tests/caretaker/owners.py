@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from passerby.events.event import Event, new_event_id
-from passerby.outbox.sqlite import SqliteOutbox
+from passerby.old_outbox.sqlite import SqliteOutbox
 from tests.making import PATIENCE
-from tests.outbox.told import Listener
+from tests.old_outbox.told import Listener
 
 EMAIL = "ada@people.example"
 

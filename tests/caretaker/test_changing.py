@@ -11,13 +11,13 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from passerby.outbox.board import Board, read_which_dead
-from passerby.outbox.database import Database
-from passerby.outbox.folder import Folder, looked_at
-from passerby.outbox.inventory import list_files
-from passerby.outbox.sqlite import SqliteOutbox
-from tests.outbox.parent import wait_for
-from tests.outbox.told import delivered_ids
+from passerby.old_outbox.board import Board, read_which_dead
+from passerby.old_outbox.database import Database
+from passerby.old_outbox.folder import Folder, looked_at
+from passerby.old_outbox.inventory import list_files
+from passerby.old_outbox.sqlite import SqliteOutbox
+from tests.old_outbox.parent import wait_for
+from tests.old_outbox.told import delivered_ids
 
 from .conftest import Owners, Run
 from .owners import EMAIL, event_about, fill

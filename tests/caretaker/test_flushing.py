@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from passerby.collector import CollectorServer
-from passerby.outbox.board import Board
-from passerby.outbox.folder import Folder
-from passerby.outbox.sqlite import SqliteOutbox
+from passerby.old_outbox.board import Board
+from passerby.old_outbox.folder import Folder
+from passerby.old_outbox.sqlite import SqliteOutbox
 
 from .conftest import Owners, Run
 from .owners import event_about

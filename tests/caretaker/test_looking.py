@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from passerby.cli.outbox import listing
-from passerby.outbox import reading
-from passerby.outbox.database import Database, Trouble
-from passerby.outbox.eventtext import write_event
-from passerby.outbox.folder import Folder, HeldFile
-from passerby.outbox.inventory import Contents, OutboxFile, count
-from passerby.outbox.reading import Reading
-from passerby.outbox.row import Row
-from passerby.outbox.sqlite import SqliteOutbox
-from tests.outbox.parent import wait_for, words_after
+from passerby.old_outbox import reading
+from passerby.old_outbox.database import Database, Trouble
+from passerby.old_outbox.eventtext import write_event
+from passerby.old_outbox.folder import Folder, HeldFile
+from passerby.old_outbox.inventory import Contents, OutboxFile, count
+from passerby.old_outbox.reading import Reading
+from passerby.old_outbox.row import Row
+from passerby.old_outbox.sqlite import SqliteOutbox
+from tests.old_outbox.parent import wait_for, words_after
 
 from .conftest import Answer, Owners, Run
 from .owners import EMAIL, event_about, fill

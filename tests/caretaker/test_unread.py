@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from passerby.collector import CollectorServer
-from passerby.outbox.sqlite import SqliteOutbox
-from tests.outbox.told import Listener
+from passerby.old_outbox.sqlite import SqliteOutbox
+from tests.old_outbox.told import Listener
 
 from .conftest import Owners, Run
 from .owners import event_about

@@ -13,7 +13,7 @@ from passerby import Datalyr, Tracking
 from passerby.cli.outbox import listing
 from passerby.collector import outbox_folder
 from passerby.collector.outbox_folder import OutboxFolder, find_outbox
-from passerby.outbox.folder import SHARED
+from passerby.old_outbox.folder import SHARED
 
 pytestmark = pytest.mark.passerby_live  # there is no service
 

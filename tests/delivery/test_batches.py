@@ -14,7 +14,7 @@ from passerby.delivery.transport import TransportError
 from passerby.destinations import DestinationResponse, OutgoingRequest, SendResult, SplitBatch
 from passerby.destinations.responses import classify_status
 from passerby.events.event import COMMON_KINDS, Event
-from passerby.outbox import Tally
+from passerby.old_outbox import Tally
 from passerby.values.outcome import Dead, Delivered
 
 from .test_sender import OK, Stage

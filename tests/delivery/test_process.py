@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from passerby.collector import CollectorServer
-from passerby.outbox.sqlite import SqliteOutbox
+from passerby.old_outbox.sqlite import SqliteOutbox
 from tests.making import Stopwatch
 
 ROOT = Path(__file__).parents[2]

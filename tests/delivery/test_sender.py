@@ -15,8 +15,8 @@ from passerby.delivery.transport import TransportError
 from passerby.destinations import Destination, DestinationResponse, OutgoingRequest, Rejected, Retry
 from passerby.destinations.responses import classify_status
 from passerby.events.event import COMMON_KINDS, Event
-from passerby.outbox import Tally
-from passerby.outbox.memory import MemoryOutbox
+from passerby.old_outbox import Tally
+from passerby.old_outbox.memory import MemoryOutbox
 from passerby.values.outcome import Delivered
 
 from ..outbox.told import Listener, event_of

@@ -11,7 +11,7 @@ import pytest
 from passerby import CustomerIO, Delivered, SettingsError, ValidationError
 from passerby.destinations import DestinationResponse, Rejected, Retry, SplitBatch
 from passerby.events.event import Context, Event
-from passerby.outbox.eventtext import read_event, write_event
+from passerby.old_outbox.eventtext import read_event, write_event
 from passerby.values.secret import Secret
 from passerby.version import __version__
 from tests.making import BROWSER_ID

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from passerby import CustomerIO, Datalyr, Sitecore, Tracking
 from passerby.destinations import Destination
 from passerby.events.event import Event
-from passerby.outbox.eventtext import read_event, write_event
+from passerby.old_outbox.eventtext import read_event, write_event
 from passerby.testing import CapturedEvents
 from tests.making import request
 

@@ -16,9 +16,9 @@ from django.test import override_settings
 from passerby import Tracking
 from passerby.client.sites import Sites
 from passerby.collector import CollectorServer
-from passerby.outbox.sqlite import SqliteOutbox
+from passerby.old_outbox.sqlite import SqliteOutbox
 from passerby.version import __version__
-from tests.outbox.told import Listener, event_of
+from tests.old_outbox.told import Listener, event_of
 
 Run = Callable[..., object]
 

@@ -38,7 +38,7 @@ from passerby.django.transactions import DatabaseTransactions
 from passerby.http.policy import Policy
 from passerby.http.request import RequestInfo
 from passerby.http.session_reader import SessionReader
-from passerby.outbox.memory import MemoryOutbox
+from passerby.old_outbox.memory import MemoryOutbox
 from passerby.wsgi import TrackingMiddleware as WsgiMiddleware
 from tests.making import (
     BROWSER_ID,

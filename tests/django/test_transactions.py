@@ -326,7 +326,7 @@ class TestFaults:
         def fail(*args: Any, **options: Any) -> Any:
             raise RuntimeError("injected")
 
-        monkeypatch.setattr("passerby.outbox.memory.MemoryOutbox.drop", fail)
+        monkeypatch.setattr("passerby.old_outbox.memory.MemoryOutbox.drop", fail)
         with caplog.at_level(logging.ERROR), rolled_back():
             tracker.event("ADD")
         assert "cannot undo the events" in caplog.text

@@ -23,8 +23,8 @@ from passerby.cli.doctor.settings import check_settings
 from passerby.cli.outbox.listing import ListedFile
 from passerby.client import uwsgi
 from passerby.errors import SettingsError
-from passerby.outbox.inventory import Contents, OutboxFile, Standing
-from passerby.outbox.reading import Count
+from passerby.old_outbox.inventory import Contents, OutboxFile, Standing
+from passerby.old_outbox.reading import Count
 
 MOUNTS = """\
 22 1 259:2 / / rw,relatime shared:1 - ext4 /dev/root rw

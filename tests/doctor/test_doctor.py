@@ -14,7 +14,7 @@ import pytest
 
 from passerby.cli.doctor.directory import check_directory, read_facts, write_test
 from passerby.cli.doctor.runtime import check_thread
-from passerby.outbox.sqlite import SqliteOutbox
+from passerby.old_outbox.sqlite import SqliteOutbox
 from tests.caretaker.owners import event_about, fill
 
 

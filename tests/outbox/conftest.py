@@ -1,110 +1,79 @@
-"""The outboxes that are held to the contract."""
+"""The stores that are held to the contract."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from passerby.outbox import Outbox
-from passerby.outbox.board import Board
-from passerby.outbox.entry import WhenFull
-from passerby.outbox.folder import Folder
-from passerby.outbox.memory import MemoryOutbox
-from passerby.outbox.sqlite import SqliteOutbox
-from passerby.outbox.window import SIZE
+from passerby.outbox.contract import EventStore, Quotas
+from passerby.outbox.memory import MemoryStore
+from passerby.outbox.outbox import Outbox
+from passerby.outbox.sqlite import SqliteStore
 
-from .parent import Children
-from .told import MakeOutbox, PatientOutbox
+from .process import Clock, Process
 
-MakeSqlite = Callable[..., SqliteOutbox]
-OpenBoard = Callable[..., Board]
+MakeStore = Callable[..., EventStore]
+MakeSqlite = Callable[..., SqliteStore]
 
 
 @pytest.fixture
-def make_sqlite() -> Iterator[MakeSqlite]:
-    """Make an outbox on disk, in a directory of its own unless one is given; it is closed in the end."""
-    made: list[SqliteOutbox] = []
-    with tempfile.TemporaryDirectory() as directory:  # the model makes hundreds in one test
-
-        def make(
-            destinations: Sequence[str] = ("a", "b"),
-            max_events: int = 1_000_000,
-            directory: str = directory,
-            kind: type[SqliteOutbox] = SqliteOutbox,
-            **options: Any,
-        ) -> SqliteOutbox:
-            outbox = kind(directory, destinations, max_events=max_events, **options)
-            made.append(outbox)
-            return outbox
-
-        yield make
-        for outbox in made:
-            outbox.close(10.0)
+def clock() -> Clock:
+    return Clock()
 
 
-@pytest.fixture(params=["memory", "sqlite", "sqlite-small"])
-def make_outbox(request: pytest.FixtureRequest, make_sqlite: MakeSqlite) -> MakeOutbox:
-    """Make an outbox for "a" and "b", or others, of at most so many events each; so many are in memory."""
-    if request.param == "memory":
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A directory with a short name, so that sockets can be bound in it."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name) / "outbox"
 
-        def make_memory(
-            destinations: Sequence[str] = ("a", "b"),
-            max_events: int = 1_000_000,
-            window: int = 0,
-            when_full: WhenFull = "drop_newest",
-        ) -> Outbox:
-            return MemoryOutbox(destinations, max_events, when_full)
 
-        return make_memory
+@pytest.fixture
+def make_sqlite(directory: Path) -> Iterator[MakeSqlite]:
+    """Open the store of the test's directory as one more process; closed in the end."""
+    made: list[SqliteStore] = []
 
-    is_small = request.param == "sqlite-small"
+    def make(path: Path = directory, **options: Any) -> SqliteStore:
+        made.append(SqliteStore(path, **options))
+        return made[-1]
 
-    def make(
-        destinations: Sequence[str] = ("a", "b"),
-        max_events: int = 1_000_000,
-        window: int = 2 if is_small else SIZE,
-        when_full: WhenFull = "drop_newest",
-    ) -> Outbox:
-        directory = tempfile.mkdtemp(dir=request.getfixturevalue("tmp_path"))
-        # Two entries in memory: all others have to be paged in.
-        kind = PatientOutbox if is_small else SqliteOutbox
-        return make_sqlite(destinations, max_events, directory=directory, kind=kind, window=window, when_full=when_full)
+    yield make
+    for store in made:
+        store.close()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def make_store(request: pytest.FixtureRequest, clock: Clock, make_sqlite: MakeSqlite) -> MakeStore:
+    def make(**quotas: Any) -> EventStore:
+        if request.param == "memory":
+            return MemoryStore(Quotas(**quotas), clock)
+        return make_sqlite(quotas=Quotas(**quotas), clock=clock)
 
     return make
 
 
 @pytest.fixture
-def outbox(make_outbox: MakeOutbox) -> Outbox:
-    return make_outbox()
+def store(make_store: MakeStore) -> EventStore:
+    return make_store()
 
 
 @pytest.fixture
-def open_board() -> Iterator[OpenBoard]:
-    """Open the board of a folder, as another process has it; it is closed in the end."""
-    opened: list[Board] = []
-
-    def open_one(folder: Path, **options: Any) -> Board:
-        opened.append(Board(Folder(folder), **options))
-        return opened[-1]
-
-    yield open_one
-    for board in opened:
-        board.close()
+def process(store: EventStore) -> Process:
+    return Process(store)
 
 
 @pytest.fixture
-def children() -> Iterator[Children]:
-    with Children() as children:
-        yield children
+def make_outbox() -> Iterator[Callable[..., Outbox]]:
+    made: list[Outbox] = []
 
+    def make(store: EventStore, **options: Any) -> Outbox:
+        made.append(Outbox(store, **options))
+        return made[-1]
 
-@pytest.fixture
-def directory() -> Iterator[Path]:
-    """A directory that other users can reach, unlike pytest's own."""
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o711)
-        yield Path(name) / "outbox"
+    yield make
+    for outbox in made:
+        outbox.close(10.0)

@@ -1,754 +1,617 @@
-"""Each sentence of the contract in `passerby.outbox`, held by every outbox."""
+"""Each sentence of the contract in `passerby.outbox.contract`, held by every store."""
 
 from __future__ import annotations
 
-import threading
-from collections import defaultdict
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
-from typing import Any
-
 import pytest
 
-from passerby.errors import ValidationError
-from passerby.outbox import Outbox, Tally
-from passerby.outbox.memory import MemoryOutbox
+from passerby.outbox import contract
+from passerby.outbox.contract import (
+    BrowserIdExchange,
+    BrowserLink,
+    EventStore,
+    LeaseExtension,
+    ServiceReport,
+    Settlement,
+)
+from passerby.outbox.counts import DestinationCounts
+from passerby.outbox.reading import StoreQuery
 from passerby.values.outcome import Dead, Delivered, Dropped
 
-from .told import Listener, MakeOutbox, acquired_ids, delivered_ids, event_of, flush, hold, is_balanced, put
+from .conftest import MakeStore
+from .process import LEASE, Clock, Process, dead_ids, event_of, ids, recorded_of
 
-# put
 
+def test_an_event_waits_at_each_of_its_destinations(process: Process) -> None:
+    recorded = process.put("ada", "a", "b")
 
-def test_put_records_an_event_once_for_each_of_its_destinations(outbox: Outbox) -> None:
-    event = event_of("ada")
-    outbox.put(event, ("a", "b"), Listener(), 5.0)
+    for name in ("a", "b"):
+        assert process.counts(name) == DestinationCounts(recorded=1, waiting=1, next_due=0.0)
+        assert ids(process.claim(name)) == [recorded]
+    assert process.claim("c") == []
 
-    for destination in ("a", "b"):
-        (entry,) = outbox.acquire(destination, 10, 5.0)
-        assert entry.event == event
-        assert entry.since == 5.0
-        assert outbox.tally(destination) == Tally(enqueued=1, waiting=1)
-    assert outbox.waiting() == 2
 
+def test_only_the_head_of_a_partition_is_claimed(process: Process) -> None:
+    """Decision "claims": only the head of a visitor's partition can be claimed."""
+    ada, ben = [process.put("ada"), process.put("ada")], process.put("ben")
 
-def test_put_leaves_other_destinations_alone(outbox: Outbox) -> None:
-    put(outbox, "ada", "b")
+    claims = process.claim()
+    assert sorted(ids(claims)) == sorted([ada[0], ben])
+    assert process.claim() == []
+    process.settle(claims[:1], "delivered")
+    assert ids(process.claim()) == [ada[1]]
+
 
-    assert acquired_ids(outbox, "a") == []
-    assert outbox.tally("a") == Tally()
+def test_several_events_of_one_visitor_in_one_batch_have_one_head(process: Process) -> None:
+    """A trap of the sketches: several events in one statement all became heads."""
+    events = [event_of("ada") for _ in range(5)]
+    process.record(*events)
+
+    assert process.deliver_all() == [event.id for event in events]
+
+
+def test_consecutive_events_are_claimed_together_where_asked(process: Process) -> None:
+    """Decision "claims": for destinations that batch, several consecutive events of one visitor in one claim."""
+    recorded = [process.put("ada") for _ in range(5)]
+
+    claims = process.claim(run=3)
+    assert ids(claims) == recorded[:3]
+    assert process.claim(run=3) == []
+    process.settle(claims, "delivered")
+    assert ids(process.claim(run=3)) == recorded[3:]
+
+
+def test_what_is_behind_a_part_of_a_run_waits_for_the_rest(process: Process, clock: Clock) -> None:
+    recorded = [process.put("ada") for _ in range(4)]
+    claims = process.claim(run=3)
+    process.settle(claims[:1], "delivered")
+    assert process.claim() == []
+
+    process.send(outcomes=[Settlement(claims[1], "delivered"), Settlement(claims[2], "retry", 60.0, "busy")])
+    assert process.claim() == []
+    clock.now += 60.0
+    assert process.deliver_all() == recorded[2:]
+
+
+def test_a_claim_is_due_again_when_its_lease_ends(process: Process, store: EventStore, clock: Clock) -> None:
+    """Decision "claims": being claimed is being due again when the lease ends; no reaper, no coordinator."""
+    recorded, other = process.put("ada"), Process(store)
+    (first,) = process.claim()
+
+    clock.now += LEASE - 0.1
+    assert other.claim() == []
+    clock.now += 0.2
+    (second,) = other.claim()
+    assert (second.event_id, second.attempts) == (recorded, 2)
+    assert second.token != first.token
+
+
+def test_a_lease_is_extended(process: Process, store: EventStore, clock: Clock) -> None:
+    """Decision "lease": extended while the call runs."""
+    process.put("ada")
+    claims = process.claim()
+    clock.now += LEASE / 2
+    process.send(extensions=[LeaseExtension(claims, LEASE)])
+
+    clock.now += LEASE - 1
+    assert Process(store).claim() == []
+    clock.now += 2
+    assert len(Process(store).claim()) == 1
+
+
+def test_outcomes_of_a_lost_lease_come_too_late(process: Process, store: EventStore, clock: Clock) -> None:
+    """A worker stopped past its lease and back. A trap of the sketches: its settle left an empty partition ready."""
+    process.put("ada")
+    (stale,) = process.claim()
+    clock.now += LEASE + 1
+    other = Process(store)
+    (held,) = other.claim()
+
+    for kind in ("dead", "retry", "unsent"):
+        assert process.settle([stale], kind).late == 1
+    assert other.claim() == []
+    assert other.settle([held], "delivered").late == 0
+    assert process.settle([stale], "dead").late == 1
+    assert process.counts() == DestinationCounts(recorded=1, delivered=1)
+    assert process.claim() == []
+
+
+def test_delivered_counts_though_the_lease_was_lost(process: Process, store: EventStore, clock: Clock) -> None:
+    process.put("ada")
+    stale = process.claim()
+    clock.now += LEASE + 1
+    held = Process(store).claim()
+
+    assert process.settle(stale, "delivered").late == 0
+    assert Process(store).settle(held, "delivered").late == 1
+    assert process.counts() == DestinationCounts(recorded=1, delivered=1)
+
+
+def test_attempts_are_counted_at_the_claim_and_given_back_unsent(process: Process, clock: Clock) -> None:
+    """Decision "attempts, poison": counted at the claim."""
+    process.put("ada")
+    for attempt in (1, 2):
+        (claim,) = process.claim()
+        assert claim.attempts == attempt
+        process.settle([claim], "retry", after=10.0)
+        clock.now += 10.0
+    (claim,) = process.claim()
+    process.settle([claim], "unsent")
+    (claim,) = process.claim()
+    assert (claim.attempts, claim.age) == (3, 20.0)
+
+
+def test_an_event_that_ends_processes_is_claimed_alone_and_then_dead(process: Process, clock: Clock) -> None:
+    """Decision "attempts, poison": alone after 3 lost leases, a dead letter after 5 more; the others are delivered."""
+    poison = process.put("ada")
+    for _ in range(contract.LOST_BEFORE_ALONE):
+        assert not process.claim(takes_alone=True)[0].is_alone
+        clock.now += LEASE + 1
+    ben = process.put("ben")
+    result = process.claim()
+    assert ids(result) == [ben], "not beside others"
+    assert process.last.counts["a"].suspects
+    process.settle(result, "delivered")
+    for _ in range(contract.LOST_ALONE):
+        (claim,) = process.claim(takes_alone=True)
+        assert (claim.event_id, claim.is_alone) == (poison, True)
+        clock.now += LEASE + 1
+        process.put("cyd")
+        process.settle(process.claim(), "delivered")
+    assert poison not in process.deliver_all()
+    assert dead_ids(process.store) == [poison]
+    assert process.store.read(StoreQuery(("dead",))).entries[0].reason == contract.POISON
+
+
+def test_kills_alone_make_no_dead_letter_of_what_is_delivered_in_between(process: Process, clock: Clock) -> None:
+    """Decision "attempts, poison": no dead letters from kills without a poison event."""
+    process.put("ada")
+    for _ in range(20):
+        claim = process.claim(takes_alone=True)
+        clock.now += LEASE + 1
+        claim = process.claim(takes_alone=True)
+        process.settle(claim, "retry")
+    assert process.counts().waiting == 1
+
+
+def test_a_retried_event_waits_and_holds_up_its_visitor_only(process: Process, clock: Clock) -> None:
+    ada = [process.put("ada")]
+    process.settle(process.claim(), "retry", after=60.0, reason="busy")
+    ada.append(process.put("ada"))
+    ben = [process.put("ben"), process.put("ben")]
+
+    assert process.deliver_all() == ben
+    assert process.counts().next_due == 60.0
+    clock.now += 60.0
+    assert process.deliver_all() == ada
 
 
-def test_the_observer_hears_when_an_event_is_recorded(outbox: Outbox) -> None:
-    for record in (outbox.put, outbox.hold):
-        listener = Listener()
-        record(event_of("ada"), ("a", "b"), listener, 0.0)
-        flush(outbox)
-        assert listener.heard == ["stored"]
+def test_a_dead_letter_is_kept_with_its_reason(process: Process, store: EventStore) -> None:
+    recorded = [process.put("ada"), process.put("ada")]
+    process.settle(process.claim(), "dead", reason="status 400")
 
+    assert process.counts() == DestinationCounts(recorded=2, waiting=1, dead=1, next_due=0.0)
+    (letter,) = store.read(StoreQuery(("dead",))).entries
+    assert (letter.event_id, letter.reason, letter.attempts, letter.destination) == (recorded[0], "status 400", 1, "a")
+    assert process.deliver_all() == recorded[1:]
 
-def test_a_full_outbox_drops_and_counts_what_is_new(make_outbox: MakeOutbox) -> None:
-    outbox = make_outbox(max_events=2)
-    kept = [put(outbox, "ada"), put(outbox, "ben"), hold(outbox, "cyd"), hold(outbox, "cyd")]
 
-    for record in (outbox.put, outbox.hold):
-        listener = Listener()
-        record(event_of("dan"), ("a",), listener, 0.0)
-        assert listener.heard == [("a", Dropped("full"))], "what was not recorded must not be called stored"
+# Writer and number.
 
-    assert outbox.tally("a") == Tally(enqueued=6, waiting=2, held=2, dropped={"full": 2})
-    assert delivered_ids(outbox) == kept[:2]
 
+def test_a_number_is_applied_once_and_its_claims_come_again(process: Process) -> None:
+    """Row "writer and number": reply lost and the batch repeated; claims come again, nothing twice."""
+    process.put("ben")
+    event = recorded_of(event_of("ada"))
+    wanted = [contract.ClaimRequest("a", 10, LEASE, (1,))]
+    requests = [contract.StoreCommand("release", "ada")]
+    first = process.send(recorded=[event], wanted=wanted, requests=requests)
+    again = process.send(number=process.number, recorded=[event], wanted=wanted, requests=requests)
 
-def test_queues_that_nobody_comes_back_to_keep_nothing_out(make_outbox: MakeOutbox) -> None:
-    outbox = make_outbox(max_events=2)
-    for visitor in ("ada", "ben", "cyd"):
-        hold(outbox, visitor)
+    assert sorted(ids(again.claimed)) == sorted(ids(first.claimed))
+    assert {claim.token for claim in again.claimed} == {claim.token for claim in first.claimed}
+    assert again.answers == first.answers
+    assert (again.previous, again.number) == (process.number, process.number)
+    assert process.counts().recorded == 2
+    assert process.settle(again.claimed, "delivered").late == 0
 
-    told = put(outbox, "dan")
 
-    assert delivered_ids(outbox) == [told]
+def test_outcomes_of_a_repeated_batch_are_applied(process: Process) -> None:
+    """A failed batch may be repeated with the outcomes that came since."""
+    process.put("ada")
+    claims = process.claim()
+    process.send(number=process.number, outcomes=[Settlement(claims[0], "delivered")])
 
+    assert process.counts() == DestinationCounts(recorded=1, delivered=1)
 
-def test_more_visits_than_notes_keep_one_browser_id_each(outbox: Outbox) -> None:
-    """What waits knows its browser ID, however many others got theirs meanwhile."""
-    outbox.put(event_of("visit:1", browser_id=None), ("a",), Listener(), 0.0)
-    assert outbox.link("visit:1", "first") == "first"
-    for number in range(2, 10_100):
-        outbox.link(f"visit:{number}", f"id {number}")
 
-    assert outbox.link("visit:1", "second") == "first"
-    (entry,) = outbox.acquire("a", 10, 0.0)
-    assert entry.event.browser_id == "first"
+def test_two_writers_do_not_share_numbers(store: EventStore) -> None:
+    """Decision "writer": 128 random bits per process and start, anew after a fork."""
+    one, other = Process(store), Process(store)
+    recorded = [one.put("ada"), other.put("ada")]
 
+    assert one.deliver_all() == recorded
 
-def test_what_the_browser_tells_comes_behind_what_its_visit_told(outbox: Outbox) -> None:
-    first = event_of("visit:1", browser_id=None)
-    outbox.put(first, ("a",), Listener(), 0.0)
-    outbox.link("visit:1", "ada")
-    second = put(outbox, "ada")
 
-    assert acquired_ids(outbox) == [first.id]
-    assert outbox.tally("a").waiting == 2
-    assert second != first.id
+def test_a_batch_without_number_is_not_remembered(process: Process) -> None:
+    process.put("ada")
+    process.send(number=0)
+    assert process.last.number == 1
+    assert len(process.claim()) == 1
 
 
-def test_a_full_outbox_may_raise(make_outbox: MakeOutbox) -> None:
-    outbox = make_outbox(max_events=1, when_full="raise")
-    put(outbox, "ada")
-    hold(outbox, "ada")
-    listener = Listener()
+def test_a_failed_exchange_changes_nothing_of_the_number(process: Process) -> None:
+    process.put("ada")
+    assert process.send(number=7).previous == 1
 
-    for record in (outbox.put, outbox.hold):
-        with pytest.raises(ValidationError, match=r"outbox is full.*max_events"):
-            record(event_of("ben"), ("b", "a"), listener, 0.0)
 
-    assert listener.heard == []
-    assert outbox.tally("a") == Tally(enqueued=2, waiting=1, held=1)
-    assert outbox.tally("b") == Tally(), "nothing of the call is recorded"
+# Held.
 
 
-def test_a_full_outbox_may_drop_the_oldest(make_outbox: MakeOutbox, caplog: pytest.LogCaptureFixture) -> None:
-    outbox = make_outbox(max_events=3, when_full="drop_oldest", window=1_000)
-    first, second = Listener(), Listener()
-    outbox.put(event_of("ada"), ("a",), first, 0.0)
-    outbox.put(event_of("ada"), ("a",), second, 0.0)
-    flush(outbox)
-    (sending,) = outbox.acquire("a", 1, 0.0)
-    put(outbox, "ada")
-    put(outbox, "ben")
+def test_held_events_wait_for_their_release_behind_what_waits(process: Process) -> None:
+    held = [process.hold("ada"), process.hold("ada")]
+    waiting = process.put("ada")
+    process.hold("ben")
 
-    assert (first.heard, second.heard) == (["stored"], ["stored", ("a", Dropped("full"))])
-    assert outbox.tally("a") == Tally(enqueued=4, waiting=3, dropped={"full": 1})
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
-    outbox.settle_delivered(sending, None)
-    put(outbox, "cyd")
-    put(outbox, "dan")
-    assert len(delivered_ids(outbox)) == 3
-    assert outbox.tally("a") == Tally(enqueued=6, delivered=4, dropped={"full": 2})
+    assert process.counts().held == 3
+    assert process.command("release", "ada") == 2
+    assert process.command("release", "unknown") == 0
+    assert process.deliver_all() == [waiting, *held]
+    assert process.counts() == DestinationCounts(recorded=4, delivered=3, held=1)
 
 
-def test_what_was_dropped_leaves_nothing_though_nobody_sends(make_outbox: MakeOutbox) -> None:
-    outbox = make_outbox(max_events=10, when_full="drop_oldest", window=1_000)
-    for _ in range(10):
-        put(outbox, "ada")
-    for entry in outbox.acquire("a", 10, 0.0):
-        outbox.settle_retry(entry, 1e9)
-    for number in range(5_000):
-        put(outbox, f"visitor {number}")
-        if number % 2:
-            for entry in outbox.acquire("a", 1, 0.0):
-                outbox.settle_retry(entry, 1e9)
+def test_held_events_are_released_once_at_every_destination(process: Process) -> None:
+    both = process.hold("ada", "a", "b")
 
-    shelves = outbox._shelves if isinstance(outbox, MemoryOutbox) else outbox._stock.windows  # type: ignore[attr-defined]
-    assert len(shelves["a"].ready) < 500
-    assert len(shelves["a"].later) < 500
-    assert outbox.tally("a").waiting == 10
+    assert process.command("release", "ada") == 1
+    assert (process.deliver_all("a"), process.deliver_all("b")) == ([both], [both])
 
 
-def test_a_full_outbox_has_room_again_once_events_are_settled(make_outbox: MakeOutbox) -> None:
-    outbox = make_outbox(max_events=1)
-    put(outbox, "ada")
-    delivered_ids(outbox)
+def test_held_events_are_bounded(process: Process, clock: Clock) -> None:
+    """Decision "quotas": held events, 100 a visitor, and held_age; counted by reason."""
+    for _ in range(contract.MAX_HELD + 2):
+        process.hold("ada")
+    process.hold("ben")
+    assert process.counts().dropped == {"full": 2}
+    assert process.counts().held == contract.MAX_HELD + 1
 
-    second = put(outbox, "ada")
+    clock.now += contract.DAY + 1
+    process.claim()
+    assert process.counts() == DestinationCounts(recorded=103, dropped={"full": 2, "expired": 101})
 
-    assert delivered_ids(outbox) == [second]
-    assert outbox.tally("a") == Tally(enqueued=2, delivered=2)
 
+def test_clear_drops_held_events(process: Process) -> None:
+    process.hold("ada", "a", "b")
+    kept = process.hold("ben")
 
-def test_one_full_destination_leaves_the_others_room(make_outbox: MakeOutbox) -> None:
-    outbox = make_outbox(max_events=1)
-    put(outbox, "ada", "a")
-    listener = Listener()
+    assert process.command("clear", "ada") == 1
+    assert process.counts() == DestinationCounts(recorded=2, held=1, dropped={"cleared": 1})
+    process.command("release", "ben")
+    assert process.deliver_all() == [kept]
 
-    outbox.put(event_of("ben"), ("a", "b"), listener, 0.0)
 
-    flush(outbox)
-    assert sorted(map(str, listener.heard)) == ["('a', Dropped(reason='full'))", "stored"]
-    assert len(acquired_ids(outbox, "b")) == 1
+# Links.
 
 
-def test_the_observer_may_look_at_the_outbox(make_outbox: MakeOutbox) -> None:
-    """Nobody is called while the outbox is locked."""
-    outbox = make_outbox(max_events=2)
-    tallies: list[Tally] = []
+def test_a_linked_visit_moves_before_what_its_browser_has_waiting(process: Process) -> None:
+    """Decision "order": before what the browser has waiting and behind what is claimed."""
+    first = process.put("ada")
+    (claim,) = process.claim()
+    later = process.put("ada")
+    visit = [process.put("visit 1", is_linked=False), process.put("visit 1", is_linked=False)]
+
+    assert process.link("visit 1", "ada") is None
+    assert process.claim() == []
+    process.settle([claim], "delivered")
+    last = process.put("visit 1", is_linked=False)
+    seen = process.deliver_all()
+    assert [first, *seen] == [first, *visit, later, last]
 
-    class Curious(Listener):
-        def on_stored(self) -> None:
-            tallies.append(outbox.tally("a"))
 
-        def on_settled(self, destination: str, outcome: object) -> None:
-            tallies.append(outbox.tally(destination))
+def test_a_claimed_visit_moves_too(process: Process) -> None:
+    visit = [process.put("visit 1", is_linked=False), process.put("visit 1", is_linked=False)]
+    browser = process.put("ada")
+    claims = process.claim()
+    process.link("visit 1", "ada")
 
-    def tell_all() -> None:
-        outbox.put(event_of("ada"), ("a",), Curious(), 0.0)
-        outbox.hold(event_of("ada"), ("a",), Curious(), 0.0)
-        outbox.put(event_of("ada"), ("a",), Curious(), 0.0)
-        outbox.clear("ada")
-        (entry,) = outbox.acquire("a", 10, 0.0)
-        outbox.settle_delivered(entry, None)
-        outbox.put(event_of("ada"), ("a",), Curious(), 0.0)
-        (entry,) = outbox.acquire("a", 10, 0.0)
-        outbox.settle_dead(entry, "no")
-        flush(outbox)
+    assert process.claim() == []
+    for claim in claims:
+        process.settle([claim], "delivered")
+    assert sorted([*ids(claims), *process.deliver_all()]) == sorted([*visit, browser])
+    assert process.counts().waiting == 0
 
-    thread = threading.Thread(target=tell_all, daemon=True)
-    thread.start()
-    thread.join(30)
-    assert not thread.is_alive()
-    assert len(tallies) == 7
 
+def test_linked_events_carry_the_browser_id(process: Process) -> None:
+    process.put("visit 1", "a", "b", is_linked=False)
+    assert process.claim("b")[0].browser_id is None
+    process.link("visit 1", "ada")
 
-# hold, release, clear
+    assert [(claim.browser_id, claim.visitor) for claim in process.claim("a")] == [("ada", "ada")]
+    assert process.counts().unlinked == 1
 
 
-def test_held_events_are_not_handed_out(outbox: Outbox) -> None:
-    hold(outbox, "ada")
+def test_the_first_link_of_a_visit_holds_and_the_last_of_a_user(process: Process) -> None:
+    """Row "links": the answer is what held before."""
+    answers = [process.link("visit 1", "ada"), process.link("visit 1", "ben"), process.link("visit 1", "ben")]
+    assert answers == [None, "ada", "ada"]
+    users = [process.ask(BrowserLink("user", "u", each)) for each in ("ada", "ben", "cyd")]
+    assert users == [None, "ada", "ben"]
 
-    assert acquired_ids(outbox, now=1e9) == []
-    assert outbox.tally("a") == Tally(enqueued=1, held=1)
-    assert outbox.waiting() == 0
 
+def test_what_a_visit_holds_is_released_by_its_browser(process: Process) -> None:
+    held = process.hold("visit 1", is_linked=False)
+    process.link("visit 1", "ada")
+    assert process.command("release", "ada") == 1
+    assert process.deliver_all() == [held]
 
-def test_held_events_do_not_hold_up_what_is_put(outbox: Outbox) -> None:
-    hold(outbox, "ada")
-    told = put(outbox, "ada")
 
-    assert delivered_ids(outbox) == [told]
+# Commands.
 
 
-def test_release_puts_held_events_in_their_order_behind_what_waits(outbox: Outbox) -> None:
-    held = [hold(outbox, "ada"), hold(outbox, "ada"), hold(outbox, "ada")]
-    waiting = put(outbox, "ada")
+def test_purge_drops_what_waits_is_held_and_is_dead(process: Process) -> None:
+    """Decision "purge, suppression": by visitor and by user ID."""
+    process.put("ada")
+    process.settle(process.claim(), "dead", reason="no")
+    process.put("ada", "a", "b")
+    process.hold("ada")
+    process.put("phone", user_id='user "ä" 1')
+    kept = [process.put("ben"), process.put("ben")]
 
-    assert outbox.release("ada") == 3
+    assert process.command("purge_visitor", "ada") == 4
+    assert process.command("purge_visitor", 'user "ä" 1') == 1
+    assert process.command("purge_visitor", "ada") == process.command("purge_visitor", "") == 0
+    assert process.counts() == DestinationCounts(recorded=6, waiting=2, dropped={"purged": 4}, next_due=0.0)
+    assert process.deliver_all() == kept
 
-    assert outbox.tally("a") == Tally(enqueued=4, waiting=4)
-    assert delivered_ids(outbox) == [waiting, *held]
 
+@pytest.mark.parametrize("kind", ["delivered", "dead", "retry", "unsent"])
+def test_a_call_under_way_is_not_called_back(process: Process, clock: Clock, kind: str) -> None:
+    """Decision "purge, suppression": any outcome but delivered then drops it."""
+    process.put("ada")
+    claims = process.claim()
+    behind = process.put("ada")
 
-def test_release_lets_go_of_one_visitor_only(outbox: Outbox) -> None:
-    hold(outbox, "ada")
-    ben = hold(outbox, "ben")
+    assert process.command("purge_visitor", "ada") == 1
+    assert process.counts() == DestinationCounts(recorded=2, waiting=1, dropped={"purged": 1}, next_due=LEASE)
+    process.settle(claims, kind)  # type: ignore[arg-type]
+    delivered = int(kind == "delivered")
+    dropped = {"purged": 2 - delivered}
+    assert process.counts() == DestinationCounts(recorded=2, delivered=delivered, dropped=dropped)
+    assert behind not in process.deliver_all()
 
-    assert outbox.release("ben") == 1
-    assert outbox.release("ben") == 0
-    assert outbox.release("nobody") == 0
 
-    assert delivered_ids(outbox) == [ben]
-    assert outbox.tally("a").held == 1
+def test_a_purged_event_whose_worker_died_is_dropped(process: Process, clock: Clock) -> None:
+    process.put("ada")
+    process.claim()
+    process.command("purge_visitor", "ada")
+    clock.now += LEASE + 1
+    assert process.claim() == []
+    assert process.counts() == DestinationCounts(recorded=1, dropped={"purged": 1})
 
 
-def test_release_reaches_every_destination_and_counts_events_once(outbox: Outbox) -> None:
-    both = hold(outbox, "ada", "a", "b")
-    only_b = hold(outbox, "ada", "b")
+def test_what_was_recorded_before_a_purge_is_dropped_when_it_comes(process: Process, clock: Clock) -> None:
+    """Decision "purge, suppression": drained fallbacks and retries are checked against the marks."""
+    process.command("purge_visitor", "ada")
+    clock.now += 10.0
+    late = recorded_of(event_of("ada"), at=80.0)
+    later = recorded_of(event_of("ada"), at=95.0)
+    result = process.send(at=100.0, recorded=[late, later])
 
-    assert outbox.release("ada") == 2
+    assert result.dropped == [(late.event_id, "a", "purged")]
+    assert process.deliver_all() == [later.event_id]
+
+
+def test_a_suppressed_visitor_stays_so(process: Process, clock: Clock) -> None:
+    process.command("suppress", "user 1")
+    clock.now += 60 * contract.DAY
+    process.put("ada", user_id="user 1")
+    assert process.counts() == DestinationCounts(recorded=1, dropped={"suppressed": 1})
+
+
+def test_what_is_behind_what_was_purged_is_not_held_up(process: Process) -> None:
+    process.put("ada", user_id="user 1")
+    recorded = process.put("ada")
+    process.settle(process.claim(), "retry", after=60.0)
 
-    assert delivered_ids(outbox, "a") == [both]
-    assert delivered_ids(outbox, "b") == [both, only_b]
+    assert process.command("purge_visitor", "user 1") == 1
+    assert process.deliver_all() == [recorded]
 
 
-def test_events_held_after_a_release_wait_for_the_next(outbox: Outbox) -> None:
-    first = hold(outbox, "ada")
-    outbox.release("ada")
-    second = hold(outbox, "ada")
+def test_dead_letters_wait_again_as_if_recorded_now(process: Process, clock: Clock) -> None:
+    first, second = process.put("ada"), process.put("ada")
+    process.settle(process.claim(), "dead", reason="no")
+    process.settle(process.claim(), "dead", reason="no")
+    waiting = process.put("ada")
+    clock.now += 5.0
 
-    assert delivered_ids(outbox) == [first]
-    outbox.release("ada")
-    assert delivered_ids(outbox) == [second]
+    assert process.command("retry_dead", destination="b") == 0
+    assert process.command("retry_dead", event_id=second) == 1
+    assert process.command("retry_dead") == 1
+    claims = process.claim(run=3)
+    assert ids(claims) == [waiting, second, first]
+    assert [(claim.attempts, claim.age) for claim in claims[1:]] == [(1, 0.0), (1, 0.0)]
 
+
+def test_dead_letters_are_purged_and_bounded(process: Process, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decision "quotas": dead_letter_age; counted by reason."""
+    recorded = [process.put(f"visitor {number}") for number in range(4)]
+    process.settle(process.claim(), "dead", reason="no")
 
-def test_held_says_how_many_events_are_held_for_a_visitor(outbox: Outbox) -> None:
-    hold(outbox, "ada", "a", "b")
-    hold(outbox, "ada", "b")
-    hold(outbox, "ben")
-    put(outbox, "ada")
-
-    assert [outbox.held(visitor) for visitor in ("ada", "ben", "nobody")] == [2, 1, 0]
-    outbox.release("ada")
-    assert outbox.held("ada") == 0
-
-
-def test_what_a_visit_holds_is_held_for_its_browser_once_that_is_known(outbox: Outbox) -> None:
-    hold(outbox, "visit:1")
-    outbox.link("visit:1", "ada")
-
-    assert (outbox.held("visit:1"), outbox.held("ada")) == (1, 1)
-
-
-def test_clear_drops_and_counts_held_events(outbox: Outbox) -> None:
-    listener = Listener()
-    outbox.hold(event_of("ada"), ("a", "b"), listener, 0.0)
-    hold(outbox, "ada", "a")
-    waiting, kept = put(outbox, "ada"), hold(outbox, "ben")
-    flush(outbox)
-
-    assert outbox.clear("ada") == 2
-    assert outbox.clear("ada") == 0
-    assert outbox.release("ada") == 0
-
-    assert listener.heard == ["stored", ("a", Dropped("cleared")), ("b", Dropped("cleared"))]
-    assert outbox.tally("a") == Tally(enqueued=4, waiting=1, held=1, dropped={"cleared": 2})
-    assert outbox.tally("b") == Tally(enqueued=1, dropped={"cleared": 1})
-    assert delivered_ids(outbox) == [waiting]
-    outbox.release("ben")
-    assert delivered_ids(outbox) == [kept]
-
-
-def test_drop_counts_what_was_told_and_not_kept(outbox: Outbox) -> None:
-    outbox.drop(("a", "b"), "gpc")
-    outbox.drop(("a",), "gpc")
-    outbox.drop(("a",), "bot")
-
-    assert outbox.tally("a") == Tally(enqueued=3, dropped={"gpc": 2, "bot": 1})
-    assert outbox.tally("b") == Tally(enqueued=1, dropped={"gpc": 1})
-
-
-# acquire
-
-
-def test_acquire_hands_out_one_of_each_visitor(outbox: Outbox) -> None:
-    ada, ben = [put(outbox, "ada"), put(outbox, "ada")], [put(outbox, "ben"), put(outbox, "ben")]
-
-    assert sorted(acquired_ids(outbox)) == sorted([ada[0], ben[0]])
-    assert acquired_ids(outbox) == [], "what is acquired stays so until it is settled"
-    assert acquired_ids(outbox, now=1e9) == []
-
-
-def test_acquire_hands_out_at_most_as_many_as_asked(outbox: Outbox) -> None:
-    told = [put(outbox, f"visitor {number}") for number in range(5)]
-
-    first, second, third = acquired_ids(outbox, limit=2), acquired_ids(outbox, limit=2), acquired_ids(outbox, limit=2)
-
-    assert [len(first), len(second), len(third)] == [2, 2, 1]
-    assert sorted([*first, *second, *third]) == sorted(told)
-
-
-@pytest.mark.parametrize("settle", ["delivered", "dead"])
-def test_the_next_of_a_visitor_follows_once_the_first_is_settled(outbox: Outbox, settle: str) -> None:
-    told = [put(outbox, "ada") for _ in range(3)]
-
-    seen: list[str] = []
-    for _ in told:
-        (entry,) = outbox.acquire("a", 10, 0.0)
-        seen.append(entry.event.id)
-        if settle == "delivered":
-            outbox.settle_delivered(entry, None)
-        else:
-            outbox.settle_dead(entry, "no")
-
-    assert seen == told
-    assert acquired_ids(outbox) == []
-
-
-def test_the_destinations_go_their_own_ways(outbox: Outbox) -> None:
-    told = [put(outbox, "ada", "a", "b"), put(outbox, "ada", "a", "b")]
-    outbox.acquire("a", 1, 0.0)
-
-    assert delivered_ids(outbox, "b") == told
-    assert outbox.tally("a") == Tally(enqueued=2, waiting=2)
-
-
-def test_attempts_and_time_of_arrival_stay_with_the_entry(outbox: Outbox) -> None:
-    outbox.put(event_of("ada"), ("a",), Listener(), 7.0)
-
-    for attempt in (1, 2, 3):
-        (entry,) = outbox.acquire("a", 10, 10.0 * attempt)
-        assert (entry.attempts, entry.since) == (attempt, 7.0)
-        outbox.settle_retry(entry, 10.0 * attempt + 10.0)
-
-
-# settle
-
-
-def test_a_delivered_entry_is_counted_told_and_forgotten(outbox: Outbox) -> None:
-    listener = Listener()
-    outbox.put(event_of("ada"), ("a",), listener, 0.0)
-    flush(outbox)
-    (entry,) = outbox.acquire("a", 1, 0.0)
-
-    outbox.settle_delivered(entry, {"ref": "1"})
-
-    assert listener.heard == ["stored", ("a", Delivered({"ref": "1"}))]
-    assert outbox.tally("a") == Tally(enqueued=1, delivered=1)
-    assert acquired_ids(outbox, now=1e9) == []
-    assert outbox.dead_letters("a") == []
-    assert outbox.waiting() == 0
-
-
-def test_a_dead_entry_is_kept_with_its_reason(outbox: Outbox) -> None:
-    listener = Listener()
-    first, second = event_of("ada"), event_of("ada")
-    for event in (first, second):
-        outbox.put(event, ("a",), listener, 0.0)
-        flush(outbox)
-        (entry,) = outbox.acquire("a", 1, 0.0)
-        outbox.settle_dead(entry, "status 400")
-
-    assert listener.heard == ["stored", ("a", Dead("status 400"))] * 2
-    assert outbox.tally("a") == Tally(enqueued=2, dead=2)
-    letters = outbox.dead_letters("a")
-    assert [(letter.event, letter.destination, letter.reason, letter.attempts) for letter in letters] == [
-        (first, "a", "status 400", 1),
-        (second, "a", "status 400", 1),
+    assert process.command("purge_dead", event_id=recorded[0]) == 1
+    assert process.command("purge_dead", destination="b") == 0
+    clock.now += 30 * contract.DAY + 1
+    process.claim()
+    assert process.counts() == DestinationCounts(recorded=4, dropped={"purged": 1, "expired": 3})
+
+
+def test_too_many_dead_letters_drop_the_oldest(make_store: MakeStore, clock: Clock) -> None:
+    """Decision "quotas": dead letters, 10,000 a destination; counted by reason."""
+    process = Process(make_store(max_dead=3))
+    recorded = [process.put("ada") for _ in range(5)]
+    for _ in recorded:
+        process.settle(process.claim(), "dead", reason="no")
+        clock.now += 1.0
+    assert dead_ids(process.store) == recorded[2:]
+    assert process.counts() == DestinationCounts(recorded=5, dead=3, dropped={"full": 2})
+
+
+def test_send_now_makes_due_what_waits_for_a_later_attempt(process: Process) -> None:
+    recorded = [process.put("ada"), process.put("ada"), process.put("ben")]
+    process.settle(process.claim(), "retry", after=60.0)
+
+    assert process.command("send_now") == 2
+    assert sorted(process.deliver_all()) == sorted(recorded)
+    assert process.command("send_now") == 0
+
+
+# Quotas.
+
+
+@pytest.mark.parametrize("quota", [{"max_events": 2}, {"max_bytes": 300}])
+def test_a_full_store_drops_what_is_new(make_store: MakeStore, quota: dict[str, int]) -> None:
+    """Decision "quotas": max_events and max_bytes are the store's."""
+    process = Process(make_store(**quota))
+    kept = [process.put("ada"), process.hold("ben")]
+    for number in range(3):
+        process.put(f"visitor {number}")
+
+    counts = process.counts()
+    assert counts.recorded == 5
+    assert counts.dropped["full"] == 5 - counts.waiting - counts.held
+    assert process.deliver_all()[:1] == kept[:1]
+    process.put("cyd")
+    assert process.counts().waiting == 1, "there is room again"
+
+
+def test_a_full_store_says_so(make_store: MakeStore) -> None:
+    """Decision "quotas": raise goes by the last result."""
+    process = Process(make_store(max_events=1, when_full="raise"))
+    assert not process.last.is_full
+    process.put("ada")
+    assert process.last.is_full
+
+
+def test_a_full_store_may_drop_the_oldest(make_store: MakeStore) -> None:
+    """Decision "quotas": drop_oldest only in memory and SQLite."""
+    process = Process(make_store(max_events=3, when_full="drop_oldest"))
+    first, second = process.put("ada"), process.put("ada")
+    (sending,) = process.claim()
+    process.put("ada")
+    process.put("ben")
+    assert process.last.dropped == [(second, "a", "full")], "not what is being sent"
+    process.record(*[event_of("cyd") for _ in range(5)])
+
+    counts = process.counts()
+    assert (counts.waiting, counts.dropped) == (3, {"full": 6})
+    process.settle([sending], "delivered")
+    assert first == sending.event_id
+    assert len(process.deliver_all()) == 2
+
+
+# Service state, watched, browser IDs, pages.
+
+
+def fail(process: Process, times: int, after: float | None = None) -> None:
+    process.send(reports=[ServiceReport("a", "failure", after)] * times)
+
+
+def test_the_breaker_is_shared(process: Process, store: EventStore, clock: Clock) -> None:
+    """Row "service state": breaker, ramp and not-before live in the store."""
+    for number in range(10):
+        process.put(f"visitor {number}")
+    fail(process, 5)
+    other = Process(store)
+    assert other.claim() == []
+    assert other.counts().breaker == "open"
+
+    clock.now += 31.0
+    assert len(other.claim()) == 1, "a probe"
+    assert process.claim() == []
+    assert process.counts().breaker == "half-open"
+    other.send(reports=[ServiceReport("a", "success")])
+    assert process.counts().breaker == "closed"
+    assert len(process.claim()) == 1, "it ramps up"
+    assert process.claim() == []
+    process.send(reports=[ServiceReport("a", "hurry")])
+    assert len(process.claim()) == 8
+
+
+def test_a_pause_that_the_service_asked_for_holds_for_all(process: Process, store: EventStore, clock: Clock) -> None:
+    process.put("ada")
+    fail(process, 1, 60.0)
+    assert Process(store).claim() == []
+    assert process.counts().next_due == 60.0
+    clock.now += 60.0
+    assert len(Process(store).claim()) == 1
+
+
+def test_watched_events_have_outcomes(process: Process, store: EventStore, clock: Clock) -> None:
+    """Row "watched": their outcome, whichever process delivers; kept 60 s."""
+    recorded = [process.put(visitor) for visitor in ("ada", "ben", "cyd", "dan")]
+    process.send(watched=recorded[:3])
+    worker = Process(store)
+    ada, ben, *_ = sorted(worker.claim(), key=lambda claim: recorded.index(claim.event_id))
+    worker.settle([ada], "delivered", response={"ref": "1"})
+    worker.settle([ben], "dead", reason="no")
+    worker.command("purge_visitor", "cyd")
+    clock.now += LEASE + 1
+    worker.claim()
+
+    expected = [
+        (recorded[0], "a", Delivered({"ref": "1"})),
+        (recorded[1], "a", Dead("no")),
+        (recorded[2], "a", Dropped("purged")),
     ]
-    assert outbox.dead_letters("b") == []
-    assert outbox.waiting() == 0
-
-
-def test_a_retried_entry_waits_until_it_is_due_and_holds_up_its_visitor_only(outbox: Outbox) -> None:
-    ada = [put(outbox, "ada"), put(outbox, "ada")]
-    (entry,) = outbox.acquire("a", 1, 0.0)
-    outbox.settle_retry(entry, 60.0)
-    ada.append(put(outbox, "ada"))
-    ben = [put(outbox, "ben"), put(outbox, "ben")]
-
-    assert delivered_ids(outbox, now=59.9) == ben
-    assert outbox.tally("a") == Tally(enqueued=5, delivered=2, waiting=3)
-    assert delivered_ids(outbox, now=60.0) == ada
-
-
-def test_next_due_is_the_earliest_later_attempt(outbox: Outbox) -> None:
-    assert outbox.next_due("a") is None
-    for visitor in ("ada", "ben", "cyd"):
-        put(outbox, visitor)
-    assert outbox.next_due("a") is None, "what may be acquired at once waits for no time"
-
-    for entry, due in zip(outbox.acquire("a", 3, 0.0), (30.0, 10.0, 20.0), strict=True):
-        outbox.settle_retry(entry, due)
-
-    assert outbox.next_due("a") == 10.0
-    assert outbox.next_due("b") is None
-    for due, following in ((10.0, 20.0), (20.0, 30.0), (30.0, None)):
-        (entry,) = outbox.acquire("a", 3, due)
-        outbox.settle_delivered(entry, None)
-        assert outbox.next_due("a") == following
-
-
-# link
-
-
-def test_entries_acquired_after_a_link_carry_the_browser_id(outbox: Outbox) -> None:
-    for _ in range(2):
-        outbox.put(event_of("visit:1", browser_id=None), ("a", "b"), Listener(), 0.0)
-    outbox.put(event_of("visit:2", browser_id=None), ("a",), Listener(), 0.0)
-    before = outbox.acquire("a", 10, 0.0)
-    assert [entry.event.browser_id for entry in before] == [None, None]
-
-    outbox.link("visit:1", "issued")
-
-    for entry in before:
-        outbox.settle_retry(entry, 0.0)
-    found: dict[str, list[str | None]] = defaultdict(list)
-    for destination in ("a", "b"):
-        while entries := outbox.acquire(destination, 10, 0.0):
-            for entry in entries:
-                found[f"{destination} {entry.event.visitor}"].append(entry.event.browser_id)
-                outbox.settle_delivered(entry, None)
-    assert found == {"a visit:1": ["issued"] * 2, "a visit:2": [None], "b visit:1": ["issued"] * 2}
-
-
-def test_the_first_link_of_a_visit_holds(outbox: Outbox) -> None:
-    assert outbox.link("visit:1", "first") == "first"
-    assert outbox.link("visit:1", "second") == "first"
-    assert outbox.link("visit:2", "second") == "second"
-    outbox.put(event_of("visit:1", browser_id=None), ("a",), Listener(), 0.0)
-
-    assert [entry.event.browser_id for entry in outbox.acquire("a", 1, 0.0)] == ["first"]
-
-
-def test_a_link_changes_no_event_that_has_a_browser_id(outbox: Outbox) -> None:
-    outbox.put(event_of("ada", browser_id="her own"), ("a",), Listener(), 0.0)
-    outbox.link("ada", "another")
-
-    assert [entry.event.browser_id for entry in outbox.acquire("a", 1, 0.0)] == ["her own"]
-
-
-def test_events_recorded_without_a_browser_id_are_counted(outbox: Outbox) -> None:
-    outbox.put(event_of("visit:1", browser_id=None), ("a", "b"), Listener(), 0.0)
-    outbox.hold(event_of("visit:1", browser_id=None), ("a",), Listener(), 0.0)
-    outbox.link("visit:1", "issued")
-    delivered_ids(outbox, "a")
-
-    assert outbox.tally("a") == Tally(enqueued=2, delivered=1, held=1, unlinked=2)
-    assert outbox.tally("b").unlinked == 1
-
-
-# purge_visitor, retry_dead, purge_dead, send_now
-
-
-def bury(outbox: Outbox, visitor: str, destination: str = "a", listener: Listener | None = None) -> str:
-    """Put one event and settle it as dead; return its ID."""
-    event = event_of(visitor)
-    outbox.put(event, (destination,), listener or Listener(), 0.0)
-    flush(outbox)
-    (entry,) = (one for one in outbox.acquire(destination, 1000, 0.0) if one.event.id == event.id)
-    outbox.settle_dead(entry, "no")
-    return event.id
-
-
-def letter_ids(outbox: Outbox, destination: str = "a") -> list[str]:
-    return [letter.event.id for letter in outbox.dead_letters(destination)]
-
-
-def test_purge_visitor_drops_what_waits_is_held_and_is_dead(outbox: Outbox) -> None:
-    listener = Listener()
-    bury(outbox, "ada", listener=listener)
-    dead = bury(outbox, "cyd")
-    outbox.put(event_of("ada"), ("a", "b"), listener, 0.0)
-    outbox.hold(event_of("ada"), ("a",), listener, 0.0)
-    bens = [put(outbox, "ben"), put(outbox, "ben")]
-    hold(outbox, "ben")
-    flush(outbox)
-
-    assert outbox.purge_visitor("ada").result(30) == 4
-
-    dropped = [one for one in listener.heard if one == ("a", Dropped("purged")) or one == ("b", Dropped("purged"))]
-    assert len(dropped) == 4
-    assert outbox.tally("a") == Tally(enqueued=7, waiting=2, held=1, dead=1, dropped={"purged": 3})
-    assert outbox.tally("b") == Tally(enqueued=1, dropped={"purged": 1})
-    assert outbox.held("ada") == 0
-    assert letter_ids(outbox) == [dead]
-    assert delivered_ids(outbox) == bens
-    assert outbox.purge_visitor("ada").result(30) == 0
-    assert outbox.purge_visitor("").result(30) == 0
-    assert outbox.tally("a").held == 1
-
-
-def test_a_visitor_is_known_by_browser_id_link_and_user_id(outbox: Outbox) -> None:
-    def tell_all() -> None:
-        outbox.put(event_of("ada", browser_id="ada"), ("a",), Listener(), 0.0)
-        outbox.put(event_of("visit:1", browser_id=None), ("a",), Listener(), 0.0)
-        outbox.hold(event_of("visit:1", browser_id=None), ("a",), Listener(), 0.0)
-        outbox.link("visit:1", "ada")
-        outbox.put(event_of("phone", browser_id="phone")._replace(user_id='user "ä" 1'), ("a",), Listener(), 0.0)
-        outbox.hold(event_of("phone", browser_id="phone")._replace(user_id='user "ä" 1'), ("a",), Listener(), 0.0)
-        flush(outbox)
-
-    tell_all()
-    assert outbox.purge_visitor("ada").result(30) == 3
-    assert outbox.purge_visitor('user "ä" 1').result(30) == 2
-    assert outbox.tally("a") == Tally(enqueued=5, dropped={"purged": 5}, unlinked=2)
-    assert acquired_ids(outbox) == []
-
-
-def test_what_is_told_after_a_purge_stays(outbox: Outbox) -> None:
-    for _ in range(3):
-        put(outbox, "ada")
-    outbox.purge_visitor("ada").result(30)
-
-    told = [put(outbox, "ada", now=1e12), put(outbox, "ada", now=1e12)]
-
-    assert delivered_ids(outbox) == told
-
-
-@pytest.mark.parametrize(("how", "expected"), [("delivered", Delivered(None)), ("dead", None), ("retry", None)])
-def test_what_is_being_sent_is_not_kept_if_that_fails(outbox: Outbox, how: str, expected: Delivered | None) -> None:
-    listener = Listener()
-    outbox.put(event_of("ada"), ("a",), listener, 0.0)
-    put(outbox, "ada")
-    flush(outbox)
-    (entry,) = outbox.acquire("a", 1, 0.0)
-
-    assert outbox.purge_visitor("ada").result(30) == 1
-    assert outbox.tally("a") == Tally(enqueued=2, waiting=1, dropped={"purged": 1})
-    if how == "delivered":
-        outbox.settle_delivered(entry, None)
-    elif how == "dead":
-        outbox.settle_dead(entry, "no")
-    else:
-        outbox.settle_retry(entry, 10.0)
-
-    assert listener.heard == ["stored", ("a", expected or Dropped("purged"))]
-    assert outbox.waiting() == 0
-    assert acquired_ids(outbox, now=1e9) == []
-    assert letter_ids(outbox) == []
-    assert is_balanced(outbox)
-
-
-class Overtaken:
-    """A lock before which somebody else is faster, once."""
-
-    def __init__(self, lock: AbstractContextManager[bool], act: Callable[[], object]) -> None:
-        self._lock = lock
-        self._act = [act]
-
-    def __enter__(self) -> bool:
-        with suppress(IndexError):
-            self._act.pop()()
-        return self._lock.__enter__()
-
-    def __exit__(self, *error: Any) -> None:
-        self._lock.__exit__(*error)
-
-
-@pytest.mark.parametrize("how", ["dead", "retry"])
-def test_a_purge_at_the_moment_of_settling_leaves_nothing(outbox: Outbox, how: str) -> None:
-    put(outbox, "ada")
-    flush(outbox)
-    (entry,) = outbox.acquire("a", 1, 0.0)
-    owner, name = (outbox, "_lock") if isinstance(outbox, MemoryOutbox) else (outbox._stock, "lock")  # type: ignore[attr-defined]
-    setattr(owner, name, Overtaken(getattr(owner, name), lambda: outbox.purge_visitor("ada")))
-
-    if how == "dead":
-        outbox.settle_dead(entry, "no")
-    else:
-        outbox.settle_retry(entry, 0.0, "later")
-
-    assert outbox.tally("a") == Tally(enqueued=1, dropped={"purged": 1})
-    assert acquired_ids(outbox) == []
-
-
-def test_what_is_behind_what_was_purged_is_not_held_up(outbox: Outbox) -> None:
-    """The browser's events wait behind those of a user who is forgotten, and who was to be tried again later."""
-    outbox.put(event_of("ada")._replace(user_id="user 1"), ("a",), Listener(), 0.0)
-    told = put(outbox, "ada")
-    (entry,) = outbox.acquire("a", 1, 0.0)
-    outbox.settle_retry(entry, 60.0)
-
-    assert outbox.purge_visitor("user 1").result(30) == 1
-
-    assert acquired_ids(outbox) == [told]
-    assert acquired_ids(outbox, now=1e9) == [], "it is there once"
-
-
-def test_what_is_behind_what_was_purged_at_the_beginning_of_time_is_not_held_up(outbox: Outbox) -> None:
-    outbox.put(event_of("ada")._replace(user_id="user 1"), ("a",), Listener(), 0.0)
-    told = put(outbox, "ada")
-    (entry,) = outbox.acquire("a", 1, 0.0)
-    outbox.settle_retry(entry, 0.0)
-    flush(outbox)
-
-    assert outbox.purge_visitor("user 1").result(30) == 1
-    assert delivered_ids(outbox) == [told]
-
-
-def test_dead_letters_that_are_retried_wait_as_if_they_were_told_now(outbox: Outbox) -> None:
-    listener = Listener()
-    first, second = bury(outbox, "ada", listener=listener), bury(outbox, "ada")
-    other = bury(outbox, "ada", "b")
-    waiting = put(outbox, "ada")
-
-    assert outbox.retry_dead(7.0, "a").result(30) == 2
-
-    assert outbox.tally("a") == Tally(enqueued=3, waiting=3)
-    assert (letter_ids(outbox), letter_ids(outbox, "b")) == ([], [other])
-    seen: list[str] = []
-    while entries := outbox.acquire("a", 10, 7.0):
-        (entry,) = entries
-        seen.append(entry.event.id)
-        if entry.event.id != waiting:
-            assert (entry.attempts, entry.since) == (1, pytest.approx(7.0, abs=0.01))
-        outbox.settle_delivered(entry, None)
-    assert seen == [waiting, first, second]
-    assert listener.heard == ["stored", ("a", Dead("no")), ("a", Delivered(None))]
-
-
-def test_one_dead_letter_can_be_retried(outbox: Outbox) -> None:
-    one, another = bury(outbox, "ada"), bury(outbox, "ada")
-
-    assert outbox.retry_dead(0.0, event_id=another).result(30) == 1
-    assert outbox.retry_dead(0.0, "b", one).result(30) == 0
-
-    assert letter_ids(outbox) == [one]
-    assert delivered_ids(outbox) == [another]
-    assert outbox.retry_dead(0.0).result(30) == 1
-    assert delivered_ids(outbox) == [one]
-
-
-def test_dead_letters_can_be_purged(outbox: Outbox) -> None:
-    listener = Listener()
-    first, second, third = (bury(outbox, "ada", listener=listener) for _ in range(3))
-    other = bury(outbox, "ada", "b")
-
-    assert outbox.purge_dead("a", second).result(30) == 1
-    assert letter_ids(outbox) == [first, third]
-    assert outbox.purge_dead("a").result(30) == 2
-
-    assert outbox.tally("a") == Tally(enqueued=3, dropped={"purged": 3})
-    assert listener.heard.count(("a", Dropped("purged"))) == 3
-    assert letter_ids(outbox, "b") == [other]
-    assert outbox.purge_dead().result(30) == 1
-
-
-def test_send_now_makes_due_what_waits_for_a_later_attempt(outbox: Outbox) -> None:
-    ada = [put(outbox, "ada"), put(outbox, "ada")]
-    ben = put(outbox, "ben")
-    for entry in outbox.acquire("a", 10, 0.0):
-        outbox.settle_retry(entry, 60.0)
-    assert acquired_ids(outbox) == []
-
-    assert outbox.send_now().result(30) == 2
-
-    assert outbox.next_due("a") is None
-    assert sorted(delivered_ids(outbox)) == sorted([*ada, ben])
-    assert outbox.send_now().result(30) == 0
-
-
-# tally, fork, threads
-
-
-def test_a_tally_is_a_copy(outbox: Outbox) -> None:
-    tally = outbox.tally("a")
-    tally.enqueued = 99
-    tally.dropped["mischief"] = 99
-
-    assert outbox.tally("a") == Tally()
-
-
-def test_an_outbox_begun_afresh_is_empty_and_works(outbox: Outbox) -> None:
-    put(outbox, "ada", "a", "b")
-    hold(outbox, "ada")
-    outbox.acquire("a", 1, 0.0)
-
-    outbox.reset_after_fork()
-
-    assert outbox.tally("a") == Tally()
-    assert outbox.waiting() == 0
-    assert outbox.release("ada") == 0
-    told = put(outbox, "ada", "a", "b")
-    assert delivered_ids(outbox, "a", now=1e9) == delivered_ids(outbox, "b", now=1e9) == [told]
-
-
-def test_threads_put_while_others_deliver(outbox: Outbox) -> None:
-    """Nothing is lost, doubled or out of order, whoever calls at the same time."""
-    writers, each = 8, 400
-    delivered: dict[str, list[str]] = defaultdict(list)
-    in_flight: set[str] = set()
-    lock, done = threading.Lock(), threading.Event()
-
-    def write(writer: int) -> None:
-        for number in range(each):
-            event = event_of(f"visitor {writer}", id=f"{number}")
-            if number % 10 == 3:
-                outbox.hold(event, ("a",), Listener(), 0.0)
-                outbox.release(event.visitor)
-            else:
-                outbox.put(event, ("a",), Listener(), 0.0)
-            assert is_balanced(outbox)
-
-    def deliver() -> None:
-        while not done.is_set() or outbox.waiting():
-            for entry in outbox.acquire("a", 3, 0.0):
-                visitor = entry.event.visitor
-                with lock:
-                    assert visitor not in in_flight, "two of one visitor at a time"
-                    in_flight.add(visitor)
-                    delivered[visitor].append(entry.event.id)
-                    in_flight.discard(visitor)
-                outbox.settle_delivered(entry, None)
-
-    with ThreadPoolExecutor(writers + 3) as threads:
-        deliverers = [threads.submit(deliver) for _ in range(3)]
-        for writing in [threads.submit(write, writer) for writer in range(writers)]:
-            writing.result()
-        done.set()
-        for delivering in deliverers:
-            delivering.result()
-
-    expected = [str(number) for number in range(each)]
-    assert delivered == {f"visitor {writer}": expected for writer in range(writers)}
-    assert outbox.tally("a") == Tally(enqueued=writers * each, delivered=writers * each)
+    assert process.send(watched=recorded).settled == expected
+    assert process.send(watched=recorded).settled == expected
+    clock.now += contract.WATCH_AGE + 60
+    worker.claim()
+    assert process.send(watched=recorded[:1]).settled == []
+
+
+def test_browser_ids_are_given_once(process: Process, store: EventStore) -> None:
+    """Row "browser IDs by issuer": taken, put back, wanted."""
+    assert process.ask(BrowserIdExchange("one", ("x", "y"))) == []
+    assert Process(store).ask(BrowserIdExchange("other", wanted=5)) == []
+    taken = [Process(store).ask(BrowserIdExchange("one", wanted=wanted)) for wanted in (1, 5, 5)]
+    assert [len(each) for each in taken] == [1, 1, 0]
+    assert sorted(taken[0] + taken[1]) == ["x", "y"]
+
+
+def test_dropped_events_are_counted(process: Process) -> None:
+    process.send(dropped=[("a", "gpc", 2), ("b", "bot", 1)])
+    assert process.counts("a") == DestinationCounts(recorded=2, dropped={"gpc": 2})
+
+
+def test_a_deliverer_is_seen(process: Process, clock: Clock) -> None:
+    """Decision "deliver": no deliverer seen for 60 s while something is due can be known."""
+    process.put("ada")
+    assert process.last.deliverer_age is None
+    process.claim()
+    clock.now += 70.0
+    process.put("ada")
+    assert process.last.deliverer_age == 70.0
+
+
+def test_pages_show_everything_once(process: Process, store: EventStore) -> None:
+    recorded = [process.put(f"visitor {number}", "a", "b") for number in range(5)]
+    held = process.hold("ada")
+    seen: list[tuple[str, str]] = []
+    after: int | None = 0
+    while after is not None:
+        page = store.read(StoreQuery(after=after, limit=3))
+        seen += [(entry.event_id, entry.destination) for entry in page.entries]
+        after = page.next
+    assert seen == [*((each, name) for each in recorded for name in ("a", "b")), (held, "a")]
+    assert [entry.event_id for entry in store.read(StoreQuery(("held",))).entries] == [held]
+    assert [each.destination for each in store.read(StoreQuery(event_id=recorded[2])).entries] == ["a", "b"]
+    assert store.read(StoreQuery(destination="unknown")).entries == ()
+
+
+def test_only_known_codec_versions_are_claimed(process: Process) -> None:
+    """Decision "two versions at once": a deliverer claims only codec versions that it knows."""
+    newer = recorded_of(event_of("ada"))
+    process.send(recorded=[newer._replace(payload=b"\x63" + newer.payload[1:])])
+    recorded = process.put("ben")
+    assert process.deliver_all() == [recorded]
+    assert process.counts().waiting == 1
+    assert len(process.claim(codecs=(1, 0x63))) == 1

@@ -1,91 +1,143 @@
-"""What an operation costs does not depend on how many events wait."""
+"""What an exchange costs does not depend on how many events wait: steps of SQLite's machine, not time."""
 
 from __future__ import annotations
 
-import statistics
+import sqlite3
 import sys
-import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 import pytest
 
-from passerby.outbox import Outbox
+from passerby.outbox.contract import Quotas
+from passerby.outbox.memory import MemoryStore
 
-from .told import Listener, MakeOutbox, event_of
+from .conftest import MakeSqlite
+from .process import Clock, Process, event_of, is_long, recorded_of
 
-pytestmark = [pytest.mark.once, pytest.mark.long]
-
-FEW, MANY = 1_000, 100_000
-GENEROUS = 30  # a cost that grew with the number of events would be a hundredfold
-
-
-def fill_with_visitors(outbox: Outbox, number: int) -> None:
-    for visitor in range(number):
-        outbox.put(event_of(f"visitor {visitor}"), ("a",), Listener(), 0.0)
+FEW, MANY = (1_000, 100_000) if is_long() else (300, 12_000)
+FACTOR = 2.0  # the goal: flat within 2x
 
 
-def fill_with_one_visitor(outbox: Outbox, number: int) -> None:
-    for _ in range(number):
-        outbox.put(event_of("ada"), ("a",), Listener(), 0.0)
+def fill(process: Process, number: int) -> None:
+    for start in range(0, number, 200):
+        events = [event_of(f"visitor {each}", user_id=f"user {each}") for each in range(start, start + 200)]
+        process.record(*events)
 
 
-def fill_with_later_attempts(outbox: Outbox, number: int) -> None:
-    fill_with_visitors(outbox, number)
-    for due, entry in enumerate(outbox.acquire("a", number, 0.0)):
-        outbox.settle_retry(entry, 1_000.0 + due)
+def operations(process: Process, clock: Clock) -> dict[str, Callable[[], object]]:
+    """Return what a process does, each for one event."""
+
+    def deliver() -> None:
+        (claim,) = process.claim(limit=1)
+        process.settle([claim], "delivered")
+
+    def retry() -> None:
+        (claim,) = process.claim(limit=1)
+        process.settle([claim], "retry", after=1e6, reason="busy")
+
+    def kill() -> None:
+        (claim,) = process.claim(limit=1)
+        process.settle([claim], "dead", reason="no")
+
+    def hold_and_release() -> None:
+        process.hold("holder")
+        process.command("release", "holder")
+
+    def link() -> None:
+        process.put("visit 7", is_linked=False)
+        process.link("visit 7", "visitor 17")
+
+    return {
+        "record": lambda: process.send(recorded=[recorded_of(event_of("new"))]),
+        "deliver": deliver,
+        "retry": retry,
+        "kill": kill,
+        "hold and release": hold_and_release,
+        "purge a visitor": lambda: process.command("purge_visitor", "visitor 33"),
+        "purge a user": lambda: process.command("purge_visitor", "user 44"),
+        "link": link,
+        "counts": process.counts,
+        "nothing": lambda: process.send(number=0),
+    }
 
 
-def use(outbox: Outbox) -> None:
-    """Let one more event go the whole way, beside what waits."""
-    outbox.put(event_of("someone new"), ("a",), Listener(), 0.0)
-    outbox.hold(event_of("someone else"), ("a",), Listener(), 0.0)
-    outbox.release("someone else")
-    retried, *rest = outbox.acquire("a", 3, 0.0)
-    for entry in rest:
-        outbox.settle_delivered(entry, None)
-    outbox.settle_retry(retried, 0.0)
-    outbox.next_due("a")
-    outbox.tally("a")
-    outbox.waiting()
+class Steps:
+    """Counts the steps of SQLite's virtual machine."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def follow(self, connection: sqlite3.Connection) -> None:
+        connection.set_progress_handler(self.step, 1)
+
+    def step(self) -> int:
+        self.count += 1
+        return 0
+
+    def of(self, operation: Callable[[], object]) -> int:
+        self.count = 0
+        operation()
+        return self.count
 
 
-def fewest_calls(action: Callable[[], object]) -> int:
-    """How many calls it makes, where no thread has to be woken or waited for if that can be."""
-    return min(count_calls(action) for _ in range(10))
+def python_calls(operation: Callable[[], object]) -> int:
+    count = 0
 
+    def trace(frame: FrameType, event: str, argument: Any) -> None:
+        nonlocal count
+        count += event == "call"
 
-def count_calls(action: Callable[[], object]) -> int:
-    calls = 0
-
-    def count(frame: FrameType, what: str, argument: Any) -> None:
-        nonlocal calls
-        calls += what in ("call", "c_call")
-
-    before = sys.getprofile()
-    sys.setprofile(count)
+    sys.setprofile(trace)
     try:
-        action()
+        operation()
     finally:
-        sys.setprofile(before)
-    return calls
+        sys.setprofile(None)
+    return count
 
 
-def measure(action: Callable[[], object]) -> float:
-    times: list[float] = []
-    for _ in range(101):
-        begun = time.thread_time()
-        action()
-        times.append(time.thread_time() - begun)
-    return statistics.median(times)
+@pytest.mark.timeout(600)
+def test_each_operation_on_disk_visits_as_many_rows_whatever_waits(make_sqlite: MakeSqlite, tmp_path: Any) -> None:
+    """Decision "purge", and the goal "each cost flat": counted steps of SQLite."""
+    steps: list[dict[str, int]] = []
+    for number in (FEW, MANY):
+        clock, counted = Clock(), Steps()
+        quotas = Quotas(max_events=10_000_000)
+        store = make_sqlite(tmp_path / str(number), clock=clock, quotas=quotas, on_connect=counted.follow)
+        process = Process(store)
+        fill(process, number)
+        for each in operations(process, clock).values():  # what is done once for each connection
+            each()
+        steps.append({name: counted.of(each) for name, each in operations(process, clock).items()})
+    few, many = steps
+    assert all(many[name] <= FACTOR * few[name] + 50 for name in few), (few, many)
 
 
-@pytest.mark.parametrize("fill", [fill_with_visitors, fill_with_one_visitor, fill_with_later_attempts])
-def test_the_cost_of_an_operation_is_flat(make_outbox: MakeOutbox, fill: Callable[[Outbox, int], None]) -> None:
-    few, many = make_outbox(window=2 * MANY), make_outbox(window=2 * MANY)
-    fill(few, FEW)
-    fill(many, MANY)
+@pytest.mark.timeout(600)
+def test_each_operation_in_memory_calls_as_much_whatever_waits() -> None:
+    calls: list[dict[str, int]] = []
+    for number in (FEW, MANY):
+        clock = Clock()
+        process = Process(MemoryStore(Quotas(max_events=10_000_000), clock))
+        fill(process, number)
+        for each in operations(process, clock).values():
+            each()
+        calls.append({name: python_calls(each) for name, each in operations(process, clock).items()})
+    few, many = calls
+    assert all(many[name] <= FACTOR * few[name] + 20 for name in few), (few, many)
 
-    assert fewest_calls(lambda: use(many)) <= fewest_calls(lambda: use(few)) + 10
-    assert measure(lambda: use(many)) <= measure(lambda: use(few)) * GENEROUS
+
+def test_the_partition_of_a_bot_costs_no_more(make_sqlite: MakeSqlite, clock: Clock) -> None:
+    """What must be survived: a bot's partition of 50,000."""
+    counted = Steps()
+    process = Process(make_sqlite(clock=clock, on_connect=counted.follow))
+    for _ in range(40 if is_long() else 5):
+        process.record(*[event_of("bot") for _ in range(200)])
+    recorded = process.put("ada")
+    few = counted.of(lambda: process.settle(process.claim(limit=1), "delivered"))
+    for _ in range(200 if is_long() else 45):
+        process.record(*[event_of("bot") for _ in range(200)])
+    many = counted.of(lambda: process.settle(process.claim(limit=1), "delivered"))
+    assert many <= FACTOR * few
+    assert recorded in {claim.event_id for claim in process.claim()}

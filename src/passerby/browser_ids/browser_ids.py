@@ -10,7 +10,7 @@ from ..delivery import Delivery
 from ..delivery.dry_run import dry_run_mode
 from ..delivery.sender import RetryPlan
 from ..destinations import BrowserIdIssuer
-from ..outbox import Outbox
+from ..old_outbox import Outbox
 from ..values.browser_id import BrowserIdFormat, IssuedId
 from .fetcher import BrowserIdFetcher
 from .pool import BrowserIdCounts, BrowserIdPool

@@ -15,7 +15,7 @@ from ..destinations import BrowserIdIssuer, DestinationResponse, OutgoingRequest
 from ..destinations.responses import classify_status
 from ..errors import RemoteError
 from ..logs import get_logger
-from ..outbox import Outbox
+from ..old_outbox import Outbox
 from ..values.browser_id import BrowserIdFormat, IssuedId
 from .pool import BrowserIdPool
 

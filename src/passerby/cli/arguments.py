@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from math import isfinite
 
-from ..outbox.row import well_formed
+from ..old_outbox.row import well_formed
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but something is left or was found that needs attention."

@@ -26,7 +26,7 @@ from ..events.options import checked_point_of_sale, checked_timeout
 from ..http.proxies import TrustedProxies
 from ..http.session import Session
 from ..logs import get_logger
-from ..outbox import DeadLetter, Outbox
+from ..old_outbox import DeadLetter, Outbox
 from ..values.app_values import unwrap
 from ..values.browser_id import IssuedId
 from ..values.callbacks import discard_awaitable

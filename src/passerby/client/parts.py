@@ -20,8 +20,8 @@ from ..http.policy import Policy
 from ..http.proxies import TrustedProxies
 from ..http.session_reader import SessionReader
 from ..http.visitor_cookies import BrowserIdCookie, IdentityCookie, LogOutCookie
-from ..outbox import Outbox
-from ..outbox.memory import MAX_EVENTS, MemoryOutbox
+from ..old_outbox import Outbox
+from ..old_outbox.memory import MAX_EVENTS, MemoryOutbox
 from ..settings.settings import Settings
 from .client import Client
 from .store_wait import StoreWait
@@ -148,7 +148,7 @@ def _make_outbox(names: Sequence[str], settings: Settings) -> Outbox:
     if directory is None:
         return MemoryOutbox(names, settings.max_events or MAX_EVENTS, settings.when_full)
     try:
-        from ..outbox import sqlite  # noqa: PLC0415 - not everybody has what it needs
+        from ..old_outbox import sqlite  # noqa: PLC0415 - not everybody has what it needs
     except ImportError as error:  # Python without SQLite, or a system without file locks
         raise SettingsError(f'found no module {error.name}, which "sqlite:" needs', setting="outbox") from None
     try:

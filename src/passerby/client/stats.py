@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ..browser_ids.pool import BrowserIdCounts
 from ..delivery.breaker import BreakerState
-from ..outbox import Tally
+from ..old_outbox import Tally
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import Future, wait
 
-from ..outbox import Outbox
+from ..old_outbox import Outbox
 from ..values.futures import wait_async, wait_while_async
 
 _CHECK_INTERVAL = 0.1  # seconds between two checks whether the disk still accepts events, if the wait has no limit

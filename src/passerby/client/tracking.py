@@ -23,7 +23,7 @@ from ..http.response import apply_changes, headers_of, remove_cookies
 from ..http.session import Session, bot_session, session_of
 from ..http.visitor_cookies import ParsedBrowserId
 from ..logs import get_logger, log_loss
-from ..outbox import DeadLetter
+from ..old_outbox import DeadLetter
 from ..settings.env import read_environment, read_mapping, variable_of
 from ..settings.secret_keys import UnfitKey
 from ..settings.settings import SettingsValues, make_settings

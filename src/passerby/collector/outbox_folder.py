@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..cli.outbox.listing import list_contents
 from ..cli.outbox.location import VARIABLE, CommandError, find_directory
-from ..outbox.inventory import Share
+from ..old_outbox.inventory import Share
 from ..settings.env import own_variables
 from .outbox_health import DestinationHealth, OutboxHealth
 

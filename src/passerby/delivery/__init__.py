@@ -19,7 +19,7 @@ from ..destinations import Destination, DestinationResponse, OutgoingRequest, Qu
 from ..errors import RemoteError, RemoteTimeout
 from ..events.event import Event
 from ..logs import get_logger, log_loss
-from ..outbox import Observer, Outbox
+from ..old_outbox import Observer, Outbox
 from ..values.futures import wait_async, wait_sync
 from .breaker import BreakerState
 from .flush import Flushes

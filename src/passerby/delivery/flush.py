@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import NamedTuple
 
-from ..outbox import Outbox
+from ..old_outbox import Outbox
 
 
 class _Flush(NamedTuple):

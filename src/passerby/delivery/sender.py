@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from ..destinations import Destination, DestinationResponse, OutgoingRequest, Rejected, Retry, SendResult, SplitBatch
 from ..logs import get_logger
-from ..outbox import Outbox
+from ..old_outbox import Outbox
 from ..values.outcome import Delivered
 from .breaker import JITTER, Breaker
 from .claimed_batch import ClaimedBatch, Envelope

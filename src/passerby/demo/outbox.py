@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..cli.outbox.location import find_directory
-from ..outbox.inventory import list_files
+from ..old_outbox.inventory import list_files
 
 
 class DemoOutbox:

@@ -11,7 +11,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TextIO
 
-from ...outbox.inventory import Contents
+from ...old_outbox.inventory import Contents
 from ..outbox.exit_codes import DONE, FAILED, FOUND
 from ..outbox.listing import list_contents
 from ..outbox.location import CommandError, check_directory, find_directory

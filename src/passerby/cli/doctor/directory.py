@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import SettingsError
-from ...outbox.database import Database, Trouble
-from ...outbox.folder import Folder, HeldFile
-from ...outbox.row import Row
+from ...old_outbox.database import Database, Trouble
+from ...old_outbox.folder import Folder, HeldFile
+from ...old_outbox.row import Row
 from . import Finding, lock_probe
 from .mounts import check_mount, read_mounts
 

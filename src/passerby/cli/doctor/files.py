@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...outbox.inventory import Contents
+from ...old_outbox.inventory import Contents
 from ..outbox.listing import ListedFile
 from ..outbox.terminal import age_text, entries, number_of
 from . import Finding

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from ...outbox.folder import looked_at
+from ...old_outbox.folder import looked_at
 
 TAKEN = 10
 FREE = 11

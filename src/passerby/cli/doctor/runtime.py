@@ -7,7 +7,7 @@ import sys
 import threading
 
 from ...client.uwsgi import ADVICE, runs_threads
-from ...outbox.database import SQLITE_VERSION
+from ...old_outbox.database import SQLITE_VERSION
 from . import Finding
 
 OLDEST_PYTHON = (3, 11)

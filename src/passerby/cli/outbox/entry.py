@@ -9,10 +9,10 @@ from typing import Any
 
 from ...events.attributes import iso_utc
 from ...events.event import Event
-from ...outbox.eventtext import UnreadableEvent, read_event
-from ...outbox.fate import is_about
-from ...outbox.inventory import OutboxFile
-from ...outbox.row import Row
+from ...old_outbox.eventtext import UnreadableEvent, read_event
+from ...old_outbox.fate import is_about
+from ...old_outbox.inventory import OutboxFile
+from ...old_outbox.row import Row
 
 
 class FoundEntry:

@@ -15,11 +15,11 @@ from typing import TextIO
 
 from ...client.tracking import Tracking
 from ...errors import SettingsError
-from ...outbox.board import Board, Notice
-from ...outbox.database import Trouble
-from ...outbox.entry import CLEARED, PURGED
-from ...outbox.folder import Folder
-from ...outbox.inventory import Contents
+from ...old_outbox.board import Board, Notice
+from ...old_outbox.database import Trouble
+from ...old_outbox.entry import CLEARED, PURGED
+from ...old_outbox.folder import Folder
+from ...old_outbox.inventory import Contents
 from ...settings.env import read_environment, variable_of
 from .exit_codes import DONE, FOUND
 from .listing import ListedFile, list_contents, report_unread

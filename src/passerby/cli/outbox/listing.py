@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from ...outbox.database import Trouble
-from ...outbox.inventory import Contents, OutboxFile, Share, count, kept, list_files
+from ...old_outbox.database import Trouble
+from ...old_outbox.inventory import Contents, OutboxFile, Share, count, kept, list_files
 from .entry import time_text
 from .exit_codes import DONE, FAILED, FOUND
 from .terminal import Progress, age_text, number_of, printable, size_text

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...client.tracking import Tracking
 from ...errors import SettingsError
-from ...outbox.folder import Folder
+from ...old_outbox.folder import Folder
 from ...settings.env import own_variables, variable_of
 
 VARIABLE = variable_of("outbox")

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from ...outbox.board import Board, Kind, Notice, which_dead
-from ...outbox.database import Trouble
-from ...outbox.editing import Edit, taken
-from ...outbox.folder import Folder, remove_file
-from ...outbox.intake import HELD_NOT_CONFIGURED, NOT_CONFIGURED
-from ...outbox.inventory import OutboxFile, list_files, rows_of
-from ...outbox.neighbours import LISTEN
-from ...outbox.row import Row
+from ...old_outbox.board import Board, Kind, Notice, which_dead
+from ...old_outbox.database import Trouble
+from ...old_outbox.editing import Edit, taken
+from ...old_outbox.folder import Folder, remove_file
+from ...old_outbox.intake import HELD_NOT_CONFIGURED, NOT_CONFIGURED
+from ...old_outbox.inventory import OutboxFile, list_files, rows_of
+from ...old_outbox.neighbours import LISTEN
+from ...old_outbox.row import Row
 from ...values.browser_id import is_uuid
 from ...values.json import dumps
 from .entry import FoundEntry, Selection

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
-from ...outbox.inventory import OutboxFile, list_files, rows_of
+from ...old_outbox.inventory import OutboxFile, list_files, rows_of
 from ...values.json import dumps
 from .entry import FoundEntry, Selection
 from .exit_codes import DONE, FAILED, FOUND

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from ...outbox.database import Trouble
-from ...outbox.eventtext import UnreadableEvent, read_event
-from ...outbox.inventory import OutboxFile, list_files, opened
-from ...outbox.reading import PAGE
+from ...old_outbox.database import Trouble
+from ...old_outbox.eventtext import UnreadableEvent, read_event
+from ...old_outbox.inventory import OutboxFile, list_files, opened
+from ...old_outbox.reading import PAGE
 from .exit_codes import DONE, FAILED, FOUND
 from .terminal import Progress, entries, number_of, printable
 

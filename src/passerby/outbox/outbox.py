@@ -39,7 +39,7 @@ from .inflight import DeliveryWish, InFlight
 from .observers import WATCH_EVERY, ObserverRegistry, StoreObserver
 from .thread import ExchangeThread
 
-log: Logger = get_logger("passerby.stores")
+log: Logger = get_logger("passerby.outbox")
 
 BUFFER_BYTES = 16 << 20
 LEASE = 30.0  # seconds

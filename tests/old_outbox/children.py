@@ -1,4 +1,4 @@
-"""Processes that tell events, and that are forked and killed: `python -m tests.outbox.children WHAT DIRECTORY ...`."""
+"""Processes that tell events, and that are forked and killed: `python -m tests.old_outbox.children WHAT DIRECTORY ...`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from typing import Any
 
 from passerby.delivery.process import register_process_listener
 from passerby.events.event import new_event_id
-from passerby.outbox.board import Board, Notice, Unused
-from passerby.outbox.database import Trouble
-from passerby.outbox.folder import Folder
-from passerby.outbox.sqlite import SqliteOutbox
+from passerby.old_outbox.board import Board, Notice, Unused
+from passerby.old_outbox.database import Trouble
+from passerby.old_outbox.folder import Folder
+from passerby.old_outbox.sqlite import SqliteOutbox
 from tests.making import eventually
 
 from .told import Listener, PatientOutbox, delivered_ids, event_of

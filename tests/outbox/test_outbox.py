@@ -11,7 +11,7 @@ import pytest
 
 from passerby.errors import ValidationError
 from passerby.events.event import Event
-from passerby.stores.contract import (
+from passerby.outbox.contract import (
     ClaimedEvent,
     EventStore,
     ExchangeBatch,
@@ -20,11 +20,11 @@ from passerby.stores.contract import (
     StorageError,
     StoreCommand,
 )
-from passerby.stores.inflight import DeliveryWish
-from passerby.stores.memory import MemoryStore
-from passerby.stores.outbox import Outbox
-from passerby.stores.reading import StorePage, StoreQuery
-from passerby.stores.sqlite import SqliteStore
+from passerby.outbox.inflight import DeliveryWish
+from passerby.outbox.memory import MemoryStore
+from passerby.outbox.outbox import Outbox
+from passerby.outbox.reading import StorePage, StoreQuery
+from passerby.outbox.sqlite import SqliteStore
 from passerby.values.outcome import Dead, Delivered, Dropped, Outcome
 from tests.making import eventually
 
@@ -368,7 +368,7 @@ def test_flush_returns_at_once_if_nothing_can_be_tried(make_outbox: MakeOutbox) 
 
 
 def contract_pause(after: float) -> Any:
-    from passerby.stores.contract import ServiceReport
+    from passerby.outbox.contract import ServiceReport
 
     return ServiceReport("a", "failure", after)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from passerby.outbox.sqlite import SqliteOutbox
+from passerby.old_outbox.sqlite import SqliteOutbox
 
 from .conftest import MakeSqlite
 from .parent import Children, stored_ids, wait_for, wait_for_first_line

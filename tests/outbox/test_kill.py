@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from passerby.stores.sqlite.directory import DATABASE, NAME
+from passerby.outbox.sqlite.directory import DATABASE, NAME
 
 from .conftest import MakeSqlite
 from .process import Process, is_long
@@ -32,7 +32,7 @@ class Victims:
 
     def start(self, kind: str) -> None:
         self.started += 1
-        command = [sys.executable, "-m", "tests.stores.victim", str(self.directory), f"{kind}-{self.started}"]
+        command = [sys.executable, "-m", "tests.outbox.victim", str(self.directory), f"{kind}-{self.started}"]
         child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert child.stdout is not None
         assert child.stdout.readline() == "runs\n"

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from passerby.outbox.board import Board, Notice, Unused, read_which_dead, which_dead
-from passerby.outbox.database import NewerFile, Trouble
-from passerby.outbox.folder import Folder
+from passerby.old_outbox.board import Board, Notice, Unused, read_which_dead, which_dead
+from passerby.old_outbox.database import NewerFile, Trouble
+from passerby.old_outbox.folder import Folder
 
 from .conftest import OpenBoard
 from .parent import Children, words_after

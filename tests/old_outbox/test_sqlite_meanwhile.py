@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from passerby.outbox import Tally
-from passerby.outbox.database import Corruption, Database, Trouble
-from passerby.outbox.pending import BATCH
-from passerby.outbox.row import Row
-from passerby.outbox.upkeep import Upkeep
+from passerby.old_outbox import Tally
+from passerby.old_outbox.database import Corruption, Database, Trouble
+from passerby.old_outbox.pending import BATCH
+from passerby.old_outbox.row import Row
+from passerby.old_outbox.upkeep import Upkeep
 from passerby.values.outcome import Dropped
 from tests.making import eventually
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from passerby.events.event import Event
-from passerby.outbox import Tally
-from passerby.outbox.shelf import MAX_DEAD
-from passerby.outbox.sqlite import SqliteOutbox
+from passerby.old_outbox import Tally
+from passerby.old_outbox.shelf import MAX_DEAD
+from passerby.old_outbox.sqlite import SqliteOutbox
 from passerby.values.outcome import Dropped
 
 from .conftest import MakeSqlite

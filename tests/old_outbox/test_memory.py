@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from passerby.outbox import Tally
-from passerby.outbox.memory import MemoryOutbox
-from passerby.outbox.shelf import MAX_DEAD
+from passerby.old_outbox import Tally
+from passerby.old_outbox.memory import MemoryOutbox
+from passerby.old_outbox.shelf import MAX_DEAD
 
 from .told import Listener, event_of, put
 

@@ -17,7 +17,7 @@ from .pages import EntryRow, EventRow, RawPages
 from .rows import LAST_SLOT, ROOM, SLOTS, entry_sum, part_of
 from .state import StoreState
 
-log: Logger = get_logger("passerby.stores")
+log: Logger = get_logger("passerby.outbox")
 
 _AT_ONCE = 0.03  # seconds of an exchange
 _GONE = 30.0  # seconds after which another process that salvages is taken for gone

@@ -7,9 +7,9 @@ import os
 from collections.abc import Callable
 
 from passerby.events.event import Event
-from passerby.outbox import Outbox
-from passerby.outbox.sqlite import SqliteOutbox
-from passerby.outbox.window import Stored
+from passerby.old_outbox import Outbox
+from passerby.old_outbox.sqlite import SqliteOutbox
+from passerby.old_outbox.window import Stored
 from passerby.values.outcome import Outcome
 
 MakeOutbox = Callable[..., Outbox]

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from passerby.events.event import Event
-from passerby.stores.codec import KNOWN, decode, encode
-from passerby.stores.contract import (
+from passerby.outbox.codec import KNOWN, decode, encode
+from passerby.outbox.contract import (
     BrowserLink,
     ClaimedEvent,
     ClaimRequest,
@@ -23,8 +23,8 @@ from passerby.stores.contract import (
     StoreCommand,
     StoreRequest,
 )
-from passerby.stores.counts import DestinationCounts
-from passerby.stores.reading import StoreQuery
+from passerby.outbox.counts import DestinationCounts
+from passerby.outbox.reading import StoreQuery
 
 _numbers = itertools.count(1)
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import rule, run_state_machine_as_test
 
-from passerby.outbox.sqlite import SqliteOutbox
-from passerby.outbox.window import SIZE
+from passerby.old_outbox.sqlite import SqliteOutbox
+from passerby.old_outbox.window import SIZE
 from passerby.values.outcome import Outcome
 
 from .conftest import MakeSqlite

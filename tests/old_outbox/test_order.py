@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from passerby import Sitecore, Tracking
 from passerby.collector import CollectorServer
-from passerby.outbox.sqlite import SqliteOutbox
-from passerby.outbox.stock import LOOK_TIMEOUT
-from passerby.outbox.window import Stored
+from passerby.old_outbox.sqlite import SqliteOutbox
+from passerby.old_outbox.stock import LOOK_TIMEOUT
+from passerby.old_outbox.window import Stored
 from tests.making import BROWSER_ID, KEY, OTHER_ID, eventually, let_go
 
 from .conftest import MakeSqlite

@@ -19,7 +19,7 @@ class Children:
         warnings: what becomes of warnings there.
     """
 
-    def __init__(self, module: str = "tests.outbox.children", warnings: str = "ignore::DeprecationWarning") -> None:
+    def __init__(self, module: str = "tests.old_outbox.children", warnings: str = "ignore::DeprecationWarning") -> None:
         self.processes: list[subprocess.Popen[str]] = []
         self._command = [sys.executable, "-W", warnings, "-m", module]
 

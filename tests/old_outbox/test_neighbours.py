@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from passerby.outbox import Tally, pending
-from passerby.outbox.board import Notice
-from passerby.outbox.neighbours import KEEP
-from passerby.outbox.sqlite import SqliteOutbox
+from passerby.old_outbox import Tally, pending
+from passerby.old_outbox.board import Notice
+from passerby.old_outbox.neighbours import KEEP
+from passerby.old_outbox.sqlite import SqliteOutbox
 from passerby.values.outcome import Dropped
 
 from .conftest import MakeSqlite, OpenBoard

@@ -17,10 +17,10 @@ import pytest
 from passerby.client.store_wait import StoreWait
 from passerby.errors import ValidationError
 from passerby.events.event import Event
-from passerby.outbox import Tally, stock
-from passerby.outbox.database import Database, Trouble
-from passerby.outbox.inventory import list_files
-from passerby.outbox.sqlite import SqliteOutbox
+from passerby.old_outbox import Tally, stock
+from passerby.old_outbox.database import Database, Trouble
+from passerby.old_outbox.inventory import list_files
+from passerby.old_outbox.sqlite import SqliteOutbox
 from passerby.values.outcome import Dropped
 from tests.making import eventually
 
@@ -68,7 +68,7 @@ def adopt(make_sqlite: MakeSqlite, path: Path, **options: Any) -> SqliteOutbox:
 
 
 def lines_of(caplog: pytest.LogCaptureFixture) -> list[str]:
-    records = [record for record in caplog.records if record.name == "passerby.outbox"]
+    records = [record for record in caplog.records if record.name == "passerby.old_outbox"]
     return [record.getMessage() for record in records if record.levelno >= logging.WARNING]
 
 

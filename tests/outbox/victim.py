@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from passerby.stores.contract import ClaimedEvent
-from passerby.stores.inflight import DeliveryWish
-from passerby.stores.outbox import Outbox
-from passerby.stores.sqlite import SqliteStore
+from passerby.outbox.contract import ClaimedEvent
+from passerby.outbox.inflight import DeliveryWish
+from passerby.outbox.outbox import Outbox
+from passerby.outbox.sqlite import SqliteStore
 
 from .process import event_of
 

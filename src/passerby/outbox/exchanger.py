@@ -15,7 +15,7 @@ from .counts import DestinationCounts
 from .inflight import InFlight
 from .observers import ObserverRegistry
 
-log: Logger = get_logger("passerby.stores")
+log: Logger = get_logger("passerby.outbox")
 
 SLOW = 1.0  # seconds after which a store is in trouble
 RETRY_AFTER = 0.25  # seconds between two attempts while the store is in trouble

@@ -28,7 +28,7 @@ from .requests import RequestTransaction
 from .salvage import Salvage
 from .state import StoreState
 
-log: Logger = get_logger("passerby.stores")
+log: Logger = get_logger("passerby.outbox")
 
 Synchronous = Literal["NORMAL", "FULL"]
 

@@ -14,7 +14,7 @@ from .exchanger import COUNT_EVERY, StoreExchanger
 from .inflight import InFlight
 from .observers import WATCH_EVERY, ObserverRegistry
 
-log: Logger = get_logger("passerby.stores")
+log: Logger = get_logger("passerby.outbox")
 
 
 class ExchangeThread:
