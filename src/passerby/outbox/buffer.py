@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from .contract import FULL, MAX_BATCH, RecordedEvent, StoreRequest
+from .contract import MAX_BATCH, RecordedEvent, StoreRequest
 
 _BATCH_BYTES = 4 << 20
 _RESENT = 2.0  # seconds; so much of what was acknowledged is sent again where a store has lost batches
@@ -58,7 +58,7 @@ class RecordBuffer:
         return len(self._items) + len(self._again) + len(self._dropped)
 
     def add(self, event: RecordedEvent) -> int:
-        """Add an event. Returns its ticket, or 0 if there is no room; then it is counted as dropped."""
+        """Add an event. Returns its ticket, or 0 if there is no room."""
         size = len(event.payload)
         with self._lock:
             if self._bytes + size <= self._max_bytes:
@@ -66,8 +66,6 @@ class RecordBuffer:
                 self._items.append(event)
                 self.ticket += 1
                 return self.ticket
-        for name in event.destinations:
-            self.drop(name, FULL)
         return 0
 
     def ask(self, request: StoreRequest) -> Future[Any]:
