@@ -14,7 +14,7 @@ ROOM = 14  # bits between two entries of a partition, for those of a linked visi
 
 
 class ClaimableRow(NamedTuple):
-    """An entry with its event, as read for a claim."""
+    """An entry with its event, as read for a claim; the event may be missing, or damaged in any way."""
 
     seq: int
     sum: int
@@ -34,6 +34,18 @@ class ClaimableRow(NamedTuple):
     payload: bytes
     ready: float
 
+    @property
+    def lost_leases(self) -> int:
+        """How many leases have ended without an outcome, the present one included."""
+        return self.lost + (self.token is not None)
+
+    def is_genuine(self, destination: int) -> bool:
+        """Return whether the row is as it was written."""
+        if self.event_id is None or self.sum != entry_sum(self.seq, destination) or not isinstance(self.payload, bytes):
+            return False
+        check = event_sum(self.event_id, self.visitor, self.user_id, self.browser_id, self.names)
+        return check == self.event_sum and is_whole(self.payload)
+
 
 def part_of(visitor: str) -> int:
     """Return the number of a visitor's partition. Two visitors with the same one would only wait for each other."""
@@ -50,14 +62,3 @@ def event_sum(event_id: str, visitor: str, user_id: str | None, browser_id: str 
 def entry_sum(seq: int, destination: int) -> int:
     """Return the checksum of what an entry is."""
     return crc32(b"%d:%d" % (seq, destination))
-
-
-def is_genuine(row: ClaimableRow, destination: int) -> bool:
-    """Return whether a row is as it was written."""
-    if row.event_id is None or row.sum != entry_sum(row.seq, destination) or not isinstance(row.payload, bytes):
-        return False
-    try:
-        check = event_sum(row.event_id, row.visitor, row.user_id, row.browser_id, row.names)
-    except (UnicodeError, AttributeError):
-        return False
-    return check == row.event_sum and is_whole(row.payload)
