@@ -10,7 +10,7 @@ from ..delivery import Delivery
 from ..delivery.dry_run import dry_run_mode
 from ..delivery.sender import RetryPlan
 from ..destinations import BrowserIdIssuer
-from ..old_outbox import Outbox
+from ..outbox.outbox import Outbox
 from ..values.browser_id import BrowserIdFormat, IssuedId
 from .fetcher import BrowserIdFetcher
 from .pool import BrowserIdCounts, BrowserIdPool
@@ -83,9 +83,9 @@ class BrowserIds:
         """Return a future for the next ID, or None if waiting is useless because the service does not respond."""
         if self.issuer is None or self._fetcher.breaker.is_open:
             return None
-        if self._delivery.breaker_state(self.issuer.name) != "closed":
+        if self._outbox.breaker(self.issuer.name) != "closed":
             return None
-        if self._fetcher.breaker.next_attempt_at() > self._clock():  # the service asked for a pause
+        if self._fetcher.breaker.next_attempt_at > self._clock():  # the service asked for a pause
             return None
         return self.pool.wait() if self._delivery.start_thread() else None
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Coroutine
 from logging import Logger
 from typing import Any, Protocol
 
-from ..delivery.breaker import Breaker
 from ..delivery.dry_run import dry_run_mode
 from ..delivery.sender import NoBrowserId, RetryPlan
 from ..delivery.transport import TransportError
@@ -15,12 +14,15 @@ from ..destinations import BrowserIdIssuer, DestinationResponse, OutgoingRequest
 from ..destinations.responses import classify_status
 from ..errors import RemoteError
 from ..logs import get_logger
-from ..old_outbox import Outbox
+from ..outbox.contract import BrowserIdExchange, BrowserLink
+from ..outbox.outbox import Outbox
 from ..values.browser_id import BrowserIdFormat, IssuedId
+from .breaker import IssuerBreaker
 from .pool import BrowserIdPool
 
 log: Logger = get_logger("passerby.delivery")
 
+_LINK_TIMEOUT = 0.05  # seconds
 _AT_ONCE = 8  # concurrent requests for browser IDs
 _CLAIM_EVERY = 10.0  # seconds between two checks for unused IDs of other processes
 
@@ -70,7 +72,7 @@ class BrowserIdFetcher:
         self._semaphore_loop: asyncio.AbstractEventLoop | None = None
         self._next_claim = clock()
         name = issuer.name if issuer is not None else None
-        self.breaker: Breaker = Breaker(f"{name}, browser IDs", shortest=plan.base)
+        self.breaker: IssuerBreaker = IssuerBreaker(f"{name}, browser IDs", plan.base, clock)
 
     def fill(self) -> float | None:
         """Start to fetch missing IDs. Returns when to call again, or None for when woken."""
@@ -78,16 +80,16 @@ class BrowserIdFetcher:
             return None
         now = self._clock()
         missing = self._pool.missing()
-        if missing and self._outbox.is_durable and self._next_claim <= now:
+        if missing and self._outbox.is_durable and self._next_claim <= now and self._outbox.is_working:
             self._next_claim = now + _CLAIM_EVERY
             self._pool.expect(missing)
             self._begin_task(self._claim(self._issuer, missing))
             return None
-        for _ in range(self.breaker.slots(now, min(missing, _AT_ONCE - len(self._tasks)))):
+        for _ in range(self.breaker.slots(min(missing, _AT_ONCE - len(self._tasks)))):
             self.breaker.begin()
             self._pool.expect()
             self._begin_task(self._fetch_for_pool(self._issuer))
-        return self.breaker.next_attempt_at() if self.breaker.next_attempt_at() > now else None
+        return self.breaker.next_attempt_at if self.breaker.next_attempt_at > now else None
 
     async def find(self, visitor: str) -> str:
         """Get an ID for a session without one, once for all its events, and link it. Raises NoBrowserId."""
@@ -103,17 +105,26 @@ class BrowserIdFetcher:
             found.exception()  # otherwise asyncio logs it as never retrieved if all waiters were cancelled
 
     def link(self, visitor: str, issued: IssuedId) -> str:
-        """Assign an ID to the events of a session without one. Returns their ID, which may be an earlier one."""
-        linked = self._outbox.link(visitor, issued.browser_id)
-        if linked != issued.browser_id and self._issuer is not None:
+        """Assign an ID to the events of a session without one. Returns their ID, which may be an earlier one.
+
+        A store that does not answer in time gets the link later.
+        """
+        before = self._outbox.ask_now(BrowserLink("visit", visitor, issued.browser_id), _LINK_TIMEOUT)
+        return self._linked(issued, before)
+
+    def _linked(self, issued: IssuedId, before: str | None) -> str:
+        if before is None or before == issued.browser_id:
+            return issued.browser_id
+        if self._issuer is not None:
             self._pool.put_back(issued)
-        return linked
+        return before
 
     def return_unused(self) -> None:
         """Give the ready IDs back for other processes, or for this one after a restart."""
         if self._issuer is not None and self._outbox.is_durable:
             left = [issued.as_text() for issued in self._pool.drain()]
-            self._outbox.put_back_browser_ids(_pool_key(self._issuer), left)
+            if left:
+                self._outbox.ask(BrowserIdExchange(_pool_key(self._issuer), put_back=left))
 
     def _begin_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -122,7 +133,7 @@ class BrowserIdFetcher:
 
     async def _claim(self, issuer: BrowserIdIssuer, number: int) -> None:
         """Claim unused IDs of other processes instead of fetching new ones."""
-        claiming = self._outbox.claim_browser_ids(_pool_key(issuer), number)
+        claiming = self._outbox.ask(BrowserIdExchange(_pool_key(issuer), wanted=number))
         claimed: list[str] = []
         try:
             claimed = await asyncio.wrap_future(claiming)
@@ -152,11 +163,11 @@ class BrowserIdFetcher:
             issued: IssuedId | str = question.parse(response)
         except (TransportError, RemoteError) as error:
             result = classify_status(response) if response is not None else None
-            self.breaker.on_failure(self._clock(), str(error), getattr(result, "after", None))
+            self.breaker.on_failure(str(error), getattr(result, "after", None))
             raise
         except Exception as error:  # a bug must not be repeated at once and for ever
             log.exception("cannot fetch a browser ID")
-            self.breaker.on_failure(self._clock(), f"internal error: {type(error).__name__}")
+            self.breaker.on_failure(f"internal error: {type(error).__name__}")
             raise RemoteError(f"internal error: {type(error).__name__}") from error
         except BaseException:
             self.breaker.on_abandoned()
@@ -166,8 +177,11 @@ class BrowserIdFetcher:
 
     async def _find(self, visitor: str) -> str:
         if self._issuer is None:
-            return self.link(visitor, IssuedId(self._id_format.generate()))
-        return self.link(visitor, self._pool.take() or await self._fetch_limited(self._issuer))
+            issued = IssuedId(self._id_format.generate())
+        else:
+            issued = self._pool.take() or await self._fetch_limited(self._issuer)
+        linking = self._outbox.ask(BrowserLink("visit", visitor, issued.browser_id))
+        return self._linked(issued, await asyncio.wrap_future(linking))
 
     async def _fetch_limited(self, issuer: BrowserIdIssuer) -> IssuedId:
         """Fetch an ID for a session whose events wait. Limits concurrency: a batch may contain many such sessions."""
@@ -179,8 +193,8 @@ class BrowserIdFetcher:
 
     async def _fetch_if_allowed(self, issuer: BrowserIdIssuer) -> IssuedId:
         now = self._clock()
-        if not self.breaker.slots(now, 1):
-            raise NoBrowserId("no browser ID available", max(0.0, self.breaker.next_attempt_at() - now))
+        if not self.breaker.slots(1):
+            raise NoBrowserId("no browser ID available", max(0.0, self.breaker.next_attempt_at - now))
         self.breaker.begin()
         self._pool.expect()
         try:

@@ -26,13 +26,16 @@ from ..events.options import checked_point_of_sale, checked_timeout
 from ..http.proxies import TrustedProxies
 from ..http.session import Session
 from ..logs import get_logger
-from ..old_outbox import DeadLetter, Outbox
+from ..outbox.contract import CommandKind, StoreCommand
+from ..outbox.counts import DestinationCounts
+from ..outbox.outbox import Outbox
 from ..values.app_values import unwrap
 from ..values.browser_id import IssuedId
 from ..values.callbacks import discard_awaitable
 from ..values.outcome import Dropped
+from .dead_letters import DeadLetter, read_dead_letters
 from .on_commit import Transactions
-from .receipt import Receipt
+from .receipt import QueueReceipt, Receipt
 from .stats import DestinationStats, Stats
 from .store_wait import StoreWait
 from .withheld_cookies import WithheldCookies
@@ -197,7 +200,9 @@ class Client:
             destinations = [name for name in destinations if name not in refused]
             if not destinations:
                 return
-        self.delivery.enqueue(event, destinations, receipt, held)
+        if self._outbox.is_durable:  # another process may deliver it
+            receipt.watch_with(self._outbox.watch)
+        self.delivery.record(event, destinations, receipt, held)
 
     def _record_after_commit(
         self, session: Session, event: Event, destinations: Sequence[str], receipt: Receipt, held: bool
@@ -241,25 +246,25 @@ class Client:
             watcher.on_dropped(reason)
         self._outbox.drop(self.destination_names if destinations is None else destinations, reason)
 
-    def release_held(self, session: Session, visitor: str) -> int:
+    def release_held(self, session: Session, visitor: str) -> QueueReceipt:
         """Release a visitor's held events."""
-        return self._when_committed(session, visitor, self.delivery.release)
+        return self._command(session, "release", visitor)
 
-    def clear_held(self, session: Session, visitor: str) -> int:
+    def clear_held(self, session: Session, visitor: str) -> QueueReceipt:
         """Drop a visitor's held events."""
-        return self._when_committed(session, visitor, self._outbox.clear)
+        return self._command(session, "clear", visitor)
 
-    def _when_committed(self, session: Session, visitor: str, act: Callable[[str], int]) -> int:
-        """Run an action on a visitor's held events, in a transaction on commit. Returns the number of events."""
+    def _command(self, session: Session, kind: CommandKind, visitor: str) -> QueueReceipt:
+        """Send a command about a visitor's held events, in a transaction on commit."""
+        receipt = QueueReceipt()
 
-        def act_now() -> int:
-            number = act(visitor)
+        def act() -> None:
+            receipt.follow(self._outbox.ask(StoreCommand(kind, visitor)))
             self._wait_stored(session)
-            return number
 
-        if self.transactions is not None and self.transactions.defer(act_now, lambda: None):
-            return self._outbox.held(visitor)
-        return act_now()
+        if self.transactions is None or not self.transactions.defer(act, lambda: receipt.resolve(0)):
+            act()
+        return receipt
 
     def ask_guest_id(self, browser_id: str | None, timeout: float | None) -> Future[str]:
         """Request the guest ID."""
@@ -281,23 +286,26 @@ class Client:
         return self.delivery.run_query(question, checked_timeout(timeout))
 
     def dead_letters(self) -> list[DeadLetter]:
-        """Return the dead letters, by destination, the oldest first."""
-        return [letter for name in self._outbox.destinations for letter in self._outbox.dead_letters(name)]
+        """Return the dead letters, the oldest first."""
+        return read_dead_letters(self._outbox)
 
     def stats(self) -> Stats:
         """Return the ledger: per destination, recorded = delivered + pending + dead + dropped."""
+        counts = self._outbox.counts()
+        names = [*self._destinations, *(name for name in counts if name not in self._destinations)]
         destinations = {
-            name: DestinationStats.of(
-                self._outbox.tally(name), self.delivery.retries(name), self.delivery.breaker_state(name)
-            )
-            for name in self._outbox.destinations
+            name: DestinationStats.of(counts.get(name) or DestinationCounts(), self.delivery.retries(name))
+            for name in names
         }
+        state, unstored = self._outbox.state, self._outbox.unstored_entries
+        if not self._outbox.is_durable:
+            unstored = sum(each.pending for each in destinations.values())
         return Stats(
             destinations,
             self.browser_ids.counts(),
             self.store_wait.store_timeouts,
-            self._outbox.unstored(),
-            outbox=self._outbox.state,
+            unstored,
+            outbox=state if state == "ok" else f"degraded: {state}",
             withheld_cookies=self.withheld_cookies.counts,
             unkept_visitors=self.withheld_cookies.unkept_visitors,
         )

@@ -12,7 +12,7 @@ from ..events.builder import EventInputs
 from ..events.event import Event, EventKind
 from ..http.session import Session
 from ..values.browser_id import IssuedId
-from .receipt import Receipt
+from .receipt import QueueReceipt, Receipt
 
 
 class ClientProtocol(EventInputs, Protocol):
@@ -63,12 +63,12 @@ class ClientProtocol(EventInputs, Protocol):
         """Count a dropped event. Raises the error if the setting `on_invalid` is "raise"."""
         ...
 
-    def release_held(self, session: Session, visitor: str) -> int:
-        """Release the events held for a visitor, in their order. Returns their number."""
+    def release_held(self, session: Session, visitor: str) -> QueueReceipt:
+        """Release the events held for a visitor, in their order."""
         ...
 
-    def clear_held(self, session: Session, visitor: str) -> int:
-        """Drop the events held for a visitor. Returns their number."""
+    def clear_held(self, session: Session, visitor: str) -> QueueReceipt:
+        """Drop the events held for a visitor."""
         ...
 
     def ask_guest_id(self, browser_id: str | None, timeout: float | None) -> Future[str]:

@@ -159,11 +159,14 @@ class RequestLifecycle:
             log.exception("cannot wait for events outside asyncio; the response starts before they are stored")
 
     def wait_stored(self, tracker: Tracker) -> None:
-        """Start a response: the same as `stored_future` and `wait_stored_async`, for sync code."""
+        """Start a response: wait until its events are stored, for at most `store_timeout` seconds; for sync code."""
         unstored = tracker.session.start_response()
-        recorded = self.stored_future(unstored) if unstored else None
-        if recorded is not None:
-            self._client.store_wait.wait_sync(recorded, unstored)
+        if not unstored:
+            return
+        try:
+            self._client.store_wait.wait_sync(unstored)
+        except Exception:
+            log.exception("cannot wait until the events of a request are stored; its response starts anyway")
 
     def finish(self, tracker: Tracker) -> None:
         """Finish a request. An unused ID is returned to the pool."""

@@ -20,11 +20,14 @@ from ..http.policy import Policy
 from ..http.proxies import TrustedProxies
 from ..http.session_reader import SessionReader
 from ..http.visitor_cookies import BrowserIdCookie, IdentityCookie, LogOutCookie
-from ..old_outbox import Outbox
-from ..old_outbox.memory import MAX_EVENTS, MemoryOutbox
+from ..outbox.contract import EventStore, Quotas, StorageError
+from ..outbox.memory import MemoryStore
+from ..outbox.outbox import LEASE, Outbox
 from ..settings.settings import Settings
 from .client import Client
 from .store_wait import StoreWait
+
+MAX_IN_MEMORY, MAX_ON_DISK = 100_000, 1_000_000  # entries
 
 
 def check_destinations(destinations: Sequence[Destination]) -> None:
@@ -59,7 +62,8 @@ def make_client(
         dry_run_mode.allowed.update(one.origin for one in destinations)
     issuer = next((one for one in destinations if isinstance(one, BrowserIdIssuer)), None)
     cookie = shared or SharedCookie(settings.cookie_name)
-    outbox = _make_outbox([one.name for one in destinations], settings)
+    lease = max(LEASE, 3 * settings.request_timeout)
+    outbox = Outbox(_make_store(settings), settings.when_full, lease=lease)
     given = (("channel", settings.channel), ("currency", settings.currency), ("language", settings.language))
     plan = _retry_plan(settings)
     browser_ids = BrowserIds(issuer, cookie.id_format, outbox, plan, settings.browser_id_pool_size)
@@ -68,7 +72,9 @@ def make_client(
         cookie=cookie,
         browser_ids=browser_ids,
         outbox=outbox,
-        delivery=Delivery(destinations, browser_ids, outbox, plan, settings.close_timeout),
+        delivery=Delivery(
+            destinations, browser_ids, outbox, plan, settings.close_timeout, settings.deliver == "thread"
+        ),
         store_wait=StoreWait(outbox, settings.store_timeout),
         proxies=proxies,
         defaults=_defaults(settings),
@@ -143,25 +149,19 @@ def _defaults(settings: Settings) -> Defaults:
     )
 
 
-def _make_outbox(names: Sequence[str], settings: Settings) -> Outbox:
+def _make_store(settings: Settings) -> EventStore:
     directory = settings.outbox_directory
     if directory is None:
-        return MemoryOutbox(names, settings.max_events or MAX_EVENTS, settings.when_full)
+        return MemoryStore(Quotas(settings.max_events or MAX_IN_MEMORY, settings.max_bytes, settings.when_full))
     try:
-        from ..old_outbox import sqlite  # noqa: PLC0415 - not everybody has what it needs
+        from ..outbox.sqlite import SqliteStore  # noqa: PLC0415 - not everybody has what it needs
     except ImportError as error:  # Python without SQLite, or a system without file locks
         raise SettingsError(f'found no module {error.name}, which "sqlite:" needs', setting="outbox") from None
     try:
         _check_place(Path(directory))
-        return sqlite.SqliteOutbox(
-            directory,
-            names,
-            max_events=settings.max_events or sqlite.MAX_EVENTS,
-            max_bytes=settings.max_bytes,
-            when_full=settings.when_full,
-            synchronous=settings.sqlite_synchronous,
-        )
-    except (OSError, ValueError) as error:
+        quotas = Quotas(settings.max_events or MAX_ON_DISK, settings.max_bytes, settings.when_full)
+        return SqliteStore(directory, settings.sqlite_synchronous, quotas)
+    except (OSError, ValueError, StorageError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise SettingsError(f"the directory cannot be used ({reason}); choose another", setting="outbox") from None
 

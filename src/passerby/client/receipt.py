@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
@@ -22,7 +22,7 @@ class Receipt:
         event_id: the event's ID, or None if the event was dropped.
     """
 
-    __slots__ = ("__weakref__", "_awaited", "_outcomes", "_stored", "_waiters", "event_id")
+    __slots__ = ("__weakref__", "_awaited", "_outcomes", "_stored", "_waiters", "_watch", "event_id")
 
     def __init__(self, event_id: str | None, destinations: Sequence[str]) -> None:
         self.event_id: str | None = event_id
@@ -30,6 +30,11 @@ class Receipt:
         self._outcomes: dict[str, Outcome] = {}
         self._stored = False
         self._waiters: list[tuple[bool, Future[None]]] = []
+        self._watch: Callable[[str, Receipt], None] | None = None
+
+    def watch_with(self, watch: Callable[[str, Receipt], None]) -> None:
+        """Set the function that asks for outcomes which another process may bring, called when somebody waits."""
+        self._watch = watch
 
     @classmethod
     def dropped(cls, reason: str, destinations: Sequence[str]) -> Receipt:
@@ -106,6 +111,8 @@ class Receipt:
             with suppress(ValueError):  # the outbox's thread may have removed it just now
                 self._waiters.remove((for_storage, waiter))
             return None
+        if not for_storage and self._watch is not None and self.event_id is not None:
+            self._watch(self.event_id, self)
         return waiter
 
     def _wake(self) -> None:
@@ -119,7 +126,45 @@ class Receipt:
                     waiter.set_result(None)
 
 
-def _wait(waiter: Future[None], timeout: float | None) -> None:
+class QueueReceipt:
+    """The receipt of `process_event_queue` and `clear_event_queue`. It can be ignored, awaited, or read."""
+
+    __slots__ = ("_answer",)
+
+    def __init__(self) -> None:
+        self._answer: Future[int] = Future()
+
+    def follow(self, answer: Future[int]) -> None:
+        """Take the count of another future."""
+        answer.add_done_callback(lambda done: self.resolve(done.result()))
+
+    def resolve(self, count: int) -> None:
+        """Note how many events were concerned. Called by the outbox, in any thread."""
+        if self._answer.set_running_or_notify_cancel():
+            self._answer.set_result(count)
+
+    @property
+    def count(self) -> int | None:
+        """How many events were released or dropped; None while the outbox has not answered."""
+        return self._answer.result() if self._answer.done() else None
+
+    async def stored(self) -> int:
+        """Wait until the outbox has done it. Returns the count."""
+        return await asyncio.shield(asyncio.wrap_future(self._answer))
+
+    def wait_stored(self, timeout: float | None = None) -> int:
+        """The same as `stored`, for sync code. Raises TimeoutError after `timeout` seconds."""
+        _wait(self._answer, timeout)
+        return self._answer.result()
+
+    def __await__(self) -> Generator[Any, None, int]:
+        return self.stored().__await__()
+
+    def __repr__(self) -> str:
+        return f"<QueueReceipt {self.count}>"
+
+
+def _wait(waiter: Future[Any], timeout: float | None) -> None:
     try:
         waiter.result(timeout)
     except FutureTimeout:

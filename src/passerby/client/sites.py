@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from logging import Logger
 from typing import Protocol
 
-from ..delivery.process import register_fork_aware
 from ..errors import SettingsError
 from ..http.proxies import TRUSTED_HEADERS, TrustedProxies
 from ..http.request import RequestInfo
 from ..logs import get_logger
+from ..process import register_fork_aware
 from ..values.callbacks import check_function, discard_awaitable
 from .lifecycle import RequestLifecycle
 from .on_commit import Transactions

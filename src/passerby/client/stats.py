@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ..browser_ids.pool import BrowserIdCounts
-from ..delivery.breaker import BreakerState
-from ..old_outbox import Tally
+from ..outbox.counts import DestinationCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +34,21 @@ class DestinationStats:
     dropped: Mapping[str, int]
     unlinked: int
     retries: int
-    breaker: BreakerState
+    breaker: Literal["closed", "open", "half-open"]
 
     @classmethod
-    def of(cls, tally: Tally, retries: int, breaker: BreakerState) -> DestinationStats:
+    def of(cls, counts: DestinationCounts, retries: int) -> DestinationStats:
         """Make the statistics of a destination from the outbox's counts."""
         return cls(
-            recorded=tally.enqueued,
-            delivered=tally.delivered,
-            pending=tally.waiting + tally.held,
-            held=tally.held,
-            dead=tally.dead,
-            dropped=tally.dropped,
-            unlinked=tally.unlinked,
+            recorded=counts.recorded,
+            delivered=counts.delivered,
+            pending=counts.waiting + counts.held,
+            held=counts.held,
+            dead=counts.dead,
+            dropped=counts.dropped,
+            unlinked=counts.unlinked,
             retries=retries,
-            breaker=breaker,
+            breaker=counts.breaker,
         )
 
     @property

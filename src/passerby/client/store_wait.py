@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 
-from ..old_outbox import Outbox
+from ..outbox.outbox import Outbox
 from ..values.futures import wait_async, wait_while_async
 
-_CHECK_INTERVAL = 0.1  # seconds between two checks whether the disk still accepts events, if the wait has no limit
+_CHECK_INTERVAL = 0.1  # seconds between two checks whether the store still accepts events, if the wait has no limit
 
 
 class StoreWait:
@@ -32,36 +32,32 @@ class StoreWait:
     def start(self, number: int) -> Future[None] | None:
         """Return a future for which to wait until events are stored, or None if there is nothing to wait for.
 
-        While the disk accepts nothing it returns None, because waiting would be useless.
+        While the store accepts nothing it returns None, because waiting would be useless.
         """
-        recorded = self._outbox.when_stored()
-        if recorded is not None and not self._outbox.is_recording:
-            recorded.cancel()
+        if not self._outbox.unstored:
+            return None
+        if not self._outbox.is_working:
             self.store_timeouts += number
             return None
-        return recorded
+        return self._outbox.when_stored()
 
     async def wait_async(self, recorded: Future[None], number: int) -> None:
         """Wait for the future that `start` returned."""
         is_recorded = (
-            await wait_while_async(recorded, _CHECK_INTERVAL, self._is_recording)
+            await wait_while_async(recorded, _CHECK_INTERVAL, lambda: self._outbox.is_working)
             if self._timeout is None
             else await wait_async(recorded, self._timeout)
         )
         if not is_recorded:
             self.store_timeouts += number
 
-    def wait_sync(self, recorded: Future[None], number: int) -> None:
-        """The same as `wait_async`, for sync code."""
-        pause = _CHECK_INTERVAL if self._timeout is None else self._timeout
-        while not wait([recorded], pause).done:
-            if self._timeout is not None or not self._is_recording():
-                recorded.cancel()
+    def wait_sync(self, number: int) -> None:
+        """Wait until events are stored. This thread stores them itself unless another one does."""
+        timeout = _CHECK_INTERVAL if self._timeout is None else self._timeout
+        while not self._outbox.wait_stored(self._outbox.ticket, timeout):
+            if self._timeout is not None or not self._outbox.is_working:
                 self.store_timeouts += number
                 return
-
-    def _is_recording(self) -> bool:
-        return self._outbox.is_recording and not self._outbox.is_closed
 
     def wait_at_once(self) -> None:
         """Wait for one event for which no response waits, if waiting is allowed.
@@ -69,9 +65,7 @@ class StoreWait:
         An event loop must not block: there the app can await `Receipt.stored`.
         """
         if not _is_in_event_loop():
-            recorded = self.start(1)
-            if recorded is not None:
-                self.wait_sync(recorded, 1)
+            self.wait_sync(1)
 
 
 def _is_in_event_loop() -> bool:

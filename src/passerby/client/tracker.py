@@ -20,7 +20,7 @@ from ..values.browser_id import IssuedId
 from .capture import EventCapture
 from .contract import ClientProtocol
 from .queries import VisitorQueries
-from .receipt import Receipt
+from .receipt import QueueReceipt, Receipt
 
 log: Logger = get_logger("passerby")
 
@@ -256,27 +256,22 @@ class Tracker:
         """
         return self._capture.capture("event", type, event_data, extension_data, options, held=True)
 
-    def process_event_queue(self) -> int:
-        """Release the events held for this browser, in their order.
-
-        Returns how many this process held. Other workers that share the outbox on disk release theirs within a second
-        or two.
-        """
+    def process_event_queue(self) -> QueueReceipt:
+        """Release the events held for this browser, in their order, whichever process has recorded them."""
         return self._act_on_queue(self._client.release_held)
 
-    def clear_event_queue(self) -> int:
-        """Drop the events held for this browser (counted as "cleared"), here and in other workers of an outbox on disk.
-
-        Returns how many this process held.
-        """
+    def clear_event_queue(self) -> QueueReceipt:
+        """Drop the events held for this browser (counted as "cleared"), whichever process has recorded them."""
         return self._act_on_queue(self._client.clear_held)
 
-    def _act_on_queue(self, act: Callable[[Session, str], int]) -> int:
+    def _act_on_queue(self, act: Callable[[Session, str], QueueReceipt]) -> QueueReceipt:
         try:
             return act(self.session, self._capture.visitor_key())
         except Exception:
             log.exception("cannot access the events held for a visitor")
-            return 0
+            receipt = QueueReceipt()
+            receipt.resolve(0)
+            return receipt
 
     async def guest_id(self, timeout: float | None = None) -> str:
         """Return the guest ID of this browser. It is requested from Sitecore unless it is known.

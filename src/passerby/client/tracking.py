@@ -10,6 +10,7 @@ from dataclasses import replace
 from logging import Logger
 from typing import Any, Unpack, cast
 
+from ..delivery import Delivery
 from ..destinations import Destination
 from ..destinations.target import COLLECTOR_URL, collector_url
 from ..errors import BrowserIdUnavailable, RemoteTimeout, SettingsError, ValidationError
@@ -23,12 +24,12 @@ from ..http.response import apply_changes, headers_of, remove_cookies
 from ..http.session import Session, bot_session, session_of
 from ..http.visitor_cookies import ParsedBrowserId
 from ..logs import get_logger, log_loss
-from ..old_outbox import DeadLetter
 from ..settings.env import read_environment, read_mapping, variable_of
 from ..settings.secret_keys import UnfitKey
 from ..settings.settings import SettingsValues, make_settings
 from ..values.app_values import wrap_read_errors
 from .adapters import handled_tracker
+from .dead_letters import DeadLetter
 from .lifecycle import RequestLifecycle
 from .on_commit import Transactions
 from .parts import check_destinations, make_client, make_session_reader, shared_cookie_of
@@ -117,6 +118,11 @@ class Tracking:
     def outbox_directory(self) -> str | None:
         """Where the files of the outbox are; None if events wait in memory."""
         return self._settings.outbox_directory
+
+    @property
+    def delivery(self) -> Delivery:
+        """What sends events in the background; for workers and commands."""
+        return self._delivery
 
     @property
     def close_timeout(self) -> float:
@@ -274,12 +280,19 @@ class Tracking:
         self._delivery.start()
 
     def flush(self, timeout: float = DEFAULT_WAIT) -> int:
-        """Wait at most `timeout` seconds until all events are delivered. Returns how many still wait."""
+        """Wait until the events that this process has recorded are delivered, or with a worker stored.
+
+        Args:
+            timeout: seconds to wait at most.
+
+        Returns:
+            How many of them still wait.
+        """
         return self._delivery.flush(self._wait_of(timeout, DEFAULT_WAIT))
 
     async def aflush(self, timeout: float = DEFAULT_WAIT) -> int:
         """The same as `flush`, without blocking the event loop."""
-        return await self._delivery.aflush(self._wait_of(timeout, DEFAULT_WAIT))
+        return await asyncio.to_thread(self.flush, timeout)
 
     def close(self, timeout: float | None = None) -> int:
         """Flush and stop the background thread. Returns how many events still wait. A later event starts it again."""

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Mapping
 from logging import Logger
 
-from ..delivery.process import register_fork_aware
 from ..http.session import Session, WithheldReason
 from ..logs import get_logger
+from ..process import register_fork_aware
 
 log: Logger = get_logger("passerby")
 

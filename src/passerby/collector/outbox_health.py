@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ..client.stats import DestinationStats
 from ..client.tracking import Tracking
-from ..delivery.breaker import BreakerState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +33,7 @@ class DestinationHealth:
     dead: int
     dropped: Mapping[str, int] | None = None
     retries: int | None = None
-    breaker: BreakerState | None = None
+    breaker: Literal["closed", "open", "half-open"] | None = None
     oldest: float | None = None
 
 

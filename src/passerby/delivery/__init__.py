@@ -1,7 +1,7 @@
 """Delivery: one object that sends events in the background.
 
-It has the worker thread and one sender for each destination. Events wait in the outbox. The app's threads and loops
-only add events and never wait for the network.
+It has the worker thread and one sender for each destination. Events wait in the outbox, which claims them for the
+senders. The app's threads and loops only record events and never wait for the network.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from itertools import groupby
 from logging import Logger
 from math import inf
 from typing import Protocol, TypeVar
@@ -19,11 +21,10 @@ from ..destinations import Destination, DestinationResponse, OutgoingRequest, Qu
 from ..errors import RemoteError, RemoteTimeout
 from ..events.event import Event
 from ..logs import get_logger, log_loss
-from ..old_outbox import Observer, Outbox
-from ..values.futures import wait_async, wait_sync
-from .breaker import BreakerState
-from .flush import Flushes
-from .process import register_process_listener
+from ..outbox.contract import ClaimedEvent
+from ..outbox.observers import StoreObserver
+from ..outbox.outbox import Outbox
+from ..process import register_exit_listener, register_fork_listener
 from .sender import RetryPlan, Sender
 from .transport import Connection, TransportError, make_ssl_context
 from .worker import Worker, cancel_others
@@ -32,6 +33,7 @@ log: Logger = get_logger("passerby.delivery")
 T = TypeVar("T")
 
 _JUST_NOW = 1.0  # seconds
+_DRAIN_EVERY = 0.01  # seconds
 _IMPATIENT = 0.2  # seconds for the outbox after a second Ctrl-C
 
 
@@ -64,6 +66,7 @@ class Delivery:
         outbox: the outbox.
         plan: when to retry.
         close_timeout: seconds by which the interpreter's exit is delayed, at most.
+        delivers: whether events are sent here; otherwise a worker sends them, and this object only runs queries.
         clock: a monotonic clock, in seconds.
     """
 
@@ -74,6 +77,7 @@ class Delivery:
         outbox: Outbox,
         plan: RetryPlan,
         close_timeout: float,
+        delivers: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._destinations = tuple(destinations)
@@ -82,26 +86,20 @@ class Delivery:
         self._plan = plan
         self._close_timeout = close_timeout
         self._clock = clock
-        self._recorded = 0
-        self._is_closed = False
-        outbox.on_ready = self._wake_unless_closed
+        self._delivers = delivers
         self._prepare()
-        register_process_listener(self)
+        register_exit_listener(self)
+        register_fork_listener(self)
 
     def _prepare(self) -> None:
         self._worker = Worker(self._work, "passerby-delivery")
-        self._flushes = Flushes(self._outbox, self._clock)
+        self._is_claiming = False
         self._gave_up = -inf
         self._ssl_context: ssl.SSLContext | None = None
+        self._claimed: deque[Sequence[ClaimedEvent]] = deque()
         self._senders = {
             destination.name: Sender(
-                destination,
-                self._outbox,
-                self._plan,
-                self._make_connection,
-                self._browser_ids.find,
-                self._clock,
-                self._worker.wake_in_loop,
+                destination, self._outbox, self._plan, self._make_connection, self._browser_ids.find
             )
             for destination in self._destinations
         }
@@ -110,26 +108,49 @@ class Delivery:
 
     # Called by the app's threads.
 
-    def start(self) -> None:
-        """Start the thread, fill the pool, and look for events of earlier processes."""
-        self._is_closed = False
-        self._outbox.start()
+    def start(self, *, delivers: bool | None = None) -> None:
+        """Start the thread, fill the pool, and look for events of earlier processes.
+
+        Args:
+            delivers: whether events are sent here from now on; by default as before.
+        """
+        self._delivers = self._delivers if delivers is None else delivers
+        self._claim()
         self.wake_now()
 
-    def enqueue(self, event: Event, destinations: Sequence[str], observer: Observer, held: bool = False) -> None:
-        """Record an event and start its delivery."""
-        put = self._outbox.hold if held else self._outbox.put
-        put(event, destinations, observer, self._clock())
-        for name in destinations:
-            self._senders[name].count_recorded()
-        self._resume()
+    def record(self, event: Event, destinations: Sequence[str], observer: StoreObserver, held: bool = False) -> None:
+        """Record an event and have it delivered. Raises ValidationError if the outbox is full and is to raise."""
+        if not self._is_claiming:
+            self._claim()
+        self._outbox.record(event, destinations, observer, held=held)
 
-    def release(self, visitor: str) -> int:
-        """Release a visitor's held events and start their delivery."""
-        released = self._outbox.release(visitor)
-        if released:
-            self._resume()
-        return released
+    def _claim(self) -> None:
+        """Claim events from now on, unless a worker does."""
+        if self._delivers and not self._is_claiming:
+            self._is_claiming = True
+            self._outbox.deliver({name: sender.wish for name, sender in self._senders.items()}, self._take)
+
+    def _take(self, claims: Sequence[ClaimedEvent]) -> None:
+        """Have the thread send claimed events; called in an exchange, in any thread."""
+        if not self._is_claiming:
+            for claim in claims:
+                self._outbox.settle(claim, "unsent")
+            return
+        self._claimed.append(claims)
+        if self._worker.start():
+            self._worker.wake()
+
+    def stop_claiming(self) -> None:
+        """Claim no more events. What is claimed is still sent."""
+        self._delivers = self._is_claiming = False
+        self._outbox.stop_claiming()
+
+    def drain(self, timeout: float) -> bool:
+        """Wait until what is claimed has been sent and its outcomes are stored. Returns whether that is so."""
+        until = self._clock() + timeout
+        while self._outbox.claims and self._clock() < until:
+            time.sleep(_DRAIN_EVERY)
+        return self._outbox.wait_stored(self._outbox.ticket, max(0.0, until - self._clock()))
 
     def run_query(self, question: Query[T], timeout: float | None) -> Future[T]:
         """Perform a query in the background. Raises RemoteError if no thread can be started."""
@@ -139,35 +160,13 @@ class Delivery:
             raise RemoteError(f"{error}; try again later") from None
 
     def flush(self, timeout: float) -> int:
-        """Wait until all events are delivered, or for `timeout` seconds. Returns the number of events that still wait.
+        """Wait until the events that this process has recorded are delivered, for at most `timeout` seconds.
 
-        If none of them can be sent in that time, because services asked for a longer pause or their breakers are open,
-        it returns at once.
+        Returns the number of those that still wait. If none of them can be sent in that time, because services asked
+        for a longer pause or their breakers are open, it returns early. If a worker delivers, it waits until they are
+        stored.
         """
-        until = self._clock() + timeout
-        arriving = self._outbox.arriving()
-        if arriving is not None:
-            wait_sync(arriving, timeout)
-        drained = self._when_drained(until)
-        if drained is not None:
-            wait_sync(drained, until - self._clock())
-        return self._count_left(drained)
-
-    async def aflush(self, timeout: float) -> int:
-        """Do as `flush` does without blocking the event loop."""
-        until = self._clock() + timeout
-        arriving = self._outbox.arriving()
-        if arriving is not None:
-            await wait_async(arriving, timeout)
-        drained = self._when_drained(until)
-        if drained is not None and not drained.done():
-            await wait_async(drained, until - self._clock())
-        return self._count_left(drained)
-
-    def _count_left(self, drained: Future[bool] | None) -> int:
-        if drained is not None and drained.done() and not drained.cancelled() and drained.result():
-            return 0  # events that wait now were recorded later
-        left = self._outbox.waiting()
+        left = self._outbox.flush(timeout)
         if left:
             self._gave_up = self._clock()
         return left
@@ -185,28 +184,19 @@ class Delivery:
     def _close(self, timeout: float) -> int:
         """Close. Returns the number of events that still wait."""
         until = self._clock() + timeout
-        recorded = self._recorded
         left = self.flush(timeout)
-        self._is_closed = True
+        self._is_claiming = False
+        self._outbox.stop_claiming()
         self._worker.stop(max(0.1, until - self._clock()))
         self._browser_ids.return_unused()
         self._outbox.close(max(0.1, until - self._clock()))
-        if self._recorded == recorded:
-            self._worker.stop(0.0)  # the outbox may have woken it at the moment of the close
-        # Compared again: an event may have been tracked just before this stop, which forgot that it woke the thread.
-        if self._recorded != recorded and self._outbox.waiting() > left:  # an event was tracked after the flush
-            self.start()
         return left
 
     def _count_undelivered(self) -> tuple[int, int]:
         """Return the number of events on disk for the next process, and of those that are lost with this one."""
-        left, lost = self._outbox.waiting() + self._outbox.held_in_all(), self._outbox.unstored()
-        return max(0, left - lost), lost
-
-    def breaker_state(self, destination: str) -> BreakerState:
-        """Return the state of a destination's breaker. Without such a destination it is closed."""
-        sender = self._senders.get(destination)
-        return sender.breaker.state if sender is not None else "closed"
+        kept = sum(each.waiting + each.held for each in self._outbox.last_counts().values())
+        lost = self._outbox.unstored_entries if self._outbox.is_durable else kept
+        return kept - lost, lost
 
     def retries(self, destination: str) -> int:
         """Return the number of retries of a destination."""
@@ -220,9 +210,9 @@ class Delivery:
         return self._worker.start()
 
     def wake_now(self) -> None:
-        """Wake the worker now."""
+        """Wake the worker, in any thread."""
         if self._worker.start():
-            self._worker.wake_now()
+            self._worker.wake()
 
     def wake_in_loop(self) -> None:
         """Wake the worker; called in its loop."""
@@ -243,7 +233,6 @@ class Delivery:
             self._browser_ids.return_unused()
             self._outbox.close(_IMPATIENT)
         stored, lost = self._count_undelivered()
-        self._outbox.give_up_at_exit()
         if lost and stored:
             log_loss(
                 log,
@@ -257,34 +246,28 @@ class Delivery:
             log.info("%d events were not delivered before exit; they wait in the outbox for the next process", stored)
 
     def before_fork(self) -> None:
-        """Pause all threads before a fork."""
+        """Pause the thread before a fork."""
         self._worker.before_fork()
-        self._outbox.before_fork()
 
     def after_fork_in_parent(self) -> None:
-        """Continue all threads after a fork."""
-        self._outbox.after_fork_in_parent()
+        """Continue the thread after a fork."""
         self._worker.after_fork_in_parent()
 
     def reset_after_fork(self) -> None:
-        """Reset all state in a forked child: thread, connections, locks and waiting events belong to the parent."""
-        self._outbox.reset_after_fork()
+        """Reset all state in a forked child: thread, connections and claims belong to the parent."""
         self._prepare()
 
     # Run in the worker's loop.
 
     def _run_once(self) -> float | None:
         """Start all work that is due. Returns when to run again, or None for when woken."""
-        self._end_ramp_up_for_flush()
-        parts = [*(sender.dispatch for sender in self._senders.values()), self._browser_ids.fill, self._end_flushes]
-        looks = [self._run_part(part) for part in parts]
+        looks = [self._run_part(part) for part in (self._send_claimed, self._browser_ids.fill)]
         return min((look for look in looks if look is not None), default=None)
 
-    def _end_ramp_up_for_flush(self) -> None:
-        """End the ramp-up of services while a flush waits."""
-        if self._flushes.has_waiters:
-            for sender in self._senders.values():
-                sender.ramp_up.stop()
+    def _send_claimed(self) -> None:
+        while self._claimed:
+            for name, claims in groupby(self._claimed.popleft(), lambda claim: claim.destination):
+                self._senders[name].add(list(claims))
 
     def _run_part(self, part: Callable[[], float | None]) -> float | None:
         """Run one part. An exception in it must not stop the others."""
@@ -298,9 +281,9 @@ class Delivery:
         try:
             while not worker.stopping:
                 due = self._run_once()
-                can_send = any(sender.can_send for sender in self._senders.values())
-                await worker.sleep(None if due is None else max(0.0, due - self._clock()), for_events=can_send)
+                await worker.sleep(None if due is None else max(0.0, due - self._clock()))
         finally:
+            self._send_claimed()  # which gives it back
             for sender in self._senders.values():
                 await sender.aclose()
             await cancel_others()  # so that no connection is returned afterwards
@@ -314,36 +297,6 @@ class Delivery:
         if self._ssl_context is None:
             self._ssl_context = make_ssl_context()
         return self._ssl_context
-
-    def _when_drained(self, until: float) -> Future[bool] | None:
-        """Return a future that ends when no events wait or none can be sent in time, or None if no thread can run."""
-        if not self._outbox.waiting():
-            drained: Future[bool] = Future()
-            drained.set_result(True)
-            return drained
-        if self._outbox.is_closed or not self._worker.start():
-            return None
-        drained = self._flushes.begin(until)
-        self._worker.wake_now()
-        return drained
-
-    def _end_flushes(self) -> None:
-        self._flushes.end(sender.next_attempt for sender in self._senders.values())
-
-    def _resume(self) -> None:
-        """Start or wake the thread for an event of this process, also after a close."""
-        self._recorded += 1
-        self._is_closed = False
-        self._wake_for_events()
-
-    def _wake_unless_closed(self) -> None:
-        """Wake the thread for events that the outbox found, unless it found them as it closed."""
-        if not self._is_closed:
-            self._wake_for_events()
-
-    def _wake_for_events(self) -> None:
-        if self._worker.start():
-            self._worker.wake_for_events()
 
     async def _run_query(self, question: Query[T], timeout: float) -> T:
         try:

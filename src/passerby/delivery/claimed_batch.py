@@ -1,22 +1,25 @@
-"""The entries that a sender has claimed and not settled yet, packed into requests."""
+"""The events that a sender has claimed and not settled yet, packed into requests."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from itertools import groupby
 
 from ..destinations import Destination
 from ..events.event import Event
+from ..outbox.codec import decode
+from ..outbox.contract import ClaimedEvent
 
 
 class Envelope:
-    """A claimed entry with its event. If the event has no browser ID, one is added before it is sent."""
+    """A claimed event. If it has no browser ID, one is added before it is sent."""
 
-    __slots__ = ("entry", "event")
+    __slots__ = ("claim", "event")
 
-    def __init__(self, entry: Any) -> None:
-        self.entry: Any = entry
-        self.event: Event = entry.event
+    def __init__(self, claim: ClaimedEvent) -> None:
+        event = decode(claim.payload)
+        self.claim: ClaimedEvent = claim
+        self.event: Event = event if claim.browser_id is None else event._replace(browser_id=claim.browser_id)
 
     def link(self, browser_id: str) -> None:
         """Add the browser ID of its session."""
@@ -24,22 +27,22 @@ class Envelope:
 
 
 class ClaimedBatch:
-    """Entries that were claimed together, packed into requests that are performed one after another.
+    """Events that were claimed together, packed into requests that are performed one after another.
 
     Args:
-        entries: the claimed entries, in order; at most as many as go into one request.
+        envelopes: the claimed events, in order.
         destination: defines the size of an event and of a request.
     """
 
     __slots__ = ("_calls",)
 
-    def __init__(self, entries: Sequence[Any], destination: Destination) -> None:
-        envelopes = [Envelope(entry) for entry in entries]
-        self._calls = [envelopes] if len(envelopes) == 1 else _pack(envelopes, destination)[::-1]  # the next one last
+    def __init__(self, envelopes: Sequence[Envelope], destination: Destination) -> None:
+        one = len(envelopes) == 1
+        self._calls = [list(envelopes)] if one else _pack(envelopes, destination)[::-1]  # the next one last
 
     @property
     def next_request(self) -> list[Envelope] | None:
-        """The entries of the next request, or None if nothing is left. Settled entries are removed by the caller."""
+        """The events of the next request, or None if nothing is left. Settled events are removed by the caller."""
         while self._calls and not self._calls[-1]:
             self._calls.pop()
         return self._calls[-1] if self._calls else None
@@ -51,16 +54,28 @@ class ClaimedBatch:
         self._calls += [envelopes[middle:], envelopes[:middle]]
 
     def take_all(self) -> list[Envelope]:
-        """Remove and return all remaining entries."""
+        """Remove and return all remaining events."""
         left = [envelope for call in reversed(self._calls) for envelope in call]
         self._calls.clear()
         return left
 
 
-def _pack(envelopes: Sequence[Envelope], destination: Destination) -> list[list[Envelope]]:
-    """Pack entries into as few requests as their order allows.
+def make_batches(envelopes: Sequence[Envelope], destination: Destination) -> list[ClaimedBatch]:
+    """Divide claimed events into batches of at most one request; those of one visitor stay together, in order."""
+    parts: list[list[Envelope]] = []
+    for _, run in groupby(envelopes, lambda envelope: envelope.claim.visitor):
+        events = list(run)
+        if not parts or len(parts[-1]) + len(events) > destination.batch_size:
+            parts.append([])
+        parts[-1] += events
+    return [ClaimedBatch(part, destination) for part in parts]
 
-    Entries without a browser ID come last and in separate requests, so that the others do not wait for the ID.
+
+def _pack(envelopes: Sequence[Envelope], destination: Destination) -> list[list[Envelope]]:
+    """Pack events into as few requests as their order allows.
+
+    Those without a browser ID come last and in separate requests, so that the others do not wait for the ID. A
+    visitor's events have all an ID, or none of them has.
     """
     known = [envelope for envelope in envelopes if envelope.event.browser_id is not None]
     unknown = [envelope for envelope in envelopes if envelope.event.browser_id is None]

@@ -1,24 +1,30 @@
-"""The sender of one destination: claims entries from the outbox, performs their requests, and settles them."""
+"""The sender of one destination: performs the requests of claimed events, and settles them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from logging import Logger
+from random import SystemRandom
 from typing import Any, Protocol
 
 from ..destinations import Destination, DestinationResponse, OutgoingRequest, Rejected, Retry, SendResult, SplitBatch
 from ..logs import get_logger
-from ..old_outbox import Outbox
+from ..outbox.codec import UndecodablePayload
+from ..outbox.contract import ClaimedEvent, ServiceReport
+from ..outbox.inflight import DeliveryWish
+from ..outbox.outbox import Outbox
 from ..values.outcome import Delivered
-from .breaker import JITTER, Breaker
-from .claimed_batch import ClaimedBatch, Envelope
+from .claimed_batch import ClaimedBatch, Envelope, make_batches
 from .errors import DeliveryError
-from .ramp_up import RampUp
 from .transport import TransportError
 
 log: Logger = get_logger("passerby.delivery")
+
+JITTER: Callable[[], float] = SystemRandom().random  # from 0 to 1; an app may have seeded the global generator
+_AHEAD = 4  # how many single events are claimed for each connection, so that it need not wait for the next claim
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,11 +80,9 @@ class Sender:
         plan: when to retry.
         make_connection: makes a connection.
         find_browser_id: gets an ID for a session without one; raises NoBrowserId.
-        clock: a monotonic clock, in seconds.
-        on_change: called when more requests may be started: a connection is free again, or the breaker closes.
 
     Attributes:
-        recorded: the number of events recorded by this process, without those found in files.
+        retries: how many events were to be tried again.
     """
 
     def __init__(
@@ -88,63 +92,41 @@ class Sender:
         plan: RetryPlan,
         make_connection: Callable[[], RequestPerformer],
         find_browser_id: Callable[[str], Coroutine[Any, Any, str]],
-        clock: Callable[[], float],
-        on_change: Callable[[], None],
     ) -> None:
         self.destination = destination
-        self.breaker: Breaker = Breaker(destination.name, shortest=plan.base)
-        self.recorded: int = 0
-        self.ramp_up: RampUp = RampUp(lambda: self.recorded)
         self.retries: int = 0
         self._outbox = outbox
         self._plan = plan
         self._make_connection = make_connection
         self._find_browser_id = find_browser_id
-        self._clock = clock
-        self._on_change = on_change
+        self._claimed: deque[ClaimedBatch] = deque()
         self._idle: list[RequestPerformer] = []
         self._busy: set[asyncio.Task[None]] = set()
 
-    def count_recorded(self) -> None:
-        """Count an event recorded by this process for the destination."""
-        self.recorded += 1
+    @property
+    def wish(self) -> DeliveryWish:
+        """How many events it can have at a time."""
+        size = self.destination.batch_size
+        return DeliveryWish(self._plan.concurrency * max(size, _AHEAD), size)
 
-    def dispatch(self) -> float | None:
-        """Start as many requests as allowed now. Returns when to call again, or None for when woken."""
-        now = self._clock()
-        self.ramp_up.sample(now)
-        for batch in self._acquire(self._plan.concurrency - len(self._busy)):
-            task = asyncio.create_task(self._run_connection(batch))
+    def add(self, claims: Sequence[ClaimedEvent]) -> None:
+        """Send claimed events."""
+        envelopes: list[Envelope] = []
+        for claim in claims:
+            try:
+                envelopes.append(Envelope(claim))
+            except UndecodablePayload as error:
+                self._bury(claim, error.reason)
+        self._claimed += make_batches(envelopes, self.destination)
+        while self._claimed and len(self._busy) < self._plan.concurrency:
+            task = asyncio.create_task(self._run_connection(self._claimed.popleft()))
             self._busy.add(task)
             task.add_done_callback(self._busy.discard)
-        if self.breaker.next_attempt_at() > now:
-            return self.breaker.next_attempt_at()
-        if self.breaker.state == "half-open" or len(self._busy) >= self._plan.concurrency:
-            return None  # a running request wakes the worker when it has ended
-        if self.ramp_up.room(now) == 0:
-            return self.ramp_up.due(now)
-        return self._outbox.next_due(self.destination.name)
-
-    @property
-    def can_send(self) -> bool:
-        """Whether a new event could be sent now."""
-        now = self._clock()
-        return self.breaker.slots(now, self._plan.concurrency - len(self._busy)) > 0 and self.ramp_up.room(now) != 0
-
-    def next_attempt(self, now: float) -> float | None:
-        """Return when the next attempt is due, as far as known, or None if no events wait."""
-        name = self.destination.name
-        if not self._outbox.tally(name).waiting:
-            return None
-        if self._busy:
-            return now
-        if self.breaker.next_attempt_at() > now:
-            return self.breaker.next_attempt_at()
-        return self._outbox.next_due(name) or now  # an entry without a known time may be loading from a file
 
     async def aclose(self) -> None:
         """Close all connections. Running requests are cancelled and their events stay in the outbox."""
-        await asyncio.sleep(0)  # a task that is cancelled before its first step would not return its entry
+        await asyncio.sleep(0)  # a task that is cancelled before its first step would not give its events back
+        self._release_claimed()
         for task in list(self._busy):
             task.cancel()
         if self._busy:
@@ -153,78 +135,63 @@ class Sender:
             await connection.aclose()
         self._idle.clear()
 
-    def _acquire(self, connections: int) -> list[ClaimedBatch]:
-        """Claim the entries that some connections may send now, at most one request for each."""
-        now = self._clock()
-        slots = self.breaker.slots(now, connections)
-        if slots <= 0:
-            return []
-        # How many events fit into one request is known only after claiming them, so a probe sends one event.
-        size = self.destination.batch_size
-        wanted = slots if self.breaker.is_open else slots * size
-        room = self.ramp_up.room(now)
-        if room is not None:
-            wanted = min(wanted, room)
-        entries = self._outbox.acquire(self.destination.name, wanted, now) if wanted > 0 else ()
-        if not entries:
-            return []
-        self.breaker.begin()
-        self.ramp_up.spend(len(entries))
-        return [ClaimedBatch(entries[start : start + size], self.destination) for start in range(0, len(entries), size)]
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is being sent."""
+        return not (self._busy or self._claimed)
 
     async def _run_connection(self, batch: ClaimedBatch) -> None:
         """Deliver one batch after another on a connection until there is none."""
         connection: RequestPerformer | None = None
-        batches = [batch]
         try:
             connection = self._idle.pop() if self._idle else self._make_connection()
-            while batches:
-                await self._deliver(connection, batches[0])
-                batches = []
-                batches = self._acquire(1)
+            await self._deliver(connection, batch)
+            while self._claimed:
+                batch = self._claimed.popleft()
+                await self._deliver(connection, batch)
             self._idle.append(connection)
         except BaseException as error:
             if isinstance(error, Exception):
                 log.exception("internal error in delivery to %s; will retry", self.destination.name)
-                self.breaker.on_abandoned()
-                for one in batches:
-                    self._retry_all(one)
+                self._report("abandoned")
+                for envelope in batch.take_all():  # otherwise no event of these visitors would ever be sent again
+                    self._outbox.settle(envelope.claim, "retry", after=self._plan.wait(envelope.claim.attempts))
             if connection is not None:
                 await connection.aclose()
             if not isinstance(error, Exception):
                 raise
-        finally:
-            self._on_change()
-
-    def _retry_all(self, batch: ClaimedBatch) -> None:
-        """Return all entries to the outbox. Otherwise no event of these visitors would ever be sent again."""
-        for envelope in batch.take_all():
-            self._outbox.settle_retry(envelope.entry, self._clock() + self._plan.wait(envelope.entry.attempts))
 
     async def _deliver(self, connection: RequestPerformer, batch: ClaimedBatch) -> None:
-        """Perform the requests of a batch one after another."""
+        """Perform the requests of a batch one after another. After a failure the rest is given back."""
         try:
             call = batch.next_request
             while call is not None:
-                await self._deliver_call(connection, batch, call)
-                call = batch.next_request
-                if call is not None and (self.breaker.is_open or self.breaker.next_attempt_at() > self._clock()):
-                    self._release(batch)  # the service asked for a pause
+                if not await self._deliver_call(connection, batch, call):
+                    self._release(batch)
+                    self._release_claimed()
                     return
+                call = batch.next_request
         except asyncio.CancelledError:
-            self.breaker.on_abandoned()
+            self._report("abandoned")
             self._release(batch)
             raise
 
-    def _release(self, batch: ClaimedBatch) -> None:
-        """Return unsent entries to the outbox, due at once."""
-        for envelope in batch.take_all():
-            self._outbox.settle_retry(envelope.entry, self._clock())
+    def _release_claimed(self) -> None:
+        """Give back what was claimed ahead: the store decides when it is sent."""
+        while self._claimed:
+            self._release(self._claimed.popleft())
 
-    async def _deliver_call(self, connection: RequestPerformer, batch: ClaimedBatch, call: list[Envelope]) -> None:
+    def _release(self, batch: ClaimedBatch) -> None:
+        for envelope in batch.take_all():
+            self._outbox.settle(envelope.claim, "unsent")
+
+    async def _deliver_call(self, connection: RequestPerformer, batch: ClaimedBatch, call: list[Envelope]) -> bool:
+        """Perform a request. Returns whether the service can take the next one."""
+        if self._outbox.time_left(call[0].claim) < self._plan.timeout:
+            return False
         if any(envelope.event.browser_id is None for envelope in call) and not await self._find_browser_ids(call):
-            self.breaker.on_abandoned()
-            return
+            self._report("abandoned")
+            return True
         result: SendResult
         is_answered = False
         try:
@@ -239,16 +206,16 @@ class Sender:
                 log.exception("cannot send event %s to %s", call[0].event.id, self.destination.name)
             result = SplitBatch(f"internal error: {type(error).__name__}")
         if isinstance(result, Retry):
-            self._retry_request(call, result)
-            return
-        if is_answered:
-            self._note_success()
-        else:
-            self.breaker.on_abandoned()
+            self._report("failure", result)
+            while call:
+                self._retry_later(call.pop(0).claim, result)
+            return False
+        self._report("success" if is_answered else "abandoned")  # even a refusal shows that the service is available
         if isinstance(result, SplitBatch) and len(call) > 1:
             batch.split()
         else:
             self._settle_all(call, result)
+        return True
 
     async def _find_browser_ids(self, call: list[Envelope]) -> bool:
         """Add missing browser IDs. Events without one are retried later. Returns whether any are left."""
@@ -262,41 +229,36 @@ class Sender:
                 raise found
             call.remove(envelope)
             if isinstance(found, NoBrowserId | TransportError):  # not a failure of the destination
-                self._retry_later(envelope.entry, Retry(str(found), getattr(found, "after", None)), self._clock())
+                self._retry_later(envelope.claim, Retry(str(found), getattr(found, "after", None)))
             else:
                 log.error("no browser ID for event %s", envelope.event.id, exc_info=found)
-                self._outbox.settle_dead(envelope.entry, f"internal error: {type(found).__name__}")
+                self._outbox.settle(envelope.claim, "dead", reason=f"internal error: {type(found).__name__}")
         return bool(call)
 
-    def _note_success(self) -> None:
-        """Note that the service has responded."""
-        if self.breaker.is_open:
-            self.ramp_up.start(self._clock())
-            self._on_change()
-        self.breaker.on_success()
+    def _report(self, kind: Any, failure: Retry | None = None) -> None:
+        name = self.destination.name
+        if failure is None:
+            self._outbox.report(ServiceReport(name, kind))
+        else:
+            self._outbox.report(ServiceReport(name, kind, failure.after, self._plan.base, failure.reason))
 
     def _settle_all(self, call: list[Envelope], result: Delivered | Rejected | SplitBatch) -> None:
         while call:
-            entry = call[0].entry
+            claim = call.pop(0).claim
             if isinstance(result, Delivered):
-                self._outbox.settle_delivered(entry, result.response)
+                self._outbox.settle(claim, "delivered", response=result.response)
             else:
-                log.error("event %s is a dead letter at %s: %s", entry.event.id, self.destination.name, result.reason)
-                self._outbox.settle_dead(entry, result.reason)
-            del call[0]
+                self._bury(claim, result.reason)
 
-    def _retry_request(self, call: list[Envelope], result: Retry) -> None:
-        now = self._clock()
-        self.breaker.on_failure(now, result.reason, result.after)
-        while call:
-            self._retry_later(call[0].entry, result, now)
-            del call[0]
+    def _bury(self, claim: ClaimedEvent, reason: str) -> None:
+        log.error("event %s is a dead letter at %s: %s", claim.event_id, self.destination.name, reason)
+        self._outbox.settle(claim, "dead", reason=reason)
 
-    def _retry_later(self, entry: Any, result: Retry, now: float) -> None:
-        if now - entry.since > self._plan.age:
-            log.error("event %s is a dead letter at %s: too old", entry.event.id, self.destination.name)
-            self._outbox.settle_dead(entry, f"too old; last: {result.reason}")
+    def _retry_later(self, claim: ClaimedEvent, result: Retry) -> None:
+        if claim.age > self._plan.age:
+            log.error("event %s is a dead letter at %s: too old", claim.event_id, self.destination.name)
+            self._outbox.settle(claim, "dead", reason=f"too old; last: {result.reason}")
             return
         self.retries += 1
-        due = now + max(self._plan.wait(entry.attempts), result.after or 0.0)
-        self._outbox.settle_retry(entry, due, result.reason)
+        after = max(self._plan.wait(claim.attempts), result.after or 0.0)
+        self._outbox.settle(claim, "retry", after=after, reason=result.reason)

@@ -45,10 +45,8 @@ class Worker:
         self._loop: WorkerLoop | None = None
         self._started = threading.Event()
         self._wake = asyncio.Event()
-        self._sleeps_for_events = False
         self._is_sleeping = False
         self._is_woken = False
-        self._has_events = False
         self._has_failed_to_start = False
         self._held: WorkerLoop | None = None
         self.stopping: bool = False
@@ -81,23 +79,15 @@ class Worker:
             self._has_failed_to_start = False
         return True
 
-    def wake_for_events(self) -> None:
-        """Wake the loop because there are events to send. Cheap while it is awake, or cannot send any.
+    def wake(self) -> None:
+        """Wake the loop because there is work. Cheap while it is awake.
 
-        The caller first adds its events, then sets the flag for events, then checks whether the loop sleeps. The loop
-        first sets the flag for sleeping, then checks for events. So in any order at least one sees the other.
+        The caller first adds its work, then sets the flag for work, then checks whether the loop sleeps. The loop first
+        sets the flag for sleeping, then checks for work. So in any order at least one sees the other.
         """
-        self._has_events = True
-        if self._sleeps_for_events:
-            self._sleeps_for_events = self._is_sleeping = False
-            self.call(self._set_wake)
-        self.start()  # in case it has ended since the caller looked
-
-    def wake_now(self) -> None:
-        """Wake the loop now, even if it cannot send events."""
         self._is_woken = True
         if self._is_sleeping:
-            self._is_sleeping = self._sleeps_for_events = False  # awake soon: no other thread needs to wake it
+            self._is_sleeping = False  # awake soon: no other thread needs to wake it
             self.call(self._set_wake)
         self.start()  # in case it has ended since the caller looked
 
@@ -145,25 +135,24 @@ class Worker:
             _fail_closed(answer)
         return answer
 
-    async def sleep(self, seconds: float | None, *, for_events: bool) -> None:
-        """In the loop: sleep for some seconds or until woken. Events wake it only if `for_events` is true.
+    async def sleep(self, seconds: float | None) -> None:
+        """In the loop: sleep for some seconds or until woken.
 
         Events recorded during the delay after waking do not wake it again.
         """
         self._is_sleeping = True
-        self._sleeps_for_events = for_events
-        if not (self._is_woken or (self._has_events and for_events)):
+        if not self._is_woken:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._wake.wait()
-        self._is_sleeping = self._sleeps_for_events = False
+        self._is_sleeping = False
         self._wake.clear()
         if self.stopping:
             return  # keep the flags that are set from now on
         await asyncio.sleep(WAKE_DELAY)
         with self._starting:
             if not self.stopping:
-                self._has_events = self._is_woken = False
+                self._is_woken = False
 
     def wake_in_loop(self) -> None:
         """In the loop: end its sleep. Tasks that end because the loop stops must not restart it."""
@@ -177,7 +166,7 @@ class Worker:
             thread = self._thread
             if thread is None:
                 return
-            self._has_events = self._is_woken = False
+            self._is_woken = False
             self.stopping = True
         self.call(self._set_wake)
         thread.join(timeout)
@@ -206,7 +195,7 @@ class Worker:
                 loop.close()
                 for answer in list(loop.app_futures):
                     _fail_closed(answer)
-        if self.stopping and (self._has_events or self._is_woken):  # woken while it stopped
+        if self.stopping and self._is_woken:  # woken while it stopped
             self._begin()
 
 

@@ -106,6 +106,11 @@ class RecordBuffer:
             self._dropped.clear()
         return taken
 
+    def events(self) -> list[RecordedEvent]:
+        """Return the events that wait for a batch."""
+        with self._lock:
+            return [item for item in self._items if isinstance(item, RecordedEvent)]
+
     def when_stored(self, ticket: int) -> Future[None]:
         """Return a future that is done when all up to a ticket is in the store."""
         future: Future[None] = Future()

@@ -180,11 +180,15 @@ class ServiceReport(NamedTuple):
         kind: "success", "failure", or "abandoned" for a probe that ended without saying anything; "hurry" ends the
             ramp-up, because a flush waits.
         after: seconds for which the service asked to be left alone, if it did.
+        pause: for a failure: seconds for which the breaker opens the first time.
+        reason: for a failure: why, for the log.
     """
 
     destination: str
     kind: Literal["success", "failure", "abandoned", "hurry"]
     after: float | None = None
+    pause: float = 1.0
+    reason: str = ""
 
 
 class StoreCommand(NamedTuple):

@@ -10,10 +10,20 @@ from typing import Any
 
 from ..logs import get_logger
 from .buffer import BufferedPart, RecordBuffer
-from .contract import ClaimedEvent, EventStore, ExchangeBatch, ExchangeResult, ServiceReport, Settlement, StorageError
+from .contract import (
+    ClaimedEvent,
+    EventStore,
+    ExchangeBatch,
+    ExchangeResult,
+    RecordedEvent,
+    ServiceReport,
+    Settlement,
+    StorageError,
+)
 from .counts import DestinationCounts
 from .inflight import InFlight
 from .observers import ObserverRegistry
+from .service import FAILURES
 
 log: Logger = get_logger("passerby.outbox")
 
@@ -60,6 +70,7 @@ class StoreExchanger:
         self._number = self._acknowledged = 0
         self._settled: deque[Settlement] = deque()
         self._reports: deque[ServiceReport] = deque()
+        self._failures: dict[str, str] = {}
         self._unfinished: tuple[BufferedPart, int] | None = None
         self._began: float | None = None
         self._counted = -COUNT_EVERY
@@ -95,7 +106,16 @@ class StoreExchanger:
 
     def report(self, report: ServiceReport) -> None:
         """Have the next exchange take a report along."""
+        if report.kind == "failure":
+            self._failures[report.destination] = report.reason
+        elif report in self._reports:
+            return
         self._reports.append(report)
+
+    def unstored(self) -> list[RecordedEvent]:
+        """Return the events that are not known to be in the store."""
+        unfinished = self._unfinished
+        return [*(unfinished[0].events if unfinished is not None else ()), *self._buffer.events()]
 
     def look_soon(self) -> None:
         """Exchange although nothing is known to wait."""
@@ -195,12 +215,25 @@ class StoreExchanger:
         self._buffer.note_stored(part, now)
         self.is_full, self.late = result.is_full, self.late + result.late
         if batch.counts:
-            self.counts, self._counted = result.counts, now
+            self._counted = now
             self._warn_of_delay(result)
+        if result.counts:
+            self._note_breakers(result.counts)
+            self.counts = {**self.counts, **result.counts}
         self._in_flight.add(result.claimed, result.counts, now)
         self._observers.notify_all(batch, part, result)
         if result.claimed and self._on_claimed is not None:
             self._on_claimed(result.claimed)
+
+    def _note_breakers(self, counts: Mapping[str, DestinationCounts]) -> None:
+        for name, each in counts.items():
+            before = self.counts.get(name)
+            was_open = before is not None and before.breaker != "closed"
+            if each.breaker != "closed" and not was_open:
+                reason = self._failures.get(name, "seen by another process")
+                log.warning("%s: %d consecutive failures (%s); delivery pauses and will retry", name, FAILURES, reason)
+            elif each.breaker == "closed" and was_open:
+                log.info("%s responds again; delivery continues", name)
 
     def _warn_of_delay(self, result: ExchangeResult) -> None:
         """Warn once while events are due for long, although their service answers."""

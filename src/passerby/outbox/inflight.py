@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .codec import KNOWN
-from .contract import ClaimedEvent, ClaimRequest, LeaseExtension
+from .contract import MAX_BATCH, ClaimedEvent, ClaimRequest, LeaseExtension
 from .counts import DestinationCounts
 
 
@@ -66,7 +66,7 @@ class InFlight:
             for name, _ in self._claims:
                 counts[name] = counts.get(name, 0) + 1
             return [
-                ClaimRequest(name, room, self._lease, KNOWN, wish.run, not self._claims)
+                ClaimRequest(name, min(room, MAX_BATCH), self._lease, KNOWN, wish.run, not self._claims)
                 for name, wish in self._wishes.items()
                 if (room := wish.limit - counts.get(name, 0)) > 0
             ]

@@ -1,9 +1,12 @@
-"""Who waits for what becomes of events: observers, watched events, and those that a flush waits for."""
+"""Who waits for what becomes of events: observers, watched events, and pending flushes."""
 
 from __future__ import annotations
 
+import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from itertools import islice
 from typing import Protocol
 
 from ..values.outcome import Dead, Delivered, Dropped, Outcome
@@ -11,7 +14,8 @@ from .buffer import BufferedPart
 from .contract import ExchangeBatch, ExchangeResult, Settlement
 
 WATCH_EVERY = 0.05  # seconds
-_TRACKED = 10_000  # events of which a flush knows
+_TRACKED = 100_000  # events of which a flush knows
+_WATCHED_AT_ONCE = 100
 
 
 class StoreObserver(Protocol):
@@ -26,6 +30,55 @@ class StoreObserver(Protocol):
         ...
 
 
+class PendingFlush:
+    """The events that a flush waits for.
+
+    Args:
+        until: when the flush gives up, on the outbox's clock.
+    """
+
+    def __init__(self, until: float) -> None:
+        self._until = until
+        self._pending: set[str] = set()
+        self._postponed: set[str] = set()
+        self._done = threading.Event()
+
+    def begin(self, event_ids: Sequence[str]) -> None:
+        """Wait for events."""
+        self._pending |= set(event_ids)
+        if not self._pending:
+            self._done.set()
+
+    def settle(self, event_id: str) -> None:
+        """Note that an event has all its outcomes."""
+        self._pending.discard(event_id)
+        self._postponed.discard(event_id)
+        if not self._pending:
+            self._done.set()
+
+    def postpone(self, event_id: str, due: float) -> None:
+        """Note that an event is tried again only then."""
+        if due > self._until and event_id in self._pending:
+            self._postponed.add(event_id)
+            self._pending.discard(event_id)
+            if not self._pending:
+                self._done.set()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until no event can be tried any more. Returns whether that is so."""
+        return self._done.wait(timeout)
+
+    @property
+    def left(self) -> int:
+        """How many events are not settled."""
+        return len(self._pending) + len(self._postponed)
+
+    @property
+    def sample(self) -> list[str]:
+        """Some of the events that it waits for."""
+        return list(islice(list(self._pending), _WATCHED_AT_ONCE))
+
+
 class ObserverRegistry:
     """The observers of a process's events, by event ID. Used by all threads."""
 
@@ -33,6 +86,7 @@ class ObserverRegistry:
         self._observers: weakref.WeakValueDictionary[str, StoreObserver] = weakref.WeakValueDictionary()
         self._watched: dict[str, float] = {}
         self._open: dict[str, int] = {}
+        self._flushes: list[PendingFlush] = []
 
     def add(self, event_id: str, observer: StoreObserver | None, destinations: int) -> None:
         """Note who observes an event, and at how many destinations it is to be settled here."""
@@ -52,10 +106,21 @@ class ObserverRegistry:
         """Whether a caller waits for an outcome."""
         return bool(self._watched)
 
-    @property
-    def unsettled(self) -> set[str]:
-        """The events of which not all outcomes are known, the last ten thousand."""
-        return set(self._open)
+    @contextmanager
+    def flushing(self, until: float) -> Generator[PendingFlush]:
+        """Follow the events of which not all outcomes are known, the last hundred thousand."""
+        flush = PendingFlush(until)
+        self._flushes.append(flush)
+        try:
+            flush.begin(list(self._open))
+            yield flush
+        finally:
+            self._flushes.remove(flush)
+
+    def postpone(self, event_id: str, due: float) -> None:
+        """Note that an event is tried again only then."""
+        for flush in self._flushes:
+            flush.postpone(event_id, due)
 
     def watched_now(self, now: float) -> Sequence[str]:
         """Return what to ask the store for."""
@@ -94,6 +159,8 @@ class ObserverRegistry:
             self._open[event_id] = left
         else:
             self._open.pop(event_id, None)
+            for flush in self._flushes:
+                flush.settle(event_id)
         observer = self._observers.get(event_id)
         if observer is not None:
             for name in names:

@@ -12,12 +12,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from logging import Logger
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import ValidationError
 from ..events.event import Event
 from ..logs import get_logger
+from ..process import register_fork_listener
 from ..values.outcome import Dropped
 from .buffer import RecordBuffer
 from .codec import encode
@@ -34,9 +36,9 @@ from .contract import (
 )
 from .counts import DestinationCounts
 from .exchanger import SLOW, StoreExchanger
-from .forks import listen_to_forks
 from .inflight import DeliveryWish, InFlight
 from .observers import WATCH_EVERY, ObserverRegistry, StoreObserver
+from .reading import StorePage, StoreQuery
 from .thread import ExchangeThread
 
 log: Logger = get_logger("passerby.outbox")
@@ -44,6 +46,7 @@ log: Logger = get_logger("passerby.outbox")
 BUFFER_BYTES = 16 << 20
 LEASE = 30.0  # seconds
 _GROUP = 64  # events
+_IDLE = 0.2  # seconds without anything to try, after which a flush gives up
 
 
 class Outbox:
@@ -73,7 +76,7 @@ class Outbox:
         self._wishes: Mapping[str, DeliveryWish] = {}
         self._on_claimed: Callable[[Sequence[ClaimedEvent]], None] | None = None
         self._reset()
-        listen_to_forks(self)
+        register_fork_listener(self)
 
     def _reset(self) -> None:
         self._pid = os.getpid()
@@ -82,8 +85,11 @@ class Outbox:
         self._in_flight = InFlight(self._lease)
         self._observers = ObserverRegistry()
         self._exchanger = StoreExchanger(self._store, self._buffer, self._in_flight, self._observers, self._clock)
-        self._thread = ExchangeThread(self._exchanger, self._in_flight, self._observers, self._lead, self._clock)
+        self._thread = self._make_thread()
         self._is_held_for_fork = False
+
+    def _make_thread(self) -> ExchangeThread:
+        return ExchangeThread(self._store, self._exchanger, self._in_flight, self._observers, self._lead, self._clock)
 
     # For the app's threads.
 
@@ -133,6 +139,12 @@ class Outbox:
         self._wake()
         return answer
 
+    def ask_now(self, request: StoreRequest, timeout: float) -> Any:
+        """Send a request and wait for its answer. Returns None if the store does not answer in time."""
+        answer = self._buffer.ask(request)
+        self.wait_stored(self._buffer.ticket, timeout)
+        return answer.result() if answer.done() else None
+
     def when_stored(self, ticket: int | None = None) -> Future[None]:
         """Return a future that is done when all up to a ticket is in the store; without one, all until now."""
         self._wake()
@@ -167,7 +179,40 @@ class Outbox:
                     pass
             finally:
                 self._lead.release()
-        return self._exchanger.counts
+        return self.last_counts()
+
+    def last_counts(self) -> Mapping[str, DestinationCounts]:
+        """Return the counts by destination at the last exchanges, with what is not in the store."""
+        counts = dict(self._exchanger.counts)
+        for event in self._exchanger.unstored():
+            for name in event.destinations:
+                counts[name] = replace(counts.get(name) or DestinationCounts())
+                counts[name].record("held" if event.held else "waiting", unlinked=not event.is_linked)
+        return counts
+
+    def read(self, query: StoreQuery) -> StorePage:
+        """Return a page of what the store keeps. Raises StorageError."""
+        return self._store.read(query)
+
+    def breaker(self, destination: str) -> Literal["closed", "open", "half-open"]:
+        """Return the state of a destination's breaker at the last exchange."""
+        counts = self._exchanger.counts.get(destination)
+        return "closed" if counts is None else counts.breaker
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether what is stored survives the process."""
+        return self._store.is_durable
+
+    @property
+    def is_working(self) -> bool:
+        """Whether the store takes events now."""
+        return self._exchanger.state == "ok"
+
+    @property
+    def ticket(self) -> int:
+        """The ticket of the last event or request."""
+        return self._buffer.ticket
 
     @property
     def state(self) -> str:
@@ -180,6 +225,11 @@ class Outbox:
         return self._exchanger.lost_batches
 
     @property
+    def unstored_entries(self) -> int:
+        """How many entries (an event at a destination) are not in the store."""
+        return sum(len(event.destinations) for event in self._exchanger.unstored())
+
+    @property
     def unstored(self) -> int:
         """How many events and requests are not in the store."""
         return self._buffer.ticket - self._buffer.stored
@@ -189,23 +239,31 @@ class Outbox:
 
         Returns how many of its events are not known to be settled, or not stored if other processes deliver.
         """
-        until, ticket = self._clock() + timeout, self._buffer.ticket
-        self.wait_stored(ticket, timeout)
-        before = self._observers.unsettled
+        until = self._clock() + timeout
+        self.wait_stored(self._buffer.ticket, timeout)
+        if not self._in_flight.is_delivering:
+            return self.unstored
         for name in self._exchanger.counts:
             self._exchanger.report(ServiceReport(name, "hurry"))
-        while self._in_flight.is_delivering and self._clock() < until:
-            before &= self._observers.unsettled
-            waits = [each for each in self._exchanger.counts.values() if each.waiting]
-            if not before or (self._exchanger.counts and not waits):
-                return 0
-            can_try = not waits or any(self._clock() + each.not_before < until for each in waits)
-            if not can_try and not self._in_flight.claims:
-                break
-            self._observers.watch(list(before)[:100])
-            self.counts(max(0.0, until - self._clock()))
-            time.sleep(WATCH_EVERY)
-        return len(before & self._observers.unsettled) if self._in_flight.is_delivering else self.unstored
+        self._exchanger.look_soon()
+        self._wake()
+        idle_since = None
+        with self._observers.flushing(until) as flush:
+            while not flush.wait(max(0.0, min(WATCH_EVERY, until - self._clock()))) and (now := self._clock()) < until:
+                if self._can_try(until):
+                    idle_since = None
+                elif now - (idle_since := idle_since or now) > _IDLE:
+                    break
+                if self._store.is_durable:  # another process may deliver
+                    self._observers.watch(flush.sample)
+                    self._wake()
+            return flush.left
+
+    def _can_try(self, until: float) -> bool:
+        """Return whether an event may be sent before a time, as far as known."""
+        due = self._in_flight.next_due()
+        is_due = due is not None and due <= until
+        return is_due or bool(self._in_flight.claims) or not self._exchanger.is_done
 
     def close(self, timeout: float) -> int:
         """Store what waits, give claims back, and let go of the store. Returns how many events are not stored."""
@@ -224,7 +282,7 @@ class Outbox:
                 self._store.close()
             finally:
                 self._lead.release()
-        self._thread = ExchangeThread(self._exchanger, self._in_flight, self._observers, self._lead, self._clock)
+        self._thread = self._make_thread()
         return self.unstored
 
     # For delivery.
@@ -234,9 +292,17 @@ class Outbox:
         self._wishes, self._on_claimed = wishes, on_claimed
         self._exchanger.deliver(on_claimed)
         self._in_flight.wish(wishes)
-        self._thread.listen(self._store)
         self._exchanger.look_soon()
         self._wake()
+
+    def stop_claiming(self) -> None:
+        """Claim no more events. What is claimed stays so until it is settled."""
+        self._in_flight.wish({})
+
+    @property
+    def claims(self) -> list[ClaimedEvent]:
+        """What is claimed and not settled."""
+        return self._in_flight.claims
 
     def settle(
         self,
@@ -249,6 +315,8 @@ class Outbox:
     ) -> None:
         """Say what became of a claimed event."""
         self._in_flight.remove(claim)
+        if kind == "retry":
+            self._observers.postpone(claim.event_id, self._clock() + after)
         self._exchanger.settle(Settlement(claim, kind, after, reason, response))
         self._wake()
 

@@ -15,7 +15,7 @@ from typing import Literal
 from .contract import ServiceReport
 
 FAILURES = 5  # consecutive failures until the breaker opens
-SHORTEST, LONGEST = 1.0, 30.0  # seconds before a probe
+LONGEST = 30.0  # seconds before a probe
 RAMP_UP = 60.0  # seconds
 FACTOR = 1.8  # above 1, so that the backlog shrinks, and below 2
 MIN_RATE = 1.0  # events a second, if the usual rate is lower
@@ -79,15 +79,15 @@ class ServiceState:
             self.failures = self.openings = 0
             self.probe_until = 0.0
         else:
-            self._fail(report.after, now)
+            self._fail(report, now)
 
-    def _fail(self, after: float | None, now: float) -> None:
+    def _fail(self, report: ServiceReport, now: float) -> None:
         self.failures += 1
         self.probe_until = 0.0
-        if after is not None:
-            self.not_before = max(self.not_before, now + after)
+        if report.after is not None:
+            self.not_before = max(self.not_before, now + report.after)
         if self.is_open and now >= self.not_before:
-            pause = min(LONGEST, SHORTEST * 2 ** min(self.openings, 16))
+            pause = min(LONGEST, report.pause * 2 ** min(self.openings, 16))
             self.not_before = now + pause * (0.5 + _random() / 2)
             self.openings += 1
 

@@ -21,6 +21,7 @@ class ExchangeThread:
     """Exchanges what has gathered, in a thread that the first call starts. It is used once.
 
     Args:
+        store: tells when another process has stored something.
         exchanger: exchanges batches.
         in_flight: knows when something is due.
         observers: know whether a caller waits for an outcome.
@@ -30,12 +31,14 @@ class ExchangeThread:
 
     def __init__(
         self,
+        store: EventStore,
         exchanger: StoreExchanger,
         in_flight: InFlight,
         observers: ObserverRegistry,
         lead: threading.Lock,
         clock: Callable[[], float],
     ) -> None:
+        self._store = store
         self._exchanger = exchanger
         self._in_flight = in_flight
         self._observers = observers
@@ -48,12 +51,6 @@ class ExchangeThread:
         self._thread: threading.Thread | None = None
         self._is_asleep = self._is_stopped = False
         self._poll_every: float | None = None
-
-    def listen(self, store: EventStore) -> None:
-        """Wake when another process has stored something."""
-        if self._poll_every is None:
-            with suppress(StorageError):  # it is in trouble; asked again with the next call
-                self._poll_every = store.listen(self._note_news)
 
     def _note_news(self) -> None:
         self._exchanger.look_soon()
@@ -93,6 +90,9 @@ class ExchangeThread:
     def _run(self) -> None:
         exchanger = self._exchanger
         while self._pid == os.getpid() and not self._is_stopped:
+            if self._poll_every is None and self._in_flight.is_delivering:
+                with suppress(StorageError):  # it is in trouble; asked again at the next turn
+                    self._poll_every = self._store.listen(self._note_news)
             self._is_asleep = True
             if not exchanger.has_work() and self._bell.acquire(timeout=self._pause()) and not exchanger.has_work():
                 continue  # another thread has done what this one was woken for

@@ -18,7 +18,7 @@ from ..http.policy import IGNORED_PATHS, BotPolicy, Consent, GpcPolicy
 from ..http.proxies import TRUSTED_HEADERS, TrustedProxies
 from ..http.set_cookie import MAX_AGE, CookieAttributes, SameSite, Secure, check_cookie_name
 from ..http.visitor_cookies import COOKIE_RENEW_AFTER, IDENTITY_MAX_AGE, OnBadSignature, OnMissingSignature
-from ..old_outbox.entry import WhenFull
+from ..outbox.contract import WhenStoreFull as WhenFull
 from ..values.app_values import has_control_characters
 from .secret_keys import SecretKeys, checked_keys
 from .setting import (
@@ -39,6 +39,7 @@ from .setting import (
 )
 
 Synchronous = Literal["NORMAL", "FULL"]
+Deliver = Literal["thread", "worker"]
 
 _MAX_PATH = 4000  # characters; systems take 4,096 bytes with the names of the files
 
@@ -57,6 +58,9 @@ class Settings:
     outbox: str = setting("memory", SettingType("text"))
     """Where events wait: `"memory"` loses them with the process; `"sqlite:///var/lib/shop/outbox"` keeps them in
     files of that directory, which is made if need be, and loses nothing."""
+    deliver: Deliver = setting("thread", Choice(Deliver))
+    """Who sends the events: `"thread"`, a thread of each process of the app; or `"worker"`, a process of its own,
+    [`passerby worker`](deployment.md#worker), for apps that keep their processes busy."""
     sqlite_synchronous: Synchronous = setting("NORMAL", Choice(Synchronous))
     """What an event in a file survives: `"NORMAL"` the death of the process, `"FULL"` a power cut too."""
 
@@ -176,10 +180,10 @@ class Settings:
     concurrency: int = setting(10, Whole(1, 1000))
     """Concurrent requests to one destination."""
     max_events: int | None = setting(None, Whole(1, 10**9, or_none=True))
-    """How many events may wait per destination, and how many may be held in event queues; without it 100,000 in
-    memory and 1,000,000 in files."""
+    """How many events may wait or be held, an event once for each of its destinations; without it 100,000 in memory
+    and 1,000,000 on disk."""
     max_bytes: int = setting(1_000_000_000, Whole(1, 10**15))
-    """The total size of the events in the file of one process."""
+    """The total size of the events that wait or are held, in bytes."""
     when_full: WhenFull = setting("drop_newest", Choice(WhenFull))
     """What happens to an event if the outbox is full: `"drop_newest"` drops it, `"drop_oldest"` drops the first event
     of the visitor who has waited longest, and both count it; `"raise"` makes the call raise ValidationError."""
@@ -193,6 +197,12 @@ class Settings:
             raise SettingsError(
                 'found "raise" while on_invalid is "drop", so that no call would raise; choose "drop_newest"',
                 setting="when_full",
+            )
+        if self.deliver == "worker" and self.outbox_directory is None:
+            raise SettingsError(
+                'found "worker" with an outbox in memory, which no other process sees; expected '
+                'outbox="sqlite:///" and a directory',
+                setting="deliver",
             )
         _ = self.outbox_directory
         self._check(PlainFunction, TextList)
@@ -268,6 +278,7 @@ class SettingsValues(TypedDict, total=False):
     # Written by `python -m tests.settings_table`.
     secret_key: SecretKeys | None
     outbox: str
+    deliver: Deliver
     sqlite_synchronous: Synchronous
     channel: str | None
     currency: str | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -50,6 +51,7 @@ class MemoryStore:
 
     def reset_after_fork(self) -> None:
         """Start empty: what was waiting is the parent's to deliver."""
+        self._lock = threading.Lock()
         self._queue = MemoryQueue(self._quotas, self._clock, self._is_marked)
         self._key = os.urandom(16)
         self._writers: dict[str, tuple[int, list[ClaimedEvent], list[Any]]] = {}
@@ -68,6 +70,10 @@ class MemoryStore:
 
     def exchange(self, batch: ExchangeBatch) -> ExchangeResult:
         """Apply a batch. See the contract."""
+        with self._lock:
+            return self._exchange(batch)
+
+    def _exchange(self, batch: ExchangeBatch) -> ExchangeResult:
         now, queue = self._clock(), self._queue
         number, claimed, answers = self._writers.get(batch.writer, (0, [], []))
         result = ExchangeResult(number, max(number, batch.number), answers=list(answers))
@@ -204,11 +210,12 @@ class MemoryStore:
     def read(self, query: StoreQuery) -> StorePage:
         """Return a page of entries."""
         now, queue = self._clock(), self._queue
+        with self._lock:
+            entries = [*queue.entries.values(), *(entry for dead in queue.dead.values() for entry in dead.values())]
         found = sorted(
             (
                 entry
-                for entries in (queue.entries, *queue.dead.values())
-                for entry in entries.values()
+                for entry in entries
                 if entry.seq > query.after
                 and entry.state in query.states
                 and query.destination in (None, entry.destination)

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
-from ..logs import rate_limit
+from .logs import rate_limit
 
 
 class ForkAware(Protocol):
@@ -21,12 +21,8 @@ class ForkAware(Protocol):
         ...
 
 
-class ProcessListener(ForkAware, Protocol):
-    """An object that is notified of exits and forks."""
-
-    def on_exit(self, waited: float) -> None:
-        """Prepare for the exit of the interpreter, which has waited `waited` seconds for other objects already."""
-        ...
+class ForkListener(ForkAware, Protocol):
+    """An object whose threads pause during a fork."""
 
     def before_fork(self) -> None:
         """Prepare for a fork."""
@@ -37,13 +33,27 @@ class ProcessListener(ForkAware, Protocol):
         ...
 
 
-_listeners: weakref.WeakSet[ProcessListener] = weakref.WeakSet()
+class ExitListener(Protocol):
+    """An object that is notified of the interpreter's exit."""
+
+    def on_exit(self, waited: float) -> None:
+        """Prepare for the exit, which has waited `waited` seconds for other objects already."""
+        ...
+
+
+_exit_listeners: weakref.WeakSet[ExitListener] = weakref.WeakSet()
+_fork_listeners: weakref.WeakSet[ForkListener] = weakref.WeakSet()
 _fork_aware: weakref.WeakSet[ForkAware] = weakref.WeakSet()
 
 
-def register_process_listener(process: ProcessListener) -> None:
-    """Notify an object of exit and fork. The reference is weak."""
-    _listeners.add(process)
+def register_exit_listener(listener: ExitListener) -> None:
+    """Notify an object of the exit. The reference is weak."""
+    _exit_listeners.add(listener)
+
+
+def register_fork_listener(listener: ForkListener) -> None:
+    """Notify an object before and after a fork. The reference is weak."""
+    _fork_listeners.add(listener)
 
 
 def register_fork_aware(one: ForkAware) -> None:
@@ -53,22 +63,22 @@ def register_fork_aware(one: ForkAware) -> None:
 
 def _on_exit() -> None:
     begun = time.monotonic()
-    for process in list(_listeners):
+    for process in list(_exit_listeners):
         process.on_exit(time.monotonic() - begun)
 
 
 def _before_fork() -> None:
-    for process in list(_listeners):
+    for process in list(_fork_listeners):
         process.before_fork()
 
 
 def _after_fork_in_parent() -> None:
-    for process in list(_listeners):
+    for process in list(_fork_listeners):
         process.after_fork_in_parent()
 
 
 def _after_fork_in_child() -> None:
-    for one in [*_fork_aware, *_listeners]:  # the rate limit of the loggers is among the first
+    for one in [*_fork_aware, *_fork_listeners]:  # the rate limit of the loggers is among the first
         one.reset_after_fork()
     multiprocessing = sys.modules.get("multiprocessing.util")
     if multiprocessing is not None:  # its forked children do not run functions registered with atexit
