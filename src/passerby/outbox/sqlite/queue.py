@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ...values.outcome import Dead, Delivered, Dropped
-from ..codec import version_of
 from ..contract import EXPIRE_EVERY, EXPIRED, FULL, PURGED, LeaseExtension, RecordedEvent, Settlement
 from ..counts import EntryState
 from .database import CorruptDatabase
@@ -17,12 +16,11 @@ STATES: tuple[EntryState, ...] = ("waiting", "held", "dead")  # by the number in
 _EXPIRE_AT_ONCE = 200
 
 _INSERT_EVENT = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERT_ENTRY = f"""
+_INSERT_ENTRY = """
 INSERT INTO entry (seq, destination, sum, codec, part, state, place, ready, since, share, head)
-SELECT seq, destination, sum, codec, part, state, seq << {ROOM}, since, since, share, state = 0 AND NOT EXISTS (
-    SELECT 1 FROM entry e WHERE e.part = given.part AND e.state = 0 AND e.destination = given.destination)
-  FROM (SELECT ? AS seq, ? AS destination, ? AS sum, ? AS codec, ? AS part, ? AS state, ? AS since, ? AS share) given
-"""  # noqa: S608 - a number of ours
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+  ? = 0 AND NOT EXISTS (SELECT 1 FROM entry WHERE part = ? AND state = 0 AND destination = ?))
+"""
 # The next of a partition becomes its head, before the head goes. Exactly one head is in each: the first.
 _PROMOTE = """
 UPDATE entry SET head = 1, ready = max(ready, ?) WHERE seq = (
@@ -65,10 +63,12 @@ class QueueTransaction(NotesTransaction):
             browser_id = None if is_linked else self.browser_of(visitor)
             visitor = browser_id or visitor
             since = state.now - max(0.0, at - recorded_at)
-            share, part = len(payload) // len(names), part_of(visitor)
-            if held or not self._has_room(len(names), len(payload)):
+            share, part, reason = len(payload) // len(names), part_of(visitor), None
+            if state.values["marks"]:
+                reason = self.mark_of(visitor, user_id, since)
+            if reason is None and (held or not self._has_room(len(names), len(payload))):
                 insert()  # what is counted or dropped now
-            reason = self.mark_of(visitor, user_id, since) or self._refusal(event, part)
+                reason = self._refusal(event, part)
             if reason is not None:
                 self._drop_new(event_id, names, reason)
                 continue
@@ -77,9 +77,10 @@ class QueueTransaction(NotesTransaction):
             new_events.append((number, event_id, visitor, user_id, browser_id, text, check, payload))
             for slot, name in enumerate(names):
                 row, seq = state.of(name), number << SLOTS | slot
-                row.counts.record("held" if held else "waiting", unlinked=not is_linked)
-                check = entry_sum(seq, row.number)
-                new_entries.append((seq, row.number, check, version_of(payload), part, int(held), since, share))
+                row.counts.record("held" if held else "waiting", 1, not is_linked)
+                check, place, to = entry_sum(seq, row.number), seq << ROOM, row.number
+                values = seq, to, check, payload[0], part, held, place, since, since, share
+                new_entries.append((*values, held, part, to))
             state.add(len(names), share * len(names))
         insert()
 
