@@ -18,7 +18,7 @@ from ..contract import (
 )
 from .database import CorruptDatabase
 from .requests import RequestTransaction
-from .rows import SLOTS, ClaimableRow
+from .rows import SLOTS, ClaimableRow, is_genuine
 
 _MOST_DAMAGED = 2  # rows of a file that are quarantined alone
 _SKIPPED = 50  # heads that are looked at beyond the limit of a claim
@@ -134,7 +134,7 @@ class StoreTransaction(RequestTransaction):
         """Yield what may be claimed together with a head."""
         for row in map(ClaimableRow._make, self._execute(_FOLLOWERS, (head.part, number, head.place, limit))):
             is_free = not row.withdrawn and not row.lost and row.ready <= self._state.now
-            if not is_free or not row.is_genuine(number) or row.payload[:1] != head.payload[:1]:
+            if not is_free or not is_genuine(row, number) or row.payload[:1] != head.payload[:1]:
                 break
             yield row
 
@@ -169,6 +169,6 @@ def _unfit(found: ClaimableRow, number: int) -> str | None:
     """Return why an entry cannot be claimed any more."""
     if found.withdrawn:
         return PURGED
-    if not found.is_genuine(number):
+    if not is_genuine(found, number):
         return DAMAGED
     return POISON if found.lost_leases >= LOST_BEFORE_ALONE + LOST_ALONE else None

@@ -119,7 +119,7 @@ class RequestTransaction(QueueTransaction):
         dropped = [seq for seq, is_claimed in found if not is_claimed]
         self._executemany("UPDATE entry SET withdrawn = 1 WHERE seq = ?", [(seq,) for seq, claimed in found if claimed])
         self.drop(dropped, PURGED)
-        self._execute("DELETE FROM link WHERE key = ?", (who,))
+        self._execute("DELETE FROM link WHERE kind IN ('visit', 'user') AND key = ?", (who,))
         self.has_erased = True
         return len(dropped)
 

@@ -39,13 +39,6 @@ class ClaimableRow(NamedTuple):
         """How many leases have ended without an outcome, the present one included."""
         return self.lost + (self.token is not None)
 
-    def is_genuine(self, destination: int) -> bool:
-        """Return whether the row is as it was written."""
-        if self.event_id is None or self.sum != entry_sum(self.seq, destination) or not isinstance(self.payload, bytes):
-            return False
-        check = event_sum(self.event_id, self.visitor, self.user_id, self.browser_id, self.names)
-        return check == self.event_sum and is_whole(self.payload)
-
 
 def part_of(visitor: str) -> int:
     """Return the number of a visitor's partition. Two visitors with the same one would only wait for each other."""
@@ -62,3 +55,11 @@ def event_sum(event_id: str, visitor: str, user_id: str | None, browser_id: str 
 def entry_sum(seq: int, destination: int) -> int:
     """Return the checksum of what an entry is."""
     return crc32(b"%d:%d" % (seq, destination))
+
+
+def is_genuine(row: ClaimableRow, destination: int) -> bool:
+    """Return whether a row is as it was written."""
+    if row.event_id is None or row.sum != entry_sum(row.seq, destination) or not isinstance(row.payload, bytes):
+        return False
+    check = event_sum(row.event_id, row.visitor, row.user_id, row.browser_id, row.names)
+    return check == row.event_sum and is_whole(row.payload)
