@@ -11,6 +11,8 @@ from typing import Any
 from ..logs import get_logger
 from .buffer import BufferedPart, RecordBuffer
 from .contract import (
+    WRITER_AGE,
+    BrowserIdExchange,
     ClaimedEvent,
     EventStore,
     ExchangeBatch,
@@ -74,6 +76,7 @@ class StoreExchanger:
         self._unfinished: tuple[BufferedPart, int] | None = None
         self._began: float | None = None
         self._counted = -COUNT_EVERY
+        self._numbered = clock()
         self._can_drain = self._has_news = self._has_warned = False
         self._on_claimed: Callable[[Sequence[ClaimedEvent]], None] | None = None
         self.trouble: str | None = None
@@ -207,11 +210,14 @@ class StoreExchanger:
         if self.trouble is not None and self._unfinished is None:
             log.warning("the outbox's store works again")
             self.trouble = None
-        if result.previous < self._acknowledged:
-            number = self._buffer.send_again()
+        is_forgotten = now - self._numbered > WRITER_AGE  # for good reason
+        if result.previous < self._acknowledged and not is_forgotten:
+            number = self._buffer.send_again(now)
             self.lost_batches += number
             log.error("the store has lost acknowledged events; the last %d are stored again", number)
         self._acknowledged = result.number
+        if batch.number:
+            self._numbered = now
         self._buffer.note_stored(part, now)
         self.is_full, self.late = result.is_full, self.late + result.late
         if batch.counts:
@@ -222,8 +228,15 @@ class StoreExchanger:
             self.counts = {**self.counts, **result.counts}
         self._in_flight.add(result.claimed, result.counts, now)
         self._observers.notify_all(batch, part, result)
+        self._put_back_unwanted(part, result)
         if result.claimed and self._on_claimed is not None:
             self._on_claimed(result.claimed)
+
+    def _put_back_unwanted(self, part: BufferedPart, result: ExchangeResult) -> None:
+        """Put browser IDs back that their caller no longer waits for."""
+        for request, future, answer in zip(part.requests, part.futures, result.answers, strict=False):
+            if future.cancelled() and isinstance(request, BrowserIdExchange) and answer:
+                self._buffer.ask(BrowserIdExchange(request.issuer, put_back=answer))
 
     def _note_breakers(self, counts: Mapping[str, DestinationCounts]) -> None:
         for name, each in counts.items():

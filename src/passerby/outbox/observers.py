@@ -7,11 +7,15 @@ import weakref
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from logging import Logger
 from typing import Protocol
 
+from ..logs import get_logger
 from ..values.outcome import Dead, Delivered, Dropped, Outcome
 from .buffer import BufferedPart
 from .contract import ExchangeBatch, ExchangeResult, Settlement
+
+log: Logger = get_logger("passerby.outbox")
 
 WATCH_EVERY = 0.05  # seconds
 _TRACKED = 100_000  # events of which a flush knows
@@ -134,7 +138,8 @@ class ObserverRegistry:
         for event in part.events if self._observers else ():
             observer = self._observers.get(event.event_id)
             if observer is not None and event.event_id not in refused:
-                observer.on_stored()
+                with _logged():
+                    observer.on_stored()
         for future, answer in zip(part.futures, result.answers, strict=False):
             if future.set_running_or_notify_cancel():
                 future.set_result(answer)
@@ -164,7 +169,17 @@ class ObserverRegistry:
         observer = self._observers.get(event_id)
         if observer is not None:
             for name in names:
-                observer.on_settled(name, outcome)
+                with _logged():
+                    observer.on_settled(name, outcome)
+
+
+@contextmanager
+def _logged() -> Generator[None]:
+    """Log what an observer raises: it must not keep the others from being notified."""
+    try:
+        yield
+    except Exception:
+        log.exception("internal error of an observer")
 
 
 def _outcome_of(settlement: Settlement) -> Outcome | None:

@@ -25,6 +25,7 @@ from .buffer import RecordBuffer
 from .codec import encode
 from .contract import (
     FULL,
+    INTERNAL,
     ClaimedEvent,
     EventStore,
     RecordedEvent,
@@ -115,7 +116,16 @@ class Outbox:
             self.reset_after_fork()
         if self._exchanger.is_full and self._when_full == "raise":
             raise ValidationError("the outbox is full; raise max_events, or look why nothing is delivered")
-        payload, is_linked = encode(event), event.browser_id is not None
+        if not destinations:
+            return 0
+        try:
+            payload, is_linked = encode(event), event.browser_id is not None
+        except (TypeError, ValueError):
+            log.exception("an event cannot be encoded; it is dropped")
+            self.drop(destinations, INTERNAL)
+            self._observers.add(event.id, observer, 0)
+            self._observers.notify(event.id, destinations, Dropped(INTERNAL))
+            return 0
         recorded = RecordedEvent(
             event.id, event.visitor, destinations, payload, self._clock(), event.user_id, held, is_linked
         )
