@@ -113,7 +113,10 @@ IMPORTERS = {
 
 # Imports within functions: (module, imported module) and the reason.
 LATE_IMPORTS: dict[tuple[str, str], str] = {
-    ("client.parts", "passerby.old_outbox.sqlite"): "needs SQLite and file locks, which not every Python and system has",
+    (
+        "client.parts",
+        "passerby.old_outbox.sqlite",
+    ): "needs SQLite and file locks, which not every Python and system has",
     ("collector.command", "passerby.collector.outbox_folder"): "needs file locks, which not every system has",
 }
 

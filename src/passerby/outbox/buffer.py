@@ -6,11 +6,16 @@ import threading
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from logging import Logger
 from typing import Any
 
-from .contract import MAX_BATCH, RecordedEvent, StoreRequest
+from ..logs import get_logger
+from .contract import MAX_BATCH, BrowserIdExchange, RecordedEvent, StoreCommand, StoreRequest
+
+log: Logger = get_logger("passerby.outbox")
 
 _BATCH_BYTES = 4 << 20
+_REQUEST_BYTES = 200  # about what a request takes
 _RESENT = 2.0  # seconds; so much of what was acknowledged is sent again where a store has lost batches
 
 
@@ -69,11 +74,16 @@ class RecordBuffer:
         return 0
 
     def ask(self, request: StoreRequest) -> Future[Any]:
-        """Add a request. Returns a future for its answer."""
+        """Add a request. Returns a future for its answer, which says nothing if there is no room."""
         answer: Future[Any] = Future()
         with self._lock:
-            self._items.append((request, answer))
-            self.ticket += 1
+            if self._bytes + _REQUEST_BYTES <= self._max_bytes or _must_be_kept(request):
+                self._bytes += _REQUEST_BYTES
+                self._items.append((request, answer))
+                self.ticket += 1
+                return answer
+        log.warning("too many requests wait for the outbox's store; one is dropped, and what is held stays held")
+        answer.set_result([] if isinstance(request, BrowserIdExchange) else None)
         return answer
 
     def drop(self, destination: str, reason: str, number: int = 1) -> None:
@@ -95,6 +105,7 @@ class RecordBuffer:
                     taken.events.append(item)
                     size += len(item.payload)
                 else:
+                    size += _REQUEST_BYTES
                     taken.requests.append(item[0])
                     taken.futures.append(item[1])
                 items.popleft()
@@ -133,10 +144,15 @@ class RecordBuffer:
             if future.set_running_or_notify_cancel():
                 future.set_result(None)
 
-    def send_again(self) -> int:
+    def send_again(self, now: float) -> int:
         """Put what was stored in the last moments before what waits. Returns how many events."""
         with self._lock:
-            events = [event for _, recent in self._recent for event in recent]
+            events = [event for at, recent in self._recent if at >= now - _RESENT for event in recent]
             self._recent.clear()
             self._again.extend(events)
         return len(events)
+
+
+def _must_be_kept(request: StoreRequest) -> bool:
+    """Return whether a request is kept though there is no room: who is to be erased is."""
+    return isinstance(request, StoreCommand) and request.kind in ("purge_visitor", "suppress")

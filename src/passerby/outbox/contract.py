@@ -55,6 +55,7 @@ MAX_DEAD = 10_000  # dead letters of one destination
 MAX_LINKS = 100_000
 MAX_BATCH = 200  # events
 FULL, PURGED, CLEARED, EXPIRED, DAMAGED, SUPPRESSED = "full", "purged", "cleared", "expired", "damaged", "suppressed"
+INTERNAL = "internal"
 
 WhenStoreFull = Literal["drop_newest", "drop_oldest", "raise"]
 SettlementKind = Literal["delivered", "dead", "retry", "unsent"]

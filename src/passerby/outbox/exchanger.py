@@ -13,6 +13,8 @@ from ..logs import get_logger, log_loss
 from .buffer import BufferedPart, RecordBuffer
 from .contract import (
     FULL,
+    WRITER_AGE,
+    BrowserIdExchange,
     ClaimedEvent,
     EventStore,
     ExchangeBatch,
@@ -77,6 +79,7 @@ class StoreExchanger:
         self._unfinished: tuple[BufferedPart, int] | None = None
         self._began: float | None = None
         self._counted = -COUNT_EVERY
+        self._numbered = clock()
         self._can_drain = self._has_news = self._has_warned = False
         self._on_claimed: Callable[[Sequence[ClaimedEvent]], None] | None = None
         self.trouble: str | None = None
@@ -217,11 +220,14 @@ class StoreExchanger:
         if self.trouble is not None and self._unfinished is None:
             log.warning("the outbox's store works again")
             self.trouble = None
-        if result.previous < self._acknowledged:
-            number = self._buffer.send_again()
+        is_forgotten = now - self._numbered > WRITER_AGE  # for good reason
+        if result.previous < self._acknowledged and not is_forgotten:
+            number = self._buffer.send_again(now)
             self.lost_batches += number
             log.error("the store has lost acknowledged events; the last %d are stored again", number)
         self._acknowledged = result.number
+        if batch.number:
+            self._numbered = now
         self._buffer.note_stored(part, now)
         if any(reason == FULL for _, _, reason in result.dropped):
             self.log_full()
@@ -229,13 +235,21 @@ class StoreExchanger:
         if batch.counts:
             self._counted = now
             self._warn_of_delay(result)
+            self._observers.note_empty(not (len(self._buffer) or any(each.waiting for each in result.counts.values())))
         if result.counts:
             self._note_breakers(result.counts)
             self.counts = {**self.counts, **result.counts}
         self._in_flight.add(result.claimed, result.counts, now)
         self._observers.notify_all(batch, part, result)
+        self._put_back_unwanted(part, result)
         if result.claimed and self._on_claimed is not None:
             self._on_claimed(result.claimed)
+
+    def _put_back_unwanted(self, part: BufferedPart, result: ExchangeResult) -> None:
+        """Put browser IDs back that their caller no longer waits for."""
+        for request, future, answer in zip(part.requests, part.futures, result.answers, strict=False):
+            if future.cancelled() and isinstance(request, BrowserIdExchange) and answer:
+                self._buffer.ask(BrowserIdExchange(request.issuer, put_back=answer))
 
     def _note_breakers(self, counts: Mapping[str, DestinationCounts]) -> None:
         for name, each in counts.items():

@@ -7,11 +7,15 @@ import weakref
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from logging import Logger
 from typing import Protocol
 
+from ..logs import get_logger
 from ..values.outcome import Dead, Delivered, Dropped, Outcome
 from .buffer import BufferedPart
 from .contract import BrowserLink, ExchangeBatch, ExchangeResult, Settlement, StoreCommand, StoreRequest
+
+log: Logger = get_logger("passerby.outbox")
 
 WATCH_EVERY = 0.05  # seconds
 _TRACKED = 100_000  # events of which a flush knows
@@ -74,6 +78,11 @@ class PendingFlush:
         return len(self._pending) + len(self._postponed)
 
     @property
+    def pending(self) -> list[str]:
+        """The events that it waits for."""
+        return [*self._pending, *self._postponed]
+
+    @property
     def sample(self) -> list[str]:
         """Some of the events that it waits for."""
         return list(islice(list(self._pending), _WATCHED_AT_ONCE))
@@ -87,6 +96,7 @@ class ObserverRegistry:
         self._watched: dict[str, float] = {}
         self._open: dict[str, int] = {}
         self._held: dict[str, dict[str, int]] = {}
+        self._recorded: list[str] = []
         self._flushes: list[PendingFlush] = []
 
     def add(self, event_id: str, observer: StoreObserver | None, destinations: int, holder: str | None = None) -> None:
@@ -139,6 +149,19 @@ class ObserverRegistry:
         finally:
             self._flushes.remove(flush)
 
+    def forget(self, event_ids: Sequence[str]) -> None:
+        """Note that events wait nowhere any more: other processes have delivered them."""
+        for event_id in event_ids:
+            self._open.pop(event_id, None)
+            for flush in self._flushes:
+                flush.settle(event_id)
+
+    def note_empty(self, is_empty: bool) -> None:
+        """Note whether nothing waits in the store. What was recorded before the last such note is settled then."""
+        if is_empty:
+            self.forget(self._recorded)
+        self._recorded = list(self._open) if self._open else []
+
     def postpone(self, event_id: str, due: float) -> None:
         """Note that an event is tried again only then."""
         for flush in self._flushes:
@@ -156,7 +179,8 @@ class ObserverRegistry:
         for event in part.events if self._observers else ():
             observer = self._observers.get(event.event_id)
             if observer is not None and event.event_id not in refused:
-                observer.on_stored()
+                with _logged():
+                    observer.on_stored()
         for future, answer in zip(part.futures, result.answers, strict=False):
             if future.set_running_or_notify_cancel():
                 future.set_result(answer)
@@ -186,7 +210,17 @@ class ObserverRegistry:
         observer = self._observers.get(event_id)
         if observer is not None:
             for name in names:
-                observer.on_settled(name, outcome)
+                with _logged():
+                    observer.on_settled(name, outcome)
+
+
+@contextmanager
+def _logged() -> Generator[None]:
+    """Log what an observer raises: it must not keep the others from being notified."""
+    try:
+        yield
+    except Exception:
+        log.exception("internal error of an observer")
 
 
 def _outcome_of(settlement: Settlement) -> Outcome | None:

@@ -26,6 +26,7 @@ from .buffer import RecordBuffer
 from .codec import encode
 from .contract import (
     FULL,
+    INTERNAL,
     ClaimedEvent,
     EventStore,
     RecordedEvent,
@@ -114,11 +115,17 @@ class Outbox:
         """
         if self._pid != os.getpid():
             self.reset_after_fork()
+        if not destinations:
+            return 0
         if self._exchanger.is_full and self._when_full != "drop_oldest":
             if self._when_full == "raise":
                 raise ValidationError("the outbox is full; raise max_events, or look why nothing is delivered")
-            return self._refuse(event.id, destinations, observer)
-        payload, is_linked = encode(event), event.browser_id is not None
+            return self._refuse(event.id, destinations, observer, FULL)
+        try:
+            payload, is_linked = encode(event), event.browser_id is not None
+        except (TypeError, ValueError):
+            log.exception("an event cannot be encoded; it is dropped")
+            return self._refuse(event.id, destinations, observer, INTERNAL)
         recorded = RecordedEvent(
             event.id, event.visitor, destinations, payload, self._clock(), event.user_id, held, is_linked
         )
@@ -126,18 +133,19 @@ class Outbox:
         self._observers.add(event.id, observer, number, event.visitor if held else None)
         ticket = self._buffer.add(recorded)
         if not ticket:
-            return self._refuse(event.id, destinations, observer)
+            return self._refuse(event.id, destinations, observer, FULL)
         # What is lost with the process anyway is exchanged in groups while it is not delivered here.
         if not is_awaited and (self._store.is_durable or self._in_flight.is_delivering or ticket % _GROUP == 1):
             self._wake()
         return ticket
 
-    def _refuse(self, event_id: str, destinations: Sequence[str], observer: StoreObserver | None) -> int:
-        """Drop and count an event for which there is no room."""
-        self.drop(destinations, FULL)
-        self._exchanger.log_full()
+    def _refuse(self, event_id: str, destinations: Sequence[str], observer: StoreObserver | None, reason: str) -> int:
+        """Drop and count an event."""
+        self.drop(destinations, reason)
+        if reason == FULL:
+            self._exchanger.log_full()
         self._observers.add(event_id, observer, 0)
-        self._observers.notify(event_id, destinations, Dropped(FULL))
+        self._observers.notify(event_id, destinations, Dropped(reason))
         self._wake()
         return 0
 
@@ -171,9 +179,9 @@ class Outbox:
         Without a time limit this thread stores it, unless another one does. With one it only waits, because a disk may
         keep it for longer.
         """
-        if timeout is not None and self._store.is_durable:
+        if timeout is not None and self._store.is_durable and self._thread.wake():
             if self._exchanger.trouble is None or self._buffer.stored >= ticket:
-                return wait_sync(self.when_stored(ticket), timeout)
+                return wait_sync(self._buffer.when_stored(ticket), timeout)
             return False
         while self._buffer.stored < ticket:
             if self._exchanger.trouble is not None:
@@ -256,7 +264,7 @@ class Outbox:
         Returns how many of its events are not known to be settled, or not stored if other processes deliver.
         """
         until = self._clock() + timeout
-        self.wait_stored(self._buffer.ticket, timeout)
+        is_stored = self.wait_stored(self._buffer.ticket, timeout)
         if not self._in_flight.is_delivering:
             return self.unstored
         for name in self._exchanger.counts:
@@ -273,6 +281,11 @@ class Outbox:
                 if self._store.is_durable:  # another process may deliver
                     self._observers.watch(flush.sample)
                     self._wake()
+            if flush.left and is_stored and self._store.is_durable:
+                waiting = sum(each.waiting for each in self.counts().values())
+                if not waiting:
+                    self._observers.forget(flush.pending)
+                return min(flush.left, waiting)
             return flush.left
 
     def _can_try(self, until: float) -> bool:

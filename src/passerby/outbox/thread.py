@@ -59,12 +59,13 @@ class ExchangeThread:
         self._exchanger.look_soon()
         self._ring()
 
-    def wake(self) -> None:
-        """Have the thread look for work; start it if necessary."""
+    def wake(self) -> bool:
+        """Have the thread look for work; start it if necessary. Returns False if no thread can be started."""
         if self._is_asleep:
             self._ring()
         elif self._thread is None and not self._is_stopped:
             self._start()
+        return self._thread is not None
 
     def _ring(self) -> None:
         self._is_asleep = False

@@ -103,7 +103,7 @@ class MemoryQueue:
         """Make room for an event. Returns whether there is any."""
         quotas, number, size = self._quotas, len(event.destinations), len(event.payload)
         held = {entry.event.event_id for entry in self.held.get(visitor, {}).values()} if event.held else ()
-        if len(held) >= quotas.max_held:
+        if len(held) >= quotas.max_held or number > quotas.max_events or size > quotas.max_bytes:
             return False
 
         def fits() -> bool:
