@@ -52,6 +52,11 @@ class ExchangeThread:
         self._is_asleep = self._is_stopped = False
         self._poll_every: float | None = None
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs."""
+        return self._thread is not None and self._thread.is_alive()
+
     def _note_news(self) -> None:
         self._exchanger.look_soon()
         self._ring()
