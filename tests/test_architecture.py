@@ -68,6 +68,8 @@ ORDER = """
     cli.outbox.show  cli.outbox.verify  cli.outbox.retry_purge  cli.outbox.flush  cli.outbox.command
     cli.doctor  cli.doctor.lock_probe  cli.doctor.mounts  cli.doctor.directory  cli.doctor.runtime  cli.doctor.clock
     cli.doctor.process_limits  cli.doctor.files  cli.doctor.settings  cli.doctor.command
+    cli.worker  cli.worker.supervisor  cli.worker.arguments  cli.worker.orders  cli.worker.loading  cli.worker.health
+    cli.worker.delivering  cli.worker.command
     cli.main
     asgi  wsgi  fastapi  flask
     django.transactions  django.conf  django.forwarding
@@ -102,7 +104,7 @@ IMPORTERS = {
     "h11": ["delivery.http_stream"],  # it comes with httpx
     "httpx": ["delivery.transport"],
     # These tests do not see what is imported through it.
-    "importlib": ["cli.main", "cli.outbox.flush", "demo", "destinations.registry", "version"],
+    "importlib": ["cli.main", "cli.outbox.flush", "cli.worker.loading", "demo", "destinations.registry", "version"],
     "itsdangerous": ["http.visitor_cookies"],
     "orjson": ["values.json"],
     "pytest": ["testing.plugin"],

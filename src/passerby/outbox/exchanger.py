@@ -92,10 +92,15 @@ class StoreExchanger:
     @property
     def state(self) -> str:
         """Return "ok", or why the store does not take events now."""
-        began = self._began
-        if began is not None and self._clock() - began > SLOW:
+        if self.seconds > SLOW:
             return "slow"
         return self.trouble or "ok"
+
+    @property
+    def seconds(self) -> float:
+        """How long the exchange under way has taken until now, or 0."""
+        began = self._began
+        return 0.0 if began is None else self._clock() - began
 
     @property
     def is_done(self) -> bool:

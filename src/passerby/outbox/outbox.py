@@ -224,6 +224,25 @@ class Outbox:
         return "closed" if counts is None else counts.breaker
 
     @property
+    def is_running(self) -> bool:
+        """Whether the outbox's thread is alive."""
+        return self._thread.is_alive
+
+    @property
+    def exchange_seconds(self) -> float:
+        """How long the exchange under way has taken until now, or 0."""
+        return self._exchanger.seconds
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is claimed, and all outcomes are handed to the store."""
+        return not self._in_flight.claims and self._exchanger.is_done
+
+    def can_try(self, within: float) -> bool:
+        """Return whether an event may be sent within some seconds, as far as known."""
+        return self._can_try(self._clock() + within)
+
+    @property
     def is_durable(self) -> bool:
         """Whether what is stored survives the process."""
         return self._store.is_durable

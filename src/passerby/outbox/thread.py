@@ -55,6 +55,11 @@ class ExchangeThread:
         self._poll_every: float | None = None
         self._give_up_at: float = 0.0
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs."""
+        return self._thread is not None and self._thread.is_alive()
+
     def _note_news(self) -> None:
         self._exchanger.look_soon()
         self._ring()
