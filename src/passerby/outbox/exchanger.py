@@ -47,12 +47,13 @@ class StoreExchanger:
         in_flight: what is wanted and claimed.
         observers: are notified of what became of events.
         clock: a monotonic clock, in seconds.
+        room: how many entries the store takes at the start.
 
     Attributes:
         trouble: why the store does not take events, or None.
         retry_at: when what failed is tried again.
         counts: by destination, some seconds old.
-        is_full: whether the store takes no more events.
+        room: how many more entries the store takes.
         lost_batches: how many events were sent again because the store had lost them.
         late: how many outcomes came too late.
     """
@@ -64,6 +65,7 @@ class StoreExchanger:
         in_flight: InFlight,
         observers: ObserverRegistry,
         clock: Callable[[], float],
+        room: float,
     ) -> None:
         self._store = store
         self._buffer = buffer
@@ -85,7 +87,7 @@ class StoreExchanger:
         self.trouble: str | None = None
         self.retry_at: float = 0.0
         self.counts: Mapping[str, DestinationCounts] = {}
-        self.is_full: bool = False
+        self.room: float = room
         self.lost_batches: int = 0
         self.late: int = 0
 
@@ -236,7 +238,7 @@ class StoreExchanger:
         self._buffer.note_stored(part, now)
         if any(reason == FULL for _, _, reason in result.dropped):
             self.log_full()
-        self.is_full, self.late = result.is_full, self.late + result.late
+        self.room, self.late = result.room, self.late + result.late
         if batch.counts:
             self._counted = now
             self._warn_of_delay(result)

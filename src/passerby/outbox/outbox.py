@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from logging import Logger
+from math import inf
 from typing import Any, Literal
 
 from ..errors import ValidationError
@@ -57,6 +58,7 @@ class Outbox:
     Args:
         store: the store.
         when_full: "raise" has `record` raise ValidationError while the store is full, going by the last exchange.
+        room: how many entries the store takes at the start, if that is known.
         buffer_bytes: how much waits for the store at most.
         lease: seconds of a claim.
         clock: a monotonic clock, in seconds.
@@ -66,12 +68,14 @@ class Outbox:
         self,
         store: EventStore,
         when_full: WhenStoreFull = "drop_newest",
+        room: float = inf,
         buffer_bytes: int = BUFFER_BYTES,
         lease: float = LEASE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._when_full: WhenStoreFull = when_full
+        self._initial_room = room
         self._buffer_bytes = buffer_bytes
         self._lease = lease
         self._clock = clock
@@ -86,7 +90,9 @@ class Outbox:
         self._buffer = RecordBuffer(self._buffer_bytes)
         self._in_flight = InFlight(self._lease)
         self._observers = ObserverRegistry()
-        self._exchanger = StoreExchanger(self._store, self._buffer, self._in_flight, self._observers, self._clock)
+        self._exchanger = StoreExchanger(
+            self._store, self._buffer, self._in_flight, self._observers, self._clock, self._initial_room
+        )
         self._thread = self._make_thread()
         self._is_held_for_fork = False
 
@@ -117,7 +123,7 @@ class Outbox:
             self.reset_after_fork()
         if not destinations:
             return 0
-        if self._exchanger.is_full and self._when_full != "drop_oldest":
+        if self._buffer.entries + len(destinations) > self._exchanger.room and self._when_full != "drop_oldest":
             if self._when_full == "raise":
                 raise ValidationError("the outbox is full; raise max_events, or look why nothing is delivered")
             return self._refuse(event.id, destinations, observer, FULL)
@@ -270,7 +276,7 @@ class Outbox:
     @property
     def unstored_entries(self) -> int:
         """How many entries (an event at a destination) are not in the store."""
-        return sum(len(event.destinations) for event in self._exchanger.unstored())
+        return self._buffer.entries
 
     @property
     def unstored(self) -> int:
