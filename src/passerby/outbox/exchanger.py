@@ -106,8 +106,8 @@ class StoreExchanger:
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing waits for an exchange."""
-        return not (len(self._buffer) or self._settled or self._unfinished)
+        """Whether nothing waits for an exchange, and none is under way."""
+        return not (len(self._buffer) or self._settled or self._unfinished or self._began is not None)
 
     def deliver(self, on_claimed: Callable[[Sequence[ClaimedEvent]], None] | None) -> None:
         """Hand what is claimed from now on to a function."""

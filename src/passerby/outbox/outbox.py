@@ -49,7 +49,7 @@ log: Logger = get_logger("passerby.outbox")
 BUFFER_BYTES = 16 << 20
 LEASE = 30.0  # seconds
 _GROUP = 64  # events
-_IDLE = 0.2  # seconds without anything to try, after which a flush gives up
+_IDLE = 4  # looks that find nothing to try, after which a flush gives up
 
 
 class Outbox:
@@ -296,12 +296,11 @@ class Outbox:
             self._exchanger.report(ServiceReport(name, "hurry"))
         self._exchanger.look_soon()
         self._wake()
-        idle_since = None
+        idle = 0
         with self._observers.flushing(until) as flush:
-            while not flush.wait(max(0.0, min(WATCH_EVERY, until - self._clock()))) and (now := self._clock()) < until:
-                if self._can_try(until):
-                    idle_since = None
-                elif now - (idle_since := idle_since or now) > _IDLE:
+            while not flush.wait(max(0.0, min(WATCH_EVERY, until - self._clock()))) and self._clock() < until:
+                idle = 0 if self._can_try(until) else idle + 1
+                if idle == _IDLE:
                     break
                 if self._store.is_durable:  # another process may deliver
                     self._observers.watch(flush.sample)
