@@ -18,7 +18,7 @@ from typing import Literal
 
 from ...logs import get_logger
 from ..contract import ExchangeBatch, ExchangeResult, Quotas, StorageError
-from ..reading import StorePage, StoreQuery
+from ..reading import StoredEntry, StorePage, StoreQuery
 from .claims import StoreTransaction
 from .database import (
     DISK_FULL,
@@ -31,11 +31,11 @@ from .database import (
     translate,
     translated,
 )
-from .directory import PATIENCE, StoreDirectory, sync_file
-from .reader import read_page
+from .directory import PATIENCE, StoreDirectory, WakeSockets, sync_file
+from .queue import STATES
+from .rows import SLOTS
 from .salvage import Salvage
 from .state import StoreState
-from .wake import WakeSockets
 
 log: Logger = get_logger("passerby.outbox")
 
@@ -50,6 +50,13 @@ _PACE = 200  # checkpoints take one of so many seconds
 _NO_DELIVERER = 10.0  # seconds after which others make the checkpoints of a deliverer
 _ENOUGH = 64 << 20  # bytes that are free on a disk that is not full
 _REPLACED_AT_MOST_EVERY = 1.0  # seconds; a disk that spoils everything must not be filled with damaged files
+
+_PAGE = """
+SELECT e.seq, e.destination, e.state, v.event_id, v.visitor, v.payload, e.attempts, e.reason, ? - e.since, e.ready - ?
+FROM entry e JOIN event v ON v.id = e.seq >> {slots}
+WHERE e.seq > ? AND e.state IN ({states}) AND (? IS NULL OR e.destination = ?) AND (? IS NULL OR v.event_id = ?)
+ORDER BY e.seq LIMIT ?
+"""
 
 
 class SqliteStore:
@@ -118,8 +125,32 @@ class SqliteStore:
             return POLL if self._sockets.listen(on_stored) else POLL_WITHOUT_SOCKETS
 
     def read(self, query: StoreQuery) -> StorePage:
-        """Return a page of entries, without making others wait."""
-        return read_page(self.directory, query, None if self._clock is None else self._clock(), self._patience)
+        """Return a page of entries, outside of turns and without making others wait."""
+        if self.directory.identity() is None:
+            return StorePage((), None)
+        connection = connect(self.directory, read_only=True)
+        try:
+            with translated():
+                connection.execute("BEGIN")
+                state = StoreState(connection, "")
+                state.begin(None if self._clock is None else self._clock())
+                numbers: dict[str | None, int | None] = {None: None}
+                numbers |= {name: row.number for name, row in state.destinations.items()}
+                if query.destination not in numbers:
+                    return StorePage((), None)
+                number, event_id = numbers[query.destination], query.event_id
+                values = state.now, state.now, query.after, number, number, event_id, event_id, query.limit + 1
+                states = ", ".join(str(STATES.index(each)) for each in query.states)
+                found = connection.execute(_PAGE.format(slots=SLOTS, states=states), values).fetchall()
+        finally:
+            with suppress(StorageError), self.directory.turn(self._patience):
+                connection.close()  # in a turn, as the last one that is closed moves the log into the file
+            connection.close()
+        page = found[: query.limit]
+        entries = [
+            StoredEntry(state.name_of(number) or "", STATES[int(kind)], *rest) for _, number, kind, *rest in page
+        ]
+        return StorePage(tuple(entries), page[-1][0] if len(found) > query.limit else None)
 
     # The exchange.
 
@@ -224,8 +255,8 @@ class SqliteStore:
         """Write the log, which was synced before this turn, into the file; so slowly that others are seldom held up."""
         self._is_checkpoint_due = False
         began = time.monotonic()
-        # A reader may hold the log up.
-        checkpoint(connection, "RESTART" if self.directory.log_size() > 2 * _LONGEST_LOG else "PASSIVE")
+        if checkpoint(connection) * PAGE_SIZE > 2 * _LONGEST_LOG:
+            checkpoint(connection, "RESTART")  # a reader holds it up
         give_back_space(connection)
         self._pause = _PACE * (time.monotonic() - began)
 
