@@ -28,7 +28,7 @@ RESERVE_SIZE = 14 << 20  # bytes; more than the log, which has to go into the fi
 PATIENCE = 1.0  # seconds for a turn
 _CORRUPT = re.compile(rf"{re.escape(DATABASE)}\.corrupt-\d+")
 _EARLIER = re.compile(r"\d+-[0-9a-f]+\.sqlite3|shared\.db")
-_WAKE = "wake-"
+_WAKE, _END = "wake-", b"end"
 _WAKE_EVERY = 0.01  # seconds
 _LOOK_EVERY = 1.0  # seconds between two looks for sockets
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "virtiofs", "fuse", "afs", "ceph", "glusterfs"}
@@ -223,8 +223,7 @@ class WakeSockets:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._sender: socket.socket | None = None
-        self._paths: list[Path] = []
+        self._others: list[Path] = []
         self._looked = self._woken = 0.0
         self._own: Path | None = None
 
@@ -236,22 +235,9 @@ class WakeSockets:
         self._woken = now
         if now - self._looked > _LOOK_EVERY:
             self._looked = now
-            self._paths = [path for path in self._directory.glob(f"{_WAKE}*") if path != self._own]
-        for path in list(self._paths):
-            self._send(path)
-
-    def _send(self, path: Path) -> None:
-        try:
-            if self._sender is None:
-                self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-                self._sender.setblocking(False)
-            self._sender.sendto(b"", str(path))
-        except ConnectionRefusedError:  # its process is gone
-            self._paths.remove(path)
-            with suppress(OSError):
-                path.unlink()
-        except OSError:  # full, which wakes it as well, or gone
-            pass
+            self._others = [path for path in self._directory.glob(f"{_WAKE}*") if path != self._own]
+        for path in self._others:
+            _send(path, b"")
 
     def listen(self, on_wake: Callable[[], None]) -> bool:
         """Call a function in a thread of its own when woken. Returns False where no socket can be bound."""
@@ -271,18 +257,24 @@ class WakeSockets:
         """End the listening thread and remove the socket."""
         own, self._own = self._own, None
         if own is not None:
-            with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-                sender.sendto(b"end", str(own))
-            with suppress(OSError):
-                own.unlink()
-        if self._sender is not None:
-            self._sender.close()
-            self._sender = None
+            _send(own, _END)
+            own.unlink(missing_ok=True)
+
+
+def _send(path: Path, message: bytes) -> None:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.setblocking(False)
+            sender.sendto(message, str(path))
+    except ConnectionRefusedError:  # its process is gone
+        path.unlink(missing_ok=True)
+    except OSError:  # full, which wakes it as well, or gone
+        pass
 
 
 def _receive(receiver: socket.socket, on_wake: Callable[[], None]) -> None:
     with receiver:
-        while receiver.recv(8) != b"end":
+        while receiver.recv(8) != _END:
             on_wake()
 
 
