@@ -1,17 +1,35 @@
-"""What becomes of events in one transaction: they are recorded, settled or dropped."""
+"""What becomes of events in one transaction: they are recorded, settled or dropped. And what is noted beside them."""
 
 from __future__ import annotations
 
+import hashlib
+import sqlite3
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from ...values.outcome import Dead, Delivered, Dropped
-from ..contract import EXPIRE_EVERY, EXPIRED, FULL, PURGED, LeaseExtension, RecordedEvent, Settlement
+from ...values.json import dumps, loads
+from ...values.outcome import Dead, Delivered, Dropped, Outcome
+from ..contract import (
+    EXPIRE_EVERY,
+    EXPIRED,
+    FULL,
+    MARK_AGE,
+    PURGED,
+    SUPPRESSED,
+    WATCH_AGE,
+    ExchangeResult,
+    LeaseExtension,
+    Quotas,
+    RecordedEvent,
+    Settlement,
+)
 from ..counts import EntryState
 from .database import CorruptDatabase
-from .notes import NotesTransaction
 from .rows import LAST_SLOT, ROOM, SLOTS, entry_sum, event_sum, part_of
+from .state import StoreState
 
+_OUTCOMES = {kind.__name__: kind for kind in (Delivered, Dead, Dropped)}
 STATES: tuple[EntryState, ...] = ("waiting", "held", "dead")  # by the number in a row
 _EXPIRE_AT_ONCE = 200
 
@@ -41,8 +59,24 @@ UPDATE entry SET token = NULL, lost = 0, ready = ?, attempts = attempts - ?, rea
 """
 
 
-class QueueTransaction(NotesTransaction):
-    """The part of a transaction that is about events."""
+class QueueTransaction:
+    """The part of a transaction that is about events and notes: links, marks of erased visitors, watched outcomes.
+
+    Args:
+        connection: in a transaction.
+        state: what every exchange reads.
+        quotas: how much is kept.
+        result: gets what is to be answered.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, state: StoreState, quotas: Quotas, result: ExchangeResult
+    ) -> None:
+        self._execute = connection.execute
+        self._executemany = connection.executemany
+        self._state = state
+        self._quotas = quotas
+        self._result = result
 
     # Recorded.
 
@@ -194,3 +228,49 @@ class QueueTransaction(NotesTransaction):
             old += self._execute(dead, (row.number, now - quotas.dead_letter_age, _EXPIRE_AT_ONCE)).fetchall()
         self.drop((seq for (seq,) in old), EXPIRED)
         self.forget_old_notes()
+
+    # Notes.
+
+    def browser_of(self, visit: str) -> str | None:
+        """Return the browser ID of a visit, if one was linked."""
+        found = self._execute("SELECT browser_id FROM link WHERE kind = 'visit' AND key = ?", (visit,)).fetchone()
+        return None if found is None else str(found[0])
+
+    def digest_of(self, who: str) -> bytes:
+        """Return the keyed hash of a visitor or user."""
+        key = bytes.fromhex(self._state.values["key"])
+        return hashlib.blake2b(who.encode("utf-8", "surrogatepass"), key=key, digest_size=16).digest()
+
+    def mark_of(self, visitor: str, user_id: str | None, since: float) -> str | None:
+        """Return why an event is to be dropped, if its visitor or user is marked."""
+        if self._state.values["marks"]:
+            for who in filter(None, (visitor, user_id)):
+                for kind, at in self._execute("SELECT kind, at FROM mark WHERE digest = ?", (self.digest_of(who),)):
+                    if kind == SUPPRESSED or at >= since:
+                        return SUPPRESSED if kind == SUPPRESSED else PURGED
+        return None
+
+    def watch(self, event_id: str) -> None:
+        """Note a watched event, and answer with what is known of its outcomes."""
+        outcomes = self._outcomes_of(event_id) or []
+        self._state.values["watched"] = until = self._state.now + WATCH_AGE
+        self._execute("INSERT OR REPLACE INTO watch VALUES (?, ?, ?)", (event_id, until, dumps(outcomes).decode()))
+        self._result.settled += [(event_id, name, _OUTCOMES[kind](*values)) for name, kind, *values in outcomes]
+
+    def note(self, event_id: str, name: str, outcome: Outcome) -> None:
+        """Keep the outcome of an event if it is watched."""
+        if self._state.values["watched"] < self._state.now:
+            return
+        outcomes = self._outcomes_of(event_id)
+        if outcomes is not None:
+            outcomes.append([name, type(outcome).__name__, *asdict(outcome).values()])
+            self._execute("UPDATE watch SET outcomes = ? WHERE event_id = ?", (dumps(outcomes).decode(), event_id))
+
+    def _outcomes_of(self, event_id: str) -> list[list[Any]] | None:
+        found = self._execute("SELECT outcomes FROM watch WHERE event_id = ?", (event_id,)).fetchone()
+        return loads(found[0]) if found else None
+
+    def forget_old_notes(self) -> None:
+        """Forget what is too old."""
+        self._execute("DELETE FROM watch WHERE until < ?", (self._state.now,))
+        self._execute("DELETE FROM mark WHERE kind = 'erased' AND at < ?", (self._state.now - MARK_AGE,))
