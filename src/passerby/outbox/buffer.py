@@ -10,7 +10,7 @@ from logging import Logger
 from typing import Any
 
 from ..logs import get_logger
-from .contract import FULL, MAX_BATCH, BrowserIdExchange, RecordedEvent, StoreCommand, StoreRequest
+from .contract import MAX_BATCH, BrowserIdExchange, RecordedEvent, StoreCommand, StoreRequest
 
 log: Logger = get_logger("passerby.outbox")
 
@@ -63,7 +63,7 @@ class RecordBuffer:
         return len(self._items) + len(self._again) + len(self._dropped)
 
     def add(self, event: RecordedEvent) -> int:
-        """Add an event. Returns its ticket, or 0 if there is no room; then it is counted as dropped."""
+        """Add an event. Returns its ticket, or 0 if there is no room."""
         size = len(event.payload)
         with self._lock:
             if self._bytes + size <= self._max_bytes:
@@ -71,8 +71,6 @@ class RecordBuffer:
                 self._items.append(event)
                 self.ticket += 1
                 return self.ticket
-        for name in event.destinations:
-            self.drop(name, FULL)
         return 0
 
     def ask(self, request: StoreRequest) -> Future[Any]:

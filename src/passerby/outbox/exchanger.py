@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from logging import Logger
 from secrets import token_hex
 from typing import Any
 
-from ..logs import get_logger
+from ..logs import get_logger, log_loss
 from .buffer import BufferedPart, RecordBuffer
 from .contract import (
+    FULL,
     WRITER_AGE,
     BrowserIdExchange,
     ClaimedEvent,
@@ -72,6 +74,7 @@ class StoreExchanger:
         self._number = self._acknowledged = 0
         self._settled: deque[Settlement] = deque()
         self._reports: deque[ServiceReport] = deque()
+        self._counting: deque[Future[None]] = deque()
         self._failures: dict[str, str] = {}
         self._unfinished: tuple[BufferedPart, int] | None = None
         self._began: float | None = None
@@ -124,9 +127,12 @@ class StoreExchanger:
         """Exchange although nothing is known to wait."""
         self._has_news = True
 
-    def count_next(self) -> None:
-        """Have the next exchange bring all counts."""
-        self._counted = self._clock() - COUNT_EVERY - 1
+    def count_next(self) -> Future[None]:
+        """Have the next exchange bring all counts. Returns a future that is done then."""
+        counted: Future[None] = Future()
+        self._counting.append(counted)
+        self._has_news = True
+        return counted
 
     def retry_now(self) -> None:
         """Have the next exchange repeat what failed."""
@@ -154,6 +160,7 @@ class StoreExchanger:
     def _send(self, part: BufferedPart, number: int, now: float) -> bool:
         settled = _take(self._settled) if self._settled else []
         reports = _take(self._reports) if self._reports else []
+        counting = _take(self._counting) if self._counting else []
         batch = ExchangeBatch(
             self._writer,
             number,
@@ -166,7 +173,7 @@ class StoreExchanger:
             requests=part.requests,
             wanted=self._in_flight.wanted(),
             watched=self._observers.watched_now(now),
-            counts=now - self._counted > COUNT_EVERY,
+            counts=bool(counting) or now - self._counted > COUNT_EVERY,
         )
         self._began = now
         try:
@@ -176,7 +183,8 @@ class StoreExchanger:
                 log.exception("internal error in the outbox's store; will retry")
             self._settled.extendleft(reversed(settled))
             self._reports.extendleft(reversed(reports))
-            self._note_trouble(getattr(error, "reason", "internal error"), part, number, now)
+            self._counting.extend(counting)
+            self._note_trouble(getattr(error, "reason", "internal error"), now)
             return False
         finally:
             self._began = None
@@ -184,6 +192,9 @@ class StoreExchanger:
             self._note_result(batch, part, result, now)
         except Exception:  # of an observer, or of who takes the claims: they are due again when their lease ends
             log.exception("internal error in the outbox")
+        for counted in counting:
+            if counted.set_running_or_notify_cancel():
+                counted.set_result(None)
         return True
 
     def _next_part(self, now: float) -> tuple[BufferedPart, int]:
@@ -194,15 +205,14 @@ class StoreExchanger:
         if not (part.events or part.requests or part.dropped):
             return part, 0
         self._number += 1
-        return part, self._number
+        self._unfinished = part, self._number
+        return self._unfinished
 
-    def _note_trouble(self, reason: str, part: BufferedPart, number: int, now: float) -> None:
-        if number:
-            self._unfinished = part, number
+    def _note_trouble(self, reason: str, now: float) -> None:
         self.retry_at = now + RETRY_AFTER
         if self.trouble != reason:
             self.trouble = reason
-            log.warning("the outbox's store fails (%s); events wait in memory", reason)
+            log_loss(log, "the outbox's store fails (%s); events wait in memory until it works", reason)
 
     def _note_result(self, batch: ExchangeBatch, part: BufferedPart, result: ExchangeResult, now: float) -> None:
         if batch.number:
@@ -219,6 +229,8 @@ class StoreExchanger:
         if batch.number:
             self._numbered = now
         self._buffer.note_stored(part, now)
+        if any(reason == FULL for _, _, reason in result.dropped):
+            self.log_full()
         self.is_full, self.late = result.is_full, self.late + result.late
         if batch.counts:
             self._counted = now
@@ -247,6 +259,10 @@ class StoreExchanger:
                 log.warning("%s: %d consecutive failures (%s); delivery pauses and will retry", name, FAILURES, reason)
             elif each.breaker == "closed" and was_open:
                 log.info("%s responds again; delivery continues", name)
+
+    def log_full(self) -> None:
+        """Say that events are dropped for want of room; at most once a minute."""
+        log_loss(log, "the outbox is full: events are dropped and counted (see max_events, max_bytes, when_full)")
 
     def _warn_of_delay(self, result: ExchangeResult) -> None:
         """Warn once while events are due for long, although their service answers."""

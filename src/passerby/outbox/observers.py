@@ -13,7 +13,7 @@ from typing import Protocol
 from ..logs import get_logger
 from ..values.outcome import Dead, Delivered, Dropped, Outcome
 from .buffer import BufferedPart
-from .contract import ExchangeBatch, ExchangeResult, Settlement
+from .contract import BrowserLink, ExchangeBatch, ExchangeResult, Settlement, StoreCommand, StoreRequest
 
 log: Logger = get_logger("passerby.outbox")
 
@@ -90,16 +90,38 @@ class ObserverRegistry:
         self._observers: weakref.WeakValueDictionary[str, StoreObserver] = weakref.WeakValueDictionary()
         self._watched: dict[str, float] = {}
         self._open: dict[str, int] = {}
+        self._held: dict[str, dict[str, int]] = {}
         self._flushes: list[PendingFlush] = []
 
-    def add(self, event_id: str, observer: StoreObserver | None, destinations: int) -> None:
-        """Note who observes an event, and at how many destinations it is to be settled here."""
+    def add(self, event_id: str, observer: StoreObserver | None, destinations: int, holder: str | None = None) -> None:
+        """Note who observes an event, and at how many destinations it is to be settled here.
+
+        Args:
+            event_id: the event's ID.
+            observer: who observes it.
+            destinations: how many destinations; 0 if they are not to be followed.
+            holder: the visitor for whom it is held, if it is.
+        """
         if observer is not None:
             self._observers[event_id] = observer
-        if destinations:
+        if destinations and holder is None:
             self._open[event_id] = destinations
             if len(self._open) > _TRACKED:
                 self._open.pop(next(iter(self._open)), None)
+        elif destinations and holder is not None:
+            self._held.setdefault(holder, {})[event_id] = destinations
+            if len(self._held) > _TRACKED:
+                self._held.pop(next(iter(self._held)), None)
+
+    def follow_request(self, request: StoreRequest) -> None:
+        """Follow what a request does with held events: they are released, dropped, or those of another visitor."""
+        if isinstance(request, BrowserLink):
+            if request.kind == "visit" and (held := self._held.pop(request.key, None)):
+                self._held.setdefault(request.browser_id, {}).update(held)
+        elif isinstance(request, StoreCommand) and request.kind in {"release", "clear", "purge_visitor", "suppress"}:
+            held = self._held.pop(request.who, None)
+            if held and request.kind == "release":
+                self._open |= held
 
     def watch(self, event_ids: Sequence[str]) -> None:
         """Ask the store for the outcomes of events from now on."""

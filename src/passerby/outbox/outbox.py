@@ -20,6 +20,7 @@ from ..errors import ValidationError
 from ..events.event import Event
 from ..logs import get_logger
 from ..process import register_fork_listener
+from ..values.futures import wait_sync
 from ..values.outcome import Dropped
 from .buffer import RecordBuffer
 from .codec import encode
@@ -114,29 +115,41 @@ class Outbox:
         """
         if self._pid != os.getpid():
             self.reset_after_fork()
-        if self._exchanger.is_full and self._when_full == "raise":
-            raise ValidationError("the outbox is full; raise max_events, or look why nothing is delivered")
         if not destinations:
             return 0
+        if self._exchanger.is_full and self._when_full != "drop_oldest":
+            if self._when_full == "raise":
+                raise ValidationError("the outbox is full; raise max_events, or look why nothing is delivered")
+            return self._refuse(event.id, destinations, observer)
         try:
             payload, is_linked = encode(event), event.browser_id is not None
         except (TypeError, ValueError):
             log.exception("an event cannot be encoded; it is dropped")
-            self.drop(destinations, INTERNAL)
-            self._observers.add(event.id, observer, 0)
-            self._observers.notify(event.id, destinations, Dropped(INTERNAL))
-            return 0
+            return self._refuse(event.id, destinations, observer, INTERNAL)
         recorded = RecordedEvent(
             event.id, event.visitor, destinations, payload, self._clock(), event.user_id, held, is_linked
         )
-        self._observers.add(event.id, observer, len(destinations) if self._in_flight.is_delivering else 0)
+        number = len(destinations) if self._in_flight.is_delivering else 0
+        self._observers.add(event.id, observer, number, event.visitor if held else None)
         ticket = self._buffer.add(recorded)
         if not ticket:
-            self._observers.notify(event.id, destinations, Dropped(FULL))
+            return self._refuse(event.id, destinations, observer)
         # What is lost with the process anyway is exchanged in groups while it is not delivered here.
         if not is_awaited and (self._store.is_durable or self._in_flight.is_delivering or ticket % _GROUP == 1):
             self._wake()
         return ticket
+
+    def _refuse(
+        self, event_id: str, destinations: Sequence[str], observer: StoreObserver | None, reason: str = FULL
+    ) -> int:
+        """Drop and count an event for which there is no room, or that cannot be encoded."""
+        self.drop(destinations, reason)
+        if reason == FULL:
+            self._exchanger.log_full()
+        self._observers.add(event_id, observer, 0)
+        self._observers.notify(event_id, destinations, Dropped(reason))
+        self._wake()
+        return 0
 
     def drop(self, destinations: Sequence[str], reason: str) -> None:
         """Count an event that is not recorded."""
@@ -145,12 +158,14 @@ class Outbox:
 
     def ask(self, request: StoreRequest) -> Future[Any]:
         """Send a request behind all that was recorded before. Returns a future for the answer."""
+        self._observers.follow_request(request)
         answer = self._buffer.ask(request)
         self._wake()
         return answer
 
     def ask_now(self, request: StoreRequest, timeout: float) -> Any:
         """Send a request and wait for its answer. Returns None if the store does not answer in time."""
+        self._observers.follow_request(request)
         answer = self._buffer.ask(request)
         self.wait_stored(self._buffer.ticket, timeout)
         return answer.result() if answer.done() else None
@@ -160,17 +175,22 @@ class Outbox:
         self._wake()
         return self._buffer.when_stored(self._buffer.ticket if ticket is None else ticket)
 
-    def wait_stored(self, ticket: int, timeout: float) -> bool:
-        """Wait until all up to a ticket is in the store; exchange in this thread if no other does."""
-        until = self._clock() + timeout
+    def wait_stored(self, ticket: int, timeout: float | None) -> bool:
+        """Wait until all up to a ticket is in the store. Returns whether it is; False while the store is in trouble.
+
+        Without a time limit this thread stores it, unless another one does. With one it only waits, because a disk may
+        keep it for longer.
+        """
+        if timeout is not None and self._store.is_durable:
+            if self._exchanger.trouble is None or self._buffer.stored >= ticket:
+                return wait_sync(self.when_stored(ticket), timeout)
+            return False
         while self._buffer.stored < ticket:
-            if self._exchanger.trouble is not None or not self._lead.acquire(timeout=max(0.0, until - self._clock())):
+            if self._exchanger.trouble is not None:
                 return False
-            try:
+            with self._lead:
                 if self._buffer.stored < ticket:
                     self._exchanger.exchange()
-            finally:
-                self._lead.release()
         return True
 
     def watch(self, event_id: str, observer: StoreObserver) -> None:
@@ -182,13 +202,9 @@ class Outbox:
 
     def counts(self, timeout: float = 1.0) -> Mapping[str, DestinationCounts]:
         """Return the counts by destination, up to date if the store answers in time."""
-        if self._lead.acquire(timeout=timeout):
-            try:
-                self._exchanger.count_next()
-                while self._exchanger.exchange() and len(self._buffer):
-                    pass
-            finally:
-                self._lead.release()
+        counted = self._exchanger.count_next()
+        self._wake()
+        wait_sync(counted, timeout)
         return self.last_counts()
 
     def last_counts(self) -> Mapping[str, DestinationCounts]:
@@ -277,21 +293,11 @@ class Outbox:
 
     def close(self, timeout: float) -> int:
         """Store what waits, give claims back, and let go of the store. Returns how many events are not stored."""
-        self._thread.stop()
         self._in_flight.wish({})
         for claim in self._in_flight.claims:
             self.settle(claim, "unsent")
-        until = self._clock() + timeout
+        self._thread.stop(timeout)
         self._thread.join(timeout)
-        if self._lead.acquire(timeout=max(0.01, until - self._clock())):
-            try:
-                while not self._exchanger.is_done and self._clock() < until:
-                    self._exchanger.retry_now()
-                    if not self._exchanger.exchange():
-                        time.sleep(0.01)
-                self._store.close()
-            finally:
-                self._lead.release()
         self._thread = self._make_thread()
         return self.unstored
 
