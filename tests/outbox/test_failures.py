@@ -394,9 +394,7 @@ def test_where_no_thread_can_be_started_who_waits_stores_the_events(
 @pytest.mark.parametrize(
     "how",
     [
-        pytest.param(
-            "flush", marks=pytest.mark.xfail(strict=True, reason="it leaves it to a thread that cannot start")
-        ),
+        pytest.param("flush", marks=pytest.mark.xfail(strict=True, reason="it leaves that to the thread")),
         "close",
     ],
 )
