@@ -42,7 +42,7 @@ ORDER = """
     outbox.memory.entry  outbox.memory.queue  outbox.memory
     outbox.sqlite.directory  outbox.sqlite.database  outbox.sqlite.state  outbox.sqlite.rows  outbox.sqlite.notes
     outbox.sqlite.queue  outbox.sqlite.claims  outbox.sqlite.requests  outbox.sqlite.reader  outbox.sqlite.pages
-    outbox.sqlite.salvage  outbox.sqlite
+    outbox.sqlite.salvage  outbox.sqlite.inspection  outbox.sqlite
     outbox.buffer  outbox.inflight  outbox.observers  outbox.forks  outbox.exchanger  outbox.thread  outbox.outbox
     old_outbox  old_outbox.entry  old_outbox.shelf  old_outbox.links  old_outbox.memory
     old_outbox.eventtext  old_outbox.folder  old_outbox.row  old_outbox.database  old_outbox.sharedfile  old_outbox.board
@@ -64,8 +64,8 @@ ORDER = """
     testing.captured_events  testing  testing.plugin
 
     cli  cli.arguments
-    cli.outbox  cli.outbox.exit_codes  cli.outbox.terminal  cli.outbox.location  cli.outbox.entry  cli.outbox.listing
-    cli.outbox.show  cli.outbox.verify  cli.outbox.retry_purge  cli.outbox.flush  cli.outbox.command
+    cli.outbox  cli.outbox.exit_codes  cli.outbox.terminal  cli.outbox.location  cli.outbox.entry  cli.outbox.store
+    cli.outbox.listing  cli.outbox.show  cli.outbox.verify  cli.outbox.retry_purge  cli.outbox.flush  cli.outbox.command
     cli.doctor  cli.doctor.lock_probe  cli.doctor.mounts  cli.doctor.directory  cli.doctor.runtime  cli.doctor.clock
     cli.doctor.process_limits  cli.doctor.files  cli.doctor.settings  cli.doctor.command
     cli.main
@@ -106,7 +106,7 @@ IMPORTERS = {
     "itsdangerous": ["http.visitor_cookies"],
     "orjson": ["values.json"],
     "pytest": ["testing.plugin"],
-    "sqlite3": ["collector", "old_outbox.database", "old_outbox.reading", "old_outbox.sharedfile", "outbox.sqlite"],
+    "sqlite3": ["cli.doctor.runtime", "collector", "old_outbox.database", "old_outbox.reading", "old_outbox.sharedfile", "outbox.sqlite"],
     "starlette": ["asgi", "collector", "demo", "fastapi"],
     "uvicorn": ["collector", "demo"],
 }

@@ -133,7 +133,9 @@ class RequestTransaction:
             return 0
         visitor = self._notes.browser_of(who) or who
         kind = SUPPRESSED if command.kind == "suppress" else "erased"
-        for each in {who, visitor}:
+        query = "SELECT key FROM link WHERE kind = 'visit' AND browser_id = ?"
+        visits = [str(key) for (key,) in self._execute(query, (visitor,))]  # whose events may still be on their way
+        for each in {who, visitor, *visits}:
             self._execute("INSERT OR REPLACE INTO mark VALUES (?, ?, ?)", (kind, self._notes.digest_of(each), now))
         self._state.values["marks"] += 1
         concerned = 0
@@ -143,7 +145,8 @@ class RequestTransaction:
             else:
                 self._queue.drop([seq], PURGED)
                 concerned += 1
-        self._execute("DELETE FROM link WHERE key = ?", (who,))
+        self._execute("DELETE FROM link WHERE key = ? OR browser_id = ?", (who, visitor))
+        self._execute("DELETE FROM damaged")  # nobody can say whose these rows are
         self.has_erased = True
         return concerned
 
