@@ -40,9 +40,10 @@ ORDER = """
     destinations.spec
     outbox  outbox.counts  outbox.reading  outbox.contract  outbox.codec  outbox.service
     outbox.memory.entry  outbox.memory.queue  outbox.memory
-    outbox.sqlite.directory  outbox.sqlite.database  outbox.sqlite.state  outbox.sqlite.rows  outbox.sqlite.notes
-    outbox.sqlite.queue  outbox.sqlite.claims  outbox.sqlite.requests  outbox.sqlite.reader  outbox.sqlite.pages
-    outbox.sqlite.salvage  outbox.sqlite.inspection  outbox.sqlite
+    outbox.sqlite.directory  outbox.sqlite.wake  outbox.sqlite.database  outbox.sqlite.state  outbox.sqlite.rows
+    outbox.sqlite.notes  outbox.sqlite.queue  outbox.sqlite.requests  outbox.sqlite.claims  outbox.sqlite.reader
+    outbox.sqlite.pages  outbox.sqlite.salvage  outbox.sqlite.inspection
+    outbox.sqlite
     outbox.buffer  outbox.inflight  outbox.observers  outbox.forks  outbox.exchanger  outbox.thread  outbox.outbox
     old_outbox  old_outbox.entry  old_outbox.shelf  old_outbox.links  old_outbox.memory
     old_outbox.eventtext  old_outbox.folder  old_outbox.row  old_outbox.database  old_outbox.sharedfile  old_outbox.board
@@ -68,6 +69,8 @@ ORDER = """
     cli.outbox.listing  cli.outbox.show  cli.outbox.verify  cli.outbox.retry_purge  cli.outbox.flush  cli.outbox.command
     cli.doctor  cli.doctor.lock_probe  cli.doctor.mounts  cli.doctor.directory  cli.doctor.runtime  cli.doctor.clock
     cli.doctor.process_limits  cli.doctor.files  cli.doctor.settings  cli.doctor.command
+    cli.worker  cli.worker.supervisor  cli.worker.arguments  cli.worker.orders  cli.worker.loading  cli.worker.health
+    cli.worker.delivering  cli.worker.command
     cli.main
     asgi  wsgi  fastapi  flask
     django.transactions  django.conf  django.forwarding
@@ -102,7 +105,7 @@ IMPORTERS = {
     "h11": ["delivery.http_stream"],  # it comes with httpx
     "httpx": ["delivery.transport"],
     # These tests do not see what is imported through it.
-    "importlib": ["cli.main", "cli.outbox.flush", "demo", "destinations.registry", "version"],
+    "importlib": ["cli.main", "cli.outbox.flush", "cli.worker.loading", "demo", "destinations.registry", "version"],
     "itsdangerous": ["http.visitor_cookies"],
     "orjson": ["values.json"],
     "pytest": ["testing.plugin"],
@@ -113,7 +116,10 @@ IMPORTERS = {
 
 # Imports within functions: (module, imported module) and the reason.
 LATE_IMPORTS: dict[tuple[str, str], str] = {
-    ("client.parts", "passerby.old_outbox.sqlite"): "needs SQLite and file locks, which not every Python and system has",
+    (
+        "client.parts",
+        "passerby.old_outbox.sqlite",
+    ): "needs SQLite and file locks, which not every Python and system has",
     ("collector.command", "passerby.collector.outbox_folder"): "needs file locks, which not every system has",
 }
 

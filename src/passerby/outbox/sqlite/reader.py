@@ -13,7 +13,7 @@ from .rows import SLOTS
 from .state import StoreState
 
 _PAGE = """
-SELECT e.seq, e.destination, e.state, v.event_id, v.visitor, v.payload, e.attempts, e.reason, e.since, e.ready
+SELECT e.seq, e.destination, e.state, v.event_id, v.visitor, v.payload, e.attempts, e.reason, ? - e.since, e.ready - ?
 FROM entry e JOIN event v ON v.id = e.seq >> {slots}
 WHERE e.seq > ? AND e.state IN ({states}) AND (? IS NULL OR e.destination = ?) AND (? IS NULL OR v.event_id = ?)
 ORDER BY e.seq LIMIT ?
@@ -30,21 +30,18 @@ def read_page(directory: StoreDirectory, query: StoreQuery, clock: float | None,
             connection.execute("BEGIN")
             state = StoreState(connection, "")
             state.begin(clock)
-            row = None if query.destination is None else state.destinations.get(query.destination)
-            if row is None and query.destination is not None:
+            numbers: dict[str | None, int | None] = {None: None}
+            numbers |= {name: row.number for name, row in state.destinations.items()}
+            if query.destination not in numbers:
                 return StorePage((), None)
+            number, event_id = numbers[query.destination], query.event_id
+            values = state.now, state.now, query.after, number, number, event_id, event_id, query.limit + 1
             states = ", ".join(str(STATES.index(each)) for each in query.states)
-            number, event_id = None if row is None else row.number, query.event_id
-            values = query.after, number, number, event_id, event_id, query.limit + 1
             found = connection.execute(_PAGE.format(slots=SLOTS, states=states), values).fetchall()
     finally:
         with suppress(StorageError), directory.turn(patience):
             connection.close()  # in a turn, as the last one that is closed moves the log into the file
         connection.close()
-    entries = tuple(
-        StoredEntry._make(
-            (state.name_of(row[1]), STATES[int(row[2])], *row[3:8], state.now - row[8], row[9] - state.now)
-        )
-        for row in found[: query.limit]
-    )
-    return StorePage(entries, found[query.limit - 1][0] if len(found) > query.limit else None)
+    page = found[: query.limit]
+    entries = [StoredEntry(state.name_of(number) or "", STATES[int(kind)], *rest) for _, number, kind, *rest in page]
+    return StorePage(tuple(entries), page[-1][0] if len(found) > query.limit else None)
