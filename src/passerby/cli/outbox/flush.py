@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import sys
 import time
 from argparse import Namespace
 from collections import Counter
@@ -17,6 +15,7 @@ from ...errors import SettingsError
 from ...outbox.contract import CLEARED, PURGED, StoreCommand
 from ...settings.env import read_environment, variable_of
 from .exit_codes import DONE, FOUND
+from .loading import load_tracking
 from .location import VARIABLE, CommandError, add_working_directory
 from .store import CommandStore, StoreSummary, report_quarantined
 from .terminal import Progress, entries, number_of, printable
@@ -79,7 +78,7 @@ def _find_tracking(directory: Path, options: Namespace, environ: Mapping[str, st
     """Return the tracking that delivers. Raises CommandError."""
     try:
         if options.tracking is not None:
-            tracking = _load(options.tracking)
+            tracking = load_tracking(options.tracking)
         elif options.find_tracking is not None:
             tracking = options.find_tracking()
         else:
@@ -103,23 +102,6 @@ def _check_destinations(tracking: Tracking, summary: StoreSummary) -> None:
             f"found entries waiting for {', '.join(unknown)}, which the settings do not have; use the settings of the "
             "app: PASSERBY_*, --tracking, or the app's own command line"
         )
-
-
-def _load(name: str) -> Tracking:
-    module, separator, path = name.partition(":")
-    if not (module and separator and path):
-        raise CommandError("--tracking: expected a module and a name in it, such as shop.tracking:tracking", 2)
-    if "" not in sys.path:  # as with `python -m`; an installed command does not have it
-        sys.path.insert(0, "")
-    try:
-        found: object = importlib.import_module(module)
-        for part in path.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise CommandError(f"--tracking: {error}", 2) from None
-    if not isinstance(found, Tracking):
-        raise CommandError(f"--tracking: found {type(found).__name__}, expected a Tracking", 2)
-    return found
 
 
 def _waiting_text(summary: StoreSummary, *, is_all_read: bool) -> str:

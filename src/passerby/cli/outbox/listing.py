@@ -74,7 +74,8 @@ def _as_json(store: CommandStore, summary: StoreSummary, reasons: Reasons) -> di
 
 def _as_text(store: CommandStore, summary: StoreSummary, reasons: Reasons) -> list[str]:
     if not summary.counts:
-        return [f"{store.path}: no events were recorded, nothing is waiting"]
+        is_all_read = not store.quarantined()
+        return [f"{store.path}: {'no events were recorded, nothing' if is_all_read else 'nothing readable'} is waiting"]
     seen = summary.deliverer_age
     deliverer = "no process has delivered yet" if seen is None else f"a process last delivered {age_text(seen)} ago"
     lines = [f"{store.path}: {entries(summary.total)}, {size_text(store.size)}; {deliverer}", ""]

@@ -35,6 +35,7 @@ CREATE INDEX entry_due ON entry (destination, codec, ready) WHERE head = 1;
 CREATE INDEX entry_held ON entry (since) WHERE state = 1;
 CREATE INDEX entry_dead ON entry (destination, ready) WHERE state = 2;
 CREATE TABLE link (kind TEXT, key TEXT, browser_id TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (kind, key));
+CREATE INDEX link_browser ON link (browser_id);
 CREATE INDEX link_age ON link (at);
 CREATE TABLE mark (kind TEXT, digest BLOB, at REAL NOT NULL, PRIMARY KEY (kind, digest)) WITHOUT ROWID;
 CREATE TABLE watch (event_id TEXT PRIMARY KEY, until REAL NOT NULL, outcomes TEXT NOT NULL) WITHOUT ROWID;
