@@ -27,7 +27,7 @@ from passerby.values.outcome import Dead, Delivered, Dropped
 from tests.making import eventually
 
 from .conftest import MakeSqlite
-from .process import Process
+from .process import Process, event_of
 from .surroundings import Deliverer, FaultyStore, MakeOutbox, record
 
 
