@@ -60,7 +60,7 @@ class StoreTransaction(RequestTransaction):
             self.watch(event_id)
         names = list(state.destinations) if batch.counts else [request.destination for request in batch.wanted]
         result.counts = {name: state.counts_of(name, self._next_due(name), suspects=name in suspects) for name in names}
-        result.is_full = not self._has_room(1, 1)
+        result.room = self._quotas.max_events - self._state.values["entries"] if self._has_room(1, 1) else 0
         result.deliverer_age = state.deliverer_age
 
     def _claim_wanted(self, batch: ExchangeBatch, *, is_repeated: bool) -> list[str]:
