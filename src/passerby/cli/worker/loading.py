@@ -58,9 +58,7 @@ def _load(name: str) -> Tracking:
     except (ImportError, AttributeError) as error:
         raise CommandError(f"--tracking: {error}", _MISUSED) from None
     if isinstance(found, Sites):
-        raise CommandError(
-            "--tracking: found Sites, expected a Tracking; run a worker for each", _MISUSED
-        )
+        raise CommandError("--tracking: found Sites, expected a Tracking; run a worker for each", _MISUSED)
     if not isinstance(found, Tracking):
         raise CommandError(f"--tracking: found {type(found).__name__}, expected a Tracking", _MISUSED)
     return found
