@@ -40,9 +40,8 @@ ORDER = """
     destinations.spec
     outbox  outbox.counts  outbox.reading  outbox.contract  outbox.codec  outbox.service
     outbox.memory.entry  outbox.memory.queue  outbox.memory
-    outbox.sqlite.directory  outbox.sqlite.database  outbox.sqlite.state  outbox.sqlite.rows  outbox.sqlite.notes
-    outbox.sqlite.queue  outbox.sqlite.claims  outbox.sqlite.requests  outbox.sqlite.reader  outbox.sqlite.pages
-    outbox.sqlite.salvage  outbox.sqlite
+    outbox.sqlite.directory  outbox.sqlite.database  outbox.sqlite.state  outbox.sqlite.rows  outbox.sqlite.queue
+    outbox.sqlite.requests  outbox.sqlite.claims  outbox.sqlite.pages  outbox.sqlite.salvage  outbox.sqlite
     outbox.buffer  outbox.inflight  outbox.observers  outbox.forks  outbox.exchanger  outbox.thread  outbox.outbox
     old_outbox  old_outbox.entry  old_outbox.shelf  old_outbox.links  old_outbox.memory
     old_outbox.eventtext  old_outbox.folder  old_outbox.row  old_outbox.database  old_outbox.sharedfile  old_outbox.board

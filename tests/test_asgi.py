@@ -36,7 +36,7 @@ from passerby.fastapi import get_tracker
 from passerby.http.caching import may_be_shared
 from passerby.http.policy import Policy
 from passerby.http.session_reader import SessionReader
-from passerby.old_outbox.memory import MemoryOutbox
+from passerby.outbox.outbox import Outbox
 from passerby.testing import CapturedEvents
 from passerby.values.browser_id import is_uuid
 from tests.making import (
@@ -957,9 +957,9 @@ class TestFaults:
             (Client, "point_of_sale"),
             (Client, "capture"),
             (Client, "now"),
-            (MemoryOutbox, "put"),
-            (MemoryOutbox, "link"),
-            (Delivery, "enqueue"),
+            (Outbox, "record"),
+            (Outbox, "ask_now"),
+            (Delivery, "record"),
             (BrowserIds, "take"),
             (BrowserIds, "wait"),
         ],

@@ -25,16 +25,16 @@ NOWHERE = "http://localhost:9"
 LOST = "7 events were not delivered before exit and are lost with this process"
 
 STUCK_DISK = """
-from passerby.old_outbox.database import Database
-write = Database.write
-def write_once(self, *what, **more):
+from passerby.outbox.sqlite import SqliteStore
+exchange = SqliteStore.exchange
+def exchange_once(self, batch):
     if ready.is_set():
         threading.Event().wait()
-    write(self, *what, **more)
-Database.write = write_once
+    return exchange(self, batch)
+SqliteStore.exchange = exchange_once
 ready = threading.Event()
 tell("script", {stored})
-assert tracking._delivery._outbox.flush_to_disk(30)
+assert tracking.stats().unstored == 0
 ready.set()
 tell("script", {unstored})
 """
@@ -165,8 +165,8 @@ def test_a_full_outbox_is_said_by_disabled_loggers_once_a_minute(
         tracking.for_visitor(BROWSER_ID).event("ADD")
 
     assert dropped(tracking) == {"full": 49}
-    assert [record.name for record in caplog.records] == ["passerby.old_outbox"]
-    assert caplog.messages[0].startswith("the outbox is full: events for sitecore are dropped and counted")
+    assert [record.name for record in caplog.records] == ["passerby.outbox"]
+    assert caplog.messages[0].startswith("the outbox is full: events are dropped and counted")
 
 
 def test_ours_are_silent_where_nothing_is_configured() -> None:

@@ -18,7 +18,8 @@ from starlette.websockets import WebSocket
 from passerby import Tracking
 from passerby.asgi import TrackingMiddleware
 from passerby.errors import SettingsError
-from passerby.old_outbox.database import Database
+from passerby.outbox.contract import ExchangeBatch, ExchangeResult, StorageError
+from passerby.outbox.sqlite import SqliteStore
 from passerby.settings.env import read_environment
 from passerby.settings.settings import make_settings
 from passerby.wsgi import TrackingMiddleware as WsgiMiddleware
@@ -34,7 +35,6 @@ from tests.making import (
     make_scope,
     page,
 )
-from tests.old_outbox.told import put
 
 PATIENCE = 60.0  # seconds, on the slowest machine
 
@@ -45,6 +45,7 @@ class Disk:
     def __init__(self) -> None:
         self.is_written = threading.Event()
         self._may_write = threading.Event()
+        self._is_full = False
 
     def __enter__(self) -> Disk:
         return self
@@ -56,20 +57,28 @@ class Disk:
         self.is_written.set()
         assert self._may_write.wait(PATIENCE)
 
+        if self._is_full:
+            raise StorageError("disk full")
+
     def go_on(self) -> None:
+        self._may_write.set()
+
+    def fill(self) -> None:
+        self._is_full = True
         self._may_write.set()
 
 
 @pytest.fixture
 def slow_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
-    write: Callable[..., None] = Database.write
+    exchange = SqliteStore.exchange
     with Disk() as disk:
 
-        def wait_and_write(database: Database, *what: Any, **more: Any) -> None:
-            disk.wait()
-            write(database, *what, **more)
+        def wait_and_exchange(store: SqliteStore, batch: ExchangeBatch) -> ExchangeResult:
+            if batch.recorded:
+                disk.wait()
+            return exchange(store, batch)
 
-        monkeypatch.setattr(Database, "write", wait_and_write)
+        monkeypatch.setattr(SqliteStore, "exchange", wait_and_exchange)
         yield disk
 
 
@@ -138,13 +147,13 @@ class TestAsgi:
         assert sent[0]["status"] == 200
         assert tracking.stats().store_timeouts == 1
         slow_disk.go_on()
-        assert tracking._client._outbox.flush_to_disk(PATIENCE), "late is not lost"
+        await eventually_async(lambda: not tracking.stats().unstored)  # late is not lost
 
     async def test_a_request_that_tells_nothing_waits_for_nobody(
         self, make_durable: MakeTracking, slow_disk: Disk
     ) -> None:
         tracking = make_durable()
-        put(tracking._client._outbox, BROWSER_ID, "sitecore")
+        tracking.for_visitor(BROWSER_ID).event("ADD")
         await asyncio.to_thread(slow_disk.is_written.wait, PATIENCE)
 
         sent = await call(TrackingMiddleware(page(), tracking=tracking), returning())
@@ -208,7 +217,6 @@ class TestAsgi:
         (tmp_path / "outbox").touch()
         app = TrackingMiddleware(telling(), tracking=tracking)
         tracking.for_visitor(BROWSER_ID).event("FIRST")
-        tracking._client._outbox.flush_to_disk(0.01)
         await eventually_async(lambda: tracking.stats().outbox != "ok")
 
         assert (await asyncio.wait_for(call(app, returning()), PATIENCE))[0]["status"] == 200
@@ -324,7 +332,7 @@ class TestWithoutLimit:
         with ThreadPoolExecutor() as pool:
             answering = pool.submit(answer, tracking)
             assert slow_disk.is_written.wait(PATIENCE)
-            tracking._client._outbox._writer.trouble = "disk full"  # type: ignore[attr-defined]
+            slow_disk.fill()
             assert answering.result(PATIENCE) == 200
         assert tracking.stats().store_timeouts == 1
         assert tracking.stats().unstored == 1

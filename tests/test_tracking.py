@@ -399,12 +399,12 @@ class TestLedger:
         assert tracking.flush(PATIENCE) == 0
         assert [event["type"] for event in collector.events] == ["VIEW"]
         assert tracking.stats().destinations["sitecore"].held == 2
-        assert second.process_event_queue() == 2
+        assert second.process_event_queue().wait_stored(PATIENCE) == 2
         assert tracking.flush(PATIENCE) == 0
         assert [event.get("n") for event in collector.events] == [None, 1, 2]
         first.add_to_event_queue("ADD", {"n": 3})
-        assert second.clear_event_queue() == 1
-        assert second.process_event_queue() == 0
+        assert second.clear_event_queue().wait_stored(PATIENCE) == 1
+        assert second.process_event_queue().wait_stored(PATIENCE) == 0
         assert dropped(tracking) == {"cleared": 1}
         assert tracking.stats().destinations["sitecore"].is_balanced
 
@@ -585,10 +585,12 @@ class TestTransactions:
         tracker.add_to_event_queue("BEFORE")
         unit.is_open = True
         tracker.add_to_event_queue("DURING")
-        assert tracker.process_event_queue() == 1, "as many as were held when it was asked"
+        released = tracker.process_event_queue()
+        assert released.count is None
         assert tracking.stats().destinations["sitecore"].held == 1
 
         unit.end(unit.on_commit)
+        assert released.wait_stored(PATIENCE) == 2
         assert tracking.flush(PATIENCE) == 0
         assert [event["type"] for event in collector.events] == ["BEFORE", "DURING"]
 
@@ -597,8 +599,9 @@ class TestTransactions:
         unit.is_open = False
         tracker.add_to_event_queue("BEFORE")
         unit.is_open = True
-        assert tracker.clear_event_queue() == 1
+        cleared = tracker.clear_event_queue()
         unit.end(unit.on_rollback)
+        assert cleared.count == 0
         assert tracking.stats().destinations["sitecore"].held == 1
 
     def test_a_mistake_of_ours_at_the_commit_is_counted(
@@ -612,7 +615,7 @@ class TestTransactions:
             raise RuntimeError("injected")
 
         receipt = tracking.for_visitor(BROWSER_ID).event("ONE")
-        monkeypatch.setattr("passerby.delivery.Delivery.enqueue", fail)
+        monkeypatch.setattr("passerby.delivery.Delivery.record", fail)
         unit.end(unit.on_commit)
         assert receipt.outcomes == {"sitecore": Dropped("internal")}
         assert tracking.stats().destinations["sitecore"].is_balanced

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from passerby.collector import CollectorServer
-from passerby.old_outbox.sqlite import SqliteOutbox
+from passerby.outbox.reading import StoreQuery
+from passerby.outbox.sqlite import SqliteStore
 from tests.making import Stopwatch
 
 ROOT = Path(__file__).parents[2]
@@ -92,10 +93,9 @@ class Script:
 
 def number_kept(outbox: str) -> int:
     """How many events a process has left on disk."""
-    successor = SqliteOutbox(outbox.removeprefix("sqlite://"), ["sitecore"])
-    successor.start().result(PATIENCE)
-    number = successor.waiting()
-    assert successor.close(PATIENCE)
+    store = SqliteStore(outbox.removeprefix("sqlite://"))
+    number = len(store.read(StoreQuery(("waiting",), limit=10_000)).entries)
+    store.close()
     return number
 
 

@@ -77,3 +77,8 @@ def make_outbox() -> Iterator[Callable[..., Outbox]]:
     yield make
     for outbox in made:
         outbox.close(10.0)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def any_store(request: pytest.FixtureRequest, make_sqlite: MakeSqlite) -> EventStore:
+    return MemoryStore() if request.param == "memory" else make_sqlite()

@@ -52,12 +52,9 @@ class StoreWait:
             self.store_timeouts += number
 
     def wait_sync(self, number: int) -> None:
-        """Wait until events are stored. This thread stores them itself unless another one does."""
-        timeout = _CHECK_INTERVAL if self._timeout is None else self._timeout
-        while not self._outbox.wait_stored(self._outbox.ticket, timeout):
-            if self._timeout is not None or not self._outbox.is_working:
-                self.store_timeouts += number
-                return
+        """Wait until events are stored, for at most the timeout; without one until the store accepts nothing."""
+        if not self._outbox.wait_stored(self._outbox.ticket, self._timeout):
+            self.store_timeouts += number
 
     def wait_at_once(self) -> None:
         """Wait for one event for which no response waits, if waiting is allowed.

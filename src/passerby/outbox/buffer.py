@@ -6,11 +6,16 @@ import threading
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from logging import Logger
 from typing import Any
 
-from .contract import FULL, MAX_BATCH, RecordedEvent, StoreRequest
+from ..logs import get_logger
+from .contract import MAX_BATCH, BrowserIdExchange, RecordedEvent, StoreCommand, StoreRequest
+
+log: Logger = get_logger("passerby.outbox")
 
 _BATCH_BYTES = 4 << 20
+_REQUEST_BYTES = 200  # about what a request takes
 _RESENT = 2.0  # seconds; so much of what was acknowledged is sent again where a store has lost batches
 
 
@@ -36,6 +41,8 @@ class BufferedPart:
 class RecordBuffer:
     """A queue of events and requests, bounded in bytes. Used by all threads.
 
+    `entries` is how many entries (an event at a destination) are in no store yet.
+
     A ticket is the number of an item. All up to the ticket `stored` are in the store.
 
     Args:
@@ -48,6 +55,7 @@ class RecordBuffer:
         self._items: deque[RecordedEvent | tuple[StoreRequest, Future[Any]]] = deque()
         self._dropped: dict[tuple[str, str], int] = {}
         self._bytes = 0
+        self.entries: int = 0
         self._again: deque[RecordedEvent] = deque()
         self._recent: deque[tuple[float, list[RecordedEvent]]] = deque()
         self._waiting: list[tuple[int, Future[None]]] = []
@@ -58,24 +66,28 @@ class RecordBuffer:
         return len(self._items) + len(self._again) + len(self._dropped)
 
     def add(self, event: RecordedEvent) -> int:
-        """Add an event. Returns its ticket, or 0 if there is no room; then it is counted as dropped."""
+        """Add an event. Returns its ticket, or 0 if there is no room."""
         size = len(event.payload)
         with self._lock:
             if self._bytes + size <= self._max_bytes:
                 self._bytes += size
+                self.entries += len(event.destinations)
                 self._items.append(event)
                 self.ticket += 1
                 return self.ticket
-        for name in event.destinations:
-            self.drop(name, FULL)
         return 0
 
     def ask(self, request: StoreRequest) -> Future[Any]:
-        """Add a request. Returns a future for its answer."""
+        """Add a request. Returns a future for its answer, which says nothing if there is no room."""
         answer: Future[Any] = Future()
         with self._lock:
-            self._items.append((request, answer))
-            self.ticket += 1
+            if self._bytes + _REQUEST_BYTES <= self._max_bytes or _must_be_kept(request):
+                self._bytes += _REQUEST_BYTES
+                self._items.append((request, answer))
+                self.ticket += 1
+                return answer
+        log.warning("too many requests wait for the outbox's store; one is dropped, and what is held stays held")
+        answer.set_result([] if isinstance(request, BrowserIdExchange) else None)
         return answer
 
     def drop(self, destination: str, reason: str, number: int = 1) -> None:
@@ -97,6 +109,7 @@ class RecordBuffer:
                     taken.events.append(item)
                     size += len(item.payload)
                 else:
+                    size += _REQUEST_BYTES
                     taken.requests.append(item[0])
                     taken.futures.append(item[1])
                 items.popleft()
@@ -125,6 +138,7 @@ class RecordBuffer:
         """Note that a part is in the store."""
         with self._lock:
             self.stored = max(self.stored, part.ticket)
+            self.entries -= sum(len(event.destinations) for event in part.events)
             if part.events:
                 self._recent.append((now, part.events))
             while self._recent and self._recent[0][0] < now - _RESENT:
@@ -135,10 +149,16 @@ class RecordBuffer:
             if future.set_running_or_notify_cancel():
                 future.set_result(None)
 
-    def send_again(self) -> int:
+    def send_again(self, now: float) -> int:
         """Put what was stored in the last moments before what waits. Returns how many events."""
         with self._lock:
-            events = [event for _, recent in self._recent for event in recent]
+            events = [event for at, recent in self._recent if at >= now - _RESENT for event in recent]
             self._recent.clear()
             self._again.extend(events)
+            self.entries += sum(len(event.destinations) for event in events)
         return len(events)
+
+
+def _must_be_kept(request: StoreRequest) -> bool:
+    """Return whether a request is kept though there is no room: who is to be erased is."""
+    return isinstance(request, StoreCommand) and request.kind in ("purge_visitor", "suppress")

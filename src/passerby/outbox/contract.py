@@ -55,6 +55,7 @@ MAX_DEAD = 10_000  # dead letters of one destination
 MAX_LINKS = 100_000
 MAX_BATCH = 200  # events
 FULL, PURGED, CLEARED, EXPIRED, DAMAGED, SUPPRESSED = "full", "purged", "cleared", "expired", "damaged", "suppressed"
+INTERNAL = "internal"
 
 WhenStoreFull = Literal["drop_newest", "drop_oldest", "raise"]
 SettlementKind = Literal["delivered", "dead", "retry", "unsent"]
@@ -267,7 +268,7 @@ class ExchangeResult:
         settled: of watched events: ID, destination, outcome.
         dropped: events that were recorded or held and are not kept: ID, destination, reason.
         counts: by destination, of those that wanted or touched something, or of all if the batch asked for counts.
-        is_full: whether the store takes no more events.
+        room: how many more entries the store takes; 0 or less if it is full.
         deliverer_age: seconds since any process last claimed, or None if none has.
     """
 
@@ -279,8 +280,13 @@ class ExchangeResult:
     settled: list[tuple[str, str, Outcome]] = field(default_factory=list[tuple[str, str, Outcome]])
     dropped: list[tuple[str, str, str]] = field(default_factory=list[tuple[str, str, str]])
     counts: Mapping[str, DestinationCounts] = field(default_factory=dict[str, DestinationCounts])
-    is_full: bool = False
+    room: int = 1
     deliverer_age: float | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the store takes no more events."""
+        return self.room <= 0
 
 
 @dataclass(frozen=True, slots=True)

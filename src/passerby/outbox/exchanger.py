@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from logging import Logger
 from secrets import token_hex
 from typing import Any
 
-from ..logs import get_logger
+from ..logs import get_logger, log_loss
 from .buffer import BufferedPart, RecordBuffer
 from .contract import (
+    FULL,
+    WRITER_AGE,
+    BrowserIdExchange,
     ClaimedEvent,
     EventStore,
     ExchangeBatch,
@@ -43,12 +47,13 @@ class StoreExchanger:
         in_flight: what is wanted and claimed.
         observers: are notified of what became of events.
         clock: a monotonic clock, in seconds.
+        room: how many entries the store takes at the start.
 
     Attributes:
         trouble: why the store does not take events, or None.
         retry_at: when what failed is tried again.
         counts: by destination, some seconds old.
-        is_full: whether the store takes no more events.
+        room: how many more entries the store takes.
         lost_batches: how many events were sent again because the store had lost them.
         late: how many outcomes came too late.
     """
@@ -60,6 +65,7 @@ class StoreExchanger:
         in_flight: InFlight,
         observers: ObserverRegistry,
         clock: Callable[[], float],
+        room: float,
     ) -> None:
         self._store = store
         self._buffer = buffer
@@ -70,16 +76,18 @@ class StoreExchanger:
         self._number = self._acknowledged = 0
         self._settled: deque[Settlement] = deque()
         self._reports: deque[ServiceReport] = deque()
+        self._counting: deque[Future[None]] = deque()
         self._failures: dict[str, str] = {}
         self._unfinished: tuple[BufferedPart, int] | None = None
         self._began: float | None = None
         self._counted = -COUNT_EVERY
+        self._numbered = clock()
         self._can_drain = self._has_news = self._has_warned = False
         self._on_claimed: Callable[[Sequence[ClaimedEvent]], None] | None = None
         self.trouble: str | None = None
         self.retry_at: float = 0.0
         self.counts: Mapping[str, DestinationCounts] = {}
-        self.is_full: bool = False
+        self.room: float = room
         self.lost_batches: int = 0
         self.late: int = 0
 
@@ -98,8 +106,8 @@ class StoreExchanger:
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing waits for an exchange."""
-        return not (len(self._buffer) or self._settled or self._unfinished)
+        """Whether nothing waits for an exchange, and none is under way."""
+        return not (len(self._buffer) or self._settled or self._unfinished or self._began is not None)
 
     def deliver(self, on_claimed: Callable[[Sequence[ClaimedEvent]], None] | None) -> None:
         """Hand what is claimed from now on to a function."""
@@ -126,9 +134,12 @@ class StoreExchanger:
         """Exchange although nothing is known to wait."""
         self._has_news = True
 
-    def count_next(self) -> None:
-        """Have the next exchange bring all counts."""
-        self._counted = self._clock() - COUNT_EVERY - 1
+    def count_next(self) -> Future[None]:
+        """Have the next exchange bring all counts. Returns a future that is done then."""
+        counted: Future[None] = Future()
+        self._counting.append(counted)
+        self._has_news = True
+        return counted
 
     def retry_now(self) -> None:
         """Have the next exchange repeat what failed."""
@@ -156,6 +167,7 @@ class StoreExchanger:
     def _send(self, part: BufferedPart, number: int, now: float) -> bool:
         settled = _take(self._settled) if self._settled else []
         reports = _take(self._reports) if self._reports else []
+        counting = _take(self._counting) if self._counting else []
         batch = ExchangeBatch(
             self._writer,
             number,
@@ -168,7 +180,7 @@ class StoreExchanger:
             requests=part.requests,
             wanted=self._in_flight.wanted(),
             watched=self._observers.watched_now(now),
-            counts=now - self._counted > COUNT_EVERY,
+            counts=bool(counting) or now - self._counted > COUNT_EVERY,
         )
         self._began = now
         try:
@@ -178,7 +190,8 @@ class StoreExchanger:
                 log.exception("internal error in the outbox's store; will retry")
             self._settled.extendleft(reversed(settled))
             self._reports.extendleft(reversed(reports))
-            self._note_trouble(getattr(error, "reason", "internal error"), part, number, now)
+            self._counting.extend(counting)
+            self._note_trouble(getattr(error, "reason", "internal error"), now)
             return False
         finally:
             self._began = None
@@ -186,6 +199,9 @@ class StoreExchanger:
             self._note_result(batch, part, result, now)
         except Exception:  # of an observer, or of who takes the claims: they are due again when their lease ends
             log.exception("internal error in the outbox")
+        for counted in counting:
+            if counted.set_running_or_notify_cancel():
+                counted.set_result(None)
         return True
 
     def _next_part(self, now: float) -> tuple[BufferedPart, int]:
@@ -196,15 +212,14 @@ class StoreExchanger:
         if not (part.events or part.requests or part.dropped):
             return part, 0
         self._number += 1
-        return part, self._number
+        self._unfinished = part, self._number
+        return self._unfinished
 
-    def _note_trouble(self, reason: str, part: BufferedPart, number: int, now: float) -> None:
-        if number:
-            self._unfinished = part, number
+    def _note_trouble(self, reason: str, now: float) -> None:
         self.retry_at = now + RETRY_AFTER
         if self.trouble != reason:
             self.trouble = reason
-            log.warning("the outbox's store fails (%s); events wait in memory", reason)
+            log_loss(log, "the outbox's store fails (%s); events wait in memory until it works", reason)
 
     def _note_result(self, batch: ExchangeBatch, part: BufferedPart, result: ExchangeResult, now: float) -> None:
         if batch.number:
@@ -212,23 +227,36 @@ class StoreExchanger:
         if self.trouble is not None and self._unfinished is None:
             log.warning("the outbox's store works again")
             self.trouble = None
-        if result.previous < self._acknowledged:
-            number = self._buffer.send_again()
+        is_forgotten = now - self._numbered > WRITER_AGE  # for good reason
+        if result.previous < self._acknowledged and not is_forgotten:
+            number = self._buffer.send_again(now)
             self.lost_batches += number
             log.error("the store has lost acknowledged events; the last %d are stored again", number)
         self._acknowledged = result.number
+        if batch.number:
+            self._numbered = now
         self._buffer.note_stored(part, now)
-        self.is_full, self.late = result.is_full, self.late + result.late
+        if any(reason == FULL for _, _, reason in result.dropped):
+            self.log_full()
+        self.room, self.late = result.room, self.late + result.late
         if batch.counts:
             self._counted = now
             self._warn_of_delay(result)
+            self._observers.note_empty(not (len(self._buffer) or any(each.waiting for each in result.counts.values())))
         if result.counts:
             self._note_breakers(result.counts)
             self.counts = {**self.counts, **result.counts}
         self._in_flight.add(result.claimed, result.counts, now)
         self._observers.notify_all(batch, part, result)
+        self._put_back_unwanted(part, result)
         if result.claimed and self._on_claimed is not None:
             self._on_claimed(result.claimed)
+
+    def _put_back_unwanted(self, part: BufferedPart, result: ExchangeResult) -> None:
+        """Put browser IDs back that their caller no longer waits for."""
+        for request, future, answer in zip(part.requests, part.futures, result.answers, strict=False):
+            if future.cancelled() and isinstance(request, BrowserIdExchange) and answer:
+                self._buffer.ask(BrowserIdExchange(request.issuer, put_back=answer))
 
     def _note_breakers(self, counts: Mapping[str, DestinationCounts]) -> None:
         for name, each in counts.items():
@@ -239,6 +267,10 @@ class StoreExchanger:
                 log.warning("%s: %d consecutive failures (%s); delivery pauses and will retry", name, FAILURES, reason)
             elif each.breaker == "closed" and was_open:
                 log.info("%s responds again; delivery continues", name)
+
+    def log_full(self) -> None:
+        """Say that events are dropped for want of room; at most once a minute."""
+        log_loss(log, "the outbox is full: events are dropped and counted (see max_events, max_bytes, when_full)")
 
     def _warn_of_delay(self, result: ExchangeResult) -> None:
         """Warn once while events are due for long, although their service answers."""

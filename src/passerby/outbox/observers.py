@@ -7,11 +7,15 @@ import weakref
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from logging import Logger
 from typing import Protocol
 
+from ..logs import get_logger
 from ..values.outcome import Dead, Delivered, Dropped, Outcome
 from .buffer import BufferedPart
-from .contract import ExchangeBatch, ExchangeResult, Settlement
+from .contract import BrowserLink, ExchangeBatch, ExchangeResult, Settlement, StoreCommand, StoreRequest
+
+log: Logger = get_logger("passerby.outbox")
 
 WATCH_EVERY = 0.05  # seconds
 _TRACKED = 100_000  # events of which a flush knows
@@ -74,6 +78,11 @@ class PendingFlush:
         return len(self._pending) + len(self._postponed)
 
     @property
+    def pending(self) -> list[str]:
+        """The events that it waits for."""
+        return [*self._pending, *self._postponed]
+
+    @property
     def sample(self) -> list[str]:
         """Some of the events that it waits for."""
         return list(islice(list(self._pending), _WATCHED_AT_ONCE))
@@ -86,16 +95,39 @@ class ObserverRegistry:
         self._observers: weakref.WeakValueDictionary[str, StoreObserver] = weakref.WeakValueDictionary()
         self._watched: dict[str, float] = {}
         self._open: dict[str, int] = {}
+        self._held: dict[str, dict[str, int]] = {}
+        self._recorded: list[str] = []
         self._flushes: list[PendingFlush] = []
 
-    def add(self, event_id: str, observer: StoreObserver | None, destinations: int) -> None:
-        """Note who observes an event, and at how many destinations it is to be settled here."""
+    def add(self, event_id: str, observer: StoreObserver | None, destinations: int, holder: str | None = None) -> None:
+        """Note who observes an event, and at how many destinations it is to be settled here.
+
+        Args:
+            event_id: the event's ID.
+            observer: who observes it.
+            destinations: how many destinations; 0 if they are not to be followed.
+            holder: the visitor for whom it is held, if it is.
+        """
         if observer is not None:
             self._observers[event_id] = observer
-        if destinations:
+        if destinations and holder is None:
             self._open[event_id] = destinations
             if len(self._open) > _TRACKED:
                 self._open.pop(next(iter(self._open)), None)
+        elif destinations and holder is not None:
+            self._held.setdefault(holder, {})[event_id] = destinations
+            if len(self._held) > _TRACKED:
+                self._held.pop(next(iter(self._held)), None)
+
+    def follow_request(self, request: StoreRequest) -> None:
+        """Follow what a request does with held events: they are released, dropped, or those of another visitor."""
+        if isinstance(request, BrowserLink):
+            if request.kind == "visit" and (held := self._held.pop(request.key, None)):
+                self._held.setdefault(request.browser_id, {}).update(held)
+        elif isinstance(request, StoreCommand) and request.kind in {"release", "clear", "purge_visitor", "suppress"}:
+            held = self._held.pop(request.who, None)
+            if held and request.kind == "release":
+                self._open |= held
 
     def watch(self, event_ids: Sequence[str]) -> None:
         """Ask the store for the outcomes of events from now on."""
@@ -117,6 +149,19 @@ class ObserverRegistry:
         finally:
             self._flushes.remove(flush)
 
+    def forget(self, event_ids: Sequence[str]) -> None:
+        """Note that events wait nowhere any more: other processes have delivered them."""
+        for event_id in event_ids:
+            self._open.pop(event_id, None)
+            for flush in self._flushes:
+                flush.settle(event_id)
+
+    def note_empty(self, is_empty: bool) -> None:
+        """Note whether nothing waits in the store. What was recorded before the last such note is settled then."""
+        if is_empty:
+            self.forget(self._recorded)
+        self._recorded = list(self._open) if self._open else []
+
     def postpone(self, event_id: str, due: float) -> None:
         """Note that an event is tried again only then."""
         for flush in self._flushes:
@@ -134,7 +179,8 @@ class ObserverRegistry:
         for event in part.events if self._observers else ():
             observer = self._observers.get(event.event_id)
             if observer is not None and event.event_id not in refused:
-                observer.on_stored()
+                with _logged():
+                    observer.on_stored()
         for future, answer in zip(part.futures, result.answers, strict=False):
             if future.set_running_or_notify_cancel():
                 future.set_result(answer)
@@ -164,7 +210,17 @@ class ObserverRegistry:
         observer = self._observers.get(event_id)
         if observer is not None:
             for name in names:
-                observer.on_settled(name, outcome)
+                with _logged():
+                    observer.on_settled(name, outcome)
+
+
+@contextmanager
+def _logged() -> Generator[None]:
+    """Log what an observer raises: it must not keep the others from being notified."""
+    try:
+        yield
+    except Exception:
+        log.exception("internal error of an observer")
 
 
 def _outcome_of(settlement: Settlement) -> Outcome | None:

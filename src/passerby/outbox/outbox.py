@@ -14,17 +14,20 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from logging import Logger
+from math import inf
 from typing import Any, Literal
 
 from ..errors import ValidationError
 from ..events.event import Event
 from ..logs import get_logger
 from ..process import register_fork_listener
+from ..values.futures import wait_sync
 from ..values.outcome import Dropped
 from .buffer import RecordBuffer
 from .codec import encode
 from .contract import (
     FULL,
+    INTERNAL,
     ClaimedEvent,
     EventStore,
     RecordedEvent,
@@ -46,7 +49,7 @@ log: Logger = get_logger("passerby.outbox")
 BUFFER_BYTES = 16 << 20
 LEASE = 30.0  # seconds
 _GROUP = 64  # events
-_IDLE = 0.2  # seconds without anything to try, after which a flush gives up
+_IDLE = 4  # looks that find nothing to try, after which a flush gives up
 
 
 class Outbox:
@@ -55,6 +58,7 @@ class Outbox:
     Args:
         store: the store.
         when_full: "raise" has `record` raise ValidationError while the store is full, going by the last exchange.
+        room: how many entries the store takes at the start, if that is known.
         buffer_bytes: how much waits for the store at most.
         lease: seconds of a claim.
         clock: a monotonic clock, in seconds.
@@ -64,12 +68,14 @@ class Outbox:
         self,
         store: EventStore,
         when_full: WhenStoreFull = "drop_newest",
+        room: float = inf,
         buffer_bytes: int = BUFFER_BYTES,
         lease: float = LEASE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._when_full: WhenStoreFull = when_full
+        self._initial_room = room
         self._buffer_bytes = buffer_bytes
         self._lease = lease
         self._clock = clock
@@ -84,7 +90,9 @@ class Outbox:
         self._buffer = RecordBuffer(self._buffer_bytes)
         self._in_flight = InFlight(self._lease)
         self._observers = ObserverRegistry()
-        self._exchanger = StoreExchanger(self._store, self._buffer, self._in_flight, self._observers, self._clock)
+        self._exchanger = StoreExchanger(
+            self._store, self._buffer, self._in_flight, self._observers, self._clock, self._initial_room
+        )
         self._thread = self._make_thread()
         self._is_held_for_fork = False
 
@@ -113,20 +121,39 @@ class Outbox:
         """
         if self._pid != os.getpid():
             self.reset_after_fork()
-        if self._exchanger.is_full and self._when_full == "raise":
-            raise ValidationError("the outbox is full; raise max_events, or look why nothing is delivered")
-        payload, is_linked = encode(event), event.browser_id is not None
+        if not destinations:
+            return 0
+        if self._buffer.entries + len(destinations) > self._exchanger.room and self._when_full != "drop_oldest":
+            if self._when_full == "raise":
+                raise ValidationError("the outbox is full; raise max_events, or look why nothing is delivered")
+            return self._refuse(event.id, destinations, observer, FULL)
+        try:
+            payload, is_linked = encode(event), event.browser_id is not None
+        except (TypeError, ValueError):
+            log.exception("an event cannot be encoded; it is dropped")
+            return self._refuse(event.id, destinations, observer, INTERNAL)
         recorded = RecordedEvent(
             event.id, event.visitor, destinations, payload, self._clock(), event.user_id, held, is_linked
         )
-        self._observers.add(event.id, observer, len(destinations) if self._in_flight.is_delivering else 0)
+        number = len(destinations) if self._in_flight.is_delivering else 0
+        self._observers.add(event.id, observer, number, event.visitor if held else None)
         ticket = self._buffer.add(recorded)
         if not ticket:
-            self._observers.notify(event.id, destinations, Dropped(FULL))
+            return self._refuse(event.id, destinations, observer, FULL)
         # What is lost with the process anyway is exchanged in groups while it is not delivered here.
         if not is_awaited and (self._store.is_durable or self._in_flight.is_delivering or ticket % _GROUP == 1):
             self._wake()
         return ticket
+
+    def _refuse(self, event_id: str, destinations: Sequence[str], observer: StoreObserver | None, reason: str) -> int:
+        """Drop and count an event."""
+        self.drop(destinations, reason)
+        if reason == FULL:
+            self._exchanger.log_full()
+        self._observers.add(event_id, observer, 0)
+        self._observers.notify(event_id, destinations, Dropped(reason))
+        self._wake()
+        return 0
 
     def drop(self, destinations: Sequence[str], reason: str) -> None:
         """Count an event that is not recorded."""
@@ -135,12 +162,14 @@ class Outbox:
 
     def ask(self, request: StoreRequest) -> Future[Any]:
         """Send a request behind all that was recorded before. Returns a future for the answer."""
+        self._observers.follow_request(request)
         answer = self._buffer.ask(request)
         self._wake()
         return answer
 
     def ask_now(self, request: StoreRequest, timeout: float) -> Any:
         """Send a request and wait for its answer. Returns None if the store does not answer in time."""
+        self._observers.follow_request(request)
         answer = self._buffer.ask(request)
         self.wait_stored(self._buffer.ticket, timeout)
         return answer.result() if answer.done() else None
@@ -150,17 +179,22 @@ class Outbox:
         self._wake()
         return self._buffer.when_stored(self._buffer.ticket if ticket is None else ticket)
 
-    def wait_stored(self, ticket: int, timeout: float) -> bool:
-        """Wait until all up to a ticket is in the store; exchange in this thread if no other does."""
-        until = self._clock() + timeout
+    def wait_stored(self, ticket: int, timeout: float | None) -> bool:
+        """Wait until all up to a ticket is in the store. Returns whether it is; False while the store is in trouble.
+
+        Without a time limit this thread stores it, unless another one does. With one it only waits, because a disk may
+        keep it for longer.
+        """
+        if timeout is not None and self._store.is_durable and self._thread.wake():
+            if self._exchanger.trouble is None or self._buffer.stored >= ticket:
+                return wait_sync(self._buffer.when_stored(ticket), timeout)
+            return False
         while self._buffer.stored < ticket:
-            if self._exchanger.trouble is not None or not self._lead.acquire(timeout=max(0.0, until - self._clock())):
+            if self._exchanger.trouble is not None:
                 return False
-            try:
+            with self._lead:
                 if self._buffer.stored < ticket:
                     self._exchanger.exchange()
-            finally:
-                self._lead.release()
         return True
 
     def watch(self, event_id: str, observer: StoreObserver) -> None:
@@ -172,13 +206,9 @@ class Outbox:
 
     def counts(self, timeout: float = 1.0) -> Mapping[str, DestinationCounts]:
         """Return the counts by destination, up to date if the store answers in time."""
-        if self._lead.acquire(timeout=timeout):
-            try:
-                self._exchanger.count_next()
-                while self._exchanger.exchange() and len(self._buffer):
-                    pass
-            finally:
-                self._lead.release()
+        counted = self._exchanger.count_next()
+        self._wake()
+        wait_sync(counted, timeout)
         return self.last_counts()
 
     def last_counts(self) -> Mapping[str, DestinationCounts]:
@@ -248,7 +278,7 @@ class Outbox:
     @property
     def unstored_entries(self) -> int:
         """How many entries (an event at a destination) are not in the store."""
-        return sum(len(event.destinations) for event in self._exchanger.unstored())
+        return self._buffer.entries
 
     @property
     def unstored(self) -> int:
@@ -261,23 +291,27 @@ class Outbox:
         Returns how many of its events are not known to be settled, or not stored if other processes deliver.
         """
         until = self._clock() + timeout
-        self.wait_stored(self._buffer.ticket, timeout)
+        is_stored = self.wait_stored(self._buffer.ticket, timeout)
         if not self._in_flight.is_delivering:
             return self.unstored
         for name in self._exchanger.counts:
             self._exchanger.report(ServiceReport(name, "hurry"))
         self._exchanger.look_soon()
         self._wake()
-        idle_since = None
+        idle = 0
         with self._observers.flushing(until) as flush:
-            while not flush.wait(max(0.0, min(WATCH_EVERY, until - self._clock()))) and (now := self._clock()) < until:
-                if self._can_try(until):
-                    idle_since = None
-                elif now - (idle_since := idle_since or now) > _IDLE:
+            while not flush.wait(max(0.0, min(WATCH_EVERY, until - self._clock()))) and self._clock() < until:
+                idle = 0 if self._can_try(until) else idle + 1
+                if idle == _IDLE:
                     break
                 if self._store.is_durable:  # another process may deliver
                     self._observers.watch(flush.sample)
                     self._wake()
+            if flush.left and is_stored and self._store.is_durable:
+                waiting = sum(each.waiting for each in self.counts().values())
+                if not waiting:
+                    self._observers.forget(flush.pending)
+                return min(flush.left, waiting)
             return flush.left
 
     def _can_try(self, until: float) -> bool:
@@ -288,21 +322,11 @@ class Outbox:
 
     def close(self, timeout: float) -> int:
         """Store what waits, give claims back, and let go of the store. Returns how many events are not stored."""
-        self._thread.stop()
         self._in_flight.wish({})
         for claim in self._in_flight.claims:
             self.settle(claim, "unsent")
-        until = self._clock() + timeout
+        self._thread.stop(timeout)
         self._thread.join(timeout)
-        if self._lead.acquire(timeout=max(0.01, until - self._clock())):
-            try:
-                while not self._exchanger.is_done and self._clock() < until:
-                    self._exchanger.retry_now()
-                    if not self._exchanger.exchange():
-                        time.sleep(0.01)
-                self._store.close()
-            finally:
-                self._lead.release()
         self._thread = self._make_thread()
         return self.unstored
 

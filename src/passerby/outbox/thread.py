@@ -16,6 +16,8 @@ from .observers import WATCH_EVERY, ObserverRegistry
 
 log: Logger = get_logger("passerby.outbox")
 
+_RETRY = 0.01  # seconds between two attempts while the thread ends
+
 
 class ExchangeThread:
     """Exchanges what has gathered, in a thread that the first call starts. It is used once.
@@ -51,6 +53,7 @@ class ExchangeThread:
         self._thread: threading.Thread | None = None
         self._is_asleep = self._is_stopped = False
         self._poll_every: float | None = None
+        self._give_up_at: float = 0.0
 
     @property
     def is_alive(self) -> bool:
@@ -61,12 +64,13 @@ class ExchangeThread:
         self._exchanger.look_soon()
         self._ring()
 
-    def wake(self) -> None:
-        """Have the thread look for work; start it if necessary."""
+    def wake(self) -> bool:
+        """Have the thread look for work; start it if necessary. Returns False if no thread can be started."""
         if self._is_asleep:
             self._ring()
         elif self._thread is None and not self._is_stopped:
             self._start()
+        return self._thread is not None
 
     def _ring(self) -> None:
         self._is_asleep = False
@@ -82,9 +86,14 @@ class ExchangeThread:
                 thread.start()
                 self._thread = thread
 
-    def stop(self) -> None:
-        """Have the thread end after the exchange under way."""
+    def stop(self, timeout: float) -> None:
+        """Have the thread store what waits, for so many seconds at most, close the store and end."""
+        self._give_up_at = self._clock() + timeout
         self._is_stopped = True
+        if self._thread is None:
+            self._start()
+        if self._thread is None:  # the interpreter ends
+            self._finish()
         self._ring()
 
     def join(self, timeout: float) -> None:
@@ -104,6 +113,18 @@ class ExchangeThread:
             self._is_asleep = False
             with self._lead:
                 exchanger.exchange()
+        if self._pid == os.getpid():
+            self._finish()
+
+    def _finish(self) -> None:
+        with self._lead:
+            while not self._exchanger.is_done:
+                self._exchanger.retry_now()
+                if not self._exchanger.exchange():
+                    if self._clock() > self._give_up_at:
+                        break
+                    self._bell.acquire(timeout=_RETRY)
+            self._store.close()
 
     def _pause(self) -> float:
         """Return how long to sleep without being woken."""

@@ -6,8 +6,8 @@ import hashlib
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 from ..contract import (
@@ -56,7 +56,7 @@ class MemoryStore:
         self._key = os.urandom(16)
         self._writers: dict[str, tuple[int, list[ClaimedEvent], list[Any]]] = {}
         self._links: dict[tuple[str, str], str] = {}
-        self._browser_ids: dict[str, deque[str]] = {}
+        self._browser_ids: dict[str, dict[str, None]] = {}
         self._marks: dict[tuple[str, bytes], float] = {}
         self._deliverer: float | None = None
         self._expired = 0.0
@@ -94,7 +94,7 @@ class MemoryStore:
         self._watch(batch.watched, result, now)
         names = queue.counts if batch.counts else {request.destination for request in batch.wanted}
         result.counts = {name: queue.describe(name, now) for name in names}
-        result.is_full = queue.is_full
+        result.room = queue.room
         result.deliverer_age = None if self._deliverer is None else now - self._deliverer
         return result
 
@@ -125,9 +125,12 @@ class MemoryStore:
 
     def _answer(self, request: StoreRequest, result: ExchangeResult, now: float) -> Any:
         if isinstance(request, BrowserIdExchange):
-            ids = self._browser_ids.setdefault(request.issuer, deque())
-            ids.extend(request.put_back)
-            return [ids.popleft() for _ in range(min(request.wanted, len(ids)))]
+            ids = self._browser_ids.setdefault(request.issuer, {})
+            ids |= dict.fromkeys(request.put_back)
+            taken = list(islice(ids, request.wanted))
+            for browser_id in taken:
+                del ids[browser_id]
+            return taken
         if isinstance(request, BrowserLink):
             return self._link(request)
         queue, visitor = self._queue, self._links.get(("visit", request.who), request.who)
