@@ -246,8 +246,10 @@ class Outbox:
         return not self._in_flight.claims and self._exchanger.is_done
 
     def can_try(self, within: float) -> bool:
-        """Return whether an event may be sent within some seconds, as far as known."""
-        return self._can_try(self._clock() + within)
+        """Return whether an event is claimed, or due within some seconds at a service that answers, as far as known."""
+        counts = [self._exchanger.counts.get(name) for name in self._wishes]
+        due = [each.next_due for each in counts if each is not None and each.breaker == "closed"]
+        return not self.is_settled or any(each is not None and each <= within for each in due)
 
     @property
     def is_durable(self) -> bool:
