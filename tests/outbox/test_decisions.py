@@ -145,7 +145,7 @@ def test_a_sync_is_a_full_one_where_there_is_such(monkeypatch: pytest.MonkeyPatc
     """Decision "platforms": `F_FULLFSYNC` for FULL on macOS, whose fsync leaves data in the drive's cache."""
     asked: list[int] = []
     monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
-    monkeypatch.setattr(fcntl, "fcntl", lambda descriptor, command, *_: asked.append(command) or 0)
+    monkeypatch.setattr(fcntl, "fcntl", lambda descriptor, command, *_: asked.append(command))
     descriptor = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
     try:
         on_disk.sync_file(descriptor)
