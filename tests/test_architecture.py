@@ -15,14 +15,14 @@ from tests.imports import SOURCE, Import, is_within, read_imports, source_files
 
 # The packages and the modules beside them, in the order of imports: each imports only from those before it.
 PACKAGES = """
-    version  errors  logs
+    version  errors  logs  process
     values  http  events  destinations  outbox  old_outbox  delivery  browser_ids  settings  client  passerby
     testing  cli  asgi  wsgi  fastapi  flask  django  collector  demo
 """
 
 # The modules in the same order: a module imports only from those before it.
 ORDER = """
-    version  errors  logs
+    version  errors  logs  process
     values  values.json  values.outcome  values.secret  values.futures  values.app_values  values.callbacks
     values.browser_id
     http  http.address  http.url  http.route  http.request_info  http.asgi_scope  http.wsgi_environ  http.request
@@ -40,34 +40,37 @@ ORDER = """
     destinations.spec
     outbox  outbox.counts  outbox.reading  outbox.contract  outbox.codec  outbox.service
     outbox.memory.entry  outbox.memory.queue  outbox.memory
-    outbox.sqlite.directory  outbox.sqlite.database  outbox.sqlite.state  outbox.sqlite.rows  outbox.sqlite.notes
-    outbox.sqlite.queue  outbox.sqlite.claims  outbox.sqlite.requests  outbox.sqlite.reader  outbox.sqlite.pages
-    outbox.sqlite.salvage  outbox.sqlite
-    outbox.buffer  outbox.inflight  outbox.observers  outbox.forks  outbox.exchanger  outbox.thread  outbox.outbox
+    outbox.sqlite.directory  outbox.sqlite.database  outbox.sqlite.state  outbox.sqlite.rows  outbox.sqlite.queue
+    outbox.sqlite.requests  outbox.sqlite.claims  outbox.sqlite.pages  outbox.sqlite.salvage  outbox.sqlite.inspection
+    outbox.sqlite
+    outbox.buffer  outbox.inflight  outbox.observers  outbox.exchanger  outbox.thread  outbox.outbox
     old_outbox  old_outbox.entry  old_outbox.shelf  old_outbox.links  old_outbox.memory
     old_outbox.eventtext  old_outbox.folder  old_outbox.row  old_outbox.database  old_outbox.sharedfile  old_outbox.board
     old_outbox.salvage  old_outbox.reading  old_outbox.inventory  old_outbox.fate  old_outbox.window  old_outbox.job  old_outbox.pending
     old_outbox.stock  old_outbox.upkeep  old_outbox.neighbours  old_outbox.intake  old_outbox.editing  old_outbox.adoption
     old_outbox.writer  old_outbox.journal  old_outbox.crew  old_outbox.sqlite
     delivery.test_run  delivery.dry_run  delivery.errors
-    delivery.breaker  delivery.ramp_up  delivery.process  delivery.gil  delivery.loop
+    delivery.gil  delivery.loop
     delivery.worker  delivery.connecting  delivery.http_stream  delivery.transport
     delivery.claimed_batch  delivery.sender
-    delivery.flush  delivery
-    browser_ids  browser_ids.pool  browser_ids.fetcher  browser_ids.browser_ids
+    delivery
+    browser_ids  browser_ids.breaker  browser_ids.pool  browser_ids.fetcher  browser_ids.browser_ids
 
     settings  settings.setting  settings.secret_keys  settings.settings  settings.env
     client  client.receipt  client.on_commit  client.contract  client.capture  client.queries  client.tracker
-    client.current  client.adapters  client.withheld_cookies  client.stats  client.store_wait  client.client
+    client.current  client.adapters  client.withheld_cookies  client.dead_letters  client.stats  client.store_wait  client.client
     client.lifecycle  client.uwsgi  client.parts  client.tracking  client.sites  client.engage  client.edge
     passerby
     testing.captured_events  testing  testing.plugin
 
     cli  cli.arguments
-    cli.outbox  cli.outbox.exit_codes  cli.outbox.terminal  cli.outbox.location  cli.outbox.entry  cli.outbox.listing
-    cli.outbox.show  cli.outbox.verify  cli.outbox.retry_purge  cli.outbox.flush  cli.outbox.command
+    cli.outbox  cli.outbox.exit_codes  cli.outbox.terminal  cli.outbox.location  cli.outbox.loading  cli.outbox.entry
+    cli.outbox.store  cli.outbox.listing  cli.outbox.show  cli.outbox.verify  cli.outbox.retry_purge  cli.outbox.flush
+    cli.outbox.command
     cli.doctor  cli.doctor.lock_probe  cli.doctor.mounts  cli.doctor.directory  cli.doctor.runtime  cli.doctor.clock
     cli.doctor.process_limits  cli.doctor.files  cli.doctor.settings  cli.doctor.command
+    cli.worker  cli.worker.supervisor  cli.worker.arguments  cli.worker.orders  cli.worker.loading  cli.worker.health
+    cli.worker.delivering  cli.worker.command
     cli.main
     asgi  wsgi  fastapi  flask
     django.transactions  django.conf  django.forwarding
@@ -102,18 +105,21 @@ IMPORTERS = {
     "h11": ["delivery.http_stream"],  # it comes with httpx
     "httpx": ["delivery.transport"],
     # These tests do not see what is imported through it.
-    "importlib": ["cli.main", "cli.outbox.flush", "demo", "destinations.registry", "version"],
+    "importlib": ["cli.main", "cli.outbox.loading", "demo", "destinations.registry", "version"],
     "itsdangerous": ["http.visitor_cookies"],
     "orjson": ["values.json"],
     "pytest": ["testing.plugin"],
-    "sqlite3": ["collector", "old_outbox.database", "old_outbox.reading", "old_outbox.sharedfile", "outbox.sqlite"],
+    "sqlite3": ["cli.doctor.runtime", "collector", "old_outbox.database", "old_outbox.reading", "old_outbox.sharedfile", "outbox.sqlite"],
     "starlette": ["asgi", "collector", "demo", "fastapi"],
     "uvicorn": ["collector", "demo"],
 }
 
 # Imports within functions: (module, imported module) and the reason.
 LATE_IMPORTS: dict[tuple[str, str], str] = {
-    ("client.parts", "passerby.old_outbox.sqlite"): "needs SQLite and file locks, which not every Python and system has",
+    (
+        "client.parts",
+        "passerby.outbox.sqlite",
+    ): "needs SQLite and file locks, which not every Python and system has",
     ("collector.command", "passerby.collector.outbox_folder"): "needs file locks, which not every system has",
 }
 

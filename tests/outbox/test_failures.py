@@ -334,7 +334,6 @@ def test_who_does_not_wait_leaves_nothing_behind(make_outbox: MakeOutbox) -> Non
     eventually(lambda: not any(each() for each in left))
 
 
-@pytest.mark.xfail(strict=True, reason="what another process has delivered before the flush is not known to be settled")
 def test_a_flush_knows_what_another_process_has_delivered(make_sqlite: MakeSqlite, make_outbox: MakeOutbox) -> None:
     """Decision "who waits for what": flush returns how many of this process's events are not settled."""
     ours, theirs = make_outbox(make_sqlite()), make_outbox(make_sqlite())

@@ -1,4 +1,4 @@
-"""The command line: `passerby collect`, `passerby demo`, `passerby doctor`, `passerby outbox`."""
+"""The command line: `passerby collect`, `demo`, `doctor`, `outbox` and `worker`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TextIO
 from ..client.tracking import Tracking
 from ..version import __version__
 from .arguments import DOCTOR_EXIT_CODES, EXIT_CODES, add_doctor, add_outbox
+from .worker.arguments import WORKER_EPILOG, add_worker
 
 FindTracking = Callable[[], Tracking]
 Command = Callable[[argparse.Namespace, TextIO, TextIO], int]
@@ -33,8 +34,8 @@ def main(
     arguments, app = _split_app_command(sys.argv[1:] if argv is None else argv)
     parser = _make_parser(program)
     options = parser.parse_args(arguments, argparse.Namespace(app=app, find_tracking=find_tracking))
-    if app and options.command != "collect":
-        parser.error(f"found a command after --, which only collect accepts; {options.command} does not")
+    if app and options.command not in ("collect", "worker"):
+        parser.error(f"found a command after --, which collect and worker accept; {options.command} does not")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal may not have all characters
             stream.reconfigure(errors="backslashreplace")
@@ -83,6 +84,7 @@ SUMMARIES = {
     "demo": "Start a small shop and a collector on this machine, side by side, and print each event as it arrives.",
     "doctor": "Check this machine and the settings for passerby, and recommend what to do.",
     "outbox": "Inspect and change an outbox on disk.",
+    "worker": "Deliver what the app's processes have stored, in a process of its own or beside an app that it starts.",
 }
 
 
@@ -153,6 +155,7 @@ _COMMANDS = {
     "demo": (_add_demo, None),
     "doctor": (add_doctor, DOCTOR_EXIT_CODES),
     "outbox": (add_outbox, EXIT_CODES),
+    "worker": (add_worker, WORKER_EPILOG),
 }
 
 

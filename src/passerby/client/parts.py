@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 
 from ..browser_ids.browser_ids import BrowserIds
@@ -63,7 +64,8 @@ def make_client(
     issuer = next((one for one in destinations if isinstance(one, BrowserIdIssuer)), None)
     cookie = shared or SharedCookie(settings.cookie_name)
     lease = max(LEASE, 3 * settings.request_timeout)
-    outbox = Outbox(_make_store(settings), settings.when_full, lease=lease)
+    room = (settings.max_events or MAX_IN_MEMORY) if settings.outbox_directory is None else inf
+    outbox = Outbox(_make_store(settings), settings.when_full, room, lease=lease)
     given = (("channel", settings.channel), ("currency", settings.currency), ("language", settings.language))
     plan = _retry_plan(settings)
     browser_ids = BrowserIds(issuer, cookie.id_format, outbox, plan, settings.browser_id_pool_size)

@@ -141,16 +141,41 @@ class Delivery:
             self._worker.wake()
 
     def stop_claiming(self) -> None:
-        """Claim no more events. What is claimed is still sent."""
+        """Claim no more events. Calls that run go on; what was claimed ahead is given back."""
         self._delivers = self._is_claiming = False
         self._outbox.stop_claiming()
+        self._worker.call(self._give_back)
 
     def drain(self, timeout: float) -> bool:
-        """Wait until what is claimed has been sent and its outcomes are stored. Returns whether that is so."""
+        """Wait until the calls that run have ended and their outcomes are stored. Returns whether that is so."""
         until = self._clock() + timeout
-        while self._outbox.claims and self._clock() < until:
-            time.sleep(_DRAIN_EVERY)
-        return self._outbox.wait_stored(self._outbox.ticket, max(0.0, until - self._clock()))
+        while not (is_settled := self._outbox.is_settled) and self._clock() < until:
+            time.sleep(min(_DRAIN_EVERY, timeout))
+        return self._outbox.wait_stored(self._outbox.ticket, max(0.0, until - self._clock())) and is_settled
+
+    @property
+    def destination_names(self) -> list[str]:
+        """The names of the destinations."""
+        return list(self._senders)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the threads that deliver are alive."""
+        return self._worker.is_running and self._outbox.is_running
+
+    @property
+    def exchange_seconds(self) -> float:
+        """How long the exchange with the store that is under way has taken until now, or 0."""
+        return self._outbox.exchange_seconds
+
+    @property
+    def request_timeout(self) -> float:
+        """How long one request may take, in seconds."""
+        return self._plan.timeout
+
+    def can_deliver(self, within: float) -> bool:
+        """Return whether an event is being sent, or may be sent within some seconds, as far as known."""
+        return self._outbox.can_try(within)
 
     def run_query(self, question: Query[T], timeout: float | None) -> Future[T]:
         """Perform a query in the background. Raises RemoteError if no thread can be started."""
@@ -268,6 +293,13 @@ class Delivery:
         while self._claimed:
             for name, claims in groupby(self._claimed.popleft(), lambda claim: claim.destination):
                 self._senders[name].add(list(claims))
+
+    def _give_back(self) -> None:
+        while self._claimed:
+            for claim in self._claimed.popleft():
+                self._outbox.settle(claim, "unsent")
+        for sender in self._senders.values():
+            sender.release_claimed()
 
     def _run_part(self, part: Callable[[], float | None]) -> float | None:
         """Run one part. An exception in it must not stop the others."""

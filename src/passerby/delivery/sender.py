@@ -126,7 +126,7 @@ class Sender:
     async def aclose(self) -> None:
         """Close all connections. Running requests are cancelled and their events stay in the outbox."""
         await asyncio.sleep(0)  # a task that is cancelled before its first step would not give its events back
-        self._release_claimed()
+        self.release_claimed()
         for task in list(self._busy):
             task.cancel()
         if self._busy:
@@ -168,7 +168,7 @@ class Sender:
             while call is not None:
                 if not await self._deliver_call(connection, batch, call):
                     self._release(batch)
-                    self._release_claimed()
+                    self.release_claimed()
                     return
                 call = batch.next_request
         except asyncio.CancelledError:
@@ -176,7 +176,7 @@ class Sender:
             self._release(batch)
             raise
 
-    def _release_claimed(self) -> None:
+    def release_claimed(self) -> None:
         """Give back what was claimed ahead: the store decides when it is sent."""
         while self._claimed:
             self._release(self._claimed.popleft())

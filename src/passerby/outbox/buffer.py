@@ -41,6 +41,8 @@ class BufferedPart:
 class RecordBuffer:
     """A queue of events and requests, bounded in bytes. Used by all threads.
 
+    `entries` is how many entries (an event at a destination) are in no store yet.
+
     A ticket is the number of an item. All up to the ticket `stored` are in the store.
 
     Args:
@@ -53,6 +55,7 @@ class RecordBuffer:
         self._items: deque[RecordedEvent | tuple[StoreRequest, Future[Any]]] = deque()
         self._dropped: dict[tuple[str, str], int] = {}
         self._bytes = 0
+        self.entries: int = 0
         self._again: deque[RecordedEvent] = deque()
         self._recent: deque[tuple[float, list[RecordedEvent]]] = deque()
         self._waiting: list[tuple[int, Future[None]]] = []
@@ -68,6 +71,7 @@ class RecordBuffer:
         with self._lock:
             if self._bytes + size <= self._max_bytes:
                 self._bytes += size
+                self.entries += len(event.destinations)
                 self._items.append(event)
                 self.ticket += 1
                 return self.ticket
@@ -134,6 +138,7 @@ class RecordBuffer:
         """Note that a part is in the store."""
         with self._lock:
             self.stored = max(self.stored, part.ticket)
+            self.entries -= sum(len(event.destinations) for event in part.events)
             if part.events:
                 self._recent.append((now, part.events))
             while self._recent and self._recent[0][0] < now - _RESENT:
@@ -150,6 +155,7 @@ class RecordBuffer:
             events = [event for at, recent in self._recent if at >= now - _RESENT for event in recent]
             self._recent.clear()
             self._again.extend(events)
+            self.entries += sum(len(event.destinations) for event in events)
         return len(events)
 
 

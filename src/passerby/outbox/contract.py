@@ -180,7 +180,8 @@ class ServiceReport(NamedTuple):
         destination: the destination's name.
         kind: "success", "failure", or "abandoned" for a probe that ended without saying anything; "hurry" ends the
             ramp-up, because a flush waits.
-        after: seconds for which the service asked to be left alone, if it did.
+        after: seconds for which the service asked to be left alone, if it did; with "hurry" those in which no ramp-up
+            begins.
         pause: for a failure: seconds for which the breaker opens the first time.
         reason: for a failure: why, for the log.
     """
@@ -268,7 +269,7 @@ class ExchangeResult:
         settled: of watched events: ID, destination, outcome.
         dropped: events that were recorded or held and are not kept: ID, destination, reason.
         counts: by destination, of those that wanted or touched something, or of all if the batch asked for counts.
-        is_full: whether the store takes no more events.
+        room: how many more entries the store takes; 0 or less if it is full.
         deliverer_age: seconds since any process last claimed, or None if none has.
     """
 
@@ -280,8 +281,13 @@ class ExchangeResult:
     settled: list[tuple[str, str, Outcome]] = field(default_factory=list[tuple[str, str, Outcome]])
     dropped: list[tuple[str, str, str]] = field(default_factory=list[tuple[str, str, str]])
     counts: Mapping[str, DestinationCounts] = field(default_factory=dict[str, DestinationCounts])
-    is_full: bool = False
+    room: int = 1
     deliverer_age: float | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the store takes no more events."""
+        return self.room <= 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,12 +47,13 @@ class StoreExchanger:
         in_flight: what is wanted and claimed.
         observers: are notified of what became of events.
         clock: a monotonic clock, in seconds.
+        room: how many entries the store takes at the start.
 
     Attributes:
         trouble: why the store does not take events, or None.
         retry_at: when what failed is tried again.
         counts: by destination, some seconds old.
-        is_full: whether the store takes no more events.
+        room: how many more entries the store takes.
         lost_batches: how many events were sent again because the store had lost them.
         late: how many outcomes came too late.
     """
@@ -64,6 +65,7 @@ class StoreExchanger:
         in_flight: InFlight,
         observers: ObserverRegistry,
         clock: Callable[[], float],
+        room: float,
     ) -> None:
         self._store = store
         self._buffer = buffer
@@ -85,22 +87,27 @@ class StoreExchanger:
         self.trouble: str | None = None
         self.retry_at: float = 0.0
         self.counts: Mapping[str, DestinationCounts] = {}
-        self.is_full: bool = False
+        self.room: float = room
         self.lost_batches: int = 0
         self.late: int = 0
 
     @property
     def state(self) -> str:
         """Return "ok", or why the store does not take events now."""
-        began = self._began
-        if began is not None and self._clock() - began > SLOW:
+        if self.seconds > SLOW:
             return "slow"
         return self.trouble or "ok"
 
     @property
+    def seconds(self) -> float:
+        """How long the exchange under way has taken until now, or 0."""
+        began = self._began
+        return 0.0 if began is None else self._clock() - began
+
+    @property
     def is_done(self) -> bool:
-        """Whether nothing waits for an exchange."""
-        return not (len(self._buffer) or self._settled or self._unfinished)
+        """Whether nothing waits for an exchange, and none is under way."""
+        return not (len(self._buffer) or self._settled or self._unfinished or self._began is not None)
 
     def deliver(self, on_claimed: Callable[[Sequence[ClaimedEvent]], None] | None) -> None:
         """Hand what is claimed from now on to a function."""
@@ -231,10 +238,11 @@ class StoreExchanger:
         self._buffer.note_stored(part, now)
         if any(reason == FULL for _, _, reason in result.dropped):
             self.log_full()
-        self.is_full, self.late = result.is_full, self.late + result.late
+        self.room, self.late = result.room, self.late + result.late
         if batch.counts:
             self._counted = now
             self._warn_of_delay(result)
+            self._observers.note_empty(not (len(self._buffer) or any(each.waiting for each in result.counts.values())))
         if result.counts:
             self._note_breakers(result.counts)
             self.counts = {**self.counts, **result.counts}

@@ -78,6 +78,11 @@ class PendingFlush:
         return len(self._pending) + len(self._postponed)
 
     @property
+    def pending(self) -> list[str]:
+        """The events that it waits for."""
+        return [*self._pending, *self._postponed]
+
+    @property
     def sample(self) -> list[str]:
         """Some of the events that it waits for."""
         return list(islice(list(self._pending), _WATCHED_AT_ONCE))
@@ -91,6 +96,7 @@ class ObserverRegistry:
         self._watched: dict[str, float] = {}
         self._open: dict[str, int] = {}
         self._held: dict[str, dict[str, int]] = {}
+        self._recorded: list[str] = []
         self._flushes: list[PendingFlush] = []
 
     def add(self, event_id: str, observer: StoreObserver | None, destinations: int, holder: str | None = None) -> None:
@@ -142,6 +148,19 @@ class ObserverRegistry:
             yield flush
         finally:
             self._flushes.remove(flush)
+
+    def forget(self, event_ids: Sequence[str]) -> None:
+        """Note that events wait nowhere any more: other processes have delivered them."""
+        for event_id in event_ids:
+            self._open.pop(event_id, None)
+            for flush in self._flushes:
+                flush.settle(event_id)
+
+    def note_empty(self, is_empty: bool) -> None:
+        """Note whether nothing waits in the store. What was recorded before the last such note is settled then."""
+        if is_empty:
+            self.forget(self._recorded)
+        self._recorded = list(self._open) if self._open else []
 
     def postpone(self, event_id: str, due: float) -> None:
         """Note that an event is tried again only then."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from logging import Logger
+from math import inf
 from typing import Any, Literal
 
 from ..errors import ValidationError
@@ -48,7 +49,7 @@ log: Logger = get_logger("passerby.outbox")
 BUFFER_BYTES = 16 << 20
 LEASE = 30.0  # seconds
 _GROUP = 64  # events
-_IDLE = 0.2  # seconds without anything to try, after which a flush gives up
+_IDLE = 4  # looks that find nothing to try, after which a flush gives up
 
 
 class Outbox:
@@ -57,6 +58,7 @@ class Outbox:
     Args:
         store: the store.
         when_full: "raise" has `record` raise ValidationError while the store is full, going by the last exchange.
+        room: how many entries the store takes at the start, if that is known.
         buffer_bytes: how much waits for the store at most.
         lease: seconds of a claim.
         clock: a monotonic clock, in seconds.
@@ -66,12 +68,14 @@ class Outbox:
         self,
         store: EventStore,
         when_full: WhenStoreFull = "drop_newest",
+        room: float = inf,
         buffer_bytes: int = BUFFER_BYTES,
         lease: float = LEASE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._when_full: WhenStoreFull = when_full
+        self._initial_room = room
         self._buffer_bytes = buffer_bytes
         self._lease = lease
         self._clock = clock
@@ -86,7 +90,9 @@ class Outbox:
         self._buffer = RecordBuffer(self._buffer_bytes)
         self._in_flight = InFlight(self._lease)
         self._observers = ObserverRegistry()
-        self._exchanger = StoreExchanger(self._store, self._buffer, self._in_flight, self._observers, self._clock)
+        self._exchanger = StoreExchanger(
+            self._store, self._buffer, self._in_flight, self._observers, self._clock, self._initial_room
+        )
         self._thread = self._make_thread()
         self._is_held_for_fork = False
 
@@ -117,10 +123,10 @@ class Outbox:
             self.reset_after_fork()
         if not destinations:
             return 0
-        if self._exchanger.is_full and self._when_full != "drop_oldest":
+        if self._buffer.entries + len(destinations) > self._exchanger.room and self._when_full != "drop_oldest":
             if self._when_full == "raise":
                 raise ValidationError("the outbox is full; raise max_events, or look why nothing is delivered")
-            return self._refuse(event.id, destinations, observer)
+            return self._refuse(event.id, destinations, observer, FULL)
         try:
             payload, is_linked = encode(event), event.browser_id is not None
         except (TypeError, ValueError):
@@ -133,16 +139,14 @@ class Outbox:
         self._observers.add(event.id, observer, number, event.visitor if held else None)
         ticket = self._buffer.add(recorded)
         if not ticket:
-            return self._refuse(event.id, destinations, observer)
+            return self._refuse(event.id, destinations, observer, FULL)
         # What is lost with the process anyway is exchanged in groups while it is not delivered here.
         if not is_awaited and (self._store.is_durable or self._in_flight.is_delivering or ticket % _GROUP == 1):
             self._wake()
         return ticket
 
-    def _refuse(
-        self, event_id: str, destinations: Sequence[str], observer: StoreObserver | None, reason: str = FULL
-    ) -> int:
-        """Drop and count an event for which there is no room, or that cannot be encoded."""
+    def _refuse(self, event_id: str, destinations: Sequence[str], observer: StoreObserver | None, reason: str) -> int:
+        """Drop and count an event."""
         self.drop(destinations, reason)
         if reason == FULL:
             self._exchanger.log_full()
@@ -181,9 +185,9 @@ class Outbox:
         Without a time limit this thread stores it, unless another one does. With one it only waits, because a disk may
         keep it for longer.
         """
-        if timeout is not None and self._store.is_durable:
+        if timeout is not None and self._store.is_durable and self._thread.wake():
             if self._exchanger.trouble is None or self._buffer.stored >= ticket:
-                return wait_sync(self.when_stored(ticket), timeout)
+                return wait_sync(self._buffer.when_stored(ticket), timeout)
             return False
         while self._buffer.stored < ticket:
             if self._exchanger.trouble is not None:
@@ -226,6 +230,25 @@ class Outbox:
         return "closed" if counts is None else counts.breaker
 
     @property
+    def is_running(self) -> bool:
+        """Whether the outbox's thread is alive."""
+        return self._thread.is_alive
+
+    @property
+    def exchange_seconds(self) -> float:
+        """How long the exchange under way has taken until now, or 0."""
+        return self._exchanger.seconds
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is claimed, and all outcomes are handed to the store."""
+        return not self._in_flight.claims and self._exchanger.is_done
+
+    def can_try(self, within: float) -> bool:
+        """Return whether an event may be sent within some seconds, as far as known."""
+        return self._can_try(self._clock() + within)
+
+    @property
     def is_durable(self) -> bool:
         """Whether what is stored survives the process."""
         return self._store.is_durable
@@ -253,7 +276,7 @@ class Outbox:
     @property
     def unstored_entries(self) -> int:
         """How many entries (an event at a destination) are not in the store."""
-        return sum(len(event.destinations) for event in self._exchanger.unstored())
+        return self._buffer.entries
 
     @property
     def unstored(self) -> int:
@@ -266,23 +289,27 @@ class Outbox:
         Returns how many of its events are not known to be settled, or not stored if other processes deliver.
         """
         until = self._clock() + timeout
-        self.wait_stored(self._buffer.ticket, timeout)
+        is_stored = self.wait_stored(self._buffer.ticket, timeout)
         if not self._in_flight.is_delivering:
             return self.unstored
         for name in self._exchanger.counts:
-            self._exchanger.report(ServiceReport(name, "hurry"))
+            self._exchanger.report(ServiceReport(name, "hurry", after=timeout))
         self._exchanger.look_soon()
         self._wake()
-        idle_since = None
+        idle = 0
         with self._observers.flushing(until) as flush:
-            while not flush.wait(max(0.0, min(WATCH_EVERY, until - self._clock()))) and (now := self._clock()) < until:
-                if self._can_try(until):
-                    idle_since = None
-                elif now - (idle_since := idle_since or now) > _IDLE:
+            while not flush.wait(max(0.0, min(WATCH_EVERY, until - self._clock()))) and self._clock() < until:
+                idle = 0 if self._can_try(until) else idle + 1
+                if idle == _IDLE:
                     break
                 if self._store.is_durable:  # another process may deliver
                     self._observers.watch(flush.sample)
                     self._wake()
+            if flush.left and is_stored and self._store.is_durable:
+                waiting = sum(each.waiting for each in self.counts().values())
+                if not waiting:
+                    self._observers.forget(flush.pending)
+                return min(flush.left, waiting)
             return flush.left
 
     def _can_try(self, until: float) -> bool:

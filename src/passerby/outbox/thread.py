@@ -55,16 +55,22 @@ class ExchangeThread:
         self._poll_every: float | None = None
         self._give_up_at: float = 0.0
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs."""
+        return self._thread is not None and self._thread.is_alive()
+
     def _note_news(self) -> None:
         self._exchanger.look_soon()
         self._ring()
 
-    def wake(self) -> None:
-        """Have the thread look for work; start it if necessary."""
+    def wake(self) -> bool:
+        """Have the thread look for work; start it if necessary. Returns False if no thread can be started."""
         if self._is_asleep:
             self._ring()
         elif self._thread is None and not self._is_stopped:
             self._start()
+        return self._thread is not None
 
     def _ring(self) -> None:
         self._is_asleep = False

@@ -94,7 +94,7 @@ class MemoryStore:
         self._watch(batch.watched, result, now)
         names = queue.counts if batch.counts else {request.destination for request in batch.wanted}
         result.counts = {name: queue.describe(name, now) for name in names}
-        result.is_full = queue.is_full
+        result.room = queue.room
         result.deliverer_age = None if self._deliverer is None else now - self._deliverer
         return result
 

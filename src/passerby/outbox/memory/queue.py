@@ -95,9 +95,9 @@ class MemoryQueue:
             self._users.setdefault(entry.event.user_id, set()).add(entry.seq)
 
     @property
-    def is_full(self) -> bool:
-        """Whether nothing more is taken."""
-        return len(self.entries) >= self._quotas.max_events or self.bytes >= self._quotas.max_bytes
+    def room(self) -> int:
+        """How many more entries are taken."""
+        return 0 if self.bytes >= self._quotas.max_bytes else self._quotas.max_events - len(self.entries)
 
     def _make_room(self, event: RecordedEvent, visitor: str, result: ExchangeResult) -> bool:
         """Make room for an event. Returns whether there is any."""

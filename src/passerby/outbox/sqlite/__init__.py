@@ -1,8 +1,9 @@
 """The store on disk: one SQLite file in a directory, shared by the processes of a host.
 
 Processes take turns under a lock on a separate file; a batch is one transaction in one turn. Whatever SQLite does to
-its log it does in a turn. With "FULL" the log is synced after the turn, outside it: the sync covers all commits before
-it, since a checkpoint that moved any of them into the file has synced both.
+its log it does in a turn. Outside it, the log is synced: with "FULL" after each batch, which covers all commits before
+it, since a checkpoint that moved any of them into the file has synced both; and before each checkpoint, which then
+finds little to sync while others wait.
 """
 
 from __future__ import annotations
@@ -17,14 +18,22 @@ from typing import Literal
 
 from ...logs import get_logger
 from ..contract import ExchangeBatch, ExchangeResult, Quotas, StorageError
-from ..reading import StorePage, StoreQuery
-from .claims import ClaimTransaction
-from .database import DISK_FULL, CorruptDatabase, checkpoint, connect, give_back_space, never_close, translate
-from .directory import PATIENCE, StoreDirectory, WakeSockets, reason_of, sync_file
-from .notes import NotesTransaction
-from .queue import QueueTransaction
-from .reader import read_page
-from .requests import RequestTransaction
+from ..reading import StoredEntry, StorePage, StoreQuery
+from .claims import StoreTransaction
+from .database import (
+    DISK_FULL,
+    PAGE_SIZE,
+    CorruptDatabase,
+    checkpoint,
+    connect,
+    give_back_space,
+    never_close,
+    translate,
+    translated,
+)
+from .directory import PATIENCE, StoreDirectory, WakeSockets, sync_file
+from .queue import STATES
+from .rows import SLOTS
 from .salvage import Salvage
 from .state import StoreState
 
@@ -34,12 +43,21 @@ Synchronous = Literal["NORMAL", "FULL"]
 
 POLL = 1.0  # seconds, beside the sockets
 POLL_WITHOUT_SOCKETS = 0.1
-_LOG_SIZE = 8 << 20  # bytes of the log from which a deliverer writes it into the file
-_LONGEST_LOG = 12 << 20  # from which any process does
+_PAGES_OF_EACH = 6  # that a transaction writes besides one for each row that it changes
+_SHORTEST_LOG = 6 << 20  # bytes of the log that are worth a checkpoint
+_LONGEST_LOG = 12 << 20  # from which any process makes one, at any time
+_PACE = 200  # checkpoints take one of so many seconds
+_PATIENCE_WITH_ONE = 0.1  # seconds for a process to make its checkpoint
+_NO_DELIVERER = 10.0  # seconds after which others make the checkpoints of a deliverer
 _ENOUGH = 64 << 20  # bytes that are free on a disk that is not full
-_LOOK_EVERY = 10  # turns between two looks at the size of the log
 _REPLACED_AT_MOST_EVERY = 1.0  # seconds; a disk that spoils everything must not be filled with damaged files
-_SEEN_EVERY = 5.0  # seconds between two notes that a process delivers
+
+_PAGE = """
+SELECT e.seq, e.destination, e.state, v.event_id, v.visitor, v.payload, e.attempts, e.reason, ? - e.since, e.ready - ?
+FROM entry e JOIN event v ON v.id = e.seq >> {slots}
+WHERE e.seq > ? AND e.state IN ({states}) AND (? IS NULL OR e.destination = ?) AND (? IS NULL OR v.event_id = ?)
+ORDER BY e.seq LIMIT ?
+"""
 
 
 class SqliteStore:
@@ -81,14 +99,12 @@ class SqliteStore:
         self._identity: tuple[int, int] | None = None
         self._log: int | None = None
         self._state: StoreState | None = None
-        self._version = 0
-        self._turns = 0
+        self._version = self._changes = 0
         self._replaced = -_REPLACED_AT_MOST_EVERY
-        self._salvage: Salvage | None = None
-        self._following: Salvage | None = None
-        self._is_short_of_space = False
-        self._has_looked = False
-        self._sockets = WakeSockets(self.directory)
+        self._salvages: list[Salvage] | None = None
+        self._is_short_of_space = self._is_checkpoint_due = False
+        self._pause = 0.0  # seconds between checkpoints
+        self._sockets = WakeSockets(self.directory.path)
 
     def reset_after_fork(self) -> None:
         """In a forked child: use nothing of the parent's, and close nothing of it."""
@@ -102,27 +118,56 @@ class SqliteStore:
         self._sockets.close()
         if self._connection is not None:
             with suppress(StorageError), self.directory.turn(self._patience):
-                self._disconnect()
+                self._let_go()
 
     def listen(self, on_stored: Callable[[], None]) -> float:
         """Call a function when another process has stored events. Returns how often to poll beside."""
         with self.directory.turn(self._patience):
             return POLL if self._sockets.listen(on_stored) else POLL_WITHOUT_SOCKETS
 
+    def read(self, query: StoreQuery) -> StorePage:
+        """Return a page of entries, outside of turns and without making others wait."""
+        if self.directory.identity() is None:
+            return StorePage((), None)
+        connection = connect(self.directory, read_only=True)
+        try:
+            with translated():
+                connection.execute("BEGIN")
+                state = StoreState(connection, "")
+                state.begin(None if self._clock is None else self._clock())
+                numbers: dict[str | None, int | None] = {None: None}
+                numbers |= {name: row.number for name, row in state.destinations.items()}
+                if query.destination not in numbers:
+                    return StorePage((), None)
+                number, event_id = numbers[query.destination], query.event_id
+                values = state.now, state.now, query.after, number, number, event_id, event_id, query.limit + 1
+                states = ", ".join(str(STATES.index(each)) for each in query.states)
+                found = connection.execute(_PAGE.format(slots=SLOTS, states=states), values).fetchall()
+        finally:
+            with suppress(StorageError), self.directory.turn(self._patience):
+                connection.close()  # in a turn, as the last one that is closed moves the log into the file
+            connection.close()
+        page = found[: query.limit]
+        entries = [
+            StoredEntry(state.name_of(number) or "", STATES[int(kind)], *rest) for _, number, kind, *rest in page
+        ]
+        return StorePage(tuple(entries), page[-1][0] if len(found) > query.limit else None)
+
     # The exchange.
 
     def exchange(self, batch: ExchangeBatch) -> ExchangeResult:
         """Apply a batch. See the contract."""
+        must_be_kept = self._synchronous == "FULL" and bool(batch.recorded or batch.outcomes or batch.requests)
         try:
             with self.directory.turn(self._patience):
                 result = self._exchange_in_turn(batch)
-            if self._synchronous == "FULL" and (batch.recorded or batch.outcomes or batch.requests):
+            if must_be_kept or self._is_checkpoint_due:
                 self._sync_log()
         except CorruptDatabase as error:
             with self.directory.turn(self._patience):
                 self._replace_database(error)
                 result = self._exchange_in_turn(batch)
-                if self._synchronous == "FULL":
+                if must_be_kept:
                     checkpoint(self._connect(), "FULL")
         if batch.recorded or batch.requests:
             self._sockets.wake()
@@ -147,38 +192,39 @@ class SqliteStore:
 
     def _transact(self, batch: ExchangeBatch) -> ExchangeResult:
         connection = self._connect()
-        execute = connection.execute
-        requests: RequestTransaction | None = None
+        salvage = self._salvages[-1] if self._salvages else None
         try:
-            execute("BEGIN IMMEDIATE")
+            is_log_moved = self._is_checkpoint_due and self._move_log(connection)
+            connection.execute("BEGIN IMMEDIATE")
             state = self._load_state(connection, batch.writer)
             result = ExchangeResult(state.number, state.number)
-            notes = NotesTransaction(connection, state, result)
-            queue = QueueTransaction(connection, state, self._quotas, result, notes)
-            claims = ClaimTransaction(connection, state, result, queue)
-            requests = RequestTransaction(connection, state, queue, notes) if batch.requests else None
-            is_changed = self._apply(connection, batch, result, state, queue, claims, requests)
-            if batch.watched:
-                notes.watch(batch)
-            self._describe(batch, result, state, claims)
-            if is_changed:
+            is_salvaged = salvage is not None and salvage.go_on(connection, state)
+            transaction = StoreTransaction(connection, state, self._quotas, result)
+            transaction.apply(batch)
+            has_parts = batch.number and (batch.recorded or batch.dropped or batch.requests)
+            is_changed = has_parts or state.is_touched or connection.total_changes != self._changes
+            if is_changed or salvage is not None or is_log_moved:
                 result.number = max(state.number, batch.number)
+                self._measure_log(connection, state, batch, is_empty=is_log_moved)
                 state.save(result.number, result.answers if batch.number else state.answers)
-                execute("COMMIT")
+                connection.execute("COMMIT")
             else:
-                execute("ROLLBACK")
+                connection.execute("ROLLBACK")
             self._state = state
-            if self._salvage is not None:
-                self._salvage.finish()
-                self._salvage = self._following
-            has_erased = requests is not None and requests.has_erased
-            self._keep_log_short(connection, is_deliverer=bool(batch.wanted), has_erased=has_erased)
+            if is_salvaged and self._salvages:
+                self._salvages.pop().finish()
+            if transaction.has_erased:
+                checkpoint(connection, "TRUNCATE")
+            elif self._is_short_of_space:
+                with suppress(StorageError):  # the batch is committed; the next one tries again
+                    checkpoint(connection, "TRUNCATE")
+                    self._is_short_of_space = not self.directory.reserve()
         except BaseException as error:
             self._state = None
-            if self._salvage is not None:
-                self._salvage.restart()
+            if salvage is not None:
+                salvage.restart()
             with suppress(sqlite3.Error):  # some errors end the transaction by themselves
-                execute("ROLLBACK")
+                connection.execute("ROLLBACK")
             if isinstance(error, sqlite3.Error | UnicodeDecodeError):
                 raise translate(error) from error
             raise
@@ -190,72 +236,41 @@ class SqliteStore:
         state, self._state = self._state, None  # until this transaction is committed
         if state is None or state.writer != writer or version != self._version:
             state = StoreState(connection, writer)
-        self._version = version
+        self._version, self._changes = version, connection.total_changes
         state.begin(None if self._clock is None else self._clock())
         return state
 
-    def _apply(
-        self,
-        connection: sqlite3.Connection,
-        batch: ExchangeBatch,
-        result: ExchangeResult,
-        state: StoreState,
-        queue: QueueTransaction,
-        claims: ClaimTransaction,
-        requests: RequestTransaction | None,
-    ) -> bool:
-        """Apply a batch. Returns whether anything has changed."""
-        token = state.new_token(batch.number)
-        is_repeated = bool(batch.number) and state.number >= batch.number
-        following = self._salvage.go_on(connection, state) if self._salvage is not None else None
-        if batch.outcomes:
-            queue.settle(batch.outcomes)
-        for extension in batch.extensions:
-            queue.extend(extension)
-        for report in batch.reports:
-            row = state.of(report.destination)
-            row.service.report(report, state.now, row.counts.recorded)
-        if is_repeated:
-            result.answers = state.answers
-            result.claimed = claims.claimed_again((request.destination for request in batch.wanted), token)
-        else:
-            if batch.recorded:
-                queue.record(batch.recorded, batch.at)
-            for name, reason, number in batch.dropped:
-                state.of(name).counts.drop(None, reason, number)
-            if requests is not None:
-                result.answers = [requests.answer(request) for request in batch.requests]
-            if batch.wanted:
-                queue.expire()
-            for wanted in batch.wanted:
-                if not any(claim.is_alone for claim in result.claimed):
-                    claims.claim(wanted, token)
-        seen, is_changed = state.values["deliverer"], bool(state.touched)
-        if batch.wanted and (seen is None or state.now - seen > _SEEN_EVERY):
-            state.values["deliverer"] = state.now
-            is_changed = True
-        has_parts = batch.number and (batch.recorded or batch.dropped or batch.requests)
-        self._following = following
-        return (
-            is_changed
-            or self._salvage is not None
-            or bool(has_parts or batch.outcomes or batch.extensions or batch.watched)
-        )
+    # The log.
 
-    def _describe(
-        self, batch: ExchangeBatch, result: ExchangeResult, state: StoreState, claims: ClaimTransaction
+    def _measure_log(
+        self, connection: sqlite3.Connection, state: StoreState, batch: ExchangeBatch, *, is_empty: bool
     ) -> None:
-        """Answer with counts, and with what else holds after the batch."""
-        if batch.counts or batch.wanted:
-            names = list(state.destinations) if batch.counts else [request.destination for request in batch.wanted]
-            result.counts = {
-                name: state.counts_of(name, claims.next_due(name), suspects=name in claims.suspects) for name in names
-            }
-        result.is_full = (
-            state.values["entries"] >= self._quotas.max_events or state.values["bytes"] >= self._quotas.max_bytes
-        )
-        seen = state.values["deliverer"]
-        result.deliverer_age = None if seen is None else state.now - seen
+        """Count what is in the log, never less than there is; note when that is to go into the file."""
+        values, now = state.values, state.now
+        size = (connection.total_changes - self._changes + _PAGES_OF_EACH) * PAGE_SIZE
+        size += sum(len(event.payload) for event in batch.recorded)
+        values["log"] = size if is_empty else values["log"] + size
+        is_ours = bool(batch.wanted) or state.deliverer_age is None or state.deliverer_age > _NO_DELIVERER
+        if values["log"] > (_SHORTEST_LOG if is_ours and now >= values["checkpoint"] else _LONGEST_LOG):
+            values["checkpoint"] = now + max(self._pause, _PATIENCE_WITH_ONE)  # nobody else tries meanwhile
+            self._is_checkpoint_due = True
+
+    def _move_log(self, connection: sqlite3.Connection) -> bool:
+        """Write the log into the file, so seldom that others hardly wait for it. It was synced before this turn."""
+        self._is_checkpoint_due = False
+        began = time.monotonic()
+        if checkpoint(connection) * PAGE_SIZE > 2 * _LONGEST_LOG:
+            checkpoint(connection, "RESTART")  # a reader holds it up
+        give_back_space(connection)
+        self._pause = _PACE * (time.monotonic() - began)
+        return True
+
+    def _sync_log(self) -> None:
+        """Sync the log; outside a turn, so that only those wait for it whose events it covers."""
+        with translated():
+            if self._log is None:
+                self._log = os.open(f"{self.directory.database}-wal", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            self._sync(self._log)
 
     # The file.
 
@@ -264,80 +279,40 @@ class SqliteStore:
         identity = self.directory.identity()
         if self._connection is not None and identity is not None and identity == self._identity:
             return self._connection
-        self._disconnect()
+        self._let_go()
         self.directory.make_database()
         self._connection = connect(self.directory)
         if self._on_connect is not None:
             self._on_connect(self._connection)
         self._identity = self.directory.identity()
         self.directory.reserve()
-        if not self._has_looked:
-            self._has_looked = True
-            for path in self.directory.quarantined():
-                self._salvage = Salvage(path, self._salvage)
+        if self._salvages is None:
+            self._salvages = [Salvage(path) for path in self.directory.quarantined()]
         return self._connection
 
-    def _disconnect(self) -> None:
+    def _let_go(self) -> None:
+        """Close the connection if its file is still in place, and what else belongs to it; in a turn."""
         connection, self._connection, self._state = self._connection, None, None
-        if connection is not None:
-            self._dispose(connection)
-        self._forget_file()
-
-    def _forget_file(self) -> None:
-        """Let go of what belongs to the file besides the connection."""
-        if self._salvage is not None:
-            self._salvage.restart()
+        if connection is not None and self.directory.identity() == self._identity:
+            connection.close()
+        elif connection is not None:
+            never_close(connection)
+        for salvage in self._salvages or ():
+            salvage.restart()
         if self._log is not None:
             os.close(self._log)
             self._log = None
-
-    def _dispose(self, connection: sqlite3.Connection) -> None:
-        """Close a connection, unless its file is no longer in place."""
-        if self.directory.identity() == self._identity:
-            connection.close()
-        else:
-            never_close(connection)
+        self._identity, self._is_checkpoint_due = None, False
 
     def _replace_database(self, error: CorruptDatabase) -> None:
         """Set a damaged file aside, and begin a new one; in a turn. Raises StorageError if that has just been done."""
         if time.monotonic() - self._replaced < _REPLACED_AT_MOST_EVERY:
             raise error
         identity = self.directory.identity()
-        if self._connection is not None:
-            never_close(self._connection)
-        self._forget_file()
         if identity is not None and self._identity in (None, identity):
             aside = self.directory.quarantine()
             self._replaced = time.monotonic()
             log.error("%s; it is kept as %s, its events are read from there", error.reason, aside.name)
-            self._salvage = Salvage(aside, self._salvage)
-        self._connection = self._identity = self._state = None
-
-    def _keep_log_short(self, connection: sqlite3.Connection, *, is_deliverer: bool, has_erased: bool) -> None:
-        """Write the log into the file if it is long; in a turn, as all checkpoints are."""
-        self._turns += 1
-        if has_erased:
-            checkpoint(connection, "TRUNCATE")
-        elif self._is_short_of_space:
-            with suppress(StorageError):  # the batch is committed; the next one tries again
-                checkpoint(connection, "TRUNCATE")
-                if self.directory.reserve():
-                    self._is_short_of_space = False
-        elif self._turns % _LOOK_EVERY == 0:
-            size = self.directory.log_size()
-            if size > (_LOG_SIZE if is_deliverer else _LONGEST_LOG):
-                checkpoint(connection, "RESTART" if size > _LONGEST_LOG * 2 else "PASSIVE")
-                give_back_space(connection)
-
-    def _sync_log(self) -> None:
-        """Sync the log; outside a turn, so that only those wait for it whose events it covers."""
-        try:
-            if self._log is None:
-                self._log = os.open(f"{self.directory.database}-wal", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-            self._sync(self._log)
-        except OSError as error:
-            raise StorageError(reason_of(error)) from error
-
-    def read(self, query: StoreQuery) -> StorePage:
-        """Return a page of entries, without making others wait."""
-        return read_page(self.directory, query, None if self._clock is None else self._clock(), self._patience)
+            if self._salvages is not None:  # else `_connect` finds it
+                self._salvages.append(Salvage(aside))
+        self._let_go()

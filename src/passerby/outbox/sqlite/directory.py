@@ -28,26 +28,26 @@ RESERVE_SIZE = 14 << 20  # bytes; more than the log, which has to go into the fi
 PATIENCE = 1.0  # seconds for a turn
 _CORRUPT = re.compile(rf"{re.escape(DATABASE)}\.corrupt-\d+")
 _EARLIER = re.compile(r"\d+-[0-9a-f]+\.sqlite3|shared\.db")
-_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "virtiofs", "fuse", "afs", "ceph", "glusterfs"}
-_WAKE = "wake-"
+_WAKE, _END = "wake-", b"end"
 _WAKE_EVERY = 0.01  # seconds
 _LOOK_EVERY = 1.0  # seconds between two looks for sockets
+_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "virtiofs", "fuse", "afs", "ceph", "glusterfs"}
 
 
 class _FileLock:
     """The thread lock of one lock file, with its descriptor."""
 
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
+    def __init__(self, path: str) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        self.descriptor: int = os.open(path, flags, 0o600)
+        self.identity: tuple[int, int] | None = identity_of(self.descriptor)
         self.mutex: threading.Lock = threading.Lock()
-        state = os.fstat(descriptor)
-        self.identity: tuple[int, int] = (state.st_dev, state.st_ino)
 
     def __del__(self) -> None:
         os.close(self.descriptor)
 
 
-_locks: WeakValueDictionary[tuple[int, int, int], _FileLock] = WeakValueDictionary()
+_locks: WeakValueDictionary[tuple[int, tuple[int, int] | None], _FileLock] = WeakValueDictionary()
 _finding = threading.Lock()
 
 
@@ -61,14 +61,28 @@ class Turn:
         self._patience = patience
 
     def __enter__(self) -> None:
-        lock = self._lock
-        if not lock.mutex.acquire(timeout=self._patience):
+        if not self._lock.mutex.acquire(timeout=self._patience):
             raise StorageError("waited too long for a turn")
         try:
-            _take(lock.descriptor, self._patience)
+            self._take()
         except BaseException:
-            lock.mutex.release()
+            self._lock.mutex.release()
             raise
+
+    def _take(self) -> None:
+        """Take the record lock. It is asked for again and again, as waiting for it has no time limit."""
+        pause, until = 0.000_05, time.monotonic() + self._patience
+        while True:
+            try:
+                fcntl.lockf(self._lock.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except (BlockingIOError, PermissionError):
+                if time.monotonic() > until:
+                    raise StorageError("waited too long for a turn") from None
+            except OSError as error:
+                raise StorageError("no locks on this file system", is_final=True) from error
+            time.sleep(pause)
+            pause = min(0.001, pause * 1.5)
 
     def __exit__(self, *error: object) -> None:
         fcntl.lockf(self._lock.descriptor, fcntl.LOCK_UN)
@@ -97,7 +111,7 @@ class StoreDirectory:
         """Make the directories and the lock file. Raises StorageError."""
         with refusals():
             self.outer.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if any(_EARLIER.fullmatch(name) for name in os.listdir(self.outer)):  # noqa: PTH208 - names only
+            if any(_EARLIER.fullmatch(path.name) for path in self.outer.iterdir()):
                 raise StorageError("found files of an unreleased outbox; name another directory", is_final=True)
             kind = _filesystem_of(self.outer, self._mounts)
             if kind in _NETWORK or kind.startswith("fuse."):
@@ -107,18 +121,17 @@ class StoreDirectory:
             found = self.path.lstat()
             if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
                 raise StorageError(f"{NAME} is no directory of this user's own with mode 0700", is_final=True)
-            path = Path(self._lock_path)
-            self.check_file(path)
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            with _finding:
-                descriptor = os.open(path, flags, 0o600)
-                opened = _FileLock(descriptor)
-                key = os.getpid(), *opened.identity
-                lock = _locks.setdefault(key, opened)
-                if lock is not opened:
-                    with lock.mutex:  # closing a descriptor releases the lock that is held through another one
-                        del opened
-            self._lock = lock
+            self._find_lock()
+
+    def _find_lock(self) -> None:
+        """Open the lock file, unless another store of this process has it open."""
+        self.check_file(Path(self._lock_path))
+        with _finding:
+            opened = _FileLock(self._lock_path)
+            self._lock = _locks.setdefault((os.getpid(), opened.identity), opened)
+            if self._lock is not opened:
+                with self._lock.mutex:  # closing a descriptor releases the lock that is held through another one
+                    del opened
 
     def reset_after_fork(self) -> None:
         """In a forked child: the lock is the parent's."""
@@ -126,12 +139,10 @@ class StoreDirectory:
 
     def turn(self, patience: float = PATIENCE) -> Turn:
         """Return a context manager that holds the lock. It raises StorageError if others have it for too long."""
-        lock = self._lock
-        if lock is None or _identity(self._lock_path) != lock.identity:
+        if self._lock is None or identity_of(self._lock_path) != self._lock.identity:
             self.make()  # or the directory was removed
-            lock = self._lock
-        assert lock is not None  # noqa: S101 - made above
-        return Turn(lock, patience)
+        assert self._lock is not None  # noqa: S101 - made above
+        return Turn(self._lock, patience)
 
     def check_file(self, path: Path) -> None:
         """Raise StorageError for anything but a regular file of this user, if there is one."""
@@ -149,19 +160,12 @@ class StoreDirectory:
 
     def identity(self) -> tuple[int, int] | None:
         """Return which file the database is, or None without one."""
-        return _identity(self._database_path)
+        return identity_of(self._database_path)
 
     def has_space(self, size: int = 2 * RESERVE_SIZE) -> bool:
         """Return whether the disk has so many bytes free for this user."""
         found = os.statvfs(self.path)
         return found.f_bavail * found.f_frsize > size
-
-    def log_size(self) -> int:
-        """Return how many bytes SQLite's log has."""
-        try:
-            return os.stat(f"{self._database_path}-wal").st_size  # noqa: PTH116 - as above
-        except OSError:
-            return 0
 
     def quarantine(self) -> Path:
         """Rename the database and all that belongs to it. Returns its new name."""
@@ -180,14 +184,12 @@ class StoreDirectory:
 
     def quarantined(self) -> list[Path]:
         """Return the quarantined databases, the oldest first."""
-        with suppress(OSError):
-            return sorted(path for path in self.path.iterdir() if _CORRUPT.fullmatch(path.name))
-        return []
+        return sorted(path for path in self.path.glob(f"{DATABASE}.*") if _CORRUPT.fullmatch(path.name))
 
-    # The reserve.
+    # Some space is set aside for the time when the disk is full.
 
     def reserve(self) -> bool:
-        """Set aside some space for the time when the disk is full. Returns whether it is; it needs much free space."""
+        """Set aside some space. Returns whether it is; it needs much free space."""
         path = self.path / "reserve"
         self.check_file(path)
         if path.exists() or not self.has_space():
@@ -197,8 +199,7 @@ class StoreDirectory:
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(descriptor, 0, RESERVE_SIZE)
             else:
-                for _ in range(RESERVE_SIZE >> 16):
-                    os.write(descriptor, bytes(1 << 16))
+                os.write(descriptor, bytes(RESERVE_SIZE))
         except OSError:
             path.unlink()
         finally:
@@ -217,15 +218,14 @@ class WakeSockets:
     """Unix datagram sockets in the directory, by which a process wakes those that deliver.
 
     Args:
-        directory: where the sockets are.
+        directory: where they are.
     """
 
-    def __init__(self, directory: StoreDirectory) -> None:
+    def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._sender: socket.socket | None = None
-        self._names: list[str] = []
+        self._others: list[Path] = []
         self._looked = self._woken = 0.0
-        self.own: Path | None = None
+        self._own: Path | None = None
 
     def wake(self) -> None:
         """Wake the other processes that deliver, at most once in 10 ms."""
@@ -235,80 +235,56 @@ class WakeSockets:
         self._woken = now
         if now - self._looked > _LOOK_EVERY:
             self._looked = now
-            with suppress(OSError):
-                names = (path for path in self._directory.path.iterdir() if path.name.startswith(_WAKE))
-                self._names = [str(path) for path in names if path != self.own]
-        for name in list(self._names):
-            self._send(name)
-
-    def _send(self, name: str) -> None:
-        try:
-            if self._sender is None:
-                self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-                self._sender.setblocking(False)
-            self._sender.sendto(b"", name)
-        except ConnectionRefusedError:  # its process is gone
-            self._names.remove(name)
-            with suppress(OSError):
-                Path(name).unlink()
-        except OSError:  # full, which wakes it as well, or gone
-            pass
+            self._others = [path for path in self._directory.glob(f"{_WAKE}*") if path != self._own]
+        for path in self._others:
+            _send(path, b"")
 
     def listen(self, on_wake: Callable[[], None]) -> bool:
         """Call a function in a thread of its own when woken. Returns False where no socket can be bound."""
         receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        own = self._directory.path / f"{_WAKE}{os.getpid()}-{id(receiver):x}.sock"
+        own = self._directory / f"{_WAKE}{os.getpid()}-{id(receiver):x}.sock"
         try:
             receiver.bind(str(own))
             own.chmod(0o600)
         except OSError:
             receiver.close()
             return False
-        self.own = own
+        self._own = own
         threading.Thread(target=_receive, args=(receiver, on_wake), name="passerby-wake", daemon=True).start()
         return True
 
     def close(self) -> None:
         """End the listening thread and remove the socket."""
-        own, self.own = self.own, None
+        own, self._own = self._own, None
         if own is not None:
-            with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-                sender.sendto(b"end", str(own))
-            with suppress(OSError):
-                own.unlink()
-        if self._sender is not None:
-            self._sender.close()
-            self._sender = None
+            _send(own, _END)
+            own.unlink(missing_ok=True)
 
 
-def _identity(path: str) -> tuple[int, int] | None:
+def _send(path: Path, message: bytes) -> None:
     try:
-        found = os.stat(path)  # noqa: PTH116 - half the time; done twice in every turn
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.setblocking(False)
+            sender.sendto(message, str(path))
+    except ConnectionRefusedError:  # its process is gone
+        path.unlink(missing_ok=True)
+    except OSError:  # full, which wakes it as well, or gone
+        pass
 
 
 def _receive(receiver: socket.socket, on_wake: Callable[[], None]) -> None:
     with receiver:
-        while receiver.recv(8) != b"end":
+        while receiver.recv(8) != _END:
             on_wake()
 
 
-def _take(descriptor: int, patience: float) -> None:
-    """Take the record lock. It is asked for again and again, as waiting for it has no time limit."""
-    pause, until = 0.000_05, time.monotonic() + patience
-    while True:
-        try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except (BlockingIOError, PermissionError):
-            if time.monotonic() > until:
-                raise StorageError("waited too long for a turn") from None
-        except OSError as error:
-            raise StorageError("no locks on this file system", is_final=True) from error
-        time.sleep(pause)
-        pause = min(0.001, pause * 1.5)
+def identity_of(file: str | int) -> tuple[int, int] | None:
+    """Return which file a path or descriptor leads to, or None for none."""
+    try:
+        found = os.stat(file)  # noqa: PTH116 - half the time; done twice in every turn
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _filesystem_of(path: Path, mounts: Path) -> str:
@@ -325,9 +301,8 @@ def _filesystem_of(path: Path, mounts: Path) -> str:
 
 def sync_file(descriptor: int) -> None:
     """Have the disk keep what was written to a file."""
-    full = getattr(fcntl, "F_FULLFSYNC", None)
-    if full is not None:  # macOS, whose fsync leaves it in the disk's cache
-        fcntl.fcntl(descriptor, full)
+    if hasattr(fcntl, "F_FULLFSYNC"):  # macOS, whose fsync leaves it in the disk's cache
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
     else:
         os.fdatasync(descriptor)
 
@@ -337,10 +312,5 @@ def refusals() -> Generator[None]:
     """Raise StorageError for what the system refuses."""
     try:
         yield
-    except OSError as error:
-        raise StorageError(reason_of(error)) from error
-
-
-def reason_of(error: OSError) -> str:
-    """Return the system's reason in a few words, without a path."""
-    return os.strerror(error.errno).lower() if error.errno else "input or output failed"
+    except OSError as error:  # in a few words, without a path
+        raise StorageError(os.strerror(error.errno).lower() if error.errno else "input or output failed") from error

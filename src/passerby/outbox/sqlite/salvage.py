@@ -36,44 +36,36 @@ class Salvage:
 
     Args:
         path: the file.
-        following: what to salvage afterwards.
     """
 
-    def __init__(self, path: Path, following: Salvage | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._following = following
-        self.restart()
+        self._steps: Iterator[None] | None = None
+        self._count = 0
 
     def restart(self) -> None:
         """Begin again, because what was salvaged was not committed, or is in another file."""
-        self._steps: Iterator[None] | None = None
-        self._found = 0
-        self._is_read = False
+        self._steps, self._count = None, 0
 
-    def go_on(self, connection: sqlite3.Connection, state: StoreState) -> Salvage | None:
-        """Salvage for a moment, in a transaction. Returns what is to go on with, or None at the end."""
+    def go_on(self, connection: sqlite3.Connection, state: StoreState) -> bool:
+        """Salvage for a moment, in a transaction. Returns whether nothing is left."""
         owner = state.values.get("salvager")
         if owner is not None and owner[0] != os.getpid() and state.now - owner[1] < _GONE:
-            return self
+            return False
         state.values["salvager"] = [os.getpid(), state.now]
-        self._steps = self._steps or self._run()
         self._connection, self._state = connection, state
+        self._steps = self._steps or self._run()
         until = time.monotonic() + _AT_ONCE
-        try:
+        with suppress(FileNotFoundError):  # another process was faster
             for _ in self._steps:
                 if time.monotonic() > until:
-                    return self
-        except FileNotFoundError:  # another process was faster
-            return self._following
+                    return False
+            log.warning("%d events of the damaged file %s wait again", self._count, self._path.name)
         state.values["salvager"] = None
-        log.warning("%d events of the damaged file %s wait again", self._found, self._path.name)
-        self._is_read = True
-        return self._following
+        return True
 
     def finish(self) -> None:
-        """Rename the file if all of it is read and committed."""
-        if not self._is_read:
-            return
+        """Rename the file: all of it is read and committed."""
         for ending in BESIDE:
             path = self._path.with_name(self._path.name + ending)
             with suppress(OSError):
@@ -82,9 +74,8 @@ class Salvage:
     def _run(self) -> Iterator[None]:
         """Yield after each page."""
         pages = RawPages(self._path)
-        execute = self._connection.execute
-        execute(_FOUND)
-        execute("DELETE FROM found")
+        self._connection.execute(_FOUND)
+        self._connection.execute("DELETE FROM found")
         try:
             for number in pages.numbers():
                 rows = [row for row in pages.rows(number) if isinstance(row, EntryRow)]
@@ -100,29 +91,24 @@ class Salvage:
 
     def _restore(self, event: EventRow) -> None:
         """Restore an event with its entries; with all of them if none is found."""
-        names = event.names.split("\n")
-        query = "SELECT * FROM found WHERE seq BETWEEN ? AND ?"
-        first = event.id << SLOTS
-        entries = [EntryRow(*row) for row in self._connection.execute(query, (first, first | LAST_SLOT))]
+        execute, names, first = self._connection.execute, event.names.split("\n"), event.id << SLOTS
+        found = execute("SELECT * FROM found WHERE seq BETWEEN ? AND ?", (first, first | LAST_SLOT))
+        entries = [EntryRow(*row) for row in found]
         if not entries:
             codec, now = version_of(event.payload), self._state.now
             entries = [EntryRow(first | slot, codec, 0, now, 0, 0, None) for slot in range(len(names))]
-        if self._connection.execute("SELECT 1 FROM event WHERE id = ?", (event.id,)).fetchone():
-            return
-        restored = [entry for entry in entries if entry.seq & LAST_SLOT < len(names)]
-        if restored:
-            self._connection.execute("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?)", event)
-            self._found += 1
-        for entry in restored:
-            self._restore_entry(event, entry, names[entry.seq & LAST_SLOT], len(event.payload) // len(names))
+        entries = [entry for entry in entries if entry.seq & LAST_SLOT < len(names)]
+        if entries and execute("INSERT OR IGNORE INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?)", event).rowcount:
+            self._count += 1
+            for entry in entries:
+                self._restore_entry(event, entry, names[entry.seq & LAST_SLOT], len(event.payload) // len(names))
 
     def _restore_entry(self, event: EventRow, entry: EntryRow, name: str, share: int) -> None:
         execute, state = self._connection.execute, self._state
         row, part = state.of(name), part_of(event.visitor)
         before = execute(_FIRST, (part, row.number)).fetchone()
-        check, place, now = entry_sum(entry.seq, row.number), entry.seq << ROOM, state.now
-        since = min(entry.since, now)
-        values = entry.seq, row.number, check, entry.codec, part, entry.state, place, now, since, share
+        check, place, since = entry_sum(entry.seq, row.number), entry.seq << ROOM, min(entry.since, state.now)
+        values = entry.seq, row.number, check, entry.codec, part, entry.state, place, state.now, since, share
         execute(_INSERT, (*values, entry.attempts, entry.withdrawn, entry.reason))
         row.counts.record("waiting" if entry.state != 1 else "held")
         if entry.state == 2:  # dead

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import fields, replace
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...values.json import dumps, loads
 from ..contract import WRITER_AGE, StorageError
@@ -18,8 +18,11 @@ from ..service import ServiceState
 from .database import CorruptDatabase
 
 _LIVE = 10.0  # seconds after which a writer of another kernel is taken for gone
-_STORE = "store"
-_service_values = attrgetter(*(field.name for field in fields(ServiceState)))
+_SEEN_EVERY = 5.0  # seconds between two notes that a process delivers
+_SERVICE = attrgetter(*(field.name for field in fields(ServiceState)))
+_COUNTS = attrgetter("recorded", "delivered", "waiting", "held", "dead", "unlinked", "dropped")
+_SAVE = "INSERT OR REPLACE INTO state VALUES (?, CAST(? AS TEXT))"
+_OLD_WRITERS = "DELETE FROM state WHERE key >= 'writer:' AND key < 'x' AND json_extract(value, '$[2]') < ?"
 
 
 def boot_id() -> str:
@@ -37,21 +40,12 @@ def boot_time() -> float:
 BOOT = boot_id()
 
 
-class DestinationRow:
-    """One destination: its number, counts and service."""
+class DestinationRow(NamedTuple):
+    """One destination."""
 
-    __slots__ = ("counts", "number", "service")
-
-    def __init__(self, number: int, counts: DestinationCounts, service: ServiceState) -> None:
-        self.number: int = number
-        self.counts: DestinationCounts = counts
-        self.service: ServiceState = service
-
-    def dump(self) -> list[Any]:
-        """Return what is kept of it."""
-        counts = self.counts
-        numbers = counts.recorded, counts.delivered, counts.waiting, counts.held, counts.dead, counts.unlinked
-        return [self.number, [*numbers, counts.dropped], _service_values(self.service)]
+    number: int
+    counts: DestinationCounts
+    service: ServiceState
 
 
 class StoreState:
@@ -62,37 +56,37 @@ class StoreState:
         writer: whose row is read too.
 
     Attributes:
-        writer: the same.
         now: the store's time.
         number: the number of the writer's last batch, or 0.
         answers: the answers to its last batch.
         values: the store's own values, by name.
         destinations: by name.
-        touched: the destinations that may have changed.
+        is_touched: whether something may have changed in this turn.
     """
 
     def __init__(self, connection: sqlite3.Connection, writer: str) -> None:
         self._connection = connection
         self.writer = writer
-        self.touched: set[str] = set()
+        self._key = f"writer:{writer}"
+        self.is_touched: bool = False
         self.now: float = 0.0
         self.number: int
         self.answers: list[Any]
         try:
-            query = "SELECT key, value FROM state WHERE key IN (?, 'store')"
-            rows: dict[str, Any] = dict(connection.execute(query, (f"writer:{writer}",)))
-            self.values: dict[str, Any] = loads(rows.pop(_STORE)) if _STORE in rows else self._create()
-            self._writer_number, self.number, _, self.answers = loads(rows.pop(f"writer:{writer}", "[0, 0, 0, []]"))
-            self.destinations: dict[str, DestinationRow] = {}
-            for name, (number, counts, service) in self.values.pop("destinations").items():
-                self.destinations[name] = DestinationRow(number, DestinationCounts(*counts), ServiceState(*service))
-            self._names = {row.number: name for name, row in self.destinations.items()}
+            rows = dict(connection.execute("SELECT key, value FROM state WHERE key IN (?, 'store')", (self._key,)))
+            self.values: dict[str, Any] = loads(rows["store"]) if "store" in rows else self._create()
+            self._writer_number, self.number, _, self.answers = loads(rows.get(self._key, "[0, 0, 0, []]"))
+            self.destinations: dict[str, DestinationRow] = {
+                name: DestinationRow(number, DestinationCounts(*counts), ServiceState(*service))
+                for name, (number, counts, service) in self.values.pop("destinations").items()
+            }
         except (ValueError, TypeError, KeyError, IndexError) as error:
             raise CorruptDatabase(f"state damaged ({type(error).__name__})") from error
+        self._names = {row.number: name for name, row in self.destinations.items()}
 
     def begin(self, clock: float | None) -> None:
         """Begin a turn; without a clock, on one that no clock change touches. Raises StorageError."""
-        self.touched.clear()
+        self.is_touched = False
         self.now = self._read_clock() if clock is None else clock
 
     def _create(self) -> dict[str, Any]:
@@ -100,15 +94,10 @@ class StoreState:
         # damaged one do, from its salvage, and are before the new ones.
         (generation,) = self._connection.execute("SELECT value FROM state WHERE key = 'generation'").fetchone()
         first = int(time.time() * 1000) + (int(generation) << 24)
-        values: dict[str, Any] = {
-            "key": os.urandom(16).hex(),
-            "deliverer": None,
-            "damaged": 0,
-            "expired": 0.0,
-            "links": 0,
-        }
-        values |= {"next": first, "writers": 0, "bytes": 0, "entries": 0, "marks": 0, "watched": 0.0}
-        return values | {"destinations": {}, "boot": BOOT, "offset": time.time() - boot_time()}
+        values = dict.fromkeys(("damaged", "expired", "links", "writers", "bytes", "entries", "marks", "watched"), 0)
+        values |= {"log": 0, "checkpoint": 0, "next": first}
+        others: dict[str, Any] = {"key": os.urandom(16).hex(), "deliverer": None, "destinations": {}, "boot": BOOT}
+        return {**values, **others, "offset": time.time() - boot_time()}
 
     def _read_clock(self) -> float:
         values, wall = self.values, time.time()
@@ -121,12 +110,12 @@ class StoreState:
 
     def of(self, name: str) -> DestinationRow:
         """Return a destination's row, which is written at the end."""
+        self.is_touched = True
         row = self.destinations.get(name)
         if row is None:
             number = 1 + max(self._names, default=0)
             row = self.destinations[name] = DestinationRow(number, DestinationCounts(), ServiceState())
             self._names[number] = name
-        self.touched.add(name)
         return row
 
     def name_of(self, number: int) -> str | None:
@@ -142,6 +131,18 @@ class StoreState:
         """Count entries that wait or are held, and their bytes."""
         self.values["entries"] += entries
         self.values["bytes"] += size
+
+    @property
+    def deliverer_age(self) -> float | None:
+        """Seconds since any process last claimed."""
+        seen = self.values["deliverer"]
+        return None if seen is None else self.now - seen
+
+    def note_deliverer(self) -> None:
+        """Note, now and then, that a process delivers."""
+        if self.deliverer_age is None or self.deliverer_age > _SEEN_EVERY:
+            self.values["deliverer"] = self.now
+            self.is_touched = True
 
     def counts_of(self, name: str, next_due: float | None, *, suspects: bool) -> DestinationCounts:
         """Return a destination's counts and state."""
@@ -167,13 +168,11 @@ class StoreState:
     def save(self, number: int, answers: list[Any]) -> None:
         """Write the rows, within the transaction."""
         if not self.number:  # a new writer
-            self._connection.execute(
-                "DELETE FROM state WHERE key >= 'writer:' AND key < 'x' AND json_extract(value, '$[2]') < ?",
-                (self.now - WRITER_AGE,),
-            )
-        values, destinations = self.values, {name: row.dump() for name, row in self.destinations.items()}
-        values["beat"], values["now"] = time.time(), self.now
+            self._connection.execute(_OLD_WRITERS, (self.now - WRITER_AGE,))
+        kept = {
+            name: (row.number, _COUNTS(row.counts), _SERVICE(row.service)) for name, row in self.destinations.items()
+        }
+        store = {**self.values, "beat": time.time(), "now": self.now, "destinations": kept}
         writer = [self._writer_number, number, self.now, answers]
-        rows = [(_STORE, dumps({**values, "destinations": destinations})), (f"writer:{self.writer}", dumps(writer))]
-        self._connection.executemany("INSERT OR REPLACE INTO state VALUES (?, CAST(? AS TEXT))", rows)
+        self._connection.executemany(_SAVE, [("store", dumps(store)), (self._key, dumps(writer))])
         self.number, self.answers = number, answers

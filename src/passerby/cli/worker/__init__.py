@@ -1,0 +1,1 @@
+"""`passerby worker`: a process that delivers what the app's processes have stored."""
