@@ -82,7 +82,7 @@ def test_ls_for_people_is_safe_to_show(run: Run, directory: Path, owners: Owners
     listed = run("ls")
 
     assert listed.code == 0
-    assert "a process last delivered " in listed.out
+    assert "a deliverer was seen " in listed.out
     assert "\x1b" not in listed.out
     assert r"HTTP 400: no such \x1b[2J point of sale" in listed.out
     assert EMAIL not in listed.out
