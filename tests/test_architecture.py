@@ -15,14 +15,14 @@ from tests.imports import SOURCE, Import, is_within, read_imports, source_files
 
 # The packages and the modules beside them, in the order of imports: each imports only from those before it.
 PACKAGES = """
-    version  errors  logs
+    version  errors  logs  process
     values  http  events  destinations  outbox  old_outbox  delivery  browser_ids  settings  client  passerby
     testing  cli  asgi  wsgi  fastapi  flask  django  collector  demo
 """
 
 # The modules in the same order: a module imports only from those before it.
 ORDER = """
-    version  errors  logs
+    version  errors  logs  process
     values  values.json  values.outcome  values.secret  values.futures  values.app_values  values.callbacks
     values.browser_id
     http  http.address  http.url  http.route  http.request_info  http.asgi_scope  http.wsgi_environ  http.request
@@ -40,26 +40,25 @@ ORDER = """
     destinations.spec
     outbox  outbox.counts  outbox.reading  outbox.contract  outbox.codec  outbox.service
     outbox.memory.entry  outbox.memory.queue  outbox.memory
-    outbox.sqlite.directory  outbox.sqlite.wake  outbox.sqlite.database  outbox.sqlite.state  outbox.sqlite.rows
-    outbox.sqlite.notes  outbox.sqlite.queue  outbox.sqlite.requests  outbox.sqlite.claims  outbox.sqlite.reader
-    outbox.sqlite.pages  outbox.sqlite.salvage  outbox.sqlite.inspection
+    outbox.sqlite.directory  outbox.sqlite.database  outbox.sqlite.state  outbox.sqlite.rows  outbox.sqlite.queue
+    outbox.sqlite.requests  outbox.sqlite.claims  outbox.sqlite.pages  outbox.sqlite.salvage  outbox.sqlite.inspection
     outbox.sqlite
-    outbox.buffer  outbox.inflight  outbox.observers  outbox.forks  outbox.exchanger  outbox.thread  outbox.outbox
+    outbox.buffer  outbox.inflight  outbox.observers  outbox.exchanger  outbox.thread  outbox.outbox
     old_outbox  old_outbox.entry  old_outbox.shelf  old_outbox.links  old_outbox.memory
     old_outbox.eventtext  old_outbox.folder  old_outbox.row  old_outbox.database  old_outbox.sharedfile  old_outbox.board
     old_outbox.salvage  old_outbox.reading  old_outbox.inventory  old_outbox.fate  old_outbox.window  old_outbox.job  old_outbox.pending
     old_outbox.stock  old_outbox.upkeep  old_outbox.neighbours  old_outbox.intake  old_outbox.editing  old_outbox.adoption
     old_outbox.writer  old_outbox.journal  old_outbox.crew  old_outbox.sqlite
     delivery.test_run  delivery.dry_run  delivery.errors
-    delivery.breaker  delivery.ramp_up  delivery.process  delivery.gil  delivery.loop
+    delivery.gil  delivery.loop
     delivery.worker  delivery.connecting  delivery.http_stream  delivery.transport
     delivery.claimed_batch  delivery.sender
-    delivery.flush  delivery
-    browser_ids  browser_ids.pool  browser_ids.fetcher  browser_ids.browser_ids
+    delivery
+    browser_ids  browser_ids.breaker  browser_ids.pool  browser_ids.fetcher  browser_ids.browser_ids
 
     settings  settings.setting  settings.secret_keys  settings.settings  settings.env
     client  client.receipt  client.on_commit  client.contract  client.capture  client.queries  client.tracker
-    client.current  client.adapters  client.withheld_cookies  client.stats  client.store_wait  client.client
+    client.current  client.adapters  client.withheld_cookies  client.dead_letters  client.stats  client.store_wait  client.client
     client.lifecycle  client.uwsgi  client.parts  client.tracking  client.sites  client.engage  client.edge
     passerby
     testing.captured_events  testing  testing.plugin

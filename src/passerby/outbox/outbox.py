@@ -293,7 +293,7 @@ class Outbox:
         if not self._in_flight.is_delivering:
             return self.unstored
         for name in self._exchanger.counts:
-            self._exchanger.report(ServiceReport(name, "hurry"))
+            self._exchanger.report(ServiceReport(name, "hurry", after=timeout))
         self._exchanger.look_soon()
         self._wake()
         idle = 0

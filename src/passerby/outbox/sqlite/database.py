@@ -139,10 +139,11 @@ def never_close(connection: Any) -> None:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
 
 
-def checkpoint(connection: sqlite3.Connection, mode: str = "PASSIVE") -> None:
-    """Write what is in the log into the file; in a turn."""
+def checkpoint(connection: sqlite3.Connection, mode: str = "PASSIVE") -> int:
+    """Write what is in the log into the file; in a turn. Returns how many pages are left."""
     with translated():
-        connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+        _, pages, written = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+        return int(pages - written)
 
 
 def give_back_space(connection: sqlite3.Connection) -> None:

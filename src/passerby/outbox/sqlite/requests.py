@@ -59,14 +59,13 @@ class RequestTransaction(QueueTransaction):
         if isinstance(request, BrowserLink):
             return self._link(request)
         match request.kind:
-            case "release":
+            case "release" | "clear":
                 held = self._held(request.who)
-                for seq, number in held:
-                    self._release(seq, number, "held")
-                return len({seq >> SLOTS for seq, _ in held})
-            case "clear":
-                held = self._held(request.who)
-                self.drop((seq for seq, _ in held), CLEARED)
+                if request.kind == "clear":
+                    self.drop((seq for seq, _ in held), CLEARED)
+                else:
+                    for seq, number in held:
+                        self._release(seq, number, "held")
                 return len({seq >> SLOTS for seq, _ in held})
             case "purge_visitor" | "suppress":
                 return self._purge(request)
