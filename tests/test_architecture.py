@@ -118,7 +118,7 @@ IMPORTERS = {
 LATE_IMPORTS: dict[tuple[str, str], str] = {
     (
         "client.parts",
-        "passerby.old_outbox.sqlite",
+        "passerby.outbox.sqlite",
     ): "needs SQLite and file locks, which not every Python and system has",
     ("collector.command", "passerby.collector.outbox_folder"): "needs file locks, which not every system has",
 }

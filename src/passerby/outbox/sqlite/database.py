@@ -6,6 +6,7 @@ import ctypes
 import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from ..contract import StorageError
@@ -81,7 +82,8 @@ def translated() -> Generator[None]:
 def connect(directory: StoreDirectory, *, read_only: bool = False) -> sqlite3.Connection:
     """Open the database; in a turn, unless it is only read. Raises StorageError."""
     with translated():
-        if directory.log_size() and not directory.database.stat().st_size:
+        log = Path(f"{directory.database}-wal")
+        if not directory.database.stat().st_size and log.exists() and log.stat().st_size:
             raise CorruptDatabase("database damaged (emptied)")  # SQLite would remove the log, which has the events
         connection = sqlite3.connect(
             f"{directory.database.as_uri()}?mode=rw",
