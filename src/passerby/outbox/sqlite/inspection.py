@@ -1,4 +1,4 @@
-"""Checks a database, and reads quarantined ones; for commands. Nothing is changed, and nobody waits for it."""
+"""Checks a database, and reads quarantined ones; for commands. Nothing is changed, and other processes go on."""
 
 from __future__ import annotations
 
