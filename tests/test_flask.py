@@ -601,7 +601,7 @@ class TestCommands:
         app = make_app({**SETTINGS, "outbox": f"sqlite://{tmp_path}/outbox"})
         result = app.test_cli_runner().invoke(args=["passerby", "outbox", "ls"])
         assert result.exit_code == 0
-        assert result.output.startswith(f"{tmp_path}/outbox: 1 file")
+        assert result.output.startswith(f"{tmp_path}/outbox: 1 entry")
 
     def test_where_the_app_has_no_outbox_that_is_said(self) -> None:
         result = make_app().test_cli_runner().invoke(args=["passerby", "outbox", "ls"])
