@@ -131,7 +131,8 @@ def deliver(collector: CollectorServer, directory: Path, timeout: float = 10.0) 
     while (now := time.monotonic()) < until and (since is None or now < since + SETTLED):
         tracking.flush(0.1)  # ends the ramp-up
         time.sleep(0.05)
-        waits = any(each.pending for each in tracking.stats().destinations.values())
+        is_salvaging = any(directory.rglob("*.corrupt-*"))
+        waits = is_salvaging or any(each.pending for each in tracking.stats().destinations.values())
         since = None if waits else since or now
     let_go(tracking)
     return tracking
