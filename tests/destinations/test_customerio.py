@@ -11,7 +11,7 @@ import pytest
 from passerby import CustomerIO, Delivered, SettingsError, ValidationError
 from passerby.destinations import DestinationResponse, Rejected, Retry, SplitBatch
 from passerby.events.event import Context, Event
-from passerby.old_outbox.eventtext import read_event, write_event
+from passerby.outbox.codec import decode, encode
 from passerby.values.secret import Secret
 from passerby.version import __version__
 from tests.making import BROWSER_ID
@@ -338,4 +338,4 @@ def test_an_event_that_waited_on_disk_makes_the_same_bytes() -> None:
         context=CONTEXT,
         integrations={"All": False},
     )
-    assert customerio().encode([read_event(write_event(told))]) == customerio().encode([told])
+    assert customerio().encode([decode(encode(told))]) == customerio().encode([told])

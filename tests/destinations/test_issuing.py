@@ -11,9 +11,10 @@ from passerby import SettingsError, Tracking
 from passerby.asgi import TrackingMiddleware
 from passerby.collector import CollectorServer
 from passerby.destinations import BrowserIdIssuer, OutgoingRequest, PersonalizationSource, Query, SharedCookie
+from passerby.testing import capture_events
 from passerby.values.json import loads
 from tests.delivery.doubles import Plain
-from tests.making import NAVIGATION, PATIENCE, by_name, call, make_scope, page, set_cookies, value_of
+from tests.making import BROWSER_ID, NAVIGATION, PATIENCE, by_name, call, make_scope, page, set_cookies, value_of
 
 
 class Issuing(Plain):
@@ -50,8 +51,10 @@ async def test_ids_of_another_issuer_reach_the_cookie_and_its_events() -> None:
 
 def test_the_point_of_sale_may_be_any_destinations() -> None:
     tracking = Tracking(Issuing("own", "http://127.0.0.1:9"), secret_key="a key for tests", browser_id_pool_size=0)
-    tracker = tracking.outside_request()
-    assert tracking._client.point_of_sale(tracker.session) == "kiosk"
+    tracker = tracking.for_visitor(BROWSER_ID)
+    with capture_events() as captured:
+        tracker.event("ADD")
+    assert captured.events[0].point_of_sale == "kiosk"
 
 
 def test_an_issuer_need_not_answer_questions() -> None:

@@ -38,6 +38,7 @@ WAREHOUSE = "tests.destinations.test_registry:Warehouse"
 class Warehouse:
     """A destination of an app's."""
 
+    last: ClassVar[Warehouse]
     origin = "http://warehouse"
     kinds: frozenset[EventKind] = frozenset({"event"})
     batch_bytes = 0
@@ -67,6 +68,7 @@ class Warehouse:
             "extra": extra,
             "name": name,
         }
+        Warehouse.last = self
 
     def encoded_size(self, event: Event) -> int:
         return 1
@@ -89,9 +91,9 @@ class Broken(Warehouse):
 
 
 def only(tracking: Tracking) -> Warehouse:
-    (one,) = tracking._client._destinations.values()
-    assert isinstance(one, Warehouse)
-    return one
+    """The one that was just made, which is the only destination of a tracking."""
+    assert repr(tracking) == f"<Tracking to {Warehouse.last.name}>"
+    return Warehouse.last
 
 
 @pytest.fixture

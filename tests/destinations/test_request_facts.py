@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from passerby import CustomerIO, Datalyr, Sitecore, Tracking
 from passerby.destinations import Destination
 from passerby.events.event import Event
-from passerby.old_outbox.eventtext import read_event, write_event
+from passerby.outbox.codec import decode, encode
 from passerby.testing import CapturedEvents
 from tests.making import request
 
@@ -55,7 +55,7 @@ def find(value: Any, name: str) -> Any:
 
 def sent(name: str, event: Event) -> Any:
     """The body that a destination makes of an event that has been on disk."""
-    return json.loads(DESTINATIONS[name].encode([read_event(write_event(event))]).body or b"")
+    return json.loads(DESTINATIONS[name].encode([decode(encode(event))]).body or b"")
 
 
 @each

@@ -47,19 +47,18 @@ VALUES = st.sampled_from(["IDENTITY", OTHER_ID, "spoof", 7, True, None, {"id": "
 
 
 @pytest.fixture(params=DESTINATIONS)
-def tracker(request: pytest.FixtureRequest) -> Iterator[Tracker]:
-    tracking = Tracking(DESTINATIONS[request.param], secret_key="a secret key that signs")
+def destination(request: pytest.FixtureRequest) -> Destination:
+    return DESTINATIONS[request.param]
+
+
+@pytest.fixture
+def tracker(destination: Destination) -> Iterator[Tracker]:
+    tracking = Tracking(destination, secret_key="a secret key that signs")
     yield tracking.for_visitor(BROWSER_ID, "user_1")
     tracking.close(0)
 
 
-def destination_of(tracker: Tracker) -> Destination:
-    client: Any = tracker._client
-    (destination,) = client._destinations.values()
-    return destination  # type: ignore[no-any-return]
-
-
-def own_fields(tracker: Tracker, call: str, *args: Any, **options: Any) -> Any:
+def own_fields(destination: Destination, tracker: Tracker, call: str, *args: Any, **options: Any) -> Any:
     """What is sent of an event beside the app's own data; None if the call is refused."""
     options |= {"event_id": "one", "timestamp": 1_767_225_600}
     tracker.reset()  # an identity that repeats the one before is not sent again
@@ -69,15 +68,15 @@ def own_fields(tracker: Tracker, call: str, *args: Any, **options: Any) -> Any:
         except ValidationError:
             return None
     (event,) = told.events
-    message: Any = json.loads(destination_of(tracker).encode([event]).body or b"")
-    if destination_of(tracker).name == "webhook":
+    message: Any = json.loads(destination.encode([event]).body or b"")
+    if destination.name == "webhook":
         (message,) = message["data"]["events"]
         data = message.pop("data")  # the app's own, but for what makes an identity one
         assert data.get("identifiers") == event.data.get("identifiers")
     for name in ("batch", "events"):
         message = message[name][0] if name in message else message
     own = {name: value for name, value in message.items() if name not in APPS_OWN}
-    if destination_of(tracker).name == "datalyr":  # which reads this one there too
+    if destination.name == "datalyr":  # which reads this one there too
         own["anonymous_id in the properties"] = message["properties"].get("anonymous_id")
     return own
 
@@ -90,10 +89,12 @@ def sitecores(own: Any) -> Any:
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.dictionaries(st.sampled_from(SPELT), VALUES, min_size=1, max_size=3))
-def test_event_data_leaves_an_event_what_it_is(tracker: Tracker, data: dict[str, Any]) -> None:
-    kept = own_fields(tracker, "event", "SEARCH", {})
-    got = own_fields(tracker, "event", "SEARCH", data)
-    if destination_of(tracker).name == "sitecore":
+def test_event_data_leaves_an_event_what_it_is(
+    destination: Destination, tracker: Tracker, data: dict[str, Any]
+) -> None:
+    kept = own_fields(destination, tracker, "event", "SEARCH", {})
+    got = own_fields(destination, tracker, "event", "SEARCH", data)
+    if destination.name == "sitecore":
         kept, got = sitecores(kept), sitecores(got)
     assert got in (None, kept)
 
@@ -101,10 +102,13 @@ def test_event_data_leaves_an_event_what_it_is(tracker: Tracker, data: dict[str,
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.dictionaries(st.sampled_from(SPELT), VALUES, min_size=1, max_size=3))
 @pytest.mark.parametrize("call", ["event", "page_view"])
-def test_neither_does_extension_data(tracker: Tracker, call: str, data: dict[str, Any]) -> None:
+def test_neither_does_extension_data(
+    destination: Destination, tracker: Tracker, call: str, data: dict[str, Any]
+) -> None:
     args = ("SEARCH", {}) if call == "event" else ({"page": "Home"},)
-    kept, got = own_fields(tracker, call, *args), own_fields(tracker, call, *args, data)
-    if got is not None and destination_of(tracker).name == "sitecore":
+    kept = own_fields(destination, tracker, call, *args)
+    got = own_fields(destination, tracker, call, *args, data)
+    if got is not None and destination.name == "sitecore":
         kept.pop("ext", None)
         got.pop("ext", None)
     assert got in (None, kept)
@@ -112,10 +116,11 @@ def test_neither_does_extension_data(tracker: Tracker, call: str, data: dict[str
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.dictionaries(st.sampled_from(SPELT), VALUES, min_size=1, max_size=3))
-def test_nor_do_traits(tracker: Tracker, data: dict[str, Any]) -> None:
+def test_nor_do_traits(destination: Destination, tracker: Tracker, data: dict[str, Any]) -> None:
     call = ("identity", {"identifiers": [{"id": "user_1", "provider": "CRM"}]})
-    kept, got = own_fields(tracker, *call), own_fields(tracker, *call, data)
-    if got is not None and destination_of(tracker).name == "sitecore":
+    kept = own_fields(destination, tracker, *call)
+    got = own_fields(destination, tracker, *call, data)
+    if got is not None and destination.name == "sitecore":
         kept.pop("ext", None)
         got.pop("ext", None)
     assert got in (None, kept)

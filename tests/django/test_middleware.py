@@ -38,7 +38,8 @@ from passerby.django.transactions import DatabaseTransactions
 from passerby.http.policy import Policy
 from passerby.http.request import RequestInfo
 from passerby.http.session_reader import SessionReader
-from passerby.old_outbox.memory import MemoryOutbox
+from passerby.outbox.memory import MemoryStore
+from passerby.outbox.outbox import Outbox
 from passerby.wsgi import TrackingMiddleware as WsgiMiddleware
 from tests.making import (
     BROWSER_ID,
@@ -486,8 +487,9 @@ STEPS = [
     (Client, "point_of_sale"),
     (Client, "capture"),
     (Client, "now"),
-    (MemoryOutbox, "put"),
-    (Delivery, "enqueue"),
+    (MemoryStore, "exchange"),
+    (Outbox, "record"),
+    (Delivery, "record"),
     (BrowserIds, "take"),
     (BrowserIds, "wait"),
     (DatabaseTransactions, "defer"),

@@ -17,9 +17,11 @@ from django.http import HttpResponse
 from django.test import TestCase, override_settings
 
 from passerby import Delivered, Dropped, Pending, Sitecore, Sites, Tracker, Tracking
+from passerby.client.receipt import QueueReceipt
 from passerby.collector import CollectorServer
 from passerby.delivery import Delivery
 from passerby.django import TrackedRequest, get_tracking
+from passerby.outbox.outbox import Outbox
 from passerby.testing import CapturedEvents, capture_events
 from tests.making import BROWSER_ID, PATIENCE, dropped, eventually
 
@@ -253,14 +255,17 @@ class TestQueue:
 
     def test_rolled_back(self, tracking: Tracking, tracker: Tracker, collector: CollectorServer) -> None:
         """What was held before is held on."""
+        receipts: list[QueueReceipt] = []
         tracker.add_to_event_queue("BEFORE")
         for act in (tracker.process_event_queue, tracker.clear_event_queue):
             with rolled_back():
                 tracker.add_to_event_queue("WITHIN")
-                assert act() >= 1
+                receipts.append(act())
+                assert receipts[-1].count is None
+        assert [receipt.count for receipt in receipts] == [0, 0]
         assert tracking.stats().destinations["sitecore"].held == 1
         assert dropped(tracking) == {"rollback": 2}
-        assert tracker.process_event_queue() == 1
+        assert tracker.process_event_queue().wait_stored(PATIENCE) == 1
         assert delivered(tracking, collector) == ["BEFORE"]
 
     def test_cleared(self, tracking: Tracking, tracker: Tracker, collector: CollectorServer) -> None:
@@ -278,10 +283,10 @@ class TestFaults:
     """U39: what fails inside is ours alone."""
 
     @pytest.mark.parametrize(
-        ("name", "tell"),
+        ("owner", "name", "tell"),
         [
-            ("enqueue", lambda tracker: tracker.event("ADD")),
-            ("release", lambda tracker: tracker.process_event_queue()),
+            (Delivery, "record", lambda tracker: tracker.event("ADD")),
+            (Outbox, "ask", lambda tracker: tracker.process_event_queue()),
         ],
     )
     def test_the_apps_own_callbacks_are_called(
@@ -289,6 +294,7 @@ class TestFaults:
         tracker: Tracker,
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
+        owner: type,
         name: str,
         tell: Callable[[Tracker], object],
     ) -> None:
@@ -296,7 +302,7 @@ class TestFaults:
             raise RuntimeError("injected")
 
         called: list[str] = []
-        monkeypatch.setattr(Delivery, name, fail)
+        monkeypatch.setattr(owner, name, fail)
         with caplog.at_level(logging.ERROR), transaction.atomic():
             transaction.on_commit(lambda: called.append("before"))
             tell(tracker)
@@ -314,7 +320,7 @@ class TestFaults:
         def fail(*args: Any, **options: Any) -> Any:
             raise RuntimeError("injected")
 
-        monkeypatch.setattr(Delivery, "enqueue", fail)
+        monkeypatch.setattr(Delivery, "record", fail)
         with caplog.at_level(logging.ERROR), transaction.atomic():
             receipt = tracker.event("ADD")
         assert receipt.outcomes == {"sitecore": Dropped("internal")}
@@ -326,7 +332,7 @@ class TestFaults:
         def fail(*args: Any, **options: Any) -> Any:
             raise RuntimeError("injected")
 
-        monkeypatch.setattr("passerby.old_outbox.memory.MemoryOutbox.drop", fail)
+        monkeypatch.setattr(Outbox, "drop", fail)
         with caplog.at_level(logging.ERROR), rolled_back():
             tracker.event("ADD")
         assert "cannot undo the events" in caplog.text

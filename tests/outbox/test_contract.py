@@ -535,6 +535,19 @@ def test_the_breaker_is_shared(process: Process, store: EventStore, clock: Clock
     assert len(process.claim()) == 8
 
 
+def test_a_flush_that_waits_when_the_service_responds_again_has_no_ramp_up(
+    process: Process, store: EventStore, clock: Clock
+) -> None:
+    for number in range(10):
+        process.put(f"visitor {number}")
+    fail(process, 5)
+    process.send(reports=[ServiceReport("a", "hurry", after=60.0)])
+    clock.now += 31.0
+    assert len(process.claim()) == 1, "a probe"
+    process.send(reports=[ServiceReport("a", "success")])
+    assert len(Process(store).claim()) == 9
+
+
 def test_a_pause_that_the_service_asked_for_holds_for_all(process: Process, store: EventStore, clock: Clock) -> None:
     process.put("ada")
     fail(process, 1, 60.0)

@@ -180,7 +180,8 @@ class ServiceReport(NamedTuple):
         destination: the destination's name.
         kind: "success", "failure", or "abandoned" for a probe that ended without saying anything; "hurry" ends the
             ramp-up, because a flush waits.
-        after: seconds for which the service asked to be left alone, if it did.
+        after: seconds for which the service asked to be left alone, if it did; with "hurry" those in which no ramp-up
+            begins.
         pause: for a failure: seconds for which the breaker opens the first time.
         reason: for a failure: why, for the log.
     """

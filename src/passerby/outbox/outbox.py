@@ -132,11 +132,12 @@ class Outbox:
         except (TypeError, ValueError):
             log.exception("an event cannot be encoded; it is dropped")
             return self._refuse(event.id, destinations, observer, INTERNAL)
+        visitor = event.browser_id or event.visitor  # a visit with an ID was linked before
         recorded = RecordedEvent(
-            event.id, event.visitor, destinations, payload, self._clock(), event.user_id, held, is_linked
+            event.id, visitor, destinations, payload, self._clock(), event.user_id, held, is_linked
         )
         number = len(destinations) if self._in_flight.is_delivering else 0
-        self._observers.add(event.id, observer, number, event.visitor if held else None)
+        self._observers.add(event.id, observer, number, visitor if held else None)
         ticket = self._buffer.add(recorded)
         if not ticket:
             return self._refuse(event.id, destinations, observer, FULL)
@@ -295,7 +296,7 @@ class Outbox:
         if not self._in_flight.is_delivering:
             return self.unstored
         for name in self._exchanger.counts:
-            self._exchanger.report(ServiceReport(name, "hurry"))
+            self._exchanger.report(ServiceReport(name, "hurry", after=timeout))
         self._exchanger.look_soon()
         self._wake()
         idle = 0

@@ -39,6 +39,7 @@ class ServiceState:
         refilled: when `room` was computed.
         sampled: when the sample of recorded events began.
         sample: how many events were recorded then.
+        hurry_until: until when no ramp-up begins.
     """
 
     failures: int = 0
@@ -51,6 +52,7 @@ class ServiceState:
     refilled: float = 0.0
     sampled: float = 0.0
     sample: int = 0
+    hurry_until: float = 0.0
 
     @property
     def is_open(self) -> bool:
@@ -68,14 +70,14 @@ class ServiceState:
         if now - self.sampled > _SAMPLE:
             self.sampled, self.sample = now, recorded
         if report.kind == "hurry":
-            self.ramp_until = 0.0
+            self.ramp_until, self.hurry_until = 0.0, max(self.hurry_until, now + (report.after or 0.0))
         elif report.kind == "abandoned":
             self.probe_until = 0.0
         elif report.kind == "success":
             if self.is_open:
                 usual = (recorded - self.sample) / max(1.0, now - self.sampled)
                 self.rate, self.room = max(MIN_RATE, FACTOR * usual), 1.0
-                self.refilled, self.ramp_until = now, now + RAMP_UP
+                self.refilled, self.ramp_until = now, 0.0 if now < self.hurry_until else now + RAMP_UP
             self.failures = self.openings = 0
             self.probe_until = 0.0
         else:

@@ -40,11 +40,11 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
   ? = 0 AND NOT EXISTS (SELECT 1 FROM entry WHERE part = ? AND state = 0 AND destination = ?))
 """
 # The next of a partition becomes its head, before the head goes. Exactly one head is in each: the first.
-_PROMOTE = """
-UPDATE entry SET head = 1, ready = max(ready, ?) WHERE seq = (
-  SELECT n.seq FROM entry o JOIN entry n ON n.part = o.part AND n.state = 0 AND n.destination = o.destination
-    AND n.seq <> o.seq WHERE o.seq = ? AND o.head = 1 ORDER BY n.place LIMIT 1)
+_NEXT = """
+SELECT n.seq FROM entry o JOIN entry n ON n.part = o.part AND n.state = 0 AND n.destination = o.destination
+  AND n.seq <> o.seq WHERE o.seq = ? AND o.head = 1 ORDER BY n.place LIMIT 1
 """
+_PROMOTE = "UPDATE entry SET head = 1, ready = max(ready, ?) WHERE seq = ?"
 _DELETE_ENTRY = "DELETE FROM entry WHERE seq = ?"
 _DELETE_EVENT = f"""
 DELETE FROM event WHERE id = ? >> {SLOTS}
@@ -180,7 +180,7 @@ class QueueTransaction:
         number, _, share, event_id, *_ = self._entry(seq)
         name = self._state.name_of(number) or ""
         self.note(event_id or "", name, Dead(reason))
-        self._execute(_PROMOTE, (now, seq))
+        self._promote_next(seq)
         change = "UPDATE entry SET state = 2, head = 0, token = NULL, reason = ?, ready = ? WHERE seq = ?"
         self._execute(change, (reason, now, seq))
         self._state.add(-1, -share)
@@ -207,10 +207,20 @@ class QueueTransaction:
             raise CorruptDatabase("index damaged")
         return found
 
+    def _promote_next(self, seq: int) -> None:
+        following = self._execute(_NEXT, (seq,)).fetchone()
+        if following is not None:
+            self._change_one(_PROMOTE, self._state.now, following[0])
+
+    def _change_one(self, statement: str, *values: float) -> None:
+        """Change a row that an index has led to. Raises CorruptDatabase if the table does not have it."""
+        if self._execute(statement, values).rowcount != 1:
+            raise CorruptDatabase("index damaged")
+
     def _remove(self, seq: int, share: int, *, is_dead: bool = False) -> None:
         """Remove an entry, and its event if that has no other one."""
-        self._execute(_PROMOTE, (self._state.now, seq))
-        self._execute(_DELETE_ENTRY, (seq,))
+        self._promote_next(seq)
+        self._change_one(_DELETE_ENTRY, seq)
         self._execute(_DELETE_EVENT, (seq, seq, seq))
         if not is_dead:
             self._state.add(-1, -share)

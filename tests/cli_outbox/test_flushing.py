@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from passerby.collector import CollectorServer
-from passerby.old_outbox.board import Board
-from passerby.old_outbox.folder import Folder
-from passerby.old_outbox.sqlite import SqliteOutbox
 
+from .children import wait_for
 from .conftest import Owners, Run
-from .owners import event_about
+from .owners import event_about, fill, process_of
 from .test_looking import ADA, BEN
 
 SETTINGS = {"PASSERBY_SITECORE_CLIENT_KEY": "key", "PASSERBY_SITECORE_POINT_OF_SALE": "shop"}
 
 
-def leave_behind(directory: Path, *visitors: str) -> list[str]:
-    """Leave a file with an event of each for Sitecore; return the events' IDs."""
-    outbox = SqliteOutbox(directory, ("sitecore",), look_every=1e6)
+def leave_behind(directory: Path, *visitors: str, to: str = "sitecore") -> list[str]:
+    """Leave a store with an event of each for Sitecore; return the events' IDs."""
     events = [event_about(visitor) for visitor in visitors]
-    for event in events:
-        outbox.put(event, ("sitecore",), _NullObserver(), 0.0)
-    assert outbox.close(30)
+    fill(directory, events, (to,))
     return [event.id for event in events]
 
 
@@ -53,7 +47,7 @@ def test_what_was_left_behind_is_delivered(run: Run, directory: Path, collector:
 def test_before_the_first_event_there_is_nothing_to_deliver(run: Run, directory: Path) -> None:
     answer = run("flush")
     assert answer.code == 0
-    assert "no files, nothing is waiting" in answer.out
+    assert "no events were recorded, nothing is waiting" in answer.out
     assert not directory.exists()
 
 
@@ -68,20 +62,40 @@ def test_what_is_left_is_said(run: Run, directory: Path, monkeypatch: pytest.Mon
     assert sorted(one["event_id"] for one in run("export").lines) == sorted(ids)
 
 
-def test_what_a_live_process_has_is_left_to_it(run: Run, directory: Path, owners: Owners) -> None:
-    owners.live(directory, ADA)
-    leave_behind(directory, BEN)
-    answer = run("flush", "--timeout", "1")
-    assert answer.code == 3
-    assert "still waiting: 1 for a, 1 for b" in answer.out
-    with closing(Board(Folder(directory))) as board:
-        assert "send now" in [notice.kind for notice in board.after(0)]
+def test_what_a_live_process_has_recorded_is_delivered_too(
+    run: Run, directory: Path, owners: Owners, collector: CollectorServer
+) -> None:
+    process = owners.begin("own", directory, f"{ADA},{BEN}", 0, "sitecore")
+    wait_for(process, "ready")
+    answer = run("flush")
+    assert (answer.code, answer.out) == (0, "2 entries delivered; nothing is waiting\n")
+    assert sorted(event["browser_id"] for event in collector.events) == sorted([ADA, BEN])
+    assert owners.end(process) == ["closed 0"]
 
 
-def test_settings_that_lack_a_destination_bury_nothing(run: Run, directory: Path) -> None:
-    outbox = SqliteOutbox(directory, ("other",), look_every=1e6)
-    outbox.put(event_about(ADA), ("other",), _NullObserver(), 0.0)
-    assert outbox.close(30)
+def test_what_waits_for_a_later_attempt_is_sent_at_once(run: Run, directory: Path, collector: CollectorServer) -> None:
+    leave_behind(directory, ADA)
+    process = process_of(directory)
+    process.settle(process.claim("sitecore"), "retry", after=3_600.0, reason="HTTP 503")
+
+    answer = run("flush")
+
+    assert (answer.code, answer.out) == (0, "1 entry delivered; nothing is waiting\n")
+    assert [event["browser_id"] for event in collector.events] == [ADA]
+    process.store.close()
+
+
+def test_an_app_whose_worker_delivers_is_flushed_here(
+    run: Run, directory: Path, collector: CollectorServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_behind(directory, ADA)
+    monkeypatch.setenv("PASSERBY_DELIVER", "worker")
+    assert run("flush").code == 0
+    assert [event["browser_id"] for event in collector.events] == [ADA]
+
+
+def test_settings_that_lack_a_destination_are_refused(run: Run, directory: Path) -> None:
+    leave_behind(directory, ADA, to="other")
 
     answer = run("flush")
 
@@ -149,8 +163,3 @@ def test_a_tracking_of_the_app_delivers(
     answer = run("flush", "--tracking", "shop_tracking:tracking", outbox=directory / "other")
     assert answer.code == 2
     assert "found a Tracking whose outbox is not" in answer.err
-
-
-class _NullObserver:
-    def on_stored(self) -> None: ...
-    def on_settled(self, destination: str, outcome: object) -> None: ...

@@ -1,4 +1,4 @@
-"""An outbox's folder with files of processes that live, and of others that were killed."""
+"""An outbox's directory with events of processes that live, and of others that were killed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from passerby.cli.main import main
-from tests.old_outbox.parent import Children, wait_for
+
+from .children import Children, wait_for
 
 
 @dataclass(frozen=True)
@@ -37,19 +38,19 @@ Run = Callable[..., Answer]
 
 
 class Owners(Children):
-    """Processes of tests/caretaker/owners.py; none survives the test."""
+    """Processes of tests/cli_outbox/owners.py; none survives the test."""
 
     def __init__(self) -> None:
-        super().__init__("tests.caretaker.owners", "error")
+        super().__init__("tests.cli_outbox.owners", "error")
 
-    def live(self, directory: Path, *visitors: str, dead: int = 0, look_every: float = 0.05) -> subprocess.Popen[str]:
-        """Start a process that has recorded an event of each visitor, and has its file open."""
-        process = self.begin("own", directory, ",".join(visitors), dead, look_every)
+    def live(self, directory: Path, *visitors: str, dead: int = 0) -> subprocess.Popen[str]:
+        """Start a process that has recorded an event of each visitor, and has the store open."""
+        process = self.begin("own", directory, ",".join(visitors), dead)
         wait_for(process, "ready")
         return process
 
     def killed(self, directory: Path, *visitors: str, dead: int = 0) -> None:
-        """Leave the file of such a process behind."""
+        """Leave the store as it is when such a process is killed."""
         process = self.live(directory, *visitors, dead=dead)
         process.kill()
         process.communicate()
@@ -77,7 +78,7 @@ def directory() -> Iterator[Path]:
 
 @pytest.fixture
 def run(directory: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command for the folder, in this process."""
+    """Run a command for the directory, in this process."""
     monkeypatch.delenv("PASSERBY_OUTBOX", raising=False)
 
     def run(*arguments: object, outbox: object = directory) -> Answer:
