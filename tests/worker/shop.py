@@ -24,7 +24,6 @@ tracking = make_tracking(
     retry_base=0.05,
 )
 
-SECRETS = 1  # no Tracking
 sites = Sites(lambda request: None, lambda name: tracking)
 in_memory = make_tracking(Path(), os.environ["SHOP_RECEIVER"], outbox="memory", deliver="thread")
 to_nowhere = Tracking(secret_key="a key of this app's tests", outbox=f"sqlite://{os.environ['SHOP_OUTBOX']}")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -38,26 +37,14 @@ def in_a_group(*arguments: str) -> Iterator[Running]:
         supervisor.wait()
 
 
-@dataclass
-class Served:
-    """A server that runs an app of two processes, or one that it loads again.
-
-    Attributes:
-        command: what starts it; {port} is where to listen.
-        code: the exit code after SIGTERM.
-    """
-
-    command: str
-    code: int = 0
-
-
+# Arguments of `python`; {port} is where to listen.
+GUNICORN = "-m gunicorn tests.worker.shop:wsgi --bind 127.0.0.1:{port} -w 2"
+UVICORN = "-m uvicorn tests.worker.shop:asgi --port {port} --log-level warning"
 SERVERS = {
-    "gunicorn": Served("-m gunicorn tests.worker.shop:wsgi --bind 127.0.0.1:{port} -w 2"),
-    "gunicorn-preload": Served("-m gunicorn tests.worker.shop:wsgi --bind 127.0.0.1:{port} -w 2 --preload"),
-    "uvicorn-workers": Served("-m uvicorn tests.worker.shop:asgi --port {port} --workers 2 --log-level warning"),
-    "uvicorn-reload": Served(
-        "-m uvicorn tests.worker.shop:asgi --port {port} --reload --reload-dir tests/worker --log-level warning"
-    ),
+    "gunicorn": (GUNICORN, "supervisor"),
+    "gunicorn-preload": (f"{GUNICORN} --preload", "group"),
+    "uvicorn-workers": (f"{UVICORN} --workers 2", "group"),
+    "uvicorn-reload": (f"{UVICORN} --reload --reload-dir tests/worker", "supervisor"),
 }
 UWSGI = (
     "--http-socket 127.0.0.1:{port} --module tests.worker.shop:wsgi --master --processes 2 --enable-threads "
@@ -65,15 +52,15 @@ UWSGI = (
 )
 
 
-@pytest.mark.parametrize("to_whom", ["supervisor", "group"])
-@pytest.mark.parametrize("served", SERVERS.values(), ids=SERVERS)
-def test_delivers_beside_a_server_and_ends_with_it(receiver: Receiver, served: Served, to_whom: str) -> None:
-    end_after_requests(receiver, [sys.executable, *served.command.split()], served.code, to_whom)
+@pytest.mark.parametrize(("command", "to_whom"), SERVERS.values(), ids=SERVERS)
+def test_delivers_beside_a_server_and_ends_with_it(receiver: Receiver, command: str, to_whom: str) -> None:
+    end_after_requests(receiver, [sys.executable, *command.split()], to_whom)
 
 
-@pytest.mark.parametrize("to_whom", ["supervisor", "group"])
-def test_delivers_beside_uwsgi_and_ends_with_it(receiver: Receiver, to_whom: str) -> None:
-    end_after_requests(receiver, [str(BIN / "uwsgi"), *UWSGI.split()], 0, to_whom)
+def test_delivers_beside_uwsgi_and_ends_with_it(receiver: Receiver, tmp_path: Path) -> None:
+    ready = tmp_path / "ready"  # until then uWSGI itself may lose a signal
+    command = [str(BIN / "uwsgi"), *UWSGI.split(), "--hook-master-start", f"write:{ready} now"]
+    end_after_requests(receiver, command, "group", ready.exists)
 
 
 def test_delivers_beside_celery_and_ends_with_it(
@@ -91,7 +78,9 @@ def test_delivers_beside_celery_and_ends_with_it(
     assert not any(line.startswith("passerby worker:") for line in supervisor.complaints)
 
 
-def end_after_requests(receiver: Receiver, command: list[str], code: int, to_whom: str) -> None:
+def end_after_requests(
+    receiver: Receiver, command: list[str], to_whom: str, is_ready: Callable[[], bool] = lambda: True
+) -> None:
     """Record an event, send SIGTERM, and expect that everything ends in order."""
     kept = keep_port()
     port = kept.getsockname()[1]
@@ -100,11 +89,12 @@ def end_after_requests(receiver: Receiver, command: list[str], code: int, to_who
         with client:
             eventually(lambda: has_answered(client, supervisor))
             client.get("/page").raise_for_status()
+        eventually(is_ready)
         if to_whom == "group":
             os.killpg(supervisor.process.pid, signal.SIGTERM)
         else:
             supervisor.process.send_signal(signal.SIGTERM)
-        assert supervisor.wait() == code, supervisor.complaints
+        assert supervisor.wait() == 0, supervisor.complaints
         eventually(lambda: not members_of(supervisor.process.pid))  # helpers of multiprocessing end behind the others
     assert sorted(receiver.begun) == ["/first", "/page"]
     assert not any(line.startswith("passerby worker:") for line in supervisor.complaints)

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from passerby.cli.main import main
 from tests.running import Running, running
 
 from .conftest import Record
@@ -56,45 +57,49 @@ def test_of_the_app_whose_command_line_it_is(
     [
         (["--tracking", "shop"], 2, "--tracking: expected a module and a name in it"),
         (["--tracking", "tests.worker.nowhere:tracking"], 2, "--tracking: No module named 'tests.worker.nowhere'"),
-        (["--tracking", "tests.worker.shop:nothing"], 2, "--tracking: module 'tests.worker.shop' has no attribute"),
-        (["--tracking", "tests.worker.shop:SECRETS"], 2, "--tracking: found int, expected a Tracking"),
-        (["--tracking", "tests.worker.shop:sites"], 2, "--tracking: found Sites, expected a Tracking"),
-        (["--tracking", "tests.worker.shop:in_memory"], 2, "found an outbox in memory, which no other process can see"),
-        (["--tracking", "tests.worker.shop:to_nowhere"], 1, "found no destination in the settings"),
+        (["--tracking", "tests.worker.receiver:nothing"], 2, "--tracking: module 'tests.worker.receiver' has no"),
+        (["--tracking", "tests.worker.receiver:PATIENCE"], 2, "--tracking: found float, expected a Tracking"),
+        (
+            ["--until-empty", "--", "true"],
+            2,
+            "found --until-empty with a command; the worker beside an app ends with it",
+        ),
+        (["--", "true"], 2, "a worker beside an app can only be started as a program of its own"),
         ([], 2, "found an outbox in memory"),
     ],
 )
 def test_says_what_is_wrong(
-    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, complaint: str
+    capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, complaint: str
 ) -> None:
-    monkeypatch.setenv("PASSERBY_SECRET_KEY", "a secret key that signs")
+    assert main(["worker", *arguments]) == code
+    said = capsys.readouterr().err
+    assert said.startswith(f"passerby worker: {complaint}")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "complaint"),
+    [
+        (["--tracking", "tests.worker.shop:sites"], 2, "--tracking: found Sites, expected a Tracking"),
+        (["--tracking", "tests.worker.shop:in_memory"], 2, "found an outbox in memory, which no other process can see"),
+        (["--tracking", "tests.worker.shop:to_nowhere"], 1, "found no destination in the settings"),
+    ],
+)
+def test_says_what_is_wrong_with_a_tracking(
+    receiver: Receiver, arguments: list[str], code: int, complaint: str
+) -> None:
     with running("worker", *arguments) as worker:
         assert worker.wait() == code
     (said,) = worker.complaints
     assert said.startswith(f"passerby worker: {complaint}")
 
 
-def test_a_wrong_setting_is_named(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("PASSERBY_OUTBOX", "redis")
-    with running("worker") as worker:
-        assert worker.wait() == 1
-    assert worker.complaints[-1].startswith("passerby worker: PASSERBY_OUTBOX: found something else, expected")
-    assert "the worker needs the app's own settings: --tracking" in worker.complaints[-1]
-
-
-def test_refuses_until_empty_beside_a_command(receiver: Receiver) -> None:
-    with running(*SHOP, "--until-empty", "--", "true") as worker:
-        assert worker.wait() == 2
-    assert worker.complaints == [
-        "passerby worker: found --until-empty with a command; the worker beside an app ends with it"
-    ]
-
-
-def test_refuses_to_replace_a_process_that_is_more_than_the_command(receiver: Receiver) -> None:
-    code = "from passerby.cli.main import main; raise SystemExit(main(['worker', '--', 'true']))"
-    worker = Running(program=[sys.executable, "-c", code])
-    assert worker.wait() == 2
-    assert worker.complaints == ["passerby worker: a worker beside an app can only be started as a program of its own"]
+    assert main(["worker"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("passerby worker: PASSERBY_OUTBOX: found something else, expected")
+    assert "the worker needs the app's own settings: --tracking" in said
 
 
 @pytest.mark.parametrize("beside", [(), ("--", "true")], ids=["alone", "beside"])
@@ -109,10 +114,11 @@ def test_an_address_in_use_is_named(receiver: Receiver, beside: tuple[str, ...])
 
 
 @pytest.mark.parametrize("address", ["8601", ":8601", "localhost", "::1:8601", "localhost:65536", "[::1]", "[x]:y"])
-def test_a_wrong_address_is_refused(receiver: Receiver, address: str) -> None:
-    with running(*SHOP, "--health", address) as worker:
-        assert worker.wait() == 2
-    assert f"{address!r} is no address; expected HOST:PORT" in worker.complaints[-1]
+def test_a_wrong_address_is_refused(capsys: pytest.CaptureFixture[str], address: str) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["worker", "--health", address])
+    assert end.value.code == 2
+    assert f"{address!r} is no address; expected HOST:PORT" in capsys.readouterr().err
 
 
 def test_warnings_are_shown_unless_the_app_configures_logging(
