@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from . import call, collector, delivery, durable, faces, first_visit, memory, middleware, saturated, stores
+from . import call, collector, delivery, durable, faces, first_visit, memory, middleware, saturated
 from .measure import Result
 from .report import print_environment, print_result, print_table
 from .targets import TOLERANCE, fails_always, fails_check
@@ -22,7 +22,6 @@ BENCHMARKS: dict[str, tuple[str, Callable[[], Iterator[Result]]]] = {
     "durable": (durable.TITLE, durable.run),
     "collector": (collector.TITLE, collector.run),
     "first-visit": (first_visit.TITLE, first_visit.run),
-    "stores": (stores.TITLE, stores.run),
     "saturated": (saturated.TITLE, saturated.run),
 }
 

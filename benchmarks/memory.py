@@ -13,12 +13,15 @@ from uuid import uuid4
 from passerby import Tracking
 from passerby.client.receipt import Receipt
 from passerby.events.event import Event, new_event_id
-from passerby.old_outbox.memory import MemoryOutbox
+from passerby.outbox.contract import ClaimedEvent, Quotas
+from passerby.outbox.inflight import DeliveryWish
+from passerby.outbox.memory import MemoryStore
+from passerby.outbox.outbox import Outbox
 
 from .measure import Result, Spread, cpu_of, pairwise, take_turns
 from .traffic import COOKIE_NAME, scope_with, silent_tracking
 
-TITLE = "bytes per waiting event by tracemalloc, context and receipt included; CPU of the outbox per event"
+TITLE = "bytes per waiting event by tracemalloc, context and receipt included; CPU of the outbox per event, all threads"
 
 ROUNDS = 15
 STEPS = 2_000  # a round
@@ -31,9 +34,9 @@ def run() -> Iterator[Result]:
         yield Result(f"memory: per waiting event, {count:,} wait", Spread.exact(_memory_per_event(count)), "bytes")
     measured = take_turns({f"{count:,} wait": _outbox_timer(count) for count in (FEW, MANY)}, ROUNDS)
     for name, values in measured.items():
-        yield Result(f"outbox: put, acquire and settle, {name}", Spread.of(values), "us")
+        yield Result(f"outbox: record, claim and settle, {name}", Spread.of(values), "us")
     few, many = measured[f"{FEW:,} wait"], measured[f"{MANY:,} wait"]
-    yield Result(f"outbox: put, acquire and settle, {MANY:,} wait / {FEW:,} wait", pairwise(truediv, many, few), "x")
+    yield Result(f"outbox: record, claim and settle, {MANY:,} wait / {FEW:,} wait", pairwise(truediv, many, few), "x")
 
 
 def _memory_per_event(count: int) -> float:
@@ -60,20 +63,28 @@ def _view(tracking: Tracking) -> None:
 
 
 def _outbox_timer(waiting: int) -> Callable[[], float]:
-    outbox = MemoryOutbox(_NAMES, max_events=2 * MANY)
+    outbox = Outbox(MemoryStore(Quotas(2 * MANY)))
     for event in _events(waiting):
-        outbox.put(event, _NAMES, Receipt(event.id, _NAMES), time.monotonic())
+        outbox.record(event, ("elsewhere",), Receipt(event.id, ("elsewhere",)))
+    outbox.wait_stored(outbox.ticket, None)
+    claimed: list[ClaimedEvent] = []
+    outbox.deliver(dict.fromkeys(_NAMES, DeliveryWish(STEPS)), claimed.extend)
 
     def measure() -> float:
         events = _events(STEPS)
 
         def work() -> None:
             for event in events:
-                outbox.put(event, _NAMES, Receipt(event.id, _NAMES), 0.0)
-                (entry,) = outbox.acquire("bench", 1, 0.0)
-                outbox.settle_delivered(entry, None)
+                outbox.record(event, _NAMES, Receipt(event.id, _NAMES))
+            outbox.wait_stored(outbox.ticket, None)
+            while len(claimed) < STEPS:
+                outbox.counts()
+            for claim in claimed:
+                outbox.settle(claim, "delivered")
+            claimed.clear()
+            outbox.counts()
 
-        return cpu_of(work).thread * 1e6 / STEPS
+        return cpu_of(work).process * 1e6 / STEPS
 
     return measure
 

@@ -15,14 +15,14 @@ from tests.imports import SOURCE, Import, is_within, read_imports, source_files
 
 # The packages and the modules beside them, in the order of imports: each imports only from those before it.
 PACKAGES = """
-    version  errors  logs
-    values  http  events  destinations  outbox  old_outbox  delivery  browser_ids  settings  client  passerby
+    version  errors  logs  process
+    values  http  events  destinations  outbox  delivery  browser_ids  settings  client  passerby
     testing  cli  asgi  wsgi  fastapi  flask  django  collector  demo
 """
 
 # The modules in the same order: a module imports only from those before it.
 ORDER = """
-    version  errors  logs
+    version  errors  logs  process
     values  values.json  values.outcome  values.secret  values.futures  values.app_values  values.callbacks
     values.browser_id
     http  http.address  http.url  http.route  http.request_info  http.asgi_scope  http.wsgi_environ  http.request
@@ -40,32 +40,28 @@ ORDER = """
     destinations.spec
     outbox  outbox.counts  outbox.reading  outbox.contract  outbox.codec  outbox.service
     outbox.memory.entry  outbox.memory.queue  outbox.memory
-    outbox.sqlite.directory  outbox.sqlite.wake  outbox.sqlite.database  outbox.sqlite.state  outbox.sqlite.rows
-    outbox.sqlite.notes  outbox.sqlite.queue  outbox.sqlite.requests  outbox.sqlite.claims  outbox.sqlite.reader
-    outbox.sqlite.pages  outbox.sqlite.salvage  outbox.sqlite
-    outbox.buffer  outbox.inflight  outbox.observers  outbox.forks  outbox.exchanger  outbox.thread  outbox.outbox
-    old_outbox  old_outbox.entry  old_outbox.shelf  old_outbox.links  old_outbox.memory
-    old_outbox.eventtext  old_outbox.folder  old_outbox.row  old_outbox.database  old_outbox.sharedfile  old_outbox.board
-    old_outbox.salvage  old_outbox.reading  old_outbox.inventory  old_outbox.fate  old_outbox.window  old_outbox.job  old_outbox.pending
-    old_outbox.stock  old_outbox.upkeep  old_outbox.neighbours  old_outbox.intake  old_outbox.editing  old_outbox.adoption
-    old_outbox.writer  old_outbox.journal  old_outbox.crew  old_outbox.sqlite
+    outbox.sqlite.directory  outbox.sqlite.database  outbox.sqlite.state  outbox.sqlite.rows  outbox.sqlite.queue
+    outbox.sqlite.requests  outbox.sqlite.claims  outbox.sqlite.pages  outbox.sqlite.salvage  outbox.sqlite.inspection
+    outbox.sqlite
+    outbox.buffer  outbox.inflight  outbox.observers  outbox.exchanger  outbox.thread  outbox.outbox
     delivery.test_run  delivery.dry_run  delivery.errors
-    delivery.breaker  delivery.ramp_up  delivery.process  delivery.gil  delivery.loop
+    delivery.gil  delivery.loop
     delivery.worker  delivery.connecting  delivery.http_stream  delivery.transport
     delivery.claimed_batch  delivery.sender
-    delivery.flush  delivery
-    browser_ids  browser_ids.pool  browser_ids.fetcher  browser_ids.browser_ids
+    delivery
+    browser_ids  browser_ids.breaker  browser_ids.pool  browser_ids.fetcher  browser_ids.browser_ids
 
     settings  settings.setting  settings.secret_keys  settings.settings  settings.env
     client  client.receipt  client.on_commit  client.contract  client.capture  client.queries  client.tracker
-    client.current  client.adapters  client.withheld_cookies  client.stats  client.store_wait  client.client
+    client.current  client.adapters  client.withheld_cookies  client.dead_letters  client.stats  client.store_wait  client.client
     client.lifecycle  client.uwsgi  client.parts  client.tracking  client.sites  client.engage  client.edge
     passerby
     testing.captured_events  testing  testing.plugin
 
     cli  cli.arguments
-    cli.outbox  cli.outbox.exit_codes  cli.outbox.terminal  cli.outbox.location  cli.outbox.entry  cli.outbox.listing
-    cli.outbox.show  cli.outbox.verify  cli.outbox.retry_purge  cli.outbox.flush  cli.outbox.command
+    cli.outbox  cli.outbox.exit_codes  cli.outbox.terminal  cli.outbox.location  cli.outbox.loading  cli.outbox.entry
+    cli.outbox.store  cli.outbox.listing  cli.outbox.show  cli.outbox.verify  cli.outbox.retry_purge  cli.outbox.flush
+    cli.outbox.command
     cli.doctor  cli.doctor.lock_probe  cli.doctor.mounts  cli.doctor.directory  cli.doctor.runtime  cli.doctor.clock
     cli.doctor.process_limits  cli.doctor.files  cli.doctor.settings  cli.doctor.command
     cli.worker  cli.worker.supervisor  cli.worker.arguments  cli.worker.orders  cli.worker.loading  cli.worker.health
@@ -99,16 +95,16 @@ IMPORTERS = {
     "click": ["flask"],  # it comes with Flask
     "django": ["django"],
     "fastapi": ["demo", "fastapi"],
-    "fcntl": ["old_outbox.folder", "outbox.sqlite.directory"],
+    "fcntl": ["outbox.sqlite.directory"],
     "flask": ["flask"],
     "h11": ["delivery.http_stream"],  # it comes with httpx
     "httpx": ["delivery.transport"],
     # These tests do not see what is imported through it.
-    "importlib": ["cli.main", "cli.outbox.flush", "cli.worker.loading", "demo", "destinations.registry", "version"],
+    "importlib": ["cli.main", "cli.outbox.loading", "demo", "destinations.registry", "version"],
     "itsdangerous": ["http.visitor_cookies"],
     "orjson": ["values.json"],
     "pytest": ["testing.plugin"],
-    "sqlite3": ["collector", "old_outbox.database", "old_outbox.reading", "old_outbox.sharedfile", "outbox.sqlite"],
+    "sqlite3": ["cli.doctor.runtime", "collector", "outbox.sqlite"],
     "starlette": ["asgi", "collector", "demo", "fastapi"],
     "uvicorn": ["collector", "demo"],
 }
@@ -117,7 +113,7 @@ IMPORTERS = {
 LATE_IMPORTS: dict[tuple[str, str], str] = {
     (
         "client.parts",
-        "passerby.old_outbox.sqlite",
+        "passerby.outbox.sqlite",
     ): "needs SQLite and file locks, which not every Python and system has",
     ("collector.command", "passerby.collector.outbox_folder"): "needs file locks, which not every system has",
 }
@@ -253,7 +249,7 @@ def test_destinations_import_no_other_destination_and_no_delivery() -> None:
     def is_forbidden(found: Import) -> bool:
         own = ".".join(found.module.split(".")[:3])  # a destination may be a package
         is_sibling = found.reaches("passerby.destinations") and not found.reaches(own) and found.target not in shared
-        return is_sibling or found.reaches("passerby.old_outbox", "passerby.delivery")
+        return is_sibling or found.reaches("passerby.outbox", "passerby.delivery")
 
     refuse(
         (found for found in read_imports() if is_in(found.module, ["destinations"]) and is_forbidden(found)),
@@ -287,7 +283,6 @@ def test_objects_change_only_their_own_fields() -> None:
             SOURCE.parent / "scripts" / "count-outside-assignments",
             "--list",
             f"--max={MOST_OUTSIDE_ASSIGNMENTS}",
-            f"--exclude={package / 'outbox'}",
             package,
         ],
         capture_output=True,
@@ -308,7 +303,6 @@ def test_a_package_has_one_base_exception() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ClassDef) and node.bases and all(map(is_builtin_exception, node.bases)):
                 found.setdefault(package_of(module), []).append(f"{module}.{node.name}")
-    del found["outbox"]  # its internals are to be replaced
 
     refuse(
         (name for names in found.values() if len(names) > 1 for name in names),
@@ -324,10 +318,9 @@ def is_builtin_exception(base: ast.expr) -> bool:
 def test_no_class_name_is_used_twice() -> None:
     places: dict[str, list[str]] = {}
     for module, path in source_files().items():
-        if not is_in(module, ["outbox"]):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.ClassDef):
-                    places.setdefault(node.name, []).append(module)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(module)
 
     refuse(
         (

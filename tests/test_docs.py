@@ -34,7 +34,7 @@ from passerby.collector.feed import Feed
 from passerby.collector.health import Health
 from passerby.collector.store import Store
 from passerby.django.conf import DjangoSettings
-from passerby.old_outbox import memory, sqlite
+from passerby.client.parts import MAX_IN_MEMORY, MAX_ON_DISK
 from passerby.settings.setting import types_of
 from passerby.settings.settings import Settings
 from passerby.testing import CapturedEvents
@@ -248,7 +248,7 @@ def test_every_setting_says_what_it_does(settings: type) -> None:
 
 def test_how_many_events_may_wait_is_what_the_outboxes_say() -> None:
     (words,) = (one.words for one in settings_table.definitions(Settings) if one.name == "max_events")
-    assert f"{memory.MAX_EVENTS:,} in memory and {sqlite.MAX_EVENTS:,} in files" in words
+    assert f"{MAX_IN_MEMORY:,} in memory and {MAX_ON_DISK:,} on disk" in words
 
 
 def test_the_settings_for_django_are_all_there() -> None:

@@ -34,10 +34,10 @@ from flask.testing import FlaskClient
 from passerby import Dropped, SettingsError, Sites, Tracker, Tracking, current_tracker
 from passerby.asgi import TrackingMiddleware
 from passerby.flask import Passerby
-from passerby.old_outbox.sqlite import SqliteOutbox
+from passerby.outbox.sqlite import SqliteStore
 from passerby.testing import CapturedEvents
 from tests.making import BROWSER_ID, NAVIGATION, MakeTracking, call, dropped, make_scope, page, value_of
-from tests.old_outbox.told import Listener, event_of
+from tests.outbox.process import Process
 
 BID = "bid_key"
 SITECORE = {"client_key": "key", "target_url": "https://api.example.com", "point_of_sale": "shop"}
@@ -595,13 +595,13 @@ class TestCommands:
         assert words in result.output
 
     def test_the_outbox_is_the_apps_own(self, tmp_path: Path) -> None:
-        outbox = SqliteOutbox(tmp_path / "outbox", ("sitecore",), look_every=1e6)
-        outbox.put(event_of("ada"), ("sitecore",), Listener(), 0.0)
-        assert outbox.close(30)
+        store = SqliteStore(tmp_path / "outbox")
+        Process(store).put("ada", "sitecore")
+        store.close()
         app = make_app({**SETTINGS, "outbox": f"sqlite://{tmp_path}/outbox"})
         result = app.test_cli_runner().invoke(args=["passerby", "outbox", "ls"])
         assert result.exit_code == 0
-        assert result.output.startswith(f"{tmp_path}/outbox: 1 file")
+        assert result.output.startswith(f"{tmp_path}/outbox: 1 entry")
 
     def test_where_the_app_has_no_outbox_that_is_said(self) -> None:
         result = make_app().test_cli_runner().invoke(args=["passerby", "outbox", "ls"])

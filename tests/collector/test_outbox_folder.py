@@ -1,19 +1,18 @@
-"""How an outbox on disk is, as far as its folder shows."""
+"""How an outbox on disk is, as far as its store shows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
 
 import pytest
 
 from passerby import Datalyr, Tracking
-from passerby.cli.outbox import listing
-from passerby.collector import outbox_folder
 from passerby.collector.outbox_folder import OutboxFolder, find_outbox
-from passerby.old_outbox.folder import SHARED
+from passerby.outbox.sqlite.directory import StoreDirectory
+from tests.cli_outbox.children import wait_for
+from tests.cli_outbox.conftest import Owners
 
 pytestmark = pytest.mark.passerby_live  # there is no service
 
@@ -46,41 +45,33 @@ def test_what_waits_is_counted(tmp_path: Path) -> None:
     assert (waiting.pending, waiting.held, waiting.dead) == (3, 0, 0)
     assert waiting.oldest is not None
     assert waiting.oldest >= 0
-    assert (waiting.recorded, waiting.delivered, waiting.dropped, waiting.retries, waiting.breaker) == (None,) * 5
+    assert (waiting.recorded, waiting.delivered, waiting.dropped, waiting.breaker) == (3, 0, {}, "closed")
+    assert waiting.retries is None, "which the store does not count"
 
 
-def test_it_is_counted_again_when_something_changed_and_only_then(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    counted: list[Path] = []
-
-    def list_contents(directory: Path, err: TextIO) -> Any:
-        counted.append(directory)
-        return listing.list_contents(directory, err)
-
-    monkeypatch.setattr(outbox_folder, "list_contents", list_contents)
+def test_it_is_counted_again_when_something_changed(tmp_path: Path) -> None:
+    folder = OutboxFolder(tmp_path / "outbox")
     with app(tmp_path / "outbox") as tracking:
         track(tracking, 1)
-    folder = OutboxFolder(tmp_path / "outbox", clock=lambda: 0.0)
-    found = [folder().total("pending") for _ in range(3)]
-    assert (found, len(counted)) == ([1, 1, 1], 1)
-
-    with app(tmp_path / "outbox") as tracking:
+        assert [folder().total("pending") for _ in range(3)] == [1, 1, 1]
         track(tracking, 1)
         assert folder().total("pending") == 2
-    assert len(counted) == 2
+    assert folder().total("pending") == 2
 
 
-def test_what_takes_long_is_done_less_often(tmp_path: Path) -> None:
-    moments = iter([0.0, 0.0, 2.0, 2.0, 21.9, 22.1, 22.1, 22.1, 22.1])  # counting takes two seconds
-    folder = OutboxFolder(tmp_path / "outbox", clock=lambda: next(moments))
+def test_a_store_that_is_in_use_is_said_with_what_was_read_last(tmp_path: Path) -> None:
+    folder = OutboxFolder(tmp_path / "outbox")
     with app(tmp_path / "outbox") as tracking:
         track(tracking, 1)
-        first = folder().total("pending")
-        track(tracking, 1)
-        found = [folder().total("pending") for _ in range(2)]
+    assert folder().state == "ok"
 
-    assert (first, *found) == (1, 1, 2)
+    with Owners() as owners:
+        wait_for(owners.begin("take_turn", tmp_path / "outbox"), "ready")
+        health = folder()
+
+    assert health.state.startswith("degraded: the store cannot be used (waited too long for a turn)")
+    assert health.total("pending") == 1
+    assert folder().state == "ok"
 
 
 def test_a_folder_that_is_not_there_yet_has_nothing_in_it(tmp_path: Path) -> None:
@@ -91,30 +82,29 @@ def test_a_folder_that_is_not_there_yet_has_nothing_in_it(tmp_path: Path) -> Non
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "outbox").mkdir(mode=0o700)
-    (tmp_path / "outbox" / "1-abcdef.sqlite3").write_bytes(b"no database at all, but long enough to look at it" * 99)
-    (tmp_path / "outbox" / "2-abcdef.sqlite3.corrupt-1700000000").write_bytes(b"")
+    with app(tmp_path / "outbox") as tracking:
+        track(tracking, 1)
+    StoreDirectory(tmp_path / "outbox").database.write_bytes(b"no database at all, but long enough to look at it" * 99)
     state = OutboxFolder(tmp_path / "outbox")().state
 
-    assert state.startswith("degraded: ")
-    assert "1-abcdef.sqlite3 cannot be read" in state
-    assert "2-abcdef.sqlite3.corrupt-1700000000 was damaged" in state
+    assert state.startswith("degraded: events.sqlite3.")
+    assert state.endswith(" was damaged")
 
 
 def test_a_file_in_the_folders_place_is_said(tmp_path: Path) -> None:
     (tmp_path / "outbox").write_text("a file")
 
-    assert "cannot be read" in OutboxFolder(tmp_path / "outbox")().state
+    assert "found a file at" in OutboxFolder(tmp_path / "outbox")().state
 
 
 def test_looking_changes_nothing(tmp_path: Path) -> None:
     with app(tmp_path / "outbox") as tracking:
         track(tracking, 1)
-    before = {path.name: path.read_bytes() for path in (tmp_path / "outbox").glob("*.sqlite3")}
+    database = StoreDirectory(tmp_path / "outbox").database
+    before = database.read_bytes()
     OutboxFolder(tmp_path / "outbox")()
 
-    assert {path.name: path.read_bytes() for path in (tmp_path / "outbox").glob("*.sqlite3")} == before
-    assert SHARED not in before
+    assert database.read_bytes() == before
 
 
 @pytest.mark.parametrize(

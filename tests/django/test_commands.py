@@ -16,9 +16,10 @@ from django.test import override_settings
 from passerby import Tracking
 from passerby.client.sites import Sites
 from passerby.collector import CollectorServer
-from passerby.old_outbox.sqlite import SqliteOutbox
+from passerby.outbox.outbox import Outbox
+from passerby.outbox.sqlite import SqliteStore
 from passerby.version import __version__
-from tests.old_outbox.told import Listener, event_of
+from tests.outbox.process import event_of
 
 Run = Callable[..., object]
 
@@ -156,13 +157,13 @@ def test_wrong_settings_do_not_keep_it_from_running(run: Run, capsys: pytest.Cap
 
 
 def test_the_outbox_is_the_projects_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    outbox = SqliteOutbox(tmp_path / "outbox", ("sitecore",), look_every=1e6)
-    outbox.put(event_of("ada"), ("sitecore",), Listener(), 0.0)
-    assert outbox.close(30)
+    outbox = Outbox(SqliteStore(tmp_path / "outbox"))
+    outbox.record(event_of("ada"), ("sitecore",))
+    assert outbox.close(30) == 0
     with override_settings(PASSERBY={**settings.PASSERBY, "outbox": f"sqlite://{tmp_path}/outbox"}):
         code, out, err = said_by(manage, capsys, "outbox", "ls")
         assert (code, err) == (0, "")
-        assert out.startswith(f"{tmp_path}/outbox: 1 file")
+        assert out.startswith(f"{tmp_path}/outbox: 1 entry")
         # It delivers with the project's settings, which here lead nowhere.
         code, out, err = said_by(manage, capsys, "outbox", "flush", "--timeout", "2")
         assert (code, out) == (3, "0 entries delivered; 1 entry still waiting: 1 for sitecore\n")

@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -14,17 +15,16 @@ from passerby import Tracking
 from passerby.cli.doctor import Severity
 from passerby.cli.doctor.clock import check_clock
 from passerby.cli.doctor.directory import DirectoryFacts, WriteTest, check_permissions, check_space, check_write_test
-from passerby.cli.doctor.files import check_files
+from passerby.cli.doctor.files import check_store
 from passerby.cli.doctor.mounts import check_mount, kind_of
 from passerby.cli.doctor.process_limits import check_files as check_open_files
 from passerby.cli.doctor.process_limits import check_processes
 from passerby.cli.doctor.runtime import check_python, check_sqlite, check_uwsgi, has_wal_reset_bug
 from passerby.cli.doctor.settings import check_settings
-from passerby.cli.outbox.listing import ListedFile
+from passerby.cli.outbox.store import StoreSummary
 from passerby.client import uwsgi
 from passerby.errors import SettingsError
-from passerby.old_outbox.inventory import Contents, OutboxFile, Standing
-from passerby.old_outbox.reading import Count
+from passerby.outbox.counts import DestinationCounts
 
 MOUNTS = """\
 22 1 259:2 / / rw,relatime shared:1 - ext4 /dev/root rw
@@ -78,7 +78,7 @@ def test_the_wal_reset_bug_is_known_by_version(version: tuple[int, int, int], ha
     assert has_wal_reset_bug(version) is has_it
     found = check_sqlite(version)
     assert found.severity == "ok"
-    assert ("one connection only" in found.message) is has_it
+    assert ("take turns" in found.message) is has_it
 
 
 @pytest.mark.parametrize(("runs_threads", "verdict"), [(None, "ok"), (True, "ok"), (False, "problem")])
@@ -137,8 +137,10 @@ def test_without_a_mount_table_the_file_system_is_unknown() -> None:
     [
         (FACTS, "ok", "mode 700"),
         (replace(FACTS, is_there=False, path=Path("/var/lib")), "ok", "can be made in /var/lib"),
-        (replace(FACTS, mode=0o750), "warning", "mode 750"),
-        (replace(FACTS, mode=0o777), "problem", "all users may write"),
+        (replace(FACTS, mode=0o755), "ok", "passerby-store in it has mode 700"),
+        (replace(FACTS, mode=0o2770), "warning", "its group may write"),
+        (replace(FACTS, mode=0o777), "warning", "all users may write"),
+        (replace(FACTS, mode=0o1777), "ok", "mode 1777"),
         (replace(FACTS, owner=33), "warning", "user number 33"),
         (replace(FACTS, is_writable=False), "problem", "may write to"),
         (replace(FACTS, is_read_only=True), "problem", "read-only"),
@@ -206,31 +208,29 @@ def test_there_are_to_be_files_and_processes_left() -> None:
     assert check_processes(100, 90, whose="container").severity == "warning"
 
 
-def listed(standing: Standing, trouble: str | None = None) -> ListedFile:
-    return ListedFile(OutboxFile(Path("/x/1-a.sqlite3"), standing, 1, 1), error=trouble)
-
-
-def contents(*counts: tuple[str, int, float]) -> Contents:
-    total = Contents()
-    for state, number, told_at in counts:
-        total.add(Count("a", state, None, number, 1, told_at, told_at))
-    return total
+def summary(waiting: int = 0, due: float | None = None, seen: float | None = 1.0, **more: Any) -> StoreSummary:
+    """A store with waiting entries, the first due in so many seconds, and a deliverer seen so long ago."""
+    counts = DestinationCounts(recorded=waiting, waiting=waiting, dead=more.get("dead", 0), next_due=due)
+    return StoreSummary({"a": counts}, {"a": more.get("oldest", 0.0)}, None, seen)
 
 
 @pytest.mark.parametrize(
-    ("files", "total", "verdicts"),
+    ("found", "quarantined", "verdicts"),
     [
-        ([], contents(), ["ok", "ok", "ok"]),
-        ([listed("live")], contents(("waiting", 3, 990.0)), ["ok", "ok", "ok"]),
-        ([listed("left behind")], contents(("waiting", 3, 990.0)), ["warning", "ok", "ok"]),
-        ([listed("live")], contents(("waiting", 3, -9_000.0)), ["warning", "ok", "ok"]),
-        ([listed("live")], contents(("dead", 3, 990.0)), ["ok", "warning", "ok"]),
-        ([listed("live"), listed("set aside", "file corrupted")], contents(), ["ok", "ok", "warning"]),
-        ([listed("live", "not writable")], contents(), ["ok", "ok", "problem"]),
+        (StoreSummary(), 0, ["ok", "ok", "ok"]),
+        (summary(3, -0.1), 0, ["ok", "ok", "ok"]),
+        (summary(3, -0.1, seen=None), 0, ["ok", "ok", "ok"]),  # just recorded
+        (summary(3, -61.0, seen=None), 0, ["problem", "ok", "ok"]),
+        (summary(3, -0.1, seen=61.0), 0, ["problem", "ok", "ok"]),
+        (summary(3, 20.0, seen=61.0), 0, ["ok", "ok", "ok"]),  # nothing is due
+        (summary(3, -11.0), 0, ["warning", "ok", "ok"]),  # falls behind
+        (summary(3, 20.0, oldest=9_000.0), 0, ["warning", "ok", "ok"]),
+        (summary(dead=3), 0, ["ok", "warning", "ok"]),
+        (summary(), 1, ["ok", "ok", "warning"]),
     ],
 )
-def test_what_waits_is_to_get_away(files: list[ListedFile], total: Contents, verdicts: list[Severity]) -> None:
-    assert [one.severity for one in check_files(files, total, 1_000.0)] == verdicts
+def test_what_waits_is_to_get_away(found: StoreSummary, quarantined: int, verdicts: list[Severity]) -> None:
+    assert [one.severity for one in check_store(found, quarantined)] == verdicts
 
 
 def test_settings_are_to_make_a_tracking() -> None:

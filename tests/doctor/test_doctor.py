@@ -14,8 +14,10 @@ import pytest
 
 from passerby.cli.doctor.directory import check_directory, read_facts, write_test
 from passerby.cli.doctor.runtime import check_thread
-from passerby.old_outbox.sqlite import SqliteOutbox
-from tests.caretaker.owners import event_about, fill
+from passerby.outbox.sqlite import SqliteStore
+from passerby.outbox.sqlite.directory import StoreDirectory
+from tests.cli_outbox.owners import event_about, fill
+from tests.outbox.process import Process, recorded_of
 
 
 def clean_environment(**more: str) -> dict[str, str]:
@@ -53,9 +55,7 @@ def test_a_machine_that_is_well(tmp_path: Path) -> None:
 
 def test_the_text_says_what_to_do(tmp_path: Path) -> None:
     directory = tmp_path / "outbox"
-    outbox = SqliteOutbox(directory, ("a", "b"), look_every=1e6)
-    fill(outbox, [event_about("ada")], dead=1)
-    assert outbox.close(30)
+    fill(directory, [event_about("ada")], dead=1)
 
     run = doctor("--outbox", str(directory))
 
@@ -66,7 +66,34 @@ def test_the_text_says_what_to_do(tmp_path: Path) -> None:
     assert any(line.startswith("warning  dead letters ") for line in lines)
     assert "-> see why: `passerby outbox show --dead`" in run.stdout
     assert all(len(line) <= 110 for line in lines)
-    assert {path.suffix for path in directory.iterdir()} <= {".sqlite3", ".lock", ".sqlite3-shm", ".sqlite3-wal"}
+    assert list(directory.iterdir()) == [StoreDirectory(directory).path]
+
+
+def test_that_no_process_delivers_is_a_problem(tmp_path: Path) -> None:
+    directory = tmp_path / "outbox"
+    event = recorded_of(event_about("ada"))
+    store = SqliteStore(directory)
+    Process(store).send(recorded=[event], at=90.0)  # it was recorded 90 s ago
+    store.close()
+
+    run = doctor("--json", "--outbox", str(directory))
+
+    found = findings_of(run)
+    assert run.returncode == 1, found
+    assert found["waiting"]["severity"] == "problem"
+    assert "no process delivers what is due" in found["waiting"]["message"]
+    assert "passerby worker" in found["waiting"]["advice"]
+
+
+def test_a_store_that_cannot_be_opened_is_a_problem(tmp_path: Path) -> None:
+    directory = tmp_path / "outbox"
+    fill(directory, [event_about("ada")])
+    StoreDirectory(directory).path.chmod(0o755)
+
+    run = doctor("--json", "--outbox", str(directory))
+
+    assert run.returncode == 1
+    assert "no directory of this user's own with mode 0700" in findings_of(run)["files"]["message"]
 
 
 def test_without_an_outbox_the_rest_is_checked() -> None:
@@ -84,15 +111,17 @@ def test_wrong_settings_are_a_problem() -> None:
     assert "PASSERBY_CHANEL" in findings_of(run)["settings"]["message"]
 
 
-def test_a_directory_for_everybody_is_a_problem(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [0o770, 0o777])
+def test_a_directory_that_others_may_write_to_is_said(tmp_path: Path, mode: int) -> None:
     directory = tmp_path / "outbox"
     directory.mkdir()
-    directory.chmod(0o777)
+    directory.chmod(mode)
     run = doctor("--json", "--outbox", str(directory))
-    assert run.returncode == 1
+    assert run.returncode == 0
     found = findings_of(run)
-    assert found["directory"]["severity"] == found["writing"]["severity"] == "problem"
+    assert found["directory"]["severity"] == "warning"
     assert "chmod 700" in found["directory"]["advice"]
+    assert found["writing"]["severity"] == "ok"
 
 
 def test_a_directory_that_is_a_file_is_a_problem(tmp_path: Path) -> None:
@@ -137,9 +166,7 @@ def test_facts_and_trial_are_those_of_the_system(tmp_path: Path) -> None:
 
 def test_a_clock_that_was_set_back_is_seen_by_the_files(tmp_path: Path) -> None:
     directory = tmp_path / "outbox"
-    outbox = SqliteOutbox(directory, ("a", "b"), look_every=1e6, now=lambda: time.time() + 5_000)
-    fill(outbox, [event_about("ada")])
-    assert outbox.close(30)
+    fill(directory, [event_about("ada")._replace(time=time.time() + 5_000)])
     found = findings_of(doctor("--json", "--outbox", str(directory)))
     assert found["clock"]["severity"] == "warning"
     assert "set back" in found["clock"]["message"]

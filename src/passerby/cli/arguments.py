@@ -6,13 +6,13 @@ import argparse
 from collections.abc import Callable
 from math import isfinite
 
-from ..old_outbox.row import well_formed
+from ..values.app_values import replace_surrogates
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but something is left or was found that needs attention."
 )
 
-DOCTOR_EXIT_CODES = "Exit codes: 0 no problem; 1 a problem; 2 wrong usage; 3 files were set aside as damaged."
+DOCTOR_EXIT_CODES = "Exit codes: 0 no problem; 1 a problem; 2 wrong usage; 3 files were quarantined as damaged."
 
 Subparsers = Callable[..., argparse.ArgumentParser]
 
@@ -27,18 +27,16 @@ def add_outbox(parser: argparse.ArgumentParser) -> None:
         add_outbox_option(added)
         return added
 
-    _add_ls(
-        verb("ls", "List the files, and the number of entries by destination.", "The output contains no personal data.")
-    )
+    _add_ls(verb("ls", "List the number of entries by destination.", "The output contains no personal data."))
     _add_show(verb("show", "Show events as JSON, with their attempts and the reason of the last failure."))
     _add_export(verb("export", "Write events as lines of JSON.", "The file of --to is readable only by this user."))
-    _add_verify(verb("verify", "Check that every file is intact and every event in it readable."))
+    _add_verify(verb("verify", "Check that the store is intact and every event in it readable."))
     _add_retry(verb("retry", "Send dead letters again."))
     _add_purge(verb("purge", "Delete dead letters, one event, or all events of a visitor."))
     _add_flush(
         verb(
             "flush",
-            "Deliver waiting events, also of processes that have ended; for cron and deploys.",
+            "Deliver waiting events of all processes; for cron and deploys.",
             "It uses the settings in PASSERBY_* or those of the app, and exits with 3 if anything is left.",
         )
     )
@@ -83,9 +81,9 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     _add_destination(parser)
     parser.add_argument("--to", metavar="FILE", help="a new file to write to (default: standard output)")
     parser.add_argument(
-        "--set-aside",
+        "--quarantined",
         action="store_true",
-        help="also readable entries of files that were set aside as damaged; implied by --visitor",
+        help="also readable entries of files that were quarantined as damaged; implied by --visitor",
     )
 
 
@@ -98,7 +96,7 @@ def _add_retry(parser: argparse.ArgumentParser) -> None:
     which.add_argument("event_id", metavar="EVENT_ID", nargs="?", help="the event's ID")
     which.add_argument("--all", action="store_true", help="all dead letters")
     _add_destination(parser)
-    _add_timeout(parser, 30.0, "time for processes that have files open")
+    _add_timeout(parser, 30.0, "time to wait for other processes")
 
 
 def _add_purge(parser: argparse.ArgumentParser) -> None:
@@ -113,7 +111,7 @@ def _add_purge(parser: argparse.ArgumentParser) -> None:
     )
     _add_destination(parser)
     parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
-    _add_timeout(parser, 30.0, "time for processes that have files open")
+    _add_timeout(parser, 30.0, "time to wait for other processes, such as for an event that is being sent")
 
 
 def _add_flush(parser: argparse.ArgumentParser) -> None:
@@ -137,7 +135,7 @@ def _add_timeout(parser: argparse.ArgumentParser, default: float, meaning: str) 
 
 def _text(text: str) -> str:
     if text.strip():
-        return well_formed(text)
+        return replace_surrogates(text)
     raise argparse.ArgumentTypeError("found nothing, expected an ID")
 
 

@@ -120,6 +120,11 @@ class Tracking:
         return self._settings.outbox_directory
 
     @property
+    def destination_names(self) -> tuple[str, ...]:
+        """The names of the destinations of its settings; the outbox may have events for others."""
+        return self._client.destination_names
+
+    @property
     def delivery(self) -> Delivery:
         """What sends events in the background; for workers and commands."""
         return self._delivery

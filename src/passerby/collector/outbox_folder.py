@@ -1,21 +1,17 @@
-"""The health of an outbox on disk, read from its folder: pending, held and dead events."""
+"""The health of an outbox on disk, read from its store: waiting, held and dead events."""
 
 from __future__ import annotations
 
-import io
-import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 
-from ..cli.outbox.listing import list_contents
-from ..cli.outbox.location import VARIABLE, CommandError, find_directory
-from ..old_outbox.inventory import Share
+from ..cli.outbox.location import VARIABLE, CommandError, check_directory, find_directory, is_missing
+from ..cli.outbox.store import CommandStore, StoreSummary
+from ..outbox.counts import DestinationCounts
 from ..settings.env import own_variables
 from .outbox_health import DestinationHealth, OutboxHealth
 
-PASSING = ("-shm", ".lock")  # suffixes of temporary files
-SHARE_OF_TIME = 10  # the pause between counts, as a multiple of the time of a count
+PATIENCE = 1.0  # seconds to wait for a turn; the page is drawn anew every second
 
 
 def find_outbox(given: str | None, environ: Mapping[str, str]) -> OutboxFolder | None:
@@ -36,58 +32,47 @@ def find_outbox(given: str | None, environ: Mapping[str, str]) -> OutboxFolder |
 
 
 class OutboxFolder:
-    """Counts the entries in the files of a folder when a file has changed.
+    """Reads the counts of the store of a directory.
 
     Args:
-        directory: the folder; it need not exist yet.
-        clock: seconds on a clock that never goes back.
+        directory: the directory; it need not exist yet.
     """
 
-    def __init__(self, directory: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._clock = clock
-        self._seen: object = None
-        self._not_before = 0.0
-        self._state = "ok"
-        self._shares: dict[str, Share] = {}
+        self._summary = StoreSummary()
 
     def __call__(self) -> OutboxHealth:
-        """Return the health."""
-        seen = self._look()
-        if seen != self._seen and self._clock() >= self._not_before:
-            begun = self._clock()
-            self._count()
-            self._seen = seen
-            # Counting a large backlog takes long.
-            self._not_before = self._clock() + SHARE_OF_TIME * (self._clock() - begun)
-        return OutboxHealth(self._state, {name: _health_of(share) for name, share in sorted(self._shares.items())})
-
-    def _look(self) -> object:
-        """A value that changes when a file changes."""
-        found: list[tuple[str, int, int]] = []
-        with suppress(OSError):
-            for path in self._directory.iterdir():
-                with suppress(FileNotFoundError):
-                    status = path.stat()
-                    if status.st_size and not path.name.endswith(PASSING):
-                        found.append((path.name, status.st_mtime_ns, status.st_size))
-        return sorted(found)
-
-    def _count(self) -> None:
+        """Return the health; if the store cannot be read, with the counts that were read last."""
+        state = "ok"
         try:
-            listed, total = list_contents(self._directory, io.StringIO())
-        except FileNotFoundError:  # an app makes it with its first event
-            self._state, self._shares = "ok", {}
-            return
-        except OSError as error:
-            self._state = f"degraded: {self._directory} cannot be read ({error.strerror})"
-            return
-        troubles = [f"{one.file.path.name} cannot be read: {one.error}" for one in listed if one.error]
-        troubles += [f"{one.file.path.name} was damaged" for one in listed if one.file.standing == "set aside"]
-        self._state = f"degraded: {'; '.join(troubles)}" if troubles else "ok"
-        self._shares = total.shares
+            self._summary, troubles = self._read()
+        except CommandError as error:
+            troubles = [str(error)]
+        if troubles:
+            state = f"degraded: {'; '.join(troubles)}"
+        oldest = self._summary.oldest
+        return OutboxHealth(
+            state, {name: _health_of(counts, oldest.get(name)) for name, counts in sorted(self._summary.counts.items())}
+        )
+
+    def _read(self) -> tuple[StoreSummary, list[str]]:
+        """Return what is in the store, and what is wrong with it. Raises CommandError."""
+        if is_missing(self._directory):  # an app makes it with its first event
+            return StoreSummary(), []
+        check_directory(self._directory)
+        with CommandStore(self._directory, PATIENCE) as store:
+            return store.summary(), [f"{path.name} was damaged" for path in store.quarantined()]
 
 
-def _health_of(share: Share) -> DestinationHealth:
-    oldest = None if share.oldest is None else max(0.0, time.time() - share.oldest)
-    return DestinationHealth(pending=share.waiting + share.held, held=share.held, dead=share.dead, oldest=oldest)
+def _health_of(counts: DestinationCounts, oldest: float | None) -> DestinationHealth:
+    return DestinationHealth(
+        recorded=counts.recorded,
+        delivered=counts.delivered,
+        pending=counts.waiting + counts.held,
+        held=counts.held,
+        dead=counts.dead,
+        dropped=dict(counts.dropped),
+        breaker=counts.breaker,
+        oldest=oldest,
+    )

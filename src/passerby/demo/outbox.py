@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 
-from ..cli.outbox.location import find_directory
-from ..old_outbox.inventory import list_files
+from ..cli.outbox.location import CommandError, find_directory
+from ..cli.outbox.store import CommandStore
 
 
 class DemoOutbox:
@@ -35,10 +34,12 @@ class DemoOutbox:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there are no files in it."""
-        with suppress(FileNotFoundError):
-            return not list_files(self.directory)
-        return True
+        """Whether no event is in it: none waits or is held, and there are no dead letters."""
+        try:
+            with CommandStore(self.directory) as store:
+                return not store.summary().total and not store.quarantined()
+        except CommandError:  # nobody can say what is in it
+            return False
 
     def close(self) -> None:
         """Remove the directory if it is temporary and empty."""

@@ -11,15 +11,14 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TextIO
 
-from ...old_outbox.inventory import Contents
 from ..outbox.exit_codes import DONE, FAILED, FOUND
-from ..outbox.listing import list_contents
 from ..outbox.location import CommandError, check_directory, find_directory
+from ..outbox.store import CommandStore, StoreSummary
 from ..outbox.terminal import printable
 from . import Finding
 from .clock import check_clock, read_monotonic
 from .directory import check_directory as try_out
-from .files import FILES, check_files
+from .files import FILES, check_store
 from .process_limits import check_limits
 from .runtime import check_runtime
 from .settings import check_settings
@@ -30,8 +29,8 @@ _INDENT = " " * (8 + 1 + _NAME + 2)
 
 
 def run(options: Namespace, out: TextIO, err: TextIO) -> int:
-    """Run all checks. Returns 1 if there is a problem, 3 if files were set aside as damaged."""
-    findings = _run_checks(options, err)
+    """Run all checks. Returns 1 if there is a problem, 3 if files were quarantined as damaged."""
+    findings = _run_checks(options)
     if options.json:
         out.write(json.dumps([one._asdict() for one in findings], indent=2) + "\n")
     else:
@@ -41,17 +40,17 @@ def run(options: Namespace, out: TextIO, err: TextIO) -> int:
     return FOUND if any(one.check == FILES and one.severity == "warning" for one in findings) else DONE
 
 
-def _run_checks(options: Namespace, err: TextIO) -> list[Finding]:
+def _run_checks(options: Namespace) -> list[Finding]:
     directory, findings = _find_directory(options)
-    total = Contents()
+    summary = StoreSummary()
     if directory is not None:
         findings += try_out(directory)
         if directory.exists():
-            more, total = _check_files(directory, err)
+            more, summary = _check_store(directory)
             findings += more
     return [
         *check_runtime(),
-        check_clock(time.time(), total.newest, read_monotonic()),
+        check_clock(time.time(), summary.newest, read_monotonic()),
         *check_limits(),
         check_settings(options.find_tracking, os.environ),
         *findings,
@@ -67,13 +66,14 @@ def _find_directory(options: Namespace) -> tuple[Path | None, list[Finding]]:
     return directory, [Finding("outbox", "ok", str(directory))]
 
 
-def _check_files(directory: Path, err: TextIO) -> tuple[list[Finding], Contents]:
+def _check_store(directory: Path) -> tuple[list[Finding], StoreSummary]:
     try:
         check_directory(directory)
-        listed, total = list_contents(directory, err)
-    except (CommandError, OSError) as error:
-        return [Finding("files", "problem", str(error), "see above")], Contents()
-    return check_files(listed, total, time.time()), total
+        with CommandStore(directory) as store:
+            summary = store.summary()
+            return check_store(summary, len(store.quarantined())), summary
+    except CommandError as error:
+        return [Finding(FILES, "problem", str(error), "see above")], StoreSummary()
 
 
 def _as_text(findings: Iterable[Finding]) -> list[str]:

@@ -12,16 +12,17 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import SettingsError
-from ...old_outbox.database import Database, Trouble
-from ...old_outbox.folder import Folder, HeldFile
-from ...old_outbox.row import Row
+from ...outbox.contract import ExchangeBatch, RecordedEvent, StorageError
+from ...outbox.reading import StoreQuery
+from ...outbox.sqlite import SqliteStore
+from ...outbox.sqlite.directory import NAME
 from . import Finding, lock_probe
 from .mounts import check_mount, read_mounts
 
 MIN_FREE = 100_000_000  # bytes of free space
-LOW_FREE = 2_000_000_000  # the maximum size of two processes' files
+LOW_FREE = 2_000_000_000  # twice max_bytes
 SLOW_COMMIT = 0.5  # seconds for one commit; responses wait at most a tenth of that
+_TURN = 2.0  # seconds to wait for a turn
 _PROBE_TIMEOUT = 30  # seconds
 
 
@@ -103,8 +104,14 @@ def check_permissions(facts: DirectoryFacts) -> Finding:
         )
     if not facts.is_there:
         return Finding(name, "ok", f"does not exist yet; it can be made in {facts.path}")
-    if facts.mode & stat.S_IWOTH:
-        return Finding(name, "problem", "all users may write to it; the app refuses it", f"chmod 700 {facts.path}")
+    if facts.mode & (stat.S_IWGRP | stat.S_IWOTH) and not facts.mode & stat.S_ISVTX:
+        whose = "all users" if facts.mode & stat.S_IWOTH else "its group"
+        return Finding(
+            name,
+            "warning",
+            f"{whose} may write to it (mode {facts.mode:o}): they cannot read {NAME} in it, but may remove it",
+            f"chmod 700 {facts.path}, unless it is a volume of a container, which has a group of its own",
+        )
     if facts.owner != facts.user:
         return Finding(
             name,
@@ -112,9 +119,7 @@ def check_permissions(facts: DirectoryFacts) -> Finding:
             f"it belongs to user number {facts.owner}, and this one is number {facts.user}",
             "run this, and all processes of the app, as one user",
         )
-    if facts.mode & 0o077:
-        return Finding(name, "warning", f"other users may read it (mode {facts.mode:o})", f"chmod 700 {facts.path}")
-    return Finding(name, "ok", f"this user's own, mode {facts.mode:o}")
+    return Finding(name, "ok", f"this user's own, mode {facts.mode:o}; {NAME} in it has mode 700")
 
 
 def check_space(facts: DirectoryFacts) -> Finding:
@@ -139,7 +144,7 @@ def check_space(facts: DirectoryFacts) -> Finding:
         return Finding(
             name,
             "warning",
-            f"{words}; each process may take up to max_bytes, 1 GB by default",
+            f"{words}; what waits may take up to max_bytes, 1 GB by default, and its log some more",
             "free some space, or lower max_bytes",
         )
     return Finding(name, "ok", words)
@@ -170,23 +175,20 @@ def check_write_test(trial: WriteTest) -> list[Finding]:
 
 
 def write_test(directory: Path) -> WriteTest:
-    """Write and read an outbox file in a temporary subdirectory, and check its lock from another process.
+    """Use a store in a temporary subdirectory: take a turn, write, sync, read; try its lock in another process.
 
     All files and new directories are removed again.
     """
     missing = [one for one in (directory, *directory.parents) if not one.exists()]
     try:
-        Folder(directory).make()
-        # Outboxes ignore subdirectories.
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         inner = Path(tempfile.mkdtemp(prefix="doctor-", dir=directory))
         try:
-            return _write_and_read(Folder(inner).make_file())
+            return _write_and_read(inner)
         finally:
             shutil.rmtree(inner, ignore_errors=True)
-    except Trouble as trouble:
-        return WriteTest(trouble.reason)
-    except SettingsError as error:
-        return WriteTest(error.message)
+    except StorageError as error:
+        return WriteTest(error.reason)
     except OSError as error:
         return WriteTest((error.strerror or str(error)).lower())
     finally:
@@ -218,18 +220,17 @@ def check_directory(directory: Path) -> list[Finding]:
     ]
 
 
-def _write_and_read(file: HeldFile) -> WriteTest:
+def _write_and_read(directory: Path) -> WriteTest:
     begun = time.perf_counter()
-    database = Database(file.path, "FULL")
-    row = Row(1, "doctor", "dead", "doctor", "doctor", None, time.time(), 0, 0.0, 0.0, None, b"[]")
-    database.write(inserts=[row])
-    database.close()
-    database = Database(file.path, "FULL")
-    is_there = database.after(0, 2) == [row]
+    written = RecordedEvent("doctor", "doctor", ("doctor",), bytes(1_000), 0.0)
+    store = SqliteStore(directory, "FULL", patience=_TURN)
+    store.exchange(ExchangeBatch("doctor", 1, 0.0, recorded=[written]))
+    store.close()
+    entries = SqliteStore(directory, patience=_TURN).read(StoreQuery()).entries
     seconds = time.perf_counter() - begun
-    lock_holds = _probe_lock(file.path)
-    database.close()
-    file.remove()
+    is_there = [(one.event_id, one.payload) for one in entries] == [(written.event_id, written.payload)]
+    with store.directory.turn(_TURN):
+        lock_holds = _probe_lock(directory)
     return WriteTest(
         None if is_there else "the data that was read differs from the data that was written", seconds, lock_holds
     )

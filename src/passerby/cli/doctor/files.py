@@ -1,11 +1,9 @@
-"""The checks of the outbox's files: waiting events, dead letters, damage."""
+"""The checks of the outbox's store: waiting events, who delivers them, dead letters, damage."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from ...old_outbox.inventory import Contents
-from ..outbox.listing import ListedFile
+from ...outbox.exchanger import FALLS_BEHIND, NO_DELIVERER
+from ..outbox.store import StoreSummary
 from ..outbox.terminal import age_text, entries, number_of
 from . import Finding
 
@@ -13,33 +11,38 @@ FILES = "files"
 LONG_WAIT = 3_600.0  # seconds after which a waiting event is reported
 
 
-def check_files(listed: Sequence[ListedFile], total: Contents, now: float) -> list[Finding]:
+def check_store(summary: StoreSummary, quarantined: int) -> list[Finding]:
     """Check waiting events, dead letters and damaged files.
 
     Args:
-        listed: the files and their contents.
-        total: the contents of all files in use.
-        now: seconds since 1970.
+        summary: what is in the store.
+        quarantined: the number of quarantined files.
     """
-    return [_check_waiting(listed, total, now), _check_dead(total), *_check_damage(listed)]
+    return [_check_waiting(summary, is_all_read=not quarantined), _check_dead(summary), _check_damage(quarantined)]
 
 
-def _check_waiting(listed: Sequence[ListedFile], total: Contents, now: float) -> Finding:
+def _check_waiting(summary: StoreSummary, *, is_all_read: bool) -> Finding:
     name = "waiting"
-    live = sum(one.file.standing == "live" for one in listed)
-    is_all_read = not any(one.error or one.file.standing == "set aside" for one in listed)
-    found = entries(total.waiting) if is_all_read else f"{entries(total.waiting)} in the readable files"
-    words = f"{found}, {number_of(live, 'process', 'processes')} at work"
-    if not total.waiting:
-        return Finding(name, "ok", words)
-    if not live:
+    found = entries(summary.waiting) if is_all_read else f"{entries(summary.waiting)} in the readable part"
+    seen = summary.deliverer_age
+    words = f"{found}; {'no deliverer was seen yet' if seen is None else f'a deliverer was seen {age_text(seen)} ago'}"
+    # How long the first event is due; one that waits for a later attempt, or for its service, is not.
+    delay = max((-each.next_due for each in summary.counts.values() if each.next_due is not None), default=-1.0)
+    if delay >= 0 and (delay if seen is None else seen) > NO_DELIVERER:
+        return Finding(
+            name,
+            "problem",
+            f"{words}: no process delivers what is due",
+            'start the app, run `passerby worker` if its deliver is "worker", or run `passerby outbox flush`',
+        )
+    if delay > FALLS_BEHIND:
         return Finding(
             name,
             "warning",
-            f"{words}: no process delivers them",
-            "start the app, which takes them over, or run `passerby outbox flush`",
+            f"{words}; events are due for {age_text(delay)}: delivery falls behind",
+            "run `passerby worker`, or another one",
         )
-    age = 0.0 if total.oldest is None else now - total.oldest
+    age = max(summary.oldest.values(), default=0.0)
     if age > LONG_WAIT:
         return Finding(
             name,
@@ -50,38 +53,23 @@ def _check_waiting(listed: Sequence[ListedFile], total: Contents, now: float) ->
     return Finding(name, "ok", words)
 
 
-def _check_dead(total: Contents) -> Finding:
-    if not total.dead:
+def _check_dead(summary: StoreSummary) -> Finding:
+    if not summary.dead:
         return Finding("dead letters", "ok", "none")
     return Finding(
         "dead letters",
         "warning",
-        f"{total.dead:,} will not be retried automatically",
+        f"{summary.dead:,} will not be retried automatically",
         "see why: `passerby outbox show --dead`; then `passerby outbox retry --all` or `purge --dead`",
     )
 
 
-def _check_damage(listed: Sequence[ListedFile]) -> list[Finding]:
-    findings: list[Finding] = []
-    unreadable = [one for one in listed if one.error and one.file.standing != "set aside"]
-    if unreadable:
-        reasons = ", ".join(sorted({one.error or "" for one in unreadable}))
-        findings.append(
-            Finding(
-                FILES,
-                "problem",
-                f"{number_of(len(unreadable), 'file')} cannot be read: {reasons}",
-                "run this as the user that the app runs as; then `passerby outbox verify`",
-            )
-        )
-    aside = sum(one.file.standing == "set aside" for one in listed)
-    if aside:
-        findings.append(
-            Finding(
-                FILES,
-                "warning",
-                f"{number_of(aside, 'file')} set aside as damaged; readable events were saved",
-                "check the disk; read them with `passerby outbox export --set-aside`, then delete them",
-            )
-        )
-    return findings or [Finding(FILES, "ok", number_of(len(listed), "file"))]
+def _check_damage(quarantined: int) -> Finding:
+    if not quarantined:
+        return Finding(FILES, "ok", "none is quarantined")
+    return Finding(
+        FILES,
+        "warning",
+        f"{number_of(quarantined, 'file')} quarantined as damaged; readable events are saved",
+        "check the disk; read them with `passerby outbox export --quarantined`, then delete them",
+    )

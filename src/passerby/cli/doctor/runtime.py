@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import platform
+import sqlite3
 import sys
 import threading
 
 from ...client.uwsgi import ADVICE, runs_threads
-from ...old_outbox.database import SQLITE_VERSION
 from . import Finding
 
 OLDEST_PYTHON = (3, 11)
@@ -36,9 +36,8 @@ def check_sqlite(version: Version) -> Finding:
     return Finding(
         "SQLite",
         "ok",
-        f"{words}, which has the WAL-reset bug (3.7.0 to 3.51.2); it needs two connections that write to one file. "
-        "passerby writes to each file with one connection only, reads other files without writing, and uses no WAL "
-        "in the shared file",
+        f"{words}, which has the WAL-reset bug (3.7.0 to 3.51.2); it needs two connections that write or checkpoint at "
+        "the same time. passerby's processes take turns: whatever writes to the file or its log does it under a lock",
         "let no other program open the files while the app runs",
     )
 
@@ -75,7 +74,7 @@ def check_runtime() -> list[Finding]:
     """Run the checks of the runtime."""
     return [
         check_python(sys.version_info[:3], platform.python_implementation()),
-        check_sqlite(SQLITE_VERSION),
+        check_sqlite(sqlite3.sqlite_version_info),
         check_thread(),
         check_uwsgi(runs_threads()),
     ]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 from collections.abc import Callable
-from pathlib import Path
 from typing import TextIO
 
 from . import flush, listing, retry_purge, show, verify
 from .location import CommandError, check_directory, find_directory, is_missing
+from .store import PATIENCE, CommandStore
 
-Subcommand = Callable[[Path, Namespace, TextIO, TextIO], int]
+Subcommand = Callable[[CommandStore, Namespace, TextIO, TextIO], int]
+
+_LEAST = 1.0  # seconds to wait for a turn, however short the time is
 
 SUBCOMMANDS: dict[str, Subcommand] = {
     "ls": listing.run,
@@ -30,7 +32,8 @@ def run(options: Namespace, out: TextIO, err: TextIO) -> int:
         directory = find_directory(options.outbox, options.find_tracking, os.environ)
         if options.verb != "flush" or not is_missing(directory):  # before the first event there is nothing to deliver
             check_directory(directory)
-        return SUBCOMMANDS[options.verb](directory, options, out, err)
+        with CommandStore(directory, max(_LEAST, getattr(options, "timeout", PATIENCE))) as store:
+            return SUBCOMMANDS[options.verb](store, options, out, err)
     except CommandError as refused:
         err.write(f"passerby outbox {options.verb}: {refused}\n")
         return refused.code

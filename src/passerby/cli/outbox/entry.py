@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -9,41 +10,44 @@ from typing import Any
 
 from ...events.attributes import iso_utc
 from ...events.event import Event
-from ...old_outbox.eventtext import UnreadableEvent, read_event
-from ...old_outbox.fate import is_about
-from ...old_outbox.inventory import OutboxFile
-from ...old_outbox.row import Row
+from ...outbox.codec import UndecodablePayload, decode
+from ...outbox.counts import EntryState
+from ...outbox.reading import StoredEntry
 
 
 class FoundEntry:
-    """An entry in a file."""
+    """An entry of the store or of a quarantined file.
 
-    def __init__(self, file: OutboxFile, row: Row) -> None:
-        self.file: OutboxFile = file
-        self.row: Row = row
+    Args:
+        stored: the entry.
+        quarantined: the name of the quarantined file, if it is in one.
+    """
+
+    def __init__(self, stored: StoredEntry, quarantined: str | None = None) -> None:
+        self.stored: StoredEntry = stored
+        self._quarantined = quarantined
 
     @cached_property
     def event(self) -> Event | None:
         """The event; None if it cannot be read."""
-        try:
-            event = read_event(self.row.body)
-        except UnreadableEvent:
+        stored, event = self.stored, event_of(self.stored)
+        if event is None:
             return None
-        return event._replace(browser_id=self.row.linked) if self.row.linked and event.browser_id is None else event
+        is_linked_since = event.browser_id is None and stored.visitor != event.visitor
+        return event._replace(browser_id=stored.visitor) if is_linked_since else event
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values."""
-        row, event = self.row, self.event
+        stored, event, now = self.stored, self.event, time.time()
         return {
-            "event_id": row.event_id,
-            "destination": row.destination,
-            "state": row.state,
-            "created_at": time_text(row.told_at),
-            "attempts": row.attempts,
-            "next_attempt": time_text(row.due) if row.state == "waiting" and row.due else None,
-            "reason": row.reason,
-            "file": self.file.path.name,
-            "set_aside": self.file.standing == "set aside",
+            "event_id": stored.event_id,
+            "destination": stored.destination,
+            "state": stored.state,
+            "created_at": time_text(now - stored.age),
+            "attempts": stored.attempts,
+            "next_attempt": time_text(now + stored.due) if stored.state == "waiting" and stored.due > 0 else None,
+            "reason": stored.reason,
+            "quarantined": self._quarantined,
             "event": None if event is None else _event_as_json(event),
         }
 
@@ -62,17 +66,30 @@ class Selection:
     event_id: str | None = None
     visitor: str | None = None
     destination: str | None = None
-    state: str | None = None
+    state: EntryState | None = None
 
     def matches(self, entry: FoundEntry) -> bool:
         """Whether an entry matches."""
-        row = entry.row
+        stored = entry.stored
         return (
-            self.event_id in (None, row.event_id)
-            and self.destination in (None, row.destination)
-            and self.state in (None, row.state)
-            and (self.visitor is None or is_about(row, self.visitor))
+            self.event_id in (None, stored.event_id)
+            and self.destination in (None, stored.destination)
+            and self.state in (None, stored.state)
+            and (self.visitor is None or self.visitor in _people_of(entry))
         )
+
+
+def _people_of(entry: FoundEntry) -> tuple[str | None, ...]:
+    event = entry.event
+    return (entry.stored.visitor, *((event.visitor, event.browser_id, event.user_id) if event is not None else ()))
+
+
+def event_of(stored: StoredEntry) -> Event | None:
+    """The event of an entry as it was recorded; None if it cannot be read."""
+    try:
+        return decode(stored.payload)
+    except (UndecodablePayload, TypeError):  # a damaged row may have anything there
+        return None
 
 
 def time_text(seconds: float) -> str | None:

@@ -1,72 +1,76 @@
-"""`passerby outbox flush`: delivers waiting events, also of processes that have ended; for cron and deploys."""
+"""`passerby outbox flush`: delivers waiting events, whichever process has recorded them; for cron and deploys."""
 
 from __future__ import annotations
 
-import importlib
 import os
-import sys
 import time
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
 from ...client.tracking import Tracking
 from ...errors import SettingsError
-from ...old_outbox.board import Board, Notice
-from ...old_outbox.database import Trouble
-from ...old_outbox.entry import CLEARED, PURGED
-from ...old_outbox.folder import Folder
-from ...old_outbox.inventory import Contents
+from ...outbox.contract import CLEARED, PURGED, StoreCommand
 from ...settings.env import read_environment, variable_of
 from .exit_codes import DONE, FOUND
-from .listing import ListedFile, list_contents, report_unread
-from .location import VARIABLE, CommandError, add_working_directory, is_missing
+from .loading import load_tracking
+from .location import VARIABLE, CommandError, add_working_directory
+from .store import CommandStore, StoreSummary, report_quarantined
 from .terminal import Progress, entries, number_of, printable
 
 # Unused browser IDs would count as visitors.
 _NO_BROWSER_IDS = {"browser_id_pool_size": 0, "set_cookie": False}
 _INTENDED = (PURGED, CLEARED)  # dropped on request
-_POLL_INTERVAL = 0.5  # seconds between two checks of the other processes
+_POLL_INTERVAL = 0.05  # seconds between two looks at the store
 
 
-def run(directory: Path, options: Namespace, out: TextIO, err: TextIO) -> int:
+def run(store: CommandStore, options: Namespace, out: TextIO, err: TextIO) -> int:
     """Deliver. Returns 3 if anything is left at the timeout: keep the directory in this case."""
     until = time.monotonic() + options.timeout
-    listed, total = list_contents(directory, err) if not is_missing(directory) else ([], Contents())
-    if not listed:
-        out.write(f"{directory}: no files, nothing is waiting\n")
+    before = store.summary()
+    if not before.counts and not store.quarantined():
+        out.write(f"{store.path}: no events were recorded, nothing is waiting\n")
         return DONE
-    tracking = _find_tracking(directory, options, os.environ)
-    _check_destinations(tracking, listed)
+    tracking = _find_tracking(store.path, options, os.environ)
+    _check_destinations(tracking, before)
     with Progress(err) as progress:
         progress.start("delivering")
-        _request_sending(directory)
-        tracking.start()
-        tracking.flush(options.timeout)
-        delivered = sum(one.delivered for one in tracking.stats().destinations.values())
-        tracking.close(max(1.0, until - time.monotonic()))
-        lost = _lost_by_reason(tracking)
-        listed, total = list_contents(directory, err)
-        while total.waiting and _others_deliver(listed) and time.monotonic() < until:
-            progress.start(f"{entries(total.waiting)} left to other processes")
-            time.sleep(min(_POLL_INTERVAL, max(0.0, until - time.monotonic())))
-            listed, total = list_contents(directory, err)
-    is_all_read = not any(one.error or one.file.standing == "set aside" for one in listed)
-    out.write(f"{entries(delivered)} delivered; {_waiting_text(total, is_all_read)}{_other_text(total)}\n")
-    report_unread(listed, err)
+        store.command(StoreCommand("send_now"), until, progress.update)
+        after = _deliver(tracking, store, until, progress)
+    lost = _lost_by_reason(before, after)
+    delivered = sum(each.delivered for each in after.counts.values())
+    delivered -= sum(each.delivered for each in before.counts.values())
+    is_quarantined = bool(store.quarantined())
+    text = _waiting_text(after, is_all_read=not is_quarantined)
+    out.write(f"{entries(delivered)} delivered; {text}{_other_text(after)}\n")
+    report_quarantined(store, err)
     for reason, number in lost.items():
         err.write(f"{entries(number)} could not be kept and are lost: {printable(reason)}\n")
-    return DONE if is_all_read and not total.total and not lost else FOUND
+    return FOUND if is_quarantined or after.total or lost else DONE
 
 
-def _lost_by_reason(tracking: Tracking) -> Counter[str]:
-    """Count entries that were neither delivered nor kept, such as unreadable events."""
+def _deliver(tracking: Tracking, store: CommandStore, until: float, progress: Progress) -> StoreSummary:
+    """Have the tracking deliver until nothing waits, or the time is over."""
+    tracking.delivery.start(delivers=True)
+    try:
+        while ((waiting := store.count_waiting()) or store.is_salvaging) and time.monotonic() < until:
+            progress.start(f"{entries(waiting)} waiting")
+            time.sleep(min(_POLL_INTERVAL, max(0.0, until - time.monotonic())))
+    finally:
+        tracking.close(max(1.0, until - time.monotonic()))
+    return store.summary()
+
+
+def _lost_by_reason(before: StoreSummary, after: StoreSummary) -> Counter[str]:
+    """Count entries that were neither delivered nor kept meanwhile, such as damaged ones."""
     lost: Counter[str] = Counter()
-    for one in tracking.stats().destinations.values():
-        lost.update({reason: number for reason, number in one.dropped.items() if reason not in _INTENDED})
+    for name, counts in after.counts.items():
+        earlier = before.counts[name].dropped if name in before.counts else {}
+        for reason, number in counts.dropped.items():
+            if reason not in _INTENDED and number > earlier.get(reason, 0):
+                lost[reason] += number - earlier.get(reason, 0)
     return lost
 
 
@@ -74,7 +78,7 @@ def _find_tracking(directory: Path, options: Namespace, environ: Mapping[str, st
     """Return the tracking that delivers. Raises CommandError."""
     try:
         if options.tracking is not None:
-            tracking = _load(options.tracking)
+            tracking = load_tracking(options.tracking)
         elif options.find_tracking is not None:
             tracking = options.find_tracking()
         else:
@@ -89,16 +93,10 @@ def _find_tracking(directory: Path, options: Namespace, environ: Mapping[str, st
     return tracking
 
 
-def _check_destinations(tracking: Tracking, listed: list[ListedFile]) -> None:
-    """Check that the settings have all destinations of the files; else the entries would become dead letters."""
-    found = {
-        name
-        for one in listed
-        if one.file.standing == "left behind"
-        for name, share in one.contents.shares.items()
-        if share.waiting or share.held
-    }
-    unknown = sorted(found - tracking.stats().destinations.keys())
+def _check_destinations(tracking: Tracking, summary: StoreSummary) -> None:
+    """Check that the settings have all destinations for which events wait; else they would go on waiting."""
+    found = {name for name, counts in summary.counts.items() if counts.waiting or counts.held}
+    unknown = sorted(found.difference(tracking.destination_names))
     if unknown:
         raise CommandError(
             f"found entries waiting for {', '.join(unknown)}, which the settings do not have; use the settings of the "
@@ -106,44 +104,13 @@ def _check_destinations(tracking: Tracking, listed: list[ListedFile]) -> None:
         )
 
 
-def _load(name: str) -> Tracking:
-    module, separator, path = name.partition(":")
-    if not (module and separator and path):
-        raise CommandError("--tracking: expected a module and a name in it, such as shop.tracking:tracking", 2)
-    if "" not in sys.path:  # as with `python -m`; an installed command does not have it
-        sys.path.insert(0, "")
-    try:
-        found: object = importlib.import_module(module)
-        for part in path.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise CommandError(f"--tracking: {error}", 2) from None
-    if not isinstance(found, Tracking):
-        raise CommandError(f"--tracking: found {type(found).__name__}, expected a Tracking", 2)
-    return found
-
-
-def _request_sending(directory: Path) -> None:
-    """Ask other processes to retry waiting entries at once. Best effort."""
-    board = Board(Folder(directory))
-    with suppress(Trouble):
-        board.post([Notice("send now", "", time.time())])
-    with suppress(Trouble):
-        board.close()
-
-
-def _others_deliver(listed: list[ListedFile]) -> bool:
-    return any(one.file.standing == "live" and one.contents.waiting for one in listed)
-
-
-def _waiting_text(total: Contents, is_all_read: bool) -> str:
-    if not total.waiting:
+def _waiting_text(summary: StoreSummary, *, is_all_read: bool) -> str:
+    if not summary.waiting:
         return "nothing is waiting" if is_all_read else "nothing is waiting in the readable part"
-    shares = ", ".join(f"{share.waiting:,} for {name}" for name, share in sorted(total.shares.items()) if share.waiting)
-    return f"{entries(total.waiting)} still waiting: {shares}"
+    shares = (f"{each.waiting:,} for {name}" for name, each in sorted(summary.counts.items()) if each.waiting)
+    return f"{entries(summary.waiting)} still waiting: {', '.join(shares)}"
 
 
-def _other_text(total: Contents) -> str:
-    held = sum(share.held for share in total.shares.values())
-    words = f"; {entries(held)} held" if held else ""
-    return f"{words}; {number_of(total.dead, 'dead letter')}" if total.dead else words
+def _other_text(summary: StoreSummary) -> str:
+    words = f"; {entries(summary.held)} held" if summary.held else ""
+    return f"{words}; {number_of(summary.dead, 'dead letter')}" if summary.dead else words

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...client.tracking import Tracking
 from ...errors import SettingsError
-from ...old_outbox.folder import Folder
+from ...outbox.sqlite.directory import NAME
 from ...settings.env import own_variables, variable_of
 
 VARIABLE = variable_of("outbox")
@@ -71,19 +71,20 @@ def is_missing(directory: Path) -> bool:
 
 
 def check_directory(directory: Path) -> None:
-    """Check that a directory can be read and may be an outbox. Raises CommandError."""
+    """Check that a directory can be read, and what passerby has made in it. Raises CommandError."""
+    path = directory
     try:
-        Folder(directory)
         next(directory.iterdir(), None)
-    except SettingsError as error:
-        raise CommandError(f"{directory}: {error.message}") from None
+        path = directory / NAME
+        if not is_missing(path):
+            next(path.iterdir(), None)
     except FileNotFoundError:
-        raise CommandError(
-            f"found no directory {directory}; an app makes it with its first event; check the path"
-        ) from None
+        raise CommandError(f"found no directory {path}; an app makes it with its first event; check the path") from None
+    except NotADirectoryError:
+        raise CommandError(f"found a file at {path}, expected a directory; check the path") from None
     except OSError as error:
         raise CommandError(
-            f"{directory} cannot be read ({error.strerror}); run the command as the user that the app runs as"
+            f"{path} cannot be read ({error.strerror}); run the command as the user that the app runs as"
         ) from None
 
 

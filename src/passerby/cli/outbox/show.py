@@ -5,81 +5,81 @@ from __future__ import annotations
 import json
 import os
 from argparse import Namespace
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
-from ...old_outbox.inventory import OutboxFile, list_files, rows_of
+from ...outbox.contract import StorageError
+from ...outbox.counts import EntryState
 from ...values.json import dumps
 from .entry import FoundEntry, Selection
 from .exit_codes import DONE, FAILED, FOUND
-from .listing import report_set_aside
 from .location import CommandError
+from .store import CommandStore, report_quarantined
 from .terminal import Progress, entries, number_of
 
 
 class Search:
-    """Searches the files of a folder for entries.
+    """Searches the store for entries.
 
     Args:
-        directory: the folder.
+        store: the store.
         selection: the entries.
         progress: shows the progress.
-        with_set_aside: whether to search files set aside too.
-
-    Attributes:
-        errors: the files that could not be read completely, and why.
-        set_aside: the files that were set aside.
+        with_quarantined: whether to search quarantined files too.
     """
 
     def __init__(
-        self, directory: Path, selection: Selection, progress: Progress, *, with_set_aside: bool = False
+        self, store: CommandStore, selection: Selection, progress: Progress, *, with_quarantined: bool = False
     ) -> None:
-        files = list_files(directory)
-        self.set_aside: list[OutboxFile] = [file for file in files if file.standing == "set aside"]
-        self._files = files if with_set_aside else [file for file in files if file.standing != "set aside"]
+        self._store = store
         self._selection = selection
         self._progress = progress
-        self.errors: list[tuple[OutboxFile, str]] = []
-        self._skipped = [] if with_set_aside else self.set_aside
-        self._unreadable = 0
+        self._with_quarantined = with_quarantined
+        self._errors: list[tuple[str, str]] = []
+        self._seen = self._found = self._unreadable = 0
 
     def __iter__(self) -> Iterator[FoundEntry]:
-        seen = found = 0
-        for number, file in enumerate(self._files, 1):
-            self._progress.start(f"reading, file {number} of {len(self._files)}: ")
-            for row in rows_of(file, self._add_error):
-                seen += 1
-                if not seen % 1000:
-                    self._progress.update(f"{seen:,} entries, {found:,} found")
-                entry = FoundEntry(file, row)
-                if self._selection.matches(entry):
-                    found += 1
-                    self._unreadable += entry.event is None
-                    yield entry
+        selection = self._selection
+        states: Sequence[EntryState] = ("waiting", "held", "dead") if selection.state is None else (selection.state,)
+        self._progress.start("reading: ")
+        try:
+            for stored in self._store.entries(states, selection.destination, selection.event_id):
+                yield from self._matching(FoundEntry(stored))
+        except StorageError as error:
+            self._errors.append((self._store.name, error.reason))
+        for path in self._store.quarantined() if self._with_quarantined else ():
+            try:
+                for stored in self._store.quarantined_entries(path):
+                    yield from self._matching(FoundEntry(stored, path.name))
+            except OSError as error:
+                self._errors.append((path.name, error.strerror or str(error)))
 
-    def _add_error(self, file: OutboxFile, reason: str) -> None:
-        self.errors.append((file, reason))
+    def _matching(self, entry: FoundEntry) -> Iterator[FoundEntry]:
+        self._seen += 1
+        if not self._seen % 1000:
+            self._progress.update(f"{self._seen:,} entries, {self._found:,} found")
+        if self._selection.matches(entry):
+            self._found += 1
+            self._unreadable += entry.event is None
+            yield entry
 
     def report(self, err: TextIO) -> int:
-        """Report unreadable events and skipped files. Returns the exit code."""
+        """Report unreadable events and quarantined files. Returns the exit code."""
         self._progress.clear()
-        is_some_unread = report_set_aside(self._skipped, err) or bool(self.errors or self._unreadable)
+        is_some_unread = report_quarantined(self._store, err) or bool(self._unreadable)
         if self._unreadable:
             err.write(f"{number_of(self._unreadable, 'event')} cannot be read: see `passerby outbox verify`\n")
-        for file, reason in self.errors:
-            if file.path.exists():
-                err.write(f"{file.path.name}: could not be read completely ({reason})\n")
-            else:
-                err.write(f"{file.path.name}: taken over by another process; run the command again\n")
-        if any(file.standing != "set aside" and file.path.exists() for file, _ in self.errors):
+        for name, reason in self._errors:
+            err.write(f"{name}: could not be read completely ({reason})\n")
+        if self._errors:
             return FAILED
         return FOUND if is_some_unread else DONE
 
 
-def run_show(directory: Path, options: Namespace, out: TextIO, err: TextIO) -> int:
+def run_show(store: CommandStore, options: Namespace, out: TextIO, err: TextIO) -> int:
     """Show single events."""
     selection = Selection(
         event_id=options.event_id,
@@ -87,7 +87,7 @@ def run_show(directory: Path, options: Namespace, out: TextIO, err: TextIO) -> i
         state="dead" if options.dead else options.state,
     )
     with Progress(err) as progress:
-        search = Search(directory, selection, progress)
+        search = Search(store, selection, progress)
         number = 0
         for entry in islice(search, None if options.event_id else options.limit):
             number += 1
@@ -104,17 +104,17 @@ def run_show(directory: Path, options: Namespace, out: TextIO, err: TextIO) -> i
     return code
 
 
-def run_export(directory: Path, options: Namespace, out: TextIO, err: TextIO) -> int:
+def run_export(store: CommandStore, options: Namespace, out: TextIO, err: TextIO) -> int:
     """Write matching events as lines of JSON."""
     selection = Selection(
         visitor=options.visitor,
         destination=options.destination,
         state="dead" if options.dead else None,
     )
-    # A request for the data of a visitor covers all files.
-    everywhere = options.set_aside or options.visitor is not None
+    # A request for the data of a visitor covers quarantined files.
+    everywhere = options.quarantined or options.visitor is not None
     with Progress(err) as progress:
-        search = Search(directory, selection, progress, with_set_aside=everywhere)
+        search = Search(store, selection, progress, with_quarantined=everywhere)
         number = _write(search, options.to, out)
     code = search.report(err)
     if options.to is not None:

@@ -1,114 +1,55 @@
-"""`passerby outbox verify`: checks that every file is intact and every event readable."""
+"""`passerby outbox verify`: checks that the store is intact and every event readable."""
 
 from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
-from ...old_outbox.database import Trouble
-from ...old_outbox.eventtext import UnreadableEvent, read_event
-from ...old_outbox.inventory import OutboxFile, list_files, opened
-from ...old_outbox.reading import PAGE
+from ...outbox.contract import StorageError
+from ...outbox.sqlite.inspection import DatabaseCheck
 from .exit_codes import DONE, FAILED, FOUND
+from .store import CommandStore
 from .terminal import Progress, entries, number_of, printable
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedFile:
-    """A file and its contents.
-
-    Attributes:
-        file: the file.
-        entries: the number of readable entries.
-        unreadable: how many of them have an unreadable event.
-        problems: what SQLite reports.
-        error: why the file could not be read.
-    """
-
-    file: OutboxFile
-    entries: int = 0
-    unreadable: int = 0
-    problems: Sequence[str] = ()
-    error: str | None = None
-
-    @property
-    def is_ok(self) -> bool:
-        """Whether no problem was found."""
-        return not (self.unreadable or self.problems or self.error or self.file.standing == "set aside")
-
-
-def run(directory: Path, options: Namespace, out: TextIO, err: TextIO) -> int:
-    """Verify all files. Returns 3 if one is damaged or was set aside."""
-    verdicts: list[VerifiedFile] = []
-    with Progress(err) as progress:
-        files = list_files(directory)
-        for number, file in enumerate(files, 1):
-            progress.start(f"file {number} of {len(files)}: ")
-            verdict = _verify(file, progress)
-            if verdict.error and not file.path.exists():  # its entries are in another file now
-                continue
-            verdicts.append(verdict)
-            if not options.json:
-                progress.clear()
-                out.write(f"{_as_text(verdict)}\n")
+def run(store: CommandStore, options: Namespace, out: TextIO, err: TextIO) -> int:
+    """Verify the store. Returns 3 if something is damaged or quarantined."""
+    quarantined = [path.name for path in store.quarantined()]
+    found, error = DatabaseCheck(0, 0, ()), None
+    if store.exists:
+        with Progress(err) as progress:
+            progress.start("checking: ")
+            try:
+                found = store.check(lambda number: progress.update(f"{number:,} entries"))
+            except StorageError as trouble:
+                error = trouble.reason
+    is_ok = not (found.damaged or found.problems or error or quarantined)
     if options.json:
-        out.write(json.dumps({"outbox": str(directory), "files": [_as_json(one) for one in verdicts]}, indent=2) + "\n")
-    elif not verdicts:
-        out.write(f"{directory}: no files, nothing to verify\n")
-    if any(one.error for one in verdicts if one.file.standing != "set aside"):
+        values = {
+            "outbox": str(store.path),
+            "ok": is_ok,
+            "entries": found.entries,
+            "unreadable": found.damaged,
+            "problems": found.problems,
+            "error": error,
+            "quarantined": quarantined,
+        }
+        out.write(json.dumps(values, indent=2) + "\n")
+    else:
+        out.write(f"{_as_text(store, found, error)}\n")
+        out.writelines(f"{name}: quarantined as damaged\n" for name in quarantined)
+    if error is not None:
         return FAILED
-    return DONE if all(one.is_ok for one in verdicts) else FOUND
+    return DONE if is_ok else FOUND
 
 
-def _verify(file: OutboxFile, progress: Progress) -> VerifiedFile:
-    number = unreadable = 0
-    problems: list[str] = []
-    try:
-        with opened(file) as reading:
-            problems = reading.complaints(lambda: progress.update("checking pages"))
-            reader = reading.reader()
-            while page := reader.read(PAGE):
-                number += len(page)
-                unreadable += sum(not _is_readable(row.body) for row in page)
-                progress.update(f"{number:,} entries")
-            if reader.is_damaged and not problems:
-                problems.append("some entries cannot be read")
-    except Trouble as trouble:
-        return VerifiedFile(file, number, unreadable, problems, trouble.reason)
-    return VerifiedFile(file, number, unreadable, problems)
-
-
-def _is_readable(body: bytes) -> bool:
-    try:
-        read_event(body)
-    except UnreadableEvent:
-        return False
-    return True
-
-
-def _as_text(verdict: VerifiedFile) -> str:
-    name, standing = verdict.file.path.name, verdict.file.standing
-    if verdict.error:
-        return f"{name} ({standing}): cannot be read: {verdict.error}"
-    readable = verdict.entries - verdict.unreadable
-    if verdict.is_ok:
-        return f"{name} ({standing}): ok, {entries(readable)} readable"
-    found = [f"{number_of(verdict.unreadable, 'event')} unreadable"] if verdict.unreadable else []
-    found += [printable(complaint) for complaint in verdict.problems]
-    return "; ".join([f"{name} ({standing}): {'damaged' if found else 'intact'}, {entries(readable)} readable", *found])
-
-
-def _as_json(verdict: VerifiedFile) -> dict[str, Any]:
-    return {
-        "file": verdict.file.path.name,
-        "standing": verdict.file.standing,
-        "ok": verdict.is_ok,
-        "entries": verdict.entries,
-        "unreadable": verdict.unreadable,
-        "problems": list(verdict.problems),
-        "error": verdict.error,
-    }
+def _as_text(store: CommandStore, found: DatabaseCheck, error: str | None) -> str:
+    if error is not None:
+        return f"{store.name}: cannot be read: {error}"
+    if not store.exists:
+        return f"{store.path}: no events were recorded, nothing to verify"
+    problems = [f"{number_of(found.damaged, 'event')} unreadable"] if found.damaged else []
+    problems += [printable(each) for each in found.problems]
+    verdict = "damaged" if problems else "ok"
+    return "; ".join([f"{store.name}: {verdict}, {entries(found.entries)} readable", *problems])

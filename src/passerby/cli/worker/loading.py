@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
-import sys
 from argparse import Namespace
 from collections.abc import Mapping
 from typing import TextIO
 
-from ...client.sites import Sites
 from ...client.tracking import Tracking
 from ...errors import SettingsError
 from ...settings.env import variable_of
+from ..outbox.exit_codes import MISUSED
+from ..outbox.loading import load_tracking
 from ..outbox.location import CommandError, add_working_directory
-
-_MISUSED = 2
 
 
 def find_tracking(options: Namespace, environ: Mapping[str, str]) -> Tracking:
@@ -25,7 +22,7 @@ def find_tracking(options: Namespace, environ: Mapping[str, str]) -> Tracking:
     """
     try:
         if options.tracking is not None:
-            tracking = _load(options.tracking)
+            tracking = load_tracking(options.tracking)
         elif options.find_tracking is not None:
             tracking = options.find_tracking()
         else:
@@ -40,28 +37,9 @@ def find_tracking(options: Namespace, environ: Mapping[str, str]) -> Tracking:
         raise CommandError(
             f"found an outbox in memory, which no other process can see; expected one on disk in the app's settings, "
             f'such as outbox="sqlite:///var/lib/shop/outbox" ({variable_of("outbox")}), with deliver="worker"',
-            _MISUSED,
+            MISUSED,
         )
     return tracking
-
-
-def _load(name: str) -> Tracking:
-    module, separator, path = name.partition(":")
-    if not (module and separator and path):
-        raise CommandError("--tracking: expected a module and a name in it, such as shop.tracking:tracking", _MISUSED)
-    if "" not in sys.path:  # as with `python -m`; an installed command does not have it
-        sys.path.insert(0, "")
-    try:
-        found: object = importlib.import_module(module)
-        for part in path.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise CommandError(f"--tracking: {error}", _MISUSED) from None
-    if isinstance(found, Sites):
-        raise CommandError("--tracking: found Sites, expected a Tracking; run a worker for each", _MISUSED)
-    if not isinstance(found, Tracking):
-        raise CommandError(f"--tracking: found {type(found).__name__}, expected a Tracking", _MISUSED)
-    return found
 
 
 def show_warnings(err: TextIO) -> None:

@@ -18,7 +18,7 @@ from typing import Literal
 
 from ...logs import get_logger
 from ..contract import ExchangeBatch, ExchangeResult, Quotas, StorageError
-from ..reading import StorePage, StoreQuery
+from ..reading import StoredEntry, StorePage, StoreQuery
 from .claims import StoreTransaction
 from .database import (
     DISK_FULL,
@@ -31,11 +31,11 @@ from .database import (
     translate,
     translated,
 )
-from .directory import PATIENCE, StoreDirectory, sync_file
-from .reader import read_page
+from .directory import PATIENCE, StoreDirectory, WakeSockets, sync_file
+from .queue import STATES
+from .rows import SLOTS
 from .salvage import Salvage
 from .state import StoreState
-from .wake import WakeSockets
 
 log: Logger = get_logger("passerby.outbox")
 
@@ -47,9 +47,17 @@ _PAGES_OF_EACH = 6  # that a transaction writes besides one for each row that it
 _SHORTEST_LOG = 6 << 20  # bytes of the log that are worth a checkpoint
 _LONGEST_LOG = 12 << 20  # from which any process makes one, at any time
 _PACE = 200  # checkpoints take one of so many seconds
+_PATIENCE_WITH_ONE = 0.1  # seconds for a process to make its checkpoint
 _NO_DELIVERER = 10.0  # seconds after which others make the checkpoints of a deliverer
 _ENOUGH = 64 << 20  # bytes that are free on a disk that is not full
 _REPLACED_AT_MOST_EVERY = 1.0  # seconds; a disk that spoils everything must not be filled with damaged files
+
+_PAGE = """
+SELECT e.seq, e.destination, e.state, v.event_id, v.visitor, v.payload, e.attempts, e.reason, ? - e.since, e.ready - ?
+FROM entry e JOIN event v ON v.id = e.seq >> {slots}
+WHERE e.seq > ? AND e.state IN ({states}) AND (? IS NULL OR e.destination = ?) AND (? IS NULL OR v.event_id = ?)
+ORDER BY e.seq LIMIT ?
+"""
 
 
 class SqliteStore:
@@ -118,8 +126,32 @@ class SqliteStore:
             return POLL if self._sockets.listen(on_stored) else POLL_WITHOUT_SOCKETS
 
     def read(self, query: StoreQuery) -> StorePage:
-        """Return a page of entries, without making others wait."""
-        return read_page(self.directory, query, None if self._clock is None else self._clock(), self._patience)
+        """Return a page of entries, outside of turns and without making others wait."""
+        if self.directory.identity() is None:
+            return StorePage((), None)
+        connection = connect(self.directory, read_only=True)
+        try:
+            with translated():
+                connection.execute("BEGIN")
+                state = StoreState(connection, "")
+                state.begin(None if self._clock is None else self._clock())
+                numbers: dict[str | None, int | None] = {None: None}
+                numbers |= {name: row.number for name, row in state.destinations.items()}
+                if query.destination not in numbers:
+                    return StorePage((), None)
+                number, event_id = numbers[query.destination], query.event_id
+                values = state.now, state.now, query.after, number, number, event_id, event_id, query.limit + 1
+                states = ", ".join(str(STATES.index(each)) for each in query.states)
+                found = connection.execute(_PAGE.format(slots=SLOTS, states=states), values).fetchall()
+        finally:
+            with suppress(StorageError), self.directory.turn(self._patience):
+                connection.close()  # in a turn, as the last one that is closed moves the log into the file
+            connection.close()
+        page = found[: query.limit]
+        entries = [
+            StoredEntry(state.name_of(number) or "", STATES[int(kind)], *rest) for _, number, kind, *rest in page
+        ]
+        return StorePage(tuple(entries), page[-1][0] if len(found) > query.limit else None)
 
     # The exchange.
 
@@ -162,8 +194,7 @@ class SqliteStore:
         connection = self._connect()
         salvage = self._salvages[-1] if self._salvages else None
         try:
-            if self._is_checkpoint_due:
-                self._move_log(connection)
+            is_log_moved = self._is_checkpoint_due and self._move_log(connection)
             connection.execute("BEGIN IMMEDIATE")
             state = self._load_state(connection, batch.writer)
             result = ExchangeResult(state.number, state.number)
@@ -171,9 +202,10 @@ class SqliteStore:
             transaction = StoreTransaction(connection, state, self._quotas, result)
             transaction.apply(batch)
             has_parts = batch.number and (batch.recorded or batch.dropped or batch.requests)
-            if has_parts or state.is_touched or salvage is not None or connection.total_changes != self._changes:
+            is_changed = has_parts or state.is_touched or connection.total_changes != self._changes
+            if is_changed or salvage is not None or is_log_moved:
                 result.number = max(state.number, batch.number)
-                self._measure_log(connection, state, batch)
+                self._measure_log(connection, state, batch, is_empty=is_log_moved)
                 state.save(result.number, result.answers if batch.number else state.answers)
                 connection.execute("COMMIT")
             else:
@@ -210,24 +242,28 @@ class SqliteStore:
 
     # The log.
 
-    def _measure_log(self, connection: sqlite3.Connection, state: StoreState, batch: ExchangeBatch) -> None:
-        """Count what a transaction adds to the log, never less than it does; note when that is to go into the file."""
+    def _measure_log(
+        self, connection: sqlite3.Connection, state: StoreState, batch: ExchangeBatch, *, is_empty: bool
+    ) -> None:
+        """Count what is in the log, never less than there is; note when that is to go into the file."""
         values, now = state.values, state.now
-        values["log"] += (connection.total_changes - self._changes + _PAGES_OF_EACH) * PAGE_SIZE
-        values["log"] += sum(len(event.payload) for event in batch.recorded)
+        size = (connection.total_changes - self._changes + _PAGES_OF_EACH) * PAGE_SIZE
+        size += sum(len(event.payload) for event in batch.recorded)
+        values["log"] = size if is_empty else values["log"] + size
         is_ours = bool(batch.wanted) or state.deliverer_age is None or state.deliverer_age > _NO_DELIVERER
         if values["log"] > (_SHORTEST_LOG if is_ours and now >= values["checkpoint"] else _LONGEST_LOG):
-            values["log"], values["checkpoint"] = 0, now + self._pause
+            values["checkpoint"] = now + max(self._pause, _PATIENCE_WITH_ONE)  # nobody else tries meanwhile
             self._is_checkpoint_due = True
 
-    def _move_log(self, connection: sqlite3.Connection) -> None:
-        """Write the log, which was synced before this turn, into the file; so slowly that others are seldom held up."""
+    def _move_log(self, connection: sqlite3.Connection) -> bool:
+        """Write the log into the file, so seldom that others hardly wait for it. It was synced before this turn."""
         self._is_checkpoint_due = False
         began = time.monotonic()
-        # A reader may hold the log up.
-        checkpoint(connection, "RESTART" if self.directory.log_size() > 2 * _LONGEST_LOG else "PASSIVE")
+        if checkpoint(connection) * PAGE_SIZE > 2 * _LONGEST_LOG:
+            checkpoint(connection, "RESTART")  # a reader holds it up
         give_back_space(connection)
         self._pause = _PACE * (time.monotonic() - began)
+        return True
 
     def _sync_log(self) -> None:
         """Sync the log; outside a turn, so that only those wait for it whose events it covers."""

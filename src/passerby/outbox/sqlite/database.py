@@ -6,6 +6,7 @@ import ctypes
 import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from ..contract import StorageError
@@ -35,6 +36,7 @@ CREATE INDEX entry_due ON entry (destination, codec, ready) WHERE head = 1;
 CREATE INDEX entry_held ON entry (since) WHERE state = 1;
 CREATE INDEX entry_dead ON entry (destination, ready) WHERE state = 2;
 CREATE TABLE link (kind TEXT, key TEXT, browser_id TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (kind, key));
+CREATE INDEX link_browser ON link (browser_id);
 CREATE INDEX link_age ON link (at);
 CREATE TABLE mark (kind TEXT, digest BLOB, at REAL NOT NULL, PRIMARY KEY (kind, digest)) WITHOUT ROWID;
 CREATE TABLE watch (event_id TEXT PRIMARY KEY, until REAL NOT NULL, outcomes TEXT NOT NULL) WITHOUT ROWID;
@@ -80,6 +82,9 @@ def translated() -> Generator[None]:
 def connect(directory: StoreDirectory, *, read_only: bool = False) -> sqlite3.Connection:
     """Open the database; in a turn, unless it is only read. Raises StorageError."""
     with translated():
+        log = Path(f"{directory.database}-wal")
+        if not directory.database.stat().st_size and log.exists() and log.stat().st_size:
+            raise CorruptDatabase("database damaged (emptied)")  # SQLite would remove the log, which has the events
         connection = sqlite3.connect(
             f"{directory.database.as_uri()}?mode=rw",
             uri=True,
@@ -136,10 +141,11 @@ def never_close(connection: Any) -> None:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
 
 
-def checkpoint(connection: sqlite3.Connection, mode: str = "PASSIVE") -> None:
-    """Write what is in the log into the file; in a turn."""
+def checkpoint(connection: sqlite3.Connection, mode: str = "PASSIVE") -> int:
+    """Write what is in the log into the file; in a turn. Returns how many pages are left."""
     with translated():
-        connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+        _, pages, written = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+        return int(pages - written)
 
 
 def give_back_space(connection: sqlite3.Connection) -> None:

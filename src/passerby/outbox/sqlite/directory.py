@@ -9,10 +9,11 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import socket
 import stat
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -27,6 +28,9 @@ RESERVE_SIZE = 14 << 20  # bytes; more than the log, which has to go into the fi
 PATIENCE = 1.0  # seconds for a turn
 _CORRUPT = re.compile(rf"{re.escape(DATABASE)}\.corrupt-\d+")
 _EARLIER = re.compile(r"\d+-[0-9a-f]+\.sqlite3|shared\.db")
+_WAKE, _END = "wake-", b"end"
+_WAKE_EVERY = 0.01  # seconds
+_LOOK_EVERY = 1.0  # seconds between two looks for sockets
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "virtiofs", "fuse", "afs", "ceph", "glusterfs"}
 
 
@@ -163,12 +167,6 @@ class StoreDirectory:
         found = os.statvfs(self.path)
         return found.f_bavail * found.f_frsize > size
 
-    def log_size(self) -> int:
-        """Return how many bytes SQLite's log has."""
-        with suppress(OSError):
-            return Path(f"{self.database}-wal").stat().st_size
-        return 0
-
     def quarantine(self) -> Path:
         """Rename the database and all that belongs to it. Returns its new name."""
         second = int(time.time())
@@ -214,6 +212,70 @@ class StoreDirectory:
             (self.path / "reserve").unlink()
             return True
         return False
+
+
+class WakeSockets:
+    """Unix datagram sockets in the directory, by which a process wakes those that deliver.
+
+    Args:
+        directory: where they are.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._others: list[Path] = []
+        self._looked = self._woken = 0.0
+        self._own: Path | None = None
+
+    def wake(self) -> None:
+        """Wake the other processes that deliver, at most once in 10 ms."""
+        now = time.monotonic()
+        if now - self._woken < _WAKE_EVERY:
+            return
+        self._woken = now
+        if now - self._looked > _LOOK_EVERY:
+            self._looked = now
+            self._others = [path for path in self._directory.glob(f"{_WAKE}*") if path != self._own]
+        for path in self._others:
+            _send(path, b"")
+
+    def listen(self, on_wake: Callable[[], None]) -> bool:
+        """Call a function in a thread of its own when woken. Returns False where no socket can be bound."""
+        receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        own = self._directory / f"{_WAKE}{os.getpid()}-{id(receiver):x}.sock"
+        try:
+            receiver.bind(str(own))
+            own.chmod(0o600)
+        except OSError:
+            receiver.close()
+            return False
+        self._own = own
+        threading.Thread(target=_receive, args=(receiver, on_wake), name="passerby-wake", daemon=True).start()
+        return True
+
+    def close(self) -> None:
+        """End the listening thread and remove the socket."""
+        own, self._own = self._own, None
+        if own is not None:
+            _send(own, _END)
+            own.unlink(missing_ok=True)
+
+
+def _send(path: Path, message: bytes) -> None:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.setblocking(False)
+            sender.sendto(message, str(path))
+    except ConnectionRefusedError:  # its process is gone
+        path.unlink(missing_ok=True)
+    except OSError:  # full, which wakes it as well, or gone
+        pass
+
+
+def _receive(receiver: socket.socket, on_wake: Callable[[], None]) -> None:
+    with receiver:
+        while receiver.recv(8) != _END:
+            on_wake()
 
 
 def identity_of(file: str | int) -> tuple[int, int] | None:

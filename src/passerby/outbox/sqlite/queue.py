@@ -1,17 +1,35 @@
-"""What becomes of events in one transaction: they are recorded, settled or dropped."""
+"""What becomes of events in one transaction: they are recorded, settled or dropped. And what is noted beside them."""
 
 from __future__ import annotations
 
+import hashlib
+import sqlite3
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from ...values.outcome import Dead, Delivered, Dropped
-from ..contract import EXPIRE_EVERY, EXPIRED, FULL, PURGED, LeaseExtension, RecordedEvent, Settlement
+from ...values.json import dumps, loads
+from ...values.outcome import Dead, Delivered, Dropped, Outcome
+from ..contract import (
+    EXPIRE_EVERY,
+    EXPIRED,
+    FULL,
+    MARK_AGE,
+    PURGED,
+    SUPPRESSED,
+    WATCH_AGE,
+    ExchangeResult,
+    LeaseExtension,
+    Quotas,
+    RecordedEvent,
+    Settlement,
+)
 from ..counts import EntryState
 from .database import CorruptDatabase
-from .notes import NotesTransaction
 from .rows import LAST_SLOT, ROOM, SLOTS, entry_sum, event_sum, part_of
+from .state import StoreState
 
+_OUTCOMES = {kind.__name__: kind for kind in (Delivered, Dead, Dropped)}
 STATES: tuple[EntryState, ...] = ("waiting", "held", "dead")  # by the number in a row
 _EXPIRE_AT_ONCE = 200
 
@@ -22,11 +40,11 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
   ? = 0 AND NOT EXISTS (SELECT 1 FROM entry WHERE part = ? AND state = 0 AND destination = ?))
 """
 # The next of a partition becomes its head, before the head goes. Exactly one head is in each: the first.
-_PROMOTE = """
-UPDATE entry SET head = 1, ready = max(ready, ?) WHERE seq = (
-  SELECT n.seq FROM entry o JOIN entry n ON n.part = o.part AND n.state = 0 AND n.destination = o.destination
-    AND n.seq <> o.seq WHERE o.seq = ? AND o.head = 1 ORDER BY n.place LIMIT 1)
+_NEXT = """
+SELECT n.seq FROM entry o JOIN entry n ON n.part = o.part AND n.state = 0 AND n.destination = o.destination
+  AND n.seq <> o.seq WHERE o.seq = ? AND o.head = 1 ORDER BY n.place LIMIT 1
 """
+_PROMOTE = "UPDATE entry SET head = 1, ready = max(ready, ?) WHERE seq = ?"
 _DELETE_ENTRY = "DELETE FROM entry WHERE seq = ?"
 _DELETE_EVENT = f"""
 DELETE FROM event WHERE id = ? >> {SLOTS}
@@ -41,8 +59,24 @@ UPDATE entry SET token = NULL, lost = 0, ready = ?, attempts = attempts - ?, rea
 """
 
 
-class QueueTransaction(NotesTransaction):
-    """The part of a transaction that is about events."""
+class QueueTransaction:
+    """The part of a transaction that is about events and notes: links, marks of erased visitors, watched outcomes.
+
+    Args:
+        connection: in a transaction.
+        state: what every exchange reads.
+        quotas: how much is kept.
+        result: gets what is to be answered.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, state: StoreState, quotas: Quotas, result: ExchangeResult
+    ) -> None:
+        self._execute = connection.execute
+        self._executemany = connection.executemany
+        self._state = state
+        self._quotas = quotas
+        self._result = result
 
     # Recorded.
 
@@ -146,7 +180,7 @@ class QueueTransaction(NotesTransaction):
         number, _, share, event_id, *_ = self._entry(seq)
         name = self._state.name_of(number) or ""
         self.note(event_id or "", name, Dead(reason))
-        self._execute(_PROMOTE, (now, seq))
+        self._promote_next(seq)
         change = "UPDATE entry SET state = 2, head = 0, token = NULL, reason = ?, ready = ? WHERE seq = ?"
         self._execute(change, (reason, now, seq))
         self._state.add(-1, -share)
@@ -173,10 +207,20 @@ class QueueTransaction(NotesTransaction):
             raise CorruptDatabase("index damaged")
         return found
 
+    def _promote_next(self, seq: int) -> None:
+        following = self._execute(_NEXT, (seq,)).fetchone()
+        if following is not None:
+            self._change_one(_PROMOTE, self._state.now, following[0])
+
+    def _change_one(self, statement: str, *values: float) -> None:
+        """Change a row that an index has led to. Raises CorruptDatabase if the table does not have it."""
+        if self._execute(statement, values).rowcount != 1:
+            raise CorruptDatabase("index damaged")
+
     def _remove(self, seq: int, share: int, *, is_dead: bool = False) -> None:
         """Remove an entry, and its event if that has no other one."""
-        self._execute(_PROMOTE, (self._state.now, seq))
-        self._execute(_DELETE_ENTRY, (seq,))
+        self._promote_next(seq)
+        self._change_one(_DELETE_ENTRY, seq)
         self._execute(_DELETE_EVENT, (seq, seq, seq))
         if not is_dead:
             self._state.add(-1, -share)
@@ -194,3 +238,49 @@ class QueueTransaction(NotesTransaction):
             old += self._execute(dead, (row.number, now - quotas.dead_letter_age, _EXPIRE_AT_ONCE)).fetchall()
         self.drop((seq for (seq,) in old), EXPIRED)
         self.forget_old_notes()
+
+    # Notes.
+
+    def browser_of(self, visit: str) -> str | None:
+        """Return the browser ID of a visit, if one was linked."""
+        found = self._execute("SELECT browser_id FROM link WHERE kind = 'visit' AND key = ?", (visit,)).fetchone()
+        return None if found is None else str(found[0])
+
+    def digest_of(self, who: str) -> bytes:
+        """Return the keyed hash of a visitor or user."""
+        key = bytes.fromhex(self._state.values["key"])
+        return hashlib.blake2b(who.encode("utf-8", "surrogatepass"), key=key, digest_size=16).digest()
+
+    def mark_of(self, visitor: str, user_id: str | None, since: float) -> str | None:
+        """Return why an event is to be dropped, if its visitor or user is marked."""
+        if self._state.values["marks"]:
+            for who in filter(None, (visitor, user_id)):
+                for kind, at in self._execute("SELECT kind, at FROM mark WHERE digest = ?", (self.digest_of(who),)):
+                    if kind == SUPPRESSED or at >= since:
+                        return SUPPRESSED if kind == SUPPRESSED else PURGED
+        return None
+
+    def watch(self, event_id: str) -> None:
+        """Note a watched event, and answer with what is known of its outcomes."""
+        outcomes = self._outcomes_of(event_id) or []
+        self._state.values["watched"] = until = self._state.now + WATCH_AGE
+        self._execute("INSERT OR REPLACE INTO watch VALUES (?, ?, ?)", (event_id, until, dumps(outcomes).decode()))
+        self._result.settled += [(event_id, name, _OUTCOMES[kind](*values)) for name, kind, *values in outcomes]
+
+    def note(self, event_id: str, name: str, outcome: Outcome) -> None:
+        """Keep the outcome of an event if it is watched."""
+        if self._state.values["watched"] < self._state.now:
+            return
+        outcomes = self._outcomes_of(event_id)
+        if outcomes is not None:
+            outcomes.append([name, type(outcome).__name__, *asdict(outcome).values()])
+            self._execute("UPDATE watch SET outcomes = ? WHERE event_id = ?", (dumps(outcomes).decode(), event_id))
+
+    def _outcomes_of(self, event_id: str) -> list[list[Any]] | None:
+        found = self._execute("SELECT outcomes FROM watch WHERE event_id = ?", (event_id,)).fetchone()
+        return loads(found[0]) if found else None
+
+    def forget_old_notes(self) -> None:
+        """Forget what is too old."""
+        self._execute("DELETE FROM watch WHERE until < ?", (self._state.now,))
+        self._execute("DELETE FROM mark WHERE kind = 'erased' AND at < ?", (self._state.now - MARK_AGE,))

@@ -27,6 +27,7 @@ _LETTERS = f"""
 SELECT e.seq, e.destination, e.share FROM entry e JOIN event v ON v.id = e.seq >> {SLOTS}
 WHERE e.state = 2 AND e.destination = ? AND (? IS NULL OR v.event_id = ?) ORDER BY e.place
 """  # noqa: S608 - a number of ours
+_VISITS = "SELECT key FROM link WHERE kind = 'visit' AND browser_id = ?"
 _OF_PERSON = f"""
 SELECT seq, state = 0 AND token IS NOT NULL AND ready > :now FROM entry WHERE part = :part
 UNION SELECT seq, state = 0 AND token IS NOT NULL AND ready > :now FROM event v
@@ -58,14 +59,13 @@ class RequestTransaction(QueueTransaction):
         if isinstance(request, BrowserLink):
             return self._link(request)
         match request.kind:
-            case "release":
+            case "release" | "clear":
                 held = self._held(request.who)
-                for seq, number in held:
-                    self._release(seq, number, "held")
-                return len({seq >> SLOTS for seq, _ in held})
-            case "clear":
-                held = self._held(request.who)
-                self.drop((seq for seq, _ in held), CLEARED)
+                if request.kind == "clear":
+                    self.drop((seq for seq, _ in held), CLEARED)
+                else:
+                    for seq, number in held:
+                        self._release(seq, number, "held")
                 return len({seq >> SLOTS for seq, _ in held})
             case "purge_visitor" | "suppress":
                 return self._purge(request)
@@ -112,14 +112,16 @@ class RequestTransaction(QueueTransaction):
             return 0
         visitor = self.browser_of(who) or who
         kind = SUPPRESSED if command.kind == "suppress" else "erased"
-        marks = [(kind, self.digest_of(each), now) for each in (who, visitor)]
+        visits = self._execute(_VISITS, (visitor,)).fetchall()  # whose events may still be on their way
+        marks = [(kind, self.digest_of(each), now) for each in (who, visitor, *(visit for (visit,) in visits))]
         self._executemany("INSERT OR REPLACE INTO mark VALUES (?, ?, ?)", marks)
         self._state.values["marks"] += 1
         found = self._execute(_OF_PERSON, {"now": now, "part": part_of(visitor), "who": who}).fetchall()
         dropped = [seq for seq, is_claimed in found if not is_claimed]
         self._executemany("UPDATE entry SET withdrawn = 1 WHERE seq = ?", [(seq,) for seq, claimed in found if claimed])
         self.drop(dropped, PURGED)
-        self._execute("DELETE FROM link WHERE kind IN ('visit', 'user') AND key = ?", (who,))
+        self._execute("DELETE FROM link WHERE key = ? OR browser_id = ?", (who, visitor))
+        self._execute("DELETE FROM damaged")  # it is unknown whose these rows are
         self.has_erased = True
         return len(dropped)
 
