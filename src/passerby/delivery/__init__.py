@@ -258,6 +258,7 @@ class Delivery:
             self._browser_ids.return_unused()
             self._outbox.close(_IMPATIENT)
         stored, lost = self._count_undelivered()
+        self._outbox.abandon()
         if lost and stored:
             log_loss(
                 log,

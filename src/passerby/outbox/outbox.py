@@ -34,6 +34,7 @@ from .contract import (
     ServiceReport,
     Settlement,
     SettlementKind,
+    StoreCommand,
     StoreRequest,
     WhenStoreFull,
 )
@@ -330,6 +331,11 @@ class Outbox:
         self._thread.join(timeout)
         self._thread = self._make_thread()
         return self.unstored
+
+    def abandon(self) -> None:
+        """Count as lost what ends with the process: what waits or is held in a store that is not durable."""
+        if not self._store.is_durable:
+            self.ask_now(StoreCommand("abandon"), 0.0)
 
     # For delivery.
 

@@ -14,6 +14,7 @@ from ..contract import (
     CLEARED,
     DAY,
     EXPIRE_EVERY,
+    LOST,
     MARK_AGE,
     MAX_LINKS,
     PURGED,
@@ -142,6 +143,8 @@ class MemoryStore:
                 return len({self._dropped(entry, CLEARED, result) for entry in held})
             case "purge_visitor" | "suppress":
                 return self._purge(request, visitor, result, now)
+            case "abandon":
+                return len([self._dropped(entry, LOST, result) for entry in list(queue.entries.values())])
             case "send_now":
                 return queue.send_now(now)
             case "purge_dead":

@@ -69,6 +69,8 @@ class RequestTransaction(QueueTransaction):
                 return len({seq >> SLOTS for seq, _ in held})
             case "purge_visitor" | "suppress":
                 return self._purge(request)
+            case "abandon":  # all of it stays on disk
+                return 0
             case "send_now":
                 pairs = [(row.number, codec) for row in self._state.destinations.values() for codec in KNOWN]
                 now = self._state.now
