@@ -171,7 +171,9 @@ class MemoryStore:
         if not who:
             return 0
         kind = SUPPRESSED if command.kind == "suppress" else "erased"
-        self._marks |= {(kind, self._hash(each)): now for each in (who, visitor)}
+        links = [key for key, browser_id in self._links.items() if visitor == browser_id or who == key[1]]
+        visits = [key for kind, key in links if kind == "visit"]  # whose events may still be on their way
+        self._marks |= {(kind, self._hash(each)): now for each in (who, visitor, *visits)}
         for mark in [mark for mark, at in self._marks.items() if mark[0] == "erased" and at < now - MARK_AGE]:
             del self._marks[mark]
         concerned = 0
@@ -181,8 +183,8 @@ class MemoryStore:
             else:
                 self._queue.drop(entry, PURGED, result)
                 concerned += 1
-        for key in (("visit", who), ("user", who)):
-            self._links.pop(key, None)
+        for key in links:
+            del self._links[key]
         return concerned
 
     def _is_marked(self, entry: MemoryEntry) -> bool:

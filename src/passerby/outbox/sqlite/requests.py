@@ -120,8 +120,9 @@ class RequestTransaction(QueueTransaction):
         dropped = [seq for seq, is_claimed in found if not is_claimed]
         self._executemany("UPDATE entry SET withdrawn = 1 WHERE seq = ?", [(seq,) for seq, claimed in found if claimed])
         self.drop(dropped, PURGED)
-        self._execute("DELETE FROM link WHERE key = ? OR browser_id = ?", (who, visitor))
-        self._execute("DELETE FROM damaged")  # it is unknown whose these rows are
+        self._execute("DELETE FROM link WHERE kind IN ('visit', 'user') AND key = ?", (who,))  # by its index
+        self._execute("DELETE FROM link WHERE browser_id = ?", (visitor,))
+        self._execute("DELETE FROM damaged")  # nobody can say whose these rows are
         self.has_erased = True
         return len(dropped)
 
