@@ -22,8 +22,7 @@ def test_no_signal_handler_runs_in_a_thread_of_passerbys(receiver: Receiver, dir
     try:
         tracking.delivery.start(delivers=True)
         eventually(lambda: len(own_threads()) == 3)
-        for thread in own_threads():
-            eventually(lambda thread=thread: blocks(thread, signal.SIGTERM))
+        eventually(lambda: all(blocks(thread, signal.SIGTERM) for thread in own_threads()))
         assert not blocks(threading.main_thread(), signal.SIGTERM)
     finally:
         let_go(tracking)
