@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-
 from passerby.delivery.breaker import FAILURES
+from passerby.old_outbox import Tally
+
 from passerby.delivery.sender import NoBrowserId
 from passerby.delivery.transport import TransportError
 from passerby.destinations import DestinationResponse, OutgoingRequest, SendResult, SplitBatch
 from passerby.destinations.responses import classify_status
 from passerby.events.event import COMMON_KINDS, Event
-from passerby.old_outbox import Tally
 from passerby.values.outcome import Dead, Delivered
 
 from .test_sender import OK, Stage

@@ -3,7 +3,6 @@ from __future__ import annotations
 import logging
 
 import pytest
-
 from passerby.delivery.breaker import FAILURES, LONGEST, Breaker
 
 

@@ -7,12 +7,13 @@ import json
 import time
 from uuid import uuid4
 
+from passerby.old_outbox.memory import MemoryOutbox
+
 from passerby import Sitecore
 from passerby.browser_ids.fetcher import _AT_ONCE, BrowserIdFetcher
 from passerby.browser_ids.pool import BrowserIdPool
 from passerby.delivery.sender import RetryPlan
 from passerby.destinations import DestinationResponse, OutgoingRequest
-from passerby.old_outbox.memory import MemoryOutbox
 from passerby.values.browser_id import BrowserIdFormat
 
 MANY = 100  # sessions in one batch

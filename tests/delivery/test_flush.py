@@ -33,7 +33,7 @@ SOON = 90.0  # seconds; a few milliseconds are expected
 @pytest.fixture(autouse=True)
 def all_is_put_off_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """No breaker closes sooner than `LONG` says, and no attempt happens to fall within what is allowed."""
-    monkeypatch.setattr("passerby.delivery.breaker.LONGEST", LONG)
+    monkeypatch.setattr("passerby.outbox.service.LONGEST", LONG)
     monkeypatch.setattr("passerby.client.parts.RetryPlan", partial(RetryPlan, jitter=lambda: 0.5))
 
 

@@ -210,7 +210,7 @@ def test_many_callers_wake_the_loop_once() -> None:
     async def main(worker: Worker) -> None:
         while not worker.stopping:
             has_begun.set()
-            await worker.sleep(None, for_events=True)
+            await worker.sleep(None)
             rounds.append(1)
 
     worker = Worker(main, "test")
@@ -221,8 +221,7 @@ def test_many_callers_wake_the_loop_once() -> None:
         loop = worker._loop
         assert loop is not None
         for _ in range(1_000):
-            worker.wake_now()
-            worker.wake_for_events()
+            worker.wake()
         assert len(loop._ready) <= 1  # type: ignore[attr-defined]
     finally:
         worker.after_fork_in_parent()

@@ -80,6 +80,7 @@ def test_flush_and_close_end_in_time_though_nobody_answers(
 def test_close_says_how_many_wait_and_ends_the_thread(make_tracking: MakeTracking, black_hole: str) -> None:
     tracking = make_tracking(black_hole, close_timeout=0.2)
     tell(tracking, 5)
+    assert wait_until(lambda: tracking._delivery._worker._thread is not None)
     worker = tracking._delivery._worker._thread
     assert worker is not None
 
@@ -224,15 +225,15 @@ def test_an_event_told_when_nothing_waits_any_more_is_sent_after_the_close(
     """Between a close's look whether all is sent and its end of the thread."""
     tracking = make_tracking(collector.url)
     tracking.start()
-    count = tracking._delivery._outbox.waiting
+    flush = tracking.delivery.flush
 
-    def tell_behind_it() -> int:
-        number = count()
+    def tell_behind_it(timeout: float) -> int:
+        number = flush(timeout)
         monkeypatch.undo()
         tell(tracking)
         return number
 
-    monkeypatch.setattr(tracking._delivery._outbox, "waiting", tell_behind_it)
+    monkeypatch.setattr(tracking.delivery, "flush", tell_behind_it)
     assert tracking.close(PATIENCE) == 0
     assert wait_until(lambda: tracking.stats().destinations["sitecore"].delivered == 1)
 
@@ -242,17 +243,17 @@ def test_one_part_that_fails_holds_up_no_other(
 ) -> None:
     tracking = make_tracking(Plain("broken", collector.url), Plain("whole", collector.url))
     broken = tracking._delivery._senders["broken"]
-    dispatch = broken.dispatch
+    add = broken.add
 
-    def fail() -> float | None:
+    def fail(claims: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(broken, "dispatch", fail)
+    monkeypatch.setattr(broken, "add", fail)
     tell(tracking)
     assert wait_until(lambda: tracking.stats().destinations["whole"].delivered == 1)
     assert tracking.stats().destinations["broken"].pending == 1
 
-    monkeypatch.setattr(broken, "dispatch", dispatch)
+    monkeypatch.setattr(broken, "add", add)
     assert wait_until(lambda: tracking.stats().destinations["broken"].delivered == 1)
 
 

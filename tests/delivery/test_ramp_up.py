@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from passerby.delivery.ramp_up import DURATION, FACTOR, MIN_RATE, RampUp
 
 

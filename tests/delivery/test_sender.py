@@ -8,15 +8,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-
 from passerby.delivery.breaker import FAILURES
+from passerby.old_outbox import Tally
+from passerby.old_outbox.memory import MemoryOutbox
+
 from passerby.delivery.sender import NoBrowserId, RetryPlan, Sender
 from passerby.delivery.transport import TransportError
 from passerby.destinations import Destination, DestinationResponse, OutgoingRequest, Rejected, Retry
 from passerby.destinations.responses import classify_status
 from passerby.events.event import COMMON_KINDS, Event
-from passerby.old_outbox import Tally
-from passerby.old_outbox.memory import MemoryOutbox
 from passerby.values.outcome import Delivered
 
 from ..outbox.told import Listener, event_of

@@ -65,7 +65,7 @@ def make_client(
     cookie = shared or SharedCookie(settings.cookie_name)
     lease = max(LEASE, 3 * settings.request_timeout)
     room = (settings.max_events or MAX_IN_MEMORY) if settings.outbox_directory is None else inf
-    outbox = Outbox(_make_store(settings), settings.when_full, room, lease=lease)
+    outbox = Outbox(_make_store(settings), settings.when_full, room, lease=lease, follows=settings.deliver == "thread")
     given = (("channel", settings.channel), ("currency", settings.currency), ("language", settings.language))
     plan = _retry_plan(settings)
     browser_ids = BrowserIds(issuer, cookie.id_format, outbox, plan, settings.browser_id_pool_size)

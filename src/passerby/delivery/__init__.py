@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -87,13 +88,15 @@ class Delivery:
         self._close_timeout = close_timeout
         self._clock = clock
         self._delivers = delivers
+        self._recorded = 0
         self._prepare()
         register_exit_listener(self)
         register_fork_listener(self)
 
     def _prepare(self) -> None:
         self._worker = Worker(self._work, "passerby-delivery")
-        self._is_claiming = False
+        self._is_claiming = self._is_closing = False
+        self._closing = threading.Lock()
         self._gave_up = -inf
         self._ssl_context: ssl.SSLContext | None = None
         self._claimed: deque[Sequence[ClaimedEvent]] = deque()
@@ -120,13 +123,14 @@ class Delivery:
 
     def record(self, event: Event, destinations: Sequence[str], observer: StoreObserver, held: bool = False) -> None:
         """Record an event and have it delivered. Raises ValidationError if the outbox is full and is to raise."""
+        self._recorded += 1
+        self._outbox.record(event, destinations, observer, held=held)
         if not self._is_claiming:
             self._claim()
-        self._outbox.record(event, destinations, observer, held=held)
 
     def _claim(self) -> None:
-        """Claim events from now on, unless a worker does."""
-        if self._delivers and not self._is_claiming:
+        """Claim events from now on, unless a worker does; one that is closing does so again at its end."""
+        if self._delivers and not self._is_claiming and not self._is_closing:
             self._is_claiming = True
             self._outbox.deliver({name: sender.wish for name, sender in self._senders.items()}, self._take)
 
@@ -209,12 +213,22 @@ class Delivery:
     def _close(self, timeout: float) -> int:
         """Close. Returns the number of events that still wait."""
         until = self._clock() + timeout
+        recorded = self._recorded
         left = self.flush(timeout)
-        self._is_claiming = False
-        self._outbox.stop_claiming()
-        self._worker.stop(max(0.1, until - self._clock()))
-        self._browser_ids.return_unused()
-        self._outbox.close(max(0.1, until - self._clock()))
+        if not self._closing.acquire(timeout=max(0.0, until - self._clock())):
+            return left  # another thread closes it
+        self._is_closing = True
+        try:
+            self._is_claiming = False
+            self._outbox.stop_claiming()
+            self._worker.stop(max(0.1, until - self._clock()))
+            self._browser_ids.return_unused()
+            self._outbox.close(max(0.1, until - self._clock()))
+        finally:
+            self._is_closing = False
+            self._closing.release()
+        if self._recorded != recorded and self._outbox.unsettled > left:  # an event was recorded after the flush
+            self.start()
         return left
 
     def _count_undelivered(self) -> tuple[int, int]:
@@ -293,7 +307,16 @@ class Delivery:
     def _send_claimed(self) -> None:
         while self._claimed:
             for name, claims in groupby(self._claimed.popleft(), lambda claim: claim.destination):
-                self._senders[name].add(list(claims))
+                self._send(name, list(claims))
+
+    def _send(self, name: str, claims: Sequence[ClaimedEvent]) -> None:
+        """Hand claims to their sender. What it does not take must not keep others waiting, nor wait for ever."""
+        try:
+            self._senders[name].add(claims)
+        except Exception:
+            log.exception("internal error in delivery to %s; will retry in one second", name)
+            for claim in claims:
+                self._outbox.settle(claim, "retry", after=1.0)
 
     def _give_back(self) -> None:
         while self._claimed:

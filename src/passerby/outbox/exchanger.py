@@ -30,6 +30,7 @@ from .observers import ObserverRegistry
 from .service import FAILURES
 
 log: Logger = get_logger("passerby.outbox")
+delivery_log: Logger = get_logger("passerby.delivery")
 
 SLOW = 1.0  # seconds after which a store is in trouble
 RETRY_AFTER = 0.25  # seconds between two attempts while the store is in trouble
@@ -264,9 +265,11 @@ class StoreExchanger:
             was_open = before is not None and before.breaker != "closed"
             if each.breaker != "closed" and not was_open:
                 reason = self._failures.get(name, "seen by another process")
-                log.warning("%s: %d consecutive failures (%s); delivery pauses and will retry", name, FAILURES, reason)
+                delivery_log.warning(
+                    "%s: %d consecutive failures (%s); delivery pauses and will retry", name, FAILURES, reason
+                )
             elif each.breaker == "closed" and was_open:
-                log.info("%s responds again; delivery continues", name)
+                delivery_log.info("%s responds again; delivery continues", name)
 
     def log_full(self) -> None:
         """Say that events are dropped for want of room; at most once a minute."""

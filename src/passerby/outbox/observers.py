@@ -140,6 +140,11 @@ class ObserverRegistry:
         self._watched |= dict.fromkeys(event_ids, 0.0)
 
     @property
+    def unsettled(self) -> int:
+        """Of how many events not all outcomes are known."""
+        return len(self._open)
+
+    @property
     def is_watching(self) -> bool:
         """Whether a caller waits for an outcome."""
         return bool(self._watched)

@@ -62,6 +62,7 @@ class Outbox:
         room: how many entries the store takes at the start, if that is known.
         buffer_bytes: how much waits for the store at most.
         lease: seconds of a claim.
+        follows: whether a flush waits until events are settled, because this process delivers.
         clock: a monotonic clock, in seconds.
     """
 
@@ -72,6 +73,7 @@ class Outbox:
         room: float = inf,
         buffer_bytes: int = BUFFER_BYTES,
         lease: float = LEASE,
+        follows: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -79,6 +81,7 @@ class Outbox:
         self._initial_room = room
         self._buffer_bytes = buffer_bytes
         self._lease = lease
+        self._follows = follows
         self._clock = clock
         self._wishes: Mapping[str, DeliveryWish] = {}
         self._on_claimed: Callable[[Sequence[ClaimedEvent]], None] | None = None
@@ -137,7 +140,7 @@ class Outbox:
         recorded = RecordedEvent(
             event.id, visitor, destinations, payload, self._clock(), event.user_id, held, is_linked
         )
-        number = len(destinations) if self._in_flight.is_delivering else 0
+        number = len(destinations) if self._follows else 0
         self._observers.add(event.id, observer, number, visitor if held else None)
         ticket = self._buffer.add(recorded)
         if not ticket:
@@ -283,6 +286,11 @@ class Outbox:
         return self._buffer.entries
 
     @property
+    def unsettled(self) -> int:
+        """How many events that this process has recorded, and delivers itself, are not known to be settled."""
+        return self._observers.unsettled
+
+    @property
     def unstored(self) -> int:
         """How many events and requests are not in the store."""
         return self._buffer.ticket - self._buffer.stored
@@ -294,8 +302,10 @@ class Outbox:
         """
         until = self._clock() + timeout
         is_stored = self.wait_stored(self._buffer.ticket, timeout)
-        if not self._in_flight.is_delivering:
+        if not self._follows:
             return self.unstored
+        if not self._in_flight.is_delivering:
+            return max(self.unstored, self.unsettled)
         for name in self._exchanger.counts:
             self._exchanger.report(ServiceReport(name, "hurry", after=timeout))
         self._exchanger.look_soon()
@@ -341,7 +351,7 @@ class Outbox:
 
     def deliver(self, wishes: Mapping[str, DeliveryWish], on_claimed: Callable[[Sequence[ClaimedEvent]], None]) -> None:
         """Claim events from now on, and hand them to a function, which is called in an exchange and must not wait."""
-        self._wishes, self._on_claimed = wishes, on_claimed
+        self._wishes, self._on_claimed, self._follows = wishes, on_claimed, True
         self._exchanger.deliver(on_claimed)
         self._in_flight.wish(wishes)
         self._exchanger.look_soon()
