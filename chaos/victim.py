@@ -69,7 +69,7 @@ class Teller:
 
 def say_ledger(tracking: Tracking) -> None:
     stats = tracking.stats()
-    (own,) = stats.destinations.values()
+    own = stats.destinations["sitecore"]
     say("ledger", json.dumps({**asdict(own), "is_balanced": own.is_balanced, "outbox": stats.outbox}))
 
 
