@@ -41,6 +41,7 @@ def say(*words: object) -> None:
 
 
 def make_tracking(url: str, directory: str, settings: Mapping[str, Any] | None = None) -> Tracking:
+    hooks.install()
     sitecore = Sitecore(client_key="chaos", target_url=url, point_of_sale="shop")
     chosen = {"outbox": f"sqlite://{directory}", "secret_key": KEY, **QUICKLY, **(settings or {})}
     return Tracking(sitecore, **chosen)
@@ -343,6 +344,7 @@ def tell_two(
 
     Says of each event when it was told, by the clock on the real wall, and again and again the figures.
     """
+    hooks.install()
     destinations = [DESTINATIONS[kinds[name]](name, url) for name, url in urls.items()]
     tracking = Tracking(*destinations, outbox=outbox, secret_key=KEY, **settings)
     tracking.start()
@@ -474,7 +476,6 @@ ACTIONS: dict[str, Callable[..., None]] = {
 
 def main(action: str, arguments: str) -> None:
     logging.basicConfig(level=logging.WARNING, format="log %(levelname)s %(name)s: %(message)s")
-    hooks.install()
     try:
         ACTIONS[action](**json.loads(arguments))
     except KeyboardInterrupt:  # Python would print it
