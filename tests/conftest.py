@@ -176,6 +176,8 @@ ONCE = (
     "test_skips.py",
     "test_wrong_settings.py",
     "testing/test_testrun.py",
+    "worker/test_servers.py",
+    "worker/test_settings.py",
 )
 
 

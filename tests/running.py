@@ -8,19 +8,23 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO
 
 PATIENCE = 60  # seconds, on the slowest machine
 
 
+PASSERBY = (sys.executable, "-W", "error", "-m", "passerby.cli.main")
+
+
 class Running:
     """A process, its output read as it comes."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, program: Sequence[str] = PASSERBY, start_new_session: bool = False) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "passerby.cli.main", *arguments],
+            [*program, *arguments],
+            start_new_session=start_new_session,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -78,7 +78,7 @@ def test_other_missing_modules_are_not_hidden() -> None:
     assert "Traceback" in answer.stderr
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["collect", "--help"], ["demo", "--help"]])
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["collect", "--help"], ["demo", "--help"], ["worker", "--help"]])
 def test_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(arguments)
@@ -327,11 +327,11 @@ def test_an_app_that_cannot_be_started_is_named_in_one_line() -> None:
     assert collect.complaints == ["passerby collect: cannot start ./missing (No such file or directory)"]
 
 
-def test_only_collect_runs_an_app(capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_collect_and_worker_run_an_app(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["demo", "--", "flask", "run"])
     assert end.value.code == 2
-    assert "only collect accepts" in capsys.readouterr().err
+    assert "which collect and worker accept" in capsys.readouterr().err
 
 
 ASKING = """

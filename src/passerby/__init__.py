@@ -3,7 +3,7 @@
 from .client.current import current_tracker
 from .client.edge import EdgeSDK, init_cloud_sdk, init_content_sdk
 from .client.engage import init_server
-from .client.receipt import Receipt
+from .client.receipt import QueueReceipt, Receipt
 from .client.sites import Sites
 from .client.tracker import Tracker
 from .client.tracking import Tracking
@@ -34,6 +34,7 @@ __all__ = [
     "EdgeSDK",
     "PasserbyError",
     "Pending",
+    "QueueReceipt",
     "Receipt",
     "RemoteError",
     "RemoteTimeout",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
+import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -41,6 +43,13 @@ class ExitListener(Protocol):
         ...
 
 
+# Not those that a thread's own mistake raises, and that profilers send.
+_HANDLED = [
+    getattr(signal, name)
+    for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGCHLD")
+    if hasattr(signal, name)
+]
+
 _exit_listeners: weakref.WeakSet[ExitListener] = weakref.WeakSet()
 _fork_listeners: weakref.WeakSet[ForkListener] = weakref.WeakSet()
 _fork_aware: weakref.WeakSet[ForkAware] = weakref.WeakSet()
@@ -54,6 +63,16 @@ def register_exit_listener(listener: ExitListener) -> None:
 def register_fork_listener(listener: ForkListener) -> None:
     """Notify an object before and after a fork. The reference is weak."""
     _fork_listeners.add(listener)
+
+
+def leave_signals_to_the_app() -> None:
+    """Have no signal handler run in this thread of passerby's.
+
+    uWSGI's end the process in whichever thread runs them, and it hangs if that is not one of its own. With gevent's
+    patches this may be the app's own thread, in which nothing is changed.
+    """
+    if sys.platform == "linux" and threading.get_native_id() != os.getpid():
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
 
 
 def register_fork_aware(one: ForkAware) -> None:

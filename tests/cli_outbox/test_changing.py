@@ -12,11 +12,12 @@ from pathlib import Path
 from passerby.outbox.outbox import Outbox
 from passerby.outbox.sqlite import SqliteStore
 from passerby.outbox.sqlite.directory import StoreDirectory
+from tests.outbox.process import recorded_of
 
 from .children import wait_for, words_after
 from .conftest import Owners, Run
 from .owners import EMAIL, bury, event_about, fill, fill_many, link, process_of, record
-from .test_looking import ADA, BEN, corrupt, quarantine
+from .test_looking import ADA, BEN, change, corrupt, quarantine
 
 VISIT = "3f1c9e0e-58c4-4b0e-9d52-7d7a4b2f9a11"
 
@@ -121,6 +122,30 @@ def test_a_damaged_file_is_purged_of_a_visitor(run: Run, directory: Path) -> Non
     assert answer.code == 0, answer.err
     assert where_it_stands(directory, ADA) == []
     assert deliver_all(directory, "a") == []
+
+
+def test_damaged_rows_are_purged_with_a_visitor(run: Run, directory: Path) -> None:
+    fill(directory, [event_about(ADA), event_about(BEN)], ("a",))
+    change(directory, "UPDATE event SET sum = 1 WHERE id = (SELECT min(id) FROM event)")
+    assert len(deliver_all(directory, "a")) == 1
+    assert "1 damaged rows are kept apart" in run("verify").out
+
+    assert run("purge", "--visitor", ADA, "--yes").code == 0
+
+    assert where_it_stands(directory, ADA) == []
+    assert run("verify").code == 0
+
+
+def test_an_event_of_a_purged_visitor_that_arrives_late_is_dropped(run: Run, directory: Path) -> None:
+    """Also one of a visit whose link with the visitor is gone by then."""
+    fill(directory, [event_about(BEN)], ("a",))
+    link(directory, VISIT, ADA, "user-7")
+    assert run("purge", "--visitor", ADA, "--yes").code == 0
+    process = process_of(directory)
+    late = [event_about(ADA), event_about(VISIT)._replace(browser_id=None)]
+    process.send(recorded=[recorded_of(event) for event in late], at=60.0)  # recorded a minute ago
+    assert process.counts().dropped == {"purged": 2}
+    process.store.close()
 
 
 def test_nothing_is_purged_without_confirmation(run: Run, directory: Path, owners: Owners) -> None:

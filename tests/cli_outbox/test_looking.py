@@ -6,6 +6,8 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -60,9 +62,14 @@ def test_ls_says_how_much_there_is(run: Run, directory: Path, owners: Owners) ->
 
 def test_a_retried_event_does_not_hide_how_long_others_wait(run: Run, directory: Path) -> None:
     fill(directory, [event_about(ADA), event_about(BEN)], ("a",), dead=1)
-    before = run("ls", "--json").json["destinations"]["a"]["oldest_waiting"]
+
+    def oldest() -> datetime:
+        return datetime.fromisoformat(run("ls", "--json").json["destinations"]["a"]["oldest_waiting"])
+
+    before = oldest()
+    time.sleep(1.0)
     assert run("retry", "--all").code == 0
-    assert run("ls", "--json").json["destinations"]["a"]["oldest_waiting"][:-2] == before[:-2]
+    assert abs(oldest() - before) < timedelta(seconds=0.5)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +89,7 @@ def test_ls_for_people_is_safe_to_show(run: Run, directory: Path, owners: Owners
     listed = run("ls")
 
     assert listed.code == 0
-    assert "a process last delivered " in listed.out
+    assert "a deliverer was seen " in listed.out
     assert "\x1b" not in listed.out
     assert r"HTTP 400: no such \x1b[2J point of sale" in listed.out
     assert EMAIL not in listed.out

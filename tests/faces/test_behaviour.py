@@ -332,8 +332,9 @@ async def test_a_server_that_ends_loses_nothing(behind: tuple[str, str], collect
             seen = [(await browser.get("/")).text for _ in range(20)]
         code = await asyncio.to_thread(server.end)
         assert code in (0, -15), server.log
-        assert "Traceback" not in server.log, server.log
-    assert [event["browser_id"] for event in collector.events if event["type"] == "VIEW"] == seen
+        log = server.log
+        assert "Traceback" not in log, log
+    assert [event["browser_id"] for event in collector.events if event["type"] == "VIEW"] == seen, log
 
 
 @pytest.mark.parametrize("behind", SOME)

@@ -390,13 +390,7 @@ def test_where_no_thread_can_be_started_who_waits_stores_the_events(
     eventually(lambda: listener.heard == ["stored"])
 
 
-@pytest.mark.parametrize(
-    "how",
-    [
-        pytest.param("flush", marks=pytest.mark.xfail(strict=True, reason="it leaves that to the thread")),
-        "close",
-    ],
-)
+@pytest.mark.parametrize("how", ["flush", "close"])
 def test_where_no_thread_can_be_started_flush_and_close_store_the_events(
     make_outbox: MakeOutbox, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:

@@ -125,8 +125,10 @@ class Reference:
         return entry.token is not None and entry.ready > self.clock.now
 
     def purge(self, who: str) -> None:
-        visitor = self.links.pop(who, who)
-        self.purged |= dict.fromkeys((who, visitor), self.clock.now)
+        visitor = self.links.get(who, who)
+        visits = [visit for visit, browser_id in self.links.items() if browser_id == visitor]
+        self.links = {visit: browser_id for visit, browser_id in self.links.items() if visit not in visits}
+        self.purged |= dict.fromkeys((who, visitor, *visits), self.clock.now)
         for (_, each), lane in self.lanes.items():
             if each == visitor:
                 self.drop(lane, [entry for entry in lane if not self.is_claimed(entry)])

@@ -11,6 +11,7 @@ import pytest
 
 from passerby.errors import ValidationError
 from passerby.outbox.contract import (
+    BrowserLink,
     ClaimedEvent,
     EventStore,
     ExchangeBatch,
@@ -26,7 +27,7 @@ from passerby.values.outcome import Dead, Delivered, Dropped
 from tests.making import eventually
 
 from .conftest import MakeSqlite
-from .process import Process
+from .process import Process, event_of
 from .surroundings import Deliverer, FaultyStore, MakeOutbox, record
 
 
@@ -464,3 +465,22 @@ def test_dead_and_dropped_are_told(any_store: EventStore, make_outbox: MakeOutbo
     eventually(lambda: listener.heard == ["stored", ("a", Dead("status 400"))])
     eventually(lambda: purged.heard == ["stored", ("b", Dropped("purged"))])
     assert isinstance(any_store, MemoryStore | SqliteStore)
+
+
+def test_the_events_of_a_visit_and_of_its_browser_are_held_together(
+    any_store: EventStore, make_outbox: MakeOutbox
+) -> None:
+    """Row "links": what comes after the link, still under the visit's key, is the browser's too."""
+    outbox = make_outbox(any_store)
+    first = event_of("session:1", is_linked=False)
+    outbox.record(first, ("a",), held=True)
+    assert outbox.ask(BrowserLink("visit", "session:1", "browser 1")).result(30) is None
+    second = event_of("session:1")._replace(browser_id="browser 1")
+    outbox.record(second, ("a",), held=True)
+
+    assert outbox.ask(StoreCommand("release", "session:1")).result(30) == 2
+    waiting = any_store.read(StoreQuery(("waiting",))).entries
+    assert [(entry.event_id, entry.visitor) for entry in waiting] == [
+        (first.id, "browser 1"),
+        (second.id, "browser 1"),
+    ]

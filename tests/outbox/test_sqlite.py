@@ -24,6 +24,7 @@ from .conftest import MakeSqlite
 from .process import LEASE, Clock, Process, event_of, ids, is_long, recorded_of
 
 MOST_OF_A_PAGE = 8
+LONGEST_LOG = 12 << 20  # bytes; the space that is reserved for a full disk must hold it
 HOLD_TURN = """
 import sys, time
 from passerby.outbox.sqlite import SqliteStore
@@ -315,6 +316,46 @@ def test_a_missing_row_has_all_pages_read(make_sqlite: MakeSqlite, directory: Pa
     recorded = [process.put(f"visitor {number}") for number in range(6)]
     edit(directory, "DELETE FROM event WHERE event_id = ?", recorded[2])
     assert sorted(deliver_what_is_left(make_sqlite)) == sorted([*recorded[:2], *recorded[3:]])
+
+
+def test_a_row_that_only_an_index_has_is_noticed(make_sqlite: MakeSqlite, directory: Path) -> None:
+    """A partition does not stand still because a damaged page hides its next entry."""
+    process = Process(make_sqlite())
+    recorded = [process.put("ben")]
+    process.settle(process.claim(), "retry", after=3_600.0)  # a head of another partition is in good order
+    recorded += [process.put("ada"), process.put("ada"), process.put("ada")]
+    process.store.close()
+    path = directory / NAME / DATABASE
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        index = connection.execute("SELECT * FROM sqlite_master WHERE name = 'entry_partition'").fetchone()
+        connection.execute("DELETE FROM sqlite_master WHERE name = 'entry_partition'")
+        connection.commit()
+    with closing(sqlite3.connect(path)) as connection:  # which does not know the index
+        query = "DELETE FROM entry WHERE seq >> 6 = (SELECT id FROM event WHERE event_id = ?)"
+        connection.execute(query, (recorded[2],))
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("INSERT INTO sqlite_master VALUES (?, ?, ?, ?, ?)", index)
+        connection.commit()
+
+    assert set(deliver_what_is_left(make_sqlite)) == set(recorded)
+
+
+def test_checkpoints_sync_the_log_before_their_turn(make_sqlite: MakeSqlite, directory: Path) -> None:
+    """Decision "SQLite's turns": checkpoints inside a turn only; what they sync is synced before it."""
+    synced: list[int] = []
+    other = Process(make_sqlite(patience=5.0))
+
+    def sync(descriptor: int) -> None:
+        other.put("ben")  # somebody else has a turn meanwhile
+        synced.append(descriptor)
+
+    process = Process(make_sqlite(sync=sync))
+    for _ in range(40):
+        process.record(*[event_of("ada", size=1_000) for _ in range(200)])
+    assert synced
+    assert (directory / NAME / DATABASE).stat().st_size > LONGEST_LOG / 2
+    assert (directory / NAME / f"{DATABASE}-wal").stat().st_size < 1.5 * LONGEST_LOG
 
 
 def test_an_entry_of_another_destination_is_not_delivered_there(make_sqlite: MakeSqlite, directory: Path) -> None:

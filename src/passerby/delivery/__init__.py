@@ -174,7 +174,7 @@ class Delivery:
         return self._plan.timeout
 
     def can_deliver(self, within: float) -> bool:
-        """Return whether an event is being sent, or may be sent within some seconds, as far as known."""
+        """Return whether an event is being sent, or due within some seconds at a service that answers."""
         return self._outbox.can_try(within)
 
     def run_query(self, question: Query[T], timeout: float | None) -> Future[T]:
@@ -258,6 +258,7 @@ class Delivery:
             self._browser_ids.return_unused()
             self._outbox.close(_IMPATIENT)
         stored, lost = self._count_undelivered()
+        self._outbox.abandon()
         if lost and stored:
             log_loss(
                 log,

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from ..errors import RemoteError
 from ..logs import get_logger
+from ..process import leave_signals_to_the_app
 from .loop import WorkerLoop
 
 log: Logger = get_logger("passerby.delivery")
@@ -175,6 +176,7 @@ class Worker:
         self._wake.set()
 
     def _run(self) -> None:
+        leave_signals_to_the_app()
         loop: WorkerLoop | None = None
         started = self._started
         try:

@@ -55,11 +55,14 @@ MAX_DEAD = 10_000  # dead letters of one destination
 MAX_LINKS = 100_000
 MAX_BATCH = 200  # events
 FULL, PURGED, CLEARED, EXPIRED, DAMAGED, SUPPRESSED = "full", "purged", "cleared", "expired", "damaged", "suppressed"
+LOST = "lost at exit"
 INTERNAL = "internal"
 
 WhenStoreFull = Literal["drop_newest", "drop_oldest", "raise"]
 SettlementKind = Literal["delivered", "dead", "retry", "unsent"]
-CommandKind = Literal["release", "clear", "purge_visitor", "suppress", "retry_dead", "purge_dead", "send_now"]
+CommandKind = Literal[
+    "release", "clear", "purge_visitor", "suppress", "retry_dead", "purge_dead", "send_now", "abandon"
+]
 
 
 class StorageError(Exception):
@@ -198,6 +201,7 @@ class StoreCommand(NamedTuple):
 
     Attributes:
         kind: what to do. "release" and "clear" concern the held events of a visitor; "release" answers with events.
+            "abandon" drops all that a store which is not durable would lose at the exit.
         who: the visitor or user of release, clear, purge_visitor and suppress.
         destination: of retry_dead and purge_dead: only this one.
         event_id: of retry_dead and purge_dead: only this one.

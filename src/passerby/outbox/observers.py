@@ -20,6 +20,7 @@ log: Logger = get_logger("passerby.outbox")
 WATCH_EVERY = 0.05  # seconds
 _TRACKED = 100_000  # events of which a flush knows
 _WATCHED_AT_ONCE = 100
+_VISITS = 10_000  # linked ones whose browser IDs are remembered
 
 
 class StoreObserver(Protocol):
@@ -96,6 +97,7 @@ class ObserverRegistry:
         self._watched: dict[str, float] = {}
         self._open: dict[str, int] = {}
         self._held: dict[str, dict[str, int]] = {}
+        self._visits: dict[str, str] = {}
         self._recorded: list[str] = []
         self._flushes: list[PendingFlush] = []
 
@@ -121,13 +123,17 @@ class ObserverRegistry:
 
     def follow_request(self, request: StoreRequest) -> None:
         """Follow what a request does with held events: they are released, dropped, or those of another visitor."""
-        if isinstance(request, BrowserLink):
-            if request.kind == "visit" and (held := self._held.pop(request.key, None)):
+        if isinstance(request, BrowserLink) and request.kind == "visit":
+            self._visits[request.key] = request.browser_id
+            if len(self._visits) > _VISITS:
+                self._visits.pop(next(iter(self._visits)), None)
+            if held := self._held.pop(request.key, None):
                 self._held.setdefault(request.browser_id, {}).update(held)
         elif isinstance(request, StoreCommand) and request.kind in {"release", "clear", "purge_visitor", "suppress"}:
-            held = self._held.pop(request.who, None)
-            if held and request.kind == "release":
-                self._open |= held
+            for holder in {request.who, self._visits.get(request.who, request.who)}:
+                held = self._held.pop(holder, None)
+                if held and request.kind == "release":
+                    self._open |= held
 
     def watch(self, event_ids: Sequence[str]) -> None:
         """Ask the store for the outcomes of events from now on."""

@@ -34,6 +34,7 @@ from .contract import (
     ServiceReport,
     Settlement,
     SettlementKind,
+    StoreCommand,
     StoreRequest,
     WhenStoreFull,
 )
@@ -132,11 +133,12 @@ class Outbox:
         except (TypeError, ValueError):
             log.exception("an event cannot be encoded; it is dropped")
             return self._refuse(event.id, destinations, observer, INTERNAL)
+        visitor = event.browser_id or event.visitor  # a visit with an ID was linked before
         recorded = RecordedEvent(
-            event.id, event.visitor, destinations, payload, self._clock(), event.user_id, held, is_linked
+            event.id, visitor, destinations, payload, self._clock(), event.user_id, held, is_linked
         )
         number = len(destinations) if self._in_flight.is_delivering else 0
-        self._observers.add(event.id, observer, number, event.visitor if held else None)
+        self._observers.add(event.id, observer, number, visitor if held else None)
         ticket = self._buffer.add(recorded)
         if not ticket:
             return self._refuse(event.id, destinations, observer, FULL)
@@ -245,8 +247,10 @@ class Outbox:
         return not self._in_flight.claims and self._exchanger.is_done
 
     def can_try(self, within: float) -> bool:
-        """Return whether an event may be sent within some seconds, as far as known."""
-        return self._can_try(self._clock() + within)
+        """Return whether an event is claimed, or due within some seconds at a service that answers, as far as known."""
+        counts = [self._exchanger.counts.get(name) for name in self._wishes]
+        due = [each.next_due for each in counts if each is not None and each.breaker == "closed"]
+        return not self.is_settled or any(each is not None and each <= within for each in due)
 
     @property
     def is_durable(self) -> bool:
@@ -327,6 +331,11 @@ class Outbox:
         self._thread.join(timeout)
         self._thread = self._make_thread()
         return self.unstored
+
+    def abandon(self) -> None:
+        """Count as lost what ends with the process: what waits or is held in a store that is not durable."""
+        if not self._store.is_durable:
+            self.ask_now(StoreCommand("abandon"), 0.0)
 
     # For delivery.
 

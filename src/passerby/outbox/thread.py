@@ -9,6 +9,7 @@ from contextlib import suppress
 from logging import Logger
 
 from ..logs import get_logger
+from ..process import leave_signals_to_the_app
 from .contract import EventStore, StorageError
 from .exchanger import COUNT_EVERY, StoreExchanger
 from .inflight import InFlight
@@ -102,6 +103,7 @@ class ExchangeThread:
             self._thread.join(timeout)
 
     def _run(self) -> None:
+        leave_signals_to_the_app()
         exchanger = self._exchanger
         while self._pid == os.getpid() and not self._is_stopped:
             if self._poll_every is None and self._in_flight.is_delivering:

@@ -185,8 +185,8 @@ class Settings:
     max_bytes: int = setting(1_000_000_000, Whole(1, 10**15))
     """The total size of the events that wait or are held, in bytes."""
     when_full: WhenFull = setting("drop_newest", Choice(WhenFull))
-    """What happens to an event if the outbox is full: `"drop_newest"` drops it, `"drop_oldest"` drops the first event
-    of the visitor who has waited longest, and both count it; `"raise"` makes the call raise ValidationError."""
+    """What happens to an event if the outbox is full: `"drop_newest"` drops it, `"drop_oldest"` drops what has
+    waited longest and is not being sent, and both count it; `"raise"` makes the call raise ValidationError."""
 
     def __post_init__(self) -> None:
         self._check(Choice, ShortText, Switch, Seconds)

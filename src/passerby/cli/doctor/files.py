@@ -25,7 +25,7 @@ def _check_waiting(summary: StoreSummary, *, is_all_read: bool) -> Finding:
     name = "waiting"
     found = entries(summary.waiting) if is_all_read else f"{entries(summary.waiting)} in the readable part"
     seen = summary.deliverer_age
-    words = f"{found}; {'no process has delivered yet' if seen is None else f'last delivered {age_text(seen)} ago'}"
+    words = f"{found}; {'no deliverer was seen yet' if seen is None else f'a deliverer was seen {age_text(seen)} ago'}"
     # How long the first event is due; one that waits for a later attempt, or for its service, is not.
     delay = max((-each.next_due for each in summary.counts.values() if each.next_due is not None), default=-1.0)
     if delay >= 0 and (delay if seen is None else seen) > NO_DELIVERER:

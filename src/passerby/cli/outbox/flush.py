@@ -55,7 +55,7 @@ def _deliver(tracking: Tracking, store: CommandStore, until: float, progress: Pr
     """Have the tracking deliver until nothing waits, or the time is over."""
     tracking.delivery.start(delivers=True)
     try:
-        while ((waiting := store.summary().waiting) or store.is_salvaging) and time.monotonic() < until:
+        while ((waiting := store.count_waiting()) or store.is_salvaging) and time.monotonic() < until:
             progress.start(f"{entries(waiting)} waiting")
             time.sleep(min(_POLL_INTERVAL, max(0.0, until - time.monotonic())))
     finally:

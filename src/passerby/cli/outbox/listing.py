@@ -77,7 +77,7 @@ def _as_text(store: CommandStore, summary: StoreSummary, reasons: Reasons) -> li
         is_all_read = not store.quarantined()
         return [f"{store.path}: {'no events were recorded, nothing' if is_all_read else 'nothing readable'} is waiting"]
     seen = summary.deliverer_age
-    deliverer = "no process has delivered yet" if seen is None else f"a process last delivered {age_text(seen)} ago"
+    deliverer = "no deliverer was seen yet" if seen is None else f"a deliverer was seen {age_text(seen)} ago"
     lines = [f"{store.path}: {entries(summary.total)}, {size_text(store.size)}; {deliverer}", ""]
     rows: list[Sequence[str]] = [_TITLES]
     for name, counts in sorted(summary.counts.items()):

@@ -114,7 +114,7 @@ def _purge_visitor(
 
 
 def _remove_quarantined(store: CommandStore, out: TextIO, err: TextIO) -> int:
-    """Remove the quarantined files, as nobody can say whose the unreadable events are."""
+    """Remove the quarantined files, as it is unknown whose the unreadable events are."""
     code = DONE
     for path in store.quarantined():
         try:

@@ -132,6 +132,10 @@ class CommandStore:
                     newest += [event.time for entry in first if (event := event_of(entry)) is not None]
         return StoreSummary(result.counts, oldest, max(newest, default=None), result.deliverer_age)
 
+    def count_waiting(self) -> int:
+        """Return the number of waiting entries."""
+        return sum(each.waiting for each in self._exchange(counts=True).counts.values()) if self.exists else 0
+
     def entries(
         self,
         states: Sequence[EntryState] = ("waiting", "held", "dead"),

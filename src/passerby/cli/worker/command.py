@@ -33,19 +33,18 @@ def run(options: Namespace, out: TextIO, err: TextIO) -> int:
 
 
 def _deliver(options: Namespace, out: TextIO, err: TextIO) -> int:
+    tracking = loading.find_tracking(options, os.environ)
+    loading.show_warnings(err)  # the app has configured logging by now, if it does
+    names = tracking.delivery.destination_names
+    if not names:
+        raise CommandError("found no destination in the settings, expected those of the app")
     orders = OrderReader(options.supervised)
-    with orders.reading():
-        loading.show_warnings(err)
-        tracking = loading.find_tracking(options, os.environ)
-        names = tracking.delivery.destination_names
-        if not names:
-            raise CommandError("found no destination in the settings, expected those of the app")
-        with serving_health(options.health, tracking) as address:
-            out.write(f"Delivering what waits in {tracking.outbox_directory} to {', '.join(names)}")
-            out.write(f"; health on {address}\n" if address else "\n")
-            out.flush()
-            orders.report(tracking.close_timeout)
-            stats = delivering.deliver(tracking, orders, until_empty=options.until_empty)
+    with orders.reading(), serving_health(options.health, tracking) as address:
+        out.write(f"Delivering what waits in {tracking.outbox_directory} to {', '.join(names)}")
+        out.write(f"; health on {address}\n" if address else "\n")
+        out.flush()
+        orders.report(tracking.close_timeout)
+        stats = delivering.deliver(tracking, orders, until_empty=options.until_empty)
     if options.until_empty:
         out.write(f"{_describe_rest(stats)}\n")
     return _DONE

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET, AF_INET6
 from socketserver import TCPServer
-from typing import Any
+from typing import Any, cast
 
 from ...client.tracking import Tracking
 from ..outbox.location import CommandError
@@ -48,7 +48,6 @@ def readiness(tracking: Tracking) -> Report:
 class _HealthHandler(BaseHTTPRequestHandler):
     """Answers GET and HEAD."""
 
-    server: _HealthServer
     protocol_version = "HTTP/1.1"
     server_version = "passerby"
     sys_version = ""
@@ -60,7 +59,8 @@ class _HealthHandler(BaseHTTPRequestHandler):
         if path not in PATHS:
             self._answer(404, {"error": f"found no such page, expected {' or '.join(PATHS)}"})
             return
-        is_well, said = (liveness if path == "/livez" else readiness)(self.server.tracking)
+        tracking = cast("_HealthServer", self.server).tracking
+        is_well, said = (liveness if path == "/livez" else readiness)(tracking)
         self._answer(200 if is_well else 503, {"status": "ok" if is_well else "failed", **said})
 
     do_HEAD = do_GET  # noqa: N815 - named by the base class

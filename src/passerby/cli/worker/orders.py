@@ -52,9 +52,12 @@ class OrderReader:
             before = {each: signal.signal(each, signal.SIG_IGN) for each in FORWARDED}
             signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
             self._supervisor.set_inheritable(False)
+        # The signal may reach another thread, while this one waits.
+        wakeup = signal.set_wakeup_fd(self._noted.fileno(), warn_on_full_buffer=False)
         try:
             yield
         finally:
+            signal.set_wakeup_fd(wakeup)
             if self._supervised:
                 before = {}  # the process ends, and its group may still get signals
             for number, handler in before.items():
@@ -94,8 +97,6 @@ class OrderReader:
 
     def _note_signal(self, number: int, frame: FrameType | None) -> None:
         self._raise_to(WorkerOrder.STOP if self._order < WorkerOrder.STOP else WorkerOrder.STOP_NOW)
-        with suppress(OSError):
-            self._noted.send(b"s")
 
     def _raise_to(self, order: WorkerOrder) -> None:
         self._order = max(self._order, order)

@@ -132,7 +132,8 @@ class Supervisor:
         if self._worker is not None:
             _say("the worker does not end; it is killed, and what it was sending is sent again later")
             os.kill(self._worker, signal.SIGKILL)
-            while self._worker is not None:
+            self._worker_code = None
+            while self._worker_code is None:
                 self._next_signal(None)
 
     def _start_worker(self) -> None:

@@ -14,6 +14,7 @@ from ..contract import (
     CLEARED,
     DAY,
     EXPIRE_EVERY,
+    LOST,
     MARK_AGE,
     MAX_LINKS,
     PURGED,
@@ -142,6 +143,8 @@ class MemoryStore:
                 return len({self._dropped(entry, CLEARED, result) for entry in held})
             case "purge_visitor" | "suppress":
                 return self._purge(request, visitor, result, now)
+            case "abandon":
+                return len([self._dropped(entry, LOST, result) for entry in list(queue.entries.values())])
             case "send_now":
                 return queue.send_now(now)
             case "purge_dead":
@@ -171,7 +174,9 @@ class MemoryStore:
         if not who:
             return 0
         kind = SUPPRESSED if command.kind == "suppress" else "erased"
-        self._marks |= {(kind, self._hash(each)): now for each in (who, visitor)}
+        links = [key for key, browser_id in self._links.items() if visitor == browser_id or who == key[1]]
+        visits = [key for kind, key in links if kind == "visit"]  # whose events may still be on their way
+        self._marks |= {(kind, self._hash(each)): now for each in (who, visitor, *visits)}
         for mark in [mark for mark, at in self._marks.items() if mark[0] == "erased" and at < now - MARK_AGE]:
             del self._marks[mark]
         concerned = 0
@@ -181,8 +186,8 @@ class MemoryStore:
             else:
                 self._queue.drop(entry, PURGED, result)
                 concerned += 1
-        for key in (("visit", who), ("user", who)):
-            self._links.pop(key, None)
+        for key in links:
+            del self._links[key]
         return concerned
 
     def _is_marked(self, entry: MemoryEntry) -> bool:

@@ -258,7 +258,8 @@ class WakeSockets:
         own, self._own = self._own, None
         if own is not None:
             _send(own, _END)
-            own.unlink(missing_ok=True)
+            with suppress(OSError):  # the directory may be gone
+                own.unlink()
 
 
 def _send(path: Path, message: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Checks a database, and reads quarantined ones; for commands. Nothing is changed, and nobody waits for it."""
+"""Checks a database, and reads quarantined ones; for commands. Nothing is changed, and other processes go on."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ def check_database(directory: StoreDirectory, patience: float, on_progress: Call
             connection.execute("BEGIN")
             found = connection.execute(f"PRAGMA integrity_check({_MOST_PROBLEMS})")
             problems += [str(text) for (text,) in found if text != "ok"]
-            (set_aside,) = connection.execute("SELECT count(*) FROM damaged").fetchone()
-            if set_aside:
-                problems.append(f"{set_aside} damaged rows are kept beside the others")
+            (kept,) = connection.execute("SELECT count(*) FROM damaged").fetchone()
+            if kept:
+                problems.append(f"{kept} damaged rows are kept apart")
             rows = connection.execute(_ALL)
             while page := rows.fetchmany(_ROWS_AT_ONCE):
                 whole = sum(_is_whole(destination, ClaimableRow._make(row)) for destination, *row in page)

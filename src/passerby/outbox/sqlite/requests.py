@@ -69,6 +69,8 @@ class RequestTransaction(QueueTransaction):
                 return len({seq >> SLOTS for seq, _ in held})
             case "purge_visitor" | "suppress":
                 return self._purge(request)
+            case "abandon":  # all of it stays on disk
+                return 0
             case "send_now":
                 pairs = [(row.number, codec) for row in self._state.destinations.values() for codec in KNOWN]
                 now = self._state.now
@@ -120,7 +122,8 @@ class RequestTransaction(QueueTransaction):
         dropped = [seq for seq, is_claimed in found if not is_claimed]
         self._executemany("UPDATE entry SET withdrawn = 1 WHERE seq = ?", [(seq,) for seq, claimed in found if claimed])
         self.drop(dropped, PURGED)
-        self._execute("DELETE FROM link WHERE key = ? OR browser_id = ?", (who, visitor))
+        self._execute("DELETE FROM link WHERE kind IN ('visit', 'user') AND key = ?", (who,))  # by its index
+        self._execute("DELETE FROM link WHERE browser_id = ?", (visitor,))
         self._execute("DELETE FROM damaged")  # nobody can say whose these rows are
         self.has_erased = True
         return len(dropped)
