@@ -89,9 +89,14 @@ def _state_of(process: Process) -> str:
 def _stopped_past_lease() -> Finding:
     with scene() as where:
         where.collector.fail("events", status=None, delay=0.05)
-        first = where.begin("keep_telling")
+        first = where.begin("keep_telling", gap=0.01)
         _new(where, first, 100)
         first.send(signal.SIGSTOP)
+        while not _is_turn_free(where):  # another scenario stops it there
+            first.send(signal.SIGCONT)
+            time.sleep(0.02)
+            first.send(signal.SIGSTOP)
+            time.sleep(0.01)
         where.told.update(first.told)
         where.pass_time()
         second = where.begin("keep_telling", gap=0.01)
@@ -106,6 +111,15 @@ def _stopped_past_lease() -> Finding:
         finding = where.finding("deliverer stopped past its lease", "and back", duplicates=200)
         finding.expect(is_delivered, "another process did not deliver what the stopped one had claimed")
         return finding
+
+
+def _is_turn_free(where: Scene) -> bool:
+    with where.database.with_name("turn.lock").open("r+b") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
 
 
 def more_and_fewer(trial: Trial) -> Iterator[Finding]:
