@@ -24,7 +24,7 @@ def main() -> int:
     print_environment(arguments.seed)
     names = arguments.names or list(SCENARIOS)
     is_well = True
-    for finding in findings(names, arguments.seed, arguments.long, arguments.jobs):
+    for finding in findings(names, arguments.seed, arguments.long, arguments.jobs, arguments.minutes):
         is_well &= not finding.faults
         print_finding(finding)
     if PEERS in names:
@@ -42,6 +42,7 @@ def _read_arguments() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", choices=[*names, []], metavar="NAME", help=", ".join(names))
     parser.add_argument("--long", action="store_true", help="the long forms, which take hours")
     parser.add_argument("--jobs", type=int, default=3, help="how many scenarios beside each other, where they may be")
+    parser.add_argument("--minutes", type=float, default=0.0, help="how long `together` kills processes")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000, help="to repeat a run")
     return parser.parse_args()
 

@@ -11,37 +11,32 @@ import os
 import signal
 import sqlite3
 import threading
+from collections.abc import Callable
 from typing import Any
 
-from passerby import Tracking
 from passerby.delivery.transport import Connection
 from passerby.destinations import DestinationResponse, OutgoingRequest
 
-# By SQL: what a statement holds, and whether death comes before or after it. A single statement that is no part of a
-# transaction is its own commit.
+# By SQL: what a statement holds, and whether death comes before or after it. All of it is part of a transaction.
 _STATEMENTS: dict[str, tuple[str, bool]] = {
     "before insert": ("INSERT INTO entry", False),
     "after insert": ("INSERT INTO entry", True),
     "before commit": ("COMMIT", False),
     "after commit": ("COMMIT", True),
-    "before update": ("UPDATE entry", False),
-    "after update": ("UPDATE entry", True),
-    "before delete": ("DELETE FROM entry", False),
-    "after delete": ("DELETE FROM entry", True),
+    "before claim": ("SET token = ?", False),
+    "after claim": ("SET token = ?", True),
+    "before retry": ("SET token = NULL, lost", False),
+    "after retry": ("SET token = NULL, lost", True),
+    "before settling": ("DELETE FROM entry", False),
+    "after settling": ("DELETE FROM entry", True),
 }
 UNDER_WAY = 0.05  # seconds after which a call has left; its answer has to take longer
 _CALLS = ("before send", "while the answer is awaited", "after the answer")
 
 POINTS: tuple[str, ...] = (*_STATEMENTS, *_CALLS)
 
-# Where the destination may have an event that the file still has; a call does not wait for the file, so that this may
-# be so as soon as the event is in it.
-MAY_DUPLICATE = frozenset({"after insert", "before delete", "while the answer is awaited", "after the answer"})
-
-
-def wait_until_written(tracking: Tracking) -> None:
-    """Wait until the file has heard of all that has happened so far, deletions included."""
-    tracking._client._outbox.flush_to_disk(30.0)
+# Where the destination may have an event that the file still has.
+MAY_DUPLICATE = frozenset({"before settling", "after settling", "while the answer is awaited", "after the answer"})
 
 
 class _Countdown:
@@ -65,13 +60,42 @@ def die_at(point: str, number: int) -> None:
         _watch_calls(point, _Countdown(number))
 
 
-def _watch_statements(word: str, is_after: bool, come_closer: _Countdown) -> None:
+def stop_before_commit(number: int) -> None:
+    """Have this process stopped, in its turn, before the n-th commit."""
+    left = iter(range(number - 1, -1, -1))
+
+    def come_closer() -> None:
+        if next(left, -1) == 0:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    _watch_statements("COMMIT", False, come_closer)
+
+
+def die_of(event_id: str) -> None:
+    """Have this process killed when it is to send an event."""
+    perform = Connection.perform
+
+    async def perform_watched(lane: Connection, call: OutgoingRequest, timeout: float) -> DestinationResponse:
+        if event_id.encode() in (call.body or b""):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return await perform(lane, call, timeout)
+
+    Connection.perform = perform_watched  # type: ignore[method-assign, assignment]
+
+
+def _watch_statements(word: str, is_after: bool, come_closer: Callable[[], None]) -> None:
     class Connection(sqlite3.Connection):
         def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            return self._watch(super().execute, sql, *values)
+
+        def executemany(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            return self._watch(super().executemany, sql, *values)
+
+        def _watch(self, run: Callable[..., sqlite3.Cursor], sql: str, *values: Any) -> sqlite3.Cursor:
             is_there = bool(word) and word in sql
             if is_there and not is_after:
                 come_closer()
-            cursor = super().execute(sql, *values)
+            cursor = run(sql, *values)
             if is_there and is_after:
                 come_closer()
             return cursor

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import IO, Any
 
 ROOT = Path(__file__).parents[1]
+STORE = "CHAOS_STORE"  # see `chaos.hooks`
 PATIENCE = 30.0  # seconds for what should take one, on the slowest machine
 
 
@@ -149,10 +150,21 @@ class Process:
                 self.complaints.append(line.rstrip())
 
 
-def victim(action: str, *, clock: str | None = None, **arguments: Any) -> Process:
-    """Begin an action of `chaos.victim`, by a clock of its own if one is given; see `chaos.clock`."""
+def victim(
+    action: str,
+    *,
+    clock: str | None = None,
+    store: Mapping[str, Any] | None = None,
+    within: Sequence[str] = (),
+    **arguments: Any,
+) -> Process:
+    """Begin an action of `chaos.victim`, by a clock of its own if one is given, and with hooks into its store.
+
+    See `chaos.clock` and `chaos.hooks`.
+    """
     how = ["chaos.victim"] if clock is None else ["chaos.clock", clock]
-    return Process([sys.executable, "-m", *how, action, json.dumps(arguments, default=str)])
+    environment = {STORE: json.dumps(store)} if store else {}
+    return Process([*within, sys.executable, "-m", *how, action, json.dumps(arguments, default=str)], environment)
 
 
 def _python_path() -> str:

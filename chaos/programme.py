@@ -11,7 +11,21 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 
 from .finding import Finding
-from .scenarios import answers, beside, clocks, disk, exits, forking, killing, model, outage, scarcity, sharing, workers
+from .scenarios import (
+    answers,
+    beside,
+    clocks,
+    disk,
+    exits,
+    forking,
+    killing,
+    model,
+    outage,
+    scarcity,
+    shared,
+    sharing,
+    workers,
+)
 from .scene import Trial
 
 Scenario = Callable[[Trial], Iterator[Finding]]
@@ -25,6 +39,14 @@ ALONE: dict[str, Scenario] = {
 }
 # Beside each other, those first that take long.
 SIDE_BY_SIDE: dict[str, Scenario] = {
+    "together": shared.together,
+    "in-turn": shared.in_turn,
+    "deliverers": shared.more_and_fewer,
+    "crowded": shared.crowded,
+    "poison": shared.poison,
+    "purge": shared.purge,
+    "gone": shared.gone,
+    "containers": shared.containers,
     "sharing": sharing.one_directory,
     "beside": beside.two_destinations,
     "workers": workers.under_load,
@@ -41,11 +63,11 @@ SIDE_BY_SIDE: dict[str, Scenario] = {
 SCENARIOS = ALONE | SIDE_BY_SIDE
 
 
-def findings(names: Collection[str], seed: int, is_long: bool, jobs: int) -> Iterator[Finding]:
+def findings(names: Collection[str], seed: int, is_long: bool, jobs: int, minutes: float = 0.0) -> Iterator[Finding]:
     """Run some scenarios, so many beside each other where they may be; give their findings as they come."""
     for group, at_once in ((ALONE, 1), (SIDE_BY_SIDE, jobs)):
         with ThreadPoolExecutor(at_once) as pool:
-            running = [pool.submit(_run_apart, name, seed, is_long) for name in group if name in names]
+            running = [pool.submit(_run_apart, name, seed, is_long, minutes) for name in group if name in names]
             try:
                 for done in as_completed(running):
                     yield from done.result()
@@ -59,11 +81,11 @@ def keep_quiet() -> None:
     logging.getLogger("passerby").setLevel(logging.CRITICAL)
 
 
-def _run_apart(name: str, seed: int, is_long: bool) -> list[Finding]:
+def _run_apart(name: str, seed: int, is_long: bool, minutes: float) -> list[Finding]:
     """Run a scenario in a process of its own."""
     context = get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_run, args=(theirs, name, seed, is_long))
+    process = context.Process(target=_run, args=(theirs, name, seed, is_long, minutes))
     process.start()
     theirs.close()
     try:
@@ -74,10 +96,10 @@ def _run_apart(name: str, seed: int, is_long: bool) -> list[Finding]:
     return found
 
 
-def _run(where_to: Connection, name: str, seed: int, is_long: bool) -> None:
+def _run(where_to: Connection, name: str, seed: int, is_long: bool, minutes: float) -> None:
     keep_quiet()
     with suppress(KeyboardInterrupt):
-        where_to.send(list(_try(SCENARIOS[name], Trial(name, seed, is_long))))
+        where_to.send(list(_try(SCENARIOS[name], Trial(name, seed, is_long, minutes))))
 
 
 def _try(scenario: Scenario, trial: Trial) -> Iterator[Finding]:

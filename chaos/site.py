@@ -25,6 +25,7 @@ from passerby.destinations import DestinationResponse, OutgoingRequest, SendResu
 from passerby.events.event import Event, new_event_id
 from passerby.wsgi import TrackingMiddleware as WSGIMiddleware
 
+from . import hooks
 from .victim import KEY, QUICKLY
 
 # Acknowledged is what was recorded before the response started. By default a response waits 50 ms for that, and then
@@ -63,6 +64,7 @@ class Second:
 
 
 def make_tracking() -> Tracking:
+    hooks.install()
     described: dict[str, Any] = json.loads(os.environ["CHAOS_SITE"])
     destinations: list[Any] = []
     if described.get("url"):

@@ -11,6 +11,7 @@ import logging
 import multiprocessing
 import os
 import resource
+import select
 import signal
 import sys
 import threading
@@ -22,13 +23,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import passerby.old_outbox.sqlite  # noqa: F401 - before this process becomes nobody, who may not be able to read it
 from passerby import CustomerIO, Datalyr, Receipt, Sitecore, Tracking
 from passerby.asgi import TrackingMiddleware
 from passerby.destinations import Destination
 from passerby.events.event import new_event_id
 
-from . import points
+from . import hooks, points
 from .need import become_nobody, in_need
 
 KEY = "a key that only the victims know"
@@ -41,6 +41,7 @@ def say(*words: object) -> None:
 
 
 def make_tracking(url: str, directory: str, settings: Mapping[str, Any] | None = None) -> Tracking:
+    hooks.install()
     sitecore = Sitecore(client_key="chaos", target_url=url, point_of_sale="shop")
     chosen = {"outbox": f"sqlite://{directory}", "secret_key": KEY, **QUICKLY, **(settings or {})}
     return Tracking(sitecore, **chosen)
@@ -69,8 +70,16 @@ class Teller:
 
 def say_ledger(tracking: Tracking) -> None:
     stats = tracking.stats()
-    (own,) = stats.destinations.values()
+    own = stats.destinations["sitecore"]
     say("ledger", json.dumps({**asdict(own), "is_balanced": own.is_balanced, "outbox": stats.outbox}))
+
+
+def wait_until_empty(tracking: Tracking, patience: float = 20.0) -> None:
+    """Wait until nothing waits in the store, whoever has recorded it."""
+    gives_up = time.monotonic() + patience
+    while any(each.pending for each in tracking.stats().destinations.values()) and time.monotonic() < gives_up:
+        tracking.flush(0.2)  # so that nothing waits for a service that comes back to be spared
+        time.sleep(0.02)
 
 
 def finish(url: str, directory: str, settings: Mapping[str, Any]) -> None:
@@ -78,10 +87,10 @@ def finish(url: str, directory: str, settings: Mapping[str, Any]) -> None:
     tracking = make_tracking(url, directory, settings)
     tracking.start()
     say("ready")
+    while not select.select([sys.stdin], [], [], 0.2)[0]:
+        tracking.flush(0.5)
     sys.stdin.readline()
-    gives_up = time.monotonic() + 20
-    while tracking.flush(1.0) and time.monotonic() < gives_up:
-        time.sleep(0.01)
+    wait_until_empty(tracking)
     say_ledger(tracking)
     say("closed", tracking.close(10.0))
 
@@ -152,7 +161,10 @@ def answer_in_need(url: str, directory: str, need: str, is_late: bool = False) -
     if need in ("place", "threads", "files"):
         become_nobody()
     loop = asyncio.new_event_loop()  # it needs files of its own
-    tracking = make_tracking(url, directory)
+    tracking = make_tracking(url, directory)  # which refuses a place that cannot be used from the start
+    if need == "place":
+        say("made")
+        sys.stdin.readline()
     app = App(tracking)
 
     def answer_some() -> None:
@@ -209,11 +221,12 @@ def tell_some(
     ending: str,
     gap: float = 0.0,
     settings: Mapping[str, Any] | None = None,
+    visitors: int = VISITORS,
 ) -> None:
     """Tell some events, and end in the way that is wanted."""
     tracking = make_tracking(url, directory, settings)
     tracking.start()
-    teller = Teller(tracking)
+    teller = Teller(tracking, visitors)
     if ending == "thread":  # a daemon thread that tells when the interpreter ends
         threading.Thread(target=_tell_for_ever, args=(teller,), daemon=True).start()
     for _ in range(number):
@@ -232,7 +245,7 @@ def tell_some(
 
 def _say_ledger_when_asked(tracking: Tracking) -> None:
     sys.stdin.readline()
-    tracking.flush(20)
+    wait_until_empty(tracking)
     say_ledger(tracking)
 
 
@@ -241,24 +254,57 @@ def _tell_for_ever(teller: Teller) -> None:
         teller.tell_and_say()
 
 
-def die_at(url: str, directory: str, point: str, number: int, is_busy: bool) -> None:
-    """Tell one event after another and die at a named point; unless busy, each when the one before is forgotten."""
+def die_at(url: str, directory: str, point: str, number: int, is_busy: bool, has_child: bool = False) -> None:
+    """Tell one event after another and die at a named point; unless busy, each when the one before is settled."""
     points.die_at(point, number)
     tracking = make_tracking(url, directory)
     tracking.start()
     teller = Teller(tracking)
+    if has_child:
+        teller.tell_and_say()
+        child = os.fork()
+        if not child:
+            signal.pause()
+        say("child", child)
     while True:
         receipt = teller.tell_and_say()
         if not is_busy:
             receipt.wait_delivered(30)
-            points.wait_until_written(tracking)
 
 
-def die_adopting(url: str, directory: str) -> None:
-    """Adopt what a dead process has left, and die when it is written here and not yet deleted there."""
-    points.die_at("after commit", 1)  # of the first page
-    make_tracking(url, directory).start()
+def stop_in_turn(url: str, directory: str, number: int) -> None:
+    """Tell one event after another, and stop before a commit, for as long as nobody has this process go on."""
+    points.stop_before_commit(number)
+    keep_telling(url, directory)
+
+
+def tell_and_purge(url: str, directory: str, number: int) -> None:
+    """Tell events of some visitors while the service fails; say which are those of the visitor who will be purged."""
+    tracking = make_tracking(url, directory)
+    tracking.start()
+    browsers = [str(uuid4()) for _ in range(VISITORS)]
+    for place in range(number):
+        event_id = new_event_id()
+        who = browsers[place % VISITORS]
+        tracking.for_visitor(who).event("STEP", {"told": event_id}, event_id=event_id).wait_stored()
+        say("gone" if who == browsers[0] else "told", event_id)
+    say("visitor", browsers[0])
     sys.stdin.readline()
+    wait_until_empty(tracking)
+    tracking.close(10.0)
+
+
+def deliver(url: str, directory: str, poison: str = "") -> None:
+    """Deliver what other processes tell, until it is told to end; or die of sending one of the events."""
+    if poison:
+        points.die_of(poison)
+    tracking = make_tracking(url, directory)
+    is_over = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: is_over.set())
+    tracking.start()
+    say("ready")
+    is_over.wait()
+    tracking.close(10.0)
 
 
 def tell_steadily(
@@ -298,6 +344,7 @@ def tell_two(
 
     Says of each event when it was told, by the clock on the real wall, and again and again the figures.
     """
+    hooks.install()
     destinations = [DESTINATIONS[kinds[name]](name, url) for name, url in urls.items()]
     tracking = Tracking(*destinations, outbox=outbox, secret_key=KEY, **settings)
     tracking.start()
@@ -415,7 +462,9 @@ ACTIONS: dict[str, Callable[..., None]] = {
         answer_in_need,
         tell_some,
         die_at,
-        die_adopting,
+        stop_in_turn,
+        tell_and_purge,
+        deliver,
         tell_steadily,
         tell_two,
         tell_through_jump,

@@ -56,10 +56,10 @@ def _limited_files() -> Finding:
 
 @contextmanager
 def _small_disk() -> Iterator[Path | None]:
-    """A disk of one megabyte, in memory; None if there can be none."""
+    """A disk of 48 megabytes, in memory; None if there can be none."""
     with tempfile.TemporaryDirectory(prefix="passerby-chaos-") as name:
         mounting = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", name], capture_output=True, check=False
+            ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", name], capture_output=True, check=False
         )
         if mounting.returncode:
             yield None
@@ -150,7 +150,7 @@ def _bounded(policy: str) -> Finding:
 
 
 def no_place(trial: Trial) -> Iterator[Finding]:
-    """Give an app a directory that it cannot use; it goes on, says so, and records once that has changed."""
+    """Give an app a directory that it cannot use any more; it goes on, says so, and records once that has changed."""
     with ThreadPoolExecutor(3) as pool:
         yield from pool.map(
             _answer_without_place,
@@ -162,8 +162,12 @@ def no_place(trial: Trial) -> Iterator[Finding]:
 
 def _answer_without_place(name: str, spoil: Callable[[Path], object], repair: Callable[[Path], object]) -> Finding:
     with scene() as where:
-        spoil(where.directory)
+        if os.getuid() == 0:
+            os.chown(where.directory.parent, NOBODY, NOBODY)
         process = where.begin("answer_in_need", need="place")
+        process.wait_for("made")
+        spoil(where.directory)
+        process.say("it cannot be used any more")
         return through_need(where, process, f"T10 {name}", partial(repair, where.directory))
 
 
@@ -211,19 +215,23 @@ def _damage(name: str, damage: Callable[[Path, Random], None], at_least: int, ra
     with scene() as where:
         path = _leave_backlog(where)
         damage(path, random)
+        where.pass_time()
         begun = time.monotonic()
         process = where.begin("tell_some", number=1, ending="ledger")
         process.wait_for("ready")
         took = time.monotonic() - begun
         fresh = set(process.told)
         where.arrivals.wait_for(fresh, 30.0)
+        gives_up = time.monotonic() + 20.0
+        while list(path.parent.glob("*.corrupt-*")) and time.monotonic() < gives_up:
+            time.sleep(0.05)
         process.say()  # it delivers all that it has saved, and then says its figures
         ledger = process.wait_for_ledger()
         process.wait()
         where.hear(process)
         saved = len(where.arrivals.bodies.keys() - fresh)
         finding = where.finding(f"T11 {name}", f"{BACKLOG} in the file", dropped={"damaged": BACKLOG - saved})
-        aside = list(where.directory.glob("*.corrupt-*"))
+        aside = list(path.parent.glob("*.salvaged-*"))
         finding.notes.append(f"{saved} saved, recorded anew after {took:.2f} s")
         finding.expect(ledger["is_balanced"], f"the ledger does not add up: {ledger}")
         finding.expect(ledger["pending"] == 0, f"{ledger['pending']} are still pending")
@@ -232,10 +240,8 @@ def _damage(name: str, damage: Callable[[Path, Random], None], at_least: int, ra
         finding.expect(took <= START, f"the start took {took:.2f} s, more than {START} s")
         if name == "a newer version's schema":
             finding.expect(path.exists() and not aside, "the file was not left to the newer version")
-        elif name == "0 bytes":  # as of a process that died before it had written anything
-            finding.expect(not path.exists(), "the file was not removed")
-        else:
-            finding.expect(bool(aside) and not path.exists(), "the file was not set aside")
+        elif name != "0 bytes":  # as of a process that died before it had written anything
+            finding.expect(bool(aside) and path.exists(), "the file was not set aside")
         return finding
 
 
@@ -246,7 +252,7 @@ def _leave_backlog(where: Scene) -> Path:
     process.wait_for("ready")
     where.kill(process)
     where.bring_back()
-    (path,) = where.directory.glob("*.sqlite3")
+    path = where.database
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     connection.close()

@@ -8,20 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from statistics import median
 
-from passerby.old_outbox.pending import BATCH
-
 from ..finding import Finding
 from ..points import MAY_DUPLICATE, POINTS
 from ..scene import Scene, Trial, scene
 
 ROUNDS, ROUNDS_LONG = 100, 5_000
-# What a kill may send again is what was sent and not yet deleted: ten calls that are under way, and those that were
-# answered while the writer had its hands full; in the worst case as many as one transaction takes.
-AT_MOST = BATCH
+# What a kill may send again is what was sent and not yet settled: ten calls that are under way, and those that were
+# answered during an exchange; in the worst case as many as one batch takes.
+AT_MOST = 200
 ON_AVERAGE = 50
 RESTART = 1.0  # seconds from a process's start to the first delivery of what the one before has left
 KILLS_AT_POINTS, KILLS_AT_POINTS_LONG = 2, 50
-ADOPTED = 100  # events
 BUSY_POINTS = ("before commit", "after commit")  # a lone write is a transaction by itself
 
 
@@ -47,6 +44,7 @@ def _kill_often(where: Scene, chance: Random, action: str, rounds: int) -> list[
     """Return how many seconds after each start but the first something arrived."""
     restarts: list[float] = []
     for _ in range(rounds):
+        where.pass_time()
         process = where.begin(action)
         process.wait_for("told")
         time.sleep(chance.uniform(0.05, 0.25))
@@ -67,21 +65,20 @@ def _sum_up(name: str, places: list[Scene], restarts: list[float], kills: int) -
 
 
 def at_named_points(trial: Trial) -> Iterator[Finding]:
-    """Kill a process at each point of an event's life; only what was sent and not yet deleted may come twice."""
+    """Kill a process at each point of an event's life; only what was sent and not yet settled may come twice."""
     kills = KILLS_AT_POINTS_LONG if trial.is_long else KILLS_AT_POINTS
-    most = {point: 4 if "update" in point else 15 for point in POINTS}  # of retries there are few in a second
+    most = {point: 4 if "retry" in point else 15 for point in POINTS}  # of retries there are few in a second
     numbers = {point: [trial.random.randint(2, most[point]) for _ in range(kills)] for point in POINTS}
     with ThreadPoolExecutor(2) as both:
         for point in POINTS:
             findings = list(both.map(lambda number, point=point: _kill_at(point, number), numbers[point]))
             yield Finding.sum(f"T2 killed {point}", f"{kills} kills", findings)
-        yield Finding.sum("T2 killed while adopting", f"{kills} kills", list(both.map(_kill_adopter, range(kills))))
 
 
 def _kill_at(point: str, number: int) -> Finding:
     is_busy = point in BUSY_POINTS
     with scene() as where:
-        if "update" in point:
+        if "retry" in point:
             where.collector.fail("events")
         elif "awaited" in point:
             where.collector.fail("events", status=None, delay=0.2)
@@ -93,21 +90,3 @@ def _kill_at(point: str, number: int) -> Finding:
         where.bring_back()
         where.finish()
         return where.finding(point, "", duplicates=AT_MOST if is_busy else int(point in MAY_DUPLICATE))
-
-
-def _kill_adopter(_: int) -> Finding:
-    """Kill a process when it has written what it adopts, and not yet deleted it where that came from.
-
-    Then it is in two files, and whoever adopts both delivers it twice.
-    """
-    with scene() as where:
-        where.collector.stop()
-        first = where.begin("tell_some", number=ADOPTED, ending="pause")
-        first.wait_for("ready")
-        where.kill(first)
-        second = where.begin("die_adopting")
-        second.wait()
-        where.hear(second)
-        where.bring_back()
-        where.finish()
-        return where.finding("adopting", "", duplicates=ADOPTED)

@@ -16,7 +16,8 @@ from .disk import through_need
 def scarcity(trial: Trial) -> Iterator[Finding]:
     """Use up the threads or the files before the app tracks for the first time, and while it does.
 
-    The threads and files that it has by then it keeps, and records as ever; only its calls have to wait.
+    The threads and files that it has by then it keeps, and records as ever; only its calls have to wait. Without a
+    thread of the outbox, those who record store what they record.
     """
     with ThreadPoolExecutor(2) as both:
         for name in _NEEDS:
@@ -33,4 +34,6 @@ def _answer_in_need(name: str, is_root: bool, is_late: bool) -> Finding:
         where.tolerated = "Too many open files"
         process = where.begin("answer_in_need", need=_NEEDS[name], is_late=is_late)
         when = "while it runs" if is_late else "from the start"
-        return through_need(where, process, f"T14 {name}, {when}", lambda: None, is_felt=not is_late)
+        return through_need(
+            where, process, f"T14 {name}, {when}", lambda: None, is_felt=_NEEDS[name] == "files" and not is_late
+        )
