@@ -34,6 +34,7 @@ log: Logger = get_logger("passerby.delivery")
 T = TypeVar("T")
 
 _JUST_NOW = 1.0  # seconds
+_NO_THREAD = 1.0  # seconds until a thread that could not be started is tried again
 _DRAIN_EVERY = 0.01  # seconds
 _IMPATIENT = 0.2  # seconds for the outbox after a second Ctrl-C
 
@@ -140,9 +141,12 @@ class Delivery:
             for claim in claims:
                 self._outbox.settle(claim, "unsent")
             return
-        self._claimed.append(claims)
         if self._worker.start():
+            self._claimed.append(claims)
             self._worker.wake()
+        else:
+            for claim in claims:
+                self._outbox.settle(claim, "unsent", after=_NO_THREAD)
 
     def stop_claiming(self) -> None:
         """Claim no more events. Calls that run go on; what was claimed ahead is given back."""

@@ -314,7 +314,7 @@ class Outbox:
         with self._observers.flushing(until) as flush:
             while not flush.wait(max(0.0, min(WATCH_EVERY, until - self._clock()))) and self._clock() < until:
                 idle = 0 if self._can_try(until) else idle + 1
-                if idle == _IDLE:
+                if idle == _IDLE or not self._thread.wake():
                     break
                 if self._store.is_durable:  # another process may deliver
                     self._observers.watch(flush.sample)

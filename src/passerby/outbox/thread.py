@@ -120,6 +120,9 @@ class ExchangeThread:
 
     def _finish(self) -> None:
         with self._lead:
+            if self._exchanger.counts:  # the last ones are what the exit speaks of
+                self._exchanger.count_next()
+                self._exchanger.exchange()
             while not self._exchanger.is_done:
                 self._exchanger.retry_now()
                 if not self._exchanger.exchange():
