@@ -155,7 +155,6 @@ ONCE = (
     "outbox/test_acceptance.py",
     "outbox/test_model.py",
     "outbox/test_order.py",
-    "outbox/test_sqlite_model.py",
     "stories/",
     "test_architecture.py",
     "test_cache_control.py",

@@ -34,6 +34,8 @@ def own_threads() -> list[threading.Thread]:
 
 
 def blocks(thread: threading.Thread, number: int) -> bool:
+    if thread.native_id is None:  # it begins
+        return False
     status = Path(f"/proc/self/task/{thread.native_id}/status").read_text()
     (mask,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigBlk"))
     return bool(int(mask, 16) >> (number - 1) & 1)

@@ -158,7 +158,7 @@ class Delivery:
         """Wait until the calls that run have ended and their outcomes are stored. Returns whether that is so."""
         until = self._clock() + timeout
         while not (is_settled := self._outbox.is_settled) and self._clock() < until:
-            time.sleep(min(_DRAIN_EVERY, timeout))
+            time.sleep(_DRAIN_EVERY)
         return self._outbox.wait_stored(self._outbox.ticket, max(0.0, until - self._clock())) and is_settled
 
     @property
@@ -225,6 +225,8 @@ class Delivery:
         try:
             self._is_claiming = False
             self._outbox.stop_claiming()
+            self._worker.call(self._give_back)
+            self.drain(until - self._clock())  # calls that are cut off are made again by another process
             self._worker.stop(max(0.1, until - self._clock()))
             self._browser_ids.return_unused()
             self._outbox.close(max(0.1, until - self._clock()))

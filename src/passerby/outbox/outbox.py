@@ -190,8 +190,10 @@ class Outbox:
         Without a time limit this thread stores it, unless another one does. With one it only waits, because a disk may
         keep it for longer.
         """
+        if self._buffer.stored >= ticket:
+            return True
         if timeout is not None and self._store.is_durable and self._thread.wake():
-            if self._exchanger.trouble is None or self._buffer.stored >= ticket:
+            if self._exchanger.trouble is None:
                 return wait_sync(self._buffer.when_stored(ticket), timeout)
             return False
         while self._buffer.stored < ticket:
@@ -306,6 +308,8 @@ class Outbox:
             return self.unstored
         if not self._in_flight.is_delivering:
             return max(self.unstored, self.unsettled)
+        if is_stored and not self.unsettled:
+            return 0
         for name in self._exchanger.counts:
             self._exchanger.report(ServiceReport(name, "hurry", after=timeout))
         self._exchanger.look_soon()

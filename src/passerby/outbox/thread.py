@@ -52,7 +52,7 @@ class ExchangeThread:
         self._bell.acquire()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._is_asleep = self._is_stopped = False
+        self._is_asleep = self._is_stopped = self._has_run = False
         self._poll_every: float | None = None
         self._give_up_at: float = 0.0
 
@@ -90,7 +90,7 @@ class ExchangeThread:
     def stop(self, timeout: float) -> None:
         """Have the thread store what waits, for so many seconds at most, close the store and end."""
         self._give_up_at = self._clock() + timeout
-        self._is_stopped = True
+        self._is_stopped, self._has_run = True, self._thread is not None
         if self._thread is None:
             self._start()
         if self._thread is None:  # the interpreter ends
@@ -120,7 +120,7 @@ class ExchangeThread:
 
     def _finish(self) -> None:
         with self._lead:
-            if self._exchanger.counts:  # the last ones are what the exit speaks of
+            if self._has_run and self._exchanger.counts:  # the last ones are what the exit speaks of
                 self._exchanger.count_next()
                 self._exchanger.exchange()
             while not self._exchanger.is_done:
