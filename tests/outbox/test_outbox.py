@@ -484,3 +484,20 @@ def test_the_events_of_a_visit_and_of_its_browser_are_held_together(
         (first.id, "browser 1"),
         (second.id, "browser 1"),
     ]
+
+
+def test_a_flush_waits_for_all_destinations_of_an_event(make_sqlite: MakeSqlite, make_outbox: MakeOutbox) -> None:
+    """Also where the outcome at one of them is heard twice, by its own exchange and by watching."""
+    outbox = make_outbox(make_sqlite())
+    claims: list[ClaimedEvent] = []
+    outbox.deliver({"a": DeliveryWish(10), "b": DeliveryWish(10)}, claims.extend)
+    event, _, _ = record(outbox, "ada", "a", "b")
+    eventually(lambda: len(claims) == 2)
+    for claim in claims:
+        if claim.destination == "a":
+            outbox.settle(claim, "delivered")
+        else:
+            outbox.settle(claim, "retry", after=1_000.0)
+    for _ in range(3):
+        outbox.watch(event.id, Listener())
+        assert outbox.flush(1.0) == 1

@@ -102,6 +102,7 @@ class Sender:
         self._claimed: deque[ClaimedBatch] = deque()
         self._idle: list[RequestPerformer] = []
         self._busy: set[asyncio.Task[None]] = set()
+        self._connections = 0
 
     @property
     def wish(self) -> DeliveryWish:
@@ -118,7 +119,11 @@ class Sender:
             except UndecodablePayload as error:
                 self._bury(claim, error.reason)
         self._claimed += make_batches(envelopes, self.destination)
-        while self._claimed and len(self._busy) < self._plan.concurrency:
+        self._start_connections()
+
+    def _start_connections(self) -> None:
+        while self._claimed and self._connections < self._plan.concurrency:
+            self._connections += 1
             task = asyncio.create_task(self._run_connection(self._claimed.popleft()))
             self._busy.add(task)
             task.add_done_callback(self._busy.discard)
@@ -160,6 +165,9 @@ class Sender:
                 await connection.aclose()
             if not isinstance(error, Exception):
                 raise
+        finally:
+            self._connections -= 1
+            self._start_connections()  # for what was claimed since this one looked
 
     async def _deliver(self, connection: RequestPerformer, batch: ClaimedBatch) -> None:
         """Perform the requests of a batch one after another. After a failure the rest is given back."""

@@ -95,19 +95,21 @@ class ObserverRegistry:
     def __init__(self) -> None:
         self._observers: weakref.WeakValueDictionary[str, StoreObserver] = weakref.WeakValueDictionary()
         self._watched: dict[str, float] = {}
-        self._open: dict[str, int] = {}
-        self._held: dict[str, dict[str, int]] = {}
+        self._open: dict[str, Sequence[str]] = {}
+        self._held: dict[str, dict[str, Sequence[str]]] = {}
         self._visits: dict[str, str] = {}
         self._recorded: list[str] = []
         self._flushes: list[PendingFlush] = []
 
-    def add(self, event_id: str, observer: StoreObserver | None, destinations: int, holder: str | None = None) -> None:
-        """Note who observes an event, and at how many destinations it is to be settled here.
+    def add(
+        self, event_id: str, observer: StoreObserver | None, destinations: Sequence[str], holder: str | None = None
+    ) -> None:
+        """Note who observes an event, and at which destinations it is followed.
 
         Args:
             event_id: the event's ID.
             observer: who observes it.
-            destinations: how many destinations; 0 if they are not to be followed.
+            destinations: the destinations at which it is followed, if any.
             holder: the visitor for whom it is held, if it is.
         """
         if observer is not None:
@@ -211,8 +213,8 @@ class ObserverRegistry:
 
     def notify(self, event_id: str, names: Sequence[str], outcome: Outcome) -> None:
         """Notify the observer of an event of its outcome at some destinations."""
-        left = self._open.get(event_id, 0) - len(names)
-        if left > 0:
+        left = [name for name in self._open.get(event_id, ()) if name not in names]
+        if left:
             self._open[event_id] = left
         else:
             self._open.pop(event_id, None)

@@ -140,8 +140,7 @@ class Outbox:
         recorded = RecordedEvent(
             event.id, visitor, destinations, payload, self._clock(), event.user_id, held, is_linked
         )
-        number = len(destinations) if self._follows else 0
-        self._observers.add(event.id, observer, number, visitor if held else None)
+        self._observers.add(event.id, observer, destinations if self._follows else (), visitor if held else None)
         ticket = self._buffer.add(recorded)
         if not ticket:
             return self._refuse(event.id, destinations, observer, FULL)
@@ -155,7 +154,7 @@ class Outbox:
         self.drop(destinations, reason)
         if reason == FULL:
             self._exchanger.log_full()
-        self._observers.add(event_id, observer, 0)
+        self._observers.add(event_id, observer, ())
         self._observers.notify(event_id, destinations, Dropped(reason))
         self._wake()
         return 0
@@ -206,7 +205,7 @@ class Outbox:
 
     def watch(self, event_id: str, observer: StoreObserver) -> None:
         """Notify an observer of what becomes of an event, whichever process delivers it, for as long as it is kept."""
-        self._observers.add(event_id, observer, 0)
+        self._observers.add(event_id, observer, ())
         self._observers.watch([event_id])
         self._exchanger.look_soon()
         self._wake()
