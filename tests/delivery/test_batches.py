@@ -328,6 +328,23 @@ async def test_visits_that_have_to_wait_for_an_id_hold_up_no_others(make_stage: 
     assert (counts.unlinked, counts.breaker) == (3, "closed")
 
 
+async def test_a_visit_that_gets_its_id_only_at_a_later_call_keeps_its_order(make_stage: MakeStage) -> None:
+    stage = make_stage(Basket(batch_bytes=2), base=8.0)
+    answers: Iterator[str | Exception] = iter([NoBrowserId("no browser ID available")] * 2)
+    stage.browser_ids = lambda visitor: next(answers, "found")
+    for number in range(6):
+        stage.tell("session:1", str(number), type="1", browser_id=None)
+    stage.tell("session:2", "6", type="1", browser_id=None)
+
+    assert await stage.settle() == stage.now + 4.0
+    assert stage.calls == ["6"]
+    assert [entry.attempts for entry in stage.entries()] == [1, 1, 0, 0, 0, 0]
+
+    stage.now += 4.0
+    await stage.settle()
+    assert stage.calls == ["6", "0 1", "2 3", "4 5"]
+
+
 async def test_what_is_given_up_at_the_end_is_given_back_unsent(make_stage: MakeStage) -> None:
     stage = make_stage(Basket(batch_bytes=2), concurrency=1)
     stage.gate.clear()

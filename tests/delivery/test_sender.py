@@ -267,6 +267,44 @@ async def test_a_request_begins_with_just_enough_lease(make_stage: MakeStage) ->
     assert stage.calls == ["ada 1 ada"]
 
 
+async def test_no_request_begins_with_too_little_lease_after_a_long_search_for_an_id(make_stage: MakeStage) -> None:
+    stage = make_stage(timeout=10.0)
+    stage.tell("session:1", "1", browser_id=None)
+    claims = stage.claim()
+
+    def find_late(visitor: str) -> str:
+        stage.now += LEASE - 9.0
+        return "found"
+
+    stage.browser_ids = find_late
+    await stage.send(claims)
+
+    assert stage.calls == []
+    assert [entry.attempts for entry in stage.entries()] == [0]
+    stage.browser_ids = lambda visitor: "found"
+    await stage.settle()
+    assert stage.calls == ["session:1 1 found"]
+
+
+async def test_a_probe_that_is_not_sent_leaves_room_for_another(make_stage: MakeStage) -> None:
+    stage = make_stage(timeout=10.0)
+    fail(stage, FAILURES)
+    stage.tell("ada", "1")
+    stage.tell("ben", "2")
+    stage.now += 30.0
+    (probe,) = stage.claim()
+    await stage.send([probe._replace(payload=b"")])
+    assert stage.count().breaker == "open"
+
+    (probe,) = stage.claim()
+    stage.now += LEASE - 9.0
+    await stage.send([probe])
+    assert stage.count().breaker == "open"
+
+    await stage.settle()
+    assert stage.calls == ["ben 2 ben"]
+
+
 async def test_a_visit_without_an_id_gets_one_when_it_is_sent(make_stage: MakeStage) -> None:
     stage = make_stage()
     stage.tell("session:1", "1", browser_id=None)
@@ -364,6 +402,22 @@ async def test_without_a_connection_the_event_waits_for_the_next_try(
     stage.now += 100.0
     await stage.settle()
     assert stage.count().delivered == 1
+
+
+async def test_what_was_claimed_ahead_does_not_wait_for_an_event_that_failed_here(make_stage: MakeStage) -> None:
+    stage = make_stage(concurrency=1)
+    for visitor in VISITORS:
+        stage.tell(visitor, visitor)
+    stage.connection_error = OSError("no connection")
+
+    stage.sender.add(stage.claim())
+    await stage.until(lambda: not stage.sender._busy)
+
+    assert stage.outbox.claims == []
+    assert [entry.attempts for entry in stage.entries()] == [1, 0, 0, 0, 0], "the others were not tried"
+    stage.connection_error = None
+    await stage.settle()
+    assert sorted(stage.calls) == [f"{visitor} {visitor} {visitor}" for visitor in VISITORS[1:]]
 
 
 async def test_a_store_that_fails_once_learns_the_outcome_later(make_stage: MakeStage) -> None:
