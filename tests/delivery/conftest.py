@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from passerby import Sitecore, Tracking
 from passerby.collector import CollectorServer
 from passerby.destinations import Destination
 from tests.making import let_go
+
+from .stage import MakeStage, Stage
 
 MakeTracking = Callable[..., Tracking]
 
@@ -51,3 +53,16 @@ def black_hole() -> Iterator[str]:
     """The address of a service that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0), backlog=200) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.fixture
+async def make_stage() -> AsyncIterator[MakeStage]:
+    made: list[Stage] = []
+
+    def make(*args: Any, **options: Any) -> Stage:
+        made.append(Stage(*args, **options))
+        return made[-1]
+
+    yield make
+    for stage in made:
+        await stage.aclose()

@@ -2,163 +2,53 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
-from passerby.delivery.breaker import FAILURES
-from passerby.old_outbox import Tally
-from passerby.old_outbox.memory import MemoryOutbox
 
-from passerby.delivery.sender import NoBrowserId, RetryPlan, Sender
+from passerby.delivery.sender import NoBrowserId, RetryPlan
 from passerby.delivery.transport import TransportError
-from passerby.destinations import Destination, DestinationResponse, OutgoingRequest, Rejected, Retry
-from passerby.destinations.responses import classify_status
-from passerby.events.event import COMMON_KINDS, Event
-from passerby.values.outcome import Delivered
+from passerby.destinations import DestinationResponse
+from passerby.outbox.contract import EventStore, ServiceReport, StorageError, StoreCommand
+from passerby.outbox.outbox import LEASE
+from passerby.outbox.service import FAILURES
+from passerby.values.outcome import Dead, Delivered
+from tests.outbox.surroundings import FaultyStore
 
-from ..outbox.told import Listener, event_of
+from .stage import OK, MakeStage, Stage
 
-OK = DestinationResponse(200, {}, b"")
-
-
-class Echo:
-    """A destination whose calls are the events' IDs."""
-
-    name = "a"
-    origin = "http://localhost"
-    kinds = COMMON_KINDS
-    batch_size = 1
-    batch_bytes = 0
-
-    def check(self, event: Event) -> None:
-        pass
-
-    def encoded_size(self, event: Event) -> int:
-        return 0
-
-    def encode(self, events: Sequence[Event]) -> OutgoingRequest:
-        (event,) = events
-        if event.type == "UNREADABLE":
-            raise KeyError("secret value")
-        return OutgoingRequest(
-            "POST", "http://localhost/", {}, f"{event.visitor} {event.id} {event.browser_id}".encode()
-        )
-
-    def classify(self, response: DestinationResponse) -> Delivered | Retry | Rejected:
-        return classify_status(response, now=0.0) or Delivered(None)
+VISITORS = ("ada", "ben", "cyd", "dan", "eve")
 
 
-class Performer:
-    """A connection that answers what `answer` says."""
-
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
-        self.is_busy = self.is_closed = False
-
-    async def perform(self, call: OutgoingRequest, timeout: float) -> DestinationResponse:
-        assert not self.is_busy
-        assert not self.is_closed
-        self.is_busy = True
-        self.stage.calls.append((call.body or b"").decode())
-        self.stage.at_once = max(self.stage.at_once, sum(connection.is_busy for connection in self.stage.connections))
-        try:
-            await asyncio.sleep(0)
-            await self.stage.gate.wait()
-            answer = self.stage.answer(self.stage.calls[-1])
-        finally:
-            self.is_busy = False
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    async def aclose(self) -> None:
-        self.is_closed = True
+def fail(stage: Stage, times: int) -> None:
+    """Have the store know of calls that failed."""
+    for _ in range(times):
+        stage.outbox.report(ServiceReport("a", "failure", pause=1.0, reason="status 503"))
+    stage.count()
 
 
-class Stage:
-    """Everything around a sender."""
-
-    def __init__(self, destination: Destination | None = None, **plan: Any) -> None:
-        self.now = 1000.0
-        self.calls: list[str] = []
-        self.connections: list[Performer] = []
-        self.at_once = 0
-        self.changes = 0
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.answer: Callable[[str], DestinationResponse | Exception] = lambda call: OK
-        self.browser_ids: Callable[[str], str | Exception] = lambda visitor: f"for {visitor}"
-        self.outbox = MemoryOutbox(["a"])
-        self.destination: Destination = destination or Echo()
-        settings: dict[str, Any] = {"base": 8.0, "cap": 100.0, "age": 1000.0, "concurrency": 3, "timeout": 10.0}
-        settings["jitter"] = lambda: 0.5
-        self.sender = Sender(
-            self.destination,
-            self.outbox,
-            RetryPlan(**settings | plan),
-            self.make_connection,
-            self.find_browser_id,
-            lambda: self.now,
-            self.on_change,
-        )
-
-    def make_connection(self) -> Performer:
-        self.connections.append(Performer(self))
-        return self.connections[-1]
-
-    async def find_browser_id(self, visitor: str) -> str:
-        found = self.browser_ids(visitor)
-        if isinstance(found, Exception):
-            raise found
-        return found
-
-    def on_change(self) -> None:
-        self.changes += 1
-
-    def tell(self, visitor: str, id: str, **fields: Any) -> Listener:
-        listener = Listener()
-        event = event_of(visitor, id=id)._replace(**fields)
-        self.outbox.put(event, ("a",), listener, self.now)
-        return listener
-
-    async def settle(self) -> float | None:
-        """Dispatch until nothing changes any more; return when to look again."""
-        while True:
-            changes, calls = self.changes, len(self.calls)
-            due = self.sender.dispatch()
-            for _ in range(20):
-                await asyncio.sleep(0)
-            if (changes, calls) == (self.changes, len(self.calls)):
-                return due
-
-    @property
-    def tally(self) -> Tally:
-        return self.outbox.tally("a")
-
-
-async def test_it_delivers_and_hears_the_answer() -> None:
-    stage = Stage()
+async def test_it_delivers_and_hears_the_answer(make_stage: MakeStage) -> None:
+    stage = make_stage()
     listener = stage.tell("ada", "1")
 
     assert await stage.settle() is None
 
-    assert stage.calls == ["ada 1 a browser ID"]
+    assert stage.calls == ["ada 1 ada"]
     assert listener.heard == ["stored", ("a", Delivered(None))]
-    await stage.sender.aclose()
 
 
-async def test_each_visitors_events_go_one_after_the_other_and_lanes_are_used_again() -> None:
-    stage = Stage(concurrency=3)
+async def test_each_visitors_events_go_one_after_the_other_and_connections_are_used_again(
+    make_stage: MakeStage,
+) -> None:
+    stage = make_stage(concurrency=3)
     for number in range(4):
-        for visitor in ("ada", "ben", "cyd", "dan", "eve"):
+        for visitor in VISITORS:
             stage.tell(visitor, str(number))
 
     await stage.settle()
 
-    for visitor in ("ada", "ben", "cyd", "dan", "eve"):
+    for visitor in VISITORS:
         assert [call.split()[1] for call in stage.calls if call.startswith(visitor)] == ["0", "1", "2", "3"]
     assert stage.at_once == 3, "no more calls at once than the plan allows"
     assert len(stage.connections) == 3
@@ -166,23 +56,40 @@ async def test_each_visitors_events_go_one_after_the_other_and_lanes_are_used_ag
     assert all(connection.is_closed for connection in stage.connections)
 
 
-async def test_what_fails_for_the_moment_is_put_off_with_growing_jittered_waits() -> None:
-    stage = Stage(base=8.0, cap=100.0, jitter=lambda: 0.5)
+async def test_a_visitors_event_that_fails_holds_back_those_behind_it(make_stage: MakeStage) -> None:
+    stage = make_stage(base=8.0)
+    stage.answer = lambda call: DestinationResponse(503, {}, b"") if call.startswith("ada") else OK
+    for number in range(3):
+        stage.tell("ada", str(number))
+        stage.tell("ben", str(number))
+
+    assert await stage.settle() == stage.now + 4.0
+    assert [call for call in stage.calls if call.startswith("ada")] == ["ada 0 ada"]
+
+    stage.answer = lambda call: OK
+    stage.now += 4.0
+    await stage.settle()
+    assert [call.split()[1] for call in stage.calls if call.startswith("ada")] == ["0", "0", "1", "2"]
+    assert [call.split()[1] for call in stage.calls if call.startswith("ben")] == ["0", "1", "2"]
+
+
+async def test_what_fails_for_the_moment_is_put_off_with_growing_jittered_waits(make_stage: MakeStage) -> None:
+    stage = make_stage(base=8.0, cap=100.0, jitter=lambda: 0.5)
     stage.answer = lambda call: DestinationResponse(503, {}, b"")
     stage.tell("ada", "1")
     waits = []
     for _ in range(7):
-        await stage.settle()
-        due = stage.outbox.next_due("a")
+        due = await stage.settle()
         assert due is not None
-        waits.append(due - stage.now)
-        stage.now = max(due, stage.sender.breaker.next_attempt_at())
+        (entry,) = stage.entries()
+        waits.append(entry.due)
+        assert due >= stage.now + entry.due
+        stage.now = due
 
-    assert waits == [4.0, 8.0, 16.0, 32.0, 50.0, 50.0, 50.0]
+    assert waits == pytest.approx([4.0, 8.0, 16.0, 32.0, 50.0, 50.0, 50.0])
     assert stage.sender.retries == 7
-    assert stage.tally == Tally(enqueued=1, waiting=1)
-    assert set(stage.calls) == {"ada 1 a browser ID"}
-    await stage.sender.aclose()
+    assert stage.count().waiting == 1
+    assert stage.calls == ["ada 1 ada"] * 7
 
 
 async def test_full_jitter_lies_anywhere_between_nothing_and_the_whole() -> None:
@@ -193,8 +100,8 @@ async def test_full_jitter_lies_anywhere_between_nothing_and_the_whole() -> None
 
 
 @pytest.mark.parametrize("after", ["60", "Thu, 01 Jan 1970 00:01:00 GMT"])
-async def test_nothing_is_sent_before_the_time_the_service_asked_for(after: str) -> None:
-    stage = Stage()
+async def test_nothing_is_sent_before_the_time_the_service_asked_for(make_stage: MakeStage, after: str) -> None:
+    stage = make_stage()
     stage.answer = lambda call: DestinationResponse(429, {"retry-after": after}, b"")
     stage.tell("ada", "1")
     begun = stage.now
@@ -203,82 +110,80 @@ async def test_nothing_is_sent_before_the_time_the_service_asked_for(after: str)
 
     assert await stage.settle() == begun + 60.0
     stage.now = begun + 59.9
-    assert await stage.settle() == begun + 60.0
-    assert stage.calls == ["ada 1 a browser ID"]
+    assert await stage.settle() == pytest.approx(begun + 60.0)
+    assert stage.calls == ["ada 1 ada"]
 
     stage.answer = lambda call: OK
     stage.now = begun + 60.0
     await stage.settle()
-    assert sorted(stage.calls) == ["ada 1 a browser ID", "ada 1 a browser ID", "ben 2 a browser ID"]
-    await stage.sender.aclose()
+    assert sorted(stage.calls) == ["ada 1 ada", "ada 1 ada", "ben 2 ben"]
 
 
-async def test_what_is_too_old_becomes_a_dead_letter() -> None:
-    stage = Stage(age=100.0)
+async def test_what_is_too_old_becomes_a_dead_letter(make_stage: MakeStage) -> None:
+    stage = make_stage(age=100.0)
     stage.answer = lambda call: TransportError("cannot connect")
-    stage.tell("ada", "1")
+    listener = stage.tell("ada", "1")
     await stage.settle()
-    assert stage.tally.waiting == 1
+    assert stage.count().waiting == 1
     stage.now += 101.0
     await stage.settle()
 
-    assert stage.tally == Tally(enqueued=1, dead=1)
-    assert stage.outbox.dead_letters("a")[0].reason == "too old; last: cannot connect"
-    await stage.sender.aclose()
+    counts = stage.count()
+    assert (counts.recorded, counts.dead) == (1, 1)
+    assert stage.entries("dead")[0].reason == "too old; last: cannot connect"
+    assert listener.heard == ["stored", ("a", Dead("too old; last: cannot connect"))]
 
 
-async def test_a_refusal_is_a_dead_letter_at_once_and_no_failure_of_the_service() -> None:
-    stage = Stage()
+async def test_a_refusal_is_a_dead_letter_at_once_and_no_failure_of_the_service(make_stage: MakeStage) -> None:
+    stage = make_stage()
     stage.answer = lambda call: DestinationResponse(400, {}, b"")
     for number in range(20):
-        stage.tell(f"visitor {number}", "1")
+        stage.tell(f"visitor {number}", str(number))
     await stage.settle()
 
-    assert stage.tally == Tally(enqueued=20, dead=20)
-    assert stage.sender.breaker.state == "closed"
-    await stage.sender.aclose()
+    counts = stage.count()
+    assert (counts.recorded, counts.dead, counts.breaker) == (20, 20, "closed")
+    assert {entry.reason for entry in stage.entries("dead")} == {"status 400"}
 
 
-async def test_our_own_mistake_with_one_event_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
-    stage = Stage()
+async def test_our_own_mistake_with_one_event_stops_no_other(
+    make_stage: MakeStage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = make_stage()
     stage.tell("ada", "1", type="UNREADABLE")
     stage.tell("ada", "2")
     await stage.settle()
 
-    assert stage.tally == Tally(enqueued=2, delivered=1, dead=1)
-    assert stage.outbox.dead_letters("a")[0].reason == "internal error: KeyError"
+    counts = stage.count()
+    assert (counts.recorded, counts.delivered, counts.dead) == (2, 1, 1)
+    assert stage.entries("dead")[0].reason == "internal error: KeyError"
     assert "cannot send event 1 to a" in caplog.text
-    await stage.sender.aclose()
 
 
-async def test_our_own_mistake_says_nothing_of_the_service() -> None:
-    stage = Stage(concurrency=10, base=1.0)
-    stage.answer = lambda call: TransportError("connection refused")
-    for number in range(5):
-        stage.tell(f"visitor {number}", f"{number}")
-    await stage.settle()
-    assert stage.sender.breaker.is_open
-    calls = len(stage.calls)
-
-    for number in range(5):
-        stage.outbox.purge_visitor(f"visitor {number}")
+async def test_our_own_mistake_says_nothing_of_the_service(make_stage: MakeStage) -> None:
+    stage = make_stage()
+    fail(stage, FAILURES)
     stage.tell("ada", "6", type="UNREADABLE")
-    stage.now = stage.sender.breaker.next_attempt_at()
+    assert stage.count().breaker == "open"
+
+    stage.now += 30.0
     await stage.settle()
 
-    assert stage.tally.dead == 1
-    assert len(stage.calls) == calls
-    assert stage.sender.breaker.is_open, "nobody was asked whether it answers again"
-    await stage.sender.aclose()
+    counts = stage.count()
+    assert (counts.dead, counts.breaker) == (1, "open"), "nobody was asked whether it answers again"
+    assert stage.calls == []
+    stage.tell("ben", "7")
+    await stage.settle()
+    assert stage.calls == ["ben 7 ben"], "the next one is a probe, at once"
 
 
-async def test_an_open_breaker_holds_back_all_but_one_probe() -> None:
-    stage = Stage(concurrency=10, base=1.0)
+async def test_an_open_breaker_holds_back_all_but_one_probe(make_stage: MakeStage) -> None:
+    stage = make_stage(concurrency=7, base=1.0)
     stage.answer = lambda call: TransportError("cannot connect")
     for number in range(30):
-        stage.tell(f"visitor {number}", "1")
+        stage.tell(f"visitor {number}", str(number))
     due = await stage.settle()
-    assert len(stage.calls) <= 14, "five failures and what was under way at the time"
+    assert len(stage.calls) <= 14, "what was under way, and what was claimed before the store knew of five failures"
     assert due is not None
     assert due > stage.now
 
@@ -288,144 +193,276 @@ async def test_an_open_breaker_holds_back_all_but_one_probe() -> None:
     assert len(stage.calls) == 1
 
     stage.answer = lambda call: OK
-    while stage.tally.waiting:
+    while stage.count().waiting:
         stage.now += 30.0
         await stage.settle()
-    assert stage.tally.delivered == 30
-    await stage.sender.aclose()
+    assert stage.count().delivered == 30
 
 
-async def test_while_a_probe_is_under_way_there_is_nothing_to_look_for() -> None:
+async def test_while_a_probe_is_under_way_there_is_nothing_to_look_for(make_stage: MakeStage) -> None:
     """A destination that does not answer must not keep the thread busy, though many events are due."""
-    stage = Stage(concurrency=10, base=1.0, cap=900.0, jitter=lambda: 1.0)
-    stage.answer = lambda call: DestinationResponse(503, {}, b"")
+    stage = make_stage(concurrency=10)
+    fail(stage, FAILURES)
     stage.tell("ada", "1")
-    stage.sender.breaker._failures = FAILURES - 1
-    await stage.settle()
     stage.tell("ben", "2")
-    stage.now = stage.sender.breaker.next_attempt_at()
+    stage.now += 30.0
     stage.gate.clear()
-    stage.sender.dispatch()
-    await asyncio.sleep(0)
-    assert stage.sender.breaker.state == "half-open"
+    stage.begin()
+    await stage.until(lambda: stage.calls)
 
-    stage.now += 500.0
-    assert stage.sender.dispatch() is None
-    await stage.sender.aclose()
+    stage.now += LEASE / 2
+    counts = stage.count()
+    assert counts.breaker == "half-open"
+    assert counts.next_due == LEASE / 2
+    assert len(stage.outbox.claims) == len(stage.calls) == 1
 
 
-async def test_it_says_when_the_next_event_is_due() -> None:
-    stage = Stage(base=8.0)
+async def test_it_says_when_the_next_event_is_due(make_stage: MakeStage) -> None:
+    stage = make_stage(base=8.0)
     stage.answer = lambda call: DestinationResponse(500, {}, b"")
     stage.tell("ada", "1")
     assert await stage.settle() == stage.now + 4.0
-    await stage.sender.aclose()
 
 
-async def test_a_visit_without_an_id_gets_one_when_it_is_sent() -> None:
-    stage = Stage()
+async def test_after_a_failure_what_was_claimed_ahead_is_given_back_unsent(make_stage: MakeStage) -> None:
+    stage = make_stage(concurrency=1)
+    stage.answer = lambda call: DestinationResponse(503, {}, b"")
+    for visitor in VISITORS:
+        stage.tell(visitor, visitor)
+    claims = stage.claim()
+    assert len(claims) == 4, "some for each connection, so that it need not wait for the next claim"
+
+    await stage.send(claims)
+
+    assert stage.calls == ["ada ada ada"]
+    assert stage.outbox.claims == []
+    assert [(entry.event_id, entry.attempts, entry.due) for entry in stage.entries()] == [
+        ("ada", 1, 4.0),
+        *((visitor, 0, 0.0) for visitor in VISITORS[1:]),
+    ]
+
+
+async def test_no_request_begins_with_less_lease_left_than_it_may_take(make_stage: MakeStage) -> None:
+    stage = make_stage(timeout=10.0)
+    stage.tell("ada", "1")
+    claims = stage.claim()
+    stage.now += LEASE - 9.0
+
+    await stage.send(claims)
+
+    assert stage.calls == []
+    assert [(entry.attempts, entry.due <= 0.0) for entry in stage.entries()] == [(0, True)]
+    await stage.settle()
+    assert stage.calls == ["ada 1 ada"]
+
+
+async def test_a_request_begins_with_just_enough_lease(make_stage: MakeStage) -> None:
+    stage = make_stage(timeout=10.0)
+    stage.tell("ada", "1")
+    claims = stage.claim()
+    stage.now += LEASE - 10.0
+
+    await stage.send(claims)
+
+    assert stage.calls == ["ada 1 ada"]
+
+
+async def test_no_request_begins_with_too_little_lease_after_a_long_search_for_an_id(make_stage: MakeStage) -> None:
+    stage = make_stage(timeout=10.0)
+    stage.tell("session:1", "1", browser_id=None)
+    claims = stage.claim()
+
+    def find_late(visitor: str) -> str:
+        stage.now += LEASE - 9.0
+        return "found"
+
+    stage.browser_ids = find_late
+    await stage.send(claims)
+
+    assert stage.calls == []
+    assert [entry.attempts for entry in stage.entries()] == [0]
+    stage.browser_ids = lambda visitor: "found"
+    await stage.settle()
+    assert stage.calls == ["session:1 1 found"]
+
+
+async def test_a_probe_that_is_not_sent_leaves_room_for_another(make_stage: MakeStage) -> None:
+    stage = make_stage(timeout=10.0)
+    fail(stage, FAILURES)
+    stage.tell("ada", "1")
+    stage.tell("ben", "2")
+    stage.now += 30.0
+    (probe,) = stage.claim()
+    await stage.send([probe._replace(payload=b"")])
+    assert stage.count().breaker == "open"
+
+    (probe,) = stage.claim()
+    stage.now += LEASE - 9.0
+    await stage.send([probe])
+    assert stage.count().breaker == "open"
+
+    await stage.settle()
+    assert stage.calls == ["ben 2 ben"]
+
+
+async def test_a_visit_without_an_id_gets_one_when_it_is_sent(make_stage: MakeStage) -> None:
+    stage = make_stage()
     stage.tell("session:1", "1", browser_id=None)
     await stage.settle()
 
     assert stage.calls == ["session:1 1 for session:1"]
-    await stage.sender.aclose()
 
 
-async def test_no_id_to_be_had_says_nothing_of_the_destination() -> None:
-    stage = Stage(concurrency=3)
-    stage.browser_ids = lambda visitor: NoBrowserId("no browser ID available")
+async def test_no_id_to_be_had_says_nothing_of_the_destination(make_stage: MakeStage) -> None:
+    stage = make_stage(concurrency=3)
+    stage.browser_ids = lambda visitor: NoBrowserId("no browser ID available", after=40.0)
     for number in range(20):
-        stage.tell(f"session:{number}", "1", browser_id=None)
+        stage.tell(f"session:{number}", str(number), browser_id=None)
+    stage.tell("ada", "ada")
+
+    assert await stage.settle() == stage.now + 40.0
+
+    assert stage.calls == ["ada ada ada"]
+    counts = stage.count()
+    assert counts.breaker == "closed"
+    assert (counts.recorded, counts.delivered, counts.waiting, counts.unlinked) == (21, 1, 20, 20)
+
+
+async def test_a_mistake_in_the_search_for_an_id_is_a_dead_letter(
+    make_stage: MakeStage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = make_stage()
+    stage.browser_ids = lambda visitor: KeyError("secret value")
+    stage.tell("session:1", "1", browser_id=None)
     stage.tell("ada", "2")
     await stage.settle()
 
-    assert stage.calls == ["ada 2 a browser ID"]
-    assert stage.sender.breaker.state == "closed"
-    assert stage.tally == Tally(enqueued=21, delivered=1, waiting=20, unlinked=20)
+    assert [entry.reason for entry in stage.entries("dead")] == ["internal error: KeyError"]
+    assert stage.calls == ["ada 2 ada"]
+    assert "no browser ID for event 1" in caplog.text
+
+
+async def test_what_is_given_up_at_the_end_is_given_back_unsent(make_stage: MakeStage) -> None:
+    stage = make_stage(concurrency=2)
+    stage.gate.clear()
+    for visitor in VISITORS:
+        stage.tell(visitor, "1")
+    stage.begin()
+    await stage.until(lambda: len(stage.calls) == 2)
+
+    stage.outbox.stop_claiming()
     await stage.sender.aclose()
 
-
-async def test_what_is_given_up_at_the_end_stays_in_the_outbox() -> None:
-    stage = Stage(concurrency=2)
-    stage.gate.clear()
-    for visitor in ("ada", "ben", "cyd"):
-        stage.tell(visitor, "1")
-    stage.sender.dispatch()
-    await asyncio.sleep(0)
+    counts = stage.count()
+    assert (counts.recorded, counts.waiting) == (5, 5)
+    assert [entry.attempts for entry in stage.entries()] == [0] * 5
+    assert len(stage.claim()) == 5
+    assert stage.sender.retries == 0
     assert len(stage.calls) == 2
 
-    await stage.sender.aclose()
 
-    assert stage.tally == Tally(enqueued=3, waiting=3)
-    assert len(stage.outbox.acquire("a", 10, stage.now)) == 3
-    assert stage.sender.retries == 0
-
-
-async def test_what_was_given_up_before_it_began_stays_in_the_outbox_too() -> None:
-    stage = Stage()
+async def test_what_was_given_up_before_it_began_is_given_back_too(make_stage: MakeStage) -> None:
+    stage = make_stage()
     stage.tell("ada", "1")
-    stage.sender.dispatch()
+    stage.sender.add(stage.claim())
 
     await stage.sender.aclose()
 
-    assert len(stage.outbox.acquire("a", 10, stage.now)) == 1
+    assert [entry.attempts for entry in stage.entries()] == [0]
+    assert len(stage.claim()) == 1
     assert all(connection.is_closed for connection in stage.connections)
 
 
-async def test_without_a_lane_the_event_waits_for_the_next_try(caplog: pytest.LogCaptureFixture) -> None:
-    stage = Stage()
-    make_connection = stage.sender._make_connection
+async def test_a_probe_that_is_given_up_at_the_end_leaves_room_for_another(make_stage: MakeStage) -> None:
+    stage = make_stage()
+    fail(stage, FAILURES)
+    stage.tell("ada", "1")
+    stage.now += 30.0
+    stage.gate.clear()
+    stage.begin()
+    await stage.until(lambda: stage.calls)
+    stage.outbox.stop_claiming()
+    await stage.sender.aclose()
 
-    def fail() -> Performer:
-        raise OSError("no connection")
+    assert stage.count().breaker == "open"
+    assert len(stage.claim()) == 1
 
-    stage.sender._make_connection = fail
-    stage.tell("Ada", "1")
-    await stage.settle()
-    assert stage.tally.waiting == 1
+
+async def test_without_a_connection_the_event_waits_for_the_next_try(
+    make_stage: MakeStage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = make_stage()
+    stage.connection_error = OSError("no connection")
+    stage.tell("ada", "1")
+    assert await stage.settle() == stage.now + 4.0
+    assert stage.count().waiting == 1
     assert "will retry" in caplog.text
 
-    stage.sender._make_connection = make_connection
+    stage.connection_error = None
     stage.now += 100.0
     await stage.settle()
-    assert stage.tally.delivered == 1
+    assert stage.count().delivered == 1
 
 
-async def test_an_outbox_that_fails_once_keeps_the_event(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = Stage()
-    settle = stage.outbox.settle_delivered
-    failures = [OSError("disk full")]
+async def test_what_was_claimed_ahead_does_not_wait_for_an_event_that_failed_here(make_stage: MakeStage) -> None:
+    stage = make_stage(concurrency=1)
+    for visitor in VISITORS:
+        stage.tell(visitor, visitor)
+    stage.connection_error = OSError("no connection")
 
-    def fail_once(*args: Any) -> None:
-        if failures:
-            raise failures.pop()
-        settle(*args)
+    stage.sender.add(stage.claim())
+    await stage.until(lambda: not stage.sender._busy)
 
-    monkeypatch.setattr(stage.outbox, "settle_delivered", fail_once)
-    stage.tell("Ada", "1")
+    assert stage.outbox.claims == []
+    assert [entry.attempts for entry in stage.entries()] == [1, 0, 0, 0, 0], "the others were not tried"
+    stage.connection_error = None
     await stage.settle()
-    assert stage.tally.waiting == 1
-    assert stage.connections[0].is_closed
+    assert sorted(stage.calls) == [f"{visitor} {visitor} {visitor}" for visitor in VISITORS[1:]]
 
-    stage.now += 100.0
+
+async def test_a_store_that_fails_once_learns_the_outcome_later(make_stage: MakeStage) -> None:
+    """The event is not sent twice."""
+    stores: list[FaultyStore] = []
+
+    def make_faulty(inner: EventStore) -> FaultyStore:
+        stores.append(FaultyStore(inner))
+        return stores[-1]
+
+    stage = make_stage(store=make_faulty)
+    listener = stage.tell("ada", "1")
+    claims = stage.claim()
+    stores[0].fails = StorageError("busy")
+    await stage.send(claims)
+    await stage.until(lambda: stage.outbox.state == "busy")
+    assert listener.heard == ["stored"]
+
+    stores[0].fails = None
+    stage.now += 1.0
     await stage.settle()
-    assert stage.tally.delivered == 1
+    assert listener.heard == ["stored", ("a", Delivered(None))]
+    assert stage.count().delivered == 1
+    assert stage.calls == ["ada 1 ada"]
 
 
-async def test_an_outbox_that_gives_nothing_more_takes_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = Stage()
-    acquire = stage.outbox.acquire
-    calls = iter([acquire])
+async def test_what_cannot_be_decoded_is_a_dead_letter(make_stage: MakeStage) -> None:
+    stage = make_stage()
+    stage.tell("ada", "1")
+    stage.tell("ben", "2")
+    first, second = stage.claim()
 
-    def fail_later(*args: Any) -> Any:
-        return next(calls, fail)(*args)
+    await stage.send([first._replace(payload=first.payload[:-1]), second])
 
-    def fail(*args: Any) -> Any:
-        raise OSError("disk full")
+    assert [(entry.event_id, entry.reason) for entry in stage.entries("dead")] == [("1", "payload is damaged")]
+    assert stage.calls == ["ben 2 ben"]
 
-    monkeypatch.setattr(stage.outbox, "acquire", fail_later)
-    stage.tell("Ada", "1")
-    stage.sender.dispatch()
-    await stage.sender._busy.copy().pop()
 
-    assert (stage.tally.delivered, stage.tally.waiting) == (1, 0)
+async def test_what_is_purged_during_the_call_counts_as_delivered_if_it_was(make_stage: MakeStage) -> None:
+    stage = make_stage()
+    stage.tell("ada", "1")
+    claims = stage.claim()
+    stage.outbox.ask(StoreCommand("purge_visitor", "ada")).result(30)
+
+    await stage.send(claims)
+
+    counts = stage.count()
+    assert (counts.delivered, counts.waiting, counts.dropped) == (1, 0, {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import groupby
 
 from ..destinations import Destination
@@ -52,6 +52,13 @@ class ClaimedBatch:
         envelopes = self._calls.pop()
         middle = len(envelopes) // 2
         self._calls += [envelopes[middle:], envelopes[:middle]]
+
+    def take(self, visitors: Collection[str]) -> list[Envelope]:
+        """Remove and return the remaining events of some visitors."""
+        taken = [each for call in reversed(self._calls) for each in call if each.claim.visitor in visitors]
+        for call in self._calls:
+            call[:] = [each for each in call if each.claim.visitor not in visitors]
+        return taken
 
     def take_all(self) -> list[Envelope]:
         """Remove and return all remaining events."""

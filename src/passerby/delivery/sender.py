@@ -118,6 +118,7 @@ class Sender:
                 envelopes.append(Envelope(claim))
             except UndecodablePayload as error:
                 self._bury(claim, error.reason)
+                self._report("abandoned")  # it may have been claimed as a probe
         self._claimed += make_batches(envelopes, self.destination)
         self._start_connections()
 
@@ -161,6 +162,7 @@ class Sender:
                 self._report("abandoned")
                 for envelope in batch.take_all():  # otherwise no event of these visitors would ever be sent again
                     self._outbox.settle(envelope.claim, "retry", after=self._plan.wait(envelope.claim.attempts))
+                self.release_claimed()  # the next claim may come late
             if connection is not None:
                 await connection.aclose()
             if not isinstance(error, Exception):
@@ -175,31 +177,34 @@ class Sender:
             call = batch.next_request
             while call is not None:
                 if not await self._deliver_call(connection, batch, call):
-                    self._release(batch)
+                    self._release(batch.take_all())
                     self.release_claimed()
                     return
                 call = batch.next_request
         except asyncio.CancelledError:
             self._report("abandoned")
-            self._release(batch)
+            self._release(batch.take_all())
             raise
 
     def release_claimed(self) -> None:
         """Give back what was claimed ahead: the store decides when it is sent."""
         while self._claimed:
-            self._release(self._claimed.popleft())
+            self._release(self._claimed.popleft().take_all())
 
-    def _release(self, batch: ClaimedBatch) -> None:
-        for envelope in batch.take_all():
+    def _release(self, envelopes: Sequence[Envelope]) -> None:
+        for envelope in envelopes:
             self._outbox.settle(envelope.claim, "unsent")
 
     async def _deliver_call(self, connection: RequestPerformer, batch: ClaimedBatch, call: list[Envelope]) -> bool:
         """Perform a request. Returns whether the service can take the next one."""
-        if self._outbox.time_left(call[0].claim) < self._plan.timeout:
-            return False
-        if any(envelope.event.browser_id is None for envelope in call) and not await self._find_browser_ids(call):
+        if any(envelope.event.browser_id is None for envelope in call):
+            self._release(batch.take(await self._find_browser_ids(call)))  # behind those that are retried
+            if not call:
+                self._report("abandoned")
+                return True
+        if self._outbox.time_left(call[0].claim) < self._plan.timeout:  # also after a long search for browser IDs
             self._report("abandoned")
-            return True
+            return False
         result: SendResult
         is_answered = False
         try:
@@ -225,8 +230,9 @@ class Sender:
             self._settle_all(call, result)
         return True
 
-    async def _find_browser_ids(self, call: list[Envelope]) -> bool:
-        """Add missing browser IDs. Events without one are retried later. Returns whether any are left."""
+    async def _find_browser_ids(self, call: list[Envelope]) -> set[str]:
+        """Add missing browser IDs. Events without one are retried later. Returns the visitors of those."""
+        postponed: set[str] = set()
         missing = [envelope for envelope in call if envelope.event.browser_id is None]
         searches = (self._find_browser_id(envelope.event.visitor) for envelope in missing)
         for envelope, found in zip(missing, await asyncio.gather(*searches, return_exceptions=True), strict=True):
@@ -238,10 +244,11 @@ class Sender:
             call.remove(envelope)
             if isinstance(found, NoBrowserId | TransportError):  # not a failure of the destination
                 self._retry_later(envelope.claim, Retry(str(found), getattr(found, "after", None)))
+                postponed.add(envelope.claim.visitor)
             else:
                 log.error("no browser ID for event %s", envelope.event.id, exc_info=found)
                 self._outbox.settle(envelope.claim, "dead", reason=f"internal error: {type(found).__name__}")
-        return bool(call)
+        return postponed
 
     def _report(self, kind: Any, failure: Retry | None = None) -> None:
         name = self.destination.name

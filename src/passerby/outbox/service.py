@@ -19,7 +19,7 @@ LONGEST = 30.0  # seconds before a probe
 RAMP_UP = 60.0  # seconds
 FACTOR = 1.8  # above 1, so that the backlog shrinks, and below 2
 MIN_RATE = 1.0  # events a second, if the usual rate is lower
-_SAMPLE = 600.0  # seconds over which the usual rate is measured
+_SAMPLE = 600.0  # seconds over which the usual rate is measured at least, and at most twice as long
 
 _random = SystemRandom().random
 
@@ -40,6 +40,8 @@ class ServiceState:
         sampled: when the sample of recorded events began.
         sample: how many events were recorded then.
         hurry_until: until when no ramp-up begins.
+        sampled_before: when the sample before that began; the usual rate is measured from then on.
+        sample_before: how many events were recorded then.
     """
 
     failures: int = 0
@@ -53,6 +55,8 @@ class ServiceState:
     sampled: float = 0.0
     sample: int = 0
     hurry_until: float = 0.0
+    sampled_before: float = 0.0
+    sample_before: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -67,21 +71,27 @@ class ServiceState:
 
     def report(self, report: ServiceReport, now: float, recorded: int) -> None:
         """Note what a call has said; `recorded` is how many events were recorded for the destination so far."""
-        if now - self.sampled > _SAMPLE:
-            self.sampled, self.sample = now, recorded
+        self._sample(now, recorded)
         if report.kind == "hurry":
             self.ramp_until, self.hurry_until = 0.0, max(self.hurry_until, now + (report.after or 0.0))
         elif report.kind == "abandoned":
             self.probe_until = 0.0
         elif report.kind == "success":
             if self.is_open:
-                usual = (recorded - self.sample) / max(1.0, now - self.sampled)
+                usual = (recorded - self.sample_before) / max(1.0, now - self.sampled_before)
                 self.rate, self.room = max(MIN_RATE, FACTOR * usual), 1.0
                 self.refilled, self.ramp_until = now, 0.0 if now < self.hurry_until else now + RAMP_UP
             self.failures = self.openings = 0
             self.probe_until = 0.0
         else:
             self._fail(report, now)
+
+    def _sample(self, now: float, recorded: int) -> None:
+        if not self.sampled:  # the first report
+            self.sampled, self.sample = self.sampled_before, self.sample_before = now, recorded
+        elif now - self.sampled > _SAMPLE:
+            self.sampled_before, self.sample_before = self.sampled, self.sample
+            self.sampled, self.sample = now, recorded
 
     def _fail(self, report: ServiceReport, now: float) -> None:
         self.failures += 1
