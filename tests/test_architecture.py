@@ -53,7 +53,8 @@ ORDER = """
 
     settings  settings.setting  settings.secret_keys  settings.settings  settings.env
     client  client.receipt  client.on_commit  client.contract  client.capture  client.queries  client.tracker
-    client.current  client.adapters  client.withheld_cookies  client.dead_letters  client.stats  client.store_wait  client.client
+    client.current  client.adapters  client.withheld_cookies  client.dead_letters  client.stats  client.store_wait
+    client.client
     client.lifecycle  client.uwsgi  client.parts  client.tracking  client.sites  client.engage  client.edge
     passerby
     testing.captured_events  testing  testing.plugin

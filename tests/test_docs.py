@@ -26,6 +26,7 @@ import tests.django_site  # noqa: F401 - sets Django up
 from passerby import CustomerIO, Sitecore, Tracking
 from passerby.asgi import TrackingMiddleware
 from passerby.cli.outbox.command import SUBCOMMANDS
+from passerby.client.parts import MAX_IN_MEMORY, MAX_ON_DISK
 from passerby.collector import CollectorServer
 from passerby.collector.admin_api import AdminApi
 from passerby.collector.event_stream import EventStream
@@ -34,7 +35,6 @@ from passerby.collector.feed import Feed
 from passerby.collector.health import Health
 from passerby.collector.store import Store
 from passerby.django.conf import DjangoSettings
-from passerby.client.parts import MAX_IN_MEMORY, MAX_ON_DISK
 from passerby.settings.setting import types_of
 from passerby.settings.settings import Settings
 from passerby.testing import CapturedEvents

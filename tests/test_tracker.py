@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from passerby import Dropped, Receipt, RequestInfo, Tracker, ValidationError, current_tracker
+from passerby import Dropped, QueueReceipt, Receipt, RequestInfo, Tracker, ValidationError, current_tracker
 from passerby.client.current import reset_current, set_current
 from passerby.destinations import PersonalizationRequest
 from passerby.destinations.sitecore import Sitecore
@@ -32,6 +32,12 @@ from tests.making import BROWSER_ID, NAVIGATION, OTHER_ID, request
 
 MARKER = "a-value-that-nobody-may-see"
 NOW = 1_767_225_600.0
+
+
+def counted(number: int) -> QueueReceipt:
+    receipt = QueueReceipt()
+    receipt.resolve(number)
+    return receipt
 
 
 class FakeClient:
@@ -104,13 +110,13 @@ class FakeClient:
         self.dropped.append((reason, tuple(destinations)))
         return Receipt.dropped(reason, destinations)
 
-    def release_held(self, session: Session, visitor: str) -> int:
+    def release_held(self, session: Session, visitor: str) -> QueueReceipt:
         self.released.append(visitor)
-        return 2
+        return counted(2)
 
-    def clear_held(self, session: Session, visitor: str) -> int:
+    def clear_held(self, session: Session, visitor: str) -> QueueReceipt:
         self.cleared.append(visitor)
-        return 3
+        return counted(3)
 
     def ask_guest_id(self, browser_id: str | None, timeout: float | None) -> Future[str]:
         answer: Future[str] = Future()
@@ -252,8 +258,8 @@ class TestEvents:
     def test_the_queue_holds_events(self, tracker: Tracker, client: FakeClient) -> None:
         tracker.add_to_event_queue("ADD", {"a": 1})
         assert client.captured[0][2] is True
-        assert (tracker.process_event_queue(), client.released) == (2, [BROWSER_ID])
-        assert (tracker.clear_event_queue(), client.cleared) == (3, [BROWSER_ID])
+        assert (tracker.process_event_queue().count, client.released) == (2, [BROWSER_ID])
+        assert (tracker.clear_event_queue().count, client.cleared) == (3, [BROWSER_ID])
 
     async def test_questions(self, tracker: Tracker) -> None:
         assert await tracker.guest_id(1.5) == tracker.guest_id_sync(1.5) == f"guest of {BROWSER_ID} within 1.5"

@@ -28,7 +28,7 @@ from tests.making import eventually
 
 from .conftest import MakeSqlite
 from .process import Process, event_of
-from .surroundings import Deliverer, FaultyStore, MakeOutbox, record
+from .surroundings import Deliverer, FaultyStore, Listener, MakeOutbox, record
 
 
 def test_an_event_is_stored_delivered_and_its_observer_told(any_store: EventStore, make_outbox: MakeOutbox) -> None:
