@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -197,6 +198,28 @@ async def test_an_open_breaker_holds_back_all_but_one_probe(make_stage: MakeStag
         stage.now += 30.0
         await stage.settle()
     assert stage.count().delivered == 30
+
+
+async def test_the_log_has_one_warning_when_the_breaker_opens_and_one_line_when_it_closes(
+    make_stage: MakeStage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = make_stage()
+    stage.answer = lambda call: TransportError("cannot connect")
+    stage.tell("ada", "1")
+    with caplog.at_level(logging.INFO, "passerby.delivery"):
+        for _ in range(FAILURES + 3):
+            due = await stage.settle()
+            assert due is not None
+            stage.now = due
+        stage.answer = lambda call: OK
+        await stage.settle()
+        stage.tell("ada", "2")
+        await stage.settle()
+
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "a: 5 consecutive failures (cannot connect); delivery pauses and will retry"),
+        ("INFO", "a responds again; delivery continues"),
+    ]
 
 
 async def test_while_a_probe_is_under_way_there_is_nothing_to_look_for(make_stage: MakeStage) -> None:
