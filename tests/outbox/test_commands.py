@@ -273,12 +273,8 @@ def test_a_retry_behind_what_is_dropped_still_waits(make_store: MakeStore, clock
 
 
 @pytest.mark.parametrize("quota", [{"max_bytes": 2_000}, {"max_events": 5}])
-def test_nothing_makes_room_in_vain(
-    request: pytest.FixtureRequest, make_store: MakeStore, quota: dict[str, int]
-) -> None:
+def test_nothing_makes_room_in_vain(make_store: MakeStore, quota: dict[str, int]) -> None:
     """Decision "quotas": drop_oldest; an event that does not fit alone is dropped itself."""
-    if "sqlite" in request.node.name:
-        request.applymarker(pytest.mark.xfail(strict=True, reason="SQLite drops what waits for what cannot fit"))
     process = Process(make_store(when_full="drop_oldest", **quota))
     recorded = [process.put(f"visitor {number}") for number in range(4)]
     event = event_of("ada", size=5_000)
@@ -370,11 +366,9 @@ def test_a_writer_that_is_forgotten_begins_anew(process: Process, store: EventSt
 
 
 def test_texts_that_are_no_text_keep_nothing_else_from_being_stored(
-    request: pytest.FixtureRequest, process: Process
+    process: Process,
 ) -> None:
     """Of an exchange that is repeated until it works, no value may make it fail."""
-    if "sqlite" in request.node.name:
-        request.applymarker(pytest.mark.xfail(strict=True, reason="SQLite takes no text that UTF-8 cannot say"))
     process.send(
         recorded=[recorded_of(event_of("ada", id="event of ada"))],
         requests=[

@@ -15,7 +15,7 @@ import pytest
 
 from passerby.outbox.contract import StorageError
 from passerby.outbox.sqlite import directory as on_disk
-from passerby.outbox.sqlite.directory import DATABASE, NAME
+from passerby.outbox.sqlite.directory import DATABASE, NAME, StoreDirectory
 from tests.making import eventually
 
 from .conftest import MakeSqlite
@@ -62,7 +62,6 @@ def test_processes_are_woken_at_most_every_ten_milliseconds(make_sqlite: MakeSql
     assert len(woken) <= (ended - begun) / 0.01 + 2
 
 
-@pytest.mark.xfail(strict=True, reason="within 10 ms of a datagram none is sent, and none after them either")
 def test_the_last_event_of_a_burst_wakes_too(make_sqlite: MakeSqlite) -> None:
     """Decision "wake-up between processes": an event that follows another at once does not wait for the poll."""
     listener, woken = make_sqlite(), threading.Event()
@@ -76,6 +75,15 @@ def test_the_last_event_of_a_burst_wakes_too(make_sqlite: MakeSqlite) -> None:
         woken.clear()
         writer.put("ada")
         assert woken.wait(0.5)
+
+
+def test_a_directory_is_opened_while_another_object_has_the_turn(directory: Path) -> None:
+    """Decision "SQLite's turns": nothing waits for a turn without a limit."""
+    with StoreDirectory(directory).turn():
+        other = StoreDirectory(directory)
+        other.make()
+        with pytest.raises(StorageError, match="turn"), other.turn(0.01):
+            pass
 
 
 def test_two_objects_of_one_process_exclude_each_other(make_sqlite: MakeSqlite, directory: Path) -> None:

@@ -26,6 +26,7 @@ from .database import (
     CorruptDatabase,
     checkpoint,
     connect,
+    empty_log,
     give_back_space,
     never_close,
     translate,
@@ -33,7 +34,7 @@ from .database import (
 )
 from .directory import PATIENCE, StoreDirectory, WakeSockets, sync_file
 from .queue import STATES
-from .rows import SLOTS
+from .rows import SLOTS, sayable
 from .salvage import Salvage
 from .state import StoreState
 
@@ -102,7 +103,7 @@ class SqliteStore:
         self._version = self._changes = 0
         self._replaced = -_REPLACED_AT_MOST_EVERY
         self._salvages: list[Salvage] | None = None
-        self._is_short_of_space = self._is_checkpoint_due = False
+        self._is_short_of_space = self._is_checkpoint_due = self._has_erased = False
         self._pause = 0.0  # seconds between checkpoints
         self._sockets = WakeSockets(self.directory.path)
 
@@ -160,7 +161,11 @@ class SqliteStore:
         must_be_kept = self._synchronous == "FULL" and bool(batch.recorded or batch.outcomes or batch.requests)
         try:
             with self.directory.turn(self._patience):
-                result = self._exchange_in_turn(batch)
+                try:
+                    result = self._exchange_in_turn(batch)
+                except UnicodeEncodeError:
+                    batch = sayable(batch)
+                    result = self._exchange_in_turn(batch)
             if must_be_kept or self._is_checkpoint_due:
                 self._sync_log()
         except CorruptDatabase as error:
@@ -213,8 +218,9 @@ class SqliteStore:
             self._state = state
             if is_salvaged and self._salvages:
                 self._salvages.pop().finish()
-            if transaction.has_erased:
-                checkpoint(connection, "TRUNCATE")
+            self._has_erased |= transaction.has_erased
+            if self._has_erased:
+                self._has_erased = not empty_log(connection)
             elif self._is_short_of_space:
                 with suppress(StorageError):  # the batch is committed; the next one tries again
                     checkpoint(connection, "TRUNCATE")

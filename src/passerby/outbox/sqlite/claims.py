@@ -133,8 +133,8 @@ class StoreTransaction(RequestTransaction):
     def _followers(self, head: ClaimableRow, number: int, limit: int) -> Iterator[ClaimableRow]:
         """Yield what may be claimed together with a head."""
         for row in map(ClaimableRow._make, self._execute(_FOLLOWERS, (head.part, number, head.place, limit))):
-            is_free = not row.withdrawn and not row.lost and row.ready <= self._state.now
-            if not is_free or not is_genuine(row, number) or row.payload[:1] != head.payload[:1]:
+            is_free = is_genuine(row, number) and not row.withdrawn and not row.lost and row.ready <= self._state.now
+            if not is_free or row.payload[:1] != head.payload[:1]:
                 break
             yield row
 
@@ -157,6 +157,8 @@ class StoreTransaction(RequestTransaction):
             return None
         query = "SELECT min(ready) FROM entry WHERE destination = ? AND codec = ? AND head = 1"
         heads = [self._execute(query, (row.number, codec)).fetchone()[0] for codec in KNOWN]
+        if any(isinstance(head, str | bytes) for head in heads):
+            raise CorruptDatabase("queue damaged")  # it would never be due
         due = min((head for head in heads if head is not None), default=None)
         if due is None and row.counts.waiting:
             query = "SELECT 1 FROM entry WHERE destination = ? AND head = 1 LIMIT 1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -95,8 +96,11 @@ def connect(directory: StoreDirectory, *, read_only: bool = False) -> sqlite3.Co
         )
         try:
             _prepare(connection, directory.generation(), read_only=read_only)
-        except BaseException:
+        except BaseException as error:
             connection.close()
+            code = getattr(error, "sqlite_errorcode", None)
+            if code == sqlite3.SQLITE_READONLY and os.access(directory.database, os.W_OK):
+                raise CorruptDatabase("database damaged (says that it is read-only)") from error
             raise
     return connection
 
@@ -130,6 +134,8 @@ def _prepare(connection: sqlite3.Connection, generation: int, *, read_only: bool
         found = execute("SELECT value FROM state WHERE key = 'min_reader'").fetchone()
         if found is None or int(found[0]) > SCHEMA_VERSION:
             raise StorageError("the file is of a newer version of passerby; update this process", is_final=True)
+    if not read_only:
+        execute("DELETE FROM state WHERE 0")  # fails if nothing can be written
 
 
 def never_close(connection: Any) -> None:
@@ -146,6 +152,16 @@ def checkpoint(connection: sqlite3.Connection, mode: str = "PASSIVE") -> int:
     with translated():
         _, pages, written = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
         return int(pages - written)
+
+
+def empty_log(connection: sqlite3.Connection) -> bool:
+    """Write the log into the file and truncate it; in a turn. Returns False, at once, if a reader prevents it."""
+    with translated():
+        connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        finally:
+            connection.execute("PRAGMA busy_timeout = 1000")
 
 
 def give_back_space(connection: sqlite3.Connection) -> None:

@@ -28,7 +28,7 @@ RESERVE_SIZE = 14 << 20  # bytes; more than the log, which has to go into the fi
 PATIENCE = 1.0  # seconds for a turn
 _CORRUPT = re.compile(rf"{re.escape(DATABASE)}\.corrupt-\d+")
 _EARLIER = re.compile(r"\d+-[0-9a-f]+\.sqlite3|shared\.db")
-_WAKE, _END = "wake-", b"end"
+_WAKE = "wake-"
 _WAKE_EVERY = 0.01  # seconds
 _LOOK_EVERY = 1.0  # seconds between two looks for sockets
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "virtiofs", "fuse", "afs", "ceph", "glusterfs"}
@@ -127,11 +127,11 @@ class StoreDirectory:
         """Open the lock file, unless another store of this process has it open."""
         self.check_file(Path(self._lock_path))
         with _finding:
-            opened = _FileLock(self._lock_path)
-            self._lock = _locks.setdefault((os.getpid(), opened.identity), opened)
-            if self._lock is not opened:
-                with self._lock.mutex:  # closing a descriptor releases the lock that is held through another one
-                    del opened
+            # Not opened twice: closing a descriptor releases the lock that is held through another one.
+            self._lock = _locks.get((os.getpid(), identity_of(self._lock_path)))
+            if self._lock is None:
+                self._lock = _FileLock(self._lock_path)
+                _locks[os.getpid(), self._lock.identity] = self._lock
 
     def reset_after_fork(self) -> None:
         """In a forked child: the lock is the parent's."""
@@ -224,20 +224,18 @@ class WakeSockets:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._others: list[Path] = []
-        self._looked = self._woken = 0.0
+        self._looked = 0.0
         self._own: Path | None = None
+        self._receiver: socket.socket | None = None
 
     def wake(self) -> None:
-        """Wake the other processes that deliver, at most once in 10 ms."""
+        """Wake the other processes that deliver."""
         now = time.monotonic()
-        if now - self._woken < _WAKE_EVERY:
-            return
-        self._woken = now
         if now - self._looked > _LOOK_EVERY:
             self._looked = now
             self._others = [path for path in self._directory.glob(f"{_WAKE}*") if path != self._own]
         for path in self._others:
-            _send(path, b"")
+            _send(path)
 
     def listen(self, on_wake: Callable[[], None]) -> bool:
         """Call a function in a thread of its own when woken. Returns False where no socket can be bound."""
@@ -249,24 +247,25 @@ class WakeSockets:
         except OSError:
             receiver.close()
             return False
-        self._own = own
+        self._own, self._receiver = own, receiver
         threading.Thread(target=_receive, args=(receiver, on_wake), name="passerby-wake", daemon=True).start()
         return True
 
     def close(self) -> None:
         """End the listening thread and remove the socket."""
         own, self._own = self._own, None
-        if own is not None:
-            _send(own, _END)
+        if own is not None and self._receiver is not None:
+            with suppress(OSError):
+                self._receiver.shutdown(socket.SHUT_RDWR)
             with suppress(OSError):  # the directory may be gone
                 own.unlink()
 
 
-def _send(path: Path, message: bytes) -> None:
+def _send(path: Path) -> None:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             sender.setblocking(False)
-            sender.sendto(message, str(path))
+            sender.sendto(b"w", str(path))
     except ConnectionRefusedError:  # its process is gone
         path.unlink(missing_ok=True)
     except OSError:  # full, which wakes it as well, or gone
@@ -274,9 +273,14 @@ def _send(path: Path, message: bytes) -> None:
 
 
 def _receive(receiver: socket.socket, on_wake: Callable[[], None]) -> None:
+    """Call a function for what comes, at most once in 10 ms, until the socket is shut down."""
     with receiver:
-        while receiver.recv(8) != _END:
+        while receiver.recv(8):
+            with suppress(BlockingIOError):
+                while receiver.recv(8, socket.MSG_DONTWAIT):
+                    pass
             on_wake()
+            time.sleep(_WAKE_EVERY)
 
 
 def identity_of(file: str | int) -> tuple[int, int] | None:
@@ -313,5 +317,8 @@ def refusals() -> Generator[None]:
     """Raise StorageError for what the system refuses."""
     try:
         yield
+    except (FileExistsError, NotADirectoryError) as error:
+        reason = "found a file where a directory is needed; remove it, or name another directory"
+        raise StorageError(reason, is_final=True) from error
     except OSError as error:  # in a few words, without a path
         raise StorageError(os.strerror(error.errno).lower() if error.errno else "input or output failed") from error

@@ -55,12 +55,16 @@ class RawPages:
 
     Args:
         path: the database; the log has its name and `-wal`.
+
+    Attributes:
+        damaged: the numbers of the pages so far of which not all could be read.
     """
 
     def __init__(self, path: Path) -> None:
         self._file: BinaryIO = path.open("rb")
         self._log: BinaryIO | None = None
         self._in_log: dict[int, list[int]] = {}
+        self.damaged: set[int] = set()
         # Pages have our size whatever the header says: it may be damaged.
         self._in_file = -(-path.stat().st_size // PAGE_SIZE)
         with suppress(FileNotFoundError):
@@ -84,6 +88,8 @@ class RawPages:
             is_whole_page = yield from self._rows_of(page)
             if is_whole_page:
                 return
+            if page[:1] == _LEAF:  # else it may be one on which a row goes on
+                self.damaged.add(number)
 
     def _read_log(self, log: BinaryIO) -> None:
         """Note where the committed frames of each page are."""

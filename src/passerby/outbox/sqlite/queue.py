@@ -51,9 +51,11 @@ DELETE FROM event WHERE id = ? >> {SLOTS}
   AND NOT EXISTS (SELECT 1 FROM entry WHERE seq BETWEEN ? >> {SLOTS} << {SLOTS} AND ? | {LAST_SLOT})
 """  # noqa: S608 - numbers of ours
 _ENTRY = f"""
-SELECT e.destination, e.state, e.share, v.event_id, e.withdrawn, v.visitor, v.user_id, e.since
+SELECT e.destination, e.state, ifnull(CAST(e.share AS INTEGER), 0), v.event_id, e.withdrawn, v.visitor, v.user_id,
+  e.since
 FROM entry e LEFT JOIN event v ON v.id = e.seq >> {SLOTS} WHERE e.seq = ?
 """  # noqa: S608 - a number of ours
+_SETTLED = "SELECT ifnull(CAST(share AS INTEGER), 0), token FROM entry WHERE seq = ? AND state = 0"
 _RETRY = """
 UPDATE entry SET token = NULL, lost = 0, ready = ?, attempts = attempts - ?, reason = coalesce(?, reason) WHERE seq = ?
 """
@@ -130,7 +132,8 @@ class QueueTransaction:
             if self._execute(query, (part,)).fetchone()[0] >= self._quotas.max_held:
                 return FULL
         number, size = len(event.destinations), len(event.payload)
-        if self._quotas.when_full == "drop_oldest" and not self._has_room(number, size):
+        fits_alone = number <= self._quotas.max_events and size <= self._quotas.max_bytes
+        if self._quotas.when_full == "drop_oldest" and fits_alone and not self._has_room(number, size):
             query = "SELECT seq FROM entry WHERE state < 2 AND token IS NULL ORDER BY seq LIMIT ?"
             for (seq,) in self._execute(query, (number + 100,)).fetchall():
                 self.drop([seq], FULL)
@@ -147,8 +150,8 @@ class QueueTransaction:
     def settle(self, outcomes: Sequence[Settlement]) -> None:
         """Apply outcomes: delivered ones first, so that what follows them is the head when its own is applied."""
         for outcome in sorted(outcomes, key=lambda outcome: outcome.kind != "delivered"):
-            claim, query = outcome.claim, "SELECT share, token FROM entry WHERE seq = ? AND state = 0"
-            found = self._execute(query, (claim.key,)).fetchone()
+            claim = outcome.claim
+            found = self._execute(_SETTLED, (claim.key,)).fetchone()
             if found is None or (outcome.kind != "delivered" and found[1] != int(claim.token)):
                 self._result.late += 1
             elif outcome.kind == "delivered":
@@ -196,7 +199,7 @@ class QueueTransaction:
             number, state, share, event_id, *_ = self._entry(seq)
             name = self._state.name_of(number)
             self._remove(seq, share, is_dead=state == STATES.index("dead"))
-            if name is not None and state < len(STATES):  # else the row is damaged
+            if name is not None and state in range(len(STATES)):  # else the row is damaged
                 self._state.of(name).counts.drop(STATES[int(state)], reason)
                 self.note(event_id or "", name, Dropped(reason))
                 self._result.dropped.append((event_id or "", name, reason))

@@ -24,7 +24,7 @@ UPDATE entry SET state = 0, place = ?, ready = ?, head = NOT EXISTS (SELECT 1 FR
   WHERE o.part = entry.part AND o.state = 0 AND o.destination = entry.destination) WHERE seq = ?
 """
 _LETTERS = f"""
-SELECT e.seq, e.destination, e.share FROM entry e JOIN event v ON v.id = e.seq >> {SLOTS}
+SELECT e.seq, e.destination, ifnull(CAST(e.share AS INTEGER), 0) FROM entry e JOIN event v ON v.id = e.seq >> {SLOTS}
 WHERE e.state = 2 AND e.destination = ? AND (? IS NULL OR v.event_id = ?) ORDER BY e.place
 """  # noqa: S608 - a number of ours
 _VISITS = "SELECT key FROM link WHERE kind = 'visit' AND browser_id = ?"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from ..codec import is_whole
@@ -40,6 +41,18 @@ class ClaimableRow(NamedTuple):
         return self.lost + (self.token is not None)
 
 
+def sayable(value: Any) -> Any:
+    """Return a copy with an escape for each lone surrogate, which UTF-8 cannot say."""
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, list | tuple):
+        items = [sayable(item) for item in value]
+        return items if isinstance(value, list) else getattr(value, "_make", tuple)(items)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{field.name: sayable(getattr(value, field.name)) for field in fields(value)})
+    return value
+
+
 def part_of(visitor: str) -> int:
     """Return the number of a visitor's partition. Two visitors with the same one would only wait for each other."""
     digest = hashlib.blake2b(visitor.encode("utf-8", "surrogatepass"), digest_size=8).digest()
@@ -60,6 +73,8 @@ def entry_sum(seq: int, destination: int) -> int:
 def is_genuine(row: ClaimableRow, destination: int) -> bool:
     """Return whether a row is as it was written."""
     if row.event_id is None or row.sum != entry_sum(row.seq, destination) or not isinstance(row.payload, bytes):
+        return False
+    if not all(isinstance(number, int | float) for number in (row.lost, row.attempts, row.since, row.ready)):
         return False
     check = event_sum(row.event_id, row.visitor, row.user_id, row.browser_id, row.names)
     return check == row.event_sum and is_whole(row.payload)

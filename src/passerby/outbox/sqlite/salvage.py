@@ -41,7 +41,7 @@ class Salvage:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._steps: Iterator[None] | None = None
-        self._count = 0
+        self._count = self._damaged = 0
 
     def restart(self) -> None:
         """Begin again, because what was salvaged was not committed, or is in another file."""
@@ -60,7 +60,8 @@ class Salvage:
             for _ in self._steps:
                 if time.monotonic() > until:
                     return False
-            log.warning("%d events of the damaged file %s wait again", self._count, self._path.name)
+            message = "%d events of the damaged file %s wait again; %d of its pages could not be read in full"
+            log.warning(message, self._count, self._path.name, self._damaged)
         state.values["salvager"] = None
         return True
 
@@ -86,6 +87,7 @@ class Salvage:
                     if isinstance(row, EventRow):
                         self._restore(row)
                 yield
+            self._damaged = len(pages.damaged)
         finally:
             pages.close()
 
