@@ -100,7 +100,8 @@ class SqliteStore:
         self._identity: tuple[int, int] | None = None
         self._log: int | None = None
         self._state: StoreState | None = None
-        self._version = self._changes = 0
+        self._version: int = 0
+        self._changes: int = 0
         self._replaced = -_REPLACED_AT_MOST_EVERY
         self._salvages: list[Salvage] | None = None
         self._is_short_of_space = self._is_checkpoint_due = self._has_erased = False
@@ -238,7 +239,7 @@ class SqliteStore:
 
     def _load_state(self, connection: sqlite3.Connection, writer: str) -> StoreState:
         """Read the rows of the state, unless no other process has written since they were read."""
-        version = connection.execute("PRAGMA data_version").fetchone()[0]
+        version: int = connection.execute("PRAGMA data_version").fetchone()[0]
         state, self._state = self._state, None  # until this transaction is committed
         if state is None or state.writer != writer or version != self._version:
             state = StoreState(connection, writer)

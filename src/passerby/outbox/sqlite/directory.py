@@ -306,8 +306,9 @@ def _filesystem_of(path: Path, mounts: Path) -> str:
 
 def sync_file(descriptor: int) -> None:
     """Have the disk keep what was written to a file."""
-    if hasattr(fcntl, "F_FULLFSYNC"):  # macOS, whose fsync leaves it in the disk's cache
-        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+    full: int | None = getattr(fcntl, "F_FULLFSYNC", None)
+    if full is not None:  # macOS, whose fsync leaves it in the disk's cache
+        fcntl.fcntl(descriptor, full)
     else:
         os.fdatasync(descriptor)
 
