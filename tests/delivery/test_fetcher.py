@@ -7,6 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from uuid import uuid4
 
 import pytest
@@ -18,11 +19,13 @@ from passerby.browser_ids.pool import BrowserIdPool
 from passerby.delivery.sender import NoBrowserId, RetryPlan
 from passerby.delivery.transport import TransportError
 from passerby.destinations import DestinationResponse, OutgoingRequest
-from passerby.outbox.contract import BrowserLink
+from passerby.outbox.contract import BrowserLink, StorageError
 from passerby.outbox.memory import MemoryStore
 from passerby.outbox.outbox import Outbox
 from passerby.outbox.service import FAILURES, LONGEST
 from passerby.values.browser_id import BrowserIdFormat
+from tests.making import PATIENCE
+from tests.outbox.surroundings import FaultyStore
 
 MANY = 100  # sessions in one batch
 
@@ -63,13 +66,15 @@ def outbox() -> Iterator[Outbox]:
     outbox.close(10.0)
 
 
-def make_fetcher(service: Service, outbox: Outbox, pool: BrowserIdPool | None = None) -> BrowserIdFetcher:
+def make_fetcher(
+    service: Service, outbox: Outbox, pool: BrowserIdPool | None = None, timeout: float = 10.0
+) -> BrowserIdFetcher:
     return BrowserIdFetcher(
         Sitecore(client_key="key", target_url="http://localhost", point_of_sale="shop"),
         BrowserIdFormat(),
         pool or BrowserIdPool(lambda: None, 0, time.monotonic),
         outbox,
-        RetryPlan(base=1.0, cap=300.0, age=1000.0, concurrency=10, timeout=10.0),
+        RetryPlan(base=1.0, cap=300.0, age=1000.0, concurrency=10, timeout=timeout),
         service.perform,
         time.monotonic,
         lambda: None,
@@ -124,6 +129,31 @@ def test_while_the_breaker_is_open_nobody_is_asked_for_an_id(outbox: Outbox) -> 
     assert service.asked == asked == FAILURES
     assert caught.value.after is not None
     assert 0.0 <= caught.value.after <= 1.0
+
+
+def test_a_store_that_cannot_link_does_not_keep_a_connection_waiting() -> None:
+    """What has an ID can be delivered meanwhile, which may be what makes room on the disk."""
+    store = FaultyStore()
+    outbox = Outbox(store)
+    service = Service()
+    fetcher = make_fetcher(service, outbox, timeout=0.05)
+    store.fails = StorageError("no space for the link")
+
+    async def find_until_it_works() -> str:
+        for _ in range(2):
+            with pytest.raises(NoBrowserId):
+                await fetcher.find("session")
+        store.fails = None
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                with suppress(NoBrowserId):
+                    return await fetcher.find("session")
+
+    found = asyncio.run(find_until_it_works())
+
+    assert service.made == 1, "the ID that was fetched at first is the one"
+    assert outbox.ask(BrowserLink("visit", "session", "another")).result(30) == found
+    outbox.close(10.0)
 
 
 # The breaker.

@@ -92,12 +92,19 @@ class BrowserIdFetcher:
         return self.breaker.next_attempt_at if self.breaker.next_attempt_at > now else None
 
     async def find(self, visitor: str) -> str:
-        """Get an ID for a session without one, once for all its events, and link it. Raises NoBrowserId."""
+        """Get an ID for a session without one, once for all its events, and link it. Raises NoBrowserId.
+
+        A search that takes longer than a request goes on, and the next call waits for it again.
+        """
         pending = self._links.get(visitor)
         if pending is None:
             pending = self._links[visitor] = asyncio.ensure_future(self._find(visitor))
             pending.add_done_callback(lambda found: self._forget(visitor, found))
-        return await asyncio.shield(pending)
+        try:
+            async with asyncio.timeout(self._plan.timeout):
+                return await asyncio.shield(pending)
+        except TimeoutError:
+            raise NoBrowserId("no browser ID in time") from None
 
     def _forget(self, visitor: str, found: asyncio.Future[str]) -> None:
         self._links.pop(visitor, None)
