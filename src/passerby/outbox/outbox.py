@@ -307,7 +307,7 @@ class Outbox:
             return self.unstored
         if not self._in_flight.is_delivering:
             return max(self.unstored, self.unsettled)
-        if is_stored and not self.unsettled:
+        if is_stored and not self.unsettled and not any(each.waiting for each in self._exchanger.counts.values()):
             return 0
         for name in self._exchanger.counts:
             self._exchanger.report(ServiceReport(name, "hurry", after=timeout))
