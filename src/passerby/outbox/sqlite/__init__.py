@@ -45,8 +45,6 @@ Synchronous = Literal["NORMAL", "FULL"]
 POLL = 1.0  # seconds, beside the sockets
 POLL_WITHOUT_SOCKETS = 0.1
 _PAGES_OF_EACH = 6  # that a transaction writes besides one for each row that it changes
-_SHORTEST_LOG = 6 << 20  # bytes of the log that are worth a checkpoint
-_LONGEST_LOG = 12 << 20  # from which any process makes one, at any time
 _PACE = 200  # checkpoints take one of so many seconds
 _PATIENCE_WITH_ONE = 0.1  # seconds for a process to make its checkpoint
 _NO_DELIVERER = 10.0  # seconds after which others make the checkpoints of a deliverer
@@ -258,7 +256,8 @@ class SqliteStore:
         size += sum(len(event.payload) for event in batch.recorded)
         values["log"] = size if is_empty else values["log"] + size
         is_ours = bool(batch.wanted) or state.deliverer_age is None or state.deliverer_age > _NO_DELIVERER
-        if values["log"] > (_SHORTEST_LOG if is_ours and now >= values["checkpoint"] else _LONGEST_LOG):
+        longest = self.directory.longest_log  # half of it is worth a checkpoint
+        if values["log"] > (longest // 2 if is_ours and now >= values["checkpoint"] else longest):
             values["checkpoint"] = now + max(self._pause, _PATIENCE_WITH_ONE)  # nobody else tries meanwhile
             self._is_checkpoint_due = True
 
@@ -266,7 +265,7 @@ class SqliteStore:
         """Write the log into the file, so seldom that others hardly wait for it. It was synced before this turn."""
         self._is_checkpoint_due = False
         began = time.monotonic()
-        if checkpoint(connection) * PAGE_SIZE > 2 * _LONGEST_LOG:
+        if checkpoint(connection) * PAGE_SIZE > 2 * self.directory.longest_log:
             checkpoint(connection, "RESTART")  # a reader holds it up
         give_back_space(connection)
         self._pause = _PACE * (time.monotonic() - began)

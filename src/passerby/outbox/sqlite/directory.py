@@ -24,7 +24,7 @@ NAME = "passerby-store"
 MOUNTS = Path("/proc/self/mountinfo")
 DATABASE = "events.sqlite3"
 BESIDE = ("", "-wal", "-shm", "-journal")  # what SQLite makes
-RESERVE_SIZE = 14 << 20  # bytes; more than the log, which has to go into the file, has at most
+RESERVE_SIZE = 14 << 20  # bytes; on a small volume a sixth of it
 PATIENCE = 1.0  # seconds for a turn
 _CORRUPT = re.compile(rf"{re.escape(DATABASE)}\.corrupt-\d+")
 _EARLIER = re.compile(r"\d+-[0-9a-f]+\.sqlite3|shared\.db")
@@ -95,6 +95,9 @@ class StoreDirectory:
     Args:
         directory: the named directory; made with its parents when the store is first used.
         mounts: lists the file systems, where the system has such a list.
+
+    Attributes:
+        reserve_size: how many bytes are set aside for the time when the disk is full.
     """
 
     def __init__(self, directory: str | os.PathLike[str], mounts: Path = MOUNTS) -> None:
@@ -106,6 +109,12 @@ class StoreDirectory:
         self._database_path = str(self.database)
         self._mounts = mounts
         self._lock: _FileLock | None = None
+        self.reserve_size: int = RESERVE_SIZE
+
+    @property
+    def longest_log(self) -> int:
+        """How many bytes the log may have, so that it goes into the file when the reserve is released."""
+        return self.reserve_size * 6 // 7
 
     def make(self) -> None:
         """Make the directories and the lock file. Raises StorageError."""
@@ -121,6 +130,8 @@ class StoreDirectory:
             found = self.path.lstat()
             if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
                 raise StorageError(f"{NAME} is no directory of this user's own with mode 0700", is_final=True)
+            disk = os.statvfs(self.path)
+            self.reserve_size = min(RESERVE_SIZE, disk.f_blocks * disk.f_frsize // 6)
             self._find_lock()
 
     def _find_lock(self) -> None:
@@ -162,10 +173,10 @@ class StoreDirectory:
         """Return which file the database is, or None without one."""
         return identity_of(self._database_path)
 
-    def has_space(self, size: int = 2 * RESERVE_SIZE) -> bool:
-        """Return whether the disk has so many bytes free for this user."""
+    def has_space(self, size: int | None = None) -> bool:
+        """Return whether the disk has so many bytes free for this user, by default twice the reserve."""
         found = os.statvfs(self.path)
-        return found.f_bavail * found.f_frsize > size
+        return found.f_bavail * found.f_frsize > (2 * self.reserve_size if size is None else size)
 
     def quarantine(self) -> Path:
         """Rename the database and all that belongs to it. Returns its new name."""
@@ -197,9 +208,9 @@ class StoreDirectory:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(descriptor, 0, RESERVE_SIZE)
+                os.posix_fallocate(descriptor, 0, self.reserve_size)
             else:
-                os.write(descriptor, bytes(RESERVE_SIZE))
+                os.write(descriptor, bytes(self.reserve_size))
         except OSError:
             path.unlink()
         finally:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from zlib import crc32
 
 from ..codec import is_whole
@@ -46,8 +47,9 @@ def sayable(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode(errors="backslashreplace").decode()
     if isinstance(value, list | tuple):
-        items = [sayable(item) for item in value]
-        return items if isinstance(value, list) else getattr(value, "_make", tuple)(items)
+        items: list[Any] = [sayable(item) for item in cast("Sequence[Any]", value)]
+        make: Callable[[list[Any]], Any] = list if isinstance(value, list) else getattr(type(value), "_make", tuple)
+        return make(items)
     if is_dataclass(value) and not isinstance(value, type):
         return replace(value, **{field.name: sayable(getattr(value, field.name)) for field in fields(value)})
     return value
