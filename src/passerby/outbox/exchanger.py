@@ -136,7 +136,7 @@ class StoreExchanger:
         self._has_news = True
 
     def count_next(self) -> Future[None]:
-        """Have the next exchange bring all counts. Returns a future that is done then."""
+        """Have the next exchange bring all counts. Returns a future that is done then, also if the exchange fails."""
         counted: Future[None] = Future()
         self._counting.append(counted)
         self._has_news = True
@@ -191,7 +191,7 @@ class StoreExchanger:
                 log.exception("internal error in the outbox's store; will retry")
             self._settled.extendleft(reversed(settled))
             self._reports.extendleft(reversed(reports))
-            self._counting.extend(counting)
+            _complete(counting)  # with what is known
             self._note_trouble(getattr(error, "reason", "internal error"), now)
             return False
         finally:
@@ -200,9 +200,7 @@ class StoreExchanger:
             self._note_result(batch, part, result, now)
         except Exception:  # of an observer, or of who takes the claims: they are due again when their lease ends
             log.exception("internal error in the outbox")
-        for counted in counting:
-            if counted.set_running_or_notify_cancel():
-                counted.set_result(None)
+        _complete(counting)
         return True
 
     def _next_part(self, now: float) -> tuple[BufferedPart, int]:
@@ -286,6 +284,12 @@ class StoreExchanger:
         elif is_late and not self._has_warned:
             log.warning("events are due, and no process delivers them; run a worker, or deliver here")
         self._has_warned = is_late
+
+
+def _complete(futures: Sequence[Future[None]]) -> None:
+    for future in futures:
+        if future.set_running_or_notify_cancel():
+            future.set_result(None)
 
 
 def _take(queue: deque[Any]) -> list[Any]:
