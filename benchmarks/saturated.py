@@ -12,13 +12,14 @@ does not get to the point at which its threads compete. Fails if a target of `ta
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from operator import truediv
 from pathlib import Path
@@ -27,9 +28,9 @@ from typing import NamedTuple
 from urllib.request import urlopen
 
 from .measure import Result, Spread, pairwise, percentile, take_turns
-from .saturated_app import BARE, NAMES, SQLITE
+from .saturated_app import BARE, NAMES, ON_DISK, WORKER
 from .sink import running_sink
-from .traffic import COOKIE_NAME
+from .traffic import CLIENT_KEY, COOKIE_NAME
 
 TITLE = "uvicorn with one page view per request: requests, p99, and events that arrive; beside other libraries"
 
@@ -57,7 +58,7 @@ class Run(NamedTuple):
         p99: milliseconds within which 99 % of the answers came.
         recorded: page views of the app.
         at_end: events that had arrived when the load ended.
-        after_exit: events that had arrived when the process had ended.
+        after_exit: events that had arrived when the process had ended, and where there is a worker, it was done.
         kept: events that wait on disk for the next process.
         exit: seconds that the exit took.
     """
@@ -111,7 +112,12 @@ def _compare(ones: Sequence[Run], others: Sequence[Run], figure: str) -> Spread:
 
 
 def _measure(name: str, pace: int | None) -> Run:
-    with TemporaryDirectory() as directory, running_sink() as sink, _running_app(name, sink, directory) as app:
+    with (
+        TemporaryDirectory() as directory,
+        running_sink() as sink,
+        _running_worker(sink, directory) if name == WORKER else nullcontext(),
+        _running_app(name, sink, directory) as app,
+    ):
         port = _line_of(app)
         url = f"http://127.0.0.1:{int(port)}/shoes"
         _load(url, None, 0.5)  # caches fill, threads start
@@ -122,7 +128,10 @@ def _measure(name: str, pace: int | None) -> Run:
         took = time.perf_counter() - begun
         counted = json.loads(rest.splitlines()[-1])
         time.sleep(0.1)  # what the sink has received, it may not have read
-        kept = counted.get("waiting", 0) if name == SQLITE else 0
+        until = time.monotonic() + (PATIENCE if name == WORKER else 0.0)
+        while _count(sink) < counted["requests"] and time.monotonic() < until:
+            time.sleep(0.1)  # the worker goes on
+        kept = counted.get("waiting", 0) if name in ON_DISK and name != WORKER else 0
         return Run(rate, p99, counted["requests"], at_end, _count(sink), kept, took)
 
 
@@ -155,6 +164,27 @@ def _count(sink: str) -> int:
 def _line_of(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return process.stdout.readline()
+
+
+@contextmanager
+def _running_worker(sink: str, directory: str) -> Iterator[None]:
+    """Run the process that delivers for an app; it ends after the app."""
+    settings = {
+        "PASSERBY_SITECORE_CLIENT_KEY": CLIENT_KEY,
+        "PASSERBY_SITECORE_TARGET_URL": sink,
+        "PASSERBY_SITECORE_POINT_OF_SALE": "shop",
+        "PASSERBY_BROWSER_ID_POOL_SIZE": "0",
+        "PASSERBY_OUTBOX": f"sqlite://{directory}",
+        "PASSERBY_DELIVER": "worker",
+    }
+    command = [sys.executable, "-m", "passerby.cli.main", "worker"]
+    with subprocess.Popen(
+        command, env={**os.environ, **settings}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT
+    ) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
 
 
 @contextmanager

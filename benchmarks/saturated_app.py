@@ -42,7 +42,9 @@ from .traffic import CLIENT_KEY, COOKIE_NAME
 
 BARE, SEGMENT, POSTHOG = "bare", "Segment", "PostHog"
 SITECORE, CUSTOMERIO, SQLITE = "passerby, Sitecore", "passerby, Customer.io", "passerby, Customer.io, SQLite"
-NAMES = (BARE, SEGMENT, POSTHOG, SITECORE, CUSTOMERIO, SQLITE)
+WORKER = "passerby, Sitecore, SQLite, worker"
+ON_DISK = (SQLITE, WORKER)
+NAMES = (BARE, SEGMENT, POSTHOG, SITECORE, CUSTOMERIO, SQLITE, WORKER)
 
 PAGE = "<!doctype html><title>Shoes</title>" + "<p>A shoe.</p>" * 100
 PROPERTIES = {f"property_{number}": number for number in range(10)}
@@ -85,7 +87,7 @@ def _make_app(name: str, sink: str, directory: str) -> tuple[Starlette, Record]:
 def _make_tracked_app(name: str, sink: str, directory: str) -> tuple[Starlette, Record]:
     destination: Any = (
         Sitecore(client_key=CLIENT_KEY, target_url=sink, point_of_sale="shop")
-        if name == SITECORE
+        if name in (SITECORE, WORKER)
         else CustomerIO(write_key=CLIENT_KEY, target_url=sink)
     )
     tracking = Tracking(
@@ -93,7 +95,8 @@ def _make_tracked_app(name: str, sink: str, directory: str) -> tuple[Starlette, 
         channel="WEB",
         currency="EUR",
         browser_id_pool_size=0,
-        outbox=f"sqlite:///{directory}" if name == SQLITE else "memory",
+        outbox=f"sqlite://{directory}" if name in ON_DISK else "memory",
+        deliver="worker" if name == WORKER else "thread",
         cookie_name=COOKIE_NAME,
     )
     _figures["waiting"] = lambda: sum(ledger.pending for ledger in tracking.stats().destinations.values())

@@ -83,6 +83,9 @@ TARGETS: dict[str, Target] = {
         f"saturated: passerby, {name}, p99 / bare": Target(limit, always=True)
         for name, limit in {"Sitecore": 10.0, "Customer.io": 6.0, "Customer.io, SQLite": 12.0}.items()
     },
+    "saturated: passerby, Sitecore, SQLite, worker, requests / bare": Target(0.5, at_least=True),
+    "saturated: passerby, Sitecore, SQLite, worker, p99 / bare": Target(4.0),
+    "saturated: passerby, Sitecore, SQLite, worker, lost": Target(0, always=True),
     "saturated: passerby, Customer.io, lost": Target(0, always=True),
     "saturated: passerby, Customer.io, SQLite, lost": Target(0, always=True),
     **{

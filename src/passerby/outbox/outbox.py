@@ -343,6 +343,8 @@ class Outbox:
         self._thread.stop(timeout)
         self._thread.join(timeout)
         self._thread = self._make_thread()
+        if len(self._buffer) and self._exchanger.trouble is None:  # recorded since the last exchange
+            self._wake()
         return self.unstored
 
     def abandon(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, NamedTuple, cast
 from zlib import crc32
@@ -46,12 +46,12 @@ def sayable(value: Any) -> Any:
     """Return a copy with an escape for each lone surrogate, which UTF-8 cannot say."""
     if isinstance(value, str):
         return value.encode(errors="backslashreplace").decode()
-    if isinstance(value, list | tuple):
-        items: list[Any] = [sayable(item) for item in cast("Sequence[Any]", value)]
-        make: Callable[[list[Any]], Any] = list if isinstance(value, list) else getattr(type(value), "_make", tuple)
-        return make(items)
-    if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{field.name: sayable(getattr(value, field.name)) for field in fields(value)})
+    kind: Any = cast("object", value).__class__
+    if kind is list or isinstance(value, tuple):
+        items = [sayable(item) for item in cast("Sequence[Any]", value)]
+        return items if kind is list else getattr(kind, "_make", tuple)(items)
+    if is_dataclass(kind):
+        return replace(value, **{field.name: sayable(getattr(value, field.name)) for field in fields(kind)})
     return value
 
 
