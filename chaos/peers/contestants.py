@@ -64,7 +64,7 @@ class Contestant(NamedTuple):
 
 
 class OwnClient:
-    """passerby. With the outbox on disk, a call counts when the event is in the file, and that wait is measured."""
+    """passerby. With the outbox on disk, a call counts when the event is stored, and that wait is measured."""
 
     def __init__(self, url: str, outbox: str) -> None:
         sitecore = Sitecore(client_key="chaos", target_url=url, point_of_sale="shop")

@@ -201,7 +201,7 @@ def _open_parent(directory: Path) -> None:
 
 
 def damaged(trial: Trial) -> Iterator[Finding]:
-    """Damage the file of a dead process; the next one starts, saves what can be read, and sets the file aside."""
+    """Damage the file of a dead process; the next one starts, quarantines the file, and saves what can be read."""
     with ThreadPoolExecutor(3) as pool:
         jobs = [
             pool.submit(_damage, name, damage, at_least, Random(trial.random.random()))
@@ -241,7 +241,7 @@ def _damage(name: str, damage: Callable[[Path, Random], None], at_least: int, ra
         if name == "a newer version's schema":
             finding.expect(path.exists() and not aside, "the file was not left to the newer version")
         elif name != "0 bytes":  # as of a process that died before it had written anything
-            finding.expect(bool(aside) and path.exists(), "the file was not set aside")
+            finding.expect(bool(aside) and path.exists(), "the file was not quarantined")
         return finding
 
 

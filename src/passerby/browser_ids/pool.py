@@ -32,8 +32,8 @@ class BrowserIdCounts:
         returned: IDs returned unused.
         ready: IDs available for visitors.
         failed: failed attempts to get an ID.
-        claimed: unused IDs taken over from other processes, or from this one before a restart.
-        kept: unused IDs left for other processes when this one closed.
+        claimed: unused IDs from the store, of other processes or of this one before a restart.
+        kept: unused IDs given to the store when this process closed.
     """
 
     made: int

@@ -113,7 +113,7 @@ class Delivery:
     # Called by the app's threads.
 
     def start(self, *, delivers: bool | None = None) -> None:
-        """Start the thread, fill the pool, and look for events of earlier processes.
+        """Start the thread, fill the pool, and claim what waits in the store.
 
         Args:
             delivers: whether events are sent here from now on; by default as before.

@@ -56,13 +56,13 @@ class Settings:
     """Signs the cookies; a list rotates keys, the first signs. Without one nothing is signed, users are not
     remembered over requests, and a cookie is not renewed before its time is up."""
     outbox: str = setting("memory", SettingType("text"))
-    """Where events wait: `"memory"` loses them with the process; `"sqlite:///var/lib/shop/outbox"` keeps them in
-    files of that directory, which is made if need be, and loses nothing."""
+    """Where events wait: `"memory"` loses them with the process; `"sqlite:///var/lib/shop/outbox"` keeps them in a
+    file in that directory, which is made if need be and shared by the processes of the host."""
     deliver: Deliver = setting("thread", Choice(Deliver))
     """Who sends the events: `"thread"`, a thread of each process of the app; or `"worker"`, a process of its own,
     [`passerby worker`](deployment.md#worker), for apps that keep their processes busy."""
     sqlite_synchronous: Synchronous = setting("NORMAL", Choice(Synchronous))
-    """What an event in a file survives: `"NORMAL"` the death of the process, `"FULL"` a power cut too."""
+    """What a stored event survives on disk: `"NORMAL"` the death of the process, `"FULL"` a power cut too."""
 
     channel: str | None = setting(None, ShortText())
     """Default for event data, such as `"WEB"`."""
@@ -163,9 +163,9 @@ class Settings:
     browser_id_timeout: float = setting(0.25, Seconds())
     """How long a new visitor's request may wait for a browser ID when none is ready."""
     store_timeout: float | None = setting(0.05, Seconds(or_none=True))
-    """How long a response may wait until the events of its request are in the file; `None` (in the environment
-    `none`) waits without limit, unless the disk accepts nothing. After a timeout the response starts before its
-    events are in the file (`Stats.store_timeouts`); if the process is killed then, they are lost."""
+    """How long a response may wait until the events of its request are stored; `None` (in the environment `none`)
+    waits without limit, unless the disk accepts nothing. After a timeout the response starts before its events are
+    stored (`Stats.store_timeouts`); if the process is killed then, they are lost."""
     close_timeout: float = setting(2.0, Seconds())
     """How long the interpreter's exit may be delayed to deliver waiting events."""
     request_timeout: float = setting(10.0, Seconds())

@@ -311,7 +311,7 @@ class SqliteStore:
         self._identity, self._is_checkpoint_due = None, False
 
     def _replace_database(self, error: CorruptDatabase) -> None:
-        """Set a damaged file aside, and begin a new one; in a turn. Raises StorageError if that has just been done."""
+        """Quarantine a damaged file, and begin a new one; in a turn. Raises StorageError if that has just been done."""
         if time.monotonic() - self._replaced < _REPLACED_AT_MOST_EVERY:
             raise error
         identity = self.directory.identity()

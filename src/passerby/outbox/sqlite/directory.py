@@ -97,7 +97,7 @@ class StoreDirectory:
         mounts: lists the file systems, where the system has such a list.
 
     Attributes:
-        reserve_size: how many bytes are set aside for the time when the disk is full.
+        reserve_size: how many bytes are reserved for the time when the disk is full.
     """
 
     def __init__(self, directory: str | os.PathLike[str], mounts: Path = MOUNTS) -> None:
@@ -197,10 +197,10 @@ class StoreDirectory:
         """Return the quarantined databases, the oldest first."""
         return sorted(path for path in self.path.glob(f"{DATABASE}.*") if _CORRUPT.fullmatch(path.name))
 
-    # Some space is set aside for the time when the disk is full.
+    # Some space is reserved for the time when the disk is full.
 
     def reserve(self) -> bool:
-        """Set aside some space. Returns whether it is; it needs much free space."""
+        """Reserve some space. Returns whether it is reserved; it needs much free space."""
         path = self.path / "reserve"
         self.check_file(path)
         if path.exists() or not self.has_space():
