@@ -275,6 +275,7 @@ class ExchangeResult:
         counts: by destination, of those that wanted or touched something, or of all if the batch asked for counts.
         room: how many more entries the store takes; 0 or less if it is full.
         deliverer_age: seconds since any process last claimed, or None if none has.
+        goes_on: whether the store has work of its own left, such as salvage, so that the next exchange comes soon.
     """
 
     previous: int
@@ -287,6 +288,7 @@ class ExchangeResult:
     counts: Mapping[str, DestinationCounts] = field(default_factory=dict[str, DestinationCounts])
     room: int = 1
     deliverer_age: float | None = None
+    goes_on: bool = False
 
     @property
     def is_full(self) -> bool:

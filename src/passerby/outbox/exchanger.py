@@ -231,6 +231,7 @@ class StoreExchanger:
             number = self._buffer.send_again(now)
             self.lost_batches += number
             log.error("the store has lost acknowledged events; the last %d are stored again", number)
+        self._has_news |= result.goes_on
         self._acknowledged = result.number
         if batch.number:
             self._numbered = now

@@ -338,8 +338,11 @@ class Outbox:
     def close(self, timeout: float) -> int:
         """Store what waits, give claims back, and let go of the store. Returns how many events are not stored."""
         self._in_flight.wish({})
-        for claim in self._in_flight.claims:
+        claims = self._in_flight.claims
+        for claim in claims:
             self.settle(claim, "unsent")
+        for name in {claim.destination for claim in claims}:  # one of them may be the breaker's probe
+            self._exchanger.report(ServiceReport(name, "abandoned"))
         self._thread.stop(timeout)
         self._thread.join(timeout)
         self._thread = self._make_thread()

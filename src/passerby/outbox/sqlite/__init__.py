@@ -217,6 +217,7 @@ class SqliteStore:
             self._state = state
             if is_salvaged and self._salvages:
                 self._salvages.pop().finish()
+            result.goes_on = bool(self._salvages)
             self._has_erased |= transaction.has_erased
             if self._has_erased:
                 self._has_erased = not empty_log(connection)
