@@ -25,7 +25,7 @@ SUPERVISED = "--supervised"  # the worker's option for its end of the socket
 END, NOW = b"e", b"n"  # to the worker: the app has ended; end at once
 
 START_TIMEOUT = 60.0  # seconds for the worker to load the app, before the app is started anyway
-END_TIMEOUT = 5.0  # seconds for the worker to end, beyond the app's close_timeout
+END_TIMEOUT = 10.0  # seconds for the worker to end, beyond the app's close_timeout
 UNKNOWN_CLOSE_TIMEOUT = 2.0  # seconds; of a worker that has not reported yet
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds before a worker that has ended is started again
 HEALTHY = 60.0  # seconds after which the pauses start over
