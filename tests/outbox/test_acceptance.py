@@ -120,7 +120,7 @@ def leave_events(collector: CollectorServer, directory: Path) -> None:
     collector.clear()
 
 
-def deliver(collector: CollectorServer, directory: Path, timeout: float = 10.0) -> Tracking:
+def deliver(collector: CollectorServer, directory: Path, timeout: float = 30.0) -> Tracking:
     """Begin the next process, as it were, and give it some time."""
     tracking = make_tracking(collector, directory)
     tracking.start()
@@ -267,7 +267,7 @@ def test_a_damaged_log(collector: CollectorServer, directory: Path, workers: Wor
     collector.clear_faults()
     collector.clear()
 
-    deliver(collector, directory)
+    deliver(collector, directory, 60.0)  # the killed process may have had the breaker's probe
 
     found = delivered(collector)
     assert found == set(range(len(found)))

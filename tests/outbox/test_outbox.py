@@ -16,6 +16,7 @@ from passerby.outbox.contract import (
     EventStore,
     ExchangeBatch,
     Quotas,
+    ServiceReport,
     StorageError,
     StoreCommand,
 )
@@ -282,8 +283,6 @@ def test_flush_returns_at_once_if_nothing_can_be_tried(make_outbox: MakeOutbox) 
 
 
 def contract_pause(after: float) -> Any:
-    from passerby.outbox.contract import ServiceReport
-
     return ServiceReport("a", "failure", after)
 
 
@@ -501,3 +500,23 @@ def test_a_flush_waits_for_all_destinations_of_an_event(make_sqlite: MakeSqlite,
     for _ in range(3):
         outbox.watch(event.id, Listener())
         assert outbox.flush(1.0) == 1
+
+
+def test_a_probe_that_is_given_back_does_not_keep_the_next_one_waiting(
+    any_store: EventStore, make_outbox: MakeOutbox
+) -> None:
+    """Decision "lease": whoever gives a claim back unsent, the next process may probe the service at once."""
+    outbox = make_outbox(any_store)
+    deliverer = Deliverer(outbox, settles=False)
+    for number in range(5):
+        record(outbox, f"visitor {number}")
+    eventually(lambda: len(deliverer.claims) == 5)
+    for claim in deliverer.claims:
+        outbox.report(ServiceReport("a", "failure", pause=0.001))
+        outbox.settle(claim, "retry")
+    eventually(lambda: len(deliverer.claims) == 6)  # the probe
+    outbox.stop_claiming()
+    outbox.settle(deliverer.claims[-1], "unsent")
+    outbox.when_stored().result(30)
+
+    eventually(lambda: len(Process(any_store).claim(limit=10)) == 1)

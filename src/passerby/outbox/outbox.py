@@ -338,11 +338,8 @@ class Outbox:
     def close(self, timeout: float) -> int:
         """Store what waits, give claims back, and let go of the store. Returns how many events are not stored."""
         self._in_flight.wish({})
-        claims = self._in_flight.claims
-        for claim in claims:
+        for claim in self._in_flight.claims:
             self.settle(claim, "unsent")
-        for name in {claim.destination for claim in claims}:  # one of them may be the breaker's probe
-            self._exchanger.report(ServiceReport(name, "abandoned"))
         self._thread.stop(timeout)
         self._thread.join(timeout)
         self._thread = self._make_thread()
@@ -387,6 +384,8 @@ class Outbox:
         self._in_flight.remove(claim)
         if kind == "retry":
             self._observers.postpone(claim.event_id, self._clock() + after)
+        elif kind == "unsent":  # it may have been the breaker's probe
+            self._exchanger.report(ServiceReport(claim.destination, "abandoned"))
         self._exchanger.settle(Settlement(claim, kind, after, reason, response))
         self._wake()
 
