@@ -230,6 +230,8 @@ class Delivery:
             self._worker.stop(max(0.1, until - self._clock()))
             self._browser_ids.return_unused()
             self._outbox.close(max(0.1, until - self._clock()))
+            if self._recorded == recorded:
+                self._worker.stop(0.0)  # it may have been woken meanwhile, for browser IDs or by what was claimed
         finally:
             self._is_closing = False
             self._closing.release()
