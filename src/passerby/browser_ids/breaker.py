@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from logging import Logger
+from math import inf
 
 from ..logs import get_logger
 from ..outbox.contract import ServiceReport
@@ -27,7 +28,7 @@ class IssuerBreaker:
         self._name = name
         self._pause = pause
         self._clock = clock
-        self._service = ServiceState()
+        self._service = ServiceState(hurry_until=inf)  # a few IDs need no ramp-up
 
     @property
     def is_open(self) -> bool:
@@ -52,7 +53,6 @@ class IssuerBreaker:
         if self.is_open:
             log.info("%s responds again; delivery continues", self._name)
         self._report(ServiceReport(self._name, "success"))
-        self._report(ServiceReport(self._name, "hurry"))  # a few IDs need no ramp-up
 
     def on_abandoned(self) -> None:
         """Note that a request ended without information about the service."""

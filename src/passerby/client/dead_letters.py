@@ -30,7 +30,7 @@ class DeadLetter:
 
 
 def read_dead_letters(outbox: Outbox) -> list[DeadLetter]:
-    """Return all dead letters, the oldest first. Raises StorageError."""
+    """Return all dead letters, the oldest first. Raises StorageError if the store cannot be read."""
     letters: list[DeadLetter] = []
     after: int | None = 0
     while after is not None:

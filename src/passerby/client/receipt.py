@@ -33,7 +33,7 @@ class Receipt:
         self._watch: Callable[[str, Receipt], None] | None = None
 
     def watch_with(self, watch: Callable[[str, Receipt], None]) -> None:
-        """Set the function that asks for outcomes which another process may bring, called when somebody waits."""
+        """Set the function that asks for outcomes which another process may bring, called when a caller waits."""
         self._watch = watch
 
     @classmethod
@@ -134,9 +134,9 @@ class QueueReceipt:
     def __init__(self) -> None:
         self._answer: Future[int] = Future()
 
-    def follow(self, answer: Future[int]) -> None:
-        """Take the count of another future."""
-        answer.add_done_callback(lambda done: self.resolve(done.result()))
+    def follow(self, answer: Future[int | None]) -> None:
+        """Take the count of another future, which has none if the outbox had no room for the request."""
+        answer.add_done_callback(lambda done: self.resolve(done.result() or 0))
 
     def resolve(self, count: int) -> None:
         """Note how many events were concerned. Called by the outbox, in any thread."""

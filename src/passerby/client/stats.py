@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from ..browser_ids.pool import BrowserIdCounts
-from ..outbox.counts import DestinationCounts
+from ..outbox.counts import BreakerState, DestinationCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class DestinationStats:
     dropped: Mapping[str, int]
     unlinked: int
     retries: int
-    breaker: Literal["closed", "open", "half-open"]
+    breaker: BreakerState
 
     @classmethod
     def of(cls, counts: DestinationCounts, retries: int) -> DestinationStats:

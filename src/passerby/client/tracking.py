@@ -316,7 +316,10 @@ class Tracking:
         self._client.record_with(transactions)
 
     def dead_letters(self) -> list[DeadLetter]:
-        """Return the dead letters, each with its reason."""
+        """Return the dead letters, each with its reason, the oldest first.
+
+        Raises `passerby.outbox.contract.StorageError` if the outbox on disk cannot be read.
+        """
         return self._client.dead_letters()
 
     def stats(self) -> Stats:

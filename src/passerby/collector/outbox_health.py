@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 from ..client.stats import DestinationStats
 from ..client.tracking import Tracking
+from ..outbox.counts import BreakerState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,7 @@ class DestinationHealth:
     dead: int
     dropped: Mapping[str, int] | None = None
     retries: int | None = None
-    breaker: Literal["closed", "open", "half-open"] | None = None
+    breaker: BreakerState | None = None
     oldest: float | None = None
 
 

@@ -183,7 +183,7 @@ class Delivery:
 
     def can_deliver(self, within: float) -> bool:
         """Return whether an event is being sent, or due within some seconds at a service that answers."""
-        return self._outbox.can_try(within)
+        return self._outbox.can_deliver(within)
 
     def run_query(self, question: Query[T], timeout: float | None) -> Future[T]:
         """Perform a query in the background. Raises RemoteError if no thread can be started."""
@@ -347,7 +347,7 @@ class Delivery:
                 due = self._run_once()
                 await worker.sleep(None if due is None else max(0.0, due - self._clock()))
         finally:
-            self._send_claimed()  # which gives it back
+            self._give_back()
             for sender in self._senders.values():
                 await sender.aclose()
             await cancel_others()  # so that no connection is returned afterwards

@@ -141,11 +141,6 @@ class Sender:
             await connection.aclose()
         self._idle.clear()
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing is being sent."""
-        return not (self._busy or self._claimed)
-
     async def _run_connection(self, batch: ClaimedBatch) -> None:
         """Deliver one batch after another on a connection until there is none."""
         connection: RequestPerformer | None = None
@@ -182,7 +177,6 @@ class Sender:
                     return
                 call = batch.next_request
         except asyncio.CancelledError:
-            self._report("abandoned")
             self._release(batch.take_all())
             raise
 
@@ -203,7 +197,6 @@ class Sender:
                 self._report("abandoned")
                 return True
         if self._outbox.time_left(call[0].claim) < self._plan.timeout:  # also after a long search for browser IDs
-            self._report("abandoned")
             return False
         result: SendResult
         is_answered = False

@@ -38,7 +38,7 @@ class DemoOutbox:
         try:
             with CommandStore(self.directory) as store:
                 return not store.summary().total and not store.quarantined()
-        except CommandError:  # nobody can say what is in it
+        except CommandError:  # what is in it is unknown
             return False
 
     def close(self) -> None:

@@ -41,12 +41,13 @@ class BufferedPart:
 class RecordBuffer:
     """A queue of events and requests, bounded in bytes. Used by all threads.
 
-    `entries` is how many entries (an event at a destination) are in no store yet.
-
-    A ticket is the number of an item. All up to the ticket `stored` are in the store.
-
     Args:
         max_bytes: of the payloads.
+
+    Attributes:
+        entries: how many entries (an event at a destination) are in no store yet.
+        ticket: the number of the last item.
+        stored: the number up to which all items are in the store.
     """
 
     def __init__(self, max_bytes: int) -> None:

@@ -58,7 +58,7 @@ FULL, PURGED, CLEARED, EXPIRED, DAMAGED, SUPPRESSED = "full", "purged", "cleared
 LOST = "lost at exit"
 INTERNAL = "internal"
 
-WhenStoreFull = Literal["drop_newest", "drop_oldest", "raise"]
+WhenFull = Literal["drop_newest", "drop_oldest", "raise"]
 SettlementKind = Literal["delivered", "dead", "retry", "unsent"]
 CommandKind = Literal[
     "release", "clear", "purge_visitor", "suppress", "retry_dead", "purge_dead", "send_now", "abandon"
@@ -312,7 +312,7 @@ class Quotas:
 
     max_events: int = 1_000_000
     max_bytes: int = 1 << 30
-    when_full: WhenStoreFull = "drop_newest"
+    when_full: WhenFull = "drop_newest"
     max_held: int = MAX_HELD
     max_dead: int = MAX_DEAD
     held_age: float = DAY

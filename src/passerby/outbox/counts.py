@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 EntryState = Literal["waiting", "held", "dead"]
+BreakerState = Literal["closed", "open", "half-open"]
 
 
 @dataclass(slots=True)
@@ -33,7 +34,7 @@ class DestinationCounts:
     dead: int = 0
     unlinked: int = 0
     dropped: dict[str, int] = field(default_factory=dict[str, int])
-    breaker: Literal["closed", "open", "half-open"] = "closed"
+    breaker: BreakerState = "closed"
     not_before: float = 0.0
     next_due: float | None = None
     suspects: bool = False

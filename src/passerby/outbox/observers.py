@@ -6,7 +6,6 @@ import threading
 import weakref
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from logging import Logger
 from typing import Protocol
 
@@ -86,7 +85,7 @@ class PendingFlush:
     @property
     def sample(self) -> list[str]:
         """Some of the events that it waits for."""
-        return list(islice(list(self._pending), _WATCHED_AT_ONCE))
+        return list(self._pending)[:_WATCHED_AT_ONCE]
 
 
 class ObserverRegistry:

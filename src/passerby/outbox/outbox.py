@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from logging import Logger
 from math import inf
-from typing import Any, Literal
+from typing import Any
 
 from ..errors import ValidationError
 from ..events.event import Event
@@ -36,9 +36,9 @@ from .contract import (
     SettlementKind,
     StoreCommand,
     StoreRequest,
-    WhenStoreFull,
+    WhenFull,
 )
-from .counts import DestinationCounts
+from .counts import BreakerState, DestinationCounts
 from .exchanger import SLOW, StoreExchanger
 from .inflight import DeliveryWish, InFlight
 from .observers import WATCH_EVERY, ObserverRegistry, StoreObserver
@@ -69,7 +69,7 @@ class Outbox:
     def __init__(
         self,
         store: EventStore,
-        when_full: WhenStoreFull = "drop_newest",
+        when_full: WhenFull = "drop_newest",
         room: float = inf,
         buffer_bytes: int = BUFFER_BYTES,
         lease: float = LEASE,
@@ -77,7 +77,7 @@ class Outbox:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
-        self._when_full: WhenStoreFull = when_full
+        self._when_full: WhenFull = when_full
         self._initial_room = room
         self._buffer_bytes = buffer_bytes
         self._lease = lease
@@ -230,7 +230,7 @@ class Outbox:
         """Return a page of what the store keeps. Raises StorageError."""
         return self._store.read(query)
 
-    def breaker(self, destination: str) -> Literal["closed", "open", "half-open"]:
+    def breaker(self, destination: str) -> BreakerState:
         """Return the state of a destination's breaker at the last exchange."""
         counts = self._exchanger.counts.get(destination)
         return "closed" if counts is None else counts.breaker
@@ -250,7 +250,7 @@ class Outbox:
         """Whether nothing is claimed, and all outcomes are handed to the store."""
         return not self._in_flight.claims and self._exchanger.is_done
 
-    def can_try(self, within: float) -> bool:
+    def can_deliver(self, within: float) -> bool:
         """Return whether an event is claimed, or due within some seconds at a service that answers, as far as known."""
         counts = [self._exchanger.counts.get(name) for name in self._wishes]
         due = [each.next_due for each in counts if each is not None and each.breaker == "closed"]

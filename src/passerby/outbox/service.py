@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 from random import SystemRandom
-from typing import Literal
 
 from .contract import ServiceReport
+from .counts import BreakerState
 
 FAILURES = 5  # consecutive failures until the breaker opens
 LONGEST = 30.0  # seconds before a probe
@@ -63,7 +63,7 @@ class ServiceState:
         """Whether the breaker is open or half-open."""
         return self.failures >= FAILURES
 
-    def breaker(self, now: float) -> Literal["closed", "open", "half-open"]:
+    def breaker(self, now: float) -> BreakerState:
         """Return the breaker's state."""
         if not self.is_open:
             return "closed"

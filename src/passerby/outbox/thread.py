@@ -24,7 +24,7 @@ class ExchangeThread:
     """Exchanges what has gathered, in a thread that the first call starts. It is used once.
 
     Args:
-        store: tells when another process has stored something.
+        store: says when another process has stored something.
         exchanger: exchanges batches.
         in_flight: knows when something is due.
         observers: know whether a caller waits for an outcome.

@@ -18,7 +18,7 @@ from ..http.policy import IGNORED_PATHS, BotPolicy, Consent, GpcPolicy
 from ..http.proxies import TRUSTED_HEADERS, TrustedProxies
 from ..http.set_cookie import MAX_AGE, CookieAttributes, SameSite, Secure, check_cookie_name
 from ..http.visitor_cookies import COOKIE_RENEW_AFTER, IDENTITY_MAX_AGE, OnBadSignature, OnMissingSignature
-from ..outbox.contract import WhenStoreFull as WhenFull
+from ..outbox.contract import WhenFull
 from ..values.app_values import has_control_characters
 from .secret_keys import SecretKeys, checked_keys
 from .setting import (

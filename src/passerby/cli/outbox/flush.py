@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TextIO
 
 from ...client.tracking import Tracking
-from ...errors import SettingsError
 from ...outbox.contract import CLEARED, PURGED, StoreCommand
 from ...settings.env import read_environment, variable_of
 from .exit_codes import DONE, FOUND
-from .loading import load_tracking
-from .location import VARIABLE, CommandError, add_working_directory
+from .loading import find_tracking
+from .location import VARIABLE, CommandError
 from .store import CommandStore, StoreSummary, report_quarantined
 from .terminal import Progress, entries, number_of, printable
 
@@ -76,17 +75,12 @@ def _lost_by_reason(before: StoreSummary, after: StoreSummary) -> Counter[str]:
 
 def _find_tracking(directory: Path, options: Namespace, environ: Mapping[str, str]) -> Tracking:
     """Return the tracking that delivers. Raises CommandError."""
-    try:
-        if options.tracking is not None:
-            tracking = load_tracking(options.tracking)
-        elif options.find_tracking is not None:
-            tracking = options.find_tracking()
-        else:
-            add_working_directory(environ)
-            values = read_environment({**environ, VARIABLE: f"sqlite://{directory}"})
-            tracking = Tracking.from_mapping({**values, **_NO_BROWSER_IDS}, variable_of)
-    except SettingsError as error:
-        raise CommandError(f"{error}; the command needs the settings with which the app delivers") from None
+
+    def make() -> Tracking:
+        values = read_environment({**environ, VARIABLE: f"sqlite://{directory}"})
+        return Tracking.from_mapping({**values, **_NO_BROWSER_IDS}, variable_of)
+
+    tracking = find_tracking(options, environ, make, "the command needs the settings with which the app delivers")
     place = tracking.outbox_directory
     if place is None or Path(place).resolve() != directory.resolve():
         raise CommandError(f"found a Tracking whose outbox is not {directory}; omit --outbox, or name its outbox", 2)

@@ -17,7 +17,6 @@ from ...outbox.sqlite import SqliteStore
 from ...outbox.sqlite.inspection import (
     DatabaseCheck,
     check_database,
-    quarantined_files,
     read_quarantined,
     remove_quarantined,
 )
@@ -174,7 +173,7 @@ class CommandStore:
 
     def quarantined(self) -> list[Path]:
         """Return the damaged databases, of which only the readable events were saved."""
-        return quarantined_files(self._directory)
+        return self._directory.quarantined()
 
     def quarantined_entries(self, path: Path) -> Iterator[StoredEntry]:
         """Yield the readable entries of a damaged database. Raises OSError."""
@@ -187,7 +186,7 @@ class CommandStore:
     @property
     def is_salvaging(self) -> bool:
         """Whether the readable events of a damaged database are not in the store yet."""
-        return bool(self._directory.quarantined())
+        return bool(self._directory.unsalvaged())
 
     def salvage(self, until: float, on_progress: Callable[[], None]) -> None:
         """Move the readable events of damaged databases into the store, up to a monotonic time."""

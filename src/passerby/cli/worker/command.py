@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import NoReturn, TextIO
 
 from ...client.stats import Stats
+from ..outbox.exit_codes import DONE, MISUSED
 from ..outbox.location import CommandError
 from ..outbox.terminal import entries, printable
 from . import delivering, loading, supervisor
 from .health import serving_health
 from .orders import OrderReader, is_supported
-
-_DONE, _MISUSED = 0, 2
 
 
 def run(options: Namespace, out: TextIO, err: TextIO) -> int:
@@ -33,7 +32,7 @@ def run(options: Namespace, out: TextIO, err: TextIO) -> int:
 
 
 def _deliver(options: Namespace, out: TextIO, err: TextIO) -> int:
-    tracking = loading.find_tracking(options, os.environ)
+    tracking = loading.load_app(options, os.environ)
     loading.show_warnings(err)  # the app has configured logging by now, if it does
     names = tracking.delivery.destination_names
     if not names:
@@ -47,7 +46,7 @@ def _deliver(options: Namespace, out: TextIO, err: TextIO) -> int:
         stats = delivering.deliver(tracking, orders, until_empty=options.until_empty)
     if options.until_empty:
         out.write(f"{_describe_rest(stats)}\n")
-    return _DONE
+    return DONE
 
 
 def _describe_rest(stats: Stats) -> str:
@@ -59,7 +58,7 @@ def _describe_rest(stats: Stats) -> str:
 def _become_supervisor(options: Namespace) -> NoReturn:
     """Replace this process with a supervisor, which starts the app, and this command line again as a worker."""
     if options.until_empty:
-        raise CommandError("found --until-empty with a command; the worker beside an app ends with it", _MISUSED)
+        raise CommandError("found --until-empty with a command; the worker beside an app ends with it", MISUSED)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     worker = _own_command_line(options.app)
@@ -72,5 +71,5 @@ def _own_command_line(app: Sequence[str]) -> list[str]:
     """Return what started this process, such as `python manage.py passerby worker`, without the app's command."""
     given, end = list(sys.orig_argv), ["--", *app]
     if given[-len(end) :] != end:
-        raise CommandError("a worker beside an app can only be started as a program of its own", _MISUSED)
+        raise CommandError("a worker beside an app can only be started as a program of its own", MISUSED)
     return [sys.executable, *given[1 : -len(end)]]

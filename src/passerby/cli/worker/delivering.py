@@ -1,4 +1,4 @@
-"""Delivers the events of an app's store until the worker is told to end."""
+"""Delivers the events of an app's store until there is an order to end."""
 
 from __future__ import annotations
 

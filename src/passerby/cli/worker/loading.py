@@ -8,31 +8,24 @@ from collections.abc import Mapping
 from typing import TextIO
 
 from ...client.tracking import Tracking
-from ...errors import SettingsError
 from ...settings.env import variable_of
 from ..outbox.exit_codes import MISUSED
-from ..outbox.loading import load_tracking
-from ..outbox.location import CommandError, add_working_directory
+from ..outbox.loading import find_tracking
+from ..outbox.location import CommandError
 
 
-def find_tracking(options: Namespace, environ: Mapping[str, str]) -> Tracking:
+def load_app(options: Namespace, environ: Mapping[str, str]) -> Tracking:
     """Return the tracking named by the options, that of the app's command line, or that of the environment.
 
     Raises CommandError, also for an outbox in memory.
     """
-    try:
-        if options.tracking is not None:
-            tracking = load_tracking(options.tracking)
-        elif options.find_tracking is not None:
-            tracking = options.find_tracking()
-        else:
-            add_working_directory(environ)
-            tracking = Tracking.from_env(environ)
-    except SettingsError as error:
-        raise CommandError(
-            f"{error}; the worker needs the app's own settings: --tracking MODULE:NAME, PASSERBY_* in the environment, "
-            "or the command line of the app, such as manage.py passerby worker"
-        ) from None
+    tracking = find_tracking(
+        options,
+        environ,
+        lambda: Tracking.from_env(environ),
+        "the worker needs the app's own settings: --tracking MODULE:NAME, PASSERBY_* in the environment, or the "
+        "command line of the app, such as manage.py passerby worker",
+    )
     if tracking.outbox_directory is None:
         raise CommandError(
             f"found an outbox in memory, which no other process can see; expected one on disk in the app's settings, "

@@ -1,4 +1,4 @@
-"""What a worker is told: by signals, or by the supervisor that runs it beside an app."""
+"""The orders that a worker gets: by signals, or from the supervisor that runs it beside an app."""
 
 from __future__ import annotations
 
@@ -83,14 +83,14 @@ class OrderReader:
 
     def _read_supervisor(self, supervisor: socket.socket) -> None:
         try:
-            told = supervisor.recv(100)
+            received = supervisor.recv(100)
         except OSError:
-            told = b""
-        if NOW in told:
+            received = b""
+        if NOW in received:
             self._raise_to(WorkerOrder.STOP_NOW)
-        elif END in told:
+        elif END in received:
             self._raise_to(WorkerOrder.END_WITH_APP)
-        if not told:  # the supervisor was killed
+        if not received:  # the supervisor was killed
             self._raise_to(WorkerOrder.STOP)
             supervisor.close()
             self._supervisor = None

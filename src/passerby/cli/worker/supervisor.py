@@ -88,7 +88,7 @@ class Supervisor:
         while self._worker is not None and b"\n" not in self._report and time.monotonic() < until:
             received = self._next_signal(_POLL)
             if received is not None and received.number in ENDING:
-                self._tell_worker(NOW)
+                self._order_worker(NOW)
                 return 128 + received.number
             self._read_report()
         # A worker that refuses its settings is refused together with the app. One that was killed is started again.
@@ -123,12 +123,12 @@ class Supervisor:
     def _end_worker(self) -> None:
         """Let the worker deliver what it can, and wait for its end. A signal ends it at once."""
         self._read_report()
-        self._tell_worker(END)
+        self._order_worker(END)
         until = time.monotonic() + self._close_timeout() + END_TIMEOUT
         while self._worker is not None and (rest := until - time.monotonic()) > 0:
             received = self._next_signal(rest)
             if received is not None and received.number in ENDING:
-                self._tell_worker(NOW)
+                self._order_worker(NOW)
         if self._worker is not None:
             _say("the worker does not end; it is killed, and what it was sending is sent again later")
             os.kill(self._worker, signal.SIGKILL)
@@ -190,7 +190,7 @@ class Supervisor:
                 elif ended[0] == self._worker:
                     self._worker, self._worker_code = None, code
 
-    def _tell_worker(self, what: bytes) -> None:
+    def _order_worker(self, what: bytes) -> None:
         if self._socket is not None:
             with suppress(OSError):  # it has just ended
                 self._socket.send(what)

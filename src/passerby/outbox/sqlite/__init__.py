@@ -29,6 +29,7 @@ from .database import (
     empty_log,
     give_back_space,
     never_close,
+    reading,
     translate,
     translated,
 )
@@ -129,24 +130,17 @@ class SqliteStore:
         """Return a page of entries, outside of turns and without making others wait."""
         if self.directory.identity() is None:
             return StorePage((), None)
-        connection = connect(self.directory, read_only=True)
-        try:
-            with translated():
-                connection.execute("BEGIN")
-                state = StoreState(connection, "")
-                state.begin(None if self._clock is None else self._clock())
-                numbers: dict[str | None, int | None] = {None: None}
-                numbers |= {name: row.number for name, row in state.destinations.items()}
-                if query.destination not in numbers:
-                    return StorePage((), None)
-                number, event_id = numbers[query.destination], query.event_id
-                values = state.now, state.now, query.after, number, number, event_id, event_id, query.limit + 1
-                states = ", ".join(str(STATES.index(each)) for each in query.states)
-                found = connection.execute(_PAGE.format(slots=SLOTS, states=states), values).fetchall()
-        finally:
-            with suppress(StorageError), self.directory.turn(self._patience):
-                connection.close()  # in a turn, as the last one that is closed moves the log into the file
-            connection.close()
+        with reading(self.directory, self._patience) as connection:
+            state = StoreState(connection, "")
+            state.begin(None if self._clock is None else self._clock())
+            numbers: dict[str | None, int | None] = {None: None}
+            numbers |= {name: row.number for name, row in state.destinations.items()}
+            if query.destination not in numbers:
+                return StorePage((), None)
+            number, event_id = numbers[query.destination], query.event_id
+            values = state.now, state.now, query.after, number, number, event_id, event_id, query.limit + 1
+            states = ", ".join(str(STATES.index(each)) for each in query.states)
+            found = connection.execute(_PAGE.format(slots=SLOTS, states=states), values).fetchall()
         page = found[: query.limit]
         entries = [
             StoredEntry(state.name_of(number) or "", STATES[int(kind)], *rest) for _, number, kind, *rest in page
@@ -259,7 +253,7 @@ class SqliteStore:
         is_ours = bool(batch.wanted) or state.deliverer_age is None or state.deliverer_age > _NO_DELIVERER
         longest = self.directory.longest_log  # half of it is worth a checkpoint
         if values["log"] > (longest // 2 if is_ours and now >= values["checkpoint"] else longest):
-            values["checkpoint"] = now + max(self._pause, _PATIENCE_WITH_ONE)  # nobody else tries meanwhile
+            values["checkpoint"] = now + max(self._pause, _PATIENCE_WITH_ONE)  # no other process tries meanwhile
             self._is_checkpoint_due = True
 
     def _move_log(self, connection: sqlite3.Connection) -> bool:
@@ -294,7 +288,7 @@ class SqliteStore:
         self._identity = self.directory.identity()
         self.directory.reserve()
         if self._salvages is None:
-            self._salvages = [Salvage(path) for path in self.directory.quarantined()]
+            self._salvages = [Salvage(path) for path in self.directory.unsalvaged()]
         return self._connection
 
     def _let_go(self) -> None:

@@ -101,7 +101,7 @@ class StoreTransaction(RequestTransaction):
                 has_suspects = True
             if len(claimed) >= limit:
                 break
-        self._set_aside(unfit)
+        self._quarantine(unfit)
         if claimed:
             until = now + request.lease
             self._executemany(_CLAIM, [(token, until, found.lost_leases, found.seq) for found in claimed])
@@ -109,7 +109,7 @@ class StoreTransaction(RequestTransaction):
             self._result.claimed += [self._claimed(name, token, found, found.attempts + 1) for found in claimed]
         return has_suspects
 
-    def _set_aside(self, unfit: list[tuple[ClaimableRow, str]]) -> None:
+    def _quarantine(self, unfit: list[tuple[ClaimableRow, str]]) -> None:
         values = self._state.values
         values["damaged"] += sum(reason == DAMAGED for _, reason in unfit)
         if values["damaged"] > _MOST_DAMAGED or any(found.event_id is None for found, _ in unfit):

@@ -95,7 +95,7 @@ def connect(directory: StoreDirectory, *, read_only: bool = False) -> sqlite3.Co
             cached_statements=200,
         )
         try:
-            _prepare(connection, directory.generation(), read_only=read_only)
+            _prepare(connection, directory, read_only=read_only)
         except BaseException as error:
             connection.close()
             code = getattr(error, "sqlite_errorcode", None)
@@ -105,11 +105,25 @@ def connect(directory: StoreDirectory, *, read_only: bool = False) -> sqlite3.Co
     return connection
 
 
+@contextmanager
+def reading(directory: StoreDirectory, patience: float) -> Generator[sqlite3.Connection]:
+    """Open the database for reading, beside other processes. Raises StorageError, also for what the block raises."""
+    connection = connect(directory, read_only=True)
+    try:
+        with translated():
+            connection.execute("BEGIN")
+            yield connection
+    finally:
+        with suppress(StorageError), directory.turn(patience):
+            connection.close()  # in a turn, as the last one that is closed moves the log into the file
+        connection.close()
+
+
 def _decode(text: bytes) -> str:
     return text.decode(errors="replace")  # a checksum says later that it is damaged
 
 
-def _prepare(connection: sqlite3.Connection, generation: int, *, read_only: bool) -> None:
+def _prepare(connection: sqlite3.Connection, directory: StoreDirectory, *, read_only: bool) -> None:
     connection.text_factory = _decode
     execute = connection.execute
     execute("PRAGMA cache_size = -4096")
@@ -120,13 +134,13 @@ def _prepare(connection: sqlite3.Connection, generation: int, *, read_only: bool
             execute(f"PRAGMA page_size = {PAGE_SIZE}")
             execute("PRAGMA auto_vacuum = INCREMENTAL")
             version = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
-            values = f"('min_reader', '{MIN_READER}'), ('generation', '{generation}')"
+            values = f"('min_reader', '{MIN_READER}'), ('generation', '{directory.generation()}')"
             reader = f"INSERT INTO state VALUES {values};"  # noqa: S608 - numbers of ours
             connection.executescript(f"BEGIN IMMEDIATE; {version} {TABLES} {reader} COMMIT;")
         execute("PRAGMA journal_mode = WAL")
         execute("PRAGMA synchronous = NORMAL")  # FULL is a sync of the log after the turn
         execute("PRAGMA wal_autocheckpoint = 0")
-        execute("PRAGMA journal_size_limit = 12582912")
+        execute(f"PRAGMA journal_size_limit = {directory.longest_log}")
         execute("PRAGMA secure_delete = ON")
     if execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise CorruptDatabase("another program's file")

@@ -26,7 +26,7 @@ DATABASE = "events.sqlite3"
 BESIDE = ("", "-wal", "-shm", "-journal")  # what SQLite makes
 RESERVE_SIZE = 14 << 20  # bytes; on a small volume a sixth of it
 PATIENCE = 1.0  # seconds for a turn
-_CORRUPT = re.compile(rf"{re.escape(DATABASE)}\.corrupt-\d+")
+_QUARANTINED = re.compile(rf"{re.escape(DATABASE)}\.(corrupt|salvaged)-\d+")
 _EARLIER = re.compile(r"\d+-[0-9a-f]+\.sqlite3|shared\.db")
 _WAKE = "wake-"
 _WAKE_EVERY = 0.01  # seconds
@@ -193,9 +193,15 @@ class StoreDirectory:
         """Return how many databases were here before this one."""
         return sum(not path.name.endswith(BESIDE[1:]) for path in self.path.glob(f"{DATABASE}.*"))
 
+    def unsalvaged(self) -> list[Path]:
+        """Return the quarantined databases whose whole rows are still to be read, the oldest first."""
+        return [path for path in self.quarantined() if path.suffix.startswith(".corrupt-")]
+
     def quarantined(self) -> list[Path]:
-        """Return the quarantined databases, the oldest first."""
-        return sorted(path for path in self.path.glob(f"{DATABASE}.*") if _CORRUPT.fullmatch(path.name))
+        """Return all quarantined databases."""
+        with suppress(OSError):
+            return sorted(path for path in self.path.glob(f"{DATABASE}.*") if _QUARANTINED.fullmatch(path.name))
+        return []
 
     # Some space is reserved for the time when the disk is full.
 

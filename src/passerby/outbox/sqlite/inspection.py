@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..codec import UndecodablePayload, decode, version_of
+from ..codec import UndecodablePayload, decode
 from ..contract import StorageError
 from ..reading import StoredEntry
-from .database import connect, translated
-from .directory import BESIDE, DATABASE, StoreDirectory
-from .pages import EntryRow, EventRow, RawPages
+from .database import reading, translated
+from .directory import BESIDE, StoreDirectory
+from .pages import EntryRow, EventRow, RawPages, named_entries
 from .queue import STATES
 from .rows import LAST_SLOT, SLOTS, ClaimableRow, is_genuine
 
@@ -50,30 +50,26 @@ def check_database(directory: StoreDirectory, patience: float, on_progress: Call
         patience: seconds to wait for a turn, in which the database is closed.
         on_progress: called now and then with the number of entries so far.
     """
-    connection = connect(directory, read_only=True)
     number = damaged = 0
     problems: list[str] = []
-    try:
+    with reading(directory, patience) as connection:
         connection.set_progress_handler(lambda: on_progress(number), _STEPS)
-        with translated():
-            connection.execute("BEGIN")
-            found = connection.execute(f"PRAGMA integrity_check({_MOST_PROBLEMS})")
-            problems += [str(text) for (text,) in found if text != "ok"]
-            (kept,) = connection.execute("SELECT count(*) FROM damaged").fetchone()
-            if kept:
-                problems.append(f"{kept} damaged rows are kept apart")
-            rows = connection.execute(_ALL)
-            while page := rows.fetchmany(_ROWS_AT_ONCE):
-                whole = sum(_is_whole(destination, ClaimableRow._make(row)) for destination, *row in page)
-                number, damaged = number + whole, damaged + len(page) - whole
-                on_progress(number)
-    except StorageError as error:
-        problems.append(error.reason)
-    finally:
-        connection.set_progress_handler(None, 0)
-        with suppress(StorageError), directory.turn(patience):
-            connection.close()  # in a turn, as the last one that is closed moves the log into the file
-        connection.close()
+        try:
+            with translated():
+                found = connection.execute(f"PRAGMA integrity_check({_MOST_PROBLEMS})")
+                problems += [str(text) for (text,) in found if text != "ok"]
+                (kept,) = connection.execute("SELECT count(*) FROM damaged").fetchone()
+                if kept:
+                    problems.append(f"{kept} damaged rows are kept apart")
+                rows = connection.execute(_ALL)
+                while page := rows.fetchmany(_ROWS_AT_ONCE):
+                    whole = sum(_is_whole(destination, ClaimableRow._make(row)) for destination, *row in page)
+                    number, damaged = number + whole, damaged + len(page) - whole
+                    on_progress(number)
+        except StorageError as error:
+            problems.append(error.reason)
+        finally:
+            connection.set_progress_handler(None, 0)
     return DatabaseCheck(number, damaged, tuple(problems))
 
 
@@ -84,17 +80,6 @@ def _is_whole(destination: int, row: ClaimableRow) -> bool:
         decode(row.payload)
         return True
     return False
-
-
-def quarantined_files(directory: StoreDirectory) -> list[Path]:
-    """Return the damaged databases: those that still are to be read, and those of which all that is whole was read."""
-    with suppress(OSError):
-        return sorted(
-            path
-            for path in directory.path.glob(f"{DATABASE}.*-*")
-            if path.suffix.startswith((".corrupt-", ".salvaged-")) and not path.name.endswith(BESIDE[1:])
-        )
-    return []
 
 
 def remove_quarantined(path: Path) -> None:
@@ -124,15 +109,11 @@ def read_quarantined(path: Path) -> Iterator[StoredEntry]:
         pages.close()
 
 
-def _entries_of(event: EventRow, entries: dict[int, EntryRow], now: float) -> Iterator[StoredEntry]:
-    """Yield the entries of an event; if none is found, one for each of its destinations."""
-    names, first = event.names.split("\n"), event.id << SLOTS
-    slots = range(min(len(names), LAST_SLOT + 1))
-    found = [(names[slot], entries[first | slot]) for slot in slots if first | slot in entries]
-    if not found:
-        codec = version_of(event.payload)
-        found = [(names[slot], EntryRow(first | slot, codec, 0, now, 0, 0, None)) for slot in slots]
-    for name, entry in found:
+def _entries_of(event: EventRow, entries: Mapping[int, EntryRow], now: float) -> Iterator[StoredEntry]:
+    """Yield the entries of an event."""
+    first = event.id << SLOTS
+    found = [entries[seq] for seq in range(first, first + LAST_SLOT + 1) if seq in entries]
+    for name, entry in named_entries(event, found, now):
         yield StoredEntry(
             name,
             STATES[entry.state],

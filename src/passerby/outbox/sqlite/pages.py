@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import struct
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
 
-from ..codec import is_whole
+from ..codec import is_whole, version_of
 from .database import PAGE_SIZE
-from .rows import ROOM, SLOTS, entry_sum, event_sum
+from .rows import LAST_SLOT, ROOM, SLOTS, entry_sum, event_sum
 
 _LEAF = b"\x0d"  # a leaf page of a table begins with it
 _OTHERS = b"\x02", b"\x05", b"\x0a"  # pages of indexes, and inner pages
@@ -168,6 +168,15 @@ class RawPages:
         if len(record) < size:
             raise ValueError
         return record
+
+
+def named_entries(event: EventRow, found: Sequence[EntryRow], now: float) -> list[tuple[str, EntryRow]]:
+    """Return the entries of an event with their destinations; if none was found, one that waits for each."""
+    names, first = event.names.split("\n"), event.id << SLOTS
+    if not found:
+        codec = version_of(event.payload)
+        found = [EntryRow(first | slot, codec, 0, now, 0, 0, None) for slot in range(min(len(names), LAST_SLOT + 1))]
+    return [(names[slot], entry) for entry in found if (slot := entry.seq & LAST_SLOT) < len(names)]
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

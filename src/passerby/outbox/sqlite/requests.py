@@ -124,7 +124,7 @@ class RequestTransaction(QueueTransaction):
         self.drop(dropped, PURGED)
         self._execute("DELETE FROM link WHERE kind IN ('visit', 'user') AND key = ?", (who,))  # by its index
         self._execute("DELETE FROM link WHERE browser_id = ?", (visitor,))
-        self._execute("DELETE FROM damaged")  # nobody can say whose these rows are
+        self._execute("DELETE FROM damaged")  # it is unknown whose these rows are
         self.has_erased = True
         return len(dropped)
 

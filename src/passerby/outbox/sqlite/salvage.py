@@ -11,9 +11,8 @@ from logging import Logger
 from pathlib import Path
 
 from ...logs import get_logger
-from ..codec import version_of
 from .directory import BESIDE
-from .pages import EntryRow, EventRow, RawPages
+from .pages import EntryRow, EventRow, RawPages, named_entries
 from .rows import LAST_SLOT, ROOM, SLOTS, entry_sum, part_of
 from .state import StoreState
 
@@ -92,18 +91,15 @@ class Salvage:
             pages.close()
 
     def _restore(self, event: EventRow) -> None:
-        """Restore an event with its entries; with all of them if none is found."""
-        execute, names, first = self._connection.execute, event.names.split("\n"), event.id << SLOTS
+        """Restore an event with its entries."""
+        execute, first = self._connection.execute, event.id << SLOTS
         found = execute("SELECT * FROM found WHERE seq BETWEEN ? AND ?", (first, first | LAST_SLOT))
-        entries = [EntryRow(*row) for row in found]
-        if not entries:
-            codec, now = version_of(event.payload), self._state.now
-            entries = [EntryRow(first | slot, codec, 0, now, 0, 0, None) for slot in range(len(names))]
-        entries = [entry for entry in entries if entry.seq & LAST_SLOT < len(names)]
+        entries = named_entries(event, [EntryRow(*row) for row in found], self._state.now)
         if entries and execute("INSERT OR IGNORE INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?)", event).rowcount:
             self._count += 1
-            for entry in entries:
-                self._restore_entry(event, entry, names[entry.seq & LAST_SLOT], len(event.payload) // len(names))
+            share = len(event.payload) // (event.names.count("\n") + 1)
+            for name, entry in entries:
+                self._restore_entry(event, entry, name, share)
 
     def _restore_entry(self, event: EventRow, entry: EntryRow, name: str, share: int) -> None:
         execute, state = self._connection.execute, self._state
