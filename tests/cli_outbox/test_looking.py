@@ -36,7 +36,7 @@ def quarantine(directory: Path) -> None:
     with path.open("r+b") as file:
         file.write(bytes(100))  # nobody can open it
     process = process_of(directory)
-    while process.counts().waiting == 0 or StoreDirectory(directory).quarantined():
+    while process.counts().waiting == 0 or StoreDirectory(directory).unsalvaged():
         pass
     process.store.close()
 

@@ -249,7 +249,7 @@ def test_reading_needs_no_file(make_sqlite: MakeSqlite) -> None:
 def is_damaged(process: Process) -> bool:
     """Whether a damaged file waits to be read."""
     assert isinstance(process.store, SqliteStore)
-    return bool(process.store.directory.quarantined())
+    return bool(process.store.directory.unsalvaged())
 
 
 def deliver_what_is_left(make_sqlite: MakeSqlite) -> list[str]:
