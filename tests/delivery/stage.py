@@ -174,7 +174,7 @@ class Stage:
     async def send(self, claims: Sequence[ClaimedEvent]) -> None:
         """Have the sender send claimed events, and wait until it has done with them."""
         self.sender.add(claims)
-        await self.until(lambda: self.sender.is_idle)
+        await self.until(lambda: not set(claims).intersection(self.outbox.claims))
 
     def entries(self, state: Any = "waiting") -> Sequence[StoredEntry]:
         """What the store keeps, once it knows all outcomes."""
