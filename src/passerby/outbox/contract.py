@@ -27,7 +27,8 @@ atomic, and so is the part with outcomes and claims.
   one before. Both answer with what held before.
 * **Purge** of a visitor or a user drops what waits, is held or is dead, and sets a mark. A call under way is not called
   back; any outcome but delivered then drops the event. What was recorded before the mark is dropped when it arrives
-  later. *suppressed* marks drop all that comes. A store keeps marks as keyed hashes.
+  later. Links to the visitor are forgotten, and their visits are marked too. *suppressed* marks drop all that comes. A
+  store keeps marks as keyed hashes.
 * **Counts** always add up: recorded = delivered + waiting + held + dead + dropped.
 * **Watched** event IDs are those that a caller waits for. Their outcomes are kept for `WATCH_AGE`.
 """
@@ -46,7 +47,7 @@ LOST_BEFORE_ALONE = 3
 LOST_ALONE = 5
 POISON = "worker died while sending it"
 DAY = 86_400.0  # seconds
-WRITER_AGE = 2 * DAY  # retry_age and one day
+WRITER_AGE = 2 * DAY
 WATCH_AGE = 60.0  # seconds
 MARK_AGE = 30 * DAY  # as long as dead letters are kept
 EXPIRE_EVERY = 30.0  # seconds between two looks for what is too old

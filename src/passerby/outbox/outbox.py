@@ -1,7 +1,7 @@
 """The outbox of a process: calls return in microseconds, and one thread at a time exchanges batches with the store.
 
-A call appends to a buffer. The outbox's thread, or a caller that waits until its own event is stored, takes all that
-has gathered through one exchange and completes the futures. While the store is in trouble, events gather in the buffer,
+A call appends to a buffer. The outbox's thread, or a caller that waits for the store without a time limit, takes all
+that has gathered through one exchange and completes the futures. While the store is in trouble, events gather in the buffer,
 which is bounded in bytes, and no call waits.
 """
 
@@ -121,7 +121,7 @@ class Outbox:
             destinations: where it is to be delivered.
             observer: who wants to know what becomes of it.
             held: whether it waits for a release.
-            is_awaited: whether the caller calls `wait_stored` next, and exchanges by itself.
+            is_awaited: whether the caller calls `wait_stored` next without a time limit, and so exchanges by itself.
         """
         if self._pid != os.getpid():
             self.reset_after_fork()
