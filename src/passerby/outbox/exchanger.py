@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from logging import Logger
+from logging import ERROR, Logger
 from secrets import token_hex
 from typing import Any
 
@@ -230,7 +230,7 @@ class StoreExchanger:
         if result.previous < self._acknowledged and not is_forgotten:
             number = self._buffer.send_again(now)
             self.lost_batches += number
-            log.error("the store has lost acknowledged events; the last %d are stored again", number)
+            log_loss(log, "the store has lost acknowledged events; the last %d are stored again", number, level=ERROR)
         self._has_news |= result.goes_on
         self._acknowledged = result.number
         if batch.number:

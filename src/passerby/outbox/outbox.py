@@ -1,8 +1,8 @@
 """The outbox of a process: calls return in microseconds, and one thread at a time exchanges batches with the store.
 
 A call appends to a buffer. The outbox's thread, or a caller that waits for the store without a time limit, takes all
-that has gathered through one exchange and completes the futures. While the store is in trouble, events gather in the buffer,
-which is bounded in bytes, and no call waits.
+that has gathered through one exchange and completes the futures. While the store is in trouble, events gather in the
+buffer, which is bounded in bytes, and no call waits.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ...client.tracking import Tracking
-from ...outbox.contract import CLEARED, PURGED, StoreCommand
+from ...outbox.contract import DAMAGED, EXPIRED, FULL, INTERNAL, StoreCommand
 from ...settings.env import read_environment, variable_of
 from .exit_codes import DONE, FOUND
 from .loading import find_tracking
@@ -21,7 +21,7 @@ from .terminal import Progress, entries, number_of, printable
 
 # Unused browser IDs would count as visitors.
 _NO_BROWSER_IDS = {"browser_id_pool_size": 0, "set_cookie": False}
-_INTENDED = (PURGED, CLEARED)  # dropped on request
+_LOST = (FULL, DAMAGED, EXPIRED, INTERNAL)  # why entries are dropped that were to be delivered
 _POLL_INTERVAL = 0.05  # seconds between two looks at the store
 
 
@@ -68,7 +68,7 @@ def _lost_by_reason(before: StoreSummary, after: StoreSummary) -> Counter[str]:
     for name, counts in after.counts.items():
         earlier = before.counts[name].dropped if name in before.counts else {}
         for reason, number in counts.dropped.items():
-            if reason not in _INTENDED and number > earlier.get(reason, 0):
+            if reason in _LOST and number > earlier.get(reason, 0):
                 lost[reason] += number - earlier.get(reason, 0)
     return lost
 

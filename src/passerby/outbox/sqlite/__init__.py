@@ -13,10 +13,10 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from logging import Logger
+from logging import ERROR, Logger
 from typing import Literal
 
-from ...logs import get_logger
+from ...logs import get_logger, log_loss
 from ..contract import ExchangeBatch, ExchangeResult, Quotas, StorageError
 from ..reading import StoredEntry, StorePage, StoreQuery
 from .claims import StoreTransaction
@@ -313,7 +313,8 @@ class SqliteStore:
         if identity is not None and self._identity in (None, identity):
             aside = self.directory.quarantine()
             self._replaced = time.monotonic()
-            log.error("%s; it is kept as %s, its events are read from there", error.reason, aside.name)
+            words = "%s; it is kept as %s, its events are read from there"
+            log_loss(log, words, error.reason, aside.name, level=ERROR)
             if self._salvages is not None:  # else `_connect` finds it
                 self._salvages.append(Salvage(aside))
         self._let_go()

@@ -10,7 +10,7 @@ from contextlib import suppress
 from logging import Logger
 from pathlib import Path
 
-from ...logs import get_logger
+from ...logs import get_logger, log_loss
 from .directory import BESIDE
 from .pages import EntryRow, EventRow, RawPages, named_entries
 from .rows import LAST_SLOT, ROOM, SLOTS, entry_sum, part_of
@@ -60,7 +60,7 @@ class Salvage:
                 if time.monotonic() > until:
                     return False
             message = "%d events of the damaged file %s wait again; %d of its pages could not be read in full"
-            log.warning(message, self._count, self._path.name, self._damaged)
+            log_loss(log, message, self._count, self._path.name, self._damaged)
         state.values["salvager"] = None
         return True
 
