@@ -163,3 +163,22 @@ def test_a_tracking_of_the_app_delivers(
     answer = run("flush", "--tracking", "shop_tracking:tracking", outbox=directory / "other")
     assert answer.code == 2
     assert "found a Tracking whose outbox is not" in answer.err
+
+
+def test_what_the_app_drops_on_purpose_is_not_lost(
+    run: Run, directory: Path, collector: CollectorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_behind(directory, ADA)
+    (tmp_path / "dropping_tracking.py").write_text(
+        "from passerby import Sitecore, Tracking\n"
+        f"sitecore = Sitecore(client_key='key', target_url={collector.url!r}, point_of_sale='shop')\n"
+        f"tracking = Tracking(sitecore, secret_key='a long key', outbox='sqlite://{directory}')\n"
+        "tracking.outside_request().event('ADD')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+
+    answer = run("flush", "--tracking", "dropping_tracking:tracking")
+
+    assert (answer.code, answer.err) == (0, "")
+    (counts,) = process_of(directory).send(counts=True).counts.values()
+    assert counts.dropped == {"no-request": 1}
