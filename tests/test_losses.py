@@ -12,8 +12,10 @@ import pytest
 
 from passerby.collector import CollectorServer
 from passerby.logs import get_logger, log_loss, rate_limit
+from passerby.outbox.sqlite import SqliteStore
 from tests.delivery.test_process import Script, number_kept
 from tests.making import BROWSER_ID, MakeTracking, dropped, eventually
+from tests.outbox.process import Process
 
 
 @pytest.fixture(autouse=True)
@@ -181,3 +183,15 @@ def test_a_loss_goes_where_the_app_has_our_logs(caplog: pytest.LogCaptureFixture
     assert [(one.name, one.levelname, one.message) for one in caplog.records] == [
         ("passerby.test_losses", "WARNING", "5 lost")
     ]
+
+
+@pytest.mark.usefixtures("disabled")
+def test_a_damaged_file_is_said_by_disabled_loggers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = SqliteStore(tmp_path / "outbox")
+    Process(store).put("ada")
+    store.close()
+    store.directory.database.write_bytes(b"no database" * 1_000)
+
+    Process(SqliteStore(tmp_path / "outbox")).put("ben")
+
+    assert any("its events are read from there" in message for message in caplog.messages)
