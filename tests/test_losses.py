@@ -192,6 +192,8 @@ def test_a_damaged_file_is_said_by_disabled_loggers(tmp_path: Path, caplog: pyte
     store.close()
     store.directory.database.write_bytes(b"no database" * 1_000)
 
-    Process(SqliteStore(tmp_path / "outbox")).put("ben")
+    successor = SqliteStore(tmp_path / "outbox")
+    Process(successor).put("ben")
+    successor.close()
 
     assert any("its events are read from there" in message for message in caplog.messages)
