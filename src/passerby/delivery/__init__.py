@@ -35,7 +35,6 @@ T = TypeVar("T")
 
 _JUST_NOW = 1.0  # seconds
 _NO_THREAD = 1.0  # seconds until a thread that could not be started is tried again
-_DRAIN_EVERY = 0.01  # seconds
 _IMPATIENT = 0.2  # seconds for the outbox after a second Ctrl-C
 
 
@@ -156,10 +155,7 @@ class Delivery:
 
     def drain(self, timeout: float) -> bool:
         """Wait until the calls that run have ended and their outcomes are stored. Returns whether that is so."""
-        until = self._clock() + timeout
-        while not (is_settled := self._outbox.is_settled) and self._clock() < until:
-            time.sleep(_DRAIN_EVERY)
-        return self._outbox.wait_stored(self._outbox.ticket, max(0.0, until - self._clock())) and is_settled
+        return self._outbox.drain(timeout)
 
     @property
     def destination_names(self) -> list[str]:

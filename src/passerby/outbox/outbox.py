@@ -50,6 +50,7 @@ log: Logger = get_logger("passerby.outbox")
 BUFFER_BYTES = 16 << 20
 LEASE = 30.0  # seconds
 _GROUP = 64  # events
+_DRAIN_EVERY = 0.01  # seconds
 _IDLE = 4  # looks that find nothing to try, after which a flush gives up
 
 
@@ -100,8 +101,10 @@ class Outbox:
         self._thread = self._make_thread()
         self._is_held_for_fork = False
 
-    def _make_thread(self) -> ExchangeThread:
-        return ExchangeThread(self._store, self._exchanger, self._in_flight, self._observers, self._lead, self._clock)
+    def _make_thread(self, ends_idle: bool = False) -> ExchangeThread:
+        return ExchangeThread(
+            self._store, self._exchanger, self._in_flight, self._observers, self._lead, self._clock, ends_idle
+        )
 
     # For the app's threads.
 
@@ -245,16 +248,25 @@ class Outbox:
         """How long the exchange under way has taken until now, or 0."""
         return self._exchanger.seconds
 
+    def drain(self, timeout: float) -> bool:
+        """Wait until nothing is claimed and all outcomes are stored. Returns whether that is so."""
+        until = self._clock() + timeout
+        while not (is_settled := self._is_settled) and self._clock() < until:
+            if not self._thread.wake() and self._exchanger.has_work():
+                with self._lead:
+                    self._exchanger.exchange()
+            time.sleep(_DRAIN_EVERY)
+        return self.wait_stored(self._buffer.ticket, max(0.0, until - self._clock())) and is_settled
+
     @property
-    def is_settled(self) -> bool:
-        """Whether nothing is claimed, and all outcomes are handed to the store."""
+    def _is_settled(self) -> bool:
         return not self._in_flight.claims and self._exchanger.is_done
 
     def can_deliver(self, within: float) -> bool:
         """Return whether an event is claimed, or due within some seconds at a service that answers, as far as known."""
         counts = [self._exchanger.counts.get(name) for name in self._wishes]
         due = [each.next_due for each in counts if each is not None and each.breaker == "closed"]
-        return not self.is_settled or any(each is not None and each <= within for each in due)
+        return not self._is_settled or any(each is not None and each <= within for each in due)
 
     @property
     def is_durable(self) -> bool:
@@ -342,8 +354,8 @@ class Outbox:
             self.settle(claim, "unsent")
         self._thread.stop(timeout)
         self._thread.join(timeout)
-        self._thread = self._make_thread()
-        if len(self._buffer) and self._exchanger.trouble is None:  # recorded since the last exchange
+        self._thread = self._make_thread(ends_idle=True)  # nothing closes it again, if it is only asked for counts
+        if not self._exchanger.is_done and self._exchanger.trouble is None:  # recorded since the last exchange
             self._wake()
         return self.unstored
 

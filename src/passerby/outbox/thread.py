@@ -21,7 +21,7 @@ _RETRY = 0.01  # seconds between two attempts while the thread ends
 
 
 class ExchangeThread:
-    """Exchanges what has gathered, in a thread that the first call starts. It is used once.
+    """Exchanges what has gathered, in a thread that a call starts. After `stop` it cannot be started again.
 
     Args:
         store: says when another process has stored something.
@@ -30,6 +30,7 @@ class ExchangeThread:
         observers: know whether a caller waits for an outcome.
         lead: held by the thread that exchanges.
         clock: a monotonic clock, in seconds.
+        ends_idle: whether the thread ends after some seconds without work, unless this process delivers.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class ExchangeThread:
         observers: ObserverRegistry,
         lead: threading.Lock,
         clock: Callable[[], float],
+        ends_idle: bool,
     ) -> None:
         self._store = store
         self._exchanger = exchanger
@@ -47,6 +49,7 @@ class ExchangeThread:
         self._observers = observers
         self._lead = lead
         self._clock = clock
+        self._ends_idle = ends_idle
         self._pid = os.getpid()
         self._bell = threading.Lock()
         self._bell.acquire()
@@ -82,17 +85,17 @@ class ExchangeThread:
         with self._starting:
             if self._thread is not None:
                 return
-            thread = threading.Thread(target=self._run, name="passerby-outbox", daemon=True)
-            with suppress(RuntimeError):  # the interpreter ends, or there are too many; the next call tries again
-                thread.start()
-                self._thread = thread
+            self._thread = threading.Thread(target=self._run, name="passerby-outbox", daemon=True)
+            try:
+                self._thread.start()
+            except RuntimeError:  # the interpreter ends, or there are too many; the next call tries again
+                self._thread = None
 
     def stop(self, timeout: float) -> None:
         """Have the thread store what waits, for so many seconds at most, close the store and end."""
         self._give_up_at = self._clock() + timeout
         self._is_stopped, self._has_run = True, self._thread is not None
-        if self._thread is None:
-            self._start()
+        self._start()
         if self._thread is None:  # the interpreter ends
             self._finish()
         self._ring()
@@ -107,16 +110,34 @@ class ExchangeThread:
         exchanger = self._exchanger
         while self._pid == os.getpid() and not self._is_stopped:
             if self._poll_every is None and self._in_flight.is_delivering:
-                with suppress(StorageError):  # it is in trouble; asked again at the next turn
+                with self._lead, suppress(StorageError):  # it is in trouble; asked again at the next turn
                     self._poll_every = self._store.listen(self._note_news)
             self._is_asleep = True
-            if not exchanger.has_work() and self._bell.acquire(timeout=self._pause()) and not exchanger.has_work():
-                continue  # another thread has done what this one was woken for
+            if not exchanger.has_work():
+                if self._bell.acquire(timeout=self._pause()):
+                    if not exchanger.has_work():
+                        continue  # another thread has done what this one was woken for
+                elif self._ends_idle and self._leave():
+                    return
             self._is_asleep = False
             with self._lead:
                 exchanger.exchange()
         if self._pid == os.getpid():
             self._finish()
+
+    def _leave(self) -> bool:
+        """End because there is nothing to do: the next call starts another thread. Returns False if there is."""
+        with self._starting:
+            self._is_asleep, self._thread = False, None
+            is_needed = self._in_flight.is_delivering or self._observers.is_watching or self._is_stopped
+            if is_needed or self._exchanger.has_work() or not self._exchanger.is_done:
+                self._thread = threading.current_thread()
+                return False
+        with self._lead:
+            if self._thread is None:
+                self._poll_every = None
+                self._store.close()
+        return True
 
     def _finish(self) -> None:
         with self._lead:
