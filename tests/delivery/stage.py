@@ -125,7 +125,7 @@ class Stage:
             raise found
         return found
 
-    def tell(self, visitor: str, id: str, **fields: Any) -> Listener:
+    def record(self, visitor: str, id: str, **fields: Any) -> Listener:
         """Record an event."""
         listener = Listener()
         self._listeners.append(listener)
