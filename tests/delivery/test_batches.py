@@ -11,30 +11,25 @@ from passerby.delivery.sender import NoBrowserId
 from passerby.delivery.transport import TransportError
 from passerby.destinations import DestinationResponse, OutgoingRequest, SendResult, SplitBatch
 from passerby.destinations.responses import classify_status
-from passerby.events.event import COMMON_KINDS, Event
+from passerby.events.event import Event
 from passerby.outbox.contract import ServiceReport
 from passerby.outbox.outbox import LEASE
 from passerby.outbox.service import FAILURES
 from passerby.values.outcome import Dead, Delivered
 
+from .doubles import Plain
 from .stage import OK, MakeStage, Stage
 
 REFUSED = DestinationResponse(400, {}, b"")
 
 
-class Basket:
+class Basket(Plain):
     """A destination whose calls hold several events: their IDs, parted by blanks; each weighs what its type says."""
 
-    name = "a"
-    origin = "http://localhost"
-    kinds = COMMON_KINDS
-
     def __init__(self, batch_size: int = 100, batch_bytes: int = 1000) -> None:
+        super().__init__("a", "http://localhost")
         self.batch_size = batch_size
         self.batch_bytes = batch_bytes
-
-    def check(self, event: Event) -> None:
-        pass
 
     def encoded_size(self, event: Event) -> int:
         return int(event.type) if event.type and event.type.isdigit() else 1
