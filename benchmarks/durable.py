@@ -303,7 +303,7 @@ def _step(process: Exchanges) -> float:
 
 
 def _purge(process: Exchanges) -> None:
-    process.send(requests=[StoreCommand("purge_visitor", "nobody")])
+    process.send(requests=[StoreCommand("purge_visitor", "unknown")])
 
 
 def _backlog() -> Iterator[Result]:

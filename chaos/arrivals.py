@@ -27,7 +27,7 @@ class Arrivals:
         self.times.append(received.time)
         event = received.event
         if received.accepted and event is not None:
-            self.bodies.setdefault(str(event.get("told")), []).append(received.body)
+            self.bodies.setdefault(str(event.get("recorded")), []).append(received.body)
 
     @property
     def duplicated(self) -> list[str]:
@@ -43,10 +43,10 @@ class Arrivals:
         """When the first request came after a moment."""
         return next((time for time in list(self.times) if time >= moment), None)
 
-    def wait_for(self, told: set[str], patience: float) -> bool:
+    def wait_for(self, recorded: set[str], patience: float) -> bool:
         """Wait until all of these have arrived; whether they have."""
         gives_up = time.monotonic() + patience
-        while not told <= self.bodies.keys():
+        while not recorded <= self.bodies.keys():
             if time.monotonic() > gives_up:
                 return False
             time.sleep(0.01)

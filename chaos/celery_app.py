@@ -1,4 +1,4 @@
-"""A Celery worker whose tasks tell events, and who gives it such tasks: `python -m chaos.celery_app QUEUE NUMBER`.
+"""A Celery worker whose tasks record events, and who gives it such tasks: `python -m chaos.celery_app QUEUE NUMBER`.
 
 The broker is a directory, so that no server is needed. The app tracks from the moment it is imported, as apps do.
 """
@@ -25,13 +25,13 @@ def make_app(queue: str) -> Any:
     Path(queue, "results").mkdir(exist_ok=True)
     app.conf.update(broker_transport_options=folder, worker_hijack_root_logger=False)
 
-    def tell() -> str:
+    def record() -> str:
         event_id = new_event_id()
-        receipt = tracking.for_visitor(str(uuid4())).event("STEP", {"told": event_id}, event_id=event_id)
+        receipt = tracking.for_visitor(str(uuid4())).event("STEP", {"recorded": event_id}, event_id=event_id)
         receipt.wait_stored()
         return event_id
 
-    app.task(name="tell")(tell)
+    app.task(name="record")(record)
     return app
 
 
@@ -40,8 +40,8 @@ app = make_app(json.loads(os.environ["CHAOS_SITE"])["queue"])
 
 
 def main(number: int) -> None:
-    """Give out tasks, and say which events they have told."""
-    results = [app.send_task("tell") for _ in range(number)]
+    """Give out tasks, and say which events they have recorded."""
+    results = [app.send_task("record") for _ in range(number)]
     for result in results:
         print("task", result.get(timeout=60))
 

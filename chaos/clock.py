@@ -16,7 +16,7 @@ _begun, _begun_monotonic = _real_time(), _real_monotonic()
 
 
 def go_fast(factor: float) -> None:
-    """Let time pass so many times as fast. Whoever has kept one of the functions goes on by the real clock."""
+    """Let time pass so many times as fast. Code that has kept one of the functions goes on by the real clock."""
     select = selectors.DefaultSelector.select
 
     def select_briefly(self: selectors.DefaultSelector, timeout: float | None = None) -> object:

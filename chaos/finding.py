@@ -13,10 +13,10 @@ class Finding:
     Attributes:
         name: the scenario, and its variant.
         done: what was done.
-        told: how many events the victim was promised to see delivered.
-        delivered: how many different events arrived; also some of which nobody heard whether they were recorded.
+        recorded: how many events the victim was promised to see delivered.
+        delivered: how many different events arrived; also some that were not said to be recorded.
         duplicated: how many arrivals there were beyond the first of each.
-        lost: how many of those told never arrived and are not accounted for.
+        lost: how many of those recorded never arrived and are not accounted for.
         dropped: those that the ledger says were dropped, by reason.
         notes: what else is worth knowing.
         faults: what is wrong.
@@ -26,7 +26,7 @@ class Finding:
 
     name: str
     done: str
-    told: int = 0
+    recorded: int = 0
     delivered: int = 0
     duplicated: int = 0
     lost: int = 0
@@ -42,7 +42,7 @@ class Finding:
         return cls(
             name,
             done,
-            told=sum(one.told for one in parts),
+            recorded=sum(one.recorded for one in parts),
             delivered=sum(one.delivered for one in parts),
             duplicated=sum(one.duplicated for one in parts),
             lost=sum(one.lost for one in parts),

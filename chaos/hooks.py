@@ -1,7 +1,7 @@
-"""What a scenario changes about the store of a process, by the store's own hooks; told by the environment.
+"""What a scenario changes about the store of a process, by the store's own hooks; the environment says it.
 
 `CHAOS_STORE` is a JSON object: "clock" names a file whose size is how many seconds the store's clock is ahead, so that
-nobody has to wait until the claims of a dead process end; "sync" is how many seconds each sync of the disk takes. A
+no scenario waits until the claims of a dead process end; "sync" is how many seconds each sync of the disk takes. A
 process without it has the store as it is.
 """
 

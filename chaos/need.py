@@ -13,7 +13,7 @@ FEW = 64  # files
 
 @contextmanager
 def in_need(need: str) -> Generator[None]:
-    """Be in need of something; of "place" and of "nothing" somebody else sees to it."""
+    """Be in need of something; of "place" and of "nothing" another process sees to it."""
     kinds = {
         "threads": (resource.RLIMIT_NPROC, 1),
         "files": (resource.RLIMIT_NOFILE, FEW),

@@ -1,7 +1,7 @@
 """Named points at which a victim dies, found from outside: by the SQL that is executed and by the calls that are made.
 
 The library has no hooks for this. The victim, in its own process only, gives SQLite another kind of connection and
-wraps the lane's `perform`.
+wraps the connection's `perform`.
 """
 
 from __future__ import annotations
@@ -75,10 +75,10 @@ def die_of(event_id: str) -> None:
     """Have this process killed when it is to send an event."""
     perform = Connection.perform
 
-    async def perform_watched(lane: Connection, call: OutgoingRequest, timeout: float) -> DestinationResponse:
+    async def perform_watched(connection: Connection, call: OutgoingRequest, timeout: float) -> DestinationResponse:
         if event_id.encode() in (call.body or b""):
             os.kill(os.getpid(), signal.SIGKILL)
-        return await perform(lane, call, timeout)
+        return await perform(connection, call, timeout)
 
     Connection.perform = perform_watched  # type: ignore[method-assign, assignment]
 
@@ -111,12 +111,12 @@ def _watch_statements(word: str, is_after: bool, come_closer: Callable[[], None]
 def _watch_calls(point: str, come_closer: _Countdown) -> None:
     perform = Connection.perform
 
-    async def perform_watched(lane: Connection, call: OutgoingRequest, timeout: float) -> DestinationResponse:
+    async def perform_watched(connection: Connection, call: OutgoingRequest, timeout: float) -> DestinationResponse:
         if point == "before send":
             come_closer()
         if point == "while the answer is awaited":
             asyncio.get_running_loop().call_later(UNDER_WAY, come_closer)
-        answer = await perform(lane, call, timeout)
+        answer = await perform(connection, call, timeout)
         if point == "after the answer":
             come_closer()
         return answer

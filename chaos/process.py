@@ -118,9 +118,9 @@ class Process:
         return self.popen.poll() is None
 
     @property
-    def told(self) -> list[str]:
+    def recorded(self) -> list[str]:
         """The IDs of the events it says it was promised to see delivered."""
-        return [line.split()[1] for line in list(self.lines) if line.startswith("told ")]
+        return [line.split()[1] for line in list(self.lines) if line.startswith("recorded ")]
 
     @property
     def last_words(self) -> str:

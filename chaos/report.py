@@ -25,7 +25,7 @@ def print_environment(seed: int) -> None:
 def print_finding(finding: Finding) -> None:
     dropped = ", ".join(f"{number:,} dropped ({reason})" for reason, number in finding.dropped.items())
     figures = (
-        f"{finding.told:,} told, {finding.delivered:,} delivered, {finding.duplicated:,} duplicated, "
+        f"{finding.recorded:,} recorded, {finding.delivered:,} delivered, {finding.duplicated:,} duplicated, "
         f"{finding.lost:,} lost, {dropped or '0 dropped'}"
     )
     parts = [figures] if finding.skipped is None else []

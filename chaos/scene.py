@@ -20,7 +20,7 @@ from .finding import Finding
 from .process import STORE, Process, victim
 
 PAST_LEASE = 40  # seconds, more than a claim lasts
-WAY_OUT = 60.0  # seconds until everything that was told has to have arrived, once there is a process and a service
+WAY_OUT = 60.0  # seconds until everything that was recorded has to have arrived, once there is a process and a service
 
 
 class Trial:
@@ -51,7 +51,7 @@ class Scene:
         directory: the outbox's directory, not there yet.
         collector: the destination.
         arrivals: what has arrived there.
-        told: the IDs of the events whose delivery was promised.
+        recorded: the IDs of the events whose delivery was promised.
         complaints: what went wrong in processes that have ended.
         tolerated: what an error may say that is written to the log with its traceback; None if none may.
         ledger: the figures of the last process, once it has finished.
@@ -63,7 +63,7 @@ class Scene:
         self.directory = directory
         self.collector = collector
         self.arrivals = arrivals
-        self.told: set[str] = set()
+        self.recorded: set[str] = set()
         self.complaints: list[str] = []
         self.tolerated: str | None = None
         self.ledger: dict[str, Any] = {}
@@ -76,7 +76,7 @@ class Scene:
 
     @property
     def place(self) -> dict[str, str]:
-        """What a victim is told of the scene."""
+        """The arguments by which a victim knows the scene."""
         return {"url": self.collector.url, "directory": str(self.directory)}
 
     @property
@@ -105,7 +105,7 @@ class Scene:
 
     def hear(self, process: Process) -> None:
         """Note what a process that has ended was promised, and whether it complained."""
-        self.told.update(process.told)
+        self.recorded.update(process.recorded)
         if process.traceback is not None and (self.tolerated is None or self.tolerated not in process.traceback):
             self.complaints.append(f"traceback: {process.traceback}")
 
@@ -134,26 +134,26 @@ class Scene:
         self.pass_time()
         process = self.begin("finish", clock=clock, settings=settings)
         process.wait_for("ready")
-        self.arrivals.wait_for(self.told, patience)
+        self.arrivals.wait_for(self.recorded, patience)
         process.say()
         self.ledger = process.wait_for_ledger()
         process.wait()
         self.hear(process)
 
     def finding(self, name: str, done: str, duplicates: int = 0, dropped: Mapping[str, int] | None = None) -> Finding:
-        """Settle the account: what was told against what arrived, event by event.
+        """Settle the account: what was recorded against what arrived, event by event.
 
         Args:
             duplicates: how many arrivals beyond the first are allowed.
-            dropped: what of those told was dropped, as its own process said; such events are not lost but counted.
+            dropped: what of those recorded was dropped, as its own process said; such events are not lost but counted.
         """
         arrived = self.arrivals.bodies
         dropped = dropped or {}
-        missing = self.told - arrived.keys()
+        missing = self.recorded - arrived.keys()
         finding = Finding(
             name,
             done,
-            told=len(self.told),
+            recorded=len(self.recorded),
             delivered=len(arrived),
             duplicated=sum(map(len, arrived.values())) - len(arrived),
             lost=max(0, len(missing) - sum(dropped.values())),

@@ -13,7 +13,7 @@ from .scene import Scene
 
 
 def _keep_port(where: Scene) -> int:
-    """Return a port of this machine for a server to come, which nobody else is given as long as the scene is set.
+    """Return a port of this machine for a server to come, which no other process is given as long as the scene is set.
 
     The server asks for it by its number, and with SO_REUSEADDR; so it may have what is bound and not listened at.
     """
@@ -45,7 +45,7 @@ def begin_gunicorn(where: Scene, kind: str, workers: int, **site: object) -> tup
 
 
 def wait_until_served(process: Process, port: int) -> None:
-    """Wait until somebody listens. Raises RuntimeError if nobody does."""
+    """Wait until a server listens. Raises RuntimeError if none does."""
     gives_up = time.monotonic() + PATIENCE
     while time.monotonic() < gives_up and process.is_running:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1.0):

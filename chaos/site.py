@@ -1,4 +1,4 @@
-"""A small site for real servers: every page tells an event and says its ID in a header of its response.
+"""A small site for real servers: every page records an event and says its ID in a header of its response.
 
 What the site is to be is described in the environment (`CHAOS_SITE`), as servers start it in processes of their own.
 """
@@ -75,9 +75,9 @@ def make_tracking() -> Tracking:
     return Tracking(*destinations, **settings)
 
 
-def _tell(tracker: Tracker) -> str:
+def _record(tracker: Tracker) -> str:
     event_id = new_event_id()
-    tracker.event("STEP", {"told": event_id}, event_id=event_id)
+    tracker.event("STEP", {"recorded": event_id}, event_id=event_id)
     return event_id
 
 
@@ -85,7 +85,7 @@ def make_asgi() -> ASGIApp:
     tracking = make_tracking()
 
     async def page(request: Request) -> Response:
-        return PlainTextResponse("a page", headers={"x-told": _tell(request.state.tracker)})
+        return PlainTextResponse("a page", headers={"x-recorded": _record(request.state.tracker)})
 
     async def stats(request: Request) -> Response:
         return JSONResponse(asdict(tracking.stats()))
@@ -100,8 +100,8 @@ def make_wsgi() -> Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]:
     tracking = make_tracking()
 
     def page(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        told = _tell(environ["passerby.tracker"])
-        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "6"), ("X-Told", told)])
+        recorded = _record(environ["passerby.tracker"])
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "6"), ("X-Recorded", recorded)])
         return [b"a page"]
 
     return WSGIMiddleware(page, tracking)

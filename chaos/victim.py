@@ -1,6 +1,6 @@
 """The programs to which things happen: `python -m chaos.victim ACTION '{...}'`. They use what is public, as apps do.
 
-A line "told ID" is said once the event is promised to survive, by one write that a death cannot tear.
+A line "recorded ID" is said once the event is promised to survive, by one write that a death cannot tear.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .need import become_nobody, in_need
 
 KEY = "a key that only the victims know"
 VISITORS = 20
-QUICKLY: dict[str, Any] = {"retry_base": 0.05, "browser_id_pool_size": 0}  # so that nobody waits for minutes
+QUICKLY: dict[str, Any] = {"retry_base": 0.05, "browser_id_pool_size": 0}  # so that no scenario waits for minutes
 
 
 def say(*words: object) -> None:
@@ -47,24 +47,24 @@ def make_tracking(url: str, directory: str, settings: Mapping[str, Any] | None =
     return Tracking(sitecore, **chosen)
 
 
-class Teller:
-    """Tells events of some visitors in turn."""
+class Recorder:
+    """Records events of some visitors in turn."""
 
     def __init__(self, tracking: Tracking, visitors: int = VISITORS) -> None:
         self._visitors = [tracking.for_visitor(str(uuid4())) for _ in range(visitors)]
         self._number = count()
 
-    def tell(self) -> Receipt:
-        """Tell an event; its ID is in its data as well."""
+    def record(self) -> Receipt:
+        """Record an event; its ID is in its data as well."""
         event_id = new_event_id()
         visitor = self._visitors[next(self._number) % len(self._visitors)]
-        return visitor.event("STEP", {"told": event_id}, event_id=event_id)
+        return visitor.event("STEP", {"recorded": event_id}, event_id=event_id)
 
-    def tell_and_say(self) -> Receipt:
-        """Tell an event, and say so once it is recorded."""
-        receipt = self.tell()
+    def record_and_say(self) -> Receipt:
+        """Record an event, and say so once it is recorded."""
+        receipt = self.record()
         receipt.wait_stored()
-        say("told", receipt.event_id)
+        say("recorded", receipt.event_id)
         return receipt
 
 
@@ -75,7 +75,7 @@ def say_ledger(tracking: Tracking) -> None:
 
 
 def wait_until_empty(tracking: Tracking, patience: float = 20.0) -> None:
-    """Wait until nothing waits in the store, whoever has recorded it."""
+    """Wait until nothing waits in the store, whichever process has recorded it."""
     gives_up = time.monotonic() + patience
     while any(each.pending for each in tracking.stats().destinations.values()) and time.monotonic() < gives_up:
         tracking.flush(0.2)  # so that nothing waits for a service that comes back to be spared
@@ -95,13 +95,13 @@ def finish(url: str, directory: str, settings: Mapping[str, Any]) -> None:
     say("closed", tracking.close(10.0))
 
 
-def keep_telling(url: str, directory: str, gap: float = 0.0, settings: Mapping[str, Any] | None = None) -> None:
-    """Tell one event after another."""
+def keep_recording(url: str, directory: str, gap: float = 0.0, settings: Mapping[str, Any] | None = None) -> None:
+    """Record one event after another."""
     tracking = make_tracking(url, directory, settings)
     tracking.start()
-    teller = Teller(tracking)
+    recorder = Recorder(tracking)
     while True:
-        teller.tell_and_say()
+        recorder.record_and_say()
         time.sleep(gap)
 
 
@@ -109,7 +109,7 @@ class App:
     """A small app behind the middleware, called as a server calls it.
 
     Attributes:
-        receipts: those of all events it has told.
+        receipts: those of all events it has recorded.
     """
 
     def __init__(self, tracking: Tracking) -> None:
@@ -122,16 +122,16 @@ class App:
 
         async def send(message: Mapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                told = next(value for name, value in message["headers"] if name == b"x-told")
-                on_start(message["status"], told.decode())
+                recorded = next(value for name, value in message["headers"] if name == b"x-recorded")
+                on_start(message["status"], recorded.decode())
 
         await self._middleware(_scope(f"bid_chaos={uuid4()}"), _receive, send)
 
     async def _page(self, scope: Any, receive: Any, send: Any) -> None:
         event_id = new_event_id()
         tracker = self._tracking.tracker_for(scope)
-        self.receipts.append(tracker.event("STEP", {"told": event_id}, event_id=event_id))
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"x-told", event_id.encode())]})
+        self.receipts.append(tracker.event("STEP", {"recorded": event_id}, event_id=event_id))
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"x-recorded", event_id.encode())]})
         await send({"type": "http.response.body", "body": b""})
 
 
@@ -140,14 +140,14 @@ async def _receive() -> dict[str, Any]:
 
 
 def keep_answering(url: str, directory: str, settings: Mapping[str, Any] | None = None) -> None:
-    """Answer one request after another, each of which tells an event; what is told counts when the response starts."""
+    """Answer one request after another, each of which records an event, which counts when the response starts."""
     tracking = make_tracking(url, directory, {"store_timeout": 30.0, **(settings or {})})
     tracking.start()
     app = App(tracking)
 
     async def keep_asking() -> None:
         while True:
-            await app.answer(lambda _, told: say("told", told))
+            await app.answer(lambda _, recorded: say("recorded", recorded))
             app.receipts.clear()
 
     async def main() -> None:
@@ -186,7 +186,7 @@ def answer_in_need(url: str, directory: str, need: str, is_late: bool = False) -
     say("relief", _state_once(tracking, "ok", 15.0))
     for receipt in app.receipts:
         receipt.wait_stored(15)
-        say("told", receipt.event_id)
+        say("recorded", receipt.event_id)
     loop.close()
 
 
@@ -214,7 +214,7 @@ def _scope(cookie: str) -> dict[str, Any]:
     }
 
 
-def tell_some(
+def record_some(
     url: str,
     directory: str,
     number: int,
@@ -223,14 +223,14 @@ def tell_some(
     settings: Mapping[str, Any] | None = None,
     visitors: int = VISITORS,
 ) -> None:
-    """Tell some events, and end in the way that is wanted."""
+    """Record some events, and end in the way that is wanted."""
     tracking = make_tracking(url, directory, settings)
     tracking.start()
-    teller = Teller(tracking, visitors)
-    if ending == "thread":  # a daemon thread that tells when the interpreter ends
-        threading.Thread(target=_tell_for_ever, args=(teller,), daemon=True).start()
+    recorder = Recorder(tracking, visitors)
+    if ending == "thread":  # a daemon thread that records when the interpreter ends
+        threading.Thread(target=_record_for_ever, args=(recorder,), daemon=True).start()
     for _ in range(number):
-        teller.tell_and_say()
+        recorder.record_and_say()
         time.sleep(gap)
     say("ready")
     endings: dict[str, Callable[[], object]] = {
@@ -249,45 +249,45 @@ def _say_ledger_when_asked(tracking: Tracking) -> None:
     say_ledger(tracking)
 
 
-def _tell_for_ever(teller: Teller) -> None:
+def _record_for_ever(recorder: Recorder) -> None:
     while True:
-        teller.tell_and_say()
+        recorder.record_and_say()
 
 
 def die_at(url: str, directory: str, point: str, number: int, is_busy: bool, has_child: bool = False) -> None:
-    """Tell one event after another and die at a named point; unless busy, each when the one before is settled."""
+    """Record one event after another and die at a named point; unless busy, each when the one before is settled."""
     points.die_at(point, number)
     tracking = make_tracking(url, directory)
     tracking.start()
-    teller = Teller(tracking)
+    recorder = Recorder(tracking)
     if has_child:
-        teller.tell_and_say()
+        recorder.record_and_say()
         child = os.fork()
         if not child:
             signal.pause()
         say("child", child)
     while True:
-        receipt = teller.tell_and_say()
+        receipt = recorder.record_and_say()
         if not is_busy:
             receipt.wait_delivered(30)
 
 
 def stop_in_turn(url: str, directory: str, number: int) -> None:
-    """Tell one event after another, and stop before a commit, for as long as nobody has this process go on."""
+    """Record one event after another, and stop before a commit, until another process has this one go on."""
     points.stop_before_commit(number)
-    keep_telling(url, directory)
+    keep_recording(url, directory)
 
 
-def tell_and_purge(url: str, directory: str, number: int) -> None:
-    """Tell events of some visitors while the service fails; say which are those of the visitor who will be purged."""
+def record_and_purge(url: str, directory: str, number: int) -> None:
+    """Record events of some visitors while the service fails; say which are those of the visitor who will be purged."""
     tracking = make_tracking(url, directory)
     tracking.start()
     browsers = [str(uuid4()) for _ in range(VISITORS)]
     for place in range(number):
         event_id = new_event_id()
         who = browsers[place % VISITORS]
-        tracking.for_visitor(who).event("STEP", {"told": event_id}, event_id=event_id).wait_stored()
-        say("gone" if who == browsers[0] else "told", event_id)
+        tracking.for_visitor(who).event("STEP", {"recorded": event_id}, event_id=event_id).wait_stored()
+        say("gone" if who == browsers[0] else "recorded", event_id)
     say("visitor", browsers[0])
     sys.stdin.readline()
     wait_until_empty(tracking)
@@ -295,7 +295,7 @@ def tell_and_purge(url: str, directory: str, number: int) -> None:
 
 
 def deliver(url: str, directory: str, poison: str = "") -> None:
-    """Deliver what other processes tell, until it is told to end; or die of sending one of the events."""
+    """Deliver what other processes record, until SIGTERM; or die of sending one of the events."""
     if poison:
         points.die_of(poison)
     tracking = make_tracking(url, directory)
@@ -307,32 +307,32 @@ def deliver(url: str, directory: str, poison: str = "") -> None:
     tracking.close(10.0)
 
 
-def tell_steadily(
+def record_steadily(
     url: str, directory: str, number: int, seconds: float, settings: Mapping[str, Any] | None = None
 ) -> None:
-    """Tell so many events over so many seconds of the wall; say what memory is used, and how the breaker stands."""
+    """Record so many events over so many seconds of the wall; say what memory is used, and how the breaker stands."""
     tracking = make_tracking(url, directory, settings)
     tracking.start()
-    teller = Teller(tracking, visitors=500)
-    teller.tell_and_say()
+    recorder = Recorder(tracking, visitors=500)
+    recorder.record_and_say()
     say("ready")
     pieces = max(1, int(seconds * 20))
     begun = time.perf_counter()
-    told = 1
+    recorded = 1
     for piece in range(pieces):
         due = number * (piece + 1) // pieces
-        receipts = [teller.tell() for _ in range(due - told)]
-        told = due
+        receipts = [recorder.record() for _ in range(due - recorded)]
+        recorded = due
         for receipt in receipts:
             receipt.wait_stored()
-            say("told", receipt.event_id)
+            say("recorded", receipt.event_id)
         say("resident", resident(), "breaker", tracking.stats().destinations["sitecore"].breaker)
         time.sleep(max(0.0, begun + (piece + 1) / 20 - time.perf_counter()))
     say("done")
     sys.stdin.readline()
 
 
-def tell_two(
+def record_for_two(
     urls: Mapping[str, str],
     kinds: Mapping[str, str],
     outbox: str,
@@ -340,9 +340,9 @@ def tell_two(
     seconds: float,
     settings: Mapping[str, Any],
 ) -> None:
-    """Tell so many events a second to several destinations, over so many seconds of the wall, and end on a word.
+    """Record so many events a second to several destinations, over so many seconds of the wall, and end on a word.
 
-    Says of each event when it was told, by the clock on the real wall, and again and again the figures.
+    Says of each event when it was recorded, by the clock on the real wall, and again and again the figures.
     """
     hooks.install()
     destinations = [DESTINATIONS[kinds[name]](name, url) for name, url in urls.items()]
@@ -355,9 +355,9 @@ def tell_two(
     for piece in range(pieces):
         for place in range(number * piece // pieces, number * (piece + 1) // pieces):
             moment, event_id = real_time(), new_event_id()
-            data = {"told": event_id, "number": place}
+            data = {"recorded": event_id, "number": place}
             visitors[place % VISITORS].event("STEP", data, event_id=event_id).wait_stored()
-            say("told", event_id, moment)
+            say("recorded", event_id, moment)
         _say_ledgers(tracking)
         time.sleep(max(0.0, begun + (piece + 1) / 20 - time.perf_counter()))
     say("done")
@@ -390,40 +390,40 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
 
 
-def tell_through_jump(url: str, directory: str, number: int, jump: float) -> None:
-    """Tell some events, have the clock on the wall jump, and tell as many again; say what it said each time."""
+def record_through_jump(url: str, directory: str, number: int, jump: float) -> None:
+    """Record some events, have the clock on the wall jump, and record as many again; say what it said each time."""
     tracking = make_tracking(url, directory)
     tracking.start()
-    teller = Teller(tracking)
+    recorder = Recorder(tracking)
     wall_clock = time.time
     for change in (0.0, jump):
         time.time = lambda change=change: wall_clock() + change  # type: ignore[misc]
         for _ in range(number):
             moment = time.time()
-            say("at", teller.tell_and_say().event_id, moment)
+            say("at", recorder.record_and_say().event_id, moment)
         time.sleep(0.2)
     say("ready")
     signal.pause()
 
 
 def fork_often(url: str, directory: str, number: int) -> None:
-    """Fork again and again while other threads tell; every child tells as well, and ends in its own way."""
+    """Fork again and again while other threads record; every child records as well, and ends in its own way."""
     tracking = make_tracking(url, directory)
     tracking.start()
-    teller = Teller(tracking)
+    recorder = Recorder(tracking)
     is_over = threading.Event()
 
-    def keep_telling() -> None:
+    def keep_recording() -> None:
         while not is_over.wait(0.002):
-            teller.tell_and_say()
+            recorder.record_and_say()
 
-    threads = [threading.Thread(target=keep_telling) for _ in range(2)]
+    threads = [threading.Thread(target=keep_recording) for _ in range(2)]
     for thread in threads:
         thread.start()
     for count_ in range(number):
         child = os.fork()
         if child == 0:
-            Teller(tracking, 1).tell_and_say()
+            Recorder(tracking, 1).record_and_say()
             if count_ % 2:
                 os._exit(0)
             sys.exit(0)
@@ -434,40 +434,40 @@ def fork_often(url: str, directory: str, number: int) -> None:
 
 
 def multiply(url: str, directory: str, method: str, number: int) -> None:
-    """Tell in children of multiprocessing; what forked ones inherit is used as it is."""
+    """Record in children of multiprocessing; what forked ones inherit is used as it is."""
     context: Any = multiprocessing.get_context(method)
     tracking = make_tracking(url, directory)
     tracking.start()
-    Teller(tracking).tell_and_say()
+    Recorder(tracking).record_and_say()
     inherited = (lambda: tracking) if method == "fork" else None
     for _ in range(number):
-        child = context.Process(target=_tell_in_child, args=(url, directory, inherited))
+        child = context.Process(target=_record_in_child, args=(url, directory, inherited))
         child.start()
         child.join()
         say("ended", child.exitcode)
 
 
-def _tell_in_child(url: str, directory: str, inherited: Callable[[], Tracking] | None) -> None:
-    teller = Teller(inherited() if inherited is not None else make_tracking(url, directory))
+def _record_in_child(url: str, directory: str, inherited: Callable[[], Tracking] | None) -> None:
+    recorder = Recorder(inherited() if inherited is not None else make_tracking(url, directory))
     for _ in range(5):
-        teller.tell_and_say()
+        recorder.record_and_say()
 
 
 ACTIONS: dict[str, Callable[..., None]] = {
     action.__name__: action
     for action in (
         finish,
-        keep_telling,
+        keep_recording,
         keep_answering,
         answer_in_need,
-        tell_some,
+        record_some,
         die_at,
         stop_in_turn,
-        tell_and_purge,
+        record_and_purge,
         deliver,
-        tell_steadily,
-        tell_two,
-        tell_through_jump,
+        record_steadily,
+        record_for_two,
+        record_through_jump,
         fork_often,
         multiply,
     )

@@ -16,14 +16,14 @@ class Visitor:
     """One browser on one connection.
 
     Attributes:
-        told: the IDs of the events of all pages that were answered.
+        recorded: the IDs of the events of all pages that were answered.
         times: how many seconds each of these took.
         failures: how many pages were not answered.
         statuses: what they were answered with.
     """
 
     def __init__(self, port: int) -> None:
-        self.told: list[str] = []
+        self.recorded: list[str] = []
         self.times: list[float] = []
         self.failures: int = 0
         self.statuses: set[int] = set()
@@ -39,9 +39,9 @@ class Visitor:
                 self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT)
             self._connection.request("GET", "/", headers=self._headers)
             response = self._connection.getresponse()
-            told = response.headers.get("x-told")
-            if told is not None:  # the response has started: that is the promise
-                self.told.append(told)
+            recorded = response.headers.get("x-recorded")
+            if recorded is not None:  # the response has started: that is the promise
+                self.recorded.append(recorded)
             self.statuses.add(response.status)
             response.read()
         except (OSError, http.client.HTTPException):

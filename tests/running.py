@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import re
 import signal
@@ -87,3 +88,15 @@ def running(*arguments: str) -> Iterator[Running]:
         finally:
             command.process.kill()
             command.wait()
+
+
+@contextmanager
+def in_a_group(*arguments: str) -> Iterator[Running]:
+    """Run a command with its children in a group of their own."""
+    command = Running(*arguments, start_new_session=True)
+    try:
+        yield command
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(command.process.pid, signal.SIGKILL)
+        command.wait()

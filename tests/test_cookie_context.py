@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -160,8 +160,6 @@ def test_no_header_is_too_strange(headers: dict[str, str], method: str) -> None:
 
 
 # What comes of it.
-
-Answer = Callable[[Tracking, str, dict[str, str], str], list[str]]
 
 
 def track(does: str) -> None:

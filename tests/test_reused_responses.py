@@ -43,7 +43,6 @@ from tests.making import (
 )
 
 NAME = "passerby_bid"
-SIGNED = [NAME, f"{NAME}_sig"]
 Ask = Callable[[dict[str, str]], list[str]]  # the headers of a request -> the Set-Cookie headers of its answer
 
 

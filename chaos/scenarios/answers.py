@@ -44,16 +44,16 @@ def _beside_none(name: str, delay: float, pages: int) -> Finding:
         for number in range(pages):
             visitors[number % 5].visit()
             visitors_of_none[number % 5].visit()
-        where.told.update(told for visitor in visitors for told in visitor.told)
-        is_unaffected = others.wait_for(where.told, 10.0)
+        where.recorded.update(recorded for visitor in visitors for recorded in visitor.recorded)
+        is_unaffected = others.wait_for(where.recorded, 10.0)
         arrived_meanwhile = len(others.bodies)
         where.collector.clear_faults()
-        where.arrivals.wait_for(where.told, 30.0)
+        where.arrivals.wait_for(where.recorded, 30.0)
         for visitor in visitors:
             visitor.leave()
         where.kill(site)
         where.finish()
-        # The service took what it did not answer in time, and is told again, as often as that went on.
+        # The service took what it did not answer in time, and gets it again, as often as that went on.
         finding = where.finding(f"T6 {name}", f"{pages} pages", duplicates=10**6)
         _compare(finding, visitors, visitors_of_none)
         finding.notes.append(f"{arrived_meanwhile:,} arrived at the second destination meanwhile")
@@ -88,7 +88,7 @@ CASES: tuple[tuple[str, str, str | None, float, float], ...] = (
 
 
 def retry_after(trial: Trial) -> Iterator[Finding]:
-    """Ask to be left alone in every way; nobody may come early, and nobody may stay away for ever."""
+    """Ask to be left alone in every way; no request may come early, and none may stay away for ever."""
     with ThreadPoolExecutor(4) as pool:
         jobs = [pool.submit(_ask_to_wait, status, *case) for status in (429, 503) for case in CASES]
         for job in jobs:
@@ -103,10 +103,12 @@ def _ask_to_wait(status: int, name: str, value: str, clock: str | None, least: f
             "events", [ScriptedResponse(status=status, headers=headers), ScriptedResponse(status=201)]
         )
         begun = time.time()
-        process = where.begin("tell_some", clock=clock, number=1, ending="ledger", settings={"request_timeout": 1000.0})
+        process = where.begin(
+            "record_some", clock=clock, number=1, ending="ledger", settings={"request_timeout": 1000.0}
+        )
         process.wait_for("ready")
-        where.told.update(process.told)
-        where.arrivals.wait_for(where.told, most + 5.0)
+        where.recorded.update(process.recorded)
+        where.arrivals.wait_for(where.recorded, most + 5.0)
         process.say()
         process.wait()
         where.hear(process)

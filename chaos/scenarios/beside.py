@@ -21,8 +21,8 @@ HOUR = 3600.0
 SECONDS, SECONDS_LONG = 4.0, 40.0  # in which the hour passes
 AROUND = 2.0  # seconds before it, and after it
 RATE = 100  # events a second
-# The lag of an event is some milliseconds on an idle machine. Whoever waited for the dead destination would wait for
-# the rest of the hour.
+# The lag of an event is some milliseconds on an idle machine. An event that waited for the dead destination
+# would wait for the rest of the hour.
 SLOWER, LEAST = 2.0, 0.02  # times the median from before, and seconds that it may take in any case
 
 CASES = (
@@ -59,15 +59,15 @@ class Arrivals:
             for message in received.messages if event is None else [event]:
                 self.all.append(_read(message, received.time))
 
-    def wait_for(self, told: set[str], patience: float) -> None:
+    def wait_for(self, recorded: set[str], patience: float) -> None:
         """Wait until all of these have arrived, or patience has come to its end."""
         gives_up = time.monotonic() + patience
-        while not told <= {one.event_id for one in list(self.all)} and time.monotonic() < gives_up:
+        while not recorded <= {one.event_id for one in list(self.all)} and time.monotonic() < gives_up:
             time.sleep(0.02)
 
     @property
     def is_in_order(self) -> bool:
-        """Whether the events of each visitor have come in the order in which they were told."""
+        """Whether the events of each visitor have come in the order in which they were recorded."""
         latest: dict[str, int] = {}
         for one in self.all:
             if one.number <= latest.get(one.visitor, -1):
@@ -79,7 +79,7 @@ class Arrivals:
 def _read(message: dict[str, Any], moment: float) -> Arrived:
     data = message.get("properties", message)
     visitor = next(message[name] for name in ("browser_id", "anonymousId", "anonymous_id") if name in message)
-    return Arrived(data["told"], visitor, data["number"], moment)
+    return Arrived(data["recorded"], visitor, data["number"], moment)
 
 
 def _hour(dead: str, alive: str, outbox: str, seconds: float) -> Finding:
@@ -94,7 +94,7 @@ def _hour(dead: str, alive: str, outbox: str, seconds: float) -> Finding:
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="passerby-chaos-"))
         process = stack.enter_context(
             victim(
-                "tell_two",
+                "record_for_two",
                 clock=f"fast:{factor}",
                 urls={name: one.url for name, one in collectors.items()},
                 kinds={"dead": dead, "alive": alive},
@@ -115,28 +115,28 @@ def _hour(dead: str, alive: str, outbox: str, seconds: float) -> Finding:
         started = time.time()
         collectors["dead"].start()
         process.wait_for("done", lasting + 30.0)
-        told = {words[1]: float(words[2]) for words in map(str.split, process.lines) if words[0] == "told"}
-        arrivals["dead"].wait_for(set(told), 30.0)
+        recorded = {words[1]: float(words[2]) for words in map(str.split, process.lines) if words[0] == "recorded"}
+        arrivals["dead"].wait_for(set(recorded), 30.0)
         process.say()
         process.wait_for("closed", 60.0)
-        finding = _settle(f"U24 {dead} away for an hour beside {alive}, {outbox}", told, arrivals)
+        finding = _settle(f"U24 {dead} away for an hour beside {alive}, {outbox}", recorded, arrivals)
         finding.seconds = time.monotonic() - begun
-        _check_ledgers(finding, process, before_return, len(told))
-        _check_lag(finding, told, arrivals["alive"], stopped, started)
+        _check_ledgers(finding, process, before_return, len(recorded))
+        _check_lag(finding, recorded, arrivals["alive"], stopped, started)
         finding.expect(process.traceback is None, f"traceback: {process.traceback}")
         return finding
 
 
-def _settle(name: str, told: dict[str, float], arrivals: dict[str, Arrivals]) -> Finding:
+def _settle(name: str, recorded: dict[str, float], arrivals: dict[str, Arrivals]) -> Finding:
     by_place = {place: [one.event_id for one in list(here.all)] for place, here in arrivals.items()}
     everywhere = set.intersection(*map(set, by_place.values()))
     finding = Finding(
         name,
-        f"{len(told):,} events, to each of the two",
-        told=len(told),
+        f"{len(recorded):,} events, to each of the two",
+        recorded=len(recorded),
         delivered=len(everywhere),
         duplicated=sum(len(ids) - len(set(ids)) for ids in by_place.values()),
-        lost=len(told.keys() - everywhere),
+        lost=len(recorded.keys() - everywhere),
     )
     finding.expect(not finding.lost, f"{finding.lost} lost")
     finding.expect(not finding.duplicated, f"{finding.duplicated} duplicates where none were to be expected")
@@ -153,7 +153,7 @@ def _ledgers(process: Process) -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, json.loads(figures)
 
 
-def _check_ledgers(finding: Finding, process: Process, before_return: dict[str, dict[str, Any]], told: int) -> None:
+def _check_ledgers(finding: Finding, process: Process, before_return: dict[str, dict[str, Any]], recorded: int) -> None:
     said = list(_ledgers(process))
     wrong = [figures for _, figures in said if not figures["is_balanced"]]
     finding.expect(not wrong, f"a ledger did not add up: {wrong[:1]}")
@@ -164,15 +164,17 @@ def _check_ledgers(finding: Finding, process: Process, before_return: dict[str, 
     finding.expect(waiting > 0 and before_return["dead"]["breaker"] != "closed", "the dead one was not away")
     finding.expect(before_return["alive"]["retries"] == 0, "the living one was tried again")
     for name, figures in dict(said).items():
-        expected = {"recorded": told, "delivered": told, "pending": 0, "dead": 0, "dropped": {}}
+        expected = {"recorded": recorded, "delivered": recorded, "pending": 0, "dead": 0, "dropped": {}}
         found = {name: figures[name] for name in expected}
         finding.expect(found == expected, f"the ledger of the {name} one says {found}")
 
 
-def _check_lag(finding: Finding, told: dict[str, float], arrivals: Arrivals, stopped: float, started: float) -> None:
+def _check_lag(
+    finding: Finding, recorded: dict[str, float], arrivals: Arrivals, stopped: float, started: float
+) -> None:
     lags: dict[str, list[float]] = {"before": [], "during": []}
     for one in arrivals.all:
-        moment = told[one.event_id]
+        moment = recorded[one.event_id]
         if moment < started:
             lags["before" if moment < stopped else "during"].append(one.time - moment)
     before, during = map(median, (lags["before"], lags["during"]))

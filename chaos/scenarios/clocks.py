@@ -13,7 +13,7 @@ from ..scene import Trial, scene
 DAY = 86_400
 PATIENCE = 20.0  # seconds until everything is delivered, whatever the clock says
 
-# By which clock the first process tells, to which it jumps while events wait for their next attempt, and by which the
+# By which clock the first process records, to which it jumps while events wait for their next attempt, and by which the
 # next process goes.
 JOURNEYS: dict[str, tuple[str, float, str]] = {
     "a day forward": ("wall:0", DAY, f"wall:{DAY}"),
@@ -25,7 +25,7 @@ NUMBER = 40
 
 
 def jumps(trial: Trial) -> Iterator[Finding]:
-    """Tell, jump, tell again, restart: retries go by the other clock, and events keep the time at which they were."""
+    """Record, jump, record again, restart: retries go by the other clock, and events keep the time of their own."""
     with ThreadPoolExecutor(2) as both:
         yield from both.map(lambda name: _travel(name, *JOURNEYS[name]), JOURNEYS)
 
@@ -33,7 +33,7 @@ def jumps(trial: Trial) -> Iterator[Finding]:
 def _travel(name: str, first: str, jump: float, second: str) -> Finding:
     with scene() as where:
         where.collector.fail("events")
-        process = where.begin("tell_through_jump", clock=first, number=NUMBER, jump=jump)
+        process = where.begin("record_through_jump", clock=first, number=NUMBER, jump=jump)
         process.wait_for("ready")
         time.sleep(0.5)  # in which they are tried, and put off
         where.kill(process)
@@ -44,12 +44,12 @@ def _travel(name: str, first: str, jump: float, second: str) -> Finding:
         finding.notes.append(f"all delivered {time.monotonic() - begun:.1f} s after the restart")
         said = {line.split()[1]: float(line.split()[2]) for line in process.lines if line.startswith("at ")}
         wrong = [event_id for event_id, moment in said.items() if not _is_kept(where.arrivals.bodies, event_id, moment)]
-        finding.expect(not wrong, f"{len(wrong)} events have another time than when they were told")
+        finding.expect(not wrong, f"{len(wrong)} events have another time than when they were recorded")
         return finding
 
 
 def _is_kept(bodies: dict[str, list[bytes]], event_id: str, moment: float) -> bool:
-    """Whether an event says the time that its process's clock said when it was told."""
+    """Whether an event says the time that its process's clock said when it was recorded."""
     for body in bodies.get(event_id, ()):
         text = body.decode().partition('"requested_at":"')[2].partition('"')[0]
         if abs(datetime.fromisoformat(text).timestamp() - moment) > 1.0:

@@ -92,7 +92,7 @@ def _writes(descriptor: int) -> bool:
 def through_need(
     where: Scene, process: Process, name: str, relieve: Callable[[], object], is_felt: bool = True
 ) -> Finding:
-    """Have an app answer while it is in need, and again when that is over; all it told has to arrive.
+    """Have an app answer while it is in need, and again when that is over; all it recorded has to arrive.
 
     Args:
         relieve: ends the need, where the process itself does not.
@@ -121,7 +121,7 @@ def _bounded(policy: str) -> Finding:
     with scene() as where:
         where.collector.stop()
         settings = {"max_events": room, "when_full": policy, "concurrency": 1}
-        process = where.begin("tell_some", number=number, ending="ledger", settings=settings)
+        process = where.begin("record_some", number=number, ending="ledger", settings=settings)
         process.wait_for("ready")
         where.bring_back()
         where.collector.wait_for_events(room, 30.0)
@@ -131,11 +131,11 @@ def _bounded(policy: str) -> Finding:
         where.hear(process)
         where.finish(patience=0.0)  # what was dropped will not come
         finding = where.finding(
-            f"T9 an outbox with room for {room}, {policy}", f"{number} told", dropped=ledger["dropped"]
+            f"T9 an outbox with room for {room}, {policy}", f"{number} recorded", dropped=ledger["dropped"]
         )
         finding.expect(ledger["is_balanced"], f"the ledger does not add up: {ledger}")
         finding.expect(ledger["dropped"] == {"full": number - room}, f"dropped were {ledger['dropped']}")
-        kept = [event_id in where.arrivals.bodies for event_id in process.told]
+        kept = [event_id in where.arrivals.bodies for event_id in process.recorded]
         if policy == "drop_newest":
             finding.expect(kept == sorted(kept, reverse=True), "others than the first were kept")
         else:
@@ -154,7 +154,7 @@ def no_place(trial: Trial) -> Iterator[Finding]:
     with ThreadPoolExecutor(3) as pool:
         yield from pool.map(
             _answer_without_place,
-            ("a read-only directory", "a directory in a place that is not ours", "somebody else's directory"),
+            ("a read-only directory", "a directory in a place that is not ours", "another user's directory"),
             (_make_read_only, _leave_missing, _make_somebody_elses),
             (_give_away, _open_parent, _give_away),
         )
@@ -217,10 +217,10 @@ def _damage(name: str, damage: Callable[[Path, Random], None], at_least: int, ra
         damage(path, random)
         where.pass_time()
         begun = time.monotonic()
-        process = where.begin("tell_some", number=1, ending="ledger")
+        process = where.begin("record_some", number=1, ending="ledger")
         process.wait_for("ready")
         took = time.monotonic() - begun
-        fresh = set(process.told)
+        fresh = set(process.recorded)
         where.arrivals.wait_for(fresh, 30.0)
         gives_up = time.monotonic() + 20.0
         while list(path.parent.glob("*.corrupt-*")) and time.monotonic() < gives_up:
@@ -231,24 +231,24 @@ def _damage(name: str, damage: Callable[[Path, Random], None], at_least: int, ra
         where.hear(process)
         saved = len(where.arrivals.bodies.keys() - fresh)
         finding = where.finding(f"T11 {name}", f"{BACKLOG} in the file", dropped={"damaged": BACKLOG - saved})
-        aside = list(path.parent.glob("*.salvaged-*"))
+        salvaged = list(path.parent.glob("*.salvaged-*"))
         finding.notes.append(f"{saved} saved, recorded anew after {took:.2f} s")
         finding.expect(ledger["is_balanced"], f"the ledger does not add up: {ledger}")
         finding.expect(ledger["pending"] == 0, f"{ledger['pending']} are still pending")
-        finding.expect(fresh <= where.arrivals.bodies.keys(), "what was told afterwards did not arrive")
+        finding.expect(fresh <= where.arrivals.bodies.keys(), "what was recorded afterwards did not arrive")
         finding.expect(saved >= at_least, f"only {saved} were saved, expected {at_least}")
         finding.expect(took <= START, f"the start took {took:.2f} s, more than {START} s")
         if name == "a newer version's schema":
-            finding.expect(path.exists() and not aside, "the file was not left to the newer version")
+            finding.expect(path.exists() and not salvaged, "the file was not left to the newer version")
         elif name != "0 bytes":  # as of a process that died before it had written anything
-            finding.expect(bool(aside) and path.exists(), "the file was not quarantined")
+            finding.expect(bool(salvaged) and path.exists(), "the file was not quarantined")
         return finding
 
 
 def _leave_backlog(where: Scene) -> Path:
     """Have a process die with events in its file, and no log beside it: only the file is to be damaged."""
     where.collector.stop()
-    process = where.begin("tell_some", number=BACKLOG, ending="pause")
+    process = where.begin("record_some", number=BACKLOG, ending="pause")
     process.wait_for("ready")
     where.kill(process)
     where.bring_back()

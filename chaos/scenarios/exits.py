@@ -47,7 +47,7 @@ def _end(name: str, is_silent: bool) -> Finding:
     with scene() as where:
         if is_silent:
             where.collector.fail("events", status=None, delay=3600.0)
-        process = where.begin("tell_some", number=NUMBER, ending=ending)
+        process = where.begin("record_some", number=NUMBER, ending=ending)
         process.wait_for("ready")
         begun = time.monotonic()
         for each in signals:
@@ -57,7 +57,7 @@ def _end(name: str, is_silent: bool) -> Finding:
         where.hear(process)
         where.collector.clear_faults()
         where.finish()
-        state = "while nobody answers" if is_silent else "while all is well"
+        state = "while no response comes" if is_silent else "while all is well"
         # What was under way when a process ended had left, and its answer has not come.
         finding = where.finding(f"exit by {name}", state, duplicates=AT_MOST)
         _check_time(finding, took)
@@ -85,7 +85,7 @@ def _end_uvicorn(number: signal.Signals) -> Finding:
         where.hear(process)
         where.collector.clear_faults()
         where.finish()
-        finding = where.finding(f"exit of uvicorn by {number.name}", "while nobody answers", duplicates=AT_MOST)
+        finding = where.finding(f"exit of uvicorn by {number.name}", "while no response comes", duplicates=AT_MOST)
         _check_time(finding, took)
         return finding
 
@@ -93,7 +93,7 @@ def _end_uvicorn(number: signal.Signals) -> Finding:
 def _visit(where: Scene, port: int) -> None:
     visitors = [Visitor(port) for _ in range(4)]
     visit_all(visitors, 10)
-    where.told.update(told for visitor in visitors for told in visitor.told)
+    where.recorded.update(recorded for visitor in visitors for recorded in visitor.recorded)
 
 
 def _reload_uvicorn() -> Finding:

@@ -24,7 +24,7 @@ TASKS = 100
 
 
 def forks(trial: Trial) -> Iterator[Finding]:
-    """Fork in all the ways that are in use; what the children and the parent tell has to arrive, once."""
+    """Fork in all the ways that are in use; what the children and the parent record has to arrive, once."""
     forks = FORKS_LONG if trial.is_long else FORKS
     children = CHILDREN_LONG if trial.is_long else CHILDREN
     jobs: list[Callable[[], Finding]] = [
@@ -70,12 +70,12 @@ def _by_gunicorn(kind: str) -> Finding:
         server.send(signal.SIGTERM)
         code = server.wait()
         where.hear(server)
-        where.told.update(told for visitor in visitors for told in visitor.told)
+        where.recorded.update(recorded for visitor in visitors for recorded in visitor.recorded)
         where.finish()
         finding = where.finding(f"T13 gunicorn --preload -w 4, {kind.rpartition('.')[2]}", f"{8 * PAGES} pages")
         failures = sum(visitor.failures for visitor in visitors)
         finding.expect(code == 0, f"gunicorn ended with {code}")
-        finding.expect(not failures and len(where.told) == 8 * PAGES, f"{failures} pages were not answered")
+        finding.expect(not failures and len(where.recorded) == 8 * PAGES, f"{failures} pages were not answered")
         return finding
 
 
@@ -93,13 +93,13 @@ def _by_celery() -> Finding:
         )
         sender.wait(60)
         where.hear(sender)
-        told = [line.split()[1] for line in sender.lines if line.startswith("task ")]
-        where.told.update(told)
+        recorded = [line.split()[1] for line in sender.lines if line.startswith("task ")]
+        where.recorded.update(recorded)
         worker.send(signal.SIGTERM)
         code = worker.wait()
         where.hear(worker)
         where.finish()
         finding = where.finding(name, f"{TASKS} tasks")
-        finding.expect(len(told) == TASKS, f"only {len(told)} tasks were done: {sender.last_words}")
+        finding.expect(len(recorded) == TASKS, f"only {len(recorded)} tasks were done: {sender.last_words}")
         finding.expect(code == 0, f"Celery ended with {code}")
         return finding

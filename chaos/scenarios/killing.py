@@ -23,9 +23,9 @@ BUSY_POINTS = ("before commit", "after commit")  # a lone write is a transaction
 
 
 def at_any_moment(trial: Trial) -> Iterator[Finding]:
-    """Kill a process that tells, again and again; what its calls and its responses promised has to arrive."""
+    """Kill a process that records, again and again; what its calls and its responses promised has to arrive."""
     rounds = (ROUNDS_LONG if trial.is_long else ROUNDS) // 4
-    for action, name in (("keep_telling", "wait_stored() returned"), ("keep_answering", "the response started")):
+    for action, name in (("keep_recording", "wait_stored() returned"), ("keep_answering", "the response started")):
         with scene() as left, scene() as right:
             restarts = _kill_in_both([left, right], trial, action, rounds)
             for where in (left, right):
@@ -46,7 +46,7 @@ def _kill_often(where: Scene, chance: Random, action: str, rounds: int) -> list[
     for _ in range(rounds):
         where.pass_time()
         process = where.begin(action)
-        process.wait_for("told")
+        process.wait_for("recorded")
         time.sleep(chance.uniform(0.05, 0.25))
         where.kill(process)
         arrived = where.arrivals.first_after(process.begun)

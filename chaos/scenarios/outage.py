@@ -15,7 +15,7 @@ HOURS = 4
 NUMBER, NUMBER_LONG = 20_000, 200_000
 SECONDS, SECONDS_LONG = 10.0, 100.0  # in which the outage passes
 ASKED_TO_WAIT = 600  # seconds, by Retry-After
-STARTED_UP = 0.25  # of what is told; the memory that is used by then is what the rest is compared with
+STARTED_UP = 0.25  # of what is recorded; the memory that is used by then is what the rest is compared with
 GROWTH = 10_000_000  # bytes
 
 RETURN_FACTOR = 60  # a minute in a second
@@ -37,7 +37,7 @@ def _four_hours(trial: Trial) -> Finding:
         # A call may take what is half a second by the clock on the wall.
         settings = {"retry_base": 1.0, "request_timeout": factor / 2, "max_events": 10 * number}
         process = where.begin(
-            "tell_steadily", clock=f"fast:{factor}", number=number, seconds=seconds + 1, settings=settings
+            "record_steadily", clock=f"fast:{factor}", number=number, seconds=seconds + 1, settings=settings
         )
         process.wait_for("ready")
         time.sleep(0.5)
@@ -59,8 +59,8 @@ def _four_hours(trial: Trial) -> Finding:
 
 def _end(where: Scene, process: Process, patience: float) -> None:
     process.wait_for("done", patience)
-    where.told.update(process.told)
-    where.arrivals.wait_for(where.told, patience)
+    where.recorded.update(process.recorded)
+    where.arrivals.wait_for(where.recorded, patience)
     process.say()
     process.wait(patience)
     where.hear(process)
@@ -87,7 +87,7 @@ def _return() -> Finding:
     with scene() as where:
         settings = {"retry_base": 1.0, "request_timeout": RETURN_FACTOR / 2}
         process = where.begin(
-            "tell_steadily", clock=f"fast:{RETURN_FACTOR}", number=STEADY * 9, seconds=9.0, settings=settings
+            "record_steadily", clock=f"fast:{RETURN_FACTOR}", number=STEADY * 9, seconds=9.0, settings=settings
         )
         process.wait_for("ready")
         time.sleep(1.0)

@@ -27,9 +27,9 @@ ANY_NUMBER = 10**6
 
 
 def _new(where: Scene, process: Process, number: int, patience: float = 20.0) -> None:
-    """Wait until a process has told so many more events."""
+    """Wait until a process has recorded so many more events."""
     for _ in range(number):
-        process.wait_for("told", patience)
+        process.wait_for("recorded", patience)
 
 
 def in_turn(trial: Trial) -> Iterator[Finding]:
@@ -44,7 +44,7 @@ def _parent_dies() -> Finding:
         parent = where.begin("die_at", point="before commit", number=5, is_busy=True, has_child=True)
         parent.popen.wait(30)
         begun = time.monotonic()
-        process = where.begin("tell_some", number=20, ending="pause")
+        process = where.begin("record_some", number=20, ending="pause")
         process.wait_for("ready")
         took = time.monotonic() - begun
         is_alive = Path(f"/proc/{parent.wait_for('child')[0]}").exists()
@@ -52,14 +52,14 @@ def _parent_dies() -> Finding:
         where.kill(parent)
         where.finish()
         finding = where.finding("parent killed in its turn", "its child lives on", duplicates=ANY_NUMBER)
-        finding.notes.append(f"another process had told 20 events {took:.1f} s later")
+        finding.notes.append(f"another process had recorded 20 events {took:.1f} s later")
         finding.expect(is_alive, "the child did not live on")
         return finding
 
 
 def _stopped_in_turn(seconds: float) -> Finding:
     with scene() as where:
-        other = where.begin("keep_telling", gap=0.02)
+        other = where.begin("keep_recording", gap=0.02)
         _new(where, other, 5)
         stopped = where.begin("stop_in_turn", number=20)
         gives_up = time.monotonic() + 30
@@ -67,17 +67,17 @@ def _stopped_in_turn(seconds: float) -> Finding:
             time.sleep(0.005)
         is_stopped = _state_of(stopped) == "T"
         time.sleep(seconds)
-        heard = len(other.told)
+        heard = len(other.recorded)
         begun = time.monotonic()
         stopped.send(signal.SIGCONT)
-        while len(other.told) < heard + 50 and time.monotonic() < begun + 20:
+        while len(other.recorded) < heard + 50 and time.monotonic() < begun + 20:
             time.sleep(0.01)
         resumed = time.monotonic() - begun
         where.kill(other)
         where.kill(stopped)
         where.finish()
         finding = where.finding("process stopped in its turn", f"for {seconds:.0f} s, then killed", duplicates=200)
-        finding.notes.append(f"50 events of another process were told {resumed:.1f} s after its return")
+        finding.notes.append(f"50 events of another process were recorded {resumed:.1f} s after its return")
         finding.expect(is_stopped, "it was not stopped")
         finding.expect(resumed <= RESUMES * 2, f"the other one went on after {resumed:.1f} s only")
         return finding
@@ -90,7 +90,7 @@ def _state_of(process: Process) -> str:
 def _stopped_past_lease() -> Finding:
     with scene() as where:
         where.collector.fail("events", status=None, delay=0.05)
-        first = where.begin("keep_telling", gap=0.01)
+        first = where.begin("keep_recording", gap=0.01)
         _new(where, first, 100)
         first.send(signal.SIGSTOP)
         while not _is_turn_free(where):  # another scenario stops it there
@@ -98,10 +98,10 @@ def _stopped_past_lease() -> Finding:
             time.sleep(0.02)
             first.send(signal.SIGSTOP)
             time.sleep(0.01)
-        where.told.update(first.told)
+        where.recorded.update(first.recorded)
         where.pass_time()
-        second = where.begin("keep_telling", gap=0.01)
-        is_delivered = where.arrivals.wait_for(where.told, 30.0)
+        second = where.begin("keep_recording", gap=0.01)
+        is_delivered = where.arrivals.wait_for(where.recorded, 30.0)
         first.send(signal.SIGCONT)
         _new(where, first, 100)
         where.collector.clear_faults()
@@ -126,7 +126,7 @@ def _is_turn_free(where: Scene) -> bool:
 def more_and_fewer(trial: Trial) -> Iterator[Finding]:
     """Have one, eight and one process deliver, under load."""
     with scene() as where:
-        app = where.begin("keep_telling", gap=0.005, settings={"deliver": "worker"})
+        app = where.begin("keep_recording", gap=0.005, settings={"deliver": "worker"})
         workers = [where.begin("deliver")]
         _new(where, app, 50)
         workers += [where.begin("deliver") for _ in range(7)]
@@ -150,15 +150,15 @@ def crowded(trial: Trial) -> Iterator[Finding]:
     number = MANY_LONG if trial.is_long else MANY
     with scene() as where:
         where.collector.stop()
-        bot = where.begin("tell_some", number=number, ending="pause", visitors=1)
+        bot = where.begin("record_some", number=number, ending="pause", visitors=1)
         bot.wait_for("ready", 600.0)
         where.kill(bot)
-        others = where.begin("tell_some", number=40, ending="pause")
+        others = where.begin("record_some", number=40, ending="pause")
         others.wait_for("ready")
         where.bring_back()
         where.pass_time()
         begun = time.monotonic()
-        is_delivered = where.arrivals.wait_for(set(others.told), 30.0)
+        is_delivered = where.arrivals.wait_for(set(others.recorded), 30.0)
         took = time.monotonic() - begun
         ahead = len(where.arrivals.bodies)
         where.kill(others)
@@ -173,17 +173,17 @@ def poison(trial: Trial) -> Iterator[Finding]:
     """Have an event whose body kills its deliverer: it ends as a dead letter, and all others arrive."""
     with scene() as where:
         where.collector.stop()
-        app = where.begin("tell_some", number=30, ending="pause")
+        app = where.begin("record_some", number=30, ending="pause")
         app.wait_for("ready")
         where.kill(app)
         where.bring_back()
-        poisonous = app.told[3]
+        poisonous = app.recorded[3]
         deaths = 0
         for _ in range(MOST_DEATHS):
             where.pass_time()
             worker = where.begin("deliver", poison=poisonous)
             worker.wait_for("ready")
-            if where.arrivals.wait_for(where.told - {poisonous}, 3.0) and worker.is_running:
+            if where.arrivals.wait_for(where.recorded - {poisonous}, 3.0) and worker.is_running:
                 break
             worker.kill()
             deaths += 1
@@ -192,7 +192,7 @@ def poison(trial: Trial) -> Iterator[Finding]:
         where.finish(patience=0.0)
         dead = where.ledger["dead"]
         where.ledger["dead"] = 0
-        where.told.discard(poisonous)
+        where.recorded.discard(poisonous)
         finding = where.finding("an event that kills who sends it", f"{deaths} deaths", duplicates=10 * deaths)
         finding.notes.append(f"{dead} dead letter")
         finding.expect(dead == 1, f"{dead} dead letters where 1 was to be expected")
@@ -204,7 +204,7 @@ def purge(trial: Trial) -> Iterator[Finding]:
     with scene() as where:
         where.store.clear()  # the command goes by the store's own clock, and all have to go by the same
         where.collector.fail("events")
-        process = where.begin("tell_and_purge", number=200)
+        process = where.begin("record_and_purge", number=200)
         (visitor,) = process.wait_for("visitor", 60.0)
         purged = {line.split()[1] for line in list(process.lines) if line.startswith("gone ")}
         command = [str(Path(sys.executable).with_name("passerby")), "outbox", "purge", "--outbox", str(where.directory)]
@@ -231,16 +231,16 @@ def gone(trial: Trial) -> Iterator[Finding]:
 
 def _lose(name: str, spoil: Callable[[Scene], object]) -> Finding:
     with scene() as where:
-        processes = [where.begin("keep_telling", gap=0.01) for _ in range(2)]
+        processes = [where.begin("keep_recording", gap=0.01) for _ in range(2)]
         for process in processes:
             _new(where, process, 30)
-        where.arrivals.wait_for({told for each in processes for told in each.told}, 20.0)
-        before = {told for each in processes for told in each.told}
+        where.arrivals.wait_for({recorded for each in processes for recorded in each.recorded}, 20.0)
+        before = {recorded for each in processes for recorded in each.recorded}
         spoil(where)
-        after = [len(process.told) for process in processes]
+        after = [len(process.recorded) for process in processes]
         begun = time.monotonic()
         gives_up = begun + 20.0
-        while any(len(each.told) < number + 50 for each, number in zip(processes, after, strict=True)):
+        while any(len(each.recorded) < number + 50 for each, number in zip(processes, after, strict=True)):
             if time.monotonic() > gives_up:
                 break
             time.sleep(0.02)
@@ -248,10 +248,10 @@ def _lose(name: str, spoil: Callable[[Scene], object]) -> Finding:
         for process in processes:
             where.kill(process)
         where.finish(patience=5.0)
-        lost = where.told - where.arrivals.bodies.keys()
+        lost = where.recorded - where.arrivals.bodies.keys()
         # What was only in the file that was removed is lost with it: a few events around that moment.
         finding = where.finding(name, "under two running processes", ANY_NUMBER, dropped={"removed": len(lost)})
-        finding.notes.append(f"50 more were told by each {took:.1f} s later")
+        finding.notes.append(f"50 more were recorded by each {took:.1f} s later")
         finding.expect(not lost & before, f"{len(lost & before)} that had arrived are missing")
         finding.expect(len(lost) <= 50, f"{len(lost)} are lost")
         finding.expect(took <= 10.0, f"recording went on after {took:.1f} s only")
@@ -291,7 +291,7 @@ def containers(trial: Trial) -> Iterator[Finding]:
         yield Finding(name, "", skipped="no namespaces can be made here")
         return
     with scene() as where:
-        both = [where.begin("keep_telling", gap=0.005, within=unshare) for _ in range(2)]
+        both = [where.begin("keep_recording", gap=0.005, within=unshare) for _ in range(2)]
         for process in both:
             _new(where, process, 100)
         where.kill(both[0])
@@ -305,13 +305,13 @@ def together(trial: Trial) -> Iterator[Finding]:
     """Kill processes that share one file, and check the file after each kill."""
     seconds = trial.minutes * 60 if trial.minutes else KILLING_LONG if trial.is_long else KILLING
     with scene() as where:
-        running = [where.begin("keep_telling", gap=0.002) for _ in range(MANY_TO_KILL)]
+        running = [where.begin("keep_recording", gap=0.002) for _ in range(MANY_TO_KILL)]
         for process in running:
-            process.wait_for("told")
+            process.wait_for("recorded")
         kills, broken, until = 0, 0, time.monotonic() + seconds
         while time.monotonic() < until:
             time.sleep(trial.random.uniform(0.05, 0.25))
-            busy = [place for place, process in enumerate(running) if process.told]
+            busy = [place for place, process in enumerate(running) if process.recorded]
             if not busy:
                 continue
             place = trial.random.choice(busy)
@@ -319,7 +319,7 @@ def together(trial: Trial) -> Iterator[Finding]:
             kills += 1
             broken += not _is_intact(where.database)
             where.pass_time()
-            running[place] = where.begin("keep_telling", gap=0.002)
+            running[place] = where.begin("keep_recording", gap=0.002)
         for process in running:
             where.kill(process)
         where.finish(patience=60.0)

@@ -21,16 +21,16 @@ def one_directory(trial: Trial) -> Iterator[Finding]:
     with scene() as where:
         where.collector.stop()  # so that nothing is under way when they die, and nothing may come twice
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            survivors = list(pool.map(lambda _: where.begin("tell_some", number=EACH, ending="ledger"), range(2)))
+            survivors = list(pool.map(lambda _: where.begin("record_some", number=EACH, ending="ledger"), range(2)))
             for _ in range(number // AT_ONCE):
-                wave = list(pool.map(lambda _: where.begin("tell_some", number=EACH, ending="pause"), range(AT_ONCE)))
+                wave = list(pool.map(lambda _: where.begin("record_some", number=EACH, ending="pause"), range(AT_ONCE)))
                 for process in wave:
                     process.wait_for("ready", 60.0)
                 for process in wave:
                     where.kill(process)
         for survivor in survivors:
             survivor.wait_for("ready")
-            where.told.update(survivor.told)
+            where.recorded.update(survivor.recorded)
             where.kill(survivor)
         begun = time.monotonic()
         where.bring_back()

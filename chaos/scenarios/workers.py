@@ -36,7 +36,7 @@ def under_load(trial: Trial) -> Iterator[Finding]:
         server.send(signal.SIGTERM)
         code = server.wait(90.0)  # gunicorn gives its workers thirty seconds
         where.hear(server)
-        where.told.update(told for visitor in visitors for told in visitor.told)
+        where.recorded.update(recorded for visitor in visitors for recorded in visitor.recorded)
         where.finish()
         finding = where.finding(
             "5 gunicorn workers under load", f"{kills} kills in {seconds} s", duplicates=ON_AVERAGE * kills
@@ -44,5 +44,5 @@ def under_load(trial: Trial) -> Iterator[Finding]:
         failures = sum(visitor.failures for visitor in visitors)
         finding.notes.append(f"{failures} requests were not answered")
         finding.expect(code == 0, f"gunicorn ended with {code}")
-        finding.expect(finding.told > 100, "hardly anything was told")
+        finding.expect(finding.recorded > 100, "hardly anything was recorded")
         yield finding

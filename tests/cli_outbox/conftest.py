@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from passerby.cli.main import main
-
-from .children import Children, wait_for
+from tests.outbox.parent import Children, wait_for
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from pathlib import Path
 from passerby.outbox.outbox import Outbox
 from passerby.outbox.sqlite import SqliteStore
 from passerby.outbox.sqlite.directory import StoreDirectory
+from tests.outbox.parent import wait_for, words_after
 from tests.outbox.process import recorded_of
 
-from .children import wait_for, words_after
 from .conftest import Owners, Run
 from .owners import EMAIL, bury, event_about, fill, fill_many, link, process_of, record
 from .test_looking import ADA, BEN, change, corrupt, quarantine

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from passerby.collector import CollectorServer
+from tests.outbox.parent import wait_for
 
-from .children import wait_for
 from .conftest import Owners, Run
 from .owners import event_about, fill, process_of
 from .test_looking import ADA, BEN

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from passerby.outbox.sqlite.directory import StoreDirectory
+from tests.outbox.parent import wait_for, words_after
 
-from .children import wait_for, words_after
 from .conftest import Answer, Owners, Run
 from .owners import EMAIL, REASON, event_about, fill, fill_many, link, process_of
 
@@ -34,7 +34,7 @@ def quarantine(directory: Path) -> None:
     path = StoreDirectory(directory).database
     corrupt(path)
     with path.open("r+b") as file:
-        file.write(bytes(100))  # nobody can open it
+        file.write(bytes(100))  # SQLite cannot open it
     process = process_of(directory)
     while process.counts().waiting == 0 or StoreDirectory(directory).unsalvaged():
         pass
@@ -183,7 +183,7 @@ def test_export_finds_a_visitor_by_browser_id_and_by_user_id(run: Run, directory
     of_user = run("export", "--visitor", "user-7").lines
     assert {one["event"]["user_id"] for one in of_user} == {"user-7"}
     assert len(of_user) == 2
-    assert run("export", "--visitor", "nobody").out == ""
+    assert run("export", "--visitor", "unknown").out == ""
 
 
 def test_export_to_a_file_is_this_users_alone(run: Run, directory: Path, owners: Owners, tmp_path: Path) -> None:

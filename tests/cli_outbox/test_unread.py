@@ -14,8 +14,8 @@ from passerby.collector import CollectorServer
 from passerby.outbox.outbox import Outbox
 from passerby.outbox.sqlite import SqliteStore
 from passerby.outbox.sqlite.directory import StoreDirectory
+from tests.outbox.parent import wait_for
 
-from .children import wait_for
 from .conftest import Owners, Run
 from .owners import bury, event_about, record
 from .test_flushing import leave_behind, settings
@@ -161,7 +161,7 @@ def test_every_command_says_that_a_file_is_quarantined(
     assert words in answer.out + answer.err
 
 
-def test_doctor_answers_3_for_a_file_that_is_quarantined(run: Run, directory: Path) -> None:
+def test_doctor_answers_3_for_a_file_that_is_quarantined(directory: Path) -> None:
     leave_behind(directory, *VISITORS)
     path = StoreDirectory(directory).database
     quarantined(path)
@@ -185,7 +185,7 @@ def test_show_and_export_say_that_an_event_cannot_be_read(run: Run, directory: P
         assert "1 event cannot be read" in answer.err
 
 
-def test_flush_of_a_directory_that_cannot_be_looked_at(run: Run, directory: Path, tmp_path: Path) -> None:
+def test_flush_of_a_directory_that_cannot_be_looked_at(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("a file")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")  # a volume that is not mounted, say
     for place in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / "link"):

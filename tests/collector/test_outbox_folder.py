@@ -11,8 +11,8 @@ import pytest
 from passerby import Datalyr, Tracking
 from passerby.collector.outbox_folder import OutboxFolder, find_outbox
 from passerby.outbox.sqlite.directory import StoreDirectory
-from tests.cli_outbox.children import wait_for
 from tests.cli_outbox.conftest import Owners
+from tests.outbox.parent import wait_for
 
 pytestmark = pytest.mark.passerby_live  # there is no service
 

@@ -10,7 +10,7 @@ from typing import Any
 from passerby.delivery.sender import RetryPlan, Sender
 from passerby.destinations import Destination, DestinationResponse, OutgoingRequest, Rejected, Retry
 from passerby.destinations.responses import classify_status
-from passerby.events.event import COMMON_KINDS, Event
+from passerby.events.event import Event
 from passerby.outbox.contract import ClaimedEvent, EventStore, Quotas
 from passerby.outbox.counts import DestinationCounts
 from passerby.outbox.memory import MemoryStore
@@ -21,25 +21,18 @@ from tests.making import PATIENCE
 from tests.outbox.process import event_of
 from tests.outbox.surroundings import Listener
 
+from .doubles import Plain
+
 MakeStage = Callable[..., "Stage"]
 
 OK = DestinationResponse(200, {}, b"")
 
 
-class Echo:
+class Echo(Plain):
     """A destination whose requests are one event's visitor, ID and browser ID."""
 
-    name = "a"
-    origin = "http://localhost"
-    kinds = COMMON_KINDS
-    batch_size = 1
-    batch_bytes = 0
-
-    def check(self, event: Event) -> None:
-        pass
-
-    def encoded_size(self, event: Event) -> int:
-        return 0
+    def __init__(self) -> None:
+        super().__init__("a", "http://localhost")
 
     def encode(self, events: Sequence[Event]) -> OutgoingRequest:
         (event,) = events
@@ -125,7 +118,7 @@ class Stage:
             raise found
         return found
 
-    def tell(self, visitor: str, id: str, **fields: Any) -> Listener:
+    def record(self, visitor: str, id: str, **fields: Any) -> Listener:
         """Record an event."""
         listener = Listener()
         self._listeners.append(listener)

@@ -11,30 +11,25 @@ from passerby.delivery.sender import NoBrowserId
 from passerby.delivery.transport import TransportError
 from passerby.destinations import DestinationResponse, OutgoingRequest, SendResult, SplitBatch
 from passerby.destinations.responses import classify_status
-from passerby.events.event import COMMON_KINDS, Event
+from passerby.events.event import Event
 from passerby.outbox.contract import ServiceReport
 from passerby.outbox.outbox import LEASE
 from passerby.outbox.service import FAILURES
 from passerby.values.outcome import Dead, Delivered
 
+from .doubles import Plain
 from .stage import OK, MakeStage, Stage
 
 REFUSED = DestinationResponse(400, {}, b"")
 
 
-class Basket:
+class Basket(Plain):
     """A destination whose calls hold several events: their IDs, parted by blanks; each weighs what its type says."""
 
-    name = "a"
-    origin = "http://localhost"
-    kinds = COMMON_KINDS
-
     def __init__(self, batch_size: int = 100, batch_bytes: int = 1000) -> None:
+        super().__init__("a", "http://localhost")
         self.batch_size = batch_size
         self.batch_bytes = batch_bytes
-
-    def check(self, event: Event) -> None:
-        pass
 
     def encoded_size(self, event: Event) -> int:
         return int(event.type) if event.type and event.type.isdigit() else 1
@@ -64,7 +59,7 @@ def summary(stage: Stage) -> dict[str, int]:
 
 async def test_what_waits_goes_in_one_call_at_once(make_stage: MakeStage) -> None:
     stage = make_stage(Basket())
-    listeners = [stage.tell(f"visitor {number}", str(number)) for number in range(5)]
+    listeners = [stage.record(f"visitor {number}", str(number)) for number in range(5)]
 
     assert await stage.settle() is None
 
@@ -75,9 +70,9 @@ async def test_what_waits_goes_in_one_call_at_once(make_stage: MakeStage) -> Non
 
 async def test_one_event_does_not_wait_for_others(make_stage: MakeStage) -> None:
     stage = make_stage(Basket())
-    stage.tell("ada", "1")
+    stage.record("ada", "1")
     await stage.settle()
-    stage.tell("ben", "2")
+    stage.record("ben", "2")
     await stage.settle()
 
     assert stage.calls == ["1", "2"]
@@ -86,7 +81,7 @@ async def test_one_event_does_not_wait_for_others(make_stage: MakeStage) -> None
 async def test_a_call_holds_no_more_than_it_may_in_number_and_in_weight(make_stage: MakeStage) -> None:
     stage = make_stage(Basket(batch_size=4, batch_bytes=10), concurrency=2)
     for number, weight in enumerate([4, 6, 1, 9, 11, 5, 5]):
-        stage.tell(f"visitor {number}", str(number), type=str(weight))
+        stage.record(f"visitor {number}", str(number), type=str(weight))
 
     await stage.settle()
 
@@ -97,7 +92,7 @@ async def test_a_call_holds_no_more_than_it_may_in_number_and_in_weight(make_sta
 async def test_connections_send_at_once_what_one_call_does_not_hold(make_stage: MakeStage) -> None:
     stage = make_stage(Basket(batch_size=2), concurrency=3)
     for number in range(10):
-        stage.tell(f"visitor {number}", str(number))
+        stage.record(f"visitor {number}", str(number))
 
     await stage.settle()
 
@@ -109,7 +104,7 @@ async def test_each_visitors_events_go_together_and_in_order(make_stage: MakeSta
     stage = make_stage(Basket())
     for number in range(3):
         for visitor in ("ada", "ben"):
-            stage.tell(visitor, f"{visitor}{number}")
+            stage.record(visitor, f"{visitor}{number}")
 
     await stage.settle()
 
@@ -121,7 +116,7 @@ async def test_a_visitors_events_that_one_call_does_not_hold_go_on_one_connectio
 ) -> None:
     stage = make_stage(Basket(batch_size=10, batch_bytes=2), concurrency=3)
     for number in range(6):
-        stage.tell("ada", str(number), type="1")
+        stage.record("ada", str(number), type="1")
 
     await stage.settle()
 
@@ -133,7 +128,7 @@ async def test_a_visitors_long_run_keeps_its_order_over_many_calls(make_stage: M
     stage = make_stage(Basket(batch_size=4), concurrency=3)
     for number in range(30):
         for visitor in ("ada", "ben", "cyd"):
-            stage.tell(visitor, f"{visitor}{number}")
+            stage.record(visitor, f"{visitor}{number}")
 
     await stage.settle()
 
@@ -147,7 +142,7 @@ async def test_a_visitors_long_run_keeps_its_order_over_many_calls(make_stage: M
 async def test_a_refused_call_is_halved_until_the_bad_event_stands_alone(make_stage: MakeStage, bad: int) -> None:
     stage = make_stage(Basket())
     stage.answer = refuses(str(bad))
-    listeners = [stage.tell(f"visitor {number}", str(number)) for number in range(11)]
+    listeners = [stage.record(f"visitor {number}", str(number)) for number in range(11)]
 
     await stage.settle()
 
@@ -163,7 +158,7 @@ async def test_several_bad_events_are_found_all(make_stage: MakeStage) -> None:
     stage = make_stage(Basket())
     stage.answer = refuses("3", "4", "9")
     for number in range(16):
-        stage.tell(f"visitor {number}", str(number))
+        stage.record(f"visitor {number}", str(number))
 
     await stage.settle()
 
@@ -175,7 +170,7 @@ async def test_a_divided_call_keeps_each_visitors_order(make_stage: MakeStage) -
     stage = make_stage(Basket())
     stage.answer = refuses("2")
     for number in range(7):
-        stage.tell("ada", str(number))
+        stage.record("ada", str(number))
 
     await stage.settle()
 
@@ -190,7 +185,7 @@ async def test_what_fails_for_the_moment_puts_the_whole_call_off_and_the_same_ca
     stage = make_stage(Basket(), base=8.0, jitter=lambda: 0.5)
     stage.answer = lambda call: DestinationResponse(503, {}, b"")
     for number in range(3):
-        stage.tell(f"visitor {number}", str(number))
+        stage.record(f"visitor {number}", str(number))
 
     assert await stage.settle() == stage.now + 4.0
     assert stage.sender.retries == 3
@@ -207,7 +202,7 @@ async def test_a_service_that_fails_while_a_call_is_divided_gets_the_rest_later(
     answers: Iterator[DestinationResponse | Exception] = iter([REFUSED, OK, TransportError("connection reset"), OK])
     stage.answer = lambda call: next(answers)
     for number in range(4):
-        stage.tell(f"visitor {number}", str(number))
+        stage.record(f"visitor {number}", str(number))
     await stage.settle()
 
     assert stage.calls == ["0 1 2 3", "0 1", "2 3"]
@@ -222,7 +217,7 @@ async def test_who_asks_to_be_left_alone_gets_none_of_the_calls_that_were_to_fol
     stage = make_stage(Basket(batch_bytes=2), concurrency=1)
     stage.answer = lambda call: DestinationResponse(429, {"retry-after": "60"}, b"")
     for number in range(6):
-        stage.tell(f"visitor {number}", str(number), type="1")
+        stage.record(f"visitor {number}", str(number), type="1")
 
     assert await stage.settle() == stage.now + 60.0
     assert stage.calls == ["0 1"]
@@ -238,7 +233,7 @@ async def test_a_failure_holds_back_what_is_behind_it_in_the_same_batch(make_sta
     stage = make_stage(Basket(batch_bytes=2), base=8.0)
     stage.answer = lambda call: DestinationResponse(503, {}, b"") if "0" in call.split() else OK
     for number in range(6):
-        stage.tell("ada", str(number), type="1")
+        stage.record("ada", str(number), type="1")
 
     assert await stage.settle() == stage.now + 4.0
 
@@ -252,7 +247,7 @@ async def test_a_half_open_breaker_lets_one_call_through(make_stage: MakeStage) 
     for _ in range(FAILURES - 1):
         stage.outbox.report(ServiceReport("a", "failure"))
     for number in range(30):
-        stage.tell(f"visitor {number}", str(number), type="1")
+        stage.record(f"visitor {number}", str(number), type="1")
     due = await stage.settle()
     assert due is not None
     assert stage.count().breaker == "open"
@@ -273,7 +268,7 @@ async def test_a_refusal_of_the_call_for_good_is_one_of_all_its_events(make_stag
     stage = make_stage(Basket())
     stage.answer = lambda call: DestinationResponse(401, {}, b"")
     for number in range(3):
-        stage.tell(f"visitor {number}", str(number))
+        stage.record(f"visitor {number}", str(number))
     await stage.settle()
 
     assert stage.calls == ["0 1 2"]
@@ -286,7 +281,7 @@ async def test_our_own_mistake_with_one_event_stops_no_other(
 ) -> None:
     stage = make_stage(Basket())
     for number in range(8):
-        stage.tell(f"visitor {number}", str(number), type="UNREADABLE" if number == 5 else None)
+        stage.record(f"visitor {number}", str(number), type="UNREADABLE" if number == 5 else None)
     await stage.settle()
 
     (letter,) = stage.entries("dead")
@@ -295,7 +290,7 @@ async def test_our_own_mistake_with_one_event_stops_no_other(
     assert "cannot send event 5 to a" in caplog.text
 
 
-async def test_an_event_whose_size_cannot_be_told_goes_alone(
+async def test_an_event_whose_size_cannot_be_measured_goes_alone(
     make_stage: MakeStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     basket = Basket()
@@ -308,7 +303,7 @@ async def test_an_event_whose_size_cannot_be_told_goes_alone(
 
     monkeypatch.setattr(basket, "encoded_size", measure)
     for number in range(4):
-        stage.tell(f"visitor {number}", str(number))
+        stage.record(f"visitor {number}", str(number))
     await stage.settle()
 
     assert stage.calls == ["0", "1", "2 3"]
@@ -319,7 +314,7 @@ async def test_visits_that_have_to_wait_for_an_id_hold_up_no_others(make_stage: 
     stage.browser_ids = lambda visitor: NoBrowserId("no browser ID available") if visitor == "session:1" else "found"
     for number in range(4):
         visitor = f"session:{number}"
-        stage.tell(visitor, str(number), browser_id=None if number < 3 else "known")
+        stage.record(visitor, str(number), browser_id=None if number < 3 else "known")
     await stage.settle()
 
     assert stage.calls == ["3", "0 2"]
@@ -333,8 +328,8 @@ async def test_a_visit_that_gets_its_id_only_at_a_later_call_keeps_its_order(mak
     answers: Iterator[str | Exception] = iter([NoBrowserId("no browser ID available")] * 2)
     stage.browser_ids = lambda visitor: next(answers, "found")
     for number in range(6):
-        stage.tell("session:1", str(number), type="1", browser_id=None)
-    stage.tell("session:2", "6", type="1", browser_id=None)
+        stage.record("session:1", str(number), type="1", browser_id=None)
+    stage.record("session:2", "6", type="1", browser_id=None)
 
     assert await stage.settle() == stage.now + 4.0
     assert stage.calls == ["6"]
@@ -349,7 +344,7 @@ async def test_what_is_given_up_at_the_end_is_given_back_unsent(make_stage: Make
     stage = make_stage(Basket(batch_bytes=2), concurrency=1)
     stage.gate.clear()
     for number in range(6):
-        stage.tell(f"visitor {number}", str(number), type="1")
+        stage.record(f"visitor {number}", str(number), type="1")
     stage.begin()
     await stage.until(lambda: stage.calls)
     assert stage.calls == ["0 1"]
@@ -365,7 +360,7 @@ async def test_what_is_given_up_at_the_end_is_given_back_unsent(make_stage: Make
 async def test_a_lease_that_ends_between_two_calls_lets_the_second_wait(make_stage: MakeStage) -> None:
     stage = make_stage(Basket(batch_bytes=2), timeout=10.0)
     for number in range(4):
-        stage.tell("ada", str(number), type="1")
+        stage.record("ada", str(number), type="1")
     claims = stage.claim()
 
     def answer_late(call: str) -> DestinationResponse:

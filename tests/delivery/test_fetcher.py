@@ -25,6 +25,7 @@ from passerby.outbox.outbox import Outbox
 from passerby.outbox.service import FAILURES, LONGEST
 from passerby.values.browser_id import BrowserIdFormat
 from tests.making import PATIENCE
+from tests.outbox.process import Clock
 from tests.outbox.surroundings import FaultyStore
 
 MANY = 100  # sessions in one batch
@@ -49,14 +50,6 @@ class Service:
         self.made += 1
         answer = {"ref": str(uuid4()), "status": "OK", "version": "1.2", "client_key": "key"}
         return DestinationResponse(200, {}, json.dumps(answer).encode())
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -115,7 +108,7 @@ def test_a_visit_that_was_linked_meanwhile_keeps_its_id(outbox: Outbox) -> None:
     assert (pool.counts.made, pool.counts.ready, pool.counts.assigned) == (1, 1, 0)
 
 
-def test_while_the_breaker_is_open_nobody_is_asked_for_an_id(outbox: Outbox) -> None:
+def test_while_the_breaker_is_open_no_id_is_asked_for(outbox: Outbox) -> None:
     service = Service(fails=True)
     fetcher = make_fetcher(service, outbox)
     for number in range(FAILURES):

@@ -227,13 +227,13 @@ def test_an_event_told_when_nothing_waits_any_more_is_sent_after_the_close(
     tracking.start()
     flush = tracking.delivery.flush
 
-    def tell_behind_it(timeout: float) -> int:
+    def record_behind_it(timeout: float) -> int:
         number = flush(timeout)
         monkeypatch.undo()
         tell(tracking)
         return number
 
-    monkeypatch.setattr(tracking.delivery, "flush", tell_behind_it)
+    monkeypatch.setattr(tracking.delivery, "flush", record_behind_it)
     assert tracking.close(PATIENCE) == 0
     assert wait_until(lambda: tracking.stats().destinations["sitecore"].delivered == 1)
 

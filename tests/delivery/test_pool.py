@@ -7,18 +7,11 @@ import pytest
 
 from passerby.browser_ids.pool import MAX_SIZE, BrowserIdCounts, BrowserIdPool
 from passerby.values.browser_id import IssuedId
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.outbox.process import Clock
 
 
 class Filled:
-    """A pool with someone who fills it at once, or when told."""
+    """A pool with someone who fills it at once, or when asked."""
 
     def __init__(self, spare: int = 2) -> None:
         self.clock = Clock()

@@ -1,4 +1,4 @@
-"""The sender alone: a connection that answers as told, and time that passes as told."""
+"""The sender alone: a connection with scripted answers, and a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def fail(stage: Stage, times: int) -> None:
 
 async def test_it_delivers_and_hears_the_answer(make_stage: MakeStage) -> None:
     stage = make_stage()
-    listener = stage.tell("ada", "1")
+    listener = stage.record("ada", "1")
 
     assert await stage.settle() is None
 
@@ -45,7 +45,7 @@ async def test_each_visitors_events_go_one_after_the_other_and_connections_are_u
     stage = make_stage(concurrency=3)
     for number in range(4):
         for visitor in VISITORS:
-            stage.tell(visitor, str(number))
+            stage.record(visitor, str(number))
 
     await stage.settle()
 
@@ -61,8 +61,8 @@ async def test_a_visitors_event_that_fails_holds_back_those_behind_it(make_stage
     stage = make_stage(base=8.0)
     stage.answer = lambda call: DestinationResponse(503, {}, b"") if call.startswith("ada") else OK
     for number in range(3):
-        stage.tell("ada", str(number))
-        stage.tell("ben", str(number))
+        stage.record("ada", str(number))
+        stage.record("ben", str(number))
 
     assert await stage.settle() == stage.now + 4.0
     assert [call for call in stage.calls if call.startswith("ada")] == ["ada 0 ada"]
@@ -77,7 +77,7 @@ async def test_a_visitors_event_that_fails_holds_back_those_behind_it(make_stage
 async def test_what_fails_for_the_moment_is_put_off_with_growing_jittered_waits(make_stage: MakeStage) -> None:
     stage = make_stage(base=8.0, cap=100.0, jitter=lambda: 0.5)
     stage.answer = lambda call: DestinationResponse(503, {}, b"")
-    stage.tell("ada", "1")
+    stage.record("ada", "1")
     waits = []
     for _ in range(7):
         due = await stage.settle()
@@ -104,10 +104,10 @@ async def test_full_jitter_lies_anywhere_between_nothing_and_the_whole() -> None
 async def test_nothing_is_sent_before_the_time_the_service_asked_for(make_stage: MakeStage, after: str) -> None:
     stage = make_stage()
     stage.answer = lambda call: DestinationResponse(429, {"retry-after": after}, b"")
-    stage.tell("ada", "1")
+    stage.record("ada", "1")
     begun = stage.now
     await stage.settle()
-    stage.tell("ben", "2")
+    stage.record("ben", "2")
 
     assert await stage.settle() == begun + 60.0
     stage.now = begun + 59.9
@@ -123,7 +123,7 @@ async def test_nothing_is_sent_before_the_time_the_service_asked_for(make_stage:
 async def test_what_is_too_old_becomes_a_dead_letter(make_stage: MakeStage) -> None:
     stage = make_stage(age=100.0)
     stage.answer = lambda call: TransportError("cannot connect")
-    listener = stage.tell("ada", "1")
+    listener = stage.record("ada", "1")
     await stage.settle()
     assert stage.count().waiting == 1
     stage.now += 101.0
@@ -139,7 +139,7 @@ async def test_a_refusal_is_a_dead_letter_at_once_and_no_failure_of_the_service(
     stage = make_stage()
     stage.answer = lambda call: DestinationResponse(400, {}, b"")
     for number in range(20):
-        stage.tell(f"visitor {number}", str(number))
+        stage.record(f"visitor {number}", str(number))
     await stage.settle()
 
     counts = stage.count()
@@ -151,8 +151,8 @@ async def test_our_own_mistake_with_one_event_stops_no_other(
     make_stage: MakeStage, caplog: pytest.LogCaptureFixture
 ) -> None:
     stage = make_stage()
-    stage.tell("ada", "1", type="UNREADABLE")
-    stage.tell("ada", "2")
+    stage.record("ada", "1", type="UNREADABLE")
+    stage.record("ada", "2")
     await stage.settle()
 
     counts = stage.count()
@@ -164,16 +164,16 @@ async def test_our_own_mistake_with_one_event_stops_no_other(
 async def test_our_own_mistake_says_nothing_of_the_service(make_stage: MakeStage) -> None:
     stage = make_stage()
     fail(stage, FAILURES)
-    stage.tell("ada", "6", type="UNREADABLE")
+    stage.record("ada", "6", type="UNREADABLE")
     assert stage.count().breaker == "open"
 
     stage.now += 30.0
     await stage.settle()
 
     counts = stage.count()
-    assert (counts.dead, counts.breaker) == (1, "open"), "nobody was asked whether it answers again"
+    assert (counts.dead, counts.breaker) == (1, "open"), "no probe was sent"
     assert stage.calls == []
-    stage.tell("ben", "7")
+    stage.record("ben", "7")
     await stage.settle()
     assert stage.calls == ["ben 7 ben"], "the next one is a probe, at once"
 
@@ -182,7 +182,7 @@ async def test_an_open_breaker_holds_back_all_but_one_probe(make_stage: MakeStag
     stage = make_stage(concurrency=7, base=1.0)
     stage.answer = lambda call: TransportError("cannot connect")
     for number in range(30):
-        stage.tell(f"visitor {number}", str(number))
+        stage.record(f"visitor {number}", str(number))
     due = await stage.settle()
     assert len(stage.calls) <= 14, "what was under way, and what was claimed before the store knew of five failures"
     assert due is not None
@@ -205,7 +205,7 @@ async def test_the_log_has_one_warning_when_the_breaker_opens_and_one_line_when_
 ) -> None:
     stage = make_stage()
     stage.answer = lambda call: TransportError("cannot connect")
-    stage.tell("ada", "1")
+    stage.record("ada", "1")
     with caplog.at_level(logging.INFO, "passerby.delivery"):
         for _ in range(FAILURES + 3):
             due = await stage.settle()
@@ -213,7 +213,7 @@ async def test_the_log_has_one_warning_when_the_breaker_opens_and_one_line_when_
             stage.now = due
         stage.answer = lambda call: OK
         await stage.settle()
-        stage.tell("ada", "2")
+        stage.record("ada", "2")
         await stage.settle()
 
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
@@ -226,8 +226,8 @@ async def test_while_a_probe_is_under_way_there_is_nothing_to_look_for(make_stag
     """A destination that does not answer must not keep the thread busy, though many events are due."""
     stage = make_stage(concurrency=10)
     fail(stage, FAILURES)
-    stage.tell("ada", "1")
-    stage.tell("ben", "2")
+    stage.record("ada", "1")
+    stage.record("ben", "2")
     stage.now += 30.0
     stage.gate.clear()
     stage.begin()
@@ -243,7 +243,7 @@ async def test_while_a_probe_is_under_way_there_is_nothing_to_look_for(make_stag
 async def test_it_says_when_the_next_event_is_due(make_stage: MakeStage) -> None:
     stage = make_stage(base=8.0)
     stage.answer = lambda call: DestinationResponse(500, {}, b"")
-    stage.tell("ada", "1")
+    stage.record("ada", "1")
     assert await stage.settle() == stage.now + 4.0
 
 
@@ -251,7 +251,7 @@ async def test_after_a_failure_what_was_claimed_ahead_is_given_back_unsent(make_
     stage = make_stage(concurrency=1)
     stage.answer = lambda call: DestinationResponse(503, {}, b"")
     for visitor in VISITORS:
-        stage.tell(visitor, visitor)
+        stage.record(visitor, visitor)
     claims = stage.claim()
     assert len(claims) == 4, "some for each connection, so that it need not wait for the next claim"
 
@@ -265,13 +265,18 @@ async def test_after_a_failure_what_was_claimed_ahead_is_given_back_unsent(make_
     ]
 
 
+async def send_with(stage: Stage, left: float) -> None:
+    """Record and claim an event, and have it sent when so much of its lease is left."""
+    stage.record("ada", "1")
+    claims = stage.claim()
+    stage.now += LEASE - left
+    await stage.send(claims)
+
+
 async def test_no_request_begins_with_less_lease_left_than_it_may_take(make_stage: MakeStage) -> None:
     stage = make_stage(timeout=10.0)
-    stage.tell("ada", "1")
-    claims = stage.claim()
-    stage.now += LEASE - 9.0
 
-    await stage.send(claims)
+    await send_with(stage, left=9.0)
 
     assert stage.calls == []
     assert [(entry.attempts, entry.due <= 0.0) for entry in stage.entries()] == [(0, True)]
@@ -281,18 +286,15 @@ async def test_no_request_begins_with_less_lease_left_than_it_may_take(make_stag
 
 async def test_a_request_begins_with_just_enough_lease(make_stage: MakeStage) -> None:
     stage = make_stage(timeout=10.0)
-    stage.tell("ada", "1")
-    claims = stage.claim()
-    stage.now += LEASE - 10.0
 
-    await stage.send(claims)
+    await send_with(stage, left=10.0)
 
     assert stage.calls == ["ada 1 ada"]
 
 
 async def test_no_request_begins_with_too_little_lease_after_a_long_search_for_an_id(make_stage: MakeStage) -> None:
     stage = make_stage(timeout=10.0)
-    stage.tell("session:1", "1", browser_id=None)
+    stage.record("session:1", "1", browser_id=None)
     claims = stage.claim()
 
     def find_late(visitor: str) -> str:
@@ -312,8 +314,8 @@ async def test_no_request_begins_with_too_little_lease_after_a_long_search_for_a
 async def test_a_probe_that_is_not_sent_leaves_room_for_another(make_stage: MakeStage) -> None:
     stage = make_stage(timeout=10.0)
     fail(stage, FAILURES)
-    stage.tell("ada", "1")
-    stage.tell("ben", "2")
+    stage.record("ada", "1")
+    stage.record("ben", "2")
     stage.now += 30.0
     (probe,) = stage.claim()
     await stage.send([probe._replace(payload=b"")])
@@ -330,7 +332,7 @@ async def test_a_probe_that_is_not_sent_leaves_room_for_another(make_stage: Make
 
 async def test_a_visit_without_an_id_gets_one_when_it_is_sent(make_stage: MakeStage) -> None:
     stage = make_stage()
-    stage.tell("session:1", "1", browser_id=None)
+    stage.record("session:1", "1", browser_id=None)
     await stage.settle()
 
     assert stage.calls == ["session:1 1 for session:1"]
@@ -340,8 +342,8 @@ async def test_no_id_to_be_had_says_nothing_of_the_destination(make_stage: MakeS
     stage = make_stage(concurrency=3)
     stage.browser_ids = lambda visitor: NoBrowserId("no browser ID available", after=40.0)
     for number in range(20):
-        stage.tell(f"session:{number}", str(number), browser_id=None)
-    stage.tell("ada", "ada")
+        stage.record(f"session:{number}", str(number), browser_id=None)
+    stage.record("ada", "ada")
 
     assert await stage.settle() == stage.now + 40.0
 
@@ -356,8 +358,8 @@ async def test_a_mistake_in_the_search_for_an_id_is_a_dead_letter(
 ) -> None:
     stage = make_stage()
     stage.browser_ids = lambda visitor: KeyError("secret value")
-    stage.tell("session:1", "1", browser_id=None)
-    stage.tell("ada", "2")
+    stage.record("session:1", "1", browser_id=None)
+    stage.record("ada", "2")
     await stage.settle()
 
     assert [entry.reason for entry in stage.entries("dead")] == ["internal error: KeyError"]
@@ -369,7 +371,7 @@ async def test_what_is_given_up_at_the_end_is_given_back_unsent(make_stage: Make
     stage = make_stage(concurrency=2)
     stage.gate.clear()
     for visitor in VISITORS:
-        stage.tell(visitor, "1")
+        stage.record(visitor, "1")
     stage.begin()
     await stage.until(lambda: len(stage.calls) == 2)
 
@@ -386,7 +388,7 @@ async def test_what_is_given_up_at_the_end_is_given_back_unsent(make_stage: Make
 
 async def test_what_was_given_up_before_it_began_is_given_back_too(make_stage: MakeStage) -> None:
     stage = make_stage()
-    stage.tell("ada", "1")
+    stage.record("ada", "1")
     stage.sender.add(stage.claim())
 
     await stage.sender.aclose()
@@ -399,7 +401,7 @@ async def test_what_was_given_up_before_it_began_is_given_back_too(make_stage: M
 async def test_a_probe_that_is_given_up_at_the_end_leaves_room_for_another(make_stage: MakeStage) -> None:
     stage = make_stage()
     fail(stage, FAILURES)
-    stage.tell("ada", "1")
+    stage.record("ada", "1")
     stage.now += 30.0
     stage.gate.clear()
     stage.begin()
@@ -416,7 +418,7 @@ async def test_without_a_connection_the_event_waits_for_the_next_try(
 ) -> None:
     stage = make_stage()
     stage.connection_error = OSError("no connection")
-    stage.tell("ada", "1")
+    stage.record("ada", "1")
     assert await stage.settle() == stage.now + 4.0
     assert stage.count().waiting == 1
     assert "will retry" in caplog.text
@@ -430,11 +432,10 @@ async def test_without_a_connection_the_event_waits_for_the_next_try(
 async def test_what_was_claimed_ahead_does_not_wait_for_an_event_that_failed_here(make_stage: MakeStage) -> None:
     stage = make_stage(concurrency=1)
     for visitor in VISITORS:
-        stage.tell(visitor, visitor)
+        stage.record(visitor, visitor)
     stage.connection_error = OSError("no connection")
 
-    stage.sender.add(stage.claim())
-    await stage.until(lambda: not stage.sender._busy)
+    await stage.send(stage.claim())
 
     assert stage.outbox.claims == []
     assert [entry.attempts for entry in stage.entries()] == [1, 0, 0, 0, 0], "the others were not tried"
@@ -452,7 +453,7 @@ async def test_a_store_that_fails_once_learns_the_outcome_later(make_stage: Make
         return stores[-1]
 
     stage = make_stage(store=make_faulty)
-    listener = stage.tell("ada", "1")
+    listener = stage.record("ada", "1")
     claims = stage.claim()
     stores[0].fails = StorageError("busy")
     await stage.send(claims)
@@ -469,8 +470,8 @@ async def test_a_store_that_fails_once_learns_the_outcome_later(make_stage: Make
 
 async def test_what_cannot_be_decoded_is_a_dead_letter(make_stage: MakeStage) -> None:
     stage = make_stage()
-    stage.tell("ada", "1")
-    stage.tell("ben", "2")
+    stage.record("ada", "1")
+    stage.record("ben", "2")
     first, second = stage.claim()
 
     await stage.send([first._replace(payload=first.payload[:-1]), second])
@@ -481,7 +482,7 @@ async def test_what_cannot_be_decoded_is_a_dead_letter(make_stage: MakeStage) ->
 
 async def test_what_is_purged_during_the_call_counts_as_delivered_if_it_was(make_stage: MakeStage) -> None:
     stage = make_stage()
-    stage.tell("ada", "1")
+    stage.record("ada", "1")
     claims = stage.claim()
     stage.outbox.ask(StoreCommand("purge_visitor", "ada")).result(30)
 

@@ -329,7 +329,7 @@ class TestCheck:
 
 
 def test_an_event_that_waited_on_disk_makes_the_same_bytes() -> None:
-    told = event(
+    recorded = event(
         "page_view",
         user_id="u1",
         data={"page": "Boot", "total": 0.1, "big": 2**60},
@@ -338,4 +338,4 @@ def test_an_event_that_waited_on_disk_makes_the_same_bytes() -> None:
         context=CONTEXT,
         integrations={"All": False},
     )
-    assert customerio().encode([decode(encode(told))]) == customerio().encode([told])
+    assert customerio().encode([decode(encode(recorded))]) == customerio().encode([recorded])

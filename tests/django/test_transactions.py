@@ -283,7 +283,7 @@ class TestFaults:
     """U39: what fails inside is ours alone."""
 
     @pytest.mark.parametrize(
-        ("owner", "name", "tell"),
+        ("owner", "name", "use"),
         [
             (Delivery, "record", lambda tracker: tracker.event("ADD")),
             (Outbox, "ask", lambda tracker: tracker.process_event_queue()),
@@ -296,7 +296,7 @@ class TestFaults:
         caplog: pytest.LogCaptureFixture,
         owner: type,
         name: str,
-        tell: Callable[[Tracker], object],
+        use: Callable[[Tracker], object],
     ) -> None:
         def fail(*args: Any, **options: Any) -> Any:
             raise RuntimeError("injected")
@@ -305,7 +305,7 @@ class TestFaults:
         monkeypatch.setattr(owner, name, fail)
         with caplog.at_level(logging.ERROR), transaction.atomic():
             transaction.on_commit(lambda: called.append("before"))
-            tell(tracker)
+            use(tracker)
             transaction.on_commit(lambda: called.append("after"))
         assert called == ["before", "after"]
         assert "injected" in caplog.text

@@ -118,7 +118,7 @@ def die_in_turn(directory: str) -> None:
 
 
 def stop_in_turn(directory: str) -> None:
-    """Stop in the middle of a turn; go on with it when told to."""
+    """Stop in the middle of a turn; go on with it when asked."""
     store = SqliteStore(directory)
     outbox = Outbox(store)
     record(outbox, "before")

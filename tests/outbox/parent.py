@@ -15,7 +15,7 @@ class Children:
     """Processes of a module such as tests/outbox/children.py; none survives the `with` statement.
 
     Args:
-        module: is told what to do, and with what, by its arguments.
+        module: its first argument says what to do, the others with what.
         warnings: what becomes of warnings there.
     """
 

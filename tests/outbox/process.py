@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from passerby.events.event import Event
-from passerby.outbox.codec import KNOWN, decode, encode
+from passerby.outbox.codec import KNOWN, encode
 from passerby.outbox.contract import (
     BrowserLink,
     ClaimedEvent,
@@ -127,7 +127,3 @@ def ids(claims: Iterable[ClaimedEvent]) -> list[str]:
 
 def dead_ids(store: EventStore, destination: str = "a") -> list[str]:
     return [entry.event_id for entry in store.read(StoreQuery(("dead",), destination)).entries]
-
-
-def visitors(claims: Iterable[ClaimedEvent]) -> list[str]:
-    return [decode(claim.payload).visitor for claim in claims]

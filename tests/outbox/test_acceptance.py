@@ -189,7 +189,7 @@ def test_nothing_altered_is_delivered(collector: CollectorServer, directory: Pat
 def test_what_salvage_cannot_read_is_said(
     collector: CollectorServer, directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """How many events were on damaged pages, nobody can know; how many pages there were, the log says."""
+    """How many events were on damaged pages is unknown; how many pages there were, the log says."""
     leave_events(collector, directory)
     path, chance = main_file(directory), random.Random(1)
     content = bytearray(path.read_bytes())

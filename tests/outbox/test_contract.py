@@ -239,7 +239,8 @@ def test_a_batch_without_number_is_not_remembered(process: Process) -> None:
     assert len(process.claim()) == 1
 
 
-def test_a_failed_exchange_changes_nothing_of_the_number(process: Process) -> None:
+def test_a_gap_between_the_numbers_shows(process: Process) -> None:
+    """Row "writer and number": the result has the number of the batch before."""
     process.put("ada")
     assert process.send(number=7).previous == 1
 
@@ -364,7 +365,7 @@ def test_purge_drops_what_waits_is_held_and_is_dead(process: Process) -> None:
 
 
 @pytest.mark.parametrize("kind", ["delivered", "dead", "retry", "unsent"])
-def test_a_call_under_way_is_not_called_back(process: Process, clock: Clock, kind: str) -> None:
+def test_a_call_under_way_is_not_called_back(process: Process, kind: str) -> None:
     """Decision "purge, suppression": any outcome but delivered then drops it."""
     process.put("ada")
     claims = process.claim()
@@ -431,7 +432,7 @@ def test_dead_letters_wait_again_as_if_recorded_now(process: Process, clock: Clo
     assert [(claim.attempts, claim.age) for claim in claims[1:]] == [(1, 0.0), (1, 0.0)]
 
 
-def test_dead_letters_are_purged_and_bounded(process: Process, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dead_letters_are_purged_and_bounded(process: Process, clock: Clock) -> None:
     """Decision "quotas": dead_letter_age; counted by reason."""
     recorded = [process.put(f"visitor {number}") for number in range(4)]
     process.settle(process.claim(), "dead", reason="no")

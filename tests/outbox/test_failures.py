@@ -136,6 +136,7 @@ def test_an_observer_that_raises_ends_nothing(make_outbox: MakeOutbox, caplog: p
     eventually(lambda: len(listener.heard) == 2)
     assert outbox.counts()["a"].delivered == 2
     assert outbox.state == "ok"
+    assert "internal error of an observer" in caplog.text
 
 
 def test_an_observer_may_use_the_outbox(any_store: EventStore, make_outbox: MakeOutbox) -> None:
@@ -191,7 +192,7 @@ def test_a_full_store_raises_for_held_events_too(make_outbox: MakeOutbox) -> Non
     assert "b" not in outbox.counts()
 
 
-def test_an_event_for_no_destination_is_nobodys(any_store: EventStore, make_outbox: MakeOutbox) -> None:
+def test_an_event_for_no_destination_is_not_stored(any_store: EventStore, make_outbox: MakeOutbox) -> None:
     outbox = make_outbox(any_store)
     outbox.deliver({}, lambda claims: None)
     outbox.record(event_of("ada"), ())
@@ -202,7 +203,7 @@ def test_an_event_for_no_destination_is_nobodys(any_store: EventStore, make_outb
     assert outbox.flush(30.0) == 0
 
 
-def test_a_browser_id_that_nobody_waits_for_any_more_is_left_to_others(make_outbox: MakeOutbox) -> None:
+def test_a_browser_id_that_no_call_waits_for_any_more_is_left_to_others(make_outbox: MakeOutbox) -> None:
     """Row "browser IDs by issuer": put back."""
     store = FaultyStore()
     outbox = make_outbox(store)
@@ -283,6 +284,7 @@ def test_an_error_of_the_store_itself_is_trouble_and_ends_nothing(
     outbox.when_stored().result(30)
     eventually(lambda: outbox.state == "ok")
     assert outbox.counts()["a"].waiting == 1
+    assert "internal error in the outbox's store; will retry" in caplog.text
 
 
 def test_requests_are_bounded_while_the_store_is_away(make_outbox: MakeOutbox) -> None:

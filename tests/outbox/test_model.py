@@ -39,7 +39,7 @@ class Reference:
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.lanes: dict[tuple[str, str], list[Waiting]] = {}
+        self.partitions: dict[tuple[str, str], list[Waiting]] = {}
         self.held: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
         self.dead: list[tuple[str, str, str]] = []
         self.links: dict[str, str] = {}
@@ -62,20 +62,20 @@ class Reference:
 
     def append(self, visitor: str, event_id: str, to: tuple[str, ...]) -> None:
         for name in to:
-            self.lanes.setdefault((name, visitor), []).append(
+            self.partitions.setdefault((name, visitor), []).append(
                 Waiting(event_id, name, self.clock.now, self.times[event_id])
             )
 
     def claimable(self, destination: str, run: int) -> dict[str, list[str]]:
         """Return what may be claimed, by visitor; all of it, as no limit is reached."""
         found: dict[str, list[str]] = {}
-        for (name, visitor), lane in list(self.lanes.items()):
-            if name == destination and lane and lane[0].ready <= self.clock.now:
-                if lane[0].is_withdrawn:
-                    self.drop(lane, [lane[0]])
+        for (name, visitor), partition in list(self.partitions.items()):
+            if name == destination and partition and partition[0].ready <= self.clock.now:
+                if partition[0].is_withdrawn:
+                    self.drop(partition, [partition[0]])
                     continue  # what is behind it may be claimed in this exchange or in the next one
-                taken = [lane[0]]
-                for each in lane[1:run]:
+                taken = [partition[0]]
+                for each in partition[1:run]:
                     if each.ready > self.clock.now or each.is_withdrawn:
                         break
                     taken.append(each)
@@ -83,29 +83,29 @@ class Reference:
         return found
 
     def find(self, destination: str, event_id: str) -> tuple[list[Waiting], Waiting] | None:
-        lane = self.lanes.get((destination, self.of[event_id]), [])
-        return next(((lane, each) for each in lane if each.event_id == event_id), None)
+        partition = self.partitions.get((destination, self.of[event_id]), [])
+        return next(((partition, each) for each in partition if each.event_id == event_id), None)
 
-    def drop(self, lane: list[Waiting], dropped: Iterable[Waiting]) -> None:
+    def drop(self, partition: list[Waiting], dropped: Iterable[Waiting]) -> None:
         for each in list(dropped):
-            lane.remove(each)
+            partition.remove(each)
             self.dropped[each.destination] = self.dropped.get(each.destination, 0) + 1
 
     def settle(self, claim: ClaimedEvent, kind: str, after: float) -> None:
         found = self.find(claim.destination, claim.event_id)
         if found is None or (found[1].token != claim.token and kind != "delivered"):
             return
-        lane, entry = found
+        partition, entry = found
         if kind == "delivered":
-            lane.remove(entry)
+            partition.remove(entry)
             self.delivered[claim.destination] = self.delivered.get(claim.destination, 0) + 1
         elif entry.is_withdrawn:
-            self.drop(lane, [entry])
+            self.drop(partition, [entry])
         elif kind == "dead":
-            lane.remove(entry)
+            partition.remove(entry)
             self.dead.append((claim.destination, self.of[claim.event_id], claim.event_id))
         elif self.purged.get(self.of[claim.event_id], -1.0) >= entry.since:
-            self.drop(lane, [entry])  # linked since to a browser that was purged
+            self.drop(partition, [entry])  # linked since to a browser that was purged
         else:
             entry.token, entry.ready = None, self.clock.now + after
 
@@ -117,9 +117,9 @@ class Reference:
         self.held[browser_id] = sorted(self.held.pop(visit, []) + self.held.get(browser_id, []))
         self.dead = [(name, browser_id if who == visit else who, event_id) for name, who, event_id in self.dead]
         for name in ("a", "b"):
-            moved, own = self.lanes.pop((name, visit), []), self.lanes.get((name, browser_id), [])
+            moved, own = self.partitions.pop((name, visit), []), self.partitions.get((name, browser_id), [])
             at = next((place for place, each in enumerate(own) if not self.is_claimed(each)), len(own))
-            self.lanes[name, browser_id] = own[:at] + moved + own[at:]
+            self.partitions[name, browser_id] = own[:at] + moved + own[at:]
 
     def is_claimed(self, entry: Waiting) -> bool:
         return entry.token is not None and entry.ready > self.clock.now
@@ -129,10 +129,10 @@ class Reference:
         visits = [visit for visit, browser_id in self.links.items() if browser_id == visitor]
         self.links = {visit: browser_id for visit, browser_id in self.links.items() if visit not in visits}
         self.purged |= dict.fromkeys((who, visitor, *visits), self.clock.now)
-        for (_, each), lane in self.lanes.items():
+        for (_, each), partition in self.partitions.items():
             if each == visitor:
-                self.drop(lane, [entry for entry in lane if not self.is_claimed(entry)])
-                for entry in lane:
+                self.drop(partition, [entry for entry in partition if not self.is_claimed(entry)])
+                for entry in partition:
                     entry.is_withdrawn = True
         for _, to in self.held.pop(visitor, []):
             for name in to:
@@ -177,7 +177,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(destination=st.sampled_from(["a", "b"]), run=st.integers(1, 3))
     def claim(self, destination: str, run: int) -> None:
-        withdrawn = any(each.is_withdrawn for lane in self.reference.lanes.values() for each in lane)
+        withdrawn = any(each.is_withdrawn for partition in self.reference.partitions.values() for each in partition)
         expected = self.reference.claimable(destination, run)
         claims = self.process.claim(destination, run=run, takes_alone=True)
         by_visitor: dict[str, list[str]] = {}
@@ -246,7 +246,7 @@ class StoreMachine(RuleBasedStateMachine):
     def adds_up(self) -> None:
         for name in ("a", "b") if hasattr(self, "process") else ():
             counts, reference = self.process.counts(name), self.reference
-            waiting = sum(len(lane) for (each, _), lane in reference.lanes.items() if each == name)
+            waiting = sum(len(partition) for (each, _), partition in reference.partitions.items() if each == name)
             held = sum(to.count(name) for queue in reference.held.values() for _, to in queue)
             dead = sum(each == name for each, _, _ in reference.dead)
             expected = (reference.recorded.get(name, 0), reference.delivered.get(name, 0), waiting, held, dead)

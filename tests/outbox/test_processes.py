@@ -130,7 +130,7 @@ def test_files_that_may_not_grow_are_trouble(children: Children, make_sqlite: Ma
     assert Counter(delivered) == Counter(words_after(lines, "stored"))
 
 
-@pytest.mark.parametrize("found", ["read-only", "nothing", "somebody else's"])
+@pytest.mark.parametrize("found", ["read-only", "nothing", "another user's"])
 def test_a_directory_where_nothing_may_be_written(
     children: Children, make_sqlite: MakeSqlite, directory: Path, found: str
 ) -> None:

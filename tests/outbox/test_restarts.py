@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from passerby.outbox.contract import DAY, BrowserLink, Quotas, StorageError, StoreCommand
 from passerby.outbox.counts import DestinationCounts
-from passerby.outbox.outbox import Outbox
 from passerby.outbox.reading import StoreQuery
 from passerby.outbox.sqlite import SqliteStore
 from passerby.outbox.sqlite.directory import DATABASE, NAME
@@ -360,13 +359,13 @@ def test_a_damaged_field_stops_nothing(make_sqlite: MakeSqlite, directory: Path,
 def test_what_waits_is_purged_by_another_process_and_its_observer_hears_of_it(
     make_sqlite: MakeSqlite, make_outbox: MakeOutbox
 ) -> None:
-    """Decision "who waits for what": watched IDs, whoever settles; a worker releases what an app holds."""
+    """Decision "who waits for what": watched IDs, whichever process settles; a worker releases what an app holds."""
     ours, theirs = make_outbox(make_sqlite()), make_outbox(make_sqlite())
     deliverer = Deliverer(theirs)
     kept, kept_listener, _ = record(ours, "ada", held=True)
-    _, listener, _ = record(ours, "ben", held=True)
-    for event_id, each in ((kept.id, kept_listener), ("", listener)):
-        ours.watch(event_id or _id_of(ours, "ben"), each)
+    purged, listener, _ = record(ours, "ben", held=True)
+    ours.watch(kept.id, kept_listener)
+    ours.watch(purged.id, listener)
     ours.when_stored().result(30)
     ours.counts()
 
@@ -375,8 +374,3 @@ def test_what_waits_is_purged_by_another_process_and_its_observer_hears_of_it(
     assert theirs.ask(BrowserLink("visit", "visit 1", "ada")).result(30) is None
     eventually(lambda: deliverer.ids == [kept.id])
     eventually(lambda: len(kept_listener.heard) == len(listener.heard) == 2)
-
-
-def _id_of(outbox: Outbox, visitor: str) -> str:
-    outbox.when_stored().result(30)
-    return next(entry.event_id for entry in outbox.read(StoreQuery()).entries if entry.visitor == visitor)

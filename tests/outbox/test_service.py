@@ -272,7 +272,7 @@ def test_allowance_that_is_not_used_is_kept_for_a_second_at_most() -> None:
     assert state.allowed(10, 1_000.0 + RAMP_UP / 2) == 1 + MIN_RATE
 
 
-def test_nothing_is_held_back_once_somebody_waits_for_all() -> None:
+def test_nothing_is_held_back_once_a_flush_waits() -> None:
     state = opened()
     report(state, "success", 1_000.0)
     report(state, "hurry", 1_000.0)

@@ -184,7 +184,7 @@ def test_full_syncs_the_log_outside_the_turn(make_sqlite: MakeSqlite) -> None:
     other.put("ada")
 
     def sync(descriptor: int) -> None:
-        other.put("ben")  # somebody else has a turn meanwhile
+        other.put("ben")  # another process has a turn meanwhile
         synced.append(descriptor)
 
     process = Process(make_sqlite(synchronous="FULL", sync=sync))
@@ -347,7 +347,7 @@ def test_checkpoints_sync_the_log_before_their_turn(make_sqlite: MakeSqlite, dir
     other = Process(make_sqlite(patience=5.0))
 
     def sync(descriptor: int) -> None:
-        other.put("ben")  # somebody else has a turn meanwhile
+        other.put("ben")  # another process has a turn meanwhile
         synced.append(descriptor)
 
     process = Process(make_sqlite(sync=sync))
@@ -375,7 +375,7 @@ def test_an_entry_of_another_destination_is_not_delivered_there(make_sqlite: Mak
 
 
 @pytest.mark.parametrize("damage", ["garbage", "empty", "header", "half", "foreign"])
-def test_a_damaged_file_is_set_aside_and_read(make_sqlite: MakeSqlite, directory: Path, damage: str) -> None:
+def test_a_damaged_file_is_quarantined_and_read(make_sqlite: MakeSqlite, directory: Path, damage: str) -> None:
     """Decision "damage": quarantined, and a new one begun within one exchange; salvage reads rows from raw pages."""
     victim = make_sqlite()
     process = Process(victim)
@@ -502,5 +502,4 @@ def test_a_file_replaced_by_an_older_copy_shows_a_gap(make_sqlite: MakeSqlite, d
     path.chmod(0o600)
     process.put("cyd")
     assert process.last.previous == 1
-    assert isinstance(store, SqliteStore)
     assert store.exchange(ExchangeBatch("x", 0, 0.0, counts=True)).counts["a"].waiting == 2

@@ -11,6 +11,7 @@ import pytest
 from .receiver import Receiver
 from .recording import record
 
+SHOP = ("worker", "--tracking", "tests.worker.shop:tracking")
 ROOT = Path(__file__).parents[2]
 Record = Callable[..., None]
 

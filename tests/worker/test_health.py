@@ -19,7 +19,7 @@ from passerby.cli.worker.health import serving_health
 from tests.making import PATIENCE, eventually, let_go
 from tests.running import running
 
-from .conftest import Record
+from .conftest import SHOP, Record
 from .receiver import Receiver
 from .recording import make_tracking
 
@@ -45,7 +45,7 @@ def url(tracking: Tracking) -> Iterator[str]:
 
 def test_of_a_worker(receiver: Receiver, store: Record) -> None:
     store("one", "two")
-    with running("worker", "--tracking", "tests.worker.shop:tracking", "--health", "127.0.0.1:0") as worker:
+    with running(*SHOP, "--health", "127.0.0.1:0") as worker:
         url = worker.wait_for(r"; health on (http://127\.0\.0\.1:\d+)$")[1]
         receiver.wait_for("one", "two")
         eventually(lambda: get(f"{url}/livez").is_success)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -14,27 +14,15 @@ import pytest
 
 from tests.faces.servers import keep_port
 from tests.making import eventually
-from tests.running import PATIENCE, Running
+from tests.running import PATIENCE, Running, in_a_group
 
+from .conftest import SHOP
 from .receiver import Receiver
 from .tasks import make_app
 
-SHOP = ("worker", "--tracking", "tests.worker.shop:tracking")
 BIN = Path(sys.executable).parent
 
 pytestmark = pytest.mark.servers
-
-
-@contextmanager
-def in_a_group(*arguments: str) -> Iterator[Running]:
-    """Run a command with its children in a group of their own."""
-    supervisor = Running(*arguments, start_new_session=True)
-    try:
-        yield supervisor
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(supervisor.process.pid, signal.SIGKILL)
-        supervisor.wait()
 
 
 # Arguments of `python`; {port} is where to listen.

@@ -11,11 +11,9 @@ import pytest
 from passerby.cli.main import main
 from tests.running import Running, running
 
-from .conftest import Record
+from .conftest import SHOP, Record
 from .receiver import Receiver
 from .recording import SECRET
-
-SHOP = ("worker", "--tracking", "tests.worker.shop:tracking")
 
 
 def test_of_the_environment(receiver: Receiver, store: Record, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,13 +16,11 @@ import pytest
 
 from passerby.cli.worker.supervisor import FORWARDED
 from tests.making import eventually
-from tests.running import PASSERBY, PATIENCE, Running, running
+from tests.running import PASSERBY, PATIENCE, Running, in_a_group, running
 
-from .conftest import Record
+from .conftest import SHOP, Record
 from .receiver import Receiver
 from .recording import count_waiting
-
-SHOP = ("worker", "--tracking", "tests.worker.shop:tracking")
 
 RECORD = "from tests.worker.shop import record; record('last')\n"
 # Prints each signal; ends by itself with 5 after SIGTERM.
@@ -175,18 +173,6 @@ def test_the_worker_outlives_a_signal_to_the_whole_group(receiver: Receiver, sto
     assert supervisor.complaints == []
 
 
-@contextmanager
-def in_a_group(*arguments: str) -> Iterator[Running]:
-    """Run a command with its children in a group of their own."""
-    supervisor = Running(*arguments, start_new_session=True)
-    try:
-        yield supervisor
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(supervisor.process.pid, signal.SIGKILL)
-        supervisor.wait()
-
-
 def test_a_worker_that_is_killed_is_started_again(receiver: Receiver, store: Record) -> None:
     with running(*SHOP, *python(LISTENER)) as supervisor:
         supervisor.wait_for("listening")
@@ -203,7 +189,7 @@ def test_a_worker_that_is_killed_is_started_again(receiver: Receiver, store: Rec
     ]
 
 
-def test_a_worker_ends_by_itself_when_the_supervisor_is_killed(receiver: Receiver, store: Record) -> None:
+def test_a_worker_ends_by_itself_when_the_supervisor_is_killed(receiver: Receiver) -> None:
     with in_a_group(*SHOP, *python(LISTENER)) as supervisor:
         supervisor.wait_for("listening")
         worker = worker_of(supervisor.process.pid)
@@ -267,7 +253,7 @@ if os.fork() == 0:
     os._exit(0)
 os.wait()
 orphan = os.read(reading, 10).decode()
-while os.path.exists("/proc/" + orphan):  # a zombie that nobody reaps is there
+while os.path.exists("/proc/" + orphan):  # a zombie that is not reaped is there
     time.sleep(0.01)
 {RECORD}
 """

@@ -9,8 +9,6 @@ from ..customerio.vendor import with_time
 
 _ANY: JSON = {"user_id": "u1", "event": "Order Completed", "properties": {"total": 5}}
 
-_UUID: JSON = {"$py": "uuid", "value": "0f8fad5b-d9cb-469f-a165-70867728950e"}
-
 
 def _case(name: str, call: str, args: JSON, *replies: JSON, **client: Any) -> JSON:
     server = {"server": {"replies": list(replies)}} if replies else {}
