@@ -31,7 +31,7 @@ NUMBER = 300
 FILLS = 8_000  # events that fill the volume of a test
 LONG = 900  # letters of each event, so that most of what is in the files is event data
 SETTLED = 1.0  # seconds without anything that waits, after which nothing more is found
-HANGS = 4.0  # seconds after which a command hangs; it takes about one
+HANGS = 20.0  # seconds after which a command hangs; it takes about one
 
 WORKER = """
 import os, sys, time

@@ -24,7 +24,7 @@ from passerby.outbox.inflight import DeliveryWish
 from passerby.outbox.memory import MemoryStore
 from passerby.outbox.reading import StoreQuery
 from passerby.values.outcome import Dead, Delivered, Dropped
-from tests.making import eventually
+from tests.making import PATIENCE, eventually
 
 from .conftest import MakeSqlite
 from .process import Process, event_of
@@ -313,6 +313,29 @@ def test_close_says_what_is_lost(make_outbox: MakeOutbox) -> None:
     record(outbox)
     assert outbox.close(0.1) == 1
     store.fails = None
+
+
+def test_a_drain_does_not_wait_for_what_was_only_dropped(any_store: EventStore, make_outbox: MakeOutbox) -> None:
+    outbox = make_outbox(any_store)
+    outbox.drop(["a"], "sampled")
+
+    assert outbox.drain(PATIENCE)
+    assert outbox.counts()["a"].dropped == {"sampled": 1}
+
+
+def test_what_is_asked_of_a_closed_outbox_leaves_no_thread(
+    any_store: EventStore, make_outbox: MakeOutbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("passerby.outbox.thread.COUNT_EVERY", 0.05)
+    outbox = make_outbox(any_store)
+    Deliverer(outbox)
+    record(outbox)
+    outbox.close(PATIENCE)
+
+    assert outbox.counts()["a"].recorded == 1
+    eventually(lambda: not outbox.is_running)
+    record(outbox)
+    assert outbox.counts()["a"].recorded == 2
 
 
 def test_an_outbox_works_again_after_close(any_store: EventStore, make_outbox: MakeOutbox) -> None:

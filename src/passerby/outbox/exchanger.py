@@ -186,12 +186,14 @@ class StoreExchanger:
         self._began = now
         try:
             result = self._store.exchange(batch)
-        except Exception as error:
-            if not isinstance(error, StorageError):
-                log.exception("internal error in the outbox's store; will retry")
+        except BaseException as error:
             self._settled.extendleft(reversed(settled))
             self._reports.extendleft(reversed(reports))
             _complete(counting)  # with what is known
+            if not isinstance(error, Exception):  # of a signal's handler, in the main thread
+                raise
+            if not isinstance(error, StorageError):
+                log.exception("internal error in the outbox's store; will retry")
             self._note_trouble(getattr(error, "reason", "internal error"), now)
             return False
         finally:

@@ -190,13 +190,16 @@ class Outbox:
         """Wait until all up to a ticket is in the store. Returns whether it is; False while the store is in trouble.
 
         Without a time limit this thread stores it, unless another one does. With one it only waits, because a disk may
-        keep it for longer.
+        keep it for longer. Memory never does; but it has no transactions, and a signal may end any call in the main
+        thread.
         """
         if self._buffer.stored >= ticket:
             return True
-        if timeout is not None and self._store.is_durable and self._thread.wake():
+        is_main = threading.current_thread() is threading.main_thread()
+        only_waits = timeout is not None if self._store.is_durable else is_main
+        if only_waits and self._thread.wake():
             if self._exchanger.trouble is None:
-                return wait_sync(self._buffer.when_stored(ticket), timeout)
+                return wait_sync(self._buffer.when_stored(ticket), inf if timeout is None else timeout)
             return False
         while self._buffer.stored < ticket:
             if self._exchanger.trouble is not None:
@@ -362,7 +365,7 @@ class Outbox:
     def abandon(self) -> None:
         """Count as lost what ends with the process: what waits or is held in a store that is not durable."""
         if not self._store.is_durable:
-            self.ask_now(StoreCommand("abandon"), 0.0)
+            self.ask_now(StoreCommand("abandon"), SLOW)
 
     # For delivery.
 
