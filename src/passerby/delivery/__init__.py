@@ -132,6 +132,7 @@ class Delivery:
         """Claim events from now on, unless a worker does; one that is closing does so again at its end."""
         if self._delivers and not self._is_claiming and not self._is_closing:
             self._is_claiming = True
+            self._worker.start()  # when the interpreter ends, it may be too late
             self._outbox.deliver({name: sender.wish for name, sender in self._senders.items()}, self._take)
 
     def _take(self, claims: Sequence[ClaimedEvent]) -> None:
