@@ -315,6 +315,26 @@ def test_close_says_what_is_lost(make_outbox: MakeOutbox) -> None:
     store.fails = None
 
 
+@pytest.mark.parametrize("seconds", [0.0, 1.0])
+def test_a_flush_waits_for_what_another_process_is_sending(
+    make_sqlite: MakeSqlite, make_outbox: MakeOutbox, seconds: float
+) -> None:
+    """Also for what waits behind that, and although the claim holds for longer than the flush waits."""
+    first, second = make_outbox(make_sqlite()), make_outbox(make_sqlite())
+    other = Deliverer(first, settles=False)
+    record(second)
+    eventually(lambda: len(other.claims) == 1)
+    own = Deliverer(second)
+    record(second)
+    other.settles = True
+    settles = threading.Timer(seconds, lambda: first.settle(other.claims[0], "delivered"))
+    settles.start()
+
+    assert second.flush(20.0) == 0
+    settles.join()
+    assert len({*other.ids, *own.ids}) == 2
+
+
 def test_a_drain_does_not_wait_for_what_was_only_dropped(any_store: EventStore, make_outbox: MakeOutbox) -> None:
     outbox = make_outbox(any_store)
     outbox.drop(["a"], "sampled")

@@ -24,6 +24,7 @@ class DestinationCounts:
         breaker: "closed", "open" or "half-open".
         not_before: seconds until the service may be called again, or 0.
         next_due: seconds until the next event can be claimed, or None without one; 0 or less if one is due now.
+        is_next_claimed: whether that event is claimed, so that its outcome may come before.
         suspects: whether an event waits to be claimed alone.
     """
 
@@ -37,6 +38,7 @@ class DestinationCounts:
     breaker: BreakerState = "closed"
     not_before: float = 0.0
     next_due: float | None = None
+    is_next_claimed: bool = False
     suspects: bool = False
 
     def record(self, state: EntryState, number: int = 1, unlinked: int = 0) -> None:

@@ -336,7 +336,6 @@ class Outbox:
                     break
                 if self._store.is_durable:  # another process may deliver
                     self._observers.watch(flush.sample)
-                    self._wake()
             if flush.left and is_stored and self._store.is_durable:
                 waiting = sum(each.waiting for each in self.counts().values())
                 if not waiting:
@@ -348,7 +347,8 @@ class Outbox:
         """Return whether an event may be sent before a time, as far as known."""
         due = self._in_flight.next_due()
         is_due = due is not None and due <= until
-        return is_due or bool(self._in_flight.claims) or not self._exchanger.is_done
+        is_claimed = any(each.is_next_claimed for each in self._exchanger.counts.values())  # by any process
+        return is_due or is_claimed or bool(self._in_flight.claims) or not self._exchanger.is_done
 
     def close(self, timeout: float) -> int:
         """Store what waits, give claims back, and let go of the store. Returns how many events are not stored."""

@@ -17,6 +17,7 @@ from .observers import WATCH_EVERY, ObserverRegistry
 
 log: Logger = get_logger("passerby.outbox")
 
+_SOON = 0.001  # seconds
 _RETRY = 0.01  # seconds between two attempts while the thread ends
 
 
@@ -57,6 +58,7 @@ class ExchangeThread:
         self._thread: threading.Thread | None = None
         self._is_asleep = self._is_stopped = self._has_run = False
         self._poll_every: float | None = None
+        self._looked = clock()
         self._give_up_at: float = 0.0
 
     @property
@@ -115,11 +117,12 @@ class ExchangeThread:
             self._is_asleep = True
             if not exchanger.has_work():
                 if self._bell.acquire(timeout=self._pause()):
-                    if not exchanger.has_work():
+                    if not exchanger.has_work() and self._pause() > _SOON:
                         continue  # another thread has done what this one was woken for
                 elif self._ends_idle and self._leave():
                     return
             self._is_asleep = False
+            self._looked = self._clock()
             with self._lead:
                 exchanger.exchange()
         if self._pid == os.getpid():
@@ -153,13 +156,13 @@ class ExchangeThread:
             self._store.close()
 
     def _pause(self) -> float:
-        """Return how long to sleep without being woken."""
+        """Return how long to sleep without being woken: how often this thread is woken for nothing does not matter."""
         now = self._clock()
-        times = [COUNT_EVERY if self._poll_every is None else self._poll_every]
+        times = [self._looked - now + (COUNT_EVERY if self._poll_every is None else self._poll_every)]
         if self._exchanger.trouble is not None:
             times.append(self._exchanger.retry_at - now)
         elif (due := self._in_flight.next_due()) is not None:
             times.append(due - now)
         if self._observers.is_watching:
-            times.append(WATCH_EVERY)
-        return max(0.001, min(times))
+            times.append(self._looked - now + WATCH_EVERY)
+        return max(_SOON, min(times))

@@ -306,7 +306,7 @@ class MemoryQueue:
         while heads and self._find_head(*heads[0]) is None:
             heappop(heads)
         due = max(heads[0][0], service.next_call(now)) - now if heads else None
-        suspects = bool(heads) and self.entries[heads[0][1]].lost >= LOST_BEFORE_ALONE
+        first = self.entries[heads[0][1]] if heads else None
         counts = self.counts_of(name)
         return replace(
             counts,
@@ -314,7 +314,8 @@ class MemoryQueue:
             breaker=service.breaker(now),
             not_before=max(0.0, service.not_before - now),
             next_due=due,
-            suspects=suspects,
+            is_next_claimed=first is not None and first.is_claimed,
+            suspects=first is not None and first.lost >= LOST_BEFORE_ALONE,
         )
 
     def move(self, visit: str, browser_id: str) -> None:

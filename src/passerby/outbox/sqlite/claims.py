@@ -59,7 +59,7 @@ class StoreTransaction(RequestTransaction):
         for event_id in batch.watched:
             self.watch(event_id)
         names = list(state.destinations) if batch.counts else [request.destination for request in batch.wanted]
-        result.counts = {name: state.counts_of(name, self._next_due(name), suspects=name in suspects) for name in names}
+        result.counts = {name: state.counts_of(name, self._next_due(name), name in suspects) for name in names}
         result.room = self._quotas.max_events - self._state.values["entries"] if self._has_room(1, 1) else 0
         result.deliverer_age = state.deliverer_age
 
@@ -150,21 +150,21 @@ class StoreTransaction(RequestTransaction):
         again = [each._replace(token=None) for each in map(ClaimableRow._make, found)]
         self._result.claimed += [self._claimed(name, token, each, each.attempts) for each in again]
 
-    def _next_due(self, name: str) -> float | None:
-        """Return when the next event of a destination is due."""
+    def _next_due(self, name: str) -> tuple[float | None, bool]:
+        """Return when the next event of a destination is due, and whether it is claimed."""
         row = self._state.destinations.get(name)
         if row is None:
-            return None
-        query = "SELECT min(ready) FROM entry WHERE destination = ? AND codec = ? AND head = 1"
-        heads = [self._execute(query, (row.number, codec)).fetchone()[0] for codec in KNOWN]
-        if any(isinstance(head, str | bytes) for head in heads):
+            return None, False
+        query = "SELECT min(ready), token IS NOT NULL FROM entry WHERE destination = ? AND codec = ? AND head = 1"
+        heads = [self._execute(query, (row.number, codec)).fetchone() for codec in KNOWN]
+        if any(isinstance(ready, str | bytes) for ready, _ in heads):
             raise CorruptDatabase("queue damaged")  # it would never be due
-        due = min((head for head in heads if head is not None), default=None)
+        due, is_claimed = min((head for head in heads if head[0] is not None), default=(None, 0))
         if due is None and row.counts.waiting:
             query = "SELECT 1 FROM entry WHERE destination = ? AND head = 1 LIMIT 1"
             if self._execute(query, (row.number,)).fetchone() is None:
                 raise CorruptDatabase("queue damaged")  # of what waits, something is always a head
-        return due
+        return due, bool(is_claimed)
 
 
 def _unfit(found: ClaimableRow, number: int) -> str | None:

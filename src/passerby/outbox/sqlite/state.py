@@ -144,9 +144,9 @@ class StoreState:
             self.values["deliverer"] = self.now
             self.is_touched = True
 
-    def counts_of(self, name: str, next_due: float | None, *, suspects: bool) -> DestinationCounts:
-        """Return a destination's counts and state."""
-        row, now = self.destinations.get(name), self.now
+    def counts_of(self, name: str, next_head: tuple[float | None, bool], suspects: bool) -> DestinationCounts:
+        """Return a destination's counts and state; `next_head` is when its next event is due, and if it is claimed."""
+        row, now, (next_due, is_next_claimed) = self.destinations.get(name), self.now, next_head
         if row is None:
             return DestinationCounts()
         return replace(
@@ -155,6 +155,7 @@ class StoreState:
             breaker=row.service.breaker(now),
             not_before=max(0.0, row.service.not_before - now),
             next_due=None if next_due is None else max(next_due, row.service.next_call(now)) - now,
+            is_next_claimed=is_next_claimed,
             suspects=suspects,
         )
 
