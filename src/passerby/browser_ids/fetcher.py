@@ -212,6 +212,8 @@ class BrowserIdFetcher:
         except BaseException:
             self._pool.fail()
             raise
+        finally:
+            self._on_change()  # the pool was filled less while this request was under way
         self._pool.count_direct()
         return issued
 
