@@ -180,5 +180,7 @@ def test_what_the_app_drops_on_purpose_is_not_lost(
     answer = run("flush", "--tracking", "dropping_tracking:tracking")
 
     assert (answer.code, answer.err) == (0, "")
-    (counts,) = process_of(directory).send(counts=True).counts.values()
+    process = process_of(directory)
+    (counts,) = process.send(counts=True).counts.values()
+    process.store.close()
     assert counts.dropped == {"no-request": 1}
