@@ -158,6 +158,7 @@ def test_caches_know_what_comes_again(tracking: Tracking) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(400)  # each allocation is traced
 @pytest.mark.parametrize("kind", ["query of raw emoji", "query of escaped emoji", "identity cookie", "referrer"])
 def test_memory_does_not_grow_with_hostile_requests(tracking: Tracking, kind: str) -> None:
     clear()
