@@ -146,8 +146,12 @@ def altered(collector: CollectorServer) -> list[Any]:
 
 def main_file(directory: Path) -> Path:
     """The largest file with events."""
-    found = [path for path in directory.rglob("*") if path.is_file() and b"STEP" in path.read_bytes()]
-    return max(found, key=lambda path: path.stat().st_size)
+    sizes: dict[Path, int] = {}
+    for path in directory.rglob("*"):
+        with suppress(FileNotFoundError):  # the log is moved into the file by the last one who closes it
+            if path.is_file() and b"STEP" in (content := path.read_bytes()):
+                sizes[path] = len(content)
+    return max(sizes, key=lambda path: sizes[path])
 
 
 def command(directory: Path, verb: str, collector: CollectorServer, timeout: float = PATIENCE) -> tuple[int, str]:
