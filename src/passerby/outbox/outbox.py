@@ -317,7 +317,8 @@ class Outbox:
         Returns how many of its events are not known to be settled, or not stored if other processes deliver.
         """
         until = self._clock() + timeout
-        is_stored = self.wait_stored(self._buffer.ticket, timeout)
+        ticket = self._buffer.ticket
+        is_stored = self.wait_stored(ticket, timeout)
         if not self._follows:
             return self.unstored
         if not self._in_flight.is_delivering:
@@ -336,7 +337,7 @@ class Outbox:
                     break
                 if self._store.is_durable:  # another process may deliver
                     self._observers.watch(flush.sample)
-            if flush.left and is_stored and self._store.is_durable:
+            if flush.left and self._buffer.stored >= ticket and self._store.is_durable:
                 waiting = sum(each.waiting for each in self.counts().values())
                 if not waiting:
                     self._observers.forget(flush.pending)
