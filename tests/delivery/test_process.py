@@ -320,12 +320,7 @@ def test_a_fork_before_the_first_event_works_as_well(collector: CollectorServer,
 
 
 @pytest.mark.long
-def test_fifty_forks_while_threads_tell_and_the_worker_sends(
-    collector: CollectorServer, tmp_path: Path, outbox: str, request: pytest.FixtureRequest
-) -> None:
-    if outbox != "memory":
-        reason = "a known defect: an event of one of the first children is now and then claimed and not sent for 30 s"
-        request.applymarker(pytest.mark.xfail(strict=False, reason=reason))
+def test_fifty_forks_while_threads_tell_and_the_worker_sends(collector: CollectorServer, tmp_path: Path) -> None:
     script = Script(
         tmp_path,
         """

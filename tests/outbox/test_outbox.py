@@ -335,6 +335,22 @@ def test_a_flush_waits_for_what_another_process_is_sending(
     assert len({*other.ids, *own.ids}) == 2
 
 
+def test_a_flush_notices_what_was_delivered_before_it_looked(make_sqlite: MakeSqlite, make_outbox: MakeOutbox) -> None:
+    """Although other events wait all the time, so that the store is never empty."""
+    first, second = make_outbox(make_sqlite()), make_outbox(make_sqlite(), follows=True)
+    other = Deliverer(first)
+    event, _, _ = record(second)
+    eventually(lambda: other.ids == [event.id] and not first.claims)
+    first.counts()
+    other.settles = False
+    record(first, "ben")
+    eventually(lambda: len(other.claims) == 2)
+    Deliverer(second, "b")
+
+    assert second.unsettled == 1
+    assert second.flush(PATIENCE) == 0
+
+
 def test_a_drain_does_not_wait_for_what_was_only_dropped(any_store: EventStore, make_outbox: MakeOutbox) -> None:
     outbox = make_outbox(any_store)
     outbox.drop(["a"], "sampled")

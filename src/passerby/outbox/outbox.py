@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from logging import Logger
 from math import inf
@@ -34,6 +35,7 @@ from .contract import (
     ServiceReport,
     Settlement,
     SettlementKind,
+    StorageError,
     StoreCommand,
     StoreRequest,
     WhenFull,
@@ -41,7 +43,7 @@ from .contract import (
 from .counts import BreakerState, DestinationCounts
 from .exchanger import SLOW, StoreExchanger
 from .inflight import DeliveryWish, InFlight
-from .observers import WATCH_EVERY, ObserverRegistry, StoreObserver
+from .observers import WATCH_EVERY, ObserverRegistry, PendingFlush, StoreObserver
 from .reading import StorePage, StoreQuery
 from .thread import ExchangeThread
 
@@ -51,6 +53,8 @@ BUFFER_BYTES = 16 << 20
 LEASE = 30.0  # seconds
 _GROUP = 64  # events
 _DRAIN_EVERY = 0.01  # seconds
+_LOOKS = 10  # of a flush until it reads what waits
+_READ_AT_ONCE = 1_000  # entries
 _IDLE = 4  # looks that find nothing to try, after which a flush gives up
 
 
@@ -189,14 +193,16 @@ class Outbox:
     def wait_stored(self, ticket: int, timeout: float | None) -> bool:
         """Wait until all up to a ticket is in the store. Returns whether it is; False while the store is in trouble.
 
-        Without a time limit this thread stores it, unless another one does. With one it only waits, because a disk may
-        keep it for longer. Memory never does; but it has no transactions, and a signal may end any call in the main
-        thread.
+        Without a time limit this thread stores it, unless another one does. With one it only waits for the outbox's
+        thread, because a disk may keep it for longer. A store in memory takes no time, but has no transactions; so the
+        main thread, in which a signal may end any call, only waits for that too.
         """
         if self._buffer.stored >= ticket:
             return True
-        is_main = threading.current_thread() is threading.main_thread()
-        only_waits = timeout is not None if self._store.is_durable else is_main
+        if self._store.is_durable:
+            only_waits = timeout is not None
+        else:
+            only_waits = threading.current_thread() is threading.main_thread()
         if only_waits and self._thread.wake():
             if self._exchanger.trouble is None:
                 return wait_sync(self._buffer.when_stored(ticket), inf if timeout is None else timeout)
@@ -317,8 +323,7 @@ class Outbox:
         Returns how many of its events are not known to be settled, or not stored if other processes deliver.
         """
         until = self._clock() + timeout
-        ticket = self._buffer.ticket
-        is_stored = self.wait_stored(ticket, timeout)
+        is_stored = self.wait_stored(self._buffer.ticket, timeout)
         if not self._follows:
             return self.unstored
         if not self._in_flight.is_delivering:
@@ -329,20 +334,32 @@ class Outbox:
             self._exchanger.report(ServiceReport(name, "hurry", after=timeout))
         self._exchanger.look_soon()
         self._wake()
-        idle = 0
+        looks = idle = 0
         with self._observers.flushing(until) as flush:
+            ticket = self._buffer.ticket
             while not flush.wait(max(0.0, min(WATCH_EVERY, until - self._clock()))) and self._clock() < until:
-                idle = 0 if self._can_try(until) else idle + 1
+                looks, idle = looks + 1, 0 if self._can_try(until) else idle + 1
                 if idle == _IDLE or not self._thread.wake():
                     break
                 if self._store.is_durable:  # another process may deliver
                     self._observers.watch(flush.sample)
-            if flush.left and self._buffer.stored >= ticket and self._store.is_durable:
-                waiting = sum(each.waiting for each in self.counts().values())
-                if not waiting:
-                    self._observers.forget(flush.pending)
-                return min(flush.left, waiting)
+                    if looks % _LOOKS == 0:
+                        self._forget_settled(flush, ticket)
+            if flush.left and self._store.is_durable:
+                self._forget_settled(flush, ticket)
             return flush.left
+
+    def _forget_settled(self, flush: PendingFlush, ticket: int) -> None:
+        """Forget what another process has settled before this one began to watch it: it is stored, and waits no more.
+
+        While more wait than are read at a time, that is unknown.
+        """
+        with suppress(StorageError):
+            if self._buffer.stored >= ticket:
+                page = self._store.read(StoreQuery(("waiting",), limit=_READ_AT_ONCE))
+                if page.next is None:
+                    waiting = {entry.event_id for entry in page.entries}
+                    self._observers.forget([event_id for event_id in flush.pending if event_id not in waiting])
 
     def _can_try(self, until: float) -> bool:
         """Return whether an event may be sent before a time, as far as known."""
