@@ -135,15 +135,20 @@ def test_a_destination_of_the_app_is_found_in_the_working_directory(
     assert [event["browser_id"] for event in collector.events] == [ADA]
 
 
-def test_a_tracking_of_the_app_delivers(
-    run: Run, directory: Path, collector: CollectorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    leave_behind(directory, ADA)
-    (tmp_path / "shop_tracking.py").write_text(
+def module_text(collector: CollectorServer, directory: Path) -> str:
+    """A module of an app, with its tracking."""
+    return (
         "from passerby import Sitecore, Tracking\n"
         f"sitecore = Sitecore(client_key='key', target_url={collector.url!r}, point_of_sale='shop')\n"
         f"tracking = Tracking(sitecore, secret_key='a long key', outbox='sqlite://{directory}')\n"
     )
+
+
+def test_a_tracking_of_the_app_delivers(
+    run: Run, directory: Path, collector: CollectorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_behind(directory, ADA)
+    (tmp_path / "shop_tracking.py").write_text(module_text(collector, directory))
     monkeypatch.chdir(tmp_path)
 
     assert run("flush", "--tracking", "shop_tracking:tracking").code == 0
@@ -169,12 +174,8 @@ def test_what_the_app_drops_on_purpose_is_not_lost(
     run: Run, directory: Path, collector: CollectorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leave_behind(directory, ADA)
-    (tmp_path / "dropping_tracking.py").write_text(
-        "from passerby import Sitecore, Tracking\n"
-        f"sitecore = Sitecore(client_key='key', target_url={collector.url!r}, point_of_sale='shop')\n"
-        f"tracking = Tracking(sitecore, secret_key='a long key', outbox='sqlite://{directory}')\n"
-        "tracking.outside_request().event('ADD')\n"
-    )
+    text = f"{module_text(collector, directory)}tracking.outside_request().event('ADD')\n"
+    (tmp_path / "dropping_tracking.py").write_text(text)
     monkeypatch.chdir(tmp_path)
 
     answer = run("flush", "--tracking", "dropping_tracking:tracking")
