@@ -116,10 +116,10 @@ class ExchangeThread:
                     self._poll_every = self._store.listen(self._note_news)
             self._is_asleep = True
             if not exchanger.has_work():
-                if self._bell.acquire(timeout=self._pause()):
-                    if not exchanger.has_work() and self._pause() > _SOON:
-                        continue  # another thread has done what this one was woken for
-                elif self._ends_idle and self._leave():
+                is_woken = self._bell.acquire(timeout=self._pause())
+                if is_woken and not exchanger.has_work() and self._pause() > _SOON:
+                    continue  # another thread has done what this one was woken for
+                if not is_woken and self._ends_idle and self._leave():
                     return
             self._is_asleep = False
             self._looked = self._clock()
@@ -156,7 +156,7 @@ class ExchangeThread:
             self._store.close()
 
     def _pause(self) -> float:
-        """Return how long to sleep without being woken: how often this thread is woken for nothing does not matter."""
+        """Return how long to sleep without being woken, counted from the last exchange."""
         now = self._clock()
         times = [self._looked - now + (COUNT_EVERY if self._poll_every is None else self._poll_every)]
         if self._exchanger.trouble is not None:
