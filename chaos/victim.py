@@ -75,11 +75,22 @@ def say_ledger(tracking: Tracking) -> None:
 
 
 def wait_until_empty(tracking: Tracking, patience: float = 20.0) -> None:
-    """Wait until nothing waits in the store, whichever process has recorded it."""
+    """Wait until nothing waits in the store or in a damaged file, whichever process has recorded it."""
     gives_up = time.monotonic() + patience
-    while any(each.pending for each in tracking.stats().destinations.values()) and time.monotonic() < gives_up:
+    while not _is_empty(tracking) and time.monotonic() < gives_up:
         tracking.flush(0.2)  # so that nothing waits for a service that comes back to be spared
         time.sleep(0.02)
+
+
+def _is_empty(tracking: Tracking) -> bool:
+    """Whether nothing waits; a store that is just begun beside a damaged file has no events yet."""
+    was_salvaging = _is_salvaging(tracking)
+    is_waiting = any(each.pending for each in tracking.stats().destinations.values())
+    return not (was_salvaging or is_waiting or _is_salvaging(tracking))
+
+
+def _is_salvaging(tracking: Tracking) -> bool:
+    return any(Path(tracking.outbox_directory or "").glob("*/*.corrupt-*"))
 
 
 def finish(url: str, directory: str, settings: Mapping[str, Any]) -> None:

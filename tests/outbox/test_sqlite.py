@@ -374,6 +374,28 @@ def test_an_entry_of_another_destination_is_not_delivered_there(make_sqlite: Mak
     assert set(deliver_what_is_left(make_sqlite)) <= set(recorded)
 
 
+def test_what_is_sent_while_a_damaged_file_is_read_is_not_sent_again(make_sqlite: MakeSqlite, directory: Path) -> None:
+    """Decision "damage": so many events that reading them takes several exchanges."""
+    process = Process(make_sqlite())
+    for number in range(20):
+        process.record(*(event_of(f"visitor {number} {each}") for each in range(200)))
+    delivered, claimed = process.claim(limit=200), process.claim(limit=200)
+    process.store.close()
+    with (directory / NAME / DATABASE).open("r+b") as file:
+        file.write(b"\xff" * 100)
+
+    process.settle(delivered, "delivered")
+    assert process.last.goes_on
+    seen: list[str] = []
+    while (claims := process.claim(limit=500)) or process.last.goes_on:
+        seen += ids(claims)
+        process.settle(claims, "delivered")
+    process.settle(claimed, "delivered")
+
+    assert process.last.late == 0
+    assert len(seen) == len({*seen} - {*ids(delivered), *ids(claimed)}) == 3_600
+
+
 @pytest.mark.parametrize("damage", ["garbage", "empty", "header", "half", "foreign"])
 def test_a_damaged_file_is_quarantined_and_read(make_sqlite: MakeSqlite, directory: Path, damage: str) -> None:
     """Decision "damage": quarantined, and a new one begun within one exchange; salvage reads rows from raw pages."""

@@ -199,6 +199,8 @@ class SqliteStore:
             is_salvaged = salvage is not None and salvage.go_on(connection, state)
             transaction = StoreTransaction(connection, state, self._quotas, result)
             transaction.apply(batch)
+            for each in self._salvages or ():
+                each.skip(transaction.delivered_late)
             has_parts = batch.number and (batch.recorded or batch.dropped or batch.requests)
             is_changed = has_parts or state.is_touched or connection.total_changes != self._changes
             if is_changed or salvage is not None or is_log_moved:

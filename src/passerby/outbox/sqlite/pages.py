@@ -48,6 +48,8 @@ class EntryRow(NamedTuple):
     attempts: int
     withdrawn: int
     reason: str | None
+    ready: float = 0.0
+    token: int | None = None
 
 
 class RawPages:
@@ -233,9 +235,11 @@ def _as_event(rowid: int, values: list[Any]) -> EventRow | Literal[False]:
 
 
 def _as_entry(rowid: int, values: list[Any]) -> EntryRow | Literal[False]:
-    _, destination, check, codec, _, state, _, _, _, since, _, _, attempts, _, withdrawn, reason = values
+    _, destination, check, codec, _, state, _, _, ready, since, _, token, attempts, _, withdrawn, reason = values
     if not isinstance(destination, int) or check != entry_sum(rowid, destination) or state not in (0, 1, 2):
         return False
     if not isinstance(attempts, int) or not isinstance(codec, int) or not isinstance(since, int | float):
         return False
-    return EntryRow(rowid, codec, state, since, attempts, withdrawn == 1, reason if isinstance(reason, str) else None)
+    claim = (ready, token) if isinstance(ready, int | float) and isinstance(token, int) else ()
+    reason = reason if isinstance(reason, str) else None
+    return EntryRow(rowid, codec, state, since, attempts, withdrawn == 1, reason, *claim)

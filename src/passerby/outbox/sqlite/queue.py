@@ -69,6 +69,9 @@ class QueueTransaction:
         state: what every exchange reads.
         quotas: how much is kept.
         result: gets what is to be answered.
+
+    Attributes:
+        delivered_late: the entries that are delivered and not here; salvage may still find them in a damaged file.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class QueueTransaction:
         self._state = state
         self._quotas = quotas
         self._result = result
+        self.delivered_late: list[int] = []
 
     # Recorded.
 
@@ -154,6 +158,8 @@ class QueueTransaction:
             found = self._execute(_SETTLED, (claim.key,)).fetchone()
             if found is None or (outcome.kind != "delivered" and found[1] != int(claim.token)):
                 self._result.late += 1
+                if outcome.kind == "delivered":
+                    self.delivered_late.append(claim.key)
             elif outcome.kind == "delivered":
                 self._remove(claim.key, found[0])
                 self._state.of(claim.destination).counts.move("waiting", "delivered")

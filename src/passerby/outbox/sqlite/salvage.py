@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from logging import Logger
 from pathlib import Path
@@ -20,13 +20,15 @@ log: Logger = get_logger("passerby.outbox")
 
 _AT_ONCE = 0.03  # seconds of an exchange
 _GONE = 30.0  # seconds after which another process that salvages is taken for gone
+_LONGEST_LEASE = 3_600.0  # seconds; a claim that seems to hold for longer is damaged
 _FIRST = "SELECT seq, token FROM entry WHERE part = ? AND state = 0 AND destination = ? ORDER BY place LIMIT 1"
 _FOUND = """
-CREATE TEMP TABLE IF NOT EXISTS found (seq INTEGER PRIMARY KEY, codec, state, since, attempts, withdrawn, reason)
+CREATE TEMP TABLE IF NOT EXISTS found
+  (seq INTEGER PRIMARY KEY, codec, state, since, attempts, withdrawn, reason, ready, token)
 """
 _INSERT = """
-INSERT OR IGNORE INTO entry (seq, destination, sum, codec, part, state, place, head, ready, since, share, attempts,
-  withdrawn, reason) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?)
+INSERT OR IGNORE INTO entry (seq, destination, sum, codec, part, state, place, head, ready, since, share, token,
+  attempts, withdrawn, reason) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?)
 """
 
 
@@ -41,6 +43,11 @@ class Salvage:
         self._path = path
         self._steps: Iterator[None] | None = None
         self._count = self._damaged = 0
+        self._delivered: set[int] = set()
+
+    def skip(self, delivered: Iterable[int]) -> None:
+        """Do not restore entries that are delivered meanwhile."""
+        self._delivered.update(delivered)
 
     def restart(self) -> None:
         """Begin again, because what was salvaged was not committed, or is in another file."""
@@ -79,7 +86,7 @@ class Salvage:
         try:
             for number in pages.numbers():
                 rows = [row for row in pages.rows(number) if isinstance(row, EntryRow)]
-                self._connection.executemany("INSERT OR IGNORE INTO found VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+                self._connection.executemany("INSERT OR IGNORE INTO found VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
                 yield
             for number in pages.numbers():
                 for row in pages.rows(number):
@@ -95,6 +102,7 @@ class Salvage:
         execute, first = self._connection.execute, event.id << SLOTS
         found = execute("SELECT * FROM found WHERE seq BETWEEN ? AND ?", (first, first | LAST_SLOT))
         entries = named_entries(event, [EntryRow(*row) for row in found], self._state.now)
+        entries = [(name, entry) for name, entry in entries if entry.seq not in self._delivered]
         if entries and execute("INSERT OR IGNORE INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?)", event).rowcount:
             self._count += 1
             share = len(event.payload) // (event.names.count("\n") + 1)
@@ -106,7 +114,9 @@ class Salvage:
         row, part = state.of(name), part_of(event.visitor)
         before = execute(_FIRST, (part, row.number)).fetchone()
         check, place, since = entry_sum(entry.seq, row.number), entry.seq << ROOM, min(entry.since, state.now)
-        values = entry.seq, row.number, check, entry.codec, part, entry.state, place, state.now, since, share
+        is_claimed = entry.token is not None and state.now < entry.ready < state.now + _LONGEST_LEASE
+        claim = (entry.ready, entry.token) if is_claimed else (state.now, None)  # its call goes on
+        values = entry.seq, row.number, check, entry.codec, part, entry.state, place, claim[0], since, share, claim[1]
         execute(_INSERT, (*values, entry.attempts, entry.withdrawn, entry.reason))
         row.counts.record("waiting" if entry.state != 1 else "held")
         if entry.state == 2:  # dead
