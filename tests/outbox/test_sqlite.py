@@ -384,8 +384,7 @@ def test_what_is_sent_while_a_damaged_file_is_read_is_not_sent_again(make_sqlite
     with (directory / NAME / DATABASE).open("r+b") as file:
         file.write(b"\xff" * 100)
 
-    process.settle(delivered, "delivered")
-    assert process.last.goes_on
+    assert process.settle(delivered, "delivered").goes_on
     seen: list[str] = []
     while (claims := process.claim(limit=500)) or process.last.goes_on:
         seen += ids(claims)
