@@ -240,6 +240,7 @@ def _as_entry(rowid: int, values: list[Any]) -> EntryRow | Literal[False]:
         return False
     if not isinstance(attempts, int) or not isinstance(codec, int) or not isinstance(since, int | float):
         return False
-    claim = (ready, token) if isinstance(ready, int | float) and isinstance(token, int) else ()
     reason = reason if isinstance(reason, str) else None
-    return EntryRow(rowid, codec, state, since, attempts, withdrawn == 1, reason, *claim)
+    row = EntryRow(rowid, codec, state, since, attempts, withdrawn == 1, reason)
+    is_claimed = isinstance(ready, int | float) and isinstance(token, int)
+    return row._replace(ready=ready, token=token) if is_claimed else row
